@@ -20,4 +20,15 @@ pub mod pb {
 
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
-pub mod sim {}
+pub mod sim {
+    /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
+    /// faults, and servers on loopback. Never decides anything for the product.
+    pub mod fleet {
+        pub mod cron;
+        pub mod faults;
+        pub mod generate;
+        pub mod plan;
+        pub mod scenario;
+        pub mod system;
+    }
+}
