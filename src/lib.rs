@@ -30,5 +30,8 @@ pub mod sim {
         pub mod plan;
         pub mod scenario;
         pub mod system;
+        pub mod verdict;
+        #[cfg(test)]
+        mod verdict_tests;
     }
 }
