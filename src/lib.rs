@@ -20,4 +20,9 @@ pub mod pb {
 
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
-pub mod sim {}
+pub mod sim {
+    /// One Kubernetes API server: objects in memory, served over any byte stream.
+    pub mod api {
+        pub mod status;
+    }
+}
