@@ -23,6 +23,25 @@ pub mod pb {
 pub mod sim {
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod clock;
+        pub mod cluster;
+        pub mod delete;
+        pub mod discovery;
+        pub mod faults;
+        pub mod forms;
+        pub mod negotiate;
+        pub mod object;
+        pub mod portforward;
+        pub mod query;
+        pub mod read;
+        pub mod reply;
+        pub mod resources;
+        pub mod route;
+        pub mod select;
+        pub mod server;
         pub mod status;
+        pub mod store;
+        pub mod watch;
+        pub mod write;
     }
 }
