@@ -21,15 +21,46 @@ pub mod pb {
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
 pub mod sim {
+    /// One Kubernetes API server: objects in memory, served over any byte stream.
+    pub mod api {
+        pub mod clock;
+        pub mod cluster;
+        pub mod delete;
+        pub mod discovery;
+        pub mod faults;
+        pub mod forms;
+        pub mod negotiate;
+        pub mod object;
+        pub mod portforward;
+        pub mod query;
+        pub mod read;
+        pub mod reply;
+        pub mod resources;
+        pub mod route;
+        pub mod select;
+        pub mod server;
+        pub mod status;
+        pub mod store;
+        pub mod watch;
+        pub mod write;
+    }
+
     /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
+        pub mod agents;
         pub mod cron;
+        pub mod event;
         pub mod faults;
+        pub mod filter;
+        pub mod flows;
         pub mod generate;
         pub mod plan;
+        pub mod reader;
+        pub mod relay;
         pub mod scenario;
         pub mod system;
+        pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;

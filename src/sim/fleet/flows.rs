@@ -5,8 +5,8 @@ use prost_types::Timestamp;
 
 use crate::{
     pb::flow::{
-        self as pb, CiliumEventType, Dns, Endpoint, Flow, FlowType, Ip, IpVersion, Layer4, Layer7, TrafficDirection,
-        Verdict, layer4, layer7,
+        self as pb, CiliumEventType, Dns, Endpoint, Flow, FlowType, Ip, IpVersion, Layer4, Layer7,
+        TrafficDirection, Verdict, layer4, layer7,
     },
     sim::fleet::{
         event::{Direction, Event, Packet, Place, What},
@@ -207,7 +207,9 @@ fn endpoint(plan: &Plan, place: Place) -> Endpoint {
         Place::External { .. } => reserved(WORLD, &["reserved:world"]),
         Place::Node(0) => reserved(KUBE_APISERVER, &["reserved:kube-apiserver", "reserved:remote-node"]),
         Place::Node(_) => reserved(REMOTE_NODE, &["reserved:remote-node"]),
-        Place::Pod(pod) if plan.pod_workload(pod).host_network => reserved(REMOTE_NODE, &["reserved:remote-node"]),
+        Place::Pod(pod) if plan.pod_workload(pod).host_network => {
+            reserved(REMOTE_NODE, &["reserved:remote-node"])
+        }
         Place::Pod(pod) => pod_endpoint(plan, pod),
     }
 }
@@ -224,7 +226,10 @@ fn pod_endpoint(plan: &Plan, pod: usize) -> Endpoint {
         namespace: workload.namespace.clone(),
         labels,
         pod_name: plan.pods[pod].name.clone(),
-        workloads: vec![pb::Workload { name: workload.name.clone(), kind: workload.kind.as_str().to_owned() }],
+        workloads: vec![pb::Workload {
+            name: workload.name.clone(),
+            kind: workload.kind.as_str().to_owned(),
+        }],
         cluster_name: plan.cluster.clone(),
     }
 }

@@ -52,10 +52,19 @@ pub struct Traffic {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    Call { edge: usize },
+    Call {
+        edge: usize,
+    },
     /// A call out of turn: no other follows from it.
-    Once { edge: usize },
-    Retry { edge: usize, source: Place, target: Place, count: usize },
+    Once {
+        edge: usize,
+    },
+    Retry {
+        edge: usize,
+        source: Place,
+        target: Place,
+        count: usize,
+    },
 }
 
 /// Takes events: the node that saw it, and what it saw.
@@ -293,7 +302,9 @@ impl Traffic {
             self.show(packet, &ruling, sink);
             return false;
         }
-        if let (End::External(external), true, Some(node)) = (edge.to, plan.dns_visibility, node_of(&plan, source)) {
+        if let (End::External(external), true, Some(node)) =
+            (edge.to, plan.dns_visibility, node_of(&plan, source))
+        {
             for answer in [false, true] {
                 sink(node, Event { at: self.now, what: What::Dns { answer, external }, packet });
             }
