@@ -44,4 +44,15 @@ pub mod sim {
         pub mod watch;
         pub mod write;
     }
+
+    /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
+    /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
+    pub mod rules {
+        pub mod decode;
+        pub mod errors;
+        pub mod schema;
+        pub mod shape;
+        pub mod tree;
+        pub mod yaml;
+    }
 }
