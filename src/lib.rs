@@ -21,6 +21,30 @@ pub mod pb {
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
 pub mod sim {
+    /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
+    /// faults, and servers on loopback. Never decides anything for the product.
+    pub mod fleet {
+        pub mod agents;
+        pub mod cron;
+        pub mod event;
+        pub mod faults;
+        pub mod filter;
+        pub mod flows;
+        pub mod generate;
+        pub mod objects;
+        pub mod people;
+        pub mod plan;
+        pub mod reader;
+        pub mod relay;
+        pub mod running;
+        pub mod scenario;
+        pub mod system;
+        pub mod traffic;
+        pub mod verdict;
+        #[cfg(test)]
+        mod verdict_tests;
+    }
+
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod clock;
@@ -45,24 +69,14 @@ pub mod sim {
         pub mod write;
     }
 
-    /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
-    /// faults, and servers on loopback. Never decides anything for the product.
-    pub mod fleet {
-        pub mod agents;
-        pub mod cron;
-        pub mod event;
-        pub mod faults;
-        pub mod filter;
-        pub mod flows;
-        pub mod generate;
-        pub mod plan;
-        pub mod reader;
-        pub mod relay;
-        pub mod scenario;
-        pub mod system;
-        pub mod traffic;
-        pub mod verdict;
-        #[cfg(test)]
-        mod verdict_tests;
+    /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
+    /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
+    pub mod rules {
+        pub mod decode;
+        pub mod errors;
+        pub mod schema;
+        pub mod shape;
+        pub mod tree;
+        pub mod yaml;
     }
 }

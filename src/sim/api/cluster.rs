@@ -139,6 +139,15 @@ impl Cluster {
         self.write(|store| store.put(key, object));
     }
 
+    /// Puts a namespace in, Active and with its name as a label.
+    pub fn seed_namespace(&self, name: &str) {
+        self.seed(serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
+            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
+        }));
+    }
+
     /// Removes an object at once, as if it had never had finalizers.
     pub fn unseed(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
         if let Some(id) = self.catalog().of_kind(api_version, kind) {

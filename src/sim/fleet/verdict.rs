@@ -147,8 +147,8 @@ impl View {
     }
 
     /// Takes a namespace's policies as they are now, in place of those it knew.
-    pub fn set_policies(&mut self, namespace: &str, objects: &[Value]) {
-        let policies: Vec<Policy> = objects.iter().map(Policy::read).collect();
+    pub fn set_policies(&mut self, namespace: &str, objects: &[Arc<Value>]) {
+        let policies: Vec<Policy> = objects.iter().map(|object| Policy::read(object)).collect();
         if policies.is_empty() {
             self.policies.remove(namespace);
         } else {

@@ -120,7 +120,7 @@ fn judge(cni: Cni, policies: &[&str], connection: &str) -> String {
     let mut view = View::new(Enforcement::of(cni));
     view.namespaces.insert("shop".to_owned(), label("team", "shop").into());
     view.namespaces.insert("web".to_owned(), label("team", "web").into());
-    let objects: Vec<_> = policies.iter().map(|text| object(text)).collect();
+    let objects: Vec<_> = policies.iter().map(|text| object(text).into()).collect();
     view.set_policies("shop", &objects);
 
     let (cart, api) = (label("app", "cart"), label("app", "api"));
