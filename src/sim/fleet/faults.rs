@@ -22,7 +22,7 @@ pub enum Fault {
     TooManyRequests,
     /// The server's certificate is out of date.
     ExpiredCertificate,
-    /// Nobody but the admin may do anything.
+    /// Nobody but the admin may write policies or reach the relay.
     MissingRights,
     /// This namespace is being deleted and does not get there.
     StuckTerminating { namespace: String },

@@ -465,7 +465,7 @@ fn of_server(faults: &[Fault]) -> Faults {
             Fault::WatchExpiry => all.expire_watches = true,
             Fault::TooManyRequests => all.refusals.push(Refusal { user: String::new(), retry_after_secs: 1 }),
             Fault::ExpiredCertificate => all.expired_certificates = true,
-            Fault::MissingRights => all.denials.extend(nobody_but_the_admin()),
+            Fault::MissingRights => all.denials.extend(missing_rights()),
             Fault::AnswersLost => all.lose_write_answers = true,
             Fault::Garbage => all.garbage = true,
             Fault::NodeLost { .. }
@@ -478,11 +478,21 @@ fn of_server(faults: &[Fault]) -> Faults {
     all
 }
 
-fn nobody_but_the_admin() -> impl Iterator<Item = Denial> {
-    Person::ALL.into_iter().filter(|person| *person != Person::Admin).map(|person| Denial {
-        user: person.name().to_owned(),
-        verb: String::new(),
-        resource: String::new(),
-        namespace: String::new(),
-    })
+/// What is taken from everybody but the admin: to write policies, and to reach the relay.
+fn missing_rights() -> Vec<Denial> {
+    let mut all = Vec::new();
+    for person in Person::ALL.into_iter().filter(|person| *person != Person::Admin) {
+        for (resource, verbs) in [
+            ("networkpolicies", &["create", "update", "patch", "delete"][..]),
+            ("pods/portforward", &["get", "create"][..]),
+        ] {
+            all.extend(verbs.iter().map(|verb| Denial {
+                user: person.name().to_owned(),
+                verb: (*verb).to_owned(),
+                resource: resource.to_owned(),
+                namespace: String::new(),
+            }));
+        }
+    }
+    all
 }
