@@ -38,7 +38,9 @@ pub mod sim {
         pub mod relay;
         pub mod running;
         pub mod scenario;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]

@@ -78,6 +78,8 @@ pub struct Member {
 struct State {
     schedule: Mutex<Schedule>,
     schedule_changed: Notify,
+    /// The faults that were in force at the last look.
+    felt: Mutex<Vec<Fault>>,
     reach: watch::Sender<Reachable>,
 }
 
@@ -166,10 +168,11 @@ impl Member {
         let relay = Relay::new(agents, clock.clone(), options.speed);
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
-        let state = Arc::new(State { schedule, schedule_changed: Notify::new(), reach });
+        let state =
+            Arc::new(State { schedule, schedule_changed: Notify::new(), felt: Mutex::default(), reach });
         let member = Self { spec, plan, server, relay, clock, options, state };
         member.answer_portforwards();
-        member.apply_faults(&mut Vec::new());
+        member.apply_faults();
         member
     }
 
@@ -285,9 +288,8 @@ impl Member {
 
     /// Lets the scenario's faults come and go.
     async fn keep_faults(self) {
-        let mut acted: Vec<Fault> = Vec::new();
         loop {
-            self.apply_faults(&mut acted);
+            self.apply_faults();
             let next = self.schedule().next_change(self.elapsed());
             let pause = next.map(|at| (at - self.elapsed()).div_f64(self.options.speed));
             let changed = self.state.schedule_changed.notified();
@@ -304,8 +306,8 @@ impl Member {
         (self.clock.now() - self.options.start).to_std().unwrap_or_default()
     }
 
-    /// Makes the faults that hold now felt. `acted` are those that were felt before.
-    fn apply_faults(&self, acted: &mut Vec<Fault>) {
+    /// Makes the faults that hold now felt.
+    fn apply_faults(&self) {
         let faults: Vec<Fault> = self.schedule().at(self.elapsed()).into_iter().cloned().collect();
         let has = |fault: &Fault| faults.contains(fault);
         let reach = match (has(&Fault::Dead), has(&Fault::ExpiredCertificate)) {
@@ -327,10 +329,12 @@ impl Member {
             agents.silence(&silent.collect::<Vec<_>>());
             agents.lose_per_minute(lost.sum());
         }
-        for fault in faults.iter().filter(|f| !acted.contains(f)) {
-            self.begin(fault);
-        }
-        *acted = faults;
+        let begun = {
+            let mut felt = self.state.felt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = std::mem::replace(&mut *felt, faults.clone());
+            faults.into_iter().filter(move |fault| !before.contains(fault))
+        };
+        begun.for_each(|fault| self.begin(&fault));
     }
 
     /// What happens once, when a fault begins.
