@@ -76,9 +76,14 @@ pub mod sim {
     pub mod rules {
         pub mod decode;
         pub mod errors;
+        pub mod kinds;
+        pub mod meta;
+        pub mod networkpolicy;
+        pub mod pods;
         pub mod schema;
         pub mod shape;
         pub mod tree;
+        pub mod words;
         pub mod yaml;
     }
 }
