@@ -45,6 +45,7 @@ pub mod sim {
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.

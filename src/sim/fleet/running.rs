@@ -36,6 +36,7 @@ use crate::sim::{
         scenario::{ClusterSpec, Cni, Scenario},
         system,
         verdict::{Enforcement, View},
+        workspace,
     },
 };
 
@@ -456,6 +457,12 @@ fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);
+    }
+    for namespace in plan.namespaces.iter().filter(|ns| !ns.system) {
+        for name in workspace::PINNED.iter().take(spec.policies) {
+            let text = workspace::policy(plan, &namespace.name, name);
+            server.seed(serde_yaml::from_str(&text).expect("the workspace's own texts are YAML"));
+        }
     }
 }
 
