@@ -2,6 +2,7 @@
 //! and writes, a relay client follows flows through a port-forward.
 
 mod client;
+mod relay;
 mod workspace;
 
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub fn fleet(scenario: &str) -> Fleet {
     Fleet::new(&Scenario::named(scenario).expect("built in"), Options { seed: 1, speed: 1.0, start })
 }
 
-fn policy(name: &str, spec: &str) -> NetworkPolicy {
+pub fn policy(name: &str, spec: &str) -> NetworkPolicy {
     let spec: serde_json::Value = serde_yaml::from_str(spec).expect("YAML");
     serde_json::from_value(serde_json::json!({ "metadata": { "name": name }, "spec": spec }))
         .expect("a policy")
