@@ -460,10 +460,24 @@ fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str
     }
     for namespace in plan.namespaces.iter().filter(|ns| !ns.system) {
         for name in workspace::PINNED.iter().take(spec.policies) {
-            let text = workspace::policy(plan, &namespace.name, name);
-            server.seed(serde_yaml::from_str(&text).expect("the workspace's own texts are YAML"));
+            server.seed(applied(&workspace::policy(plan, &namespace.name, name), created));
         }
     }
+}
+
+/// A policy as it looks after the rollout's tool applied it.
+fn applied(text: &str, at: &str) -> Value {
+    let mut policy: Value = serde_yaml::from_str(text).expect("the workspace's own texts are YAML");
+    let fields = policy["spec"].as_object().into_iter().flatten();
+    let owned: serde_json::Map<String, Value> =
+        fields.map(|(name, _)| (format!("f:{name}"), serde_json::json!({}))).collect();
+    policy["metadata"]["generation"] = 1.into();
+    policy["metadata"]["creationTimestamp"] = at.into();
+    policy["metadata"]["managedFields"] = serde_json::json!([{
+        "manager": "sluice", "operation": "Apply", "apiVersion": policy["apiVersion"], "time": at,
+        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": owned },
+    }]);
+    policy
 }
 
 /// The part of the faults that the API server acts out.
