@@ -23,19 +23,31 @@ pub mod pb {
 pub mod sim {
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod access;
+        pub mod call;
         pub mod clock;
         pub mod cluster;
+        pub mod collect;
+        pub mod commit;
+        pub mod controllers;
         pub mod delete;
         pub mod discovery;
+        pub mod dispatch;
         pub mod faults;
         pub mod forms;
+        pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod options;
+        pub mod pending;
+        pub mod pods;
         pub mod portforward;
         pub mod query;
         pub mod read;
+        pub mod render;
         pub mod reply;
         pub mod resources;
+        pub mod reviews;
         pub mod route;
         pub mod select;
         pub mod server;

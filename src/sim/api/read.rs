@@ -64,9 +64,13 @@ pub fn not_found(resource: &Resource, name: &str) -> Status {
         .with_details(resource.details(name))
 }
 
-/// A list with its metadata and items, items without their type unless the resource is custom.
-pub async fn list(cluster: &Cluster, selection: &Selection, query: &Query) -> Result<Value, Status> {
-    let options = ListOptions::parse(query)?;
+/// A list with its metadata and items, items without their type unless the resource is custom; and
+/// the objects in it.
+pub async fn list(
+    cluster: &Cluster,
+    selection: &Selection,
+    options: &ListOptions,
+) -> Result<(Value, Vec<Arc<Value>>), Status> {
     match options.version {
         VersionRule::NotOlderThan(version) | VersionRule::Exact(version) => {
             wait_for(cluster, version).await?;
@@ -85,10 +89,11 @@ pub async fn list(cluster: &Cluster, selection: &Selection, query: &Query) -> Re
     } else if resource.custom {
         metadata["continue"] = json!("");
     }
-    Ok(json!({
+    let list = json!({
         "kind": resource.list_kind(), "apiVersion": resource.api_version(),
         "metadata": metadata, "items": Value::Array(items),
-    }))
+    });
+    Ok((list, shown.items))
 }
 
 fn item(resource: &Resource, object: &Value) -> Value {
@@ -104,9 +109,17 @@ struct Shown {
 }
 
 impl ListOptions {
+    /// Reads the numbers: what is malformed here is refused before anything else is looked at.
+    pub fn limits(query: &Query) -> Result<usize, Status> {
+        let timeout = query.get("timeoutSeconds");
+        if !timeout.is_empty() && timeout.parse::<i64>().is_err() {
+            return Err(not_a_number(timeout));
+        }
+        parse_limit(query.get("limit"))
+    }
+
     /// Reads the options of a list that is no watch.
-    pub fn parse(query: &Query) -> Result<Self, Status> {
-        let limit = parse_limit(query.get("limit"))?;
+    pub fn parse(query: &Query, limit: usize) -> Result<Self, Status> {
         let token = query.get("continue");
         let version = query.get("resourceVersion");
         if !token.is_empty() && !version.is_empty() && version != "0" {

@@ -360,19 +360,21 @@ fn repeated(text: &str) -> String {
 }
 
 fn headers(
-    wanted: &std::collections::BTreeMap<String, String>,
+    wanted: &std::collections::BTreeMap<String, Value>,
     got: &HeaderMap,
     bindings: &mut Bindings,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, value) in wanted {
-        let all: Vec<&str> = got.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
-        let joined = all.join(", ");
-        if all.is_empty() {
-            lines.push(format!("header {name}: missing, recorded {value:?}"));
-        } else if !compare::text(value, &joined, false, bindings) {
-            lines.push(format!("header {name}: recorded {value:?}, got {joined:?}"));
+        let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let mut all: Vec<&str> = got.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+        for value in values.iter().filter_map(Value::as_str) {
+            match all.iter().position(|actual| compare::text(value, actual, false, bindings)) {
+                Some(found) => drop(all.remove(found)),
+                None => lines.push(format!("header {name}: recorded {value:?}, not among {all:?}")),
+            }
         }
+        lines.extend(all.iter().map(|actual| format!("header {name}: not recorded, got {actual:?}")));
     }
     let extra = got.keys().filter(|name| *name != "date" && !wanted.contains_key(name.as_str()));
     lines.extend(extra.map(|name| format!("header {name}: not recorded, got {:?}", got[name])));
@@ -401,7 +403,7 @@ fn bodies(response: &scene::Response, text: &str, bindings: &mut Bindings) -> Ve
             lines
         }
         (None, Some(wanted)) => {
-            let is_yaml = response.headers.get("content-type").is_some_and(|t| t.contains("yaml"));
+            let is_yaml = response.headers.get("content-type").is_some_and(|t| t.to_string().contains("yaml"));
             let parsed = |text: &str| serde_yaml::from_str::<Value>(text).ok().filter(|_| is_yaml);
             match (parsed(wanted), parsed(text)) {
                 (Some(wanted), Some(actual)) => compare::value(&wanted, &actual, "", bindings),
