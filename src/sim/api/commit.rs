@@ -81,6 +81,12 @@ impl Commit<'_> {
             kinds::default(object, self.kind);
         }
         kinds::complete_new(object, self.kind);
+        if self.resource().has_status() && !self.resource().custom && object["status"].is_null() {
+            object["status"] = json!({});
+        }
+        if self.kind.kind == "Node" && self.kind.group.is_empty() {
+            taint_new_node(object);
+        }
     }
 
     fn already_exists(&self, name: &str, live: &Value) -> Status {
@@ -176,7 +182,7 @@ impl Commit<'_> {
 
     /// The status of a kind with a status subresource changes only there.
     fn keep_status(&self, live: &Value, object: &mut Value) {
-        if !self.resource().subresources.iter().any(|s| s.name == "status") {
+        if !self.resource().has_status() {
             return;
         }
         match live.get("status") {
@@ -228,6 +234,15 @@ impl Commit<'_> {
     fn key(&self, name: &str) -> Key {
         let namespace = if self.resource().namespaced { self.target.namespace.as_str() } else { "" };
         Key::new(self.id, namespace, name)
+    }
+}
+
+/// A node takes no pods until it has reported itself ready.
+fn taint_new_node(node: &mut Value) {
+    let taint = json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" });
+    match node["spec"]["taints"].as_array_mut() {
+        Some(taints) => taints.push(taint),
+        None => node["spec"]["taints"] = json!([taint]),
     }
 }
 

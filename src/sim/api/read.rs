@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,6 +18,9 @@ use crate::sim::api::select::Selection;
 use crate::sim::api::status::Status;
 use crate::sim::api::store::Key;
 
+/// How continue tokens are written; read as leniently as the real server reads them.
+const TOKENS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+const LENIENT: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
 /// How long a read waits for a version that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -188,14 +192,14 @@ impl ListOptions {
 impl Page {
     fn token(&self) -> String {
         let text = json!({"v": "meta.k8s.io/v1", "rv": self.version, "start": self.start});
-        URL_SAFE_NO_PAD.encode(text.to_string())
+        TOKENS.encode(text.to_string())
     }
 
     fn parse(token: &str) -> Result<Self, Status> {
         let invalid = |why: &str| {
             Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
         };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid("illegal base64 data"))?;
+        let bytes = TOKENS.decode(token).map_err(|_| invalid("illegal base64 data"))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
             let first = bytes.first().copied().unwrap_or_default();
             invalid(&format!("invalid character {} looking for beginning of value", quoted(first)))

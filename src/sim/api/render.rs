@@ -30,8 +30,6 @@ pub struct Wire {
     pub gzip: bool,
     /// Priority and fairness let the request in, and says so in headers.
     pub admitted: bool,
-    /// HEAD: headers only.
-    pub bodiless: bool,
 }
 
 /// The answer that tells of an error.
@@ -71,7 +69,7 @@ pub fn render(cluster: &Cluster, reply: Reply, wire: Wire) -> io::Result<Respons
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    builder.body(if wire.bodiless { reply::empty() } else { body }).map_err(io::Error::other)
+    builder.body(body).map_err(io::Error::other)
 }
 
 fn encode(

@@ -114,6 +114,11 @@ impl Resource {
         known.cloned().unwrap_or_else(|| Kind::custom(&self.group, &self.version, &self.kind, &self.plural))
     }
 
+    /// Whether its status is written apart from the rest.
+    pub fn has_status(&self) -> bool {
+        self.subresources.iter().any(|sub| sub.name == "status")
+    }
+
     /// Whether the verb is served.
     pub fn serves(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == verb)

@@ -90,7 +90,6 @@ fn wire_of(call: &Call) -> Wire {
         pretty: call.query.flag("pretty"),
         gzip: call.header("accept-encoding").is_some_and(|e| e.contains("gzip")),
         admitted: false,
-        bodiless: call.method == Method::HEAD,
     }
 }
 
