@@ -6,7 +6,24 @@
 
 /// Values and rules. No clock, no I/O, no async, no serde, no Kubernetes, no terminal.
 pub mod domain {
+    pub mod denial;
+    pub mod fleet;
+    pub mod flow;
     pub mod names;
+    pub mod policy;
+    pub mod time;
+    pub mod valve;
+}
+
+/// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
+pub mod cockpit {
+    pub mod commands;
+    pub mod decide;
+    pub mod orders;
+    pub mod plan;
+    pub mod ports;
+    pub mod rows;
+    pub mod world;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.

@@ -7,7 +7,8 @@ use std::{fs, path::Path};
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a temporary folder");
-    let files = protox::compile(["observer.proto"], [root.join("assets/proto")]).expect("the proto files compile");
+    let files =
+        protox::compile(["observer.proto"], [root.join("assets/proto")]).expect("the proto files compile");
     tonic_prost_build::configure()
         .build_transport(false)
         .out_dir(out.path())
@@ -20,6 +21,9 @@ fn generated_code_is_what_the_proto_files_say() {
             fs::write(&kept, &fresh).expect(name);
         }
         let kept = fs::read_to_string(&kept).unwrap_or_default();
-        assert!(kept == fresh, "src/pb/{name} differs from assets/proto: run `UPDATE_GOLDEN=1 cargo test --test pb`");
+        assert!(
+            kept == fresh,
+            "src/pb/{name} differs from assets/proto: run `UPDATE_GOLDEN=1 cargo test --test pb`"
+        );
     }
 }
