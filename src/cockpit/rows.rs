@@ -27,10 +27,7 @@ pub struct ClusterRow {
     pub last_good: Option<Timestamp>,
     pub uid: Option<Text>,
     pub version: Option<Text>,
-    /// Kind and version of the CNI, in words; `unknown` until it is recognised.
-    pub cni: Text,
-    pub enforcement: Enforcement,
-    pub evidence: Option<Text>,
+    pub cni: CniRow,
     pub user: Option<Text>,
     /// What we may do here, in words.
     pub may: Vec<&'static str>,
@@ -42,6 +39,15 @@ pub struct ClusterRow {
     /// Denials a minute; `None` without a live source.
     pub denials_per_minute: Option<f64>,
     pub source: SourceRow,
+}
+
+/// The CNI as a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CniRow {
+    /// Kind and version, in words; `unknown` until it is recognised.
+    pub words: Text,
+    pub enforcement: Enforcement,
+    pub evidence: Option<Text>,
 }
 
 /// A flow source as a row.
@@ -178,9 +184,11 @@ pub fn cluster_row(world: &World, cluster: &Cluster) -> ClusterRow {
         last_good: cluster.last_good,
         uid: cluster.uid.clone(),
         version: cluster.version.clone(),
-        cni: cni_words(cluster),
-        enforcement: cluster.enforcement(),
-        evidence: cluster.cni.as_ref().map(|cni| cni.evidence.clone()),
+        cni: CniRow {
+            words: cni_words(cluster),
+            enforcement: cluster.enforcement(),
+            evidence: cluster.cni.as_ref().map(|cni| cni.evidence.clone()),
+        },
         user: cluster.identity.as_ref().map(|identity| identity.user.clone()),
         may: may(cluster),
         namespaces: listed.then_some(cluster.namespaces.len()),
@@ -271,7 +279,7 @@ pub fn namespace_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Namesp
         terminating: ns.seen.terminating,
         owner,
         contact,
-        pods: cluster.listed.contains(&Listed::Pods).then(|| ns.pods.len()),
+        pods: cluster.listed.contains(&Listed::Pods).then_some(ns.pods.len()),
         egress: rollout_row(world, cluster, ns, Direction::Egress),
         ingress: rollout_row(world, cluster, ns, Direction::Ingress),
     }
