@@ -132,7 +132,7 @@ pub fn apply_reasons(world: &World, target: &Target) -> Vec<Reason> {
     if let Health::Down(why) = &cluster.health {
         reasons.push(Reason::Unreachable { cluster: target.cluster.clone(), why: why.clone() });
     }
-    if world.plan().excluded.contains(&target.ns) {
+    if world.plan().excludes(&target.ns) {
         reasons.push(Reason::Excluded(target.ns.clone()));
     }
     match cluster.namespaces.get(&target.ns) {

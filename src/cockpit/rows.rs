@@ -275,7 +275,7 @@ pub fn namespace_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Namesp
     NamespaceRow {
         cluster: cluster.name.clone(),
         name: ns.seen.name.clone(),
-        excluded: world.plan().excluded.contains(&ns.seen.name),
+        excluded: world.plan().excludes(&ns.seen.name),
         terminating: ns.seen.terminating,
         owner,
         contact,
@@ -322,7 +322,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
 }
 
 fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence) -> Phase {
-    if world.plan().excluded.contains(&target.ns) {
+    if world.plan().excludes(&target.ns) {
         return Phase::Excluded;
     }
     if !cluster.is_complete() {
