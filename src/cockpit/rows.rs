@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 use super::{
-    orders::{OrderId, Target},
+    orders::{OrderId, OrderKind, OrderState, Target},
     ports::Link,
     world::{Source, World},
 };
@@ -160,7 +160,7 @@ pub struct RolloutRow {
     pub denials_per_minute: Option<f64>,
     /// An order under way.
     pub order: Option<OrderId>,
-    /// Missing or changed against the workspace, in words.
+    /// Missing, changed against the workspace, or still isolating after a rollback, in words.
     pub drift: Vec<Text>,
 }
 
@@ -328,16 +328,10 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
     if !cluster.is_complete() {
         return Phase::Unknown;
     }
-    let rolled_back = || {
-        use super::orders::{OrderKind, OrderState};
-        world.orders().latest(target).is_some_and(|order| {
-            order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_))
-        })
-    };
     match presence {
         Presence::Partial { .. } | Presence::Open => Phase::Partial,
         Presence::Tight => Phase::Soaking,
-        Presence::None if rolled_back() => Phase::RolledBack,
+        Presence::None if rolled_back(world, target) => Phase::RolledBack,
         Presence::None => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
             if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
@@ -356,7 +350,7 @@ fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standi
 fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) -> Vec<Text> {
     let mut out = Vec::new();
     match presence {
-        Presence::None => return out,
+        Presence::None => return still_isolated(world, ns, target),
         Presence::Partial { missing } => {
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }
@@ -373,6 +367,24 @@ fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) ->
         }
     }
     out
+}
+
+/// After a rollback: what isolates pods all the same, shown until nothing does.
+fn still_isolated(world: &World, ns: &Namespace, target: &Target) -> Vec<Text> {
+    if !rolled_back(world, target) {
+        return Vec::new();
+    }
+    let isolation = ns.isolation(target.direction);
+    let by = isolation.by.iter().map(|key| format!("still isolated by {key}"));
+    let maybe = isolation.unknown.iter().map(|key| format!("perhaps still isolated by {key}"));
+    by.chain(maybe).map(Text::from).collect()
+}
+
+fn rolled_back(world: &World, target: &Target) -> bool {
+    world
+        .orders()
+        .latest(target)
+        .is_some_and(|order| order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_)))
 }
 
 /// Denials of one class, for badges: the number equals the rows behind it.
