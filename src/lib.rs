@@ -26,6 +26,9 @@ pub mod cockpit {
     pub mod world;
 }
 
+/// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
+pub mod manifest;
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
