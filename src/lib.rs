@@ -29,6 +29,13 @@ pub mod cockpit {
 /// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
 pub mod manifest;
 
+/// The API server: connect, watch, write, forward. Kubernetes types end here.
+pub mod k8s {
+    pub mod connect;
+    mod failure;
+    mod wire;
+}
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
