@@ -26,10 +26,17 @@ pub mod cockpit {
     pub mod world;
 }
 
+/// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
+pub mod manifest;
+
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
     pub mod fleet_file;
+    pub mod policy_files;
+    pub mod root;
+    #[cfg(test)]
+    mod tests;
     pub mod yaml;
 }
 
