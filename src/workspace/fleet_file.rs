@@ -237,7 +237,7 @@ impl Reader<'_> {
             match NsName::parse(raw) {
                 Ok(ns) => out.push(ns),
                 Err(bad) => {
-                    self.error(item.line, &format!("`{key}`: {bad}"), "Write the namespace's exact name.")
+                    self.error(item.line, &format!("`{key}`: {bad}"), "Write the namespace's exact name.");
                 }
             }
         }

@@ -241,7 +241,7 @@ fn check_identity(object: &Value, ns: &NsName, pinned: &Pinned) -> Result<(), Ba
             None if !is_required => {}
             Some(found) => {
                 let next = format!("Write {what}: {wanted}, or move the file to where it belongs.");
-                return Err(bad(format!("its {what} is {:?}, but its path says {wanted}", found), next));
+                return Err(bad(format!("its {what} is {found:?}, but its path says {wanted}"), next));
             }
             None => return Err(bad(format!("it has no {what}"), format!("Write {what}: {wanted}."))),
         }
