@@ -224,6 +224,7 @@ impl World {
                     Change::Put(policy) => cluster.put_policy(policy),
                     Change::Gone(key) => cluster.drop_policy(&key),
                 }
+                self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
@@ -247,6 +248,17 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
+        }
+    }
+
+    /// The watch settles what a write's answer left open.
+    fn settle_orders(&mut self, name: &ClusterName) {
+        if !self.orders.has_unsettled() {
+            return;
+        }
+        let Some(cluster) = self.clusters.get(name) else { return };
+        for (ns, seen) in &cluster.namespaces {
+            self.orders.settle_by_watch(name, ns, seen, self.now);
         }
     }
 
