@@ -36,6 +36,17 @@ pub mod k8s {
     mod wire;
 }
 
+/// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
+/// complaint names file, fact and next step; one bad file never costs the others.
+pub mod workspace {
+    pub mod fleet_file;
+    pub mod policy_files;
+    pub mod root;
+    #[cfg(test)]
+    mod tests;
+    pub mod yaml;
+}
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
