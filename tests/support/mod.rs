@@ -101,7 +101,7 @@ impl AsyncWrite for InMemory {
 
 /// A simulated fleet by the name of its scenario.
 pub fn fleet(name: &str, seed: u64) -> Fleet {
-    let scenario = scenario::named(name).expect("a scenario of assets/scenarios");
+    let scenario = Scenario::named(name).expect("a scenario of assets/scenarios");
     fleet_of(&scenario, seed)
 }
 
