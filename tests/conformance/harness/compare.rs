@@ -269,7 +269,8 @@ fn array(wanted: &[Value], got: &[Value], path: &str, bindings: &mut Bindings) -
     lines
 }
 
-fn elided(item: &Value) -> Option<usize> {
+/// How many items or events were left out here.
+pub fn elided(item: &Value) -> Option<usize> {
     item.as_str()?.strip_prefix("<elided:")?.strip_suffix('>')?.parse().ok()
 }
 

@@ -35,7 +35,8 @@ pub fn cluster(controllers: bool) -> Cluster {
         seed: 1,
         address: "127.0.0.1:6443".to_owned(),
     });
-    for name in &fixture.namespaces {
+    // A real server makes its own namespaces in this order.
+    for name in fixture.namespaces.iter().rev() {
         cluster.seed_namespace(name);
     }
     for role in &fixture.clusterroles {
