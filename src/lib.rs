@@ -75,7 +75,10 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
         pub mod serve;
         pub mod system;
         pub mod tls;
@@ -83,6 +86,7 @@ pub mod sim {
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
         pub mod workspace;
     }
 

@@ -16,7 +16,7 @@ use sluice::{
         faults::Fault,
         people::Person,
         running::{Fleet, Options},
-        scenario::{Scale, scaled},
+        scale::{Scale, scaled},
     },
 };
 use tonic::{Code, Streaming};
@@ -120,14 +120,14 @@ async fn a_flood_is_delivered_or_its_losses_are_told() {
     settle().await;
     let mut stream = ask(&fleet, denials()).await;
     let (mut got, mut lost) = (0, 0);
-    for response in collect(&mut stream, 2).await {
+    for response in collect(&mut stream, 1).await {
         match response.response_types {
             Some(ResponseTypes::Flow(_)) => got += 1,
             Some(ResponseTypes::LostEvents(it)) => lost += it.num_events_lost,
             Some(ResponseTypes::NodeStatus(_)) | None => {}
         }
     }
-    assert!((95_000..105_000).contains(&(got + lost / 2)), "{got} came, {lost} events were lost");
+    assert!((46_000..54_000).contains(&(got + lost / 2)), "{got} came, {lost} events were lost");
 }
 
 #[tokio::test(start_paused = true)]

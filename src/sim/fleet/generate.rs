@@ -88,12 +88,12 @@ impl Builder {
         ]);
         self.plan.namespaces.push(Namespace { name: name.to_owned(), labels, annotations, system: false });
         for spec in &pattern.workloads {
-            let workload = self.from_spec(name, spec);
+            let workload = self.new_workload(name, spec);
             self.workload(workload);
         }
     }
 
-    fn from_spec(&mut self, namespace: &str, spec: &WorkloadSpec) -> NewWorkload {
+    fn new_workload(&mut self, namespace: &str, spec: &WorkloadSpec) -> NewWorkload {
         let ports = spec.ports.iter().filter_map(|line| scenario::parse_port(line).ok());
         let ports: Vec<Port> = ports
             .map(|(name, number)| Port { name: name.to_owned(), number, protocol: Protocol::Tcp })

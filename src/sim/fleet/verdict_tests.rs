@@ -14,86 +14,81 @@ const DNS: &str =
     "dns {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{protocol: UDP, port: 53}]}]}";
 
 /// Policies of namespace shop, then `from to port` and what the two ends say.
+const CASES: &[(&[&str], &str, &str)] = &[
+    (&[], "cart api 8080", "open, open"),
+    (&[DENY], "cart api 8080", "denied by default-deny, open"),
+    (&[DENY], "api cart 8080", "open, open"),
+    (&[VALVE], "cart api 8080", "allowed by default-deny, open"),
+    (&[DNS], "cart api 8080", "denied by dns, open"),
+    (&[DENY, DNS], "cart api udp:53", "allowed by dns, open"),
+    (&[VALVE, DNS], "cart vendor 443", "allowed by default-deny, open"),
+    (&["a {podSelector: {matchLabels: {app: other}}, policyTypes: [Egress]}"], "cart api 8080", "open, open"),
+    (&["a {podSelector: {}}"], "api cart 8080", "open, denied by a"),
+    (&["a {podSelector: {}}"], "cart api 8080", "open, open"),
+    (&["a {podSelector: {}, egress: [{}]}"], "api cart 8080", "open, denied by a"),
+    (&["a {podSelector: {}, egress: [], policyTypes: [Ingress]}"], "cart api 8080", "open, open"),
+    (&["a {podSelector: {}, ingress: [{}]}"], "api cart 8080", "open, allowed by a"),
+    (&["a {ingress: [{from: [{podSelector: {}}]}]}"], "api cart 8080", "open, denied by a"),
+    (&["a {ingress: [{from: [{podSelector: {}}]}]}"], "cart cart 8080", "open, allowed by a"),
+    (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "api cart 8080", "open, allowed by a"),
+    (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "vendor cart 8080", "open, denied by a"),
+    (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "host cart 8080", "open, denied by a"),
+    (
+        &[
+            "a {ingress: [{from: [{namespaceSelector: {matchLabels: {team: web}}, podSelector: {matchLabels: {app: api}}}]}]}",
+        ],
+        "api cart 8080",
+        "open, allowed by a",
+    ),
+    (
+        &[
+            "a {ingress: [{from: [{namespaceSelector: {matchLabels: {team: web}}, podSelector: {matchLabels: {app: x}}}]}]}",
+        ],
+        "api cart 8080",
+        "open, denied by a",
+    ),
+    (
+        &[
+            "a {ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [x]}]}, namespaceSelector: {}}]}]}",
+        ],
+        "api cart 8080",
+        "open, allowed by a",
+    ),
+    (&["a {ingress: [{ports: [{port: http}]}]}"], "api cart 8080", "open, allowed by a"),
+    (&["a {ingress: [{ports: [{port: http}]}]}"], "api cart 9090", "open, denied by a"),
+    (&["a {ingress: [{ports: [{port: 8000, endPort: 8080}]}]}"], "api cart 8080", "open, allowed by a"),
+    (&["a {ingress: [{ports: [{port: 8080}]}]}"], "api cart udp:8080", "open, denied by a"),
+    (&["a {ingress: [{ports: [{port: 8080}]}]}"], "api cart icmp:0", "open, denied by a"),
+    (&["a {ingress: [{}]}"], "api cart icmp:0", "open, allowed by a"),
+    (&["a {podSelector: {}}"], "own-node cart 8080", "open, open"),
+    (&["a {podSelector: {}}"], "other-node cart 8080", "open, denied by a"),
+    (
+        &["a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}]}]}"],
+        "cart vendor 443",
+        "allowed by a, open",
+    ),
+    (
+        &[
+            "a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.9/32]}}]}]}",
+        ],
+        "cart vendor 443",
+        "denied by a, open",
+    ),
+    (
+        &["a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}"],
+        "cart api 8080",
+        "denied by a, open",
+    ),
+    (
+        &["a {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: https}]}]}"],
+        "cart vendor 443",
+        "denied by a, open",
+    ),
+];
+
 #[test]
 fn connections_are_judged_as_the_api_documents_it() {
-    let cases: &[(&[&str], &str, &str)] = &[
-        (&[], "cart api 8080", "open, open"),
-        (&[DENY], "cart api 8080", "denied by default-deny, open"),
-        (&[DENY], "api cart 8080", "open, open"),
-        (&[VALVE], "cart api 8080", "allowed by default-deny, open"),
-        (&[DNS], "cart api 8080", "denied by dns, open"),
-        (&[DENY, DNS], "cart api udp:53", "allowed by dns, open"),
-        (&[VALVE, DNS], "cart vendor 443", "allowed by default-deny, open"),
-        (
-            &["a {podSelector: {matchLabels: {app: other}}, policyTypes: [Egress]}"],
-            "cart api 8080",
-            "open, open",
-        ),
-        (&["a {podSelector: {}}"], "api cart 8080", "open, denied by a"),
-        (&["a {podSelector: {}}"], "cart api 8080", "open, open"),
-        (&["a {podSelector: {}, egress: [{}]}"], "api cart 8080", "open, denied by a"),
-        (&["a {podSelector: {}, egress: [], policyTypes: [Ingress]}"], "cart api 8080", "open, open"),
-        (&["a {podSelector: {}, ingress: [{}]}"], "api cart 8080", "open, allowed by a"),
-        (&["a {ingress: [{from: [{podSelector: {}}]}]}"], "api cart 8080", "open, denied by a"),
-        (&["a {ingress: [{from: [{podSelector: {}}]}]}"], "cart cart 8080", "open, allowed by a"),
-        (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "api cart 8080", "open, allowed by a"),
-        (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "vendor cart 8080", "open, denied by a"),
-        (&["a {ingress: [{from: [{namespaceSelector: {}}]}]}"], "host cart 8080", "open, denied by a"),
-        (
-            &[
-                "a {ingress: [{from: [{namespaceSelector: {matchLabels: {team: web}}, podSelector: {matchLabels: {app: api}}}]}]}",
-            ],
-            "api cart 8080",
-            "open, allowed by a",
-        ),
-        (
-            &[
-                "a {ingress: [{from: [{namespaceSelector: {matchLabels: {team: web}}, podSelector: {matchLabels: {app: x}}}]}]}",
-            ],
-            "api cart 8080",
-            "open, denied by a",
-        ),
-        (
-            &[
-                "a {ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [x]}]}, namespaceSelector: {}}]}]}",
-            ],
-            "api cart 8080",
-            "open, allowed by a",
-        ),
-        (&["a {ingress: [{ports: [{port: http}]}]}"], "api cart 8080", "open, allowed by a"),
-        (&["a {ingress: [{ports: [{port: http}]}]}"], "api cart 9090", "open, denied by a"),
-        (&["a {ingress: [{ports: [{port: 8000, endPort: 8080}]}]}"], "api cart 8080", "open, allowed by a"),
-        (&["a {ingress: [{ports: [{port: 8080}]}]}"], "api cart udp:8080", "open, denied by a"),
-        (&["a {ingress: [{ports: [{port: 8080}]}]}"], "api cart icmp:0", "open, denied by a"),
-        (&["a {ingress: [{}]}"], "api cart icmp:0", "open, allowed by a"),
-        (&["a {podSelector: {}}"], "own-node cart 8080", "open, open"),
-        (&["a {podSelector: {}}"], "other-node cart 8080", "open, denied by a"),
-        (
-            &[
-                "a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}]}]}",
-            ],
-            "cart vendor 443",
-            "allowed by a, open",
-        ),
-        (
-            &[
-                "a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.9/32]}}]}]}",
-            ],
-            "cart vendor 443",
-            "denied by a, open",
-        ),
-        (
-            &["a {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}"],
-            "cart api 8080",
-            "denied by a, open",
-        ),
-        (
-            &["a {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: https}]}]}"],
-            "cart vendor 443",
-            "denied by a, open",
-        ),
-    ];
-    for (policies, connection, expected) in cases {
+    for (policies, connection, expected) in CASES {
         assert_eq!(judge(Cni::Cilium, policies, connection), *expected, "{policies:?} {connection}");
     }
 }
