@@ -104,6 +104,7 @@ pub mod sim {
         pub mod pending;
         pub mod pods;
         pub mod portforward;
+        pub mod protobuf;
         pub mod query;
         pub mod read;
         pub mod render;
