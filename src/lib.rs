@@ -111,6 +111,7 @@ pub mod sim {
         pub mod pending;
         pub mod pods;
         pub mod portforward;
+        pub mod protobuf;
         pub mod query;
         pub mod read;
         pub mod render;
@@ -129,15 +130,20 @@ pub mod sim {
     /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
+        pub mod apply;
         pub mod decode;
         pub mod errors;
+        pub mod fields;
         pub mod kinds;
+        pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
+        pub mod patch;
         pub mod pods;
         pub mod schema;
         pub mod shape;
         pub mod tree;
+        pub mod typed;
         pub mod words;
         pub mod yaml;
     }

@@ -2,11 +2,14 @@
 //! without a server around them. Only steps that need nothing but the rule are replayed here; the
 //! whole scenes are replayed against the server.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 use sluice::sim::api::status::Status;
+use sluice::sim::rules::apply::{self, ApplyOptions, UpdateOptions};
 use sluice::sim::rules::decode::{self, Format, Validation};
+use sluice::sim::rules::patch::{self, Sort};
 use sluice::sim::rules::schema::{self, Kind};
 use sluice::sim::rules::tree::Tree;
 use sluice::sim::rules::{errors, kinds};
@@ -131,6 +134,127 @@ fn policies_are_read_filled_in_and_refused_as_recorded() {
                 Err(refusal) => {
                     assert_eq!(refusal.to_value(), response["body"], "{at}");
                 }
+            }
+        }
+    }
+    assert!(compared > 90, "only {compared} steps were compared");
+}
+
+/// Policies as the rules leave them; versions, uids and generations are the server's.
+#[derive(Default)]
+struct Shelf {
+    policies: BTreeMap<String, Value>,
+}
+
+/// The parts of an object that the rules decide.
+fn decided(object: &Value) -> Value {
+    let mut out = serde_json::json!({"spec": object["spec"]});
+    for field in ["name", "generateName", "labels", "annotations", "finalizers"] {
+        out[field] = object["metadata"][field].clone();
+    }
+    let mut managers = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    for one in &mut managers {
+        if !one["time"].is_null() {
+            one["time"] = "set".into();
+        }
+    }
+    managers.sort_by_key(Value::to_string);
+    out["managedFields"] = managers.into();
+    out
+}
+
+impl Shelf {
+    const NOW: &'static str = "2026-01-01T00:00:00Z";
+
+    fn manager(request: &Value) -> String {
+        let path = text(&request["path"]);
+        if let Some(named) = path.split("fieldManager=").nth(1) {
+            return named.split('&').next().unwrap_or_default().to_owned();
+        }
+        match request["headers"].get("User-Agent") {
+            Some(Value::Null) => "unknown".to_owned(),
+            Some(agent) => text(agent).split('/').next().unwrap_or_default().to_owned(),
+            None => "sluice-conformance".to_owned(),
+        }
+    }
+
+    fn update(&self, old: Option<&Value>, decoded: decode::Decoded, manager: &str) -> Result<Value, Status> {
+        let mut new = decoded.object;
+        kinds::default(&mut new, policy());
+        let options = UpdateOptions { manager, subresource: "", now: Self::NOW };
+        apply::track_update(old, &mut new, &options, policy());
+        Ok(new)
+    }
+
+    /// What becomes of one step; None for steps that write no policy.
+    fn play(&self, step: &Step) -> Option<Result<Value, Status>> {
+        let request = &step.value["request"];
+        let path = text(&request["path"]).split('?').next().unwrap_or_default();
+        let (_, name) = path.split_once("/networkpolicies")?;
+        let name = name.trim_start_matches('/');
+        let body = step.body.as_deref().unwrap_or_default().as_bytes();
+        let manager = Self::manager(request);
+        let live = self.policies.get(name);
+        let validation = validation(text(&request["path"]));
+        match text(&request["method"]) {
+            "POST" if name.is_empty() => {
+                let read = decode::decode(body, Format::Json, policy(), validation);
+                Some(read.and_then(|read| self.update(None, read, &manager)))
+            }
+            "PUT" => {
+                let read = decode::decode(body, Format::Json, policy(), validation);
+                Some(read.and_then(|read| self.update(live, read, &manager)))
+            }
+            "PATCH" => match Sort::of(text(&request["headers"]["Content-Type"]))? {
+                Sort::Apply => {
+                    let force = text(&request["path"]).contains("force=")
+                        && !text(&request["path"]).contains("force=false");
+                    let options = ApplyOptions { manager: &manager, force, subresource: "", now: Self::NOW };
+                    let read = decode::apply_body(body, policy(), validation);
+                    Some(read.and_then(|read| apply::apply(live, &read, &options, policy())))
+                }
+                sort => {
+                    let read = patch::patch(live?, body, sort, policy(), validation);
+                    Some(read.and_then(|read| self.update(live, read, &manager)))
+                }
+            },
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn ownership_follows_the_recorded_writes() {
+    let mut compared = 0;
+    for scene in ["20", "23", "30", "31", "32", "33", "40", "41"] {
+        let mut shelf = Shelf::default();
+        for (index, step) in steps(scene).iter().enumerate() {
+            let Some(outcome) = shelf.play(step) else { continue };
+            let response = &step.value["response"];
+            let body = &response["body"];
+            let at = format!("scene {scene} step {index}");
+            if body["kind"] == "NetworkPolicy" {
+                let object = outcome.unwrap_or_else(|refusal| panic!("{at}: {refusal:?}"));
+                assert_eq!(decided(&object)["managedFields"], decided(body)["managedFields"], "{at}");
+                assert_eq!(decided(&object)["spec"], decided(body)["spec"], "{at}");
+                assert_eq!(object["metadata"]["labels"], body["metadata"]["labels"], "{at}");
+                compared += 1;
+                if !text(&step.value["request"]["path"]).contains("dryRun") {
+                    shelf.policies.insert(text(&body["metadata"]["name"]).to_owned(), body.clone());
+                }
+            } else if !body["details"]["causes"][0]["reason"].is_null() && outcome.is_err()
+                || response["status"] == 500 && outcome.is_err()
+            {
+                let refusal = outcome.err().map(|refusal| refusal.to_value());
+                let mut expected = body.clone();
+                let mut refusal = refusal.unwrap_or_default();
+                for one in [&mut expected, &mut refusal] {
+                    if let Some(causes) = one.pointer_mut("/details/causes").and_then(Value::as_array_mut) {
+                        causes.sort_by_key(Value::to_string);
+                    }
+                }
+                assert_eq!(refusal, expected, "{at}");
+                compared += 1;
             }
         }
     }

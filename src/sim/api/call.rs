@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 
+use crate::sim::api::protobuf;
 use crate::sim::api::query::Query;
 use crate::sim::api::route::Route;
 use crate::sim::api::status::Status;
@@ -33,7 +34,7 @@ impl Call {
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let path = parts.uri.path().to_owned();
         let body = Limited::new(body, BODY_LIMIT).collect().await;
-        Self {
+        let mut call = Self {
             route: Route::of(&parts.method, &path, &query),
             method: parts.method,
             path,
@@ -41,6 +42,19 @@ impl Call {
             headers: parts.headers,
             body: body.map(|b| b.to_bytes()).map_err(|_| too_large()),
             upgrade,
+        };
+        call.translate();
+        call
+    }
+
+    /// Turns a protobuf body into JSON, where this server knows its kind.
+    fn translate(&mut self) {
+        if self.header("content-type") != Some(protobuf::CONTENT_TYPE) {
+            return;
+        }
+        if let Some(json) = self.body.as_ref().ok().and_then(protobuf::to_json) {
+            self.body = Ok(json);
+            self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
     }
 
