@@ -2,7 +2,9 @@
 //! and writes, a relay client follows flows through a port-forward.
 
 mod client;
+mod faulty;
 mod relay;
+mod served;
 mod workspace;
 
 use std::time::Duration;
