@@ -63,6 +63,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::sim::{
     api::cluster::Cluster,
     fleet::{
+        cilium,
         plan::Labels,
         verdict::{Enforcement, View},
     },
@@ -46,7 +47,8 @@ impl Views {
 
     fn refresh_policies(&mut self, server: &Cluster) -> bool {
         let mut now: HashMap<String, Vec<Arc<Value>>> = HashMap::new();
-        for policy in server.policies() {
+        let own_kind = server.objects(cilium::API_VERSION, cilium::KIND);
+        for policy in server.policies().into_iter().chain(own_kind) {
             let namespace = policy["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
             now.entry(namespace).or_default().push(policy);
         }
