@@ -101,7 +101,6 @@ pub mod sim {
         pub mod negotiate;
         pub mod object;
         pub mod options;
-        pub mod pending;
         pub mod pods;
         pub mod portforward;
         pub mod protobuf;

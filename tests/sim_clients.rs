@@ -90,7 +90,10 @@ async fn a_policy_is_applied_watched_and_deleted() {
     let policies: Api<NetworkPolicy> = Api::namespaced(client(&cluster, admin()), "shop");
     let version = policies.list(&ListParams::default()).await.expect("a list").metadata.resource_version;
     let mut events = Box::pin(
-        policies.watch(&WatchParams::default(), &version.expect("a list has a version")).await.expect("a watch"),
+        policies
+            .watch(&WatchParams::default(), &version.expect("a list has a version"))
+            .await
+            .expect("a watch"),
     );
 
     let manager = PatchParams::apply("sluice");
@@ -147,7 +150,11 @@ async fn a_port_nobody_listens_on_is_told_on_the_error_channel() {
 async fn a_deleted_namespace_is_gone_after_a_while() {
     let cluster = cluster();
     let namespaces: Api<Namespace> = Api::all(client(&cluster, admin()));
-    namespaces.create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": "brief"}})).unwrap())
+    namespaces
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(json!({"metadata": {"name": "brief"}})).unwrap(),
+        )
         .await
         .expect("created");
     namespaces.delete("brief", &DeleteParams::default()).await.expect("deleted");
