@@ -132,6 +132,7 @@ impl Write<'_> {
                 Some(live) => commit.update(store, &live, object),
                 None => {
                     code = 201;
+                    commit.check_no_uid(&body)?;
                     self.create_by_apply(store, &commit, object)
                 }
             }
@@ -147,6 +148,7 @@ impl Write<'_> {
     ) -> Result<Value, Status> {
         (self.may_create)()?;
         commit.drop_server_fields(&mut object);
+        object::drop_meta(&mut object, "resourceVersion");
         commit.insert(store, object)
     }
 
