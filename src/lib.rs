@@ -133,6 +133,7 @@ pub mod sim {
         pub mod patch;
         pub mod pods;
         pub mod schema;
+        pub mod selector;
         pub mod shape;
         pub mod tree;
         pub mod typed;
