@@ -109,7 +109,6 @@ pub mod sim {
         pub mod negotiate;
         pub mod object;
         pub mod options;
-        pub mod pending;
         pub mod pods;
         pub mod portforward;
         pub mod protobuf;
@@ -142,6 +141,7 @@ pub mod sim {
         pub mod patch;
         pub mod pods;
         pub mod schema;
+        pub mod selector;
         pub mod shape;
         pub mod tree;
         pub mod typed;

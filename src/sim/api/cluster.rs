@@ -15,6 +15,8 @@ use crate::sim::api::object;
 use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
+use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::{kinds, schema};
 
 /// What a cluster is made from.
 pub struct ClusterSetup {
@@ -152,13 +154,19 @@ impl Cluster {
         self.write(|store| store.put(key, object));
     }
 
-    /// Puts a namespace in, Active and with its name as a label.
+    /// Puts a namespace in, Active and with its name as a label, as a server makes its own.
     pub fn seed_namespace(&self, name: &str) {
-        self.seed(serde_json::json!({
+        let mut namespace = serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
-            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
-        }));
+        });
+        if let Some(kind) = schema::kind("v1", "Namespace") {
+            let now = self.clock().stamp();
+            let update = UpdateOptions { manager: "kube-apiserver", subresource: "", now: &now };
+            apply::track_update(None, &mut namespace, &update, kind);
+            kinds::complete_new(&mut namespace, kind);
+        }
+        self.seed(namespace);
     }
 
     /// Removes an object at once, as if it had never had finalizers.

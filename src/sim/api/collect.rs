@@ -8,11 +8,10 @@ use serde_json::Value;
 
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::commit::is_released;
-use crate::sim::api::controllers::as_controller;
+use crate::sim::api::controllers::file;
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
-use crate::sim::api::pending::fields;
 use crate::sim::api::store::{Change, Event, Key};
 
 const FOREGROUND: &str = "foregroundDeletion";
@@ -152,7 +151,7 @@ fn disown(cluster: &Cluster, key: &Key, owner: &str) {
         } else {
             object::set_meta(&mut object, "ownerReferences", left);
         }
-        fields::track_update(Some(&Arc::clone(&live)), &mut object, &as_controller(cluster, ""), &kind);
+        file(cluster, Some(&Arc::clone(&live)), &mut object, "", &kind);
         store.put(key.clone(), object);
     });
 }

@@ -219,6 +219,17 @@ impl Commit<'_> {
         )))
     }
 
+    /// An apply that names a uid means an object that is there.
+    pub fn check_no_uid(&self, body: &Value) -> Result<(), Status> {
+        let sent = object::uid(body);
+        if sent.is_empty() {
+            return Ok(());
+        }
+        Err(self.conflict(&format!(
+            "uid mismatch: the provided object specified uid {sent}, and no existing object was found"
+        )))
+    }
+
     fn stale(&self) -> Status {
         self.conflict(
             "the object has been modified; please apply your changes to the latest version and try again",

@@ -13,9 +13,10 @@ use crate::sim::api::cluster::{Cluster, WeakCluster};
 use crate::sim::api::collect::Collector;
 use crate::sim::api::namespaces;
 use crate::sim::api::object;
-use crate::sim::api::pending::fields::{self, UpdateOptions};
 use crate::sim::api::resources::ResourceId;
 use crate::sim::api::store::{Change, Event, Key, Store};
+use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::schema::Kind;
 
 /// Who the controllers are, in `managedFields`.
 pub const MANAGER: &str = "kube-controller-manager";
@@ -155,17 +156,14 @@ fn create(cluster: &Cluster, store: &mut Store, id: ResourceId, mut object: Valu
         return;
     }
     object::set_type(&mut object, &kind.api_version(), &kind.kind);
-    fields::track_update(None, &mut object, &as_controller(cluster, ""), &kind);
+    file(cluster, None, &mut object, "", &kind);
     object::set_meta(&mut object, "uid", cluster.new_uid());
     object::set_meta(&mut object, "creationTimestamp", cluster.clock().stamp());
     store.put(key, object);
 }
 
-/// How a controller's write is filed.
-pub fn as_controller(cluster: &Cluster, subresource: &str) -> UpdateOptions {
-    UpdateOptions {
-        manager: MANAGER.to_owned(),
-        subresource: subresource.to_owned(),
-        now: cluster.clock().stamp(),
-    }
+/// Files a controller's write under its name.
+pub fn file(cluster: &Cluster, old: Option<&Value>, new: &mut Value, subresource: &str, kind: &Kind) {
+    let now = cluster.clock().stamp();
+    apply::track_update(old, new, &UpdateOptions { manager: MANAGER, subresource, now: &now }, kind);
 }

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::sim::api::cluster::Cluster;
-use crate::sim::api::controllers::{as_controller, core};
+use crate::sim::api::controllers::{core, file};
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
-use crate::sim::api::pending::fields;
 use crate::sim::api::resources::ResourceId;
 use crate::sim::api::store::{Key, Store};
 
@@ -92,7 +91,7 @@ fn describe(cluster: &Cluster, store: &mut Store, key: &Key, left: &Remaining) {
         return;
     }
     let kind = cluster.resource(key.resource).rules_kind();
-    fields::track_update(Some(&live), &mut object, &as_controller(cluster, "status"), &kind);
+    file(cluster, Some(&live), &mut object, "status", &kind);
     store.put(key.clone(), object);
 }
 

@@ -10,16 +10,15 @@ use crate::sim::api::cluster::Cluster;
 use crate::sim::api::commit::Commit;
 use crate::sim::api::object;
 use crate::sim::api::options::{WriteKind, WriteOptions};
-use crate::sim::api::pending::apply::{self, ApplyOptions};
-use crate::sim::api::pending::fields::{self, UpdateOptions};
-use crate::sim::api::pending::patch;
 use crate::sim::api::query::Query;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::route::Target;
 use crate::sim::api::status::Status;
 use crate::sim::api::store::Store;
+use crate::sim::rules::apply::{self, ApplyOptions, UpdateOptions};
 use crate::sim::rules::decode::{self, Decoded, Format};
 use crate::sim::rules::kinds;
+use crate::sim::rules::patch::{self, Sort};
 use crate::sim::rules::schema::Kind;
 
 /// What an unnamed manager with no User-Agent is called.
@@ -46,15 +45,6 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
-/// The languages of a PATCH.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PatchKind {
-    Merge,
-    Json,
-    Strategic,
-    Apply,
-}
-
 impl Write<'_> {
     /// POST to a collection.
     pub fn create(&self) -> Result<Written, Status> {
@@ -66,7 +56,7 @@ impl Write<'_> {
         self.settle_namespace(&mut object)?;
         self.commit(&kind, &options).drop_server_fields(&mut object);
         kinds::default(&mut object, &kind);
-        fields::track_update(None, &mut object, &self.update_options(&options), &kind);
+        self.track(None, &mut object, &options, &kind);
         let stored = self.cluster.write(|store| self.commit(&kind, &options).insert(store, object))?;
         Ok(Written { code: 201, object: stored, warnings: decoded.warnings })
     }
@@ -85,7 +75,7 @@ impl Write<'_> {
             let live = commit.live(store)?;
             commit.check_uid(&live, &object)?;
             let mut object = self.only_status(&live, object);
-            fields::track_update(Some(&live), &mut object, &self.update_options(&options), &kind);
+            self.track(Some(&live), &mut object, &options, &kind);
             commit.update(store, &live, object)
         })?;
         Ok(Written { code: 200, object: stored, warnings })
@@ -93,20 +83,20 @@ impl Write<'_> {
 
     /// PATCH of one object, in any of its languages.
     pub fn patch(&self) -> Result<Written, Status> {
-        match self.patch_kind()? {
-            PatchKind::Apply => self.apply(),
-            language => self.patch_live(language),
+        match self.patch_sort()? {
+            Sort::Apply => self.apply(),
+            sort @ (Sort::Merge | Sort::Json | Sort::Strategic) => self.patch_live(sort),
         }
     }
 
-    fn patch_live(&self, language: PatchKind) -> Result<Written, Status> {
+    fn patch_live(&self, sort: Sort) -> Result<Written, Status> {
         let options = WriteOptions::parse(self.query, WriteKind::Patch)?;
         let kind = self.kind();
         let mut warnings = Vec::new();
         let stored = self.cluster.write(|store| {
             let commit = self.commit(&kind, &options);
             let live = commit.live(store)?;
-            let decoded = self.patched(&live, language, &kind, &options)?;
+            let decoded = patch::patch(&live, self.body, sort, &kind, options.validation)?;
             warnings = decoded.warnings;
             let mut object = decoded.object;
             self.check_name(&object)?;
@@ -114,38 +104,21 @@ impl Write<'_> {
             kinds::default(&mut object, &kind);
             commit.check_uid(&live, &object)?;
             let mut object = self.only_status(&live, object);
-            fields::track_update(Some(&live), &mut object, &self.update_options(&options), &kind);
+            self.track(Some(&live), &mut object, &options, &kind);
             commit.update(store, &live, object)
         })?;
         Ok(Written { code: 200, object: stored, warnings })
-    }
-
-    fn patched(
-        &self,
-        live: &Value,
-        language: PatchKind,
-        kind: &Kind,
-        options: &WriteOptions,
-    ) -> Result<Decoded, Status> {
-        match language {
-            PatchKind::Merge => patch::merge(live, self.body, kind, options.validation),
-            PatchKind::Json => patch::json(live, self.body, kind, options.validation),
-            PatchKind::Strategic | PatchKind::Apply => {
-                patch::strategic(live, self.body, kind, options.validation)
-            }
-        }
     }
 
     fn apply(&self) -> Result<Written, Status> {
         let options = WriteOptions::parse(self.query, WriteKind::Apply)?;
         let kind = self.kind();
         let body = decode::apply_body(self.body, &kind, options.validation)?;
-        let now = self.cluster.clock().stamp();
         let apply_options = ApplyOptions {
-            manager: options.manager.clone(),
+            manager: &options.manager,
             force: options.force,
-            now,
-            subresource: self.target.subresource.clone(),
+            subresource: &self.target.subresource,
+            now: &self.cluster.clock().stamp(),
         };
         let mut code = 200;
         let stored = self.cluster.write(|store| {
@@ -159,6 +132,7 @@ impl Write<'_> {
                 Some(live) => commit.update(store, &live, object),
                 None => {
                     code = 201;
+                    commit.check_no_uid(&body)?;
                     self.create_by_apply(store, &commit, object)
                 }
             }
@@ -174,6 +148,7 @@ impl Write<'_> {
     ) -> Result<Value, Status> {
         (self.may_create)()?;
         commit.drop_server_fields(&mut object);
+        object::drop_meta(&mut object, "resourceVersion");
         commit.insert(store, object)
     }
 
@@ -189,15 +164,16 @@ impl Write<'_> {
         Commit { cluster: self.cluster, id: self.id, target: self.target, kind, dry_run: options.dry_run }
     }
 
-    fn update_options(&self, options: &WriteOptions) -> UpdateOptions {
+    /// Files a write under its manager: the one named, or the program that sent it.
+    fn track(&self, live: Option<&Value>, object: &mut Value, options: &WriteOptions, kind: &Kind) {
         let agent = self.user_agent.split('/').next().unwrap_or_default();
         let unnamed = if agent.is_empty() { UNKNOWN_MANAGER } else { agent };
-        let manager = if options.manager.is_empty() { unnamed } else { &options.manager };
-        UpdateOptions {
-            manager: manager.to_owned(),
-            subresource: self.target.subresource.clone(),
-            now: self.cluster.clock().stamp(),
-        }
+        let update = UpdateOptions {
+            manager: if options.manager.is_empty() { unnamed } else { &options.manager },
+            subresource: &self.target.subresource,
+            now: &self.cluster.clock().stamp(),
+        };
+        apply::track_update(live, object, &update, kind);
     }
 
     fn format(&self) -> Result<Format, Status> {
@@ -213,15 +189,11 @@ impl Write<'_> {
         }
     }
 
-    fn patch_kind(&self) -> Result<PatchKind, Status> {
-        match media_type(self.content_type) {
-            "application/merge-patch+json" => Ok(PatchKind::Merge),
-            "application/json-patch+json" => Ok(PatchKind::Json),
-            "application/strategic-merge-patch+json" if !self.resource().custom => Ok(PatchKind::Strategic),
-            "application/apply-patch+yaml" => Ok(PatchKind::Apply),
-            _ => Err(Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
-                .with_details(json!({}))),
-        }
+    fn patch_sort(&self) -> Result<Sort, Status> {
+        let served = |sort: &Sort| !(*sort == Sort::Strategic && self.resource().custom);
+        Sort::of(self.content_type).filter(served).ok_or_else(|| {
+            Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_details(json!({}))
+        })
     }
 
     /// The name in the object and the one in the path must agree.

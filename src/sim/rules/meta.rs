@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::errors::{FieldError, quote};
-use super::schema::Kind;
+use super::schema::{Kind, Type};
+use super::shape;
 use super::words::{self, Breaches};
 
 /// All annotations of an object together may not be longer, in bytes.
@@ -115,7 +116,13 @@ fn owners(meta: &Value) -> Vec<FieldError> {
     }
     if controllers > 1 {
         let said = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid("metadata.ownerReferences", &meta["ownerReferences"], said));
+        let references = Type::List(Box::new(Type::Struct("OwnerReference".to_owned())));
+        let shown = shape::ordered_text(&meta["ownerReferences"], &references);
+        errors.push(FieldError {
+            reason: "FieldValueInvalid",
+            field: "metadata.ownerReferences".to_owned(),
+            message: format!("Invalid value: {shown}: {said}"),
+        });
     }
     errors
 }

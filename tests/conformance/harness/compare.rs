@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What placeholders stand for in one run of one scene.
 #[derive(Debug, Clone, Default)]
@@ -217,6 +217,8 @@ pub fn text(expected: &str, actual: &str, loose: bool, bindings: &mut Bindings) 
 pub fn value(expected: &Value, actual: &Value, path: &str, bindings: &mut Bindings) -> Vec<String> {
     match (expected, actual) {
         (Value::Object(wanted), Value::Object(got)) => {
+            let wanted: Map<String, Value> =
+                wanted.iter().map(|(key, field)| (bindings.fill(key, ""), field.clone())).collect();
             let mut keys: Vec<&String> = wanted.keys().chain(got.keys()).collect();
             keys.sort();
             keys.dedup();

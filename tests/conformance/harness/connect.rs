@@ -36,7 +36,9 @@ pub fn cluster(controllers: bool) -> Cluster {
         address: "127.0.0.1:6443".to_owned(),
     });
     // A real server makes its own namespaces in this order.
-    for name in fixture.namespaces.iter().rev() {
+    let order = ["kube-system", "kube-public", "default", "kube-node-lease"];
+    assert!(fixture.namespaces.iter().all(|name| order.contains(&name.as_str())));
+    for name in order {
         cluster.seed_namespace(name);
     }
     for role in &fixture.clusterroles {
