@@ -73,6 +73,7 @@ pub mod sim {
         pub mod objects;
         pub mod people;
         pub mod plan;
+        pub mod reach;
         pub mod reader;
         pub mod relay;
         pub mod running;

@@ -56,3 +56,20 @@ async fn the_workspace_is_a_file_for_each_policy_and_one_for_the_fleet() {
         read("network-policies/west/payments/ingress-allowlist.yaml")
     );
 }
+
+/// What a test of "no more closed than before" asks.
+#[tokio::test(start_paused = true)]
+async fn what_is_closed_is_known_at_any_moment() {
+    let fleet = fleet("two");
+    let member = fleet.cluster("east").expect("a cluster");
+    assert!(member.closed().is_empty());
+    let seed = |name| {
+        let text = workspace::policy(member.plan(), "payments", name);
+        member.server().seed(serde_yaml::from_str(&text).expect("YAML"));
+    };
+    for name in workspace::PINNED {
+        seed(name);
+    }
+    let closed: Vec<String> = member.closed().iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!("closed", closed.join("\n"));
+}

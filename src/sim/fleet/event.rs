@@ -27,7 +27,7 @@ pub enum What {
     Lost { count: u64 },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     Egress,
     Ingress,

@@ -3,6 +3,7 @@
 //! on loopback. All its time is the runtime's, so a paused clock drives it.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -29,6 +30,7 @@ use crate::sim::{
         generate, objects,
         people::{self, Person},
         plan::Plan,
+        reach::{self, Closed},
         relay::Relay,
         scenario::{ClusterSpec, Cni, Scenario},
         seeding::{extra_resources, of_server, seed_objects},
@@ -199,6 +201,13 @@ impl Member {
     /// Agents, traffic and evaluator: there is one in each cluster, with or without a relay.
     pub fn agents(&self) -> MutexGuard<'_, Agents> {
         self.relay.agents()
+    }
+
+    /// Every connection that the cluster's policies deny as they are at this moment.
+    pub fn closed(&self) -> BTreeSet<Closed> {
+        let mut views = Views::new(Enforcement::of(self.spec.cni));
+        views.refresh(&self.server);
+        reach::closed(&self.plan, &views.view)
     }
 
     pub fn token(&self, person: Person) -> String {

@@ -31,7 +31,7 @@ pub fn scaled(scale: Scale) -> Scenario {
             name: "caller".to_owned(),
             kind: Kind::Deployment,
             replicas: 1,
-            ports: vec!["http 8080".to_owned()],
+            ports: Vec::new(),
             host_network: false,
             schedule: None,
             calls: vec![format!("ext:target {rate}/s forgotten")],

@@ -412,7 +412,8 @@ fn endpoint_node(plan: &Plan, place: Place) -> Option<usize> {
     }
 }
 
-fn peer(plan: &Plan, place: Place) -> Peer<'_> {
+/// A place as the evaluator sees it.
+pub fn peer(plan: &Plan, place: Place) -> Peer<'_> {
     match place {
         Place::Pod(pod) => {
             let (it, workload) = (&plan.pods[pod], plan.pod_workload(pod));
