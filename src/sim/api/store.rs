@@ -219,7 +219,7 @@ mod tests {
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "1"}}));
         let then = store.version();
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "2"}}));
-        store.put(b.clone(), json!({"metadata": {"name": "b"}}));
+        store.put(b, json!({"metadata": {"name": "b"}}));
         store.remove(&a);
 
         let old = store.list_at(a.resource, "shop", then).expect("the version is kept");
