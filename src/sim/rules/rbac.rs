@@ -365,7 +365,7 @@ pub fn bootstrap_bindings() -> Vec<Value> {
     vec![
         binding("cluster-admin", &["system:masters"]),
         binding("system:basic-user", &["system:authenticated"]),
-        binding("system:discovery", &["system:authenticated"]),
         binding("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+        binding("system:discovery", &["system:authenticated"]),
     ]
 }
