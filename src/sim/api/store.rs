@@ -59,6 +59,8 @@ pub struct Store {
     version: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     log: VecDeque<Event>,
+    /// The version of the last change of each resource.
+    touched: BTreeMap<ResourceId, u64>,
     /// Lists and pages from before this version are gone.
     compacted: u64,
     /// Watches from before this version are gone.
@@ -68,7 +70,14 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         let version = FIRST_VERSION;
-        Self { version, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 0, watchable: 1 }
+        Self {
+            version,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            touched: BTreeMap::new(),
+            compacted: 0,
+            watchable: 1,
+        }
     }
 }
 
@@ -116,6 +125,7 @@ impl Store {
     }
 
     fn note(&mut self, event: Event) {
+        self.touched.insert(event.key.resource, event.version);
         self.log.push_back(event);
         if self.log.len() > LOG_LENGTH
             && let Some(oldest) = self.log.pop_front()
@@ -173,6 +183,11 @@ impl Store {
     pub fn since_all(&self, version: u64) -> Vec<Event> {
         let from = self.log.partition_point(|e| e.version <= version);
         self.log.range(from..).cloned().collect()
+    }
+
+    /// The version of the last change of a resource; 0 if it never had one.
+    pub fn touched(&self, resource: ResourceId) -> u64 {
+        self.touched.get(&resource).copied().unwrap_or(0)
     }
 
     /// Forgets the versions before the current one.
