@@ -132,6 +132,7 @@ pub mod sim {
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
         pub mod apply;
+        pub mod auth;
         pub mod decode;
         pub mod errors;
         pub mod fields;
@@ -141,6 +142,8 @@ pub mod sim {
         pub mod networkpolicy;
         pub mod patch;
         pub mod pods;
+        pub mod rbac;
+        pub mod reviews;
         pub mod schema;
         pub mod selector;
         pub mod shape;
