@@ -54,6 +54,21 @@ async fn a_storm_of_429_begins_and_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rights_are_missing_for_the_lead_but_not_for_the_admin() {
+    let fleet = fleet("faults");
+    let deny = policy("default-deny-egress", "{podSelector: {}, policyTypes: [Egress]}");
+    let create = |client: Client| {
+        let (policies, deny) = (Api::<NetworkPolicy>::namespaced(client, "shop"), deny.clone());
+        async move { policies.create(&PostParams::default(), &deny).await }
+    };
+    let refused = create(lead(&fleet, "missing-rights")).await.expect_err("refused");
+    assert!(format!("{refused:?}").contains("Forbidden"), "{refused:?}");
+    create(client::kube_client(&fleet, "missing-rights", Person::Admin)).await.expect("created");
+    create(client::kube_client(&fleet, "well", Person::Lead)).await.expect("created");
+    create(client::kube_client(&fleet, "well", Person::OnCall)).await.expect_err("on-call does not create");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_lands_though_its_answer_is_lost() {
     let fleet = fleet("faults");
     let policies = Api::<NetworkPolicy>::namespaced(lead(&fleet, "answers-lost"), "shop");
