@@ -70,6 +70,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod manners;
         pub mod objects;
         pub mod people;
         pub mod plan;

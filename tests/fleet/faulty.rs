@@ -1,6 +1,6 @@
 //! Each fault of the scenario file `faults` as a client meets it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::api::{core::v1::Namespace, networking::v1::NetworkPolicy};
@@ -9,12 +9,15 @@ use kube::{
     api::{ListParams, PostParams, WatchEvent, WatchParams},
 };
 use sluice::{
-    pb::observer::GetFlowsRequest,
+    pb::{
+        flow::Flow,
+        observer::{GetFlowsRequest, get_flows_response::ResponseTypes},
+    },
     sim::fleet::{people::Person, running::Fleet},
 };
 use tokio::time::Instant;
 
-use crate::{client, collect, fleet, flows, policy};
+use crate::{client, collect, denials, fleet, flows, policy};
 
 fn lead(fleet: &Fleet, cluster: &str) -> Client {
     client::kube_client(fleet, cluster, Person::Lead)
@@ -113,4 +116,38 @@ async fn the_relay_goes_away_for_a_while() {
     let mut relay = client::relay_client(lead(&fleet, "relay-away")).await;
     let mut stream = relay.get_flows(request).await.expect("a stream").into_inner();
     assert!(flows(collect(&mut stream, 30).await).len() > 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_node_is_told_of_and_comes_back_without_a_word() {
+    let fleet = fleet("faults");
+    let mut relay = client::relay_client(lead(&fleet, "node-down")).await;
+    let request = GetFlowsRequest { follow: true, ..GetFlowsRequest::default() };
+    let mut stream = relay.get_flows(request).await.expect("a stream").into_inner();
+    let told = collect(&mut stream, 600).await;
+    let states: Vec<(i32, Vec<String>)> = told
+        .iter()
+        .filter_map(|r| match &r.response_types {
+            Some(ResponseTypes::NodeStatus(status)) => Some((status.state_change, status.node_names.clone())),
+            Some(ResponseTypes::Flow(_) | ResponseTypes::LostEvents(_)) | None => None,
+        })
+        .collect();
+    let nodes = ["control-plane-1", "worker-1", "worker-2", "worker-3"].map(|n| format!("node-down/{n}"));
+    assert_eq!(states, [(1, nodes.to_vec()), (4, vec![nodes[1].clone()])]);
+    let of_lost = flows(told).into_iter().filter(|f| f.node_name == nodes[1]);
+    let seconds: Vec<i64> = of_lost.filter_map(|f| Some(f.time?.seconds - 1_772_442_000)).collect();
+    assert!(seconds.iter().any(|s| *s < 60) && seconds.iter().any(|s| *s > 240));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_with_bad_manners_repeats_turns_round_and_leaves_out() {
+    let fleet = fleet("faults");
+    let mut relay = client::relay_client(lead(&fleet, "bad-manners")).await;
+    let mut stream = relay.get_flows(denials()).await.expect("a stream").into_inner();
+    let all = flows(collect(&mut stream, 600).await);
+    let known: BTreeSet<&str> = all.iter().map(|f| f.uuid.as_str()).collect();
+    assert!(known.len() < all.len() && known.contains(""));
+    assert!(all.iter().any(|f| f.source.is_none()) && all.iter().any(|f| f.time.is_none()));
+    let hostile = |f: &Flow| f.destination_names.iter().any(|n| n.contains('\u{9b}'));
+    assert!(all.iter().any(hostile));
 }

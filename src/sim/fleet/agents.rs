@@ -1,13 +1,11 @@
 //! The agents of one cluster's nodes: each keeps the last events of its node in a ring and forgets
 //! the oldest. Traffic is made here, as far as somebody asks. Never looks at a clock.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::sim::fleet::{
     event::{Event, Packet, Place, What},
+    manners::Troubles,
     plan::{Plan, Protocol},
     traffic::{HISTORY, SECOND, Traffic},
     verdict::View,
@@ -20,9 +18,7 @@ pub struct Agents {
     traffic: Traffic,
     rings: Vec<Ring>,
     started: i64,
-    /// Nodes whose flows no longer reach the relay.
-    silent: BTreeSet<usize>,
-    lost_per_minute: u64,
+    troubles: Troubles,
     next_loss: i64,
 }
 
@@ -62,14 +58,7 @@ impl Agents {
     pub fn new(plan: Arc<Plan>, view: View, now: i64, rate: f64) -> Self {
         let rings = plan.nodes.iter().map(|_| Ring::default()).collect();
         let traffic = Traffic::new(plan, view, now - HISTORY, rate);
-        Self {
-            traffic,
-            rings,
-            started: now - HISTORY,
-            silent: BTreeSet::new(),
-            lost_per_minute: 0,
-            next_loss: now,
-        }
+        Self { traffic, rings, started: now - HISTORY, troubles: Troubles::default(), next_loss: now }
     }
 
     pub fn plan(&self) -> &Arc<Plan> {
@@ -93,7 +82,7 @@ impl Agents {
     pub fn advance(&mut self, now: i64, whole: bool) {
         let rings = &mut self.rings;
         self.traffic.run_until(now, whole, &mut |node, event| rings[node].push(event));
-        if self.lost_per_minute == 0 {
+        if self.troubles.lost_per_minute == 0 {
             self.next_loss = now;
         }
         while self.next_loss < now {
@@ -108,20 +97,17 @@ impl Agents {
         self.traffic.set_view(view);
     }
 
-    /// The relay no longer hears of these nodes, by name; it heard of the others all along.
-    pub fn silence(&mut self, nodes: &[&str]) {
-        let plan = self.plan().clone();
-        let is_silent = |node: &usize| nodes.contains(&plan.nodes[*node].name.as_str());
-        self.silent = (0..plan.nodes.len()).filter(is_silent).collect();
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
-    pub fn lose_per_minute(&mut self, count: u64) {
-        self.lost_per_minute = count;
+    pub fn set_troubles(&mut self, troubles: Troubles) {
+        self.troubles = troubles;
     }
 
     /// The rings that the relay reads, with the node's place in the plan.
     pub fn heard(&self) -> impl Iterator<Item = (usize, &Ring)> {
-        self.rings.iter().enumerate().filter(|(node, _)| !self.silent.contains(node))
+        self.rings.iter().enumerate().filter(|(node, _)| self.troubles.hears(*node))
     }
 
     pub fn ring(&self, node: usize) -> &Ring {
@@ -133,7 +119,7 @@ impl Agents {
         let packet =
             Packet { source: nowhere, target: nowhere, source_port: 0, port: 0, protocol: Protocol::Tcp };
         for ring in &mut self.rings {
-            ring.push(Event { at, what: What::Lost { count: self.lost_per_minute }, packet });
+            ring.push(Event { at, what: What::Lost { count: self.troubles.lost_per_minute }, packet });
         }
     }
 }

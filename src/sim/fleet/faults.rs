@@ -12,6 +12,14 @@ pub enum Fault {
     Slow { answer: Duration },
     /// The relay no longer hears of this node and does not say so.
     NodeLost { node: String },
+    /// The relay has lost this node and says so.
+    NodeDown { node: String },
+    /// This node's clock is ahead (or behind, if negative).
+    ClockSkew { node: String, seconds: i64 },
+    /// Some flows lack fields, hold hostile text or numbers that nobody knows.
+    OddFlows,
+    /// Flows come twice and out of order.
+    Disorder,
     /// Each node loses this many events a minute between kernel and agent.
     LostEvents { count: u64 },
     /// The relay's pod does not answer, and its streams break.

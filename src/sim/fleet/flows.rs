@@ -270,8 +270,8 @@ fn uuid(seed: u64, node: usize, place: u64) -> String {
     )
 }
 
-/// One step of SplitMix64.
-fn mix(value: u64) -> u64 {
+/// One step of SplitMix64: any number in, one that looks random out.
+pub fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,7 +1,7 @@
 //! One reader of the relay's flows: where it stands in each node's ring, what it wants, and what it
 //! missed. Pure: rings and the moment come with each call.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     pb::{
@@ -14,6 +14,7 @@ use crate::{
         event::{Event, What},
         filter::{Filters, mask},
         flows::{node_name, spell_out, timestamp},
+        manners,
         plan::Plan,
         traffic::SECOND,
     },
@@ -36,6 +37,8 @@ pub struct Reader {
     places: BTreeMap<usize, u64>,
     missed: BTreeMap<usize, Missed>,
     ready: VecDeque<GetFlowsResponse>,
+    /// Nodes that were told of as lost.
+    down: BTreeSet<usize>,
     /// Events read since there was last nothing to tell.
     read: usize,
     /// Readers that come with `follow` alone see only what is new.
@@ -76,6 +79,7 @@ impl Reader {
             places: BTreeMap::new(),
             missed: BTreeMap::new(),
             ready: VecDeque::new(),
+            down: BTreeSet::new(),
             read: 0,
             begin: if only_new { now } else { i64::MIN },
         };
@@ -85,7 +89,7 @@ impl Reader {
                 _ if only_new => ring.end(),
                 Some(since) => first_since(ring, since),
                 None if request.first => ring.first(),
-                None => limit.map_or(ring.first(), |count| reader.last(agents.plan(), node, ring, count)),
+                None => limit.map_or(ring.first(), |count| reader.last(agents, node, ring, count)),
             };
             reader.places.insert(node, place);
         }
@@ -102,12 +106,14 @@ impl Reader {
         let mut found = Vec::new();
         let mut all_read = true;
         for (node, ring) in agents.heard() {
-            let (count, to_end) = self.look_at(agents.plan(), node, ring, now, &mut found);
+            let (count, to_end) = self.look_at(agents, node, ring, now, &mut found);
             self.read += count;
             all_read &= to_end;
         }
         found.sort_by_key(|(at, _)| *at);
-        self.ready.extend(found.into_iter().map(|(_, response)| response));
+        let found: Vec<GetFlowsResponse> = found.into_iter().map(|(_, response)| response).collect();
+        self.tell_down(agents, now);
+        self.ready.extend(if agents.troubles().disorder { manners::disorder(found) } else { found });
         let over = self.until.is_some_and(|until| until < now);
         match (self.ready.is_empty(), all_read && (!self.follow || over)) {
             (false, _) => Turn::Found,
@@ -119,7 +125,7 @@ impl Reader {
     /// One node's ring: how many events were read, and whether that was all.
     fn look_at(
         &mut self,
-        plan: &Plan,
+        agents: &Agents,
         node: usize,
         ring: &Ring,
         now: i64,
@@ -128,7 +134,7 @@ impl Reader {
         // A node that the relay comes to hear of later is read from its beginning, if that is new.
         let place = self.places.get(&node).copied().unwrap_or_else(|| first_since(ring, self.begin));
         let mut place = self.skip(node, ring, place);
-        if let Some(lost) = self.tell_missed(plan, node, now) {
+        if let Some(lost) = self.tell_missed(agents.plan(), node, now) {
             found.push((now, lost));
         }
         let start = place;
@@ -138,7 +144,8 @@ impl Reader {
                 place = ring.end();
                 break;
             }
-            if let Some(response) = ring.get(place).and_then(|event| self.response(plan, node, place, event))
+            if let Some(response) =
+                ring.get(place).and_then(|event| self.response(agents, node, place, event))
             {
                 if response.1 {
                     self.left.entry(node).and_modify(|left| *left = left.saturating_sub(1));
@@ -155,11 +162,12 @@ impl Reader {
     /// An event as an answer, and whether it counts; `None` if the reader does not want it.
     fn response(
         &self,
-        plan: &Plan,
+        agents: &Agents,
         node: usize,
         place: u64,
         event: &Event,
     ) -> Option<((i64, GetFlowsResponse), bool)> {
+        let (plan, troubles) = (agents.plan(), agents.troubles());
         if let What::Lost { count } = event.what {
             let lost = lost(LostEventSource::PerfEventRingBuffer, count);
             return Some((
@@ -170,10 +178,12 @@ impl Reader {
         if self.until.is_some_and(|until| event.at > until) || !self.filters.may_fit(&event.what) {
             return None;
         }
-        let flow = spell_out(plan, node, place, event);
+        let mut flow = spell_out(plan, node, place, event);
+        flow.time = Some(timestamp(event.at + troubles.skew(node)));
         if !self.filters.fits(&flow) {
             return None;
         }
+        let flow = if troubles.odd_flows { manners::odd(flow, place) } else { flow };
         let flow = if self.mask.is_empty() { flow } else { mask(flow, &self.mask) };
         // As upstream: time and node of the answer are those of the masked flow.
         let (node_name, time) = (flow.node_name.clone(), flow.time);
@@ -204,13 +214,35 @@ impl Reader {
         }
     }
 
-    /// The relay says first to which nodes it is connected; a silent one is still among them.
+    /// The relay says first to which nodes it is connected, a silent one among them, and to which
+    /// it is not.
     fn greet(&mut self, agents: &Agents, now: i64) {
-        let plan = agents.plan();
+        let (up, down): (Vec<usize>, Vec<usize>) =
+            (0..agents.plan().nodes.len()).partition(|node| !agents.troubles().down.contains(node));
+        self.tell(agents, NodeState::NodeConnected, &up, now);
+        self.tell(agents, NodeState::NodeUnavailable, &down, now);
+        self.down = down.into_iter().collect();
+    }
+
+    /// A node that breaks away later is an error; one that comes back is not mentioned.
+    fn tell_down(&mut self, agents: &Agents, now: i64) {
+        let down = &agents.troubles().down;
+        let new: Vec<usize> = down.difference(&self.down).copied().collect();
+        self.tell(agents, NodeState::NodeError, &new, now);
+        self.down.clone_from(down);
+    }
+
+    fn tell(&mut self, agents: &Agents, state: NodeState, nodes: &[usize], now: i64) {
+        if nodes.is_empty() {
+            return;
+        }
+        let broke = state == NodeState::NodeError;
+        let message =
+            if broke { "rpc error: code = Unavailable desc = error reading from server: EOF" } else { "" };
         let status = NodeStatusEvent {
-            state_change: NodeState::NodeConnected.into(),
-            node_names: (0..plan.nodes.len()).map(|node| node_name(plan, node)).collect(),
-            message: String::new(),
+            state_change: state.into(),
+            node_names: nodes.iter().map(|node| node_name(agents.plan(), *node)).collect(),
+            message: message.to_owned(),
         };
         self.ready.push_back(GetFlowsResponse {
             node_name: "hubble-relay".to_owned(),
@@ -220,10 +252,10 @@ impl Reader {
     }
 
     /// Where to begin so that the last `count` wanted flows of a node come.
-    fn last(&self, plan: &Plan, node: usize, ring: &Ring, count: u64) -> u64 {
+    fn last(&self, agents: &Agents, node: usize, ring: &Ring, count: u64) -> u64 {
         let mut left = count;
         for place in (ring.first()..ring.end()).rev() {
-            let wanted = ring.get(place).and_then(|event| self.response(plan, node, place, event));
+            let wanted = ring.get(place).and_then(|event| self.response(agents, node, place, event));
             left -= u64::from(wanted.is_some_and(|(_, counts)| counts));
             if left == 0 {
                 return place;

@@ -131,27 +131,30 @@ impl Relay {
 
     fn status(&self) -> ServerStatusResponse {
         let agents = self.agents();
-        let (mut held, mut seen, mut nodes) = (0, 0, 0);
+        let (mut held, mut seen) = (0, 0);
         for (_, ring) in agents.heard() {
             held += ring.end() - ring.first();
             seen += ring.end();
         }
-        nodes += agents.plan().nodes.len() as u64;
+        let nodes = agents.plan().nodes.len() as u64;
+        let down = &agents.troubles().down;
+        let unavailable_nodes: Vec<String> =
+            down.iter().map(|node| flows::node_name(agents.plan(), *node)).collect();
         let uptime = self.now() - agents.started();
         ServerStatusResponse {
             num_flows: held,
             max_flows: nodes * RING as u64,
             seen_flows: seen,
             uptime_ns: uptime as u64,
-            num_connected_nodes: Some(nodes as u32),
-            num_unavailable_nodes: Some(0),
-            unavailable_nodes: Vec::new(),
+            num_connected_nodes: Some((nodes - down.len() as u64) as u32),
+            num_unavailable_nodes: Some(down.len() as u32),
+            unavailable_nodes,
             version: VERSION.to_owned(),
             flows_rate: seen as f64 / (uptime as f64 / 1e9).max(1.0),
         }
     }
 
-    /// All nodes are told as connected, also one that has gone silent.
+    /// A node that has gone silent is told as connected.
     fn nodes(&self) -> Vec<Node> {
         let agents = self.agents();
         let plan = agents.plan();
@@ -162,7 +165,11 @@ impl Relay {
                 name: flows::node_name(plan, index),
                 version: VERSION.to_owned(),
                 address: format!("{}:4244", it.address),
-                state: NodeState::NodeConnected.into(),
+                state: if agents.troubles().down.contains(&index) {
+                    NodeState::NodeUnavailable.into()
+                } else {
+                    NodeState::NodeConnected.into()
+                },
                 tls: Some(Tls {
                     enabled: true,
                     server_name: format!(

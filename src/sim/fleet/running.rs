@@ -27,7 +27,9 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate, objects,
+        generate,
+        manners::Troubles,
+        objects,
         people::{self, Person},
         plan::Plan,
         reach::{self, Closed},
@@ -325,17 +327,7 @@ impl Member {
         self.state.reach.send_if_modified(|was| std::mem::replace(was, reach) != reach);
         self.server.set_faults(of_server(&faults));
         self.relay.set_away(has(&Fault::RelayAway) || has(&Fault::Dead));
-        let silent = faults
-            .iter()
-            .filter_map(|f| if let Fault::NodeLost { node } = f { Some(node.as_str()) } else { None });
-        let lost = faults
-            .iter()
-            .filter_map(|f| if let Fault::LostEvents { count } = f { Some(*count) } else { None });
-        {
-            let mut agents = self.relay.agents();
-            agents.silence(&silent.collect::<Vec<_>>());
-            agents.lose_per_minute(lost.sum());
-        }
+        self.relay.agents().set_troubles(Troubles::of(&faults, &self.plan));
         let begun = {
             let mut felt = self.state.felt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let before = std::mem::replace(&mut *felt, faults.clone());
@@ -353,6 +345,10 @@ impl Member {
             Fault::Dead
             | Fault::Slow { .. }
             | Fault::NodeLost { .. }
+            | Fault::NodeDown { .. }
+            | Fault::ClockSkew { .. }
+            | Fault::OddFlows
+            | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
             | Fault::TooManyRequests

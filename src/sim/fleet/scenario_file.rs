@@ -72,7 +72,7 @@ struct FaultFile {
     at: Option<String>,
     #[serde(rename = "for")]
     lasts: Option<String>,
-    seconds: Option<u64>,
+    seconds: Option<i64>,
     count: Option<u64>,
     node: Option<String>,
     namespace: Option<String>,
@@ -92,8 +92,14 @@ impl FaultFile {
             |value: Option<String>, name: &str| value.ok_or_else(|| format!("fault {kind} needs `{name}`"));
         Ok(match kind.as_str() {
             "dead" => Fault::Dead,
-            "slow" => Fault::Slow { answer: Duration::from_secs(self.seconds.unwrap_or(5)) },
+            "slow" => Fault::Slow { answer: Duration::from_secs(self.seconds.unwrap_or(5).unsigned_abs()) },
             "node-lost" => Fault::NodeLost { node: need(self.node, "node")? },
+            "node-down" => Fault::NodeDown { node: need(self.node, "node")? },
+            "clock-skew" => {
+                Fault::ClockSkew { node: need(self.node, "node")?, seconds: self.seconds.unwrap_or(90) }
+            }
+            "odd-flows" => Fault::OddFlows,
+            "disorder" => Fault::Disorder,
             "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
             "relay-away" => Fault::RelayAway,
             "watch-expiry" => Fault::WatchExpiry,

@@ -85,6 +85,10 @@ pub fn of_server(faults: &[Fault]) -> Faults {
             Fault::AnswersLost => all.lose_write_answers = true,
             Fault::Garbage => all.garbage = true,
             Fault::NodeLost { .. }
+            | Fault::NodeDown { .. }
+            | Fault::ClockSkew { .. }
+            | Fault::OddFlows
+            | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
             | Fault::StuckTerminating { .. }
