@@ -70,6 +70,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod jobs;
         pub mod manners;
         pub mod objects;
         pub mod people;

@@ -85,6 +85,21 @@ async fn a_kube_client_lists_namespaces_and_pods() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cron_jobs_pod_runs_on_schedule() {
+    let fleet = fleet("demo");
+    let lead = client::kube_client(&fleet, "staging-eu", Person::Lead);
+    let pods = Api::<Pod>::namespaced(lead, "shop");
+    let wanted = ListParams::default().labels("app=feed-export");
+    let began = Instant::now();
+    for (minutes, phase) in [(29, "Succeeded"), (31, "Running"), (33, "Succeeded")] {
+        tokio::time::sleep_until(began + Duration::from_secs(minutes * 60)).await;
+        let list = pods.list(&wanted).await.expect("a list");
+        let seen = list.items[0].status.as_ref().and_then(|s| s.phase.clone());
+        assert_eq!(seen.as_deref(), Some(phase), "after {minutes} minutes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn flows_come_through_the_port_forward() {
     let fleet = fleet("two");
     let lead = client::kube_client(&fleet, "east", Person::Lead);

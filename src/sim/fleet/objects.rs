@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::sim::fleet::{
     flows::service_name,
-    plan::{Labels, Namespace, Node, Plan, Pod, Port, Workload, uid},
+    plan::{Container, Labels, Namespace, Node, Plan, Pod, Port, Workload, uid},
     scenario::{Cni, Kind},
     system,
 };
@@ -19,20 +19,24 @@ pub fn all(plan: &Plan, created: &str) -> Vec<Value> {
     objects.extend(maker.api_service());
     for workload in &plan.workloads {
         objects.extend(maker.owners(workload));
-        objects.extend(workload.pods.iter().map(|pod| maker.pod(workload, &plan.pods[*pod])));
+        objects.extend(
+            workload.pods.iter().map(|pod| maker.pod(workload, &plan.pods[*pod], first_phase(workload))),
+        );
         objects.extend(maker.service(workload));
     }
     objects
 }
 
-/// A pod after its containers have started `restarts` times again, last at `at`.
-pub fn restarted_pod(plan: &Plan, pod: usize, restarts: u32, at: &str) -> Value {
-    let maker = Maker { plan, created: at };
-    let mut object = maker.pod(plan.pod_workload(pod), &plan.pods[pod]);
-    for status in object["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
-        status["restartCount"] = json!(restarts);
-    }
-    object
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Running,
+    Succeeded,
+}
+
+/// A pod that came into this phase at `at`.
+pub fn pod_in(plan: &Plan, pod: usize, phase: Phase, at: &str) -> Value {
+    Maker { plan, created: at }.pod(plan.pod_workload(pod), &plan.pods[pod], phase)
 }
 
 struct Maker<'a> {
@@ -222,11 +226,11 @@ impl Maker<'_> {
         meta["ownerReferences"] = self.owner("batch/v1", "CronJob", &it.namespace, &it.name);
         json!({
             "apiVersion": "batch/v1", "kind": "Job", "metadata": meta,
-            "spec": { "template": template(it), "completions": 1, "parallelism": 1 }, "status": { "active": 1 },
+            "spec": { "template": template(it), "completions": 1, "parallelism": 1 }, "status": { "succeeded": 1 },
         })
     }
 
-    fn pod(&self, it: &Workload, pod: &Pod) -> Value {
+    fn pod(&self, it: &Workload, pod: &Pod, phase: Phase) -> Value {
         let mut meta = self.meta("Pod", &it.namespace, &pod.name, &it.labels);
         meta["ownerReferences"] = match it.kind {
             Kind::Deployment => {
@@ -238,23 +242,30 @@ impl Maker<'_> {
         let node = &self.plan.nodes[pod.node];
         let mut spec = template(it)["spec"].take();
         spec["nodeName"] = json!(node.name);
-        let running = |c: &crate::sim::fleet::plan::Container| {
+        let runs = phase != Phase::Succeeded;
+        let state = if runs {
+            json!({ "running": { "startedAt": self.created } })
+        } else {
+            json!({ "terminated": { "exitCode": 0, "reason": "Completed", "finishedAt": self.created } })
+        };
+        let container = |c: &Container| {
             json!({
-                "name": c.name, "image": c.image, "imageID": c.image, "ready": true, "started": true, "restartCount": 0,
-                "state": { "running": { "startedAt": self.created } },
+                "name": c.name, "image": c.image, "imageID": c.image, "ready": runs, "started": runs,
+                "restartCount": 0, "state": state,
             })
         };
+        let ready = if runs { "True" } else { "False" };
         json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec,
             "status": {
-                "phase": "Running", "qosClass": "BestEffort", "startTime": self.created,
+                "phase": if runs { "Running" } else { "Succeeded" }, "qosClass": "BestEffort", "startTime": self.created,
                 "hostIP": node.address.to_string(), "hostIPs": [{ "ip": node.address.to_string() }],
                 "podIP": pod.address.to_string(), "podIPs": [{ "ip": pod.address.to_string() }],
                 "conditions": [
-                    condition("Ready", "True", "", self.created),
+                    condition("Ready", ready, "", self.created),
                     condition("PodScheduled", "True", "", self.created),
                 ],
-                "containerStatuses": it.containers.iter().map(running).collect::<Vec<_>>(),
+                "containerStatuses": it.containers.iter().map(container).collect::<Vec<_>>(),
             },
         })
     }
@@ -309,6 +320,11 @@ impl Maker<'_> {
     fn job_name(&self, it: &Workload) -> String {
         self.replica_set_name(it)
     }
+}
+
+/// A CronJob's pod has done its work until the next run.
+fn first_phase(it: &Workload) -> Phase {
+    if it.kind == Kind::CronJob { Phase::Succeeded } else { Phase::Running }
 }
 
 /// Labels by which a controller or Service finds its pods.

@@ -27,9 +27,8 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate,
+        generate, jobs,
         manners::Troubles,
-        objects,
         people::{self, Person},
         plan::Plan,
         reach::{self, Closed},
@@ -106,6 +105,7 @@ impl Fleet {
         for member in &members {
             tasks.spawn(member.clone().keep_view());
             tasks.spawn(member.clone().keep_faults());
+            tasks.spawn(member.clone().keep_jobs());
         }
         Self(Arc::new(Inner { options, members, _tasks: tasks }))
     }
@@ -222,11 +222,13 @@ impl Member {
 
     pub fn fault(&self, fault: Fault) {
         self.schedule().set(fault);
+        self.apply_faults();
         self.state.schedule_changed.notify_one();
     }
 
     pub fn heal(&self) {
         self.schedule().clear();
+        self.apply_faults();
         self.state.schedule_changed.notify_one();
     }
 
@@ -293,6 +295,10 @@ impl Member {
                 return;
             }
         }
+    }
+
+    async fn keep_jobs(self) {
+        jobs::keep(&self.plan, &self.server, &self.clock, self.options.speed).await;
     }
 
     /// Lets the scenario's faults come and go.
@@ -371,11 +377,19 @@ impl Member {
         self.server.seed(namespace);
     }
 
-    /// The pods of a workload start again: same names, one more restart.
+    /// The containers of a workload start again, in the same pods.
     fn restart(&self, namespace: &str, workload: &str) {
         let Some(index) = self.plan.workload(namespace, workload) else { return };
-        for pod in &self.plan.workloads[index].pods {
-            self.server.seed(objects::restarted_pod(&self.plan, *pod, 1, &self.clock.stamp()));
+        let names: Vec<&str> =
+            self.plan.workloads[index].pods.iter().map(|pod| self.plan.pods[*pod].name.as_str()).collect();
+        let is_one = |pod: &Value| pod["metadata"]["name"].as_str().is_some_and(|name| names.contains(&name));
+        for found in self.server.objects("v1", "Pod").into_iter().filter(|pod| is_one(pod)) {
+            let mut pod = Value::clone(&found);
+            for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+                status["restartCount"] = (status["restartCount"].as_u64().unwrap_or(0) + 1).into();
+                status["state"]["running"]["startedAt"] = self.clock.stamp().into();
+            }
+            self.server.seed(pod);
         }
         self.relay.agents().traffic().restart(namespace, workload);
     }

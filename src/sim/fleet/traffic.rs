@@ -22,7 +22,7 @@ pub const SECOND: i64 = 1_000_000_000;
 /// How far back the past is made up when somebody looks after a long silence.
 pub const HISTORY: i64 = 60 * SECOND;
 /// How long a CronJob's pod runs.
-const JOB: i64 = 90 * SECOND;
+pub const JOB_SECS: i64 = 90;
 /// A denied connection is tried again after these pauses, as TCP does.
 const RETRIES: [i64; 3] = [SECOND, 2 * SECOND, 4 * SECOND];
 /// From this rate on a caller's own next call stands for the retries.
@@ -188,7 +188,7 @@ impl Traffic {
             Some(cron) if self.running.get(&edge).is_none_or(|end| self.now + pause > *end) => {
                 let Some(run) = cron.next(DateTime::from_timestamp_nanos(self.now)) else { return };
                 let Some(run) = run.timestamp_nanos_opt() else { return };
-                self.running.insert(edge, run + JOB);
+                self.running.insert(edge, run + JOB_SECS * SECOND);
                 run + pause % (10 * SECOND)
             }
             Some(_) => self.now + pause,
