@@ -6,7 +6,45 @@
 
 /// Values and rules. No clock, no I/O, no async, no serde, no Kubernetes, no terminal.
 pub mod domain {
+    pub mod denial;
+    pub mod fleet;
+    pub mod flow;
     pub mod names;
+    pub mod policy;
+    pub mod time;
+    pub mod valve;
+}
+
+/// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
+pub mod cockpit {
+    pub mod commands;
+    pub mod decide;
+    pub mod orders;
+    pub mod plan;
+    pub mod ports;
+    pub mod rows;
+    pub mod world;
+}
+
+/// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
+pub mod manifest;
+
+/// The API server: connect, watch, write, forward. Kubernetes types end here.
+pub mod k8s {
+    pub mod connect;
+    mod failure;
+    mod wire;
+}
+
+/// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
+/// complaint names file, fact and next step; one bad file never costs the others.
+pub mod workspace {
+    pub mod fleet_file;
+    pub mod policy_files;
+    pub mod root;
+    #[cfg(test)]
+    mod tests;
+    pub mod yaml;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -21,9 +59,64 @@ pub mod pb {
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
 pub mod sim {
+    /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
+    /// faults, and servers on loopback. Never decides anything for the product.
+    pub mod fleet {
+        pub mod agents;
+        pub mod cron;
+        pub mod event;
+        pub mod faults;
+        pub mod filter;
+        pub mod flows;
+        pub mod generate;
+        pub mod objects;
+        pub mod people;
+        pub mod plan;
+        pub mod reader;
+        pub mod relay;
+        pub mod running;
+        pub mod scenario;
+        pub mod system;
+        pub mod traffic;
+        pub mod verdict;
+        #[cfg(test)]
+        mod verdict_tests;
+    }
+
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod access;
+        pub mod call;
+        pub mod clock;
+        pub mod cluster;
+        pub mod collect;
+        pub mod commit;
+        pub mod controllers;
+        pub mod delete;
+        pub mod discovery;
+        pub mod dispatch;
+        pub mod faults;
+        pub mod forms;
+        pub mod namespaces;
+        pub mod negotiate;
+        pub mod object;
+        pub mod options;
+        pub mod pods;
+        pub mod portforward;
+        pub mod protobuf;
+        pub mod query;
+        pub mod read;
+        pub mod render;
+        pub mod reply;
+        pub mod resources;
+        pub mod reviews;
+        pub mod route;
+        pub mod select;
+        pub mod server;
         pub mod status;
+        pub mod store;
+        pub mod watch;
+        pub mod write;
     }
 
     /// What a real API server would say: bodies, schemas, validation, field ownership, patches,

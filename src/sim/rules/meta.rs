@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::errors::{FieldError, quote};
-use super::schema::Kind;
+use super::schema::{Kind, Type};
+use super::shape;
 use super::words::{self, Breaches};
 
 /// All annotations of an object together may not be longer, in bytes.
@@ -96,7 +97,7 @@ fn annotations_of(annotations: &Map<String, Value>) -> Vec<FieldError> {
 
 fn owners(meta: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut controllers = 0;
+    let mut controllers: Vec<String> = Vec::new();
     for owner in meta["ownerReferences"].as_array().into_iter().flatten() {
         let at = |field: &str| format!("metadata.ownerReferences.{field}");
         if text(owner, "apiVersion").is_empty() {
@@ -111,11 +112,21 @@ fn owners(meta: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid(at(field), &owner[field], "must not be empty"));
             }
         }
-        controllers += usize::from(owner["controller"] == true);
+        if owner["controller"] == true {
+            controllers.push(format!("{}/{}", text(owner, "kind"), text(owner, "name")));
+        }
     }
-    if controllers > 1 {
-        let said = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid("metadata.ownerReferences", &meta["ownerReferences"], said));
+    if let [first, second, ..] = &controllers[..] {
+        let said = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"
+        );
+        let references = Type::List(Box::new(Type::Struct("OwnerReference".to_owned())));
+        let shown = shape::ordered_text(&meta["ownerReferences"], &references);
+        errors.push(FieldError {
+            reason: "FieldValueInvalid",
+            field: "metadata.ownerReferences".to_owned(),
+            message: format!("Invalid value: {shown}: {said}"),
+        });
     }
     errors
 }

@@ -1,0 +1,127 @@
+//! THE TABLE of commands: name, keys, where it is available, risk, doc. Keys, hints, palette, help,
+//! headless commands and the README's block read it. A new command is one row and one arm where the
+//! compiler asks for it.
+
+/// What a command does to the world. Risk decides the ceremony.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// Changes nothing outside this screen.
+    Looks,
+    /// Asks a server something that changes nothing there.
+    Asks,
+    /// Changes a cluster: previewed and confirmed by a typed word.
+    Writes,
+    /// Takes a change back: shows target and command, confirmed by the same key again.
+    TakesBack,
+}
+
+/// Where a command is available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Anywhere,
+    /// A row of the fleet view or the namespace page: a cluster, a namespace, a rollout.
+    Row,
+    /// A namespace or a rollout.
+    Namespace,
+    /// A denial group.
+    Denials,
+    Activity,
+}
+
+macro_rules! commands {
+    ($($id:ident: $name:literal, [$($key:literal),*], $on:ident, $risk:ident, $doc:literal;)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum CommandId { $($id),* }
+
+        pub const TABLE: &[Row] = &[
+            $(Row { id: CommandId::$id, name: $name, keys: &[$($key),*], on: On::$on, risk: Risk::$risk, doc: $doc }),*
+        ];
+    };
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub id: CommandId,
+    pub name: &'static str,
+    /// As shown: `a`, `ctrl-r`, `enter`, `?`.
+    pub keys: &'static [&'static str],
+    pub on: On,
+    pub risk: Risk,
+    pub doc: &'static str,
+}
+
+commands! {
+    Apply: "apply", ["a"], Namespace, Writes, "Preview the workspace's policies of this row, then apply them on a typed yes.";
+    RollBack: "rollback", ["ctrl-r"], Row, TakesBack, "Open the valve and delete our policies of this row; press it twice.";
+    Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
+    Open: "open", ["enter", "l", "right"], Anywhere, Looks, "Unfold a cluster, open a namespace, a denial, an entry.";
+    Back: "back", ["esc", "h", "left"], Anywhere, Looks, "One level back; never quits.";
+    Menu: "menu", ["m"], Anywhere, Looks, "Everything that can be done with this row.";
+    Fleet: "fleet", ["1"], Anywhere, Looks, "Clusters and namespaces.";
+    Denials: "denials", ["2"], Anywhere, Looks, "Denied flows, grouped.";
+    Live: "live", ["3"], Anywhere, Looks, "Denied flows as they come.";
+    Activity: "activity", ["4"], Anywhere, Looks, "Every changing call of this session, with its result.";
+    Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
+    Last: "last", ["-"], Anywhere, Looks, "The view before this one.";
+    Down: "down", ["j", "down"], Anywhere, Looks, "Next row.";
+    Up: "up", ["k", "up"], Anywhere, Looks, "Row before.";
+    PageDown: "page-down", ["pgdn", "ctrl-f"], Anywhere, Looks, "A page down.";
+    PageUp: "page-up", ["pgup", "ctrl-b"], Anywhere, Looks, "A page up.";
+    Top: "top", ["g", "home"], Anywhere, Looks, "First row.";
+    Bottom: "bottom", ["G", "end"], Anywhere, Looks, "Last row.";
+    Mark: "mark", ["space"], Namespace, Looks, "Mark this row; apply and rollback then take all marked ones.";
+    Unmark: "unmark", ["u"], Anywhere, Looks, "Clear all marks.";
+    Filter: "filter", ["/"], Anywhere, Looks, "Narrow the rows; `!word` leaves out, `key:word` looks in one column.";
+    ClearFilter: "clear-filter", ["ctrl-u"], Anywhere, Looks, "Show all rows again.";
+    Freeze: "freeze", ["f"], Denials, Looks, "Hold the rows still and count what arrives; again: back to now.";
+    Copy: "copy", ["y"], Anywhere, Looks, "Copy this row as a ready message, or this call as a command.";
+    Times: "times", ["t"], Anywhere, Looks, "Ages or clock times.";
+    Reconnect: "reconnect", ["c"], Row, Asks, "Try this cluster again now.";
+    Reload: "reload", ["ctrl-l"], Anywhere, Asks, "Read sluice.yaml and the policy files again.";
+    Palette: "palette", [":"], Anywhere, Looks, "Every command and target by name.";
+    Help: "help", ["?"], Anywhere, Looks, "The keys of this view.";
+    Theme: "theme", ["T"], Anywhere, Looks, "Next theme.";
+    Suspend: "suspend", ["ctrl-z"], Anywhere, Looks, "To the shell; `fg` comes back.";
+    Quit: "quit", ["ctrl-c", "q"], Anywhere, Looks, "Leave; asks while an order runs. `q` goes back first.";
+}
+
+/// The row of a command.
+pub fn row(id: CommandId) -> &'static Row {
+    &TABLE[id as usize]
+}
+
+pub fn by_name(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_stands_where_its_id_says_and_no_key_means_two_things() {
+        let mut keys = std::collections::BTreeMap::new();
+        for entry in TABLE {
+            assert_eq!(row(entry.id), entry);
+            for key in entry.keys {
+                assert_eq!(keys.insert(key, entry.name), None, "{key} is on two commands");
+            }
+        }
+    }
+
+    /// Law 5: nothing that changes a cluster is on Enter or on a single plain key. `a` only opens
+    /// the preview, whose confirmation takes a typed word.
+    #[test]
+    fn no_plain_key_changes_a_cluster() {
+        for entry in TABLE.iter().filter(|entry| entry.risk == Risk::TakesBack) {
+            assert!(entry.keys.iter().all(|key| key.starts_with("ctrl-")), "{}", entry.name);
+        }
+        assert!(
+            TABLE
+                .iter()
+                .filter(|e| matches!(e.risk, Risk::Writes | Risk::TakesBack))
+                .all(|e| !e.keys.contains(&"enter"))
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! Orders: what is to be written, what came back, and how it ended. One order at a time for a
+//! (cluster, namespace). A write's answer only settles its order; the rows move by the watch.
+
+use std::{collections::BTreeMap, fmt};
+
+use compact_str::CompactString;
+
+use crate::domain::{
+    fleet::{Isolation, Namespace, Presence},
+    flow::Direction,
+    names::{ClusterName, NsName, Text},
+    policy::PolicyDigest,
+    time::Timestamp,
+    valve::{Set, Step},
+};
+
+use super::ports::Trouble;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub u64);
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// One rollout: the row of the fleet view and the unit of apply and rollback.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    pub cluster: ClusterName,
+    pub ns: NsName,
+    pub direction: Direction,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {}", self.cluster, self.ns, self.direction)
+    }
+}
+
+/// Ask the server what an apply would do, without doing it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreviewOrder {
+    pub id: OrderId,
+    pub target: Target,
+    /// What the workspace wants.
+    pub wanted: Set,
+    /// The same as JSON text, by pinned name.
+    pub manifests: BTreeMap<&'static str, Box<str>>,
+}
+
+/// What an apply would do: everything the confirmation shows and is bound to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    pub target: Target,
+    /// Digest of the pinned set as the server's dry run returned it.
+    pub digest: PolicyDigest,
+    /// The set as the server's dry run returned it.
+    pub set: Set,
+    /// Manifests as they will be sent, by pinned name.
+    pub manifests: BTreeMap<&'static str, Box<str>>,
+    /// The live pinned objects that this was computed against, with their versions.
+    pub live: Set,
+    pub steps: Vec<Step>,
+    pub before: Isolation,
+    pub after: Isolation,
+    /// Unified diff of live against wanted, as YAML, one line an entry.
+    pub diff: Vec<DiffLine>,
+    /// The equivalent kubectl commands, in order.
+    pub commands: Vec<String>,
+    /// What a careful person would want to know before saying yes.
+    pub warnings: Vec<Text>,
+    /// Why the server would refuse it. Not empty: it cannot be applied.
+    pub refusals: Vec<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffLine {
+    pub sign: Sign,
+    pub text: Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Heading: the object the lines below belong to.
+    Object,
+    Same,
+    Added,
+    Removed,
+}
+
+/// Write what was previewed and confirmed, and nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplyOrder {
+    pub id: OrderId,
+    pub preview: Box<Preview>,
+    /// The order of the same wave that has to end well first.
+    pub after: Option<OrderId>,
+}
+
+/// Take a direction of a namespace back. Needs nothing but the target's API server: what is live is
+/// read there and then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollbackOrder {
+    pub id: OrderId,
+    pub target: Target,
+    /// An apply on the same namespace that is to stop before its next write; the rollback starts
+    /// as soon as it has, or after a short while whatever it does.
+    pub aborts: Option<OrderId>,
+}
+
+/// One mutating call, as it went out and what came back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub order: OrderId,
+    pub target: Target,
+    pub step: Step,
+    /// The equivalent kubectl command, verbatim.
+    pub command: String,
+    pub result: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The server took it; the object's new version, if it has one.
+    Done {
+        version: Option<CompactString>,
+    },
+    /// Nothing to do: it was so already.
+    Unchanged,
+    Refused(Trouble),
+    /// No answer came: the write may have landed. The watch settles it.
+    Unsettled(Trouble),
+}
+
+/// How an order ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Everything was written and read back.
+    Done { isolation: Isolation },
+    /// Stopped before the end; what is live now is said.
+    Stopped { trouble: Trouble, isolation: Option<Isolation> },
+    /// Stopped because somebody said so.
+    Aborted { isolation: Option<Isolation> },
+    /// A write was left without an answer and reading back failed too.
+    Unsettled(Trouble),
+    /// The preview could not be made.
+    Failed(Trouble),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrderKind {
+    Preview,
+    Apply,
+    Rollback,
+}
+
+impl OrderKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preview => "preview",
+            Self::Apply => "apply",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum OrderState {
+    /// Asked for and not ended; the receipts tell how far it is.
+    Running,
+    /// A preview that waits for a yes.
+    Previewed(Box<Preview>),
+    Ended(Outcome),
+}
+
+/// An order and all that is known of it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: OrderId,
+    pub kind: OrderKind,
+    pub target: Target,
+    pub since: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub state: OrderState,
+    /// Answers so far.
+    pub receipts: usize,
+}
+
+impl Order {
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, OrderState::Running)
+    }
+}
+
+/// One line of the activity page.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub receipt: Receipt,
+}
+
+/// All orders of this run, and every mutating call they made. Old previews are forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    orders: BTreeMap<OrderId, Order>,
+    activity: Vec<Entry>,
+    next: u64,
+}
+
+impl Orders {
+    /// Calls kept on the activity page; older ones are in the log file.
+    const ACTIVITY_LIMIT: usize = 10_000;
+    /// Orders kept after they ended.
+    const ENDED_LIMIT: usize = 1_000;
+
+    pub fn get(&self, id: OrderId) -> Option<&Order> {
+        self.orders.get(&id)
+    }
+
+    /// Newest last.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Order> {
+        self.orders.values()
+    }
+
+    /// Newest last.
+    pub fn activity(&self) -> &[Entry] {
+        &self.activity
+    }
+
+    /// The apply or rollback under way in a namespace, whatever its direction.
+    pub fn in_flight(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Order> {
+        self.orders.values().rev().find(|order| {
+            order.kind != OrderKind::Preview
+                && order.is_running()
+                && order.target.cluster == *cluster
+                && order.target.ns == *ns
+        })
+    }
+
+    /// The newest order of a rollout that is not a preview.
+    pub fn latest(&self, target: &Target) -> Option<&Order> {
+        self.orders.values().rev().find(|order| order.kind != OrderKind::Preview && order.target == *target)
+    }
+
+    /// The id that the next order takes.
+    pub fn next_id(&self) -> OrderId {
+        OrderId(self.next + 1)
+    }
+
+    pub(super) fn start(&mut self, id: OrderId, kind: OrderKind, target: Target, now: Timestamp) {
+        self.next = self.next.max(id.0);
+        let order =
+            Order { id, kind, target, since: now, ended: None, state: OrderState::Running, receipts: 0 };
+        self.orders.insert(id, order);
+        self.forget_old();
+    }
+
+    pub(super) fn previewed(&mut self, id: OrderId, preview: Box<Preview>) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.state = OrderState::Previewed(preview);
+        }
+    }
+
+    pub(super) fn wrote(&mut self, receipt: Receipt, now: Timestamp) {
+        if let Some(order) = self.orders.get_mut(&receipt.order) {
+            order.receipts += 1;
+        }
+        if self.activity.len() == Self::ACTIVITY_LIMIT {
+            self.activity.drain(..Self::ACTIVITY_LIMIT / 10);
+        }
+        self.activity.push(Entry { at: now, receipt });
+    }
+
+    pub(super) fn end(&mut self, id: OrderId, outcome: Outcome, now: Timestamp) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.ended = Some(now);
+            order.state = OrderState::Ended(outcome);
+        }
+    }
+
+    pub(super) fn has_unsettled(&self) -> bool {
+        self.orders.values().any(|order| matches!(order.state, OrderState::Ended(Outcome::Unsettled(_))))
+    }
+
+    /// A write that was left without an answer is settled by what the watch shows: the set is live
+    /// and closed after an apply, or gone after a rollback.
+    pub(super) fn settle_by_watch(
+        &mut self,
+        cluster: &ClusterName,
+        ns: &NsName,
+        seen: &Namespace,
+        now: Timestamp,
+    ) {
+        for order in self.orders.values_mut() {
+            let is_here = order.target.cluster == *cluster && order.target.ns == *ns;
+            if !is_here || !matches!(order.state, OrderState::Ended(Outcome::Unsettled(_))) {
+                continue;
+            }
+            let direction = order.target.direction;
+            let settled = match (order.kind, seen.presence(direction)) {
+                (OrderKind::Apply, Presence::Tight) | (OrderKind::Rollback, Presence::None) => true,
+                (OrderKind::Apply, Presence::None | Presence::Partial { .. } | Presence::Open)
+                | (OrderKind::Rollback, Presence::Partial { .. } | Presence::Open | Presence::Tight)
+                | (OrderKind::Preview, _) => false,
+            };
+            if settled {
+                order.state = OrderState::Ended(Outcome::Done { isolation: seen.isolation(direction) });
+                order.ended = Some(now);
+            }
+        }
+    }
+
+    fn forget_old(&mut self) {
+        while self.orders.len() > Self::ENDED_LIMIT {
+            let Some(id) = self.orders.values().find(|order| !order.is_running()).map(|order| order.id)
+            else {
+                return;
+            };
+            self.orders.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the fleet is meant to be: the contents of `sluice.yaml` and the policy files of the
+//! workspace, as values. `crate::workspace` reads them from disk.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{
+    fleet::Environment,
+    flow::Direction,
+    names::{ClusterName, NsName, Text},
+    valve::Set,
+};
+
+/// The fleet: from `sluice.yaml`, or from the kubeconfig's contexts where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetFile {
+    /// Path of the file as shown to people; `None` without a workspace: nothing can be applied then.
+    pub path: Option<Text>,
+    pub clusters: Vec<ClusterEntry>,
+    /// Namespaces that no policy is ever applied to.
+    pub excluded: Vec<NsName>,
+    /// Where it is not empty, every other namespace is left out.
+    pub included: Vec<NsName>,
+    pub owners: Vec<OwnerEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterEntry {
+    pub name: ClusterName,
+    /// Context of the kubeconfig.
+    pub context: Text,
+    pub environment: Environment,
+    /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
+    pub relay: Option<RelayAddress>,
+}
+
+/// An address of a Hubble Relay that is reached without the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    pub host: Text,
+    pub port: u16,
+    /// `tls://`, or a CA was named.
+    pub tls: bool,
+    /// File with the CA that signed its certificate; `None`: the system's.
+    pub ca: Option<Text>,
+}
+
+/// Who answers for namespaces. The first entry that names the namespace wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerEntry {
+    pub namespaces: Vec<NsName>,
+    pub owner: Text,
+    pub contact: Option<Text>,
+}
+
+impl FleetFile {
+    /// Is this namespace left out of the rollout by the file?
+    pub fn excludes(&self, ns: &NsName) -> bool {
+        self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))
+    }
+
+    pub fn owner_of(&self, ns: &NsName) -> Option<&OwnerEntry> {
+        self.owners.iter().find(|entry| entry.namespaces.contains(ns))
+    }
+}
+
+/// The policy files of the workspace, by cluster, namespace and direction. Files that could not be
+/// read are not here but in the complaints, which name file and fact.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicyFiles {
+    pub sets: BTreeMap<(ClusterName, NsName, Direction), Authored>,
+}
+
+/// The files of one rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authored {
+    pub set: Set,
+    /// Each file's policy as JSON text, ready to send, by pinned name.
+    pub manifests: BTreeMap<&'static str, Box<str>>,
+    /// Folder as shown to people.
+    pub folder: Text,
+    /// What is wrong with files of this rollout. Not empty: it cannot be applied.
+    pub complaints: Vec<Text>,
+}

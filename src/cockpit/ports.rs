@@ -1,0 +1,168 @@
+//! The border: what the outside may tell us (`Fact`) and what we may ask of it (`Effect`).
+//! Both are plain data: printable, comparable, recordable. No traits, no callbacks.
+
+use chrono::{FixedOffset, TimeDelta};
+
+use crate::domain::{
+    fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
+    flow::Flow,
+    names::{ClusterName, NodeName, NsName, PodName, Text},
+    policy::{Policy, PolicyKey, PolicyKind},
+    time::Timestamp,
+};
+
+use super::{
+    orders::{
+        ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
+    },
+    plan::{FleetFile, PolicyFiles},
+};
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The time is now this. The engine sends it before each batch.
+    Tick(Timestamp),
+    /// The zone that the operator's clock shows.
+    Zone(FixedOffset),
+    /// `--read-only`: neither apply nor rollback.
+    ReadOnly,
+    /// `sluice.yaml` was read, or the contexts of the kubeconfig stand in for it.
+    Fleet(FleetFile),
+    /// The policy files of the workspace were read.
+    Files(PolicyFiles),
+    /// Something in files or settings is wrong; the rest goes on.
+    Notice(Trouble),
+    Cluster(ClusterName, ClusterFact),
+    Order(OrderId, OrderFact),
+}
+
+/// What one cluster, or an adapter that talks to it, told.
+#[derive(Clone, Debug)]
+pub enum ClusterFact {
+    /// The API server answered who it is.
+    Met {
+        uid: Option<Text>,
+        version: Text,
+        kinds: Vec<PolicyKind>,
+    },
+    Identity(Identity),
+    Rights(Rights),
+    Cni(Cni),
+    /// Any good answer came: the row's age starts anew.
+    Answered,
+    /// It could not be reached, refused us, or answered something else than Kubernetes.
+    Away(Trouble),
+    /// One part is missing or old, the rest goes on (a list refused, a watch broken, answers late).
+    /// Without a trouble: it is well again.
+    Partial {
+        what: Part,
+        trouble: Option<Trouble>,
+    },
+    Namespaces(Change<NamespaceSeen, NsName>),
+    Policies(PolicyKind, Change<Policy, PolicyKey>),
+    Pods(Change<Pod, (NsName, PodName)>),
+    /// Flows in the order they should be read, never repeated.
+    Flows(Vec<Flow>),
+    /// Sign of life of a node's telemetry up to a moment.
+    Heard {
+        node: NodeName,
+        until: Timestamp,
+    },
+    Gap(Gap),
+    Source(SourceState),
+}
+
+/// A watched list: everything anew, one object, or one gone.
+#[derive(Clone, Debug)]
+pub enum Change<T, K> {
+    Reset(Vec<T>),
+    Put(T),
+    Gone(K),
+}
+
+/// Time or events that a source lost. A loss is a fact, never smoothed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// `None`: the whole source.
+    pub node: Option<NodeName>,
+    pub from: Timestamp,
+    /// `None`: it is still open.
+    pub until: Option<Timestamp>,
+    /// Events lost, where the source counts them.
+    pub lost: Option<u64>,
+    pub why: Text,
+}
+
+/// How a flow source is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// `Hubble Relay`, with its version where known.
+    pub name: Text,
+    pub link: Link,
+    /// Where its history begins; `None` where it does not say.
+    pub history_from: Option<Timestamp>,
+    /// Time between the newest event and its arrival here.
+    pub lag: Option<TimeDelta>,
+    pub nodes_connected: Option<u32>,
+    pub nodes_unavailable: Option<u32>,
+    /// Messages that were not what they claim, since start.
+    pub malformed: u64,
+    /// Repeats dropped, since start.
+    pub repeats: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// No source is known for this cluster's CNI; the reason says what would be needed.
+    None(Text),
+    Connecting,
+    Live,
+    Broken(Trouble),
+}
+
+/// The outside failed. Says what was tried, on which object, and what the operator can do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {fact}. {next}")]
+pub struct Trouble {
+    /// Cluster, file, or Kubernetes object.
+    pub object: Text,
+    pub fact: Text,
+    /// The next step for the operator, a whole sentence.
+    pub next: Text,
+}
+
+impl Trouble {
+    pub fn new(object: &str, fact: &str, next: &str) -> Self {
+        Self { object: Text::new(object), fact: Text::new(fact), next: Text::new(next) }
+    }
+}
+
+/// What happened to one order.
+#[derive(Clone, Debug)]
+pub enum OrderFact {
+    /// We asked for it: from here on it is in flight.
+    Started {
+        kind: OrderKind,
+        target: Target,
+    },
+    Previewed(Box<Preview>),
+    /// One write was answered, refused, or left without an answer.
+    Wrote(Receipt),
+    /// The performer is through, or stopped.
+    Ended(Outcome),
+}
+
+/// Everything we may ask of the outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Preview(PreviewOrder),
+    Apply(ApplyOrder),
+    Rollback(RollbackOrder),
+    /// Stop this order before its next write.
+    Abort(OrderId),
+    /// Try this cluster again now instead of waiting for its backoff.
+    Reconnect(ClusterName),
+    /// Read `sluice.yaml` and the policy files again.
+    Reload,
+}

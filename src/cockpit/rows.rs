@@ -1,0 +1,393 @@
+//! What people see of the world: one projection that the screen and `-o json` both read (law 10).
+//! Every figure that can be unknown is an `Option`; every row has the time of its last good read.
+
+use crate::domain::{
+    denial::{Class, Denials, Minutes},
+    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Presence},
+    flow::Direction,
+    names::{ClusterName, NsName, Text},
+    policy::Pinned,
+    time::Timestamp,
+};
+
+use super::{
+    orders::{OrderId, OrderKind, OrderState, Target},
+    ports::Link,
+    world::{Source, World},
+};
+
+/// A cluster as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterRow {
+    pub name: ClusterName,
+    pub context: Text,
+    pub environment: Environment,
+    pub health: Health,
+    /// Last good answer of the API server.
+    pub last_good: Option<Timestamp>,
+    pub uid: Option<Text>,
+    pub version: Option<Text>,
+    pub cni: CniRow,
+    pub user: Option<Text>,
+    /// What we may do here, in words.
+    pub may: Vec<&'static str>,
+    /// `None` until namespaces are listed.
+    pub namespaces: Option<usize>,
+    pub pods: Option<usize>,
+    /// Rollouts with a complete, closed set, and how many there could be.
+    pub tight: Option<usize>,
+    /// Denials a minute; `None` without a live source.
+    pub denials_per_minute: Option<f64>,
+    pub source: SourceRow,
+}
+
+/// The CNI as a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CniRow {
+    /// Kind and version, in words; `unknown` until it is recognised.
+    pub words: Text,
+    pub enforcement: Enforcement,
+    pub evidence: Option<Text>,
+}
+
+/// A flow source as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceRow {
+    pub name: Text,
+    /// `none`, `connecting`, `live`, `broken`.
+    pub link: &'static str,
+    pub reason: Option<Text>,
+    pub at: Option<Timestamp>,
+    pub history_from: Option<Timestamp>,
+    pub lag_ms: Option<i64>,
+    pub flows: u64,
+    /// Events lost as far as counted, and gaps noted.
+    pub lost: u64,
+    pub gaps: usize,
+    pub malformed: u64,
+    pub repeats: u64,
+    pub nodes_connected: Option<u32>,
+    pub nodes_unavailable: Option<u32>,
+}
+
+/// A namespace as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamespaceRow {
+    pub cluster: ClusterName,
+    pub name: NsName,
+    pub excluded: bool,
+    pub terminating: bool,
+    pub owner: Option<Text>,
+    pub contact: Option<Text>,
+    pub pods: Option<usize>,
+    pub egress: RolloutRow,
+    pub ingress: RolloutRow,
+}
+
+impl NamespaceRow {
+    pub fn rollout(&self, direction: Direction) -> &RolloutRow {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+}
+
+/// Where a rollout stands, as far as this slice knows. The soak clock comes with the rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Not all lists are read.
+    Unknown,
+    Excluded,
+    /// No policy files and nothing live.
+    Discovery,
+    /// Policy files are there, nothing is live.
+    Authored,
+    /// Some of the set is live, or the valve is open.
+    Partial,
+    /// The whole set is live and closed; time is not yet credited.
+    Soaking,
+    /// Taken back in this run.
+    RolledBack,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Excluded => "excluded",
+            Self::Discovery => "discovery",
+            Self::Authored => "authored",
+            Self::Partial => "partial",
+            Self::Soaking => "soaking",
+            Self::RolledBack => "rolled back",
+        }
+    }
+}
+
+/// How sure it is that the set is enforced. Never called enforced before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    None,
+    Accepted,
+    /// The data plane was seen judging by it.
+    InForce,
+}
+
+impl Standing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::Accepted => "accepted",
+            Self::InForce => "in force",
+        }
+    }
+}
+
+/// One rollout as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutRow {
+    pub target: Target,
+    pub phase: Phase,
+    pub standing: Standing,
+    /// Each pinned policy and whether it is live; optional ones only where live.
+    pub policies: Vec<(&'static str, bool)>,
+    pub foreign: usize,
+    /// `None` until pods and policies are listed.
+    pub isolation: Option<Isolation>,
+    /// Denials by the minute, oldest first; `None` without a live source.
+    pub minutes: Option<[u32; Minutes::LEN]>,
+    pub denials_per_minute: Option<f64>,
+    /// An order under way.
+    pub order: Option<OrderId>,
+    /// Missing, changed against the workspace, or still isolating after a rollback, in words.
+    pub drift: Vec<Text>,
+}
+
+/// All clusters in the order of the fleet file.
+pub fn clusters(world: &World) -> impl Iterator<Item = ClusterRow> {
+    world.clusters().map(|cluster| cluster_row(world, cluster))
+}
+
+pub fn cluster_row(world: &World, cluster: &Cluster) -> ClusterRow {
+    let source = world.source(&cluster.name);
+    let listed = cluster.listed.contains(&Listed::Namespaces);
+    let entry = world.plan().clusters.iter().find(|entry| entry.name == cluster.name);
+    let tight = |ns: &Namespace| {
+        Direction::ALL.into_iter().filter(|direction| ns.presence(*direction) == Presence::Tight).count()
+    };
+    ClusterRow {
+        name: cluster.name.clone(),
+        context: entry.map(|entry| entry.context.clone()).unwrap_or_default(),
+        environment: cluster.environment,
+        health: cluster.health.clone(),
+        last_good: cluster.last_good,
+        uid: cluster.uid.clone(),
+        version: cluster.version.clone(),
+        cni: CniRow {
+            words: cni_words(cluster),
+            enforcement: cluster.enforcement(),
+            evidence: cluster.cni.as_ref().map(|cni| cni.evidence.clone()),
+        },
+        user: cluster.identity.as_ref().map(|identity| identity.user.clone()),
+        may: may(cluster),
+        namespaces: listed.then_some(cluster.namespaces.len()),
+        pods: cluster
+            .listed
+            .contains(&Listed::Pods)
+            .then(|| cluster.namespaces.values().map(|ns| ns.pods.len()).sum()),
+        tight: cluster.is_complete().then(|| cluster.namespaces.values().map(tight).sum()),
+        denials_per_minute: live(source).then(|| denials_per_minute(world, cluster)),
+        source: source_row(source),
+    }
+}
+
+fn denials_per_minute(world: &World, cluster: &Cluster) -> f64 {
+    let rate = |ns: &NsName, direction| {
+        world
+            .denials()
+            .minutes(&cluster.name, ns, direction)
+            .map_or(0.0, |minutes| minutes.per_minute(world.now()))
+    };
+    cluster.namespaces.keys().flat_map(|ns| Direction::ALL.map(|direction| rate(ns, direction))).sum()
+}
+
+fn cni_words(cluster: &Cluster) -> Text {
+    match &cluster.cni {
+        None => Text::new("unknown"),
+        Some(cni) => match &cni.version {
+            Some(version) => Text::from(format!("{} {version}", cni.kind.as_str())),
+            None => Text::new(cni.kind.as_str()),
+        },
+    }
+}
+
+fn may(cluster: &Cluster) -> Vec<&'static str> {
+    let rights = &cluster.rights;
+    [
+        (rights.read, "read"),
+        (rights.may_apply(), "apply"),
+        (rights.may_roll_back(), "roll back"),
+        (rights.portforward, "watch flows"),
+    ]
+    .into_iter()
+    .filter_map(|(right, word)| (right == Some(true)).then_some(word))
+    .collect()
+}
+
+fn live(source: Option<&Source>) -> bool {
+    source.is_some_and(Source::is_live)
+}
+
+pub fn source_row(source: Option<&Source>) -> SourceRow {
+    let state = source.and_then(|source| source.state.as_ref());
+    let (link, reason) = match state.map(|state| &state.link) {
+        None => ("none", None),
+        Some(Link::None(why)) => ("none", Some(why.clone())),
+        Some(Link::Connecting) => ("connecting", None),
+        Some(Link::Live) => ("live", None),
+        Some(Link::Broken(trouble)) => ("broken", Some(Text::from(trouble.to_string()))),
+    };
+    SourceRow {
+        name: state.map(|state| state.name.clone()).unwrap_or_default(),
+        link,
+        reason,
+        at: source.and_then(|source| source.at),
+        history_from: state.and_then(|state| state.history_from),
+        lag_ms: state.and_then(|state| state.lag).map(|lag| lag.num_milliseconds()),
+        flows: source.map_or(0, |source| source.flows),
+        lost: source.map_or(0, |source| source.lost),
+        gaps: source.map_or(0, |source| source.gaps.len()),
+        malformed: state.map_or(0, |state| state.malformed),
+        repeats: state.map_or(0, |state| state.repeats),
+        nodes_connected: state.and_then(|state| state.nodes_connected),
+        nodes_unavailable: state.and_then(|state| state.nodes_unavailable),
+    }
+}
+
+/// The namespaces of a cluster by name.
+pub fn namespaces<'w>(world: &'w World, cluster: &'w Cluster) -> impl Iterator<Item = NamespaceRow> + 'w {
+    cluster.namespaces.values().map(|ns| namespace_row(world, cluster, ns))
+}
+
+pub fn namespace_row(world: &World, cluster: &Cluster, ns: &Namespace) -> NamespaceRow {
+    let (owner, contact) = owner(world, ns);
+    NamespaceRow {
+        cluster: cluster.name.clone(),
+        name: ns.seen.name.clone(),
+        excluded: world.plan().excludes(&ns.seen.name),
+        terminating: ns.seen.terminating,
+        owner,
+        contact,
+        pods: cluster.listed.contains(&Listed::Pods).then_some(ns.pods.len()),
+        egress: rollout_row(world, cluster, ns, Direction::Egress),
+        ingress: rollout_row(world, cluster, ns, Direction::Ingress),
+    }
+}
+
+/// Owner and contact: `sluice.yaml` first, else the namespace's annotations.
+pub fn owner(world: &World, ns: &Namespace) -> (Option<Text>, Option<Text>) {
+    match world.plan().owner_of(&ns.seen.name) {
+        Some(entry) => (Some(entry.owner.clone()), entry.contact.clone().or_else(|| ns.seen.contact.clone())),
+        None => (ns.seen.owner.clone(), ns.seen.contact.clone()),
+    }
+}
+
+pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: Direction) -> RolloutRow {
+    let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
+    let presence = ns.presence(direction);
+    let listed = cluster.listed.contains(&Listed::Pods) && cluster.listed.contains(&Listed::Policies);
+    let minutes = world.denials().minutes(&cluster.name, &ns.seen.name, direction);
+    let is_live = live(world.source(&cluster.name));
+    RolloutRow {
+        phase: phase(world, cluster, &target, &presence),
+        standing: standing(ns, direction, &presence),
+        policies: Pinned::of(direction)
+            .map(|pinned| (pinned, ns.pinned(pinned).is_some()))
+            .filter(|(pinned, live)| pinned.is_required() || *live)
+            .map(|(pinned, live)| (pinned.name, live))
+            .collect(),
+        foreign: ns
+            .policies
+            .values()
+            .filter(|policy| policy.pinned().is_none() && policy.isolates(direction) != Some(false))
+            .count(),
+        isolation: listed.then(|| ns.isolation(direction)),
+        minutes: is_live.then(|| minutes.map_or([0; Minutes::LEN], |minutes| minutes.at(world.now()))),
+        denials_per_minute: is_live.then(|| minutes.map_or(0.0, |minutes| minutes.per_minute(world.now()))),
+        order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
+        drift: drift(world, ns, &target, &presence),
+        target,
+    }
+}
+
+fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence) -> Phase {
+    if world.plan().excludes(&target.ns) {
+        return Phase::Excluded;
+    }
+    if !cluster.is_complete() {
+        return Phase::Unknown;
+    }
+    match presence {
+        Presence::Partial { .. } | Presence::Open => Phase::Partial,
+        Presence::Tight => Phase::Soaking,
+        Presence::None if rolled_back(world, target) => Phase::RolledBack,
+        Presence::None => {
+            let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+            if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
+        }
+    }
+}
+
+fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standing {
+    match presence {
+        Presence::None | Presence::Partial { .. } | Presence::Open => Standing::None,
+        Presence::Tight if ns.in_force.contains_key(&direction) => Standing::InForce,
+        Presence::Tight => Standing::Accepted,
+    }
+}
+
+fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) -> Vec<Text> {
+    let mut out = Vec::new();
+    match presence {
+        Presence::None => return still_isolated(world, ns, target),
+        Presence::Partial { missing } => {
+            out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
+        }
+        Presence::Open => out.push(Text::new("the valve is open: nothing is denied")),
+        Presence::Tight => {}
+    }
+    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+    if let Some(authored) = world.files().sets.get(&key) {
+        for (name, wanted) in &authored.set {
+            let live = Pinned::of(target.direction).find(|p| p.name == *name).and_then(|p| ns.pinned(p));
+            if live.is_some_and(|live| live.spec != wanted.spec) {
+                out.push(Text::from(format!("{name} differs from the workspace")));
+            }
+        }
+    }
+    out
+}
+
+/// After a rollback: what isolates pods all the same, shown until nothing does.
+fn still_isolated(world: &World, ns: &Namespace, target: &Target) -> Vec<Text> {
+    if !rolled_back(world, target) {
+        return Vec::new();
+    }
+    let isolation = ns.isolation(target.direction);
+    let by = isolation.by.iter().map(|key| format!("still isolated by {key}"));
+    let maybe = isolation.unknown.iter().map(|key| format!("perhaps still isolated by {key}"));
+    by.chain(maybe).map(Text::from).collect()
+}
+
+fn rolled_back(world: &World, target: &Target) -> bool {
+    world
+        .orders()
+        .latest(target)
+        .is_some_and(|order| order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_)))
+}
+
+/// Denials of one class, for badges: the number equals the rows behind it.
+pub fn count_of(denials: &Denials, class: fn(Class) -> bool) -> usize {
+    denials.groups().filter(|group| class(group.class)).count()
+}

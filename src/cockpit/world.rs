@@ -1,0 +1,351 @@
+//! The world as it is known: the only mutable state of the core, with one door. `absorb` is a
+//! dispatch; the owner of each field does the work. Nothing here asks anybody or reads a clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::FixedOffset;
+use indexmap::IndexMap;
+
+use crate::domain::{
+    denial::{Denials, PodAge},
+    fleet::{Cluster, Environment, Health, Namespace, Pod},
+    flow::{Direction, Flow, Verdict},
+    names::{ClusterName, NodeName, NsName, Text},
+    time::Timestamp,
+};
+
+use super::{
+    orders::{OrderId, OrderKind, Orders, Target},
+    plan::{FleetFile, PolicyFiles},
+    ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+};
+
+/// A cluster's flow source as it was last heard of.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    pub state: Option<SourceState>,
+    /// When `state` was told.
+    pub at: Option<Timestamp>,
+    /// Newest last, at most [`Source::GAPS`].
+    pub gaps: VecDeque<Gap>,
+    /// Events that were lost, as far as the source counts them.
+    pub lost: u64,
+    /// Flows taken in.
+    pub flows: u64,
+    /// Last sign of life of each node.
+    pub heard: BTreeMap<NodeName, Timestamp>,
+}
+
+impl Source {
+    pub const GAPS: usize = 100;
+
+    fn gap(&mut self, gap: Gap) {
+        self.lost += gap.lost.unwrap_or(0);
+        if self.gaps.len() == Self::GAPS {
+            self.gaps.pop_front();
+        }
+        self.gaps.push_back(gap);
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.link == Link::Live)
+    }
+}
+
+/// What a person should know and that belongs to no row.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    pub at: Timestamp,
+    pub trouble: Trouble,
+}
+
+/// Everything that is known.
+#[derive(Clone, Debug)]
+pub struct World {
+    now: Timestamp,
+    zone: Option<FixedOffset>,
+    read_only: bool,
+    plan: FleetFile,
+    files: PolicyFiles,
+    clusters: IndexMap<ClusterName, Cluster>,
+    sources: BTreeMap<ClusterName, Source>,
+    denials: Denials,
+    orders: Orders,
+    notices: VecDeque<Notice>,
+}
+
+impl World {
+    const NOTICES: usize = 200;
+
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            zone: None,
+            read_only: false,
+            plan: FleetFile::default(),
+            files: PolicyFiles::default(),
+            clusters: IndexMap::new(),
+            sources: BTreeMap::new(),
+            denials: Denials::default(),
+            orders: Orders::default(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The operator's zone; UTC until it is told.
+    pub fn zone(&self) -> FixedOffset {
+        self.zone.unwrap_or_else(|| chrono::Offset::fix(&chrono::Utc))
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    pub fn plan(&self) -> &FleetFile {
+        &self.plan
+    }
+
+    pub fn files(&self) -> &PolicyFiles {
+        &self.files
+    }
+
+    /// In the order of the fleet file.
+    pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
+        self.clusters.values()
+    }
+
+    pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        self.clusters.get(name)
+    }
+
+    pub fn namespace(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Namespace> {
+        self.clusters.get(cluster)?.namespaces.get(ns)
+    }
+
+    pub fn source(&self, cluster: &ClusterName) -> Option<&Source> {
+        self.sources.get(cluster)
+    }
+
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Newest last.
+    pub fn notices(&self) -> &VecDeque<Notice> {
+        &self.notices
+    }
+
+    /// The only way in. Facts come in batches; call [`World::settle`] after each.
+    pub fn absorb(&mut self, fact: Fact) {
+        match fact {
+            Fact::Tick(now) => self.now = self.now.max(now),
+            Fact::Zone(zone) => self.zone = Some(zone),
+            Fact::ReadOnly => self.read_only = true,
+            Fact::Fleet(plan) => self.replan(plan),
+            Fact::Files(files) => self.files = files,
+            Fact::Notice(trouble) => self.notice(trouble),
+            Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
+            Fact::Order(id, fact) => self.absorb_order(id, fact),
+        }
+    }
+
+    /// Brings what views read in order, once a batch.
+    pub fn settle(&mut self) {
+        self.denials.settle();
+    }
+
+    fn replan(&mut self, plan: FleetFile) {
+        let mut old = std::mem::take(&mut self.clusters);
+        for entry in &plan.clusters {
+            let mut cluster = old
+                .shift_remove(&entry.name)
+                .unwrap_or_else(|| Cluster::new(entry.name.clone(), Environment::default()));
+            cluster.environment = entry.environment;
+            self.clusters.insert(entry.name.clone(), cluster);
+        }
+        self.plan = plan;
+    }
+
+    fn notice(&mut self, trouble: Trouble) {
+        if self.notices.back().is_some_and(|last| last.trouble == trouble) {
+            return;
+        }
+        if self.notices.len() == Self::NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(Notice { at: self.now, trouble });
+    }
+
+    fn absorb_order(&mut self, id: OrderId, fact: OrderFact) {
+        match fact {
+            OrderFact::Started { kind, target } => self.orders.start(id, kind, target, self.now),
+            OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
+            OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
+            OrderFact::Ended(outcome) => self.orders.end(id, outcome, self.now),
+        }
+    }
+
+    fn absorb_cluster(&mut self, name: &ClusterName, fact: ClusterFact) {
+        // A cluster that left the plan may still have answers under way.
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        match fact {
+            ClusterFact::Met { uid, version, kinds } => {
+                cluster.uid = uid.or(cluster.uid.take());
+                cluster.version = Some(version);
+                cluster.kinds = kinds.into_iter().collect();
+                // A new session: what is missing of it will be told again.
+                cluster.troubles.clear();
+                answered(cluster, self.now);
+            }
+            ClusterFact::Identity(identity) => cluster.identity = Some(identity),
+            ClusterFact::Rights(rights) => cluster.rights = rights,
+            ClusterFact::Cni(cni) => cluster.cni = Some(cni),
+            ClusterFact::Answered => answered(cluster, self.now),
+            ClusterFact::Away(trouble) => cluster.health = Health::Down(Text::from(trouble.to_string())),
+            ClusterFact::Partial { what, trouble } => {
+                cluster.set_trouble(what, trouble.map(|trouble| Text::from(trouble.to_string())));
+            }
+            ClusterFact::Namespaces(change) => {
+                answered(cluster, self.now);
+                match change {
+                    Change::Reset(seen) => cluster.reset_namespaces(seen),
+                    Change::Put(seen) => cluster.put_namespace(seen),
+                    Change::Gone(ns) => cluster.drop_namespace(&ns),
+                }
+            }
+            ClusterFact::Policies(kind, change) => {
+                answered(cluster, self.now);
+                match change {
+                    Change::Reset(policies) => cluster.reset_policies(kind, policies),
+                    Change::Put(policy) => cluster.put_policy(policy),
+                    Change::Gone(key) => cluster.drop_policy(&key),
+                }
+                self.settle_orders(name);
+            }
+            ClusterFact::Pods(change) => {
+                answered(cluster, self.now);
+                match change {
+                    Change::Reset(pods) => cluster.reset_pods(pods),
+                    Change::Put(pod) => {
+                        ready(&mut self.denials, name, &pod);
+                        cluster.put_pod(pod);
+                    }
+                    Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
+                }
+            }
+            ClusterFact::Flows(flows) => self.absorb_flows(name, flows),
+            ClusterFact::Heard { node, until } => {
+                let heard = self.sources.entry(name.clone()).or_default().heard.entry(node).or_insert(until);
+                *heard = until.max(*heard);
+            }
+            ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
+            ClusterFact::Source(state) => {
+                let source = self.sources.entry(name.clone()).or_default();
+                source.state = Some(state);
+                source.at = Some(self.now);
+            }
+        }
+    }
+
+    /// The watch settles what a write's answer left open.
+    fn settle_orders(&mut self, name: &ClusterName) {
+        if !self.orders.has_unsettled() {
+            return;
+        }
+        let Some(cluster) = self.clusters.get(name) else { return };
+        for (ns, seen) in &cluster.namespaces {
+            self.orders.settle_by_watch(name, ns, seen, self.now);
+        }
+    }
+
+    fn absorb_flows(&mut self, name: &ClusterName, flows: Vec<Flow>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        self.sources.entry(name.clone()).or_default().flows += flows.len() as u64;
+        for flow in flows {
+            note_in_force(cluster, &flow);
+            match &flow.verdict {
+                Verdict::Denied { .. } => self.denials.note(name, &flow, pod_age(cluster, &flow)),
+                Verdict::Allowed { .. } => self.denials.reached(name, &flow),
+                Verdict::Audit { .. } => {}
+            }
+        }
+    }
+
+    /// Orders that run now, newest last.
+    pub fn running(&self) -> impl Iterator<Item = &super::orders::Order> {
+        self.orders.iter().filter(|order| order.is_running() && order.kind != OrderKind::Preview)
+    }
+
+    pub fn target_exists(&self, target: &Target) -> bool {
+        self.namespace(&target.cluster, &target.ns).is_some()
+    }
+}
+
+fn answered(cluster: &mut Cluster, now: Timestamp) {
+    cluster.last_good = Some(now);
+    cluster.health = cluster.answering();
+}
+
+fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {
+    if let Some(since) = pod.ready {
+        denials.ready(cluster, &pod.ns, &pod.name, since);
+    }
+}
+
+fn pod_age(cluster: &Cluster, flow: &Flow) -> PodAge {
+    let end = flow.judged();
+    let pod =
+        end.ns.as_ref().zip(end.pod.as_ref()).and_then(|(ns, pod)| cluster.namespaces.get(ns)?.pods.get(pod));
+    pod.map_or_else(PodAge::default, |pod| PodAge { started: pod.started, ready: pod.ready })
+}
+
+/// A verdict that names one of our policies, or a denial on a pod that only ours isolate, is a sign
+/// that they are in force.
+fn note_in_force(cluster: &mut Cluster, flow: &Flow) {
+    let (by, denied) = match &flow.verdict {
+        Verdict::Allowed { by } => (by, false),
+        Verdict::Denied { by, .. } => (by, true),
+        Verdict::Audit { .. } => return,
+    };
+    let direction: Direction = flow.direction;
+    let end = flow.judged();
+    let Some(ns) = end.ns.as_ref().and_then(|ns| cluster.namespaces.get_mut(ns)) else { return };
+    if ns.policies.is_empty() {
+        return;
+    }
+    let named = by.iter().any(|by| {
+        crate::domain::policy::Pinned::find(by.kind, by.name.as_str())
+            .is_some_and(|pinned| pinned.direction == direction)
+    });
+    let ours_only = || {
+        denied
+            && end.pod.as_ref().and_then(|pod| ns.pods.get(pod)).is_some_and(|pod| {
+                let mut selecting = ns
+                    .policies
+                    .values()
+                    .filter(|policy| {
+                        policy.isolates(direction) != Some(false)
+                            && policy.selects(&pod.labels) != Some(false)
+                    })
+                    .peekable();
+                selecting.peek().is_some() && selecting.all(|policy| policy.pinned().is_some())
+            })
+    };
+    if named || ours_only() {
+        let seen = ns.in_force.entry(direction).or_insert(flow.at);
+        *seen = flow.at.max(*seen);
+    }
+}
+
+/// What a target's namespace is called by people who read `cluster/namespace`.
+pub fn address(cluster: &ClusterName, ns: &NsName) -> String {
+    format!("{cluster}/{ns}")
+}

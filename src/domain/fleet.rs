@@ -1,0 +1,470 @@
+//! The fleet as it was last seen: clusters, namespaces, pods and the policies on them, each with
+//! the time of its last good read. Facts go in through methods; nothing here asks anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    flow::Direction,
+    names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
+    policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    time::Timestamp,
+};
+
+/// Which kind of use a cluster serves. Production has a band and a word on every screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Environment {
+    Staging,
+    Production,
+    /// Not said in `sluice.yaml`. Treated with the care of production.
+    #[default]
+    Unknown,
+}
+
+impl Environment {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Production => "production",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub fn parse(raw: &str) -> Option<Self> {
+        [Self::Staging, Self::Production, Self::Unknown].into_iter().find(|e| e.as_str() == raw)
+    }
+}
+
+/// The enforcing network plugin, recognised from the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CniKind {
+    Cilium,
+    Calico,
+    Antrea,
+    Flannel,
+    Other,
+}
+
+impl CniKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cilium => "Cilium",
+            Self::Calico => "Calico",
+            Self::Antrea => "Antrea",
+            Self::Flannel => "flannel",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Whether NetworkPolicies take effect. Unknown never passes for yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Enforcement {
+    Enforces,
+    DoesNot,
+    Unknown,
+}
+
+/// What was found out about the CNI, with the evidence in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cni {
+    pub kind: CniKind,
+    pub version: Option<Text>,
+    pub enforcement: Enforcement,
+    /// Object, field and value that the finding rests on.
+    pub evidence: Text,
+}
+
+/// Who the API server says we are (SelfSubjectReview).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: Text,
+    pub groups: Vec<Text>,
+}
+
+/// What we may do in a cluster (SelfSubjectAccessReview over all namespaces). `None`: not known yet
+/// or the review failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub read: Option<bool>,
+    pub create: Option<bool>,
+    pub patch: Option<bool>,
+    pub delete: Option<bool>,
+    pub portforward: Option<bool>,
+}
+
+impl Rights {
+    pub fn may_apply(&self) -> Option<bool> {
+        all([self.create, self.patch])
+    }
+
+    /// A rollback opens the valve by patch and deletes; either alone already helps.
+    pub fn may_roll_back(&self) -> Option<bool> {
+        match (self.patch, self.delete) {
+            (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) | (None, Some(false)) => Some(false),
+            (_, None) => None,
+            (Some(true), Some(false)) => Some(true),
+        }
+    }
+}
+
+fn all<const N: usize>(parts: [Option<bool>; N]) -> Option<bool> {
+    if parts.contains(&Some(false)) {
+        Some(false)
+    } else if parts.contains(&None) {
+        None
+    } else {
+        Some(true)
+    }
+}
+
+/// How a cluster is doing, seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Asked, no answer yet.
+    Connecting,
+    Up,
+    /// Answers, but late or in part; the reason says what.
+    Degraded(Text),
+    /// No answer or a refusal; the reason says what was tried and what to do.
+    Down(Text),
+}
+
+impl Health {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Degraded(_) => "degraded",
+            Self::Down(_) => "down",
+        }
+    }
+
+    pub fn reason(&self) -> Option<&Text> {
+        match self {
+            Self::Connecting | Self::Up => None,
+            Self::Degraded(reason) | Self::Down(reason) => Some(reason),
+        }
+    }
+}
+
+/// A pod, slim: what isolation, denials and start-up noise need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub ns: NsName,
+    pub name: PodName,
+    pub labels: Labels,
+    pub workload: Workload,
+    pub node: Option<NodeName>,
+    pub host_network: bool,
+    /// Succeeded or Failed: no policy matters to it any more.
+    pub finished: bool,
+    pub started: Option<Timestamp>,
+    /// Since when it is ready; `None` while it is not.
+    pub ready: Option<Timestamp>,
+}
+
+/// A namespace as the API server shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceSeen {
+    pub name: NsName,
+    pub labels: Labels,
+    /// Owner and contact from annotations, if somebody wrote them.
+    pub owner: Option<Text>,
+    pub contact: Option<Text>,
+    pub terminating: bool,
+}
+
+/// One namespace with everything seen in it.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    pub seen: NamespaceSeen,
+    pub policies: BTreeMap<PolicyKey, Policy>,
+    pub pods: BTreeMap<PodName, Pod>,
+    /// Directions in which the data plane was seen judging by our policies, with when last.
+    pub in_force: BTreeMap<Direction, Timestamp>,
+}
+
+impl Namespace {
+    fn new(seen: NamespaceSeen) -> Self {
+        Self { seen, policies: BTreeMap::new(), pods: BTreeMap::new(), in_force: BTreeMap::new() }
+    }
+
+    /// Pods that policies can act on: not finished and not on the host's network.
+    pub fn subjects(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values().filter(|pod| !pod.finished && !pod.host_network)
+    }
+
+    /// The pinned policy, if it is there.
+    pub fn pinned(&self, pinned: &Pinned) -> Option<&Policy> {
+        self.policies.values().find(|p| p.key.kind == pinned.kind && p.key.name.as_str() == pinned.name)
+    }
+
+    /// How much of the pinned set of a direction is live.
+    pub fn presence(&self, direction: Direction) -> Presence {
+        let required = Pinned::of(direction).filter(|pinned| pinned.is_required());
+        let missing: Vec<_> =
+            required.clone().filter(|pinned| self.pinned(pinned).is_none()).map(|p| p.name).collect();
+        if missing.len() == required.count()
+            && Pinned::of(direction).all(|pinned| self.pinned(pinned).is_none())
+        {
+            return Presence::None;
+        }
+        if !missing.is_empty() {
+            return Presence::Partial { missing };
+        }
+        match self.pinned(Pinned::valve(direction)) {
+            Some(valve) if valve.is_open(direction) => Presence::Open,
+            Some(_) | None => Presence::Tight,
+        }
+    }
+
+    /// How many of the pods that count are isolated in this direction, and by which policies.
+    pub fn isolation(&self, direction: Direction) -> Isolation {
+        Isolation::of(self.subjects(), self.policies.values(), direction)
+    }
+
+    /// Digest over every policy of the namespace that concerns this direction, ours and foreign.
+    pub fn digest(&self, direction: Direction) -> PolicyDigest {
+        PolicyDigest::of(self.policies.values().filter(|policy| policy.isolates(direction) != Some(false)))
+    }
+}
+
+/// How much of the pinned set of a direction is live in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    None,
+    Partial {
+        missing: Vec<&'static str>,
+    },
+    /// Complete, but the valve lets everything through.
+    Open,
+    /// Complete and closed: accepted by the API server.
+    Tight,
+}
+
+/// Which pods a set of policies isolates in one direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    pub pods: usize,
+    pub isolated: usize,
+    /// Pods that are selected, but by a policy with a rule that allows everything.
+    pub open_selected: usize,
+    /// Policies that isolate at least one pod.
+    pub by: BTreeSet<PolicyKey>,
+    /// Policies of kinds that we cannot evaluate and that may isolate too.
+    pub unknown: BTreeSet<PolicyKey>,
+}
+
+impl Isolation {
+    /// Kubernetes semantics: any policy of the direction isolates the pods it selects; one rule
+    /// that allows everything opens them again.
+    pub fn of<'a>(
+        pods: impl Iterator<Item = &'a Pod>,
+        policies: impl Iterator<Item = &'a Policy> + Clone,
+        direction: Direction,
+    ) -> Self {
+        let mut out = Self::default();
+        out.unknown
+            .extend(policies.clone().filter(|p| p.isolates(direction).is_none()).map(|p| p.key.clone()));
+        let isolating: Vec<_> = policies.filter(|p| p.isolates(direction) == Some(true)).collect();
+        for pod in pods {
+            out.pods += 1;
+            let mut selecting = isolating.iter().filter(|p| p.selects(&pod.labels) == Some(true)).peekable();
+            if selecting.peek().is_none() {
+                continue;
+            }
+            let keys: Vec<_> = selecting.clone().map(|p| p.key.clone()).collect();
+            if selecting.any(|p| p.is_open(direction)) {
+                out.open_selected += 1;
+            } else {
+                out.isolated += 1;
+                out.by.extend(keys);
+            }
+        }
+        out
+    }
+}
+
+/// One cluster with everything seen in it.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub name: ClusterName,
+    pub environment: Environment,
+    pub health: Health,
+    /// Last time any answer came, in domain time.
+    pub last_good: Option<Timestamp>,
+    /// UID of the kube-system namespace: tells clusters apart for good.
+    pub uid: Option<Text>,
+    pub version: Option<Text>,
+    pub identity: Option<Identity>,
+    pub rights: Rights,
+    pub cni: Option<Cni>,
+    /// Kinds of policy that the API server serves beside NetworkPolicy.
+    pub kinds: BTreeSet<PolicyKind>,
+    pub namespaces: BTreeMap<NsName, Namespace>,
+    /// Cluster-wide policies, which may concern every namespace.
+    pub clusterwide: BTreeMap<PolicyKey, Policy>,
+    /// Lists that are complete: before that, "none" is unknown.
+    pub listed: BTreeSet<Listed>,
+    /// What is missing or old at the moment, each with its sentence.
+    pub troubles: BTreeMap<Part, Text>,
+}
+
+/// What a cluster's rows are made of, each filled by a watch of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listed {
+    Namespaces,
+    Policies,
+    Pods,
+}
+
+/// What may be missing or old of a cluster while the rest goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    Namespaces,
+    Policies(PolicyKind),
+    Pods,
+    /// Who am I and what may I do.
+    Rights,
+    Cni,
+    /// It answers, but late.
+    Answers,
+}
+
+impl Cluster {
+    pub fn new(name: ClusterName, environment: Environment) -> Self {
+        Self {
+            name,
+            environment,
+            health: Health::Connecting,
+            last_good: None,
+            uid: None,
+            version: None,
+            identity: None,
+            rights: Rights::default(),
+            cni: None,
+            kinds: BTreeSet::new(),
+            namespaces: BTreeMap::new(),
+            clusterwide: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            troubles: BTreeMap::new(),
+        }
+    }
+
+    /// A part went missing or came back. Says nothing about whether the cluster answers.
+    pub(crate) fn set_trouble(&mut self, part: Part, trouble: Option<Text>) {
+        match trouble {
+            Some(trouble) => self.troubles.insert(part, trouble),
+            None => self.troubles.remove(&part),
+        };
+        if matches!(self.health, Health::Up | Health::Degraded(_)) {
+            self.health = self.answering();
+        }
+    }
+
+    /// Health of a cluster that answers: degraded while any part is missing.
+    pub(crate) fn answering(&self) -> Health {
+        let Some(first) = self.troubles.values().next() else { return Health::Up };
+        match self.troubles.len() - 1 {
+            0 => Health::Degraded(first.clone()),
+            more => Health::Degraded(Text::from(format!("{first} (and {more} more)"))),
+        }
+    }
+
+    /// Has everything that a row shows been read at least once?
+    pub fn is_complete(&self) -> bool {
+        [Listed::Namespaces, Listed::Policies].into_iter().all(|what| self.listed.contains(&what))
+    }
+
+    pub fn enforcement(&self) -> Enforcement {
+        self.cni.as_ref().map_or(Enforcement::Unknown, |cni| cni.enforcement)
+    }
+
+    pub(crate) fn reset_namespaces(&mut self, seen: Vec<NamespaceSeen>) {
+        let mut old = std::mem::take(&mut self.namespaces);
+        for ns in seen {
+            let kept = old.remove(&ns.name);
+            self.put_namespace_with(ns, kept);
+        }
+        // Policies can be listed before their namespace is: they wait under a namespace not yet seen.
+        self.listed.insert(Listed::Namespaces);
+    }
+
+    fn put_namespace_with(&mut self, seen: NamespaceSeen, kept: Option<Namespace>) {
+        let name = seen.name.clone();
+        let mut ns = kept.unwrap_or_else(|| Namespace::new(seen.clone()));
+        ns.seen = seen;
+        self.namespaces.insert(name, ns);
+    }
+
+    pub(crate) fn put_namespace(&mut self, seen: NamespaceSeen) {
+        let kept = self.namespaces.remove(&seen.name);
+        self.put_namespace_with(seen, kept);
+    }
+
+    pub(crate) fn drop_namespace(&mut self, name: &NsName) {
+        self.namespaces.remove(name);
+    }
+
+    /// Entry of a namespace; one that only its policies or pods told of so far has no labels yet.
+    fn entry(&mut self, name: &NsName) -> &mut Namespace {
+        self.namespaces.entry(name.clone()).or_insert_with(|| {
+            Namespace::new(NamespaceSeen {
+                name: name.clone(),
+                labels: Labels::default(),
+                owner: None,
+                contact: None,
+                terminating: false,
+            })
+        })
+    }
+
+    pub(crate) fn reset_policies(&mut self, kind: PolicyKind, policies: Vec<Policy>) {
+        for ns in self.namespaces.values_mut() {
+            ns.policies.retain(|key, _| key.kind != kind);
+        }
+        self.clusterwide.retain(|key, _| key.kind != kind);
+        for policy in policies {
+            self.put_policy(policy);
+        }
+        if kind == PolicyKind::NetworkPolicy {
+            self.listed.insert(Listed::Policies);
+        }
+    }
+
+    pub(crate) fn put_policy(&mut self, policy: Policy) {
+        match policy.key.ns.clone() {
+            Some(ns) => self.entry(&ns).policies.insert(policy.key.clone(), policy),
+            None => self.clusterwide.insert(policy.key.clone(), policy),
+        };
+    }
+
+    pub(crate) fn drop_policy(&mut self, key: &PolicyKey) {
+        match &key.ns {
+            Some(ns) => self.namespaces.get_mut(ns).and_then(|ns| ns.policies.remove(key)),
+            None => self.clusterwide.remove(key),
+        };
+    }
+
+    pub(crate) fn reset_pods(&mut self, pods: Vec<Pod>) {
+        for ns in self.namespaces.values_mut() {
+            ns.pods.clear();
+        }
+        for pod in pods {
+            self.put_pod(pod);
+        }
+        self.listed.insert(Listed::Pods);
+    }
+
+    pub(crate) fn put_pod(&mut self, pod: Pod) {
+        let ns = pod.ns.clone();
+        self.entry(&ns).pods.insert(pod.name.clone(), pod);
+    }
+
+    pub(crate) fn drop_pod(&mut self, ns: &NsName, name: &PodName) {
+        if let Some(ns) = self.namespaces.get_mut(ns) {
+            ns.pods.remove(name);
+        }
+    }
+}

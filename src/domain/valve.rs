@@ -1,0 +1,314 @@
+//! The order of writes that keeps law 1: no stop, crash or refusal on the way leaves a namespace
+//! more closed than it was, save by the last, single tightening write. The default-deny object is
+//! the valve. This file decides the steps; `k8s::write` obeys them.
+
+use std::collections::BTreeMap;
+
+use super::{
+    fleet::Namespace,
+    flow::Direction,
+    names::NsName,
+    policy::{Pinned, Policy, PolicyKind, Role, Rule, Spec},
+};
+
+/// One write, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write the valve with one rule that allows everything: traffic flows from here on.
+    Open(&'static Pinned),
+    /// Write the pinned policy as the workspace has it.
+    Put(&'static Pinned),
+    /// Write the pinned policy with what is live and what is wanted together, before [`Step::Put`]
+    /// takes away what is no longer wanted.
+    Widen(&'static Pinned),
+    /// Write the valve as the workspace has it: the last, single write that closes.
+    Tighten(&'static Pinned),
+    /// Delete the pinned policy.
+    Delete(&'static Pinned),
+}
+
+impl Step {
+    pub fn pinned(&self) -> &'static Pinned {
+        match self {
+            Self::Open(p) | Self::Put(p) | Self::Widen(p) | Self::Tighten(p) | Self::Delete(p) => p,
+        }
+    }
+
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Put(_) => "put",
+            Self::Widen(_) => "widen",
+            Self::Tighten(_) => "tighten",
+            Self::Delete(_) => "delete",
+        }
+    }
+}
+
+/// The pinned policies of one direction, live or wanted.
+pub type Set = BTreeMap<&'static str, Policy>;
+
+/// The pinned policies of one direction that are live in a namespace.
+pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
+    Pinned::of(direction).filter_map(|p| Some((p.name, ns.pinned(p)?.clone()))).collect()
+}
+
+/// The steps from what is live to what is wanted. Empty when nothing differs.
+///
+/// Behind a closed valve the set is updated in place: what widens goes before what narrows.
+/// Anything else is a first apply: open, allows, tighten.
+pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
+    if same(live, wanted) {
+        return Vec::new();
+    }
+    let valve = Pinned::valve(direction);
+    if is_closed(live, direction) && can_update(live, wanted, direction) {
+        return update_steps(live, wanted, direction);
+    }
+    let mut steps = vec![Step::Open(valve)];
+    let allows = Pinned::of(direction).filter(|p| p.role != Role::Valve);
+    for pinned in allows {
+        match (live.get(pinned.name), wanted.get(pinned.name)) {
+            (Some(have), Some(want)) if have.canonical == want.canonical => {}
+            (_, Some(_)) => steps.push(Step::Put(pinned)),
+            (Some(_), None) => steps.push(Step::Delete(pinned)),
+            (None, None) => {}
+        }
+    }
+    steps.push(Step::Tighten(valve));
+    steps
+}
+
+/// The steps that take a direction back: open the valve, delete the allows, last the valve.
+/// Objects that are not live are left out; without a valve there is nothing to open with, and
+/// creating one is left to the performer, which may lack the right.
+pub fn rollback_steps(live: &Set, direction: Direction) -> Vec<Step> {
+    let valve = Pinned::valve(direction);
+    let mut steps = Vec::new();
+    if live.is_empty() {
+        return steps;
+    }
+    steps.push(Step::Open(valve));
+    let allows = Pinned::of(direction).filter(|p| p.role != Role::Valve && live.contains_key(p.name));
+    steps.extend(allows.map(Step::Delete));
+    steps.push(Step::Delete(valve));
+    steps
+}
+
+fn same(live: &Set, wanted: &Set) -> bool {
+    live.len() == wanted.len()
+        && wanted
+            .iter()
+            .all(|(name, want)| live.get(name).is_some_and(|have| have.canonical == want.canonical))
+}
+
+/// The valve is there and lets nothing through of its own.
+fn is_closed(live: &Set, direction: Direction) -> bool {
+    let valve = live.get(Pinned::valve(direction).name);
+    valve.and_then(|v| v.rules(direction)).is_some_and(<[Rule]>::is_empty)
+}
+
+/// In place only where each change is a change of rules of this direction: the same pods, and a
+/// spec that we understand on both sides.
+fn can_update(live: &Set, wanted: &Set, direction: Direction) -> bool {
+    wanted.iter().all(|(name, want)| match live.get(name) {
+        None => true,
+        Some(have) => have.canonical == want.canonical || only_rules_differ(have, want, direction),
+    })
+}
+
+fn only_rules_differ(have: &Policy, want: &Policy, direction: Direction) -> bool {
+    let (
+        Spec::Network { selector: a, egress: ae, ingress: ai },
+        Spec::Network { selector: b, egress: be, ingress: bi },
+    ) = (&have.spec, &want.spec)
+    else {
+        return false;
+    };
+    let other_same = match direction {
+        Direction::Egress => ai == bi,
+        Direction::Ingress => ae == be,
+    };
+    a == b && other_same && have.rules(direction).is_some() && want.rules(direction).is_some()
+}
+
+fn update_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
+    let (mut widening, mut narrowing) = (Vec::new(), Vec::new());
+    for pinned in Pinned::of(direction) {
+        match (live.get(pinned.name), wanted.get(pinned.name)) {
+            (Some(have), Some(want)) if have.canonical == want.canonical => {}
+            (Some(have), Some(want)) => match (adds(have, want, direction), adds(want, have, direction)) {
+                (_, false) => widening.push(Step::Put(pinned)),
+                (false, true) => narrowing.push(Step::Put(pinned)),
+                (true, true) => {
+                    widening.push(Step::Widen(pinned));
+                    narrowing.push(Step::Put(pinned));
+                }
+            },
+            (None, Some(_)) => widening.push(Step::Put(pinned)),
+            (Some(_), None) => narrowing.push(Step::Delete(pinned)),
+            (None, None) => {}
+        }
+    }
+    widening.into_iter().chain(narrowing).collect()
+}
+
+/// Does `to` hold a rule that `from` has not?
+fn adds(from: &Policy, to: &Policy, direction: Direction) -> bool {
+    let from = from.rules(direction).unwrap_or_default();
+    to.rules(direction).unwrap_or_default().iter().any(|rule| !from.contains(rule))
+}
+
+/// What `Step::Widen` writes: the wanted policy with the live rules it lacks put behind its own.
+pub fn widened(live: &Policy, wanted: &Policy, direction: Direction) -> Vec<Rule> {
+    let mut rules = wanted.rules(direction).unwrap_or_default().to_vec();
+    for rule in live.rules(direction).unwrap_or_default() {
+        if !rules.contains(rule) {
+            rules.push(rule.clone());
+        }
+    }
+    rules
+}
+
+/// The runbook's command that takes a direction back by hand: the whole set, because any policy
+/// left of it keeps the pods isolated.
+pub fn rollback_commands(context: &str, ns: &NsName, direction: Direction, with_fqdn: bool) -> Vec<String> {
+    let names: Vec<_> =
+        Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name).collect();
+    let context = shell_word(context);
+    let mut out = vec![format!(
+        "kubectl --context {context} delete networkpolicy {} -n {ns} --ignore-not-found",
+        names.join(" ")
+    )];
+    if with_fqdn {
+        out.extend(Pinned::of(direction).filter(|p| p.role == Role::Fqdn).map(|p| {
+            format!(
+                "kubectl --context {context} delete {} {} -n {ns} --ignore-not-found",
+                p.kind.resource(),
+                p.name
+            )
+        }));
+    }
+    out
+}
+
+/// A word as a POSIX shell takes it literally.
+pub fn shell_word(raw: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
+    if !raw.is_empty() && raw.chars().all(plain) {
+        raw.to_owned()
+    } else {
+        format!("'{}'", raw.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        names::PolicyName,
+        policy::{PolicyKey, Selector},
+    };
+
+    /// `name: rule rule`, one policy a line; rules are opaque words, `*` allows everything.
+    fn set(lines: &str) -> Set {
+        lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(policy).collect()
+    }
+
+    fn policy(line: &str) -> (&'static str, Policy) {
+        let (name, rules) = line.split_once(':').expect("name: rules");
+        let pinned = Pinned::find(PolicyKind::NetworkPolicy, name).expect("a pinned name");
+        let rules: Vec<_> = rules
+            .split_whitespace()
+            .map(|rule| if rule == "*" { Rule::everything() } else { Rule(rule.into()) })
+            .collect();
+        let spec =
+            Spec::Network { selector: Selector::default(), egress: Some(rules.clone()), ingress: None };
+        let policy = Policy {
+            key: PolicyKey { ns: None, kind: pinned.kind, name: PolicyName::parse(name).expect("valid") },
+            spec,
+            canonical: format!("{rules:?}").into(),
+            version: None,
+            managers: Vec::new(),
+            owner: None,
+        };
+        (pinned.name, policy)
+    }
+
+    fn words(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(|step| format!("{} {}", step.verb(), step.pinned().name)).collect()
+    }
+
+    fn check(live: &str, wanted: &str, expected: &[&str]) {
+        assert_eq!(words(&apply_steps(&set(live), &set(wanted), Direction::Egress)), expected);
+    }
+
+    const FULL: &str = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a b";
+
+    #[test]
+    fn a_first_apply_opens_first_and_tightens_last() {
+        let first = [
+            "open default-deny-egress",
+            "put egress-baseline-allow",
+            "put egress-allowlist",
+            "tighten default-deny-egress",
+        ];
+        check("", FULL, &first);
+    }
+
+    #[test]
+    fn an_apply_that_stopped_half_way_goes_on_from_the_open_valve() {
+        let rest = ["open default-deny-egress", "put egress-allowlist", "tighten default-deny-egress"];
+        check("default-deny-egress: *\negress-baseline-allow: dns", FULL, &rest);
+    }
+
+    #[test]
+    fn allows_without_a_valve_isolate_already_so_the_valve_opens_first() {
+        let all = ["open default-deny-egress", "tighten default-deny-egress"];
+        check("egress-baseline-allow: dns\negress-allowlist: a b", FULL, &all);
+    }
+
+    #[test]
+    fn an_update_widens_before_it_narrows() {
+        check(FULL, FULL, &[]);
+        check(
+            FULL,
+            "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a b c",
+            &["put egress-allowlist"],
+        );
+        // `b` moves from one object to the other: it is never missing from both.
+        let moved = "default-deny-egress:\negress-baseline-allow: dns b\negress-allowlist: a";
+        check(FULL, moved, &["put egress-baseline-allow", "put egress-allowlist"]);
+        let swapped = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a c";
+        check(FULL, swapped, &["widen egress-allowlist", "put egress-allowlist"]);
+    }
+
+    #[test]
+    fn a_closed_valve_stays_closed_while_a_missing_allow_is_put_back() {
+        check("default-deny-egress:\negress-allowlist: a b", FULL, &["put egress-baseline-allow"]);
+    }
+
+    #[test]
+    fn a_rollback_opens_first_and_deletes_the_valve_last() {
+        let expected = [
+            "open default-deny-egress",
+            "delete egress-baseline-allow",
+            "delete egress-allowlist",
+            "delete default-deny-egress",
+        ];
+        assert_eq!(words(&rollback_steps(&set(FULL), Direction::Egress)), expected);
+        assert!(rollback_steps(&Set::new(), Direction::Egress).is_empty());
+    }
+
+    #[test]
+    fn the_runbooks_command_names_the_whole_set() {
+        let ns = NsName::parse("shop").expect("valid");
+        assert_eq!(
+            rollback_commands("prod eu", &ns, Direction::Egress, true),
+            [
+                "kubectl --context 'prod eu' delete networkpolicy default-deny-egress egress-baseline-allow egress-allowlist -n shop --ignore-not-found",
+                "kubectl --context 'prod eu' delete ciliumnetworkpolicy egress-allowlist-fqdn -n shop --ignore-not-found",
+            ]
+        );
+    }
+}
