@@ -31,8 +31,14 @@ pub mod manifest;
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
+    pub mod cni;
     pub mod connect;
+    mod decode;
     mod failure;
+    mod follow;
+    pub mod forward;
+    mod identity;
+    pub mod watch;
     mod wire;
 }
 
