@@ -40,6 +40,17 @@ pub mod workspace {
     pub mod yaml;
 }
 
+/// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
+pub mod documents {
+    pub mod denials;
+    pub mod orders;
+    pub mod status;
+    pub mod table;
+    #[cfg(test)]
+    mod tests;
+    pub mod wire;
+}
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
