@@ -54,8 +54,17 @@ pub mod documents {
     pub mod status;
     pub mod table;
     #[cfg(test)]
-    mod tests;
+    pub(crate) mod tests;
     pub mod wire;
+}
+
+/// The command line: arguments, headless commands that drive the engine until a condition holds and
+/// print text or JSON, exit codes.
+pub mod cli {
+    pub mod args;
+    pub mod exit;
+    pub mod print;
+    pub mod wait;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
