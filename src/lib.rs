@@ -53,6 +53,26 @@ pub mod workspace {
     pub mod yaml;
 }
 
+/// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
+pub mod documents {
+    pub mod denials;
+    pub mod orders;
+    pub mod status;
+    pub mod table;
+    #[cfg(test)]
+    pub(crate) mod tests;
+    pub mod wire;
+}
+
+/// The command line: arguments, headless commands that drive the engine until a condition holds and
+/// print text or JSON, exit codes.
+pub mod cli {
+    pub mod args;
+    pub mod exit;
+    pub mod print;
+    pub mod wait;
+}
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
