@@ -199,3 +199,130 @@ impl Twins {
         self.waiting.insert(key, Waiting { event, times: VecDeque::from([at]) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{flow::End, names::Text};
+
+    /// `id time verdict source_port`, for instance `a 0.5 drop 4000`.
+    fn flow(line: &str) -> (Flow, Event) {
+        let parts: Vec<_> = line.split(' ').collect();
+        let millis = (parts[1].parse::<f64>().expect("seconds") * 1_000.0) as i64;
+        let (event, verdict) = match parts[2] {
+            "drop" => (Event::Drop, denied("POLICY_DENIED")),
+            "verdict" => (Event::PolicyVerdict, denied("named")),
+            "l7" => (Event::AccessLog, denied("L7 rule")),
+            "allowed" => (Event::PolicyVerdict, Verdict::Allowed { by: Vec::new() }),
+            other => panic!("{other}"),
+        };
+        let end = |ip: &str| End { address: ip.parse().ok(), ..End::default() };
+        let flow = Flow {
+            id: FlowId(parts[0].into()),
+            at: Timestamp::from_timestamp_millis(1_000_000 + millis).expect("in range"),
+            node: NodeName::parse("w").ok(),
+            direction: Direction::Egress,
+            verdict,
+            source: end("10.0.0.1"),
+            destination: end("10.0.0.2"),
+            protocol: Protocol::Tcp,
+            source_port: parts[3].parse().expect("a port"),
+            port: 443,
+            reply: None,
+            closing: false,
+        };
+        (flow, event)
+    }
+
+    fn denied(said: &str) -> Verdict {
+        Verdict::Denied { said: Text::new(said), by: Vec::new() }
+    }
+
+    fn read(lines: &[&str]) -> (Vec<Pushed>, Vec<String>) {
+        let mut batch = Batch::default();
+        let here = Instant::now();
+        let pushed = lines.iter().map(|line| {
+            let (flow, event) = flow(line);
+            batch.push(flow, event, here)
+        });
+        let pushed = pushed.collect();
+        let flows = batch.close().into_iter().map(|flow| match flow.verdict {
+            Verdict::Denied { said, .. } => format!("{} {said}", flow.id.0),
+            Verdict::Allowed { .. } | Verdict::Audit { .. } => flow.id.0.to_string(),
+        });
+        (pushed, flows.collect())
+    }
+
+    #[test]
+    fn repeats_are_dropped_and_time_orders() {
+        let (pushed, flows) = read(&["b 0.9 verdict 1", "a 0.2 verdict 2", "b 0.9 verdict 1", "c 0.5 l7 3"]);
+        assert_eq!(pushed, [Pushed::Fresh, Pushed::Fresh, Pushed::Repeat, Pushed::Fresh]);
+        assert_eq!(flows, ["a named", "c L7 rule", "b named"]);
+    }
+
+    #[test]
+    fn two_events_of_one_packet_are_one_denial() {
+        let (pushed, flows) = read(&["a 0.0 verdict 1", "b 0.1 drop 1"]);
+        assert_eq!((pushed[1], flows), (Pushed::Twin, vec!["a named".to_owned()]));
+        let (pushed, flows) = read(&["b 0.0 drop 1", "a 0.1 verdict 1"]);
+        assert_eq!((pushed[1], flows), (Pushed::Twin, vec!["a named".to_owned()]), "the verdict says more");
+    }
+
+    #[test]
+    fn a_retry_is_another_packet() {
+        let lines = ["a 0.0 verdict 1", "b 0.1 drop 1", "c 0.3 verdict 1", "d 0.4 drop 1", "e 0.5 drop 1"];
+        assert_eq!(read(&lines).1, ["a named", "c named", "e POLICY_DENIED"]);
+    }
+
+    #[test]
+    fn what_differs_in_port_or_by_more_than_a_second_is_not_one() {
+        assert_eq!(read(&["a 0.0 verdict 1", "b 0.0 drop 2"]).1.len(), 2);
+        assert_eq!(read(&["a 0.0 verdict 1", "b 1.1 drop 1"]).1.len(), 2);
+        assert_eq!(read(&["a 0.0 allowed 1", "b 0.1 drop 1"]).1.len(), 2, "allowed is no half of a denial");
+        assert_eq!(read(&["a 0.0 l7 1", "b 0.1 drop 1"]).1.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_after_a_tenth_of_a_second_or_when_full() {
+        let mut batch = Batch::default();
+        assert_eq!(batch.due(), None);
+        let first = Instant::now();
+        for n in 0..Batch::FLOWS {
+            assert!(!batch.is_full());
+            let (flow, event) = flow(&format!("{n} 0.0 verdict 1"));
+            batch.push(flow, event, Instant::now());
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!(batch.due(), Some(first + Duration::from_millis(100)));
+        assert!(batch.is_full());
+        assert_eq!(batch.close().len(), Batch::FLOWS);
+        assert_eq!(batch.due(), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_says_how_far_it_reaches() {
+        let mut memory = Memory::default();
+        let at = |n: usize| Timestamp::from_timestamp(n as i64, 0).expect("in range");
+        for n in 0..Memory::LEN + 10 {
+            assert_eq!(memory.forgotten_until, n.checked_sub(Memory::LEN + 1).map(at));
+            assert!(memory.note(&FlowId(n.to_string().into()), at(n)));
+        }
+        assert_eq!((memory.known.len(), memory.order.len()), (Memory::LEN, Memory::LEN));
+        assert!(!memory.note(&FlowId("131000".into()), at(131_000)), "still known");
+    }
+
+    #[test]
+    fn packets_that_wait_for_their_other_event_are_bounded() {
+        let mut twins = Twins::default();
+        for port in 1..=10_000 {
+            let (flow, event) = flow(&format!("{port} 0.0 verdict {port}"));
+            assert!(!twins.pair(&flow, event));
+        }
+        assert_eq!((twins.waiting.len(), twins.order.len()), (Twins::KEYS, Twins::KEYS));
+        for n in 0..100 {
+            let (flow, event) = flow(&format!("x{n} 0.0 verdict 10000"));
+            twins.pair(&flow, event);
+        }
+        assert!(twins.waiting.values().all(|waiting| waiting.times.len() <= Twins::TIMES));
+    }
+}

@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+pub use super::dial::dial_address;
+
 pub trait Io: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
