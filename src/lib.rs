@@ -29,6 +29,24 @@ pub mod cockpit {
 /// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
 pub mod manifest;
 
+/// Sources of flows: each a pure `decode` and a thin task that tells facts. Never asks Kubernetes:
+/// byte streams to a source are handed in.
+pub mod flows {
+    pub mod batch;
+    pub mod dial;
+    pub mod source;
+    /// Hubble Relay, or one Hubble agent.
+    pub mod hubble {
+        pub mod decode;
+        mod follow;
+        mod link;
+        mod nodes;
+        pub mod request;
+
+        pub use follow::run;
+    }
+}
+
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
     pub mod cni;
