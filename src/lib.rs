@@ -175,6 +175,7 @@ pub mod sim {
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
+        pub mod openapi;
         pub mod patch;
         pub mod pods;
         pub mod rbac;
@@ -182,6 +183,7 @@ pub mod sim {
         pub mod schema;
         pub mod selector;
         pub mod shape;
+        pub mod table;
         pub mod tree;
         pub mod typed;
         pub mod words;
