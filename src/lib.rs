@@ -107,6 +107,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -119,12 +120,19 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
