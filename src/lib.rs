@@ -38,8 +38,12 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
     pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
