@@ -304,7 +304,7 @@ impl Notes<'_> {
                     ));
                 }
                 None => {
-                    out.push(format!("{} may isolate too; sluice does not judge its kind yet", policy.key))
+                    out.push(format!("{} may isolate too; sluice does not judge its kind yet", policy.key));
                 }
                 Some(false) => {}
             }
@@ -323,7 +323,7 @@ fn cni_notes(cni: &Cni, wanted: &Set) -> Vec<String> {
     match cni.enforcement {
         Enforcement::Enforces => {}
         Enforcement::DoesNot => {
-            out.push(format!("this cluster does not enforce network policies: {}", cni.evidence))
+            out.push(format!("this cluster does not enforce network policies: {}", cni.evidence));
         }
         Enforcement::Unknown => {
             out.push(format!("whether this cluster enforces network policies is unknown: {}", cni.evidence));
