@@ -1,1 +1,3 @@
+//! The binary: one call.
+
 fn main() {}

@@ -1,9 +1,10 @@
 //! Keeps `src/pb` in step with `assets/proto`: regenerates it and compares.
 //! `UPDATE_GOLDEN=1 cargo test --test pb` writes the files.
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path};
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a temporary folder");
@@ -17,7 +18,7 @@ fn generated_code_is_what_the_proto_files_say() {
     for name in ["flow.rs", "observer.rs", "relay.rs"] {
         let fresh = fs::read_to_string(out.path().join(name)).expect(name);
         let kept = root.join("src/pb").join(name);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        if env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&kept, &fresh).expect(name);
         }
         let kept = fs::read_to_string(&kept).unwrap_or_default();

@@ -18,6 +18,8 @@ pub struct FleetFile {
     pub clusters: Vec<ClusterEntry>,
     /// Namespaces that no policy is ever applied to.
     pub excluded: Vec<NsName>,
+    /// Where it is not empty, every other namespace is left out.
+    pub included: Vec<NsName>,
     pub owners: Vec<OwnerEntry>,
 }
 
@@ -27,6 +29,19 @@ pub struct ClusterEntry {
     /// Context of the kubeconfig.
     pub context: Text,
     pub environment: Environment,
+    /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
+    pub relay: Option<RelayAddress>,
+}
+
+/// An address of a Hubble Relay that is reached without the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    pub host: Text,
+    pub port: u16,
+    /// `tls://`, or a CA was named.
+    pub tls: bool,
+    /// File with the CA that signed its certificate; `None`: the system's.
+    pub ca: Option<Text>,
 }
 
 /// Who answers for namespaces. The first entry that names the namespace wins.
@@ -38,6 +53,11 @@ pub struct OwnerEntry {
 }
 
 impl FleetFile {
+    /// Is this namespace left out of the rollout by the file?
+    pub fn excludes(&self, ns: &NsName) -> bool {
+        self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))
+    }
+
     pub fn owner_of(&self, ns: &NsName) -> Option<&OwnerEntry> {
         self.owners.iter().find(|entry| entry.namespaces.contains(ns))
     }

@@ -40,7 +40,12 @@ impl Source {
     pub const GAPS: usize = 100;
 
     fn gap(&mut self, gap: Gap) {
-        self.lost += gap.lost.unwrap_or(0);
+        self.lost = self.lost.saturating_add(gap.lost.unwrap_or(0));
+        let same = |open: &&mut Gap| open.until.is_none() && open.node == gap.node && open.from == gap.from;
+        if let Some(open) = self.gaps.iter_mut().rev().find(same) {
+            *open = gap;
+            return;
+        }
         if self.gaps.len() == Self::GAPS {
             self.gaps.pop_front();
         }
@@ -228,6 +233,7 @@ impl World {
                     Change::Put(policy) => cluster.put_policy(policy),
                     Change::Gone(key) => cluster.drop_policy(&key),
                 }
+                self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
@@ -251,6 +257,17 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
+        }
+    }
+
+    /// The watch settles what a write's answer left open.
+    fn settle_orders(&mut self, name: &ClusterName) {
+        if !self.orders.has_unsettled() {
+            return;
+        }
+        let Some(cluster) = self.clusters.get(name) else { return };
+        for (ns, seen) in &cluster.namespaces {
+            self.orders.settle_by_watch(name, ns, seen, self.now);
         }
     }
 

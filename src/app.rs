@@ -1,0 +1,150 @@
+//! The interactive program: the terminal, and one loop of keys, frames and facts on the engine.
+//! Keys come first, then the frame, then facts: under flood neither starves.
+
+mod terminal;
+
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures::StreamExt;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use self::terminal::Screen;
+use crate::{
+    engine::{Engine, Setup},
+    tui::{self, model::Model, theme::Theme, update::{Ask, Input}},
+};
+
+/// A frame at most this often.
+const FRAME: Duration = Duration::from_millis(33);
+/// A key is drawn at once if the last frame is at least this old.
+const KEY_FRAME: Duration = Duration::from_millis(8);
+/// Ages on a quiet screen move on this often.
+const AGES: Duration = Duration::from_secs(1);
+
+/// What the operator chose about the screen.
+pub struct Options {
+    pub theme: Theme,
+    pub mouse: bool,
+    /// Draw no character outside ASCII.
+    pub ascii: bool,
+}
+
+/// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
+pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
+    let mut screen = Screen::open(options.mouse)?;
+    let mut cockpit = Cockpit {
+        model: Model::new(options.ascii),
+        theme: options.theme,
+        engine: Engine::start(setup),
+        drawn: Instant::now(),
+        dirty: true,
+    };
+    cockpit.draw(&mut screen)?;
+    let ended = cockpit.run(&mut screen).await;
+    screen.close()?;
+    ended
+}
+
+struct Cockpit {
+    model: Model,
+    theme: Theme,
+    engine: Engine,
+    drawn: Instant,
+    dirty: bool,
+}
+
+/// What the loop does next.
+enum Next {
+    Go,
+    Suspend,
+    Leave,
+}
+
+impl Cockpit {
+    async fn run(&mut self, screen: &mut Screen) -> color_eyre::Result<()> {
+        let mut keys = EventStream::new();
+        let mut frame = ticking(FRAME);
+        let mut ages = ticking(AGES);
+        let mut stop = Box::pin(terminal::told_to_stop());
+        loop {
+            tokio::select! {
+                biased;
+                event = keys.next() => {
+                    let Some(event) = event else { return Ok(()) };
+                    match self.input(event?, screen)? {
+                        Next::Go => {}
+                        Next::Leave => return Ok(()),
+                        Next::Suspend => {
+                            // The stream would swallow what is typed into the shell.
+                            drop(keys);
+                            screen.suspend()?;
+                            keys = EventStream::new();
+                        }
+                    }
+                    self.draw_soon(screen, &mut frame)?;
+                }
+                () = &mut stop => return Ok(()),
+                _ = frame.tick(), if self.dirty => self.draw(screen)?,
+                () = self.engine.turn() => self.dirty = true,
+                _ = ages.tick() => {
+                    self.engine.tick();
+                    self.dirty = true;
+                }
+            }
+        }
+    }
+
+    /// The echo of a key does not wait for the frame's tick, unless keys come in bursts.
+    fn draw_soon(&mut self, screen: &mut Screen, frame: &mut Interval) -> color_eyre::Result<()> {
+        self.dirty = true;
+        if self.drawn.elapsed() >= KEY_FRAME {
+            self.draw(screen)?;
+            frame.reset();
+        } else {
+            frame.reset_after(KEY_FRAME);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, screen: &mut Screen) -> color_eyre::Result<()> {
+        tui::update::settle(&mut self.model, self.engine.world());
+        let (world, model, theme) = (self.engine.world(), &self.model, &self.theme);
+        screen.draw(|frame| tui::view::draw(world, model, theme, frame))?;
+        self.drawn = Instant::now();
+        self.dirty = false;
+        Ok(())
+    }
+
+    fn input(&mut self, event: Event, screen: &mut Screen) -> color_eyre::Result<Next> {
+        let input = match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => Input::Key(key),
+            Event::Mouse(mouse) => Input::Mouse(mouse),
+            Event::Paste(text) => Input::Paste(text),
+            Event::Resize(..) => Input::Resize,
+            Event::Key(_) | Event::FocusGained | Event::FocusLost => return Ok(Next::Go),
+        };
+        // What the operator acts on is what stands on the screen, with the facts absorbed so far.
+        tui::update::settle(&mut self.model, self.engine.world());
+        let mut next = Next::Go;
+        for ask in tui::update::update(&mut self.model, self.engine.world(), input) {
+            match ask {
+                Ask::Command(command) => match self.engine.command(&command) {
+                    Ok(orders) => tui::update::note_started(&mut self.model, &command, orders),
+                    Err(refusal) => tui::update::note_refusal(&mut self.model, refusal),
+                },
+                Ask::Copy(text) => screen.copy(&text)?,
+                Ask::Theme(theme) => self.theme = *theme,
+                Ask::Suspend => next = Next::Suspend,
+                Ask::Quit => next = Next::Leave,
+            }
+        }
+        Ok(next)
+    }
+}
+
+fn ticking(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

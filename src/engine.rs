@@ -1,0 +1,244 @@
+//! Spawns the adapters, owns the world, the inbox and the clock, performs effects. The cockpit and
+//! the headless commands both drive it by [`Engine::turn`] and [`Engine::command`]. It never draws.
+
+mod clock;
+mod performer;
+mod sources;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use chrono::FixedOffset;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+};
+
+pub use self::clock::Clock;
+use self::{performer::Performer, sources::Sources};
+use crate::{
+    cockpit::{
+        decide::{self, Command, Refusal},
+        orders::OrderId,
+        plan::{ClusterEntry, FleetFile, PolicyFiles},
+        ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
+        world::World,
+    },
+    domain::names::ClusterName,
+    k8s::{self, connect::Access},
+    workspace,
+};
+
+/// How to reach a cluster of the fleet file. Tests reach simulated ones in memory.
+pub type Reach = Arc<dyn Fn(&ClusterEntry) -> Access + Send + Sync>;
+
+/// What an engine starts from.
+pub struct Setup {
+    pub fleet: FleetFile,
+    pub files: PolicyFiles,
+    /// What was wrong with them.
+    pub notices: Vec<Trouble>,
+    pub reach: Reach,
+    pub clock: Clock,
+    pub zone: FixedOffset,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// Follow the flow sources. Commands that only write do not need them.
+    pub follow_flows: bool,
+    /// Folder of `sluice.yaml`, to read it again.
+    pub workspace: Option<PathBuf>,
+}
+
+/// One running sluice without a screen.
+pub struct Engine {
+    world: World,
+    clock: Clock,
+    reach: Reach,
+    workspace: Option<PathBuf>,
+    /// Facts wait here when the world is busy; adapters wait with them.
+    inbox: mpsc::Receiver<Fact>,
+    sender: mpsc::Sender<Fact>,
+    batch: Vec<Fact>,
+    watches: BTreeMap<ClusterName, Watching>,
+    sources: Option<Sources>,
+    performer: Performer,
+}
+
+/// The tasks that watch one cluster's API server.
+struct Watching {
+    again: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Engine {
+    /// Facts that may wait. A batch of flows is one fact of at most 512 flows.
+    const INBOX: usize = 1024;
+    /// Facts absorbed in one turn, so that keys and frames get their turn under flood.
+    const BATCH: usize = 256;
+
+    /// Must be called inside a tokio runtime: it spawns the adapters and returns at once.
+    pub fn start(setup: Setup) -> Self {
+        let (sender, inbox) = mpsc::channel(Self::INBOX);
+        let mut engine = Self {
+            world: World::new(setup.clock.now()),
+            clock: setup.clock,
+            performer: Performer::new(sender.clone(), setup.reach.clone()),
+            sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
+            reach: setup.reach,
+            workspace: setup.workspace,
+            inbox,
+            sender,
+            batch: Vec::with_capacity(Self::BATCH),
+            watches: BTreeMap::new(),
+        };
+        engine.batch.push(Fact::Zone(setup.zone));
+        if setup.read_only {
+            engine.batch.push(Fact::ReadOnly);
+        }
+        engine.batch.extend([Fact::Fleet(setup.fleet), Fact::Files(setup.files)]);
+        engine.batch.extend(setup.notices.into_iter().map(Fact::Notice));
+        engine.absorb_batch();
+        engine
+    }
+
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
+    pub async fn turn(&mut self) {
+        // The engine keeps a sender, so the channel never closes.
+        self.inbox.recv_many(&mut self.batch, Self::BATCH).await;
+        self.absorb_batch();
+    }
+
+    /// Moves the time on without a fact: ages grow on a quiet fleet too.
+    pub fn tick(&mut self) {
+        self.world.absorb(Fact::Tick(self.clock.now()));
+    }
+
+    /// Decides and, if it may be done, does. Answers the orders it started.
+    pub fn command(&mut self, command: &Command) -> Result<Vec<OrderId>, Refusal> {
+        self.tick();
+        let orders = decide::decide(&self.world, command)?;
+        let ids = orders.started.iter().map(|(id, _, _)| *id).collect();
+        for (id, kind, target) in orders.started {
+            self.world.absorb(Fact::Order(id, OrderFact::Started { kind, target }));
+        }
+        for effect in orders.effects {
+            self.perform(effect);
+        }
+        Ok(ids)
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Preview(order) => self.performer.preview(&self.world, order),
+            Effect::Apply(order) => self.performer.apply(&self.world, order),
+            Effect::Rollback(order) => self.performer.rollback(&self.world, order),
+            Effect::Abort(id) => self.performer.abort(id),
+            Effect::Reconnect(cluster) => {
+                if let Some(watching) = self.watches.get(&cluster) {
+                    watching.again.notify_one();
+                }
+            }
+            Effect::Reload => self.reload(),
+        }
+    }
+
+    fn absorb_batch(&mut self) {
+        self.tick();
+        let mut replanned = false;
+        for fact in self.batch.drain(..) {
+            match &fact {
+                Fact::Fleet(_) => replanned = true,
+                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
+                    if let Some(sources) = &mut self.sources {
+                        sources.touch(name);
+                    }
+                }
+                Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
+                _ => {}
+            }
+            self.world.absorb(fact);
+        }
+        if replanned {
+            self.watch_fleet();
+        }
+        if let Some(sources) = &mut self.sources {
+            sources.follow(&self.world, &self.reach);
+        }
+        self.world.settle();
+    }
+
+    /// One watch task for each cluster of the plan, none for others.
+    fn watch_fleet(&mut self) {
+        let plan = self.world.plan();
+        self.watches.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
+        for entry in &plan.clusters {
+            if self.watches.contains_key(&entry.name) {
+                continue;
+            }
+            let again = Arc::new(Notify::new());
+            let run = k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), again.clone());
+            let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
+            let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
+            self.watches.insert(entry.name.clone(), Watching { again, task });
+        }
+    }
+
+    fn reload(&self) {
+        let Some(root) = self.workspace.clone() else { return };
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let facts = match tokio::task::spawn_blocking(move || workspace::root::read(&root)).await {
+                Ok(Ok(read)) => vec![Fact::Fleet(read.fleet), Fact::Files(read.files)]
+                    .into_iter()
+                    .chain(read.notices.into_iter().map(Fact::Notice))
+                    .collect(),
+                // What was read before stays in force.
+                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
+                Err(stopped) => {
+                    tracing::error!(%stopped, "reading the workspace stopped");
+                    return;
+                }
+            };
+            for fact in facts {
+                let _ = sender.send(fact).await;
+            }
+        });
+    }
+}
+
+/// Runs an adapter; one that panics says so in its own cluster's row and harms nothing else.
+fn guard(
+    run: impl Future<Output = ()> + Send + 'static,
+    cluster: ClusterName,
+    last_words: ClusterFact,
+    sender: mpsc::Sender<Fact>,
+) -> AbortHandle {
+    let inner = tokio::spawn(run);
+    let handle = inner.abort_handle();
+    tokio::spawn(async move {
+        if let Err(stopped) = inner.await
+            && stopped.is_panic()
+        {
+            tracing::error!(%cluster, %stopped, "an adapter stopped");
+            let _ = sender.send(Fact::Cluster(cluster, last_words)).await;
+        }
+    });
+    handle
+}
+
+fn own_fault(cluster: &ClusterName, what: &str) -> Trouble {
+    Trouble::new(
+        cluster.as_str(),
+        &format!("{what} stopped on a fault of sluice"),
+        "Rollback still works; restart sluice to see this again, and report the log file.",
+    )
+}

@@ -1,0 +1,153 @@
+//! Performs previews, applies and rollbacks: one task an order, so that a slow cluster never holds
+//! up another. It obeys; `cockpit::decide` decided.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use super::Reach;
+use crate::{
+    cockpit::{
+        orders::{ApplyOrder, OrderId, Outcome, PreviewOrder, RollbackOrder},
+        plan::ClusterEntry,
+        ports::{Fact, OrderFact, Trouble},
+        world::World,
+    },
+    domain::names::ClusterName,
+    k8s::{connect::Access, write},
+};
+
+/// How long a rollback waits for the apply that it stopped. A write of the apply that is still on
+/// its way cannot close the namespace afterwards: it is bound to the version of the open valve.
+const ABORT_PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) struct Performer {
+    sender: mpsc::Sender<Fact>,
+    reach: Reach,
+    running: BTreeMap<OrderId, Running>,
+}
+
+/// An apply that can be stopped and waited for.
+struct Running {
+    abort: watch::Sender<bool>,
+    /// `Some(true)`: it ended well.
+    ended: watch::Receiver<Option<bool>>,
+}
+
+impl Performer {
+    pub(super) fn new(sender: mpsc::Sender<Fact>, reach: Reach) -> Self {
+        Self { sender, reach, running: BTreeMap::new() }
+    }
+
+    pub(super) fn preview(&self, world: &World, order: PreviewOrder) {
+        let Some((access, context)) = self.door(world, &order.target.cluster) else { return };
+        let (sender, id) = (self.sender.clone(), order.id);
+        self.run(id, async move {
+            match write::preview(&access, &order, &context).await {
+                Ok(preview) => drop(sender.send(Fact::Order(id, OrderFact::Previewed(Box::new(preview)))).await),
+                Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,
+            }
+        });
+    }
+
+    pub(super) fn apply(&mut self, world: &World, order: ApplyOrder) {
+        let Some((access, context)) = self.door(world, &order.preview.target.cluster) else { return };
+        let (abort, aborted) = watch::channel(false);
+        let (ending, ended) = watch::channel(None);
+        let before = order.after.and_then(|id| self.running.get(&id)).map(|running| running.ended.clone());
+        let (sender, id) = (self.sender.clone(), order.id);
+        self.running.insert(id, Running { abort, ended });
+        self.run(id, async move {
+            let outcome = match wait_for(before, aborted.clone()).await {
+                Turn::Go => write::apply(&access, &order, &context, aborted, &sender).await,
+                Turn::Aborted => Outcome::Aborted { isolation: None },
+                Turn::WaveStopped => Outcome::Stopped { trouble: wave_stopped(&order), isolation: None },
+            };
+            let _ = ending.send(Some(matches!(outcome, Outcome::Done { .. })));
+            end(&sender, id, outcome).await;
+        });
+    }
+
+    pub(super) fn rollback(&self, world: &World, order: RollbackOrder) {
+        let Some((access, context)) = self.door(world, &order.target.cluster) else { return };
+        let stopping = order.aborts.and_then(|id| self.running.get(&id)).map(|running| {
+            let _ = running.abort.send(true);
+            running.ended.clone()
+        });
+        let (sender, id) = (self.sender.clone(), order.id);
+        self.run(id, async move {
+            if let Some(mut ended) = stopping {
+                let _ = tokio::time::timeout(ABORT_PATIENCE, ended.wait_for(Option::is_some)).await;
+            }
+            let outcome = write::rollback(&access, &order, &context, &sender).await;
+            end(&sender, id, outcome).await;
+        });
+    }
+
+    pub(super) fn abort(&self, id: OrderId) {
+        if let Some(running) = self.running.get(&id) {
+            let _ = running.abort.send(true);
+        }
+    }
+
+    pub(super) fn ended(&mut self, id: OrderId) {
+        // A later order of the wave may still wait for this one: it holds its own receiver.
+        self.running.remove(&id);
+    }
+
+    fn door(&self, world: &World, cluster: &ClusterName) -> Option<(Access, String)> {
+        let entry: &ClusterEntry = world.plan().clusters.iter().find(|entry| entry.name == *cluster)?;
+        Some(((self.reach)(entry), entry.context.as_str().to_owned()))
+    }
+
+    /// Spawns; a task that stops on a fault of ours still ends its order.
+    fn run(&self, id: OrderId, task: impl Future<Output = ()> + Send + 'static) {
+        let sender = self.sender.clone();
+        let inner = tokio::spawn(task);
+        tokio::spawn(async move {
+            if let Err(stopped) = inner.await {
+                tracing::error!(order = id.0, %stopped, "an order stopped");
+                let trouble = Trouble::new(
+                    &format!("order {id}"),
+                    "it stopped on a fault of sluice",
+                    "Read the row: the watch shows what is live. Roll back if in doubt.",
+                );
+                end(&sender, id, Outcome::Unsettled(trouble)).await;
+            }
+        });
+    }
+}
+
+enum Turn {
+    Go,
+    Aborted,
+    WaveStopped,
+}
+
+/// Waits for the order before this one in its wave.
+async fn wait_for(before: Option<watch::Receiver<Option<bool>>>, mut aborted: watch::Receiver<bool>) -> Turn {
+    if *aborted.borrow() {
+        return Turn::Aborted;
+    }
+    let Some(mut before) = before else { return Turn::Go };
+    tokio::select! {
+        biased;
+        _ = aborted.wait_for(|stop| *stop) => Turn::Aborted,
+        ended = before.wait_for(Option::is_some) => match ended.map(|ended| *ended) {
+            Ok(Some(true)) => Turn::Go,
+            Ok(Some(false) | None) | Err(_) => Turn::WaveStopped,
+        },
+    }
+}
+
+fn wave_stopped(order: &ApplyOrder) -> Trouble {
+    Trouble::new(
+        &order.preview.target.to_string(),
+        "not started, because a row before it in the wave did not end well",
+        "Settle that row first, then apply this one.",
+    )
+}
+
+async fn end(sender: &mpsc::Sender<Fact>, id: OrderId, outcome: Outcome) {
+    let _ = sender.send(Fact::Order(id, OrderFact::Ended(outcome))).await;
+}
