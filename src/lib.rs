@@ -133,19 +133,31 @@ pub mod sim {
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod access;
+        pub mod call;
         pub mod clock;
         pub mod cluster;
+        pub mod collect;
+        pub mod commit;
+        pub mod controllers;
         pub mod delete;
         pub mod discovery;
+        pub mod dispatch;
         pub mod faults;
         pub mod forms;
+        pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod options;
+        pub mod pods;
         pub mod portforward;
+        pub mod protobuf;
         pub mod query;
         pub mod read;
+        pub mod render;
         pub mod reply;
         pub mod resources;
+        pub mod reviews;
         pub mod route;
         pub mod select;
         pub mod server;
@@ -158,11 +170,22 @@ pub mod sim {
     /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
+        pub mod apply;
         pub mod decode;
         pub mod errors;
+        pub mod fields;
+        pub mod kinds;
+        pub mod managers;
+        pub mod meta;
+        pub mod networkpolicy;
+        pub mod patch;
+        pub mod pods;
         pub mod schema;
+        pub mod selector;
         pub mod shape;
         pub mod tree;
+        pub mod typed;
+        pub mod words;
         pub mod yaml;
     }
 }
