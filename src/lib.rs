@@ -56,8 +56,12 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
     pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
