@@ -189,7 +189,7 @@ async fn repeats_and_disorder_are_taken_out() {
     relay.deny("w2", "a", 300);
     relay.deny("w1", "b", 200);
     for _ in 0..3 {
-        relay.send(answer(ResponseTypes::Flow(late.clone()), "w1", relay.now()));
+        relay.send(&answer(ResponseTypes::Flow(late.clone()), "w1", relay.now()));
     }
     wait(2).await;
     assert_eq!(told.flows(), ["a", "b", "c"]);
@@ -281,7 +281,7 @@ async fn losses_and_broken_nodes_are_gaps_at_once() {
     relay.deny("w1", "a", 0);
     wait(5).await;
     let lost = pb::LostEvent { source: 3, num_events_lost: 128, ..pb::LostEvent::default() };
-    relay.send(answer(ResponseTypes::LostEvents(lost), "w1", relay.now()));
+    relay.send(&answer(ResponseTypes::LostEvents(lost), "w1", relay.now()));
     relay.say(NodeState::NodeError, "w1", "EOF");
     relay.say(NodeState::NodeError, "w1", "EOF");
     wait(1).await;
@@ -324,7 +324,7 @@ async fn wanted_namespaces_are_asked_for_and_others_stay_out() {
         let mut flow = relay::denied("w1", uuid, relay.now());
         flow.verdict = pb::Verdict::Forwarded as i32;
         flow.source.get_or_insert_default().namespace = ns.into();
-        relay.send(answer(ResponseTypes::Flow(flow), "w1", relay.now()));
+        relay.send(&answer(ResponseTypes::Flow(flow), "w1", relay.now()));
     }
     wait(1).await;
     assert_eq!(told.flows(), ["mine"], "a server that widens the answer is checked");
@@ -350,7 +350,7 @@ async fn malformed_messages_are_counted_told_once_and_the_stream_goes_on() {
     for n in 0..5 {
         let mut flow = relay::denied("w1", &format!("bad{n}"), relay.now());
         flow.traffic_direction = 0;
-        relay.send(answer(ResponseTypes::Flow(flow), "w1", relay.now()));
+        relay.send(&answer(ResponseTypes::Flow(flow), "w1", relay.now()));
     }
     relay.deny("w1", "a", 0);
     wait(2).await;
@@ -381,7 +381,7 @@ async fn the_figures_say_lag_history_and_nodes() {
     assert_eq!(state.name.as_str(), "Hubble Relay v1.19.4");
     assert_eq!((state.nodes_connected, state.nodes_unavailable), (Some(2), Some(0)));
     assert_eq!(state.lag.map(|lag| lag.num_milliseconds() / 100), Some(16), "1.5 s and a batch");
-    let depth = state.history_from.map(|from| since_start(from));
+    let depth = state.history_from.map(since_start);
     assert!((-200..-160).contains(&depth.expect("known")), "100 flows at 0.5 a second: {depth:?}");
 }
 

@@ -134,7 +134,7 @@ impl Relay {
             !ring.lost
         };
         if live {
-            self.send(answer(ResponseTypes::Flow(flow.clone()), node, at));
+            self.send(&answer(ResponseTypes::Flow(flow.clone()), node, at));
         }
         flow
     }
@@ -149,12 +149,12 @@ impl Relay {
     }
 
     /// Any message, to all who follow.
-    pub fn send(&self, message: GetFlowsResponse) {
+    pub fn send(&self, message: &GetFlowsResponse) {
         self.lock().followers.retain(|follower| follower.send(Ok(message.clone())).is_ok());
     }
 
     pub fn say(&self, state: NodeState, node: &str, message: &str) {
-        self.send(status(state, vec![node.to_owned()], message, self.now()));
+        self.send(&status(state, vec![node.to_owned()], message, self.now()));
     }
 
     /// All streams end with an error; the connections stay.
