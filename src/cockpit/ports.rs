@@ -4,7 +4,7 @@
 use chrono::{FixedOffset, TimeDelta};
 
 use crate::domain::{
-    fleet::{Cni, Identity, Listed, NamespaceSeen, Pod, Rights},
+    fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
     flow::Flow,
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
@@ -55,9 +55,10 @@ pub enum ClusterFact {
     Answered,
     /// It could not be reached, refused us, or answered something else than Kubernetes.
     Away(Trouble),
-    /// One list is missing or old, the rest goes on (a watch refused, slow, broken).
+    /// One part is missing or old, the rest goes on (a list refused, a watch broken, answers late).
+    /// Without a trouble: it is well again.
     Partial {
-        what: Listed,
+        what: Part,
         trouble: Option<Trouble>,
     },
     Namespaces(Change<NamespaceSeen, NsName>),

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::domain::{
     denial::{Denials, PodAge},
-    fleet::{Cluster, Environment, Health, Listed, Namespace, Pod},
+    fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, Text},
     time::Timestamp,
@@ -206,6 +206,8 @@ impl World {
                 cluster.uid = uid.or(cluster.uid.take());
                 cluster.version = Some(version);
                 cluster.kinds = kinds.into_iter().collect();
+                // A new session: what is missing of it will be told again.
+                cluster.troubles.clear();
                 answered(cluster, self.now);
             }
             ClusterFact::Identity(identity) => cluster.identity = Some(identity),
@@ -213,7 +215,9 @@ impl World {
             ClusterFact::Cni(cni) => cluster.cni = Some(cni),
             ClusterFact::Answered => answered(cluster, self.now),
             ClusterFact::Away(trouble) => cluster.health = Health::Down(Text::from(trouble.to_string())),
-            ClusterFact::Partial { what, trouble } => partial(cluster, what, trouble),
+            ClusterFact::Partial { what, trouble } => {
+                cluster.set_trouble(what, trouble.map(|trouble| Text::from(trouble.to_string())));
+            }
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
                 match change {
@@ -292,19 +296,7 @@ impl World {
 
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
-    if !matches!(cluster.health, Health::Degraded(_)) {
-        cluster.health = Health::Up;
-    }
-}
-
-fn partial(cluster: &mut Cluster, what: Listed, trouble: Option<Trouble>) {
-    match trouble {
-        Some(trouble) => {
-            let _ = what;
-            cluster.health = Health::Degraded(Text::from(trouble.to_string()));
-        }
-        None => cluster.health = Health::Up,
-    }
+    cluster.health = cluster.answering();
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {
