@@ -107,6 +107,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -119,29 +120,48 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod access;
+        pub mod call;
         pub mod clock;
         pub mod cluster;
+        pub mod collect;
+        pub mod commit;
+        pub mod controllers;
         pub mod delete;
         pub mod discovery;
+        pub mod dispatch;
         pub mod faults;
         pub mod forms;
+        pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod options;
+        pub mod pods;
         pub mod portforward;
+        pub mod protobuf;
         pub mod query;
         pub mod read;
+        pub mod render;
         pub mod reply;
         pub mod resources;
+        pub mod reviews;
         pub mod route;
         pub mod select;
         pub mod server;
@@ -154,11 +174,22 @@ pub mod sim {
     /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
+        pub mod apply;
         pub mod decode;
         pub mod errors;
+        pub mod fields;
+        pub mod kinds;
+        pub mod managers;
+        pub mod meta;
+        pub mod networkpolicy;
+        pub mod patch;
+        pub mod pods;
         pub mod schema;
+        pub mod selector;
         pub mod shape;
         pub mod tree;
+        pub mod typed;
+        pub mod words;
         pub mod yaml;
     }
 }

@@ -2,18 +2,21 @@
 //! any connection, watched by the fleet's own evaluator, and broken on purpose.
 //! It never touches the network or the system clock.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
 
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
 use crate::sim::api::clock::Clock;
+use crate::sim::api::controllers;
 use crate::sim::api::faults::Faults;
 use crate::sim::api::object;
 use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
+use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::{kinds, schema};
 
 /// What a cluster is made from.
 pub struct ClusterSetup {
@@ -81,10 +84,21 @@ pub enum Stop {
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
 
+/// A cluster as its own background task holds it: without keeping it alive.
+#[derive(Clone)]
+pub struct WeakCluster(Weak<Inner>);
+
+impl WeakCluster {
+    pub fn upgrade(&self) -> Option<Cluster> {
+        self.0.upgrade().map(Cluster)
+    }
+}
+
 struct Inner {
     catalog: Catalog,
     accounts: Vec<Account>,
     controllers: bool,
+    controllers_started: Once,
     clock: Clock,
     address: String,
     store: Mutex<Store>,
@@ -106,6 +120,7 @@ impl Cluster {
             catalog: Catalog::new(setup.extra_resources),
             accounts: setup.accounts,
             controllers: setup.controllers,
+            controllers_started: Once::new(),
             clock: setup.clock,
             address: setup.address,
             store: Mutex::new(store),
@@ -139,13 +154,19 @@ impl Cluster {
         self.write(|store| store.put(key, object));
     }
 
-    /// Puts a namespace in, Active and with its name as a label.
+    /// Puts a namespace in, Active and with its name as a label, as a server makes its own.
     pub fn seed_namespace(&self, name: &str) {
-        self.seed(serde_json::json!({
+        let mut namespace = serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
-            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
-        }));
+        });
+        if let Some(kind) = schema::kind("v1", "Namespace") {
+            let now = self.clock().stamp();
+            let update = UpdateOptions { manager: "kube-apiserver", subresource: "", now: &now };
+            apply::track_update(None, &mut namespace, &update, kind);
+            kinds::complete_new(&mut namespace, kind);
+        }
+        self.seed(namespace);
     }
 
     /// Removes an object at once, as if it had never had finalizers.
@@ -188,8 +209,15 @@ impl Cluster {
         lock(&self.0.portforward).clone()
     }
 
-    /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades.
+    /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades. The first call
+    /// also starts the controllers, so it must be made within the runtime.
     pub fn service(&self, peer: Peer) -> Service {
+        if self.0.controllers {
+            self.0.controllers_started.call_once(|| {
+                let weak = WeakCluster(Arc::downgrade(&self.0));
+                tokio::spawn(controllers::run(weak, self.subscribe()));
+            });
+        }
         Service::new(self.clone(), peer)
     }
 
@@ -226,10 +254,6 @@ impl Cluster {
         &self.0.accounts
     }
 
-    pub(super) fn has_controllers(&self) -> bool {
-        self.0.controllers
-    }
-
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -256,6 +280,11 @@ impl Cluster {
             moved
         });
         result
+    }
+
+    /// The uid of the flow schema and priority level that every request falls under.
+    pub(super) fn flow_uid(&self) -> String {
+        "5f1c7a52-0000-4000-8000-000000000001".to_owned()
     }
 
     /// A uid in the form of a random UUID.

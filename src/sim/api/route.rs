@@ -36,7 +36,7 @@ pub struct Target {
 impl Route {
     /// Reads a request.
     pub fn of(method: &Method, path: &str, query: &Query) -> Self {
-        let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(decode_segment).collect();
+        let parts: Vec<String> = path.trim_matches('/').split('/').map(decode_segment).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),

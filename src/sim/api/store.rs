@@ -101,17 +101,8 @@ impl Store {
     /// Removes an object, and returns its last state under the version of the delete.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
         let before = self.objects.remove(key)?;
-        Some(self.note_removed(key, Value::clone(&before), before))
-    }
-
-    /// Removes an object that the same write changed once more: `last` is what watches see.
-    pub fn remove_as(&mut self, key: &Key, last: Value) -> Option<Arc<Value>> {
-        let before = self.objects.remove(key)?;
-        Some(self.note_removed(key, last, before))
-    }
-
-    fn note_removed(&mut self, key: &Key, mut last: Value, before: Arc<Value>) -> Arc<Value> {
         self.version += 1;
+        let mut last = Value::clone(&before);
         object::set_meta(&mut last, "resourceVersion", self.version.to_string());
         let object = Arc::new(last);
         self.note(Event {
@@ -121,7 +112,7 @@ impl Store {
             object: Arc::clone(&object),
             before: Some(before),
         });
-        object
+        Some(object)
     }
 
     fn note(&mut self, event: Event) {
@@ -178,9 +169,10 @@ impl Store {
             .collect()
     }
 
-    /// Every object, for the controllers and for the fleet's own bookkeeping.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.iter()
+    /// The changes of everything after a version, oldest first.
+    pub fn since_all(&self, version: u64) -> Vec<Event> {
+        let from = self.log.partition_point(|e| e.version <= version);
+        self.log.range(from..).cloned().collect()
     }
 
     /// Forgets the versions before the current one.

@@ -56,7 +56,7 @@ pub struct Request {
 pub struct Response {
     pub status: u16,
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Value>,
     pub body: Option<Value>,
     pub body_text: Option<String>,
     pub events: Option<Vec<Event>>,
