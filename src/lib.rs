@@ -86,6 +86,9 @@ pub mod documents {
     pub mod wire;
 }
 
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
