@@ -307,6 +307,8 @@ pub struct Cluster {
     pub clusterwide: BTreeMap<PolicyKey, Policy>,
     /// Lists that are complete: before that, "none" is unknown.
     pub listed: BTreeSet<Listed>,
+    /// Grows with every fact about this cluster, so that readers can keep what they computed.
+    pub revision: u64,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.
@@ -333,6 +335,7 @@ impl Cluster {
             namespaces: BTreeMap::new(),
             clusterwide: BTreeMap::new(),
             listed: BTreeSet::new(),
+            revision: 0,
         }
     }
 
