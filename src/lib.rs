@@ -38,3 +38,33 @@ pub mod pb {
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
 pub mod sim {}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
+}
