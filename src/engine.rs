@@ -192,21 +192,24 @@ impl Engine {
         }
     }
 
-    fn reload(&mut self) {
-        let Some(folder) = self.workspace.clone() else { return };
+    fn reload(&self) {
+        let Some(root) = self.workspace.clone() else { return };
         let sender = self.sender.clone();
-        let clusters: Vec<_> = self.world.plan().clusters.clone();
         tokio::spawn(async move {
-            let read = tokio::task::spawn_blocking(move || workspace::read(&folder, &clusters)).await;
-            match read {
-                Ok(Ok(read)) => {
-                    let facts = [Fact::Fleet(read.fleet), Fact::Files(read.files)];
-                    for fact in facts.into_iter().chain(read.notices.into_iter().map(Fact::Notice)) {
-                        let _ = sender.send(fact).await;
-                    }
+            let facts = match tokio::task::spawn_blocking(move || workspace::root::read(&root)).await {
+                Ok(Ok(read)) => vec![Fact::Fleet(read.fleet), Fact::Files(read.files)]
+                    .into_iter()
+                    .chain(read.notices.into_iter().map(Fact::Notice))
+                    .collect(),
+                // What was read before stays in force.
+                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
+                Err(stopped) => {
+                    tracing::error!(%stopped, "reading the workspace stopped");
+                    return;
                 }
-                Ok(Err(trouble)) => drop(sender.send(Fact::Notice(trouble)).await),
-                Err(stopped) => tracing::error!(%stopped, "reading the workspace stopped"),
+            };
+            for fact in facts {
+                let _ = sender.send(fact).await;
             }
         });
     }

@@ -26,6 +26,71 @@ pub mod cockpit {
     pub mod world;
 }
 
+/// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
+pub mod manifest;
+
+/// Sources of flows: each a pure `decode` and a thin task that tells facts. Never asks Kubernetes:
+/// byte streams to a source are handed in.
+pub mod flows {
+    pub mod batch;
+    pub mod dial;
+    pub mod source;
+    /// Hubble Relay, or one Hubble agent.
+    pub mod hubble {
+        pub mod decode;
+        mod follow;
+        mod link;
+        mod nodes;
+        pub mod request;
+
+        pub use follow::run;
+    }
+}
+
+/// The API server: connect, watch, write, forward. Kubernetes types end here.
+pub mod k8s {
+    pub mod cni;
+    pub mod connect;
+    mod decode;
+    mod failure;
+    mod follow;
+    pub mod forward;
+    mod identity;
+    pub mod watch;
+    mod wire;
+}
+
+/// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
+/// complaint names file, fact and next step; one bad file never costs the others.
+pub mod workspace {
+    pub mod fleet_file;
+    pub mod policy_files;
+    pub mod root;
+    #[cfg(test)]
+    mod tests;
+    pub mod yaml;
+}
+
+/// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
+pub mod documents {
+    pub mod denials;
+    pub mod orders;
+    pub mod status;
+    pub mod table;
+    #[cfg(test)]
+    pub(crate) mod tests;
+    pub mod wire;
+}
+
+/// The command line: arguments, headless commands that drive the engine until a condition holds and
+/// print text or JSON, exit codes.
+pub mod cli {
+    pub mod args;
+    pub mod exit;
+    pub mod print;
+    pub mod wait;
+}
+
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
@@ -37,7 +102,66 @@ pub mod pb {
 
 /// The outside world in process: API servers and relays of a simulated fleet, with faults from a
 /// seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
-pub mod sim {}
+pub mod sim {
+    /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,
+    /// faults, and servers on loopback. Never decides anything for the product.
+    pub mod fleet {
+        pub mod agents;
+        pub mod cron;
+        pub mod event;
+        pub mod faults;
+        pub mod filter;
+        pub mod flows;
+        pub mod generate;
+        pub mod objects;
+        pub mod people;
+        pub mod plan;
+        pub mod reader;
+        pub mod relay;
+        pub mod running;
+        pub mod scenario;
+        pub mod system;
+        pub mod traffic;
+        pub mod verdict;
+        #[cfg(test)]
+        mod verdict_tests;
+    }
+
+    /// One Kubernetes API server: objects in memory, served over any byte stream.
+    pub mod api {
+        pub mod clock;
+        pub mod cluster;
+        pub mod delete;
+        pub mod discovery;
+        pub mod faults;
+        pub mod forms;
+        pub mod negotiate;
+        pub mod object;
+        pub mod portforward;
+        pub mod query;
+        pub mod read;
+        pub mod reply;
+        pub mod resources;
+        pub mod route;
+        pub mod select;
+        pub mod server;
+        pub mod status;
+        pub mod store;
+        pub mod watch;
+        pub mod write;
+    }
+
+    /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
+    /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
+    pub mod rules {
+        pub mod decode;
+        pub mod errors;
+        pub mod schema;
+        pub mod shape;
+        pub mod tree;
+        pub mod yaml;
+    }
+}
 
 /// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
 /// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use compact_str::CompactString;
 
 use crate::domain::{
-    fleet::Isolation,
+    fleet::{Isolation, Namespace, Presence},
     flow::Direction,
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
@@ -229,14 +229,19 @@ impl Orders {
         &self.activity
     }
 
-    /// The apply or rollback under way in a namespace, whatever its direction.
-    pub fn in_flight(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Order> {
-        self.orders.values().rev().find(|order| {
+    /// Applies and rollbacks under way in a namespace, whatever their direction, newest first.
+    pub fn running_in(&self, cluster: &ClusterName, ns: &NsName) -> impl Iterator<Item = &Order> {
+        self.orders.values().rev().filter(move |order| {
             order.kind != OrderKind::Preview
                 && order.is_running()
                 && order.target.cluster == *cluster
                 && order.target.ns == *ns
         })
+    }
+
+    /// The newest apply or rollback under way in a namespace.
+    pub fn in_flight(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Order> {
+        self.running_in(cluster, ns).next()
     }
 
     /// The newest order of a rollout that is not a preview.
@@ -277,6 +282,38 @@ impl Orders {
         if let Some(order) = self.orders.get_mut(&id) {
             order.ended = Some(now);
             order.state = OrderState::Ended(outcome);
+        }
+    }
+
+    pub(super) fn has_unsettled(&self) -> bool {
+        self.orders.values().any(|order| matches!(order.state, OrderState::Ended(Outcome::Unsettled(_))))
+    }
+
+    /// A write that was left without an answer is settled by what the watch shows: the set is live
+    /// and closed after an apply, or gone after a rollback.
+    pub(super) fn settle_by_watch(
+        &mut self,
+        cluster: &ClusterName,
+        ns: &NsName,
+        seen: &Namespace,
+        now: Timestamp,
+    ) {
+        for order in self.orders.values_mut() {
+            let is_here = order.target.cluster == *cluster && order.target.ns == *ns;
+            if !is_here || !matches!(order.state, OrderState::Ended(Outcome::Unsettled(_))) {
+                continue;
+            }
+            let direction = order.target.direction;
+            let settled = match (order.kind, seen.presence(direction)) {
+                (OrderKind::Apply, Presence::Tight) | (OrderKind::Rollback, Presence::None) => true,
+                (OrderKind::Apply, Presence::None | Presence::Partial { .. } | Presence::Open)
+                | (OrderKind::Rollback, Presence::Partial { .. } | Presence::Open | Presence::Tight)
+                | (OrderKind::Preview, _) => false,
+            };
+            if settled {
+                order.state = OrderState::Ended(Outcome::Done { isolation: seen.isolation(direction) });
+                order.ended = Some(now);
+            }
         }
     }
 

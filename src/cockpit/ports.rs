@@ -4,7 +4,7 @@
 use chrono::{FixedOffset, TimeDelta};
 
 use crate::domain::{
-    fleet::{Cni, Identity, Listed, NamespaceSeen, Pod, Rights},
+    fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
     flow::Flow,
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
@@ -17,6 +17,8 @@ use super::{
     },
     plan::{FleetFile, PolicyFiles},
 };
+
+pub use super::plan::RelayAddress;
 
 /// Everything that can happen.
 #[derive(Clone, Debug)]
@@ -53,9 +55,10 @@ pub enum ClusterFact {
     Answered,
     /// It could not be reached, refused us, or answered something else than Kubernetes.
     Away(Trouble),
-    /// One list is missing or old, the rest goes on (a watch refused, slow, broken).
+    /// One part is missing or old, the rest goes on (a list refused, a watch broken, answers late).
+    /// Without a trouble: it is well again.
     Partial {
-        what: Listed,
+        what: Part,
         trouble: Option<Trouble>,
     },
     Namespaces(Change<NamespaceSeen, NsName>),
@@ -80,7 +83,9 @@ pub enum Change<T, K> {
     Gone(K),
 }
 
-/// Time or events that a source lost. A loss is a fact, never smoothed over.
+/// Time or events that a source lost. A loss is a fact, never smoothed over. An open one is told
+/// again, with the same node and `from`, when it closes; one that turned out to have no length
+/// (`until` is `from`) was read again in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// `None`: the whole source.

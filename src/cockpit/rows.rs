@@ -11,8 +11,8 @@ use crate::domain::{
 };
 
 use super::{
-    orders::{OrderId, Target},
-    ports::Link,
+    orders::{OrderId, OrderKind, OrderState, Preview, Target},
+    ports::{Link, Trouble},
     world::{Source, World},
 };
 
@@ -160,7 +160,7 @@ pub struct RolloutRow {
     pub denials_per_minute: Option<f64>,
     /// An order under way.
     pub order: Option<OrderId>,
-    /// Missing or changed against the workspace, in words.
+    /// Missing, changed against the workspace, or still isolating after a rollback, in words.
     pub drift: Vec<Text>,
 }
 
@@ -334,16 +334,10 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
     if !cluster.is_complete() {
         return Phase::Unknown;
     }
-    let rolled_back = || {
-        use super::orders::{OrderKind, OrderState};
-        world.orders().latest(target).is_some_and(|order| {
-            order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_))
-        })
-    };
     match presence {
         Presence::Partial { .. } | Presence::Open => Phase::Partial,
         Presence::Tight => Phase::Soaking,
-        Presence::None if rolled_back() => Phase::RolledBack,
+        Presence::None if rolled_back(world, target) => Phase::RolledBack,
         Presence::None => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
             if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
@@ -362,7 +356,7 @@ fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standi
 fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) -> Vec<Text> {
     let mut out = Vec::new();
     match presence {
-        Presence::None => return out,
+        Presence::None => return still_isolated(world, ns, target),
         Presence::Partial { missing } => {
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }
@@ -379,6 +373,68 @@ fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) ->
         }
     }
     out
+}
+
+/// After a rollback: what isolates pods all the same, shown until nothing does.
+fn still_isolated(world: &World, ns: &Namespace, target: &Target) -> Vec<Text> {
+    if !rolled_back(world, target) {
+        return Vec::new();
+    }
+    let isolation = ns.isolation(target.direction);
+    let by = isolation.by.iter().map(|key| format!("still isolated by {key}"));
+    let maybe = isolation.unknown.iter().map(|key| format!("perhaps still isolated by {key}"));
+    by.chain(maybe).map(Text::from).collect()
+}
+
+fn rolled_back(world: &World, target: &Target) -> bool {
+    world
+        .orders()
+        .latest(target)
+        .is_some_and(|order| order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_)))
+}
+
+/// What an apply does to pods, in one line: the headline of every preview.
+pub fn headline(preview: &Preview) -> String {
+    let (before, after) = (&preview.before, &preview.after);
+    let direction = preview.target.direction;
+    let pods = |count: usize| if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
+    let become_isolated = after.isolated.saturating_sub(before.isolated);
+    let freed = before.isolated.saturating_sub(after.isolated);
+    let said = match (become_isolated, freed) {
+        _ if after.pods == 0 => {
+            format!("no pods run there now; those that come will be isolated in {direction}")
+        }
+        (0, 0) => format!("no change: {} of {} isolated in {direction}", after.isolated, pods(after.pods)),
+        (0, freed) => format!("{} no longer isolated in {direction}", pods(freed)),
+        (1, _) => format!("1 pod becomes isolated in {direction}, of {}", after.pods),
+        (more, _) => format!("{more} pods become isolated in {direction}, of {}", after.pods),
+    };
+    if before.unknown.is_empty() {
+        return said;
+    }
+    format!("{said} (as far as known: {} policies there cannot be evaluated)", before.unknown.len())
+}
+
+/// What a person should know and that belongs to no row: what was noticed, with when, and policy
+/// files for namespaces that their cluster does not have.
+pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
+    let noticed = world.notices().iter().map(|notice| (Some(notice.at), notice.trouble.clone()));
+    noticed.chain(strangers(world).map(|trouble| (None, trouble))).collect()
+}
+
+fn strangers(world: &World) -> impl Iterator<Item = Trouble> + '_ {
+    let mut last = None;
+    world.files().sets.iter().filter_map(move |((name, ns, _), authored)| {
+        let cluster = world.cluster(name)?;
+        let is_new = last.replace((name, ns)) != Some((name, ns));
+        (is_new && cluster.is_complete() && !cluster.namespaces.contains_key(ns)).then(|| {
+            Trouble::new(
+                authored.folder.as_str(),
+                &format!("cluster {name} has no namespace {ns}, so these files are not used"),
+                "Create the namespace, or correct the folder's name.",
+            )
+        })
+    })
 }
 
 /// Denials of one class, for badges: the number equals the rows behind it.

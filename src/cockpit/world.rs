@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::domain::{
     denial::{Denials, PodAge},
-    fleet::{Cluster, Environment, Health, Listed, Namespace, Pod},
+    fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, Text},
     time::Timestamp,
@@ -40,7 +40,12 @@ impl Source {
     pub const GAPS: usize = 100;
 
     fn gap(&mut self, gap: Gap) {
-        self.lost += gap.lost.unwrap_or(0);
+        self.lost = self.lost.saturating_add(gap.lost.unwrap_or(0));
+        let same = |open: &&mut Gap| open.until.is_none() && open.node == gap.node && open.from == gap.from;
+        if let Some(open) = self.gaps.iter_mut().rev().find(same) {
+            *open = gap;
+            return;
+        }
         if self.gaps.len() == Self::GAPS {
             self.gaps.pop_front();
         }
@@ -203,6 +208,8 @@ impl World {
                 cluster.uid = uid.or(cluster.uid.take());
                 cluster.version = Some(version);
                 cluster.kinds = kinds.into_iter().collect();
+                // A new session: what is missing of it will be told again.
+                cluster.troubles.clear();
                 answered(cluster, self.now);
             }
             ClusterFact::Identity(identity) => cluster.identity = Some(identity),
@@ -210,7 +217,9 @@ impl World {
             ClusterFact::Cni(cni) => cluster.cni = Some(cni),
             ClusterFact::Answered => answered(cluster, self.now),
             ClusterFact::Away(trouble) => cluster.health = Health::Down(Text::from(trouble.to_string())),
-            ClusterFact::Partial { what, trouble } => partial(cluster, what, trouble),
+            ClusterFact::Partial { what, trouble } => {
+                cluster.set_trouble(what, trouble.map(|trouble| Text::from(trouble.to_string())));
+            }
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
                 match change {
@@ -226,6 +235,7 @@ impl World {
                     Change::Put(policy) => cluster.put_policy(policy),
                     Change::Gone(key) => cluster.drop_policy(&key),
                 }
+                self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
@@ -249,6 +259,17 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
+        }
+    }
+
+    /// The watch settles what a write's answer left open.
+    fn settle_orders(&mut self, name: &ClusterName) {
+        if !self.orders.has_unsettled() {
+            return;
+        }
+        let Some(cluster) = self.clusters.get(name) else { return };
+        for (ns, seen) in &cluster.namespaces {
+            self.orders.settle_by_watch(name, ns, seen, self.now);
         }
     }
 
@@ -277,19 +298,7 @@ impl World {
 
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
-    if !matches!(cluster.health, Health::Degraded(_)) {
-        cluster.health = Health::Up;
-    }
-}
-
-fn partial(cluster: &mut Cluster, what: Listed, trouble: Option<Trouble>) {
-    match trouble {
-        Some(trouble) => {
-            let _ = what;
-            cluster.health = Health::Degraded(Text::from(trouble.to_string()));
-        }
-        None => cluster.health = Health::Up,
-    }
+    cluster.health = cluster.answering();
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {

@@ -309,6 +309,8 @@ pub struct Cluster {
     pub listed: BTreeSet<Listed>,
     /// Grows with every fact about this cluster, so that readers can keep what they computed.
     pub revision: u64,
+    /// What is missing or old at the moment, each with its sentence.
+    pub troubles: BTreeMap<Part, Text>,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.
@@ -317,6 +319,19 @@ pub enum Listed {
     Namespaces,
     Policies,
     Pods,
+}
+
+/// What may be missing or old of a cluster while the rest goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    Namespaces,
+    Policies(PolicyKind),
+    Pods,
+    /// Who am I and what may I do.
+    Rights,
+    Cni,
+    /// It answers, but late.
+    Answers,
 }
 
 impl Cluster {
@@ -336,6 +351,27 @@ impl Cluster {
             clusterwide: BTreeMap::new(),
             listed: BTreeSet::new(),
             revision: 0,
+            troubles: BTreeMap::new(),
+        }
+    }
+
+    /// A part went missing or came back. Says nothing about whether the cluster answers.
+    pub(crate) fn set_trouble(&mut self, part: Part, trouble: Option<Text>) {
+        match trouble {
+            Some(trouble) => self.troubles.insert(part, trouble),
+            None => self.troubles.remove(&part),
+        };
+        if matches!(self.health, Health::Up | Health::Degraded(_)) {
+            self.health = self.answering();
+        }
+    }
+
+    /// Health of a cluster that answers: degraded while any part is missing.
+    pub(crate) fn answering(&self) -> Health {
+        let Some(first) = self.troubles.values().next() else { return Health::Up };
+        match self.troubles.len() - 1 {
+            0 => Health::Degraded(first.clone()),
+            more => Health::Degraded(Text::from(format!("{first} (and {more} more)"))),
         }
     }
 

@@ -14,7 +14,9 @@ use super::{
 /// One write, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write the valve with one rule that allows everything: traffic flows from here on.
+    /// Write the pinned policy with one rule that allows everything. Of the valve: traffic flows
+    /// from here on. Of an allow that is not there yet: a draft that isolates nobody, so that no
+    /// creation can close anything, even one that lands late, after a rollback.
     Open(&'static Pinned),
     /// Write the pinned policy as the workspace has it.
     Put(&'static Pinned),
@@ -55,8 +57,9 @@ pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
 
 /// The steps from what is live to what is wanted. Empty when nothing differs.
 ///
-/// A set that is complete and closed is updated in place: what widens goes before what narrows.
-/// Anything else is a first apply: open, allows, tighten.
+/// Behind a closed valve the set is updated in place: what widens goes before what narrows.
+/// Anything else is a first apply: open, allows, tighten. There, what creates an object creates it
+/// open; what may close carries the version it was meant for.
 pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
     if same(live, wanted) {
         return Vec::new();
@@ -70,7 +73,8 @@ pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> 
     for pinned in allows {
         match (live.get(pinned.name), wanted.get(pinned.name)) {
             (Some(have), Some(want)) if have.canonical == want.canonical => {}
-            (_, Some(_)) => steps.push(Step::Put(pinned)),
+            (Some(_), Some(_)) => steps.push(Step::Put(pinned)),
+            (None, Some(_)) => steps.extend([Step::Open(pinned), Step::Put(pinned)]),
             (Some(_), None) => steps.push(Step::Delete(pinned)),
             (None, None) => {}
         }
@@ -102,11 +106,10 @@ fn same(live: &Set, wanted: &Set) -> bool {
             .all(|(name, want)| live.get(name).is_some_and(|have| have.canonical == want.canonical))
 }
 
-/// Complete, and the valve isolates without a rule.
+/// The valve is there and lets nothing through of its own.
 fn is_closed(live: &Set, direction: Direction) -> bool {
-    let complete = Pinned::of(direction).filter(|p| p.is_required()).all(|p| live.contains_key(p.name));
     let valve = live.get(Pinned::valve(direction).name);
-    complete && valve.and_then(|v| v.rules(direction)).is_some_and(<[Rule]>::is_empty)
+    valve.and_then(|v| v.rules(direction)).is_some_and(<[Rule]>::is_empty)
 }
 
 /// In place only where each change is a change of rules of this direction: the same pods, and a
@@ -200,5 +203,123 @@ pub fn shell_word(raw: &str) -> String {
         raw.to_owned()
     } else {
         format!("'{}'", raw.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        names::PolicyName,
+        policy::{PolicyKey, Selector},
+    };
+
+    /// `name: rule rule`, one policy a line; rules are opaque words, `*` allows everything.
+    fn set(lines: &str) -> Set {
+        lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(policy).collect()
+    }
+
+    fn policy(line: &str) -> (&'static str, Policy) {
+        let (name, rules) = line.split_once(':').expect("name: rules");
+        let pinned = Pinned::find(PolicyKind::NetworkPolicy, name).expect("a pinned name");
+        let rules: Vec<_> = rules
+            .split_whitespace()
+            .map(|rule| if rule == "*" { Rule::everything() } else { Rule(rule.into()) })
+            .collect();
+        let spec =
+            Spec::Network { selector: Selector::default(), egress: Some(rules.clone()), ingress: None };
+        let policy = Policy {
+            key: PolicyKey { ns: None, kind: pinned.kind, name: PolicyName::parse(name).expect("valid") },
+            spec,
+            canonical: format!("{rules:?}").into(),
+            version: None,
+            managers: Vec::new(),
+            owner: None,
+        };
+        (pinned.name, policy)
+    }
+
+    fn words(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(|step| format!("{} {}", step.verb(), step.pinned().name)).collect()
+    }
+
+    fn check(live: &str, wanted: &str, expected: &[&str]) {
+        assert_eq!(words(&apply_steps(&set(live), &set(wanted), Direction::Egress)), expected);
+    }
+
+    const FULL: &str = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a b";
+
+    #[test]
+    fn a_first_apply_opens_first_and_tightens_last() {
+        let first = [
+            "open default-deny-egress",
+            "open egress-baseline-allow",
+            "put egress-baseline-allow",
+            "open egress-allowlist",
+            "put egress-allowlist",
+            "tighten default-deny-egress",
+        ];
+        check("", FULL, &first);
+    }
+
+    #[test]
+    fn an_apply_that_stopped_half_way_goes_on_from_the_open_valve() {
+        let rest = [
+            "open default-deny-egress",
+            "open egress-allowlist",
+            "put egress-allowlist",
+            "tighten default-deny-egress",
+        ];
+        check("default-deny-egress: *\negress-baseline-allow: dns", FULL, &rest);
+    }
+
+    #[test]
+    fn allows_without_a_valve_isolate_already_so_the_valve_opens_first() {
+        let all = ["open default-deny-egress", "tighten default-deny-egress"];
+        check("egress-baseline-allow: dns\negress-allowlist: a b", FULL, &all);
+    }
+
+    #[test]
+    fn an_update_widens_before_it_narrows() {
+        check(FULL, FULL, &[]);
+        check(
+            FULL,
+            "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a b c",
+            &["put egress-allowlist"],
+        );
+        // `b` moves from one object to the other: it is never missing from both.
+        let moved = "default-deny-egress:\negress-baseline-allow: dns b\negress-allowlist: a";
+        check(FULL, moved, &["put egress-baseline-allow", "put egress-allowlist"]);
+        let swapped = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a c";
+        check(FULL, swapped, &["widen egress-allowlist", "put egress-allowlist"]);
+    }
+
+    #[test]
+    fn a_closed_valve_stays_closed_while_a_missing_allow_is_put_back() {
+        check("default-deny-egress:\negress-allowlist: a b", FULL, &["put egress-baseline-allow"]);
+    }
+
+    #[test]
+    fn a_rollback_opens_first_and_deletes_the_valve_last() {
+        let expected = [
+            "open default-deny-egress",
+            "delete egress-baseline-allow",
+            "delete egress-allowlist",
+            "delete default-deny-egress",
+        ];
+        assert_eq!(words(&rollback_steps(&set(FULL), Direction::Egress)), expected);
+        assert!(rollback_steps(&Set::new(), Direction::Egress).is_empty());
+    }
+
+    #[test]
+    fn the_runbooks_command_names_the_whole_set() {
+        let ns = NsName::parse("shop").expect("valid");
+        assert_eq!(
+            rollback_commands("prod eu", &ns, Direction::Egress, true),
+            [
+                "kubectl --context 'prod eu' delete networkpolicy default-deny-egress egress-baseline-allow egress-allowlist -n shop --ignore-not-found",
+                "kubectl --context 'prod eu' delete ciliumnetworkpolicy egress-allowlist-fqdn -n shop --ignore-not-found",
+            ]
+        );
     }
 }

@@ -181,14 +181,12 @@ fn commands(previews: &[&Preview]) -> String {
 fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<BodyLine> {
     let mut out = Vec::new();
     if previews.len() > 1 {
-        let pods: i64 = previews.iter().map(|preview| newly_isolated(preview)).sum();
-        out.push(body(Role::Denied, headline(pods)));
+        let pods: usize = previews.iter().map(|preview| newly_isolated(preview)).sum();
+        let become_isolated = if pods == 1 { "1 pod becomes" } else { &format!("{pods} pods become") };
+        out.push(body(Role::Denied, format!("{become_isolated} isolated in all")));
         out.push(body(Role::Dim, "one after the other; the next starts when the one before ended well:"));
         for preview in previews {
-            out.push(body(
-                Role::Text,
-                format!("  {}: {}", preview.target, headline(newly_isolated(preview))),
-            ));
+            out.push(body(Role::Text, format!("  {}: {}", preview.target, rows::headline(preview))));
         }
     }
     if left_out > 0 {
@@ -206,7 +204,7 @@ fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<Body
 }
 
 fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
-    out.push(body(Role::Denied, headline(newly_isolated(preview))));
+    out.push(body(Role::Denied, rows::headline(preview)));
     out.push(body(
         Role::Text,
         format!("isolated now {}, afterwards {}", share(&preview.before), share(&preview.after)),
@@ -244,17 +242,8 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     }));
 }
 
-fn newly_isolated(preview: &Preview) -> i64 {
-    preview.after.isolated as i64 - preview.before.isolated as i64
-}
-
-fn headline(pods: i64) -> String {
-    match pods {
-        0 => "no further pod becomes isolated".to_owned(),
-        1 => "1 pod becomes isolated".to_owned(),
-        2.. => format!("{pods} pods become isolated"),
-        ..0 => format!("{} pods stop being isolated", -pods),
-    }
+fn newly_isolated(preview: &Preview) -> usize {
+    preview.after.isolated.saturating_sub(preview.before.isolated)
 }
 
 /// `3 of 12 pods`.

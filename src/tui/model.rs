@@ -8,13 +8,14 @@ use tui_input::Input as LineInput;
 use crate::{
     cockpit::{
         orders::{OrderId, Target},
+        ports::Trouble,
         rows::ClusterRow,
         world::World,
     },
     domain::{
         denial::{Denial, Group, GroupId},
         flow::Direction,
-        names::{ClusterName, NsName, PodName},
+        names::{ClusterName, NsName},
         time::Timestamp,
     },
 };
@@ -192,22 +193,6 @@ pub struct Page {
     pub scroll: usize,
 }
 
-/// One denied attempt: what its row in the live list is known by.
-#[derive(Clone, Debug)]
-pub struct LiveKey {
-    pub at: Timestamp,
-    pub group: GroupId,
-    pub pod: Option<PodName>,
-    /// Place in the world's list, to find it quickly; not part of what it is.
-    pub place: usize,
-}
-
-impl PartialEq for LiveKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at && self.group == other.group && self.pod == other.pod
-    }
-}
-
 /// A row of the activity page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActKey {
@@ -300,6 +285,14 @@ impl Told {
     }
 }
 
+/// What is wrong with files and settings, kept as `rows::notices` told it.
+#[derive(Clone, Debug)]
+pub struct Notices {
+    /// Places in `all`, newest first.
+    pub list: List<usize>,
+    pub all: Vec<(Option<Timestamp>, Trouble)>,
+}
+
 /// What the operator chose for good.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -327,11 +320,12 @@ pub struct Model {
     pub fleet: Fleet,
     pub page: Page,
     pub denials: List<GroupId>,
-    pub live: List<LiveKey>,
+    /// By the number of the attempt.
+    pub live: List<u64>,
     pub activity: List<ActKey>,
     pub calls: Calls,
     pub sources: List<ClusterName>,
-    pub notices: List<usize>,
+    pub notices: Notices,
     pub filters: Filters,
     pub frozen: Option<Frozen>,
     pub overlay: Option<Overlay>,
@@ -351,7 +345,7 @@ impl Model {
             activity: List::following(),
             calls: Calls::new(),
             sources: List::default(),
-            notices: List::following(),
+            notices: Notices { list: List::following(), all: Vec::new() },
             filters: Filters::default(),
             frozen: None,
             overlay: None,
@@ -383,13 +377,18 @@ impl Model {
         }
     }
 
-    /// The attempt behind a row of the live list.
-    pub fn attempt<'a>(&'a self, world: &'a World, key: &LiveKey) -> Option<&'a Denial> {
+    /// The attempt of this number, as long as it is kept.
+    pub fn attempt<'a>(&'a self, world: &'a World, number: u64) -> Option<&'a Denial> {
         match &self.frozen {
-            Some(frozen) => frozen.live.get(key.place),
-            None => world.denials().live().get(key.place),
+            Some(frozen) => {
+                let at = frozen.live.binary_search_by_key(&number, |denial| denial.number).ok()?;
+                frozen.live.get(at)
+            }
+            None => {
+                let live = world.denials().live();
+                live.get(live.binary_search_by_key(&number, |denial| denial.number).ok()?)
+            }
         }
-        .filter(|denial| denial.at == key.at && denial.group == key.group)
     }
 
     /// Now, as far as the denials pages are concerned.

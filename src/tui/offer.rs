@@ -42,7 +42,9 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
     match model.view() {
         View::Main(Main::Fleet) => model.fleet.list.chosen().cloned(),
         View::Main(Main::Denials) => rollout_of(world, model, model.denials.chosen().copied()),
-        View::Main(Main::Live) => rollout_of(world, model, model.live.chosen().map(|key| key.group)),
+        View::Main(Main::Live) => {
+            rollout_of(world, model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+        }
         View::Main(Main::Activity) => {
             let id = match model.activity.chosen()? {
                 ActKey::Order(id) | ActKey::Call { order: id, .. } => *id,

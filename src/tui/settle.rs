@@ -21,7 +21,7 @@ use crate::{
 use super::{
     dialog::{ApplyDialog, Overlay, outcome_words},
     filter::{Columns, Filter},
-    model::{ActKey, Calls, Kept, LiveKey, Main, Model, RowKey, Tone, View},
+    model::{ActKey, Calls, Kept, Main, Model, RowKey, Tone, View},
     view::frame::Areas,
 };
 
@@ -64,6 +64,7 @@ pub fn columns(main: Main) -> &'static Columns {
 
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
+    model.notices.all = rows::notices(world);
     refresh(model, world);
     tell_results(model, world);
     let ready = match &mut model.overlay {
@@ -116,9 +117,9 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.sources.set_height(height);
         }
         View::Main(Main::Notices) => {
-            let rows = notice_rows(model, world);
-            model.notices.set(rows);
-            model.notices.set_height(height);
+            let rows = notice_rows(model);
+            model.notices.list.set(rows);
+            model.notices.list.set_height(height);
         }
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);
@@ -247,7 +248,7 @@ fn groups_of(model: &Model, world: &World, cluster: &ClusterName, ns: &NsName) -
     }
 }
 
-fn live_rows(model: &Model, world: &World) -> Vec<LiveKey> {
+fn live_rows(model: &Model, world: &World) -> Vec<u64> {
     let filter = Filter::parse(model.filter(Main::Live), &LIVE);
     let passes = |denial: &Denial| {
         filter.is_empty()
@@ -258,16 +259,10 @@ fn live_rows(model: &Model, world: &World) -> Vec<LiveKey> {
                 })
             })
     };
-    let key = |(place, denial): (usize, &Denial)| LiveKey {
-        at: denial.at,
-        group: denial.group,
-        pod: denial.pod.clone(),
-        place,
-    };
-    let keep = |(_, denial): &(usize, &Denial)| passes(denial);
+    let keep = |denial: &&Denial| passes(denial);
     match &model.frozen {
-        Some(frozen) => frozen.live.iter().enumerate().rev().filter(keep).map(key).collect(),
-        None => world.denials().live().iter().enumerate().rev().filter(keep).map(key).collect(),
+        Some(frozen) => frozen.live.iter().rev().filter(keep).map(|denial| denial.number).collect(),
+        None => world.denials().live().iter().rev().filter(keep).map(|denial| denial.number).collect(),
     }
 }
 
@@ -331,17 +326,17 @@ fn source_rows(model: &Model, world: &World) -> Vec<ClusterName> {
     world.clusters().filter(passes).map(|cluster| cluster.name.clone()).collect()
 }
 
-fn notice_rows(model: &Model, world: &World) -> Vec<usize> {
+fn notice_rows(model: &Model) -> Vec<usize> {
     let filter = Filter::parse(model.filter(Main::Notices), &NOTICES);
     let passes = |at: &usize| {
-        let trouble = &world.notices()[*at].trouble;
+        let (_, trouble) = &model.notices.all[*at];
         filter.passes(&NOTICES, |key: &str| match key {
             "object" => Some(trouble.object.as_str().into()),
             "fact" => Some(trouble.fact.as_str().into()),
             _ => None,
         })
     };
-    (0..world.notices().len()).rev().filter(passes).collect()
+    (0..model.notices.all.len()).rev().filter(passes).collect()
 }
 
 /// Says how each apply and rollback ended, wherever its row is.

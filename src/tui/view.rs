@@ -55,7 +55,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Live) => live::draw(world, model, pen, &areas, buf),
         View::Main(Main::Activity) => activity::draw(world, model, pen, &areas, buf),
         View::Main(Main::Sources) => sources::draw(world, model, pen, &areas, buf),
-        View::Main(Main::Notices) => notices::draw(world, model, pen, &areas, buf),
+        View::Main(Main::Notices) => notices::draw(model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
     }

@@ -54,12 +54,14 @@ pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
 pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
     let text = match model.view() {
         View::Main(Main::Denials) => denial(model, world, model.denials.chosen().copied()),
-        View::Main(Main::Live) => denial(model, world, model.live.chosen().map(|key| key.group)),
+        View::Main(Main::Live) => {
+            denial(model, world, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+        }
         View::Group(id) => denial(model, world, Some(*id)),
         View::Main(Main::Activity) => activity(model, world),
         View::Main(Main::Notices) => {
-            let notice = model.notices.chosen().and_then(|at| world.notices().get(*at));
-            notice.map(|notice| notice.trouble.to_string())
+            let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
+            notice.map(|(_, trouble)| trouble.to_string())
         }
         View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),

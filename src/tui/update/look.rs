@@ -101,7 +101,9 @@ fn open(model: &mut Model, world: &World) {
             None => {}
         },
         View::Main(Main::Denials) => open_group(model, model.denials.chosen().copied()),
-        View::Main(Main::Live) => open_group(model, model.live.chosen().map(|key| key.group)),
+        View::Main(Main::Live) => {
+            open_group(model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+        }
         View::Main(Main::Activity | Main::Sources | Main::Notices) => {
             model.settings.zoomed = !model.settings.zoomed;
         }
@@ -214,7 +216,7 @@ pub fn walk(model: &mut Model, id: CommandId) {
         View::Main(Main::Live) => list!(model.live),
         View::Main(Main::Activity) => list!(model.activity),
         View::Main(Main::Sources) => list!(model.sources),
-        View::Main(Main::Notices) => list!(model.notices),
+        View::Main(Main::Notices) => list!(model.notices.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Namespace(..) | View::Group(_) => scroll(&mut model.page.scroll, id),
     }

@@ -67,7 +67,7 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
         View::Main(Main::Live) => choose!(model.live),
         View::Main(Main::Activity) => choose!(model.activity),
         View::Main(Main::Sources) => choose!(model.sources),
-        View::Main(Main::Notices) => choose!(model.notices),
+        View::Main(Main::Notices) => choose!(model.notices.list),
         View::Namespace(..) => {
             model.page.focus = Focus::Denials;
             choose!(model.page.denials);

@@ -134,7 +134,7 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
         .map(|(main, number)| {
             let badge = match main {
                 Main::Denials => groups,
-                Main::Notices => world.notices().len(),
+                Main::Notices => model.notices.all.len(),
                 Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
             };
             let badge = if badge == 0 { String::new() } else { format!(" {badge}") };
@@ -245,7 +245,7 @@ fn shown(model: &Model, main: Main) -> usize {
         Main::Live => model.live.rows().len(),
         Main::Activity => model.activity.rows().len(),
         Main::Sources => model.sources.rows().len(),
-        Main::Notices => model.notices.rows().len(),
+        Main::Notices => model.notices.list.rows().len(),
     }
 }
 
@@ -374,7 +374,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Live) => model.live.is_gone(),
         View::Main(Main::Activity) => model.activity.is_gone(),
         View::Main(Main::Sources) => model.sources.is_gone(),
-        View::Main(Main::Notices) => model.notices.is_gone(),
+        View::Main(Main::Notices) => model.notices.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Group(_) => false,
     }

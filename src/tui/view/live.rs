@@ -32,9 +32,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
             .rest("class", Role::Title);
         put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &head.line());
     }
-    for (line, (at, key)) in model.live.window(usize::from(areas.list.height)).enumerate() {
+    for (line, (at, number)) in model.live.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
-        let Some((denial, group)) = model.attempt(world, key).zip(model.group(world, key.group)) else {
+        let found = model.attempt(world, *number).and_then(|d| Some((d, model.group(world, d.group)?)));
+        let Some((denial, group)) = found else {
             continue;
         };
         let who = denial.pod.as_ref().map_or_else(|| copy::workload(&group.key), ToString::to_string);
@@ -55,7 +56,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.live.rows().is_empty() {
         empty(world, model, Main::Live, pen, areas, buf);
     }
-    let chosen = model.live.chosen().and_then(|key| model.group(world, key.group));
+    let chosen = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group));
     match chosen {
         Some(group) => {
             let text = detail::group_text(world, model, pen, group);

@@ -1,0 +1,206 @@
+//! Requests to one API server, each with a deadline, and its answers as bytes or lines. Does not
+//! know what the objects mean. Nothing is retried here.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use kube::client::Body;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::domain::{
+    names::{NsName, Text},
+    policy::PolicyKind,
+};
+
+use super::failure::Failure;
+
+/// Every request but a watch is answered within this, or counts as unanswered.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// A larger answer is not taken in.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// A longer line of a watch is not taken in.
+const LINE_LIMIT: usize = 8 << 20;
+
+pub const JSON: &str = "application/json";
+pub const APPLY: &str = "application/apply-patch+yaml";
+pub const MERGE: &str = "application/merge-patch+json";
+/// Metadata only, of one object and of a list.
+pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+/// One API server, as one person.
+#[derive(Clone)]
+pub struct Server {
+    client: kube::Client,
+}
+
+/// One request.
+pub struct Call {
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    pub accept: &'static str,
+    /// Media type and bytes.
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Call {
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), accept: JSON, body: None }
+    }
+
+    pub fn metadata(path: impl Into<String>) -> Self {
+        Self { accept: METADATA, ..Self::get(path) }
+    }
+
+    pub fn post(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { method: Method::POST, path: path.into(), accept: JSON, body: Some((JSON, body)) }
+    }
+
+    fn request(self, watch: bool) -> Result<Request<Body>, Failure> {
+        let mut request =
+            Request::builder().method(self.method).uri(self.path).header(header::ACCEPT, self.accept);
+        if watch {
+            // Compressed watches come one member an event, which the client below cannot undo.
+            request = request.header(header::ACCEPT_ENCODING, "identity");
+        }
+        let body = match self.body {
+            Some((kind, bytes)) => {
+                request = request.header(header::CONTENT_TYPE, kind);
+                Body::from(bytes)
+            }
+            None => Body::from(Vec::new()),
+        };
+        request.body(body).map_err(|_| Failure::Unreached {
+            fact: Text::new("the request could not be formed"),
+            next: "Check the names in it.",
+        })
+    }
+}
+
+impl Server {
+    pub fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// Sends a request and decodes the answer.
+    pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failure> {
+        let body = self.bytes(call).await?;
+        serde_json::from_slice(&body)
+            .map_err(|_| Failure::Foreign(Text::new("the answer is not the JSON that Kubernetes sends")))
+    }
+
+    /// Sends a request; the answer's body, whole.
+    pub async fn bytes(&self, call: Call) -> Result<Bytes, Failure> {
+        match timeout(DEADLINE, self.exchange(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::deadline(DEADLINE)),
+        }
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Bytes, Failure> {
+        let response = self.send(call.request(false)?).await?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| {
+            let next = "The connection broke in the middle of the answer; try again.";
+            match error.downcast::<kube::Error>() {
+                Ok(error) => Failure::of_client(&error),
+                Err(_) => Failure::Silent { fact: Text::new("the answer is larger than 64 MiB"), next },
+            }
+        })?;
+        let body = body.to_bytes();
+        check(parts.status, &parts.headers, &body)?;
+        Ok(body)
+    }
+
+    /// Opens a watch: the first answer has to come within the deadline, the lines take their time.
+    pub async fn watch(&self, path: String, accept: &'static str) -> Result<Lines, Failure> {
+        let call = Call { accept, ..Call::get(path) };
+        let open = async {
+            let response = self.send(call.request(true)?).await?;
+            let (parts, body) = response.into_parts();
+            if parts.status == StatusCode::OK && !is_foreign(&parts.headers) {
+                return Ok(Lines { body, buffer: BytesMut::new() });
+            }
+            let body = Limited::new(body, 1 << 20).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+            check(parts.status, &parts.headers, &body)?;
+            Err(Failure::Foreign(Text::new("the watch's answer is not a stream of events")))
+        };
+        match timeout(DEADLINE, open).await {
+            Ok(lines) => lines,
+            Err(_) => Err(Failure::deadline(DEADLINE)),
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        self.client.send(request).await.map_err(|error| Failure::of_client(&error))
+    }
+}
+
+/// The lines of a watch.
+pub struct Lines {
+    body: Body,
+    buffer: BytesMut,
+}
+
+impl Lines {
+    /// The next whole line; `None` at the end. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let mut line = self.buffer.split_to(end + 1);
+                line.truncate(end);
+                return Ok(Some(line.freeze()));
+            }
+            if self.buffer.len() > LINE_LIMIT {
+                return Err(Failure::Silent {
+                    fact: Text::new("an event is larger than 8 MiB"),
+                    next: "Look for an object of that size in this cluster.",
+                });
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.buffer.extend_from_slice(data);
+                    }
+                }
+                Some(Err(error)) => return Err(Failure::of_client(&error)),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn check(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Result<(), Failure> {
+    if status.is_success() && !is_foreign(headers) {
+        return Ok(());
+    }
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let kind = text(header::CONTENT_TYPE).unwrap_or("");
+    Err(Failure::of_answer(status.as_u16(), kind, text(header::RETRY_AFTER), body))
+}
+
+fn is_foreign(headers: &http::HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
+}
+
+/// Where the policies of a kind stand: of a namespace, or of all.
+pub fn policies_path(kind: PolicyKind, ns: Option<&NsName>) -> String {
+    let (group, plural) = match kind {
+        PolicyKind::NetworkPolicy => ("networking.k8s.io/v1", "networkpolicies"),
+        PolicyKind::CiliumNetworkPolicy => ("cilium.io/v2", "ciliumnetworkpolicies"),
+        PolicyKind::CiliumClusterwideNetworkPolicy => ("cilium.io/v2", "ciliumclusterwidenetworkpolicies"),
+    };
+    match ns {
+        Some(ns) => format!("/apis/{group}/namespaces/{ns}/{plural}"),
+        None => format!("/apis/{group}/{plural}"),
+    }
+}

@@ -1,0 +1,285 @@
+//! One simulated cluster as its owner sees it: made from a setup, seeded with objects, served over
+//! any connection, watched by the fleet's own evaluator, and broken on purpose.
+//! It never touches the network or the system clock.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::Value;
+use tokio::io::DuplexStream;
+use tokio::sync::watch;
+
+use crate::sim::api::clock::Clock;
+use crate::sim::api::faults::Faults;
+use crate::sim::api::object;
+use crate::sim::api::resources::{Catalog, Resource, ResourceId};
+use crate::sim::api::server::Service;
+use crate::sim::api::store::{Key, Store};
+
+/// What a cluster is made from.
+pub struct ClusterSetup {
+    /// Who may sign in.
+    pub accounts: Vec<Account>,
+    /// More resources than the built-in ones, such as ciliumnetworkpolicies.
+    pub extra_resources: Vec<Resource>,
+    /// Whether the usual controllers run: namespaces end, owners take their dependents along.
+    pub controllers: bool,
+    pub clock: Clock,
+    /// Makes uids and generated names.
+    pub seed: u64,
+    /// Host and port as discovery tells it.
+    pub address: String,
+}
+
+/// A person or a machine that may sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub name: String,
+    pub groups: Vec<String>,
+    /// The uid a sign-in by token gives.
+    pub uid: String,
+    /// The bearer token; empty for none.
+    pub token: String,
+}
+
+/// Who is at the other end of one connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The subject of the client certificate, if one was shown and its CA is ours.
+    pub certificate: Option<CertName>,
+}
+
+/// The subject of a client certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertName {
+    /// The common name: the user.
+    pub user: String,
+    /// The organizations: the groups.
+    pub groups: Vec<String>,
+}
+
+/// A port of a pod that somebody wants to reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodPort {
+    pub namespace: String,
+    pub pod: String,
+    pub port: u16,
+}
+
+/// Answers port-forwards: the near end of a byte stream, or nothing if the pod does not listen.
+pub type PortForward = Arc<dyn Fn(PodPort) -> Option<DuplexStream> + Send + Sync>;
+
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Watches end properly.
+    Clean,
+    /// Connections break.
+    Killed,
+}
+
+/// One simulated API server. Clones are the same server.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    catalog: Catalog,
+    accounts: Vec<Account>,
+    controllers: bool,
+    clock: Clock,
+    address: String,
+    store: Mutex<Store>,
+    /// The newest version, for whoever waits for changes.
+    changed: watch::Sender<u64>,
+    /// How often the server was restarted, and how the last time.
+    restarts: watch::Sender<(u64, Stop)>,
+    faults: Mutex<Faults>,
+    portforward: Mutex<Option<PortForward>>,
+    random: Mutex<fastrand::Rng>,
+}
+
+impl Cluster {
+    pub fn new(setup: ClusterSetup) -> Self {
+        let store = Store::default();
+        let (changed, _) = watch::channel(store.version());
+        let (restarts, _) = watch::channel((0, Stop::Clean));
+        Self(Arc::new(Inner {
+            catalog: Catalog::new(setup.extra_resources),
+            accounts: setup.accounts,
+            controllers: setup.controllers,
+            clock: setup.clock,
+            address: setup.address,
+            store: Mutex::new(store),
+            changed,
+            restarts,
+            faults: Mutex::new(Faults::default()),
+            portforward: Mutex::new(None),
+            random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
+        }))
+    }
+
+    /// Puts an object in as it is, without rights, defaults or validation, but with the metadata a
+    /// server would give it. The same kind and name replaces what was there.
+    ///
+    /// # Panics
+    /// If the object's kind is not served: that is a mistake of the scenario.
+    pub fn seed(&self, mut object: Value) {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        let id = self
+            .catalog()
+            .of_kind(api_version, kind)
+            .unwrap_or_else(|| panic!("the scenario seeds {api_version} {kind}, which is not served"));
+        if object::uid(&object).is_empty() {
+            object::set_meta(&mut object, "uid", self.new_uid());
+        }
+        if object::meta(&object, "creationTimestamp").is_empty() {
+            object::set_meta(&mut object, "creationTimestamp", self.clock().stamp());
+        }
+        let key = Key::new(id, object::namespace(&object), object::name(&object));
+        self.write(|store| store.put(key, object));
+    }
+
+    /// Puts a namespace in, Active and with its name as a label.
+    pub fn seed_namespace(&self, name: &str) {
+        self.seed(serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
+            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
+        }));
+    }
+
+    /// Removes an object at once, as if it had never had finalizers.
+    pub fn unseed(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
+        if let Some(id) = self.catalog().of_kind(api_version, kind) {
+            self.write(|store| store.remove(&Key::new(id, namespace, name)));
+        }
+    }
+
+    /// All objects of a kind as they are now, such as ("networking.k8s.io/v1", "NetworkPolicy").
+    pub fn objects(&self, api_version: &str, kind: &str) -> Vec<Arc<Value>> {
+        let Some(id) = self.catalog().of_kind(api_version, kind) else { return Vec::new() };
+        self.store().list(id, "").into_iter().map(|(_, object)| object).collect()
+    }
+
+    /// All network policies as they are now.
+    pub fn policies(&self) -> Vec<Arc<Value>> {
+        self.objects("networking.k8s.io/v1", "NetworkPolicy")
+    }
+
+    /// Tells of every change: the value is the newest version. Read the objects anew when it moves.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        *lock(&self.0.faults) = faults;
+    }
+
+    pub fn faults(&self) -> Faults {
+        lock(&self.0.faults).clone()
+    }
+
+    /// Who answers port-forwards. Without it every kubelet refuses.
+    pub fn set_portforward(&self, portforward: PortForward) {
+        *lock(&self.0.portforward) = Some(portforward);
+    }
+
+    pub(super) fn portforward(&self) -> Option<PortForward> {
+        lock(&self.0.portforward).clone()
+    }
+
+    /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades.
+    pub fn service(&self, peer: Peer) -> Service {
+        Service::new(self.clone(), peer)
+    }
+
+    /// Stops and starts the server: open watches end, and none may go on from before.
+    pub fn restart(&self, stop: Stop) {
+        self.write(Store::expire_watches);
+        self.0.restarts.send_modify(|(count, how)| {
+            *count += 1;
+            *how = stop;
+        });
+    }
+
+    /// Forgets old versions, as etcd does every few minutes.
+    pub fn compact(&self) {
+        self.write(|store| {
+            store.compact();
+            store.skip_version();
+        });
+    }
+
+    pub(super) fn restarts(&self) -> watch::Receiver<(u64, Stop)> {
+        self.0.restarts.subscribe()
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    pub(super) fn resource(&self, id: ResourceId) -> &Arc<Resource> {
+        self.0.catalog.get(id)
+    }
+
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.0.accounts
+    }
+
+    pub(super) fn has_controllers(&self) -> bool {
+        self.0.controllers
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// The store, to read.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.0.store)
+    }
+
+    /// Changes the store and tells everybody who waits.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let (result, version) = {
+            let mut store = lock(&self.0.store);
+            let result = change(&mut store);
+            (result, store.version())
+        };
+        self.0.changed.send_if_modified(|known| {
+            let moved = *known != version;
+            *known = version;
+            moved
+        });
+        result
+    }
+
+    /// A uid in the form of a random UUID.
+    pub(super) fn new_uid(&self) -> String {
+        let bits = lock(&self.0.random).u128(..);
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            (bits >> 96) as u32,
+            (bits >> 80) as u16,
+            (bits >> 64) as u16 & 0xfff,
+            (bits >> 48) as u16 & 0x3fff | 0x8000,
+            bits as u64 & 0xffff_ffff_ffff
+        )
+    }
+
+    /// The five characters a server puts after a generateName.
+    pub(super) fn new_suffix(&self) -> String {
+        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let mut random = lock(&self.0.random);
+        (0..5).map(|_| char::from(LETTERS[random.usize(..LETTERS.len())])).collect()
+    }
+}
+
+/// A lock whose holders never panic while they hold it; if one did, its data still counts.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

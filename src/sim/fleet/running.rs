@@ -1,0 +1,498 @@
+//! A fleet that runs: one simulated API server and one relay for each cluster of a scenario, kept
+//! in step with each other, with the scenario's faults coming and going. In memory; `serve` puts it
+//! on loopback. All its time is the runtime's, so a paused clock drives it.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::sim::{
+    api::{
+        clock::Clock,
+        cluster::{Cluster, ClusterSetup, Peer, PodPort, Stop},
+        faults::{Denial, Faults, Reach, Refusal},
+        resources::Resource,
+    },
+    fleet::{
+        agents::Agents,
+        faults::{Fault, Schedule},
+        flows::seed_of,
+        generate, objects,
+        people::{self, Person},
+        plan::{Labels, Plan},
+        relay::Relay,
+        scenario::{ClusterSpec, Cni, Scenario},
+        system,
+        verdict::{Enforcement, View},
+    },
+};
+
+/// Above this speed traffic is thinned, so that a scenario's two days fit into minutes.
+const FULL_TRAFFIC_SPEED: f64 = 30.0;
+const RELAY_PORT: u16 = 4245;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub seed: u64,
+    /// Scenario time runs this many times as fast as the runtime's.
+    pub speed: f64,
+    /// What the clusters' clocks show at the beginning.
+    pub start: DateTime<Utc>,
+}
+
+/// A running fleet. Clones are the same fleet; the last one to go stops it.
+#[derive(Clone)]
+pub struct Fleet(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    members: Vec<Member>,
+    /// Keeps views and faults in step; aborted with the fleet.
+    _tasks: JoinSet<()>,
+}
+
+/// One cluster of the fleet. Clones are the same cluster.
+#[derive(Clone)]
+pub struct Member {
+    spec: Arc<ClusterSpec>,
+    plan: Arc<Plan>,
+    server: Cluster,
+    relay: Relay,
+    clock: Clock,
+    options: Options,
+    state: Arc<State>,
+}
+
+struct State {
+    schedule: Mutex<Schedule>,
+    schedule_changed: Notify,
+    reach: watch::Sender<Reachable>,
+}
+
+/// Whether a connection to the API server can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reachable {
+    Yes,
+    /// Nothing listens.
+    Dead,
+    /// The server shows a certificate that is out of date.
+    Expired,
+}
+
+impl Fleet {
+    /// Starts a scenario. Must be called within a runtime.
+    pub fn new(scenario: &Scenario, options: Options) -> Self {
+        let clock = Clock::new(options.start, options.speed);
+        let members: Vec<Member> = (0..scenario.clusters.len())
+            .map(|index| Member::new(scenario, index, options, clock.clone()))
+            .collect();
+        let mut tasks = JoinSet::new();
+        for member in &members {
+            tasks.spawn(member.clone().keep_view());
+            tasks.spawn(member.clone().keep_faults());
+        }
+        Self(Arc::new(Inner { options, members, _tasks: tasks }))
+    }
+
+    /// The clusters, in the scenario's order.
+    pub fn clusters(&self) -> &[Member] {
+        &self.0.members
+    }
+
+    pub fn cluster(&self, name: &str) -> Option<&Member> {
+        self.0.members.iter().find(|m| m.name() == name)
+    }
+
+    pub fn options(&self) -> Options {
+        self.0.options
+    }
+
+    /// Lets something go wrong with a cluster, until [`Fleet::heal`].
+    ///
+    /// # Panics
+    /// If there is no such cluster: that is a mistake of the test.
+    pub fn fault(&self, cluster: &str, fault: Fault) {
+        self.cluster(cluster).expect("a test names clusters of its scenario").fault(fault);
+    }
+
+    /// Ends all faults of a cluster, those of the scenario too.
+    ///
+    /// # Panics
+    /// If there is no such cluster: that is a mistake of the test.
+    pub fn heal(&self, cluster: &str) {
+        self.cluster(cluster).expect("a test names clusters of its scenario").heal();
+    }
+
+    /// A connection in memory to a cluster's API server: HTTP/1.1 with upgrades, no TLS. Who asks is
+    /// told by the bearer token of each request, see [`Member::token`].
+    pub fn connect(&self, cluster: &str) -> io::Result<DuplexStream> {
+        let member = self.cluster(cluster);
+        member.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such cluster"))?.connect()
+    }
+}
+
+impl Member {
+    fn new(scenario: &Scenario, index: usize, options: Options, clock: Clock) -> Self {
+        let spec = Arc::new(scenario.clusters[index].clone());
+        let plan = Arc::new(generate::plan(scenario, index, options.seed));
+        let server = Cluster::new(ClusterSetup {
+            accounts: people::accounts(&spec.name, options.seed),
+            extra_resources: extra_resources(spec.cni),
+            controllers: true,
+            clock: clock.clone(),
+            seed: seed_of(options.seed, &spec.name),
+            address: format!("{}:6443", plan.nodes[0].address),
+        });
+        let created = options.start - chrono::Duration::days(40);
+        let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        seed_objects(&server, &plan, &spec, &created);
+        let mut views = Views::new(Enforcement::of(spec.cni));
+        views.refresh(&server);
+        let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
+        let rate = (FULL_TRAFFIC_SPEED / options.speed).min(1.0);
+        let agents = Agents::new(plan.clone(), views.view.clone(), now, rate);
+        let relay = Relay::new(agents, clock.clone(), options.speed);
+        let (reach, _) = watch::channel(Reachable::Yes);
+        let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
+        let state = Arc::new(State { schedule, schedule_changed: Notify::new(), reach });
+        let member = Self { spec, plan, server, relay, clock, options, state };
+        member.answer_portforwards();
+        member.apply_faults(&mut Vec::new());
+        member
+    }
+
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    pub fn spec(&self) -> &ClusterSpec {
+        &self.spec
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The API server, to seed, inspect or restart.
+    pub fn server(&self) -> &Cluster {
+        &self.server
+    }
+
+    /// The relay, where the plugin has one.
+    pub fn relay(&self) -> Option<&Relay> {
+        (self.spec.cni == Cni::Cilium).then_some(&self.relay)
+    }
+
+    /// Agents, traffic and evaluator: there is one in each cluster, with or without a relay.
+    pub fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.relay.agents()
+    }
+
+    pub fn token(&self, person: Person) -> String {
+        person.token(&self.spec.name, self.options.seed)
+    }
+
+    pub fn reachable(&self) -> watch::Receiver<Reachable> {
+        self.state.reach.subscribe()
+    }
+
+    pub fn fault(&self, fault: Fault) {
+        self.schedule().set(fault);
+        self.state.schedule_changed.notify_one();
+    }
+
+    pub fn heal(&self) {
+        self.schedule().clear();
+        self.state.schedule_changed.notify_one();
+    }
+
+    /// See [`Fleet::connect`].
+    pub fn connect(&self) -> io::Result<DuplexStream> {
+        match *self.state.reach.borrow() {
+            Reachable::Yes => {}
+            Reachable::Dead => {
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused"));
+            }
+            Reachable::Expired => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate: Expired"));
+            }
+        }
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        tokio::spawn(self.clone().serve(far, Peer::default()));
+        Ok(near)
+    }
+
+    /// Serves one connection to the API server until it ends or the server dies.
+    pub async fn serve<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut reach = self.reachable();
+        let connection = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), self.server.service(peer))
+            .with_upgrades();
+        tokio::select! {
+            // How a client leaves is its own affair.
+            _ = connection => {}
+            _ = reach.wait_for(|reach| *reach == Reachable::Dead) => {}
+        }
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.state.schedule.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn answer_portforwards(&self) {
+        if self.spec.cni != Cni::Cilium {
+            return;
+        }
+        let (relay, plan) = (self.relay.clone(), self.plan.clone());
+        self.server.set_portforward(Arc::new(move |asked: PodPort| {
+            let workload = plan.workload("kube-system", "hubble-relay")?;
+            let is_relay = |pod: &usize| plan.pods[*pod].name == asked.pod;
+            let found =
+                asked.namespace == "kube-system" && plan.workloads[workload].pods.iter().any(is_relay);
+            (found && asked.port == RELAY_PORT).then(|| relay.connect()).flatten()
+        }));
+    }
+
+    /// Tells the evaluator of every change to policies and namespaces.
+    async fn keep_view(self) {
+        let mut changes = self.server.subscribe();
+        let mut views = Views::new(Enforcement::of(self.spec.cni));
+        loop {
+            if views.refresh(&self.server) {
+                let now = self.relay.now();
+                self.relay.agents().set_view(views.view.clone(), now);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the scenario's faults come and go.
+    async fn keep_faults(self) {
+        let mut acted: Vec<Fault> = Vec::new();
+        loop {
+            self.apply_faults(&mut acted);
+            let next = self.schedule().next_change(self.elapsed());
+            let pause = next.map(|at| (at - self.elapsed()).div_f64(self.options.speed));
+            let changed = self.state.schedule_changed.notified();
+            match pause {
+                Some(pause) => {
+                    let _ = tokio::time::timeout(pause + Duration::from_millis(1), changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        (self.clock.now() - self.options.start).to_std().unwrap_or_default()
+    }
+
+    /// Makes the faults that hold now felt. `acted` are those that were felt before.
+    fn apply_faults(&self, acted: &mut Vec<Fault>) {
+        let faults: Vec<Fault> = self.schedule().at(self.elapsed()).into_iter().cloned().collect();
+        let has = |fault: &Fault| faults.contains(fault);
+        let reach = match (has(&Fault::Dead), has(&Fault::ExpiredCertificate)) {
+            (true, _) => Reachable::Dead,
+            (false, true) => Reachable::Expired,
+            (false, false) => Reachable::Yes,
+        };
+        self.state.reach.send_if_modified(|was| std::mem::replace(was, reach) != reach);
+        self.server.set_faults(of_server(&faults));
+        self.relay.set_away(has(&Fault::RelayAway) || has(&Fault::Dead));
+        let silent = faults
+            .iter()
+            .filter_map(|f| if let Fault::NodeLost { node } = f { Some(node.as_str()) } else { None });
+        let lost = faults
+            .iter()
+            .filter_map(|f| if let Fault::LostEvents { count } = f { Some(*count) } else { None });
+        {
+            let mut agents = self.relay.agents();
+            agents.silence(&silent.collect::<Vec<_>>());
+            agents.lose_per_minute(lost.sum());
+        }
+        for fault in faults.iter().filter(|f| !acted.contains(f)) {
+            self.begin(fault);
+        }
+        *acted = faults;
+    }
+
+    /// What happens once, when a fault begins.
+    fn begin(&self, fault: &Fault) {
+        match fault {
+            Fault::WatchExpiry => self.server.restart(Stop::Clean),
+            Fault::StuckTerminating { namespace } => self.stick(namespace),
+            Fault::Restart { namespace, workload } => self.restart(namespace, workload),
+            Fault::Dead
+            | Fault::Slow { .. }
+            | Fault::NodeLost { .. }
+            | Fault::LostEvents { .. }
+            | Fault::RelayAway
+            | Fault::TooManyRequests
+            | Fault::ExpiredCertificate
+            | Fault::MissingRights
+            | Fault::AnswersLost
+            | Fault::Garbage => {}
+        }
+    }
+
+    /// A namespace that is being deleted and waits for somebody who never comes.
+    fn stick(&self, name: &str) {
+        let found =
+            self.server.objects("v1", "Namespace").into_iter().find(|ns| ns["metadata"]["name"] == name);
+        let Some(found) = found else { return };
+        let mut namespace = Value::clone(&found);
+        namespace["metadata"]["deletionTimestamp"] = self.clock.stamp().into();
+        namespace["metadata"]["finalizers"] = serde_json::json!(["storage.example.com/volumes"]);
+        namespace["status"]["phase"] = "Terminating".into();
+        self.server.seed(namespace);
+    }
+
+    /// The pods of a workload start again: same names, one more restart.
+    fn restart(&self, namespace: &str, workload: &str) {
+        let Some(index) = self.plan.workload(namespace, workload) else { return };
+        for pod in &self.plan.workloads[index].pods {
+            self.server.seed(objects::restarted_pod(&self.plan, *pod, 1, &self.clock.stamp()));
+        }
+        self.relay.agents().traffic().restart(namespace, workload);
+    }
+}
+
+/// What the evaluator has to know, read from the API server only where it changed.
+struct Views {
+    view: View,
+    seen: HashMap<String, Vec<Arc<Value>>>,
+    namespaces: Vec<Arc<Value>>,
+}
+
+impl Views {
+    fn new(enforcement: Enforcement) -> Self {
+        Self { view: View::new(enforcement), seen: HashMap::new(), namespaces: Vec::new() }
+    }
+
+    /// Reads what changed; false if nothing did.
+    fn refresh(&mut self, server: &Cluster) -> bool {
+        self.refresh_namespaces(server) | self.refresh_policies(server)
+    }
+
+    fn refresh_namespaces(&mut self, server: &Cluster) -> bool {
+        let namespaces = server.objects("v1", "Namespace");
+        if same(&namespaces, &self.namespaces) {
+            return false;
+        }
+        let labels = |ns: &Value| -> Labels {
+            let pairs = ns["metadata"]["labels"].as_object().into_iter().flatten();
+            pairs.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()
+        };
+        let name = |ns: &Value| ns["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.view.namespaces = namespaces.iter().map(|ns| (name(ns), Arc::new(labels(ns)))).collect();
+        self.namespaces = namespaces;
+        true
+    }
+
+    fn refresh_policies(&mut self, server: &Cluster) -> bool {
+        let mut now: HashMap<String, Vec<Arc<Value>>> = HashMap::new();
+        for policy in server.policies() {
+            let namespace = policy["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            now.entry(namespace).or_default().push(policy);
+        }
+        let mut changed = false;
+        let gone: Vec<String> = self.seen.keys().filter(|ns| !now.contains_key(*ns)).cloned().collect();
+        for namespace in gone {
+            self.view.set_policies(&namespace, &[]);
+            changed = true;
+        }
+        for (namespace, policies) in &now {
+            if !self.seen.get(namespace).is_some_and(|seen| same(seen, policies)) {
+                self.view.set_policies(namespace, policies);
+                changed = true;
+            }
+        }
+        self.seen = now;
+        changed
+    }
+}
+
+fn same(left: &[Arc<Value>], right: &[Arc<Value>]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(l, r)| Arc::ptr_eq(l, r))
+}
+
+fn extra_resources(cni: Cni) -> Vec<Resource> {
+    match cni {
+        Cni::Cilium => {
+            vec![Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy")]
+        }
+        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel => Vec::new(),
+    }
+}
+
+fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str) {
+    for object in objects::all(plan, created) {
+        server.seed(object);
+    }
+    let plugin: Vec<&str> = system::namespaces(spec.cni)
+        .into_iter()
+        .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
+        .collect();
+    for object in people::roles(&plugin) {
+        server.seed(object);
+    }
+}
+
+/// The part of the faults that the API server acts out.
+fn of_server(faults: &[Fault]) -> Faults {
+    let mut all = Faults::default();
+    for fault in faults {
+        match fault {
+            Fault::Dead => all.reach = Reach::Breaks,
+            Fault::Slow { answer } => all.latency = *answer,
+            Fault::WatchExpiry => all.expire_watches = true,
+            Fault::TooManyRequests => all.refusals.push(Refusal { user: String::new(), retry_after_secs: 1 }),
+            Fault::ExpiredCertificate => all.expired_certificates = true,
+            Fault::MissingRights => all.denials.extend(missing_rights()),
+            Fault::AnswersLost => all.lose_write_answers = true,
+            Fault::Garbage => all.garbage = true,
+            Fault::NodeLost { .. }
+            | Fault::LostEvents { .. }
+            | Fault::RelayAway
+            | Fault::StuckTerminating { .. }
+            | Fault::Restart { .. } => {}
+        }
+    }
+    all
+}
+
+/// What is taken from everybody but the admin: to write policies, and to reach the relay.
+fn missing_rights() -> Vec<Denial> {
+    let mut all = Vec::new();
+    for person in Person::ALL.into_iter().filter(|person| *person != Person::Admin) {
+        for (resource, verbs) in [
+            ("networkpolicies", &["create", "update", "patch", "delete"][..]),
+            ("pods/portforward", &["get", "create"][..]),
+        ] {
+            all.extend(verbs.iter().map(|verb| Denial {
+                user: person.name().to_owned(),
+                verb: (*verb).to_owned(),
+                resource: resource.to_owned(),
+                namespace: String::new(),
+            }));
+        }
+    }
+    all
+}

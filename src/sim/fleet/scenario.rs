@@ -1,0 +1,581 @@
+//! Scenario files: which clusters a simulated fleet has, what runs in them, whom they call, and
+//! which faults come when. Text in, checked values out; never reads a clock or makes an object.
+//! Input: `assets/scenarios/*.toml` (built in), a file named by the caller, or [`scaled`].
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use serde::Deserialize;
+
+use crate::sim::fleet::faults::{Fault, TimedFault};
+
+/// Why a scenario cannot be used: which file, what is wrong in it.
+#[derive(Debug, thiserror::Error)]
+#[error("scenario {name}: {why}")]
+pub struct BadScenario {
+    pub name: String,
+    pub why: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub clusters: Vec<ClusterSpec>,
+    pub patterns: Vec<Pattern>,
+    pub externals: Vec<External>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClusterSpec {
+    pub name: String,
+    pub environment: Environment,
+    pub cni: Cni,
+    pub nodes: usize,
+    /// Pattern names; `name=pattern` gives a namespace of another name.
+    pub namespaces: Vec<String>,
+    /// Every Deployment has this many times its pattern's replicas.
+    pub replicas: usize,
+    /// Every call happens this many times as often.
+    pub rate: f64,
+    /// How many of the pinned policies each namespace has from the start.
+    pub policies: usize,
+    /// The agent shows DNS answers (L7) and names of addresses.
+    pub dns_visibility: bool,
+    pub faults: Vec<TimedFault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    Staging,
+    Production,
+}
+
+impl Environment {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The network plugins a cluster can have. `CalicoOperator` is Calico as its operator installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cni {
+    Cilium,
+    Calico,
+    CalicoOperator,
+    Antrea,
+    Flannel,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    pub name: String,
+    pub owner: String,
+    pub contact: String,
+    #[serde(default)]
+    pub workloads: Vec<WorkloadSpec>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadSpec {
+    pub name: String,
+    #[serde(default = "deployment")]
+    pub kind: Kind,
+    #[serde(default = "one")]
+    pub replicas: usize,
+    /// `NAME NUMBER`; TCP.
+    #[serde(default)]
+    pub ports: Vec<String>,
+    #[serde(default)]
+    pub host_network: bool,
+    pub schedule: Option<String>,
+    #[serde(default)]
+    pub calls: Vec<String>,
+    /// As `calls`, but the other end calls this workload.
+    #[serde(default)]
+    pub callers: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Kind {
+    Deployment,
+    DaemonSet,
+    CronJob,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+            Self::CronJob => "CronJob",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    pub name: String,
+    /// Absent: called by its address, without any DNS question.
+    pub host: Option<String>,
+    #[serde(default)]
+    pub class: Class,
+    #[serde(default = "https")]
+    pub port: u16,
+    /// Each DNS answer has other addresses of the list.
+    #[serde(default)]
+    pub churns: bool,
+    pub addresses: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    #[default]
+    Public,
+    Vendor,
+    Registry,
+    Suspect,
+}
+
+/// One line of `calls`, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub target: Target,
+    pub port: Option<u16>,
+    pub per_second: f64,
+    pub keep: bool,
+    pub forgotten: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    Workload {
+        namespace: Option<String>,
+        name: String,
+    },
+    External(String),
+    Api,
+    Nodes,
+    /// Every workload that has a port of this name.
+    EveryPort(String),
+    Ping {
+        namespace: String,
+        name: String,
+    },
+}
+
+impl Scenario {
+    /// A scenario that is built in: `demo`, `two`, `dead` or `faults`.
+    pub fn named(name: &str) -> Result<Self, BadScenario> {
+        let text = match name {
+            "demo" => include_str!("../../../assets/scenarios/demo.toml"),
+            "two" => include_str!("../../../assets/scenarios/two.toml"),
+            "dead" => include_str!("../../../assets/scenarios/dead.toml"),
+            "faults" => include_str!("../../../assets/scenarios/faults.toml"),
+            _ => return Err(bad(name, "there is no such scenario; built in are demo, two, dead, faults")),
+        };
+        Self::parse(name, text)
+    }
+
+    /// A built-in name, or the path of a file.
+    pub fn load(name_or_path: &str) -> Result<Self, BadScenario> {
+        if !name_or_path.ends_with(".toml") {
+            return Self::named(name_or_path);
+        }
+        let text =
+            fs::read_to_string(Path::new(name_or_path)).map_err(|e| bad(name_or_path, &e.to_string()))?;
+        Self::parse(name_or_path, &text)
+    }
+
+    pub fn parse(origin: &str, text: &str) -> Result<Self, BadScenario> {
+        let file: File = toml::from_str(text).map_err(|e| bad(origin, &e.to_string()))?;
+        let shared: File = toml::from_str(include_str!("../../../assets/scenarios/patterns.toml"))
+            .map_err(|e| bad("patterns", &e.to_string()))?;
+        let clusters: Result<Vec<_>, String> = file.clusters.into_iter().map(ClusterFile::check).collect();
+        let scenario = Self {
+            name: file.name,
+            clusters: clusters.map_err(|why| bad(origin, &why))?,
+            patterns: file.patterns.into_iter().chain(shared.patterns).collect(),
+            externals: file.externals.into_iter().chain(shared.externals).collect(),
+        };
+        scenario.check().map_err(|why| bad(origin, &why))?;
+        Ok(scenario)
+    }
+
+    pub fn pattern(&self, name: &str) -> Option<&Pattern> {
+        self.patterns.iter().find(|p| p.name == name)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut names = BTreeSet::new();
+        for cluster in &self.clusters {
+            if !names.insert(&cluster.name) {
+                return Err(format!("two clusters are called {}", cluster.name));
+            }
+            for entry in &cluster.namespaces {
+                let (_, pattern) = namespace_and_pattern(entry);
+                if self.pattern(pattern).is_none() {
+                    return Err(format!("cluster {}: there is no pattern {pattern}", cluster.name));
+                }
+            }
+        }
+        for workload in self.patterns.iter().flat_map(|p| &p.workloads) {
+            for line in workload.calls.iter().chain(&workload.callers) {
+                Call::parse(line).map_err(|why| format!("workload {}: {why}", workload.name))?;
+            }
+            for line in &workload.ports {
+                parse_port(line).map_err(|why| format!("workload {}: {why}", workload.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `checkout-2=checkout` is a namespace `checkout-2` after the pattern `checkout`.
+pub fn namespace_and_pattern(entry: &str) -> (&str, &str) {
+    entry.split_once('=').unwrap_or((entry, entry))
+}
+
+/// `http 8080`
+pub fn parse_port(line: &str) -> Result<(&str, u16), String> {
+    let found = line.split_once(' ').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    found.ok_or_else(|| format!("port {line:?} is not NAME NUMBER"))
+}
+
+impl Call {
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let mut words = line.split_whitespace();
+        let (target, rate) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (target, port) = Target::parse(target);
+        let mut call =
+            Self { target, port, per_second: per_second(rate, line)?, keep: false, forgotten: false };
+        for flag in words {
+            match flag {
+                "keep" => call.keep = true,
+                "forgotten" => call.forgotten = true,
+                other => return Err(format!("call {line:?}: {other:?} is neither keep nor forgotten")),
+            }
+        }
+        Ok(call)
+    }
+}
+
+impl Target {
+    fn parse(raw: &str) -> (Self, Option<u16>) {
+        if let Some(rest) = raw.strip_prefix("ping:") {
+            let (namespace, name) = rest.split_once('/').unwrap_or(("default", rest));
+            return (Self::Ping { namespace: namespace.to_owned(), name: name.to_owned() }, None);
+        }
+        if let Some(port) = raw.strip_prefix("*:") {
+            return (Self::EveryPort(port.to_owned()), None);
+        }
+        let (raw, external) = raw.strip_prefix("ext:").map_or((raw, false), |rest| (rest, true));
+        let (name, port) = match raw.split_once(':') {
+            Some((name, port)) => (name, port.parse().ok()),
+            None => (raw, None),
+        };
+        let target = match (external, name) {
+            (true, _) => Self::External(name.to_owned()),
+            (false, "api") => Self::Api,
+            (false, "nodes") => Self::Nodes,
+            (false, _) => match name.split_once('/') {
+                Some((ns, name)) => Self::Workload { namespace: Some(ns.to_owned()), name: name.to_owned() },
+                None => Self::Workload { namespace: None, name: name.to_owned() },
+            },
+        };
+        (target, port)
+    }
+}
+
+fn per_second(rate: &str, line: &str) -> Result<f64, String> {
+    let parsed = rate.split_once('/').and_then(|(count, unit)| {
+        let count: f64 = count.parse().ok()?;
+        match unit {
+            "s" => Some(count),
+            "m" => Some(count / 60.0),
+            "h" => Some(count / 3600.0),
+            _ => None,
+        }
+    });
+    parsed
+        .filter(|r| *r > 0.0)
+        .ok_or_else(|| format!("call {line:?}: {rate:?} is not a rate like 12/m or 3/h"))
+}
+
+/// `30s`, `5m`, `2h`
+fn parse_duration(raw: &str) -> Result<Duration, String> {
+    let (number, unit) = raw.split_at(raw.len().saturating_sub(1));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    match number.parse::<u64>() {
+        Ok(n) if seconds > 0 => Ok(Duration::from_secs(n * seconds)),
+        _ => Err(format!("{raw:?} is not a duration like 30s, 5m or 2h")),
+    }
+}
+
+/// How large a generated fleet is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub clusters: usize,
+    pub namespaces: usize,
+    /// Of the five pinned ones, in each namespace from the start.
+    pub policies: usize,
+    /// Denied flows a second in the first cluster; 0 = hardly any traffic.
+    pub denied_per_second: u32,
+}
+
+/// A fleet of any size for benches: one or two small workloads a namespace, all on Cilium.
+pub fn scaled(scale: Scale) -> Scenario {
+    let flood = scale.denied_per_second > 0;
+    let rate = if flood {
+        f64::from(scale.denied_per_second) / (scale.namespaces.max(1) as f64)
+    } else {
+        1.0 / 600.0
+    };
+    let pattern = Pattern {
+        name: "bench".to_owned(),
+        owner: "team-bench".to_owned(),
+        contact: "#bench".to_owned(),
+        workloads: vec![WorkloadSpec {
+            name: "caller".to_owned(),
+            kind: Kind::Deployment,
+            replicas: 1,
+            ports: vec!["http 8080".to_owned()],
+            host_network: false,
+            schedule: None,
+            calls: vec![format!("ext:target {rate}/s forgotten")],
+            callers: Vec::new(),
+        }],
+    };
+    let target = External {
+        name: "target".to_owned(),
+        host: None,
+        class: Class::Vendor,
+        port: 443,
+        churns: false,
+        addresses: vec!["203.0.113.200".to_owned()],
+    };
+    let cluster = |index: usize| ClusterSpec {
+        name: format!("bench-{index:02}"),
+        environment: if index < 3 { Environment::Staging } else { Environment::Production },
+        cni: Cni::Cilium,
+        nodes: (scale.namespaces / 50).clamp(2, 40),
+        namespaces: (0..scale.namespaces).map(|n| format!("ns-{n:04}=bench")).collect(),
+        replicas: 1,
+        rate: if index == 0 || !flood { 1.0 } else { 1e-6 },
+        policies: scale.policies,
+        dns_visibility: false,
+        faults: Vec::new(),
+    };
+    Scenario {
+        name: "scaled".to_owned(),
+        clusters: (0..scale.clusters).map(cluster).collect(),
+        patterns: vec![pattern],
+        externals: vec![target],
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "cluster")]
+    clusters: Vec<ClusterFile>,
+    #[serde(default, rename = "pattern")]
+    patterns: Vec<Pattern>,
+    #[serde(default, rename = "external")]
+    externals: Vec<External>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClusterFile {
+    name: String,
+    environment: Environment,
+    cni: Cni,
+    nodes: usize,
+    namespaces: Vec<String>,
+    #[serde(default = "one")]
+    replicas: usize,
+    #[serde(default = "full_rate")]
+    rate: f64,
+    #[serde(default)]
+    policies: usize,
+    #[serde(default)]
+    dns_visibility: bool,
+    #[serde(default)]
+    faults: Vec<FaultFile>,
+}
+
+impl ClusterFile {
+    fn check(self) -> Result<ClusterSpec, String> {
+        let name = self.name;
+        let faults: Result<Vec<_>, String> = self.faults.into_iter().map(FaultFile::check).collect();
+        if self.nodes == 0 || self.nodes > 200 {
+            return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
+        }
+        Ok(ClusterSpec {
+            faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
+            name,
+            environment: self.environment,
+            cni: self.cni,
+            nodes: self.nodes,
+            namespaces: self.namespaces,
+            replicas: self.replicas,
+            rate: self.rate,
+            policies: self.policies,
+            dns_visibility: self.dns_visibility,
+        })
+    }
+}
+
+/// The members a fault needs beside `kind`, `at` and `for` depend on its kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultFile {
+    kind: String,
+    at: Option<String>,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+    seconds: Option<u64>,
+    count: Option<u64>,
+    node: Option<String>,
+    namespace: Option<String>,
+    workload: Option<String>,
+}
+
+impl FaultFile {
+    fn check(self) -> Result<TimedFault, String> {
+        let at = self.at.as_deref().map_or(Ok(Duration::ZERO), parse_duration)?;
+        let lasts = self.lasts.as_deref().map(parse_duration).transpose()?;
+        Ok(TimedFault { at, lasts, fault: self.fault()? })
+    }
+
+    fn fault(self) -> Result<Fault, String> {
+        let kind = self.kind;
+        let need =
+            |value: Option<String>, name: &str| value.ok_or_else(|| format!("fault {kind} needs `{name}`"));
+        Ok(match kind.as_str() {
+            "dead" => Fault::Dead,
+            "slow" => Fault::Slow { answer: Duration::from_secs(self.seconds.unwrap_or(5)) },
+            "node-lost" => Fault::NodeLost { node: need(self.node, "node")? },
+            "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
+            "relay-away" => Fault::RelayAway,
+            "watch-expiry" => Fault::WatchExpiry,
+            "too-many-requests" => Fault::TooManyRequests,
+            "expired-certificate" => Fault::ExpiredCertificate,
+            "missing-rights" => Fault::MissingRights,
+            "stuck-terminating" => Fault::StuckTerminating { namespace: need(self.namespace, "namespace")? },
+            "answers-lost" => Fault::AnswersLost,
+            "garbage" => Fault::Garbage,
+            "restart" => Fault::Restart {
+                namespace: need(self.namespace, "namespace")?,
+                workload: need(self.workload, "workload")?,
+            },
+            other => return Err(format!("there is no fault {other:?}")),
+        })
+    }
+}
+
+fn bad(name: &str, why: &str) -> BadScenario {
+    BadScenario { name: name.to_owned(), why: why.to_owned() }
+}
+
+fn deployment() -> Kind {
+    Kind::Deployment
+}
+
+fn one() -> usize {
+    1
+}
+
+fn full_rate() -> f64 {
+    1.0
+}
+
+fn https() -> u16 {
+    443
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_has_thirteen_clusters_and_about_150_namespaces() {
+        let demo = Scenario::named("demo").expect("it parses");
+        let count = |cni: &[Cni]| demo.clusters.iter().filter(|c| cni.contains(&c.cni)).count();
+        let staging = demo.clusters.iter().filter(|c| c.environment == Environment::Staging).count();
+        assert_eq!((demo.clusters.len(), staging), (13, 3));
+        assert_eq!(
+            (
+                count(&[Cni::Cilium]),
+                count(&[Cni::Calico, Cni::CalicoOperator]),
+                count(&[Cni::Antrea]),
+                count(&[Cni::Flannel])
+            ),
+            (8, 3, 1, 1)
+        );
+        assert_eq!(demo.clusters.iter().map(|c| c.namespaces.len() + 1).sum::<usize>(), 153);
+    }
+
+    #[test]
+    fn every_built_in_scenario_parses_and_another_name_says_what_there_is() {
+        for name in ["demo", "two", "dead", "faults"] {
+            assert_eq!(Scenario::named(name).expect(name).name, name);
+        }
+        let error = Scenario::named("three").expect_err("there is none").to_string();
+        assert_eq!(error, "scenario three: there is no such scenario; built in are demo, two, dead, faults");
+    }
+
+    #[test]
+    fn a_call_is_a_target_a_rate_and_flags() {
+        let call = |line: &str| Call::parse(line).expect(line);
+        let redis = call("data/redis:6379 30/m keep");
+        assert_eq!(redis.target, Target::Workload { namespace: Some("data".into()), name: "redis".into() });
+        assert_eq!(
+            (redis.port, redis.per_second, redis.keep, redis.forgotten),
+            (Some(6379), 0.5, true, false)
+        );
+        assert_eq!(call("ext:smtp:587 3600/h forgotten").target, Target::External("smtp".into()));
+        assert_eq!(call("*:metrics 2/m").target, Target::EveryPort("metrics".into()));
+        for (line, why) in [
+            ("cart", "call \"cart\": \"\" is not a rate like 12/m or 3/h"),
+            ("cart 0/m", "call \"cart 0/m\": \"0/m\" is not a rate like 12/m or 3/h"),
+            ("cart 1/m often", "call \"cart 1/m often\": \"often\" is neither keep nor forgotten"),
+        ] {
+            assert_eq!(Call::parse(line).expect_err(line), why);
+        }
+    }
+
+    #[test]
+    fn mistakes_in_a_file_name_the_cluster() {
+        let wrong = |rest: &str| {
+            let text = format!(
+                "name = 'x'\n[[cluster]]\nname = 'a'\nenvironment = 'staging'\ncni = 'cilium'\nnodes = 1\n{rest}"
+            );
+            Scenario::parse("x.toml", &text).expect_err(rest).to_string()
+        };
+        assert_eq!(wrong("namespaces = ['nix']"), "scenario x.toml: cluster a: there is no pattern nix");
+        assert_eq!(
+            wrong("namespaces = []\nfaults = [{ kind = 'node-lost' }]"),
+            "scenario x.toml: cluster a: fault node-lost needs `node`"
+        );
+        assert_eq!(
+            wrong("namespaces = []\nfaults = [{ kind = 'dead', at = '5' }]"),
+            "scenario x.toml: cluster a: \"5\" is not a duration like 30s, 5m or 2h"
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! What tests share: the product's engine on a simulated fleet, in memory, under a paused clock.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use chrono::{DateTime, FixedOffset, TimeZone, Utc};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo},
+};
+use sluice::{
+    cockpit::{
+        plan::{ClusterEntry, FleetFile, PolicyFiles},
+        world::World,
+    },
+    domain::{
+        fleet::Environment,
+        names::{ClusterName, Text},
+    },
+    engine::{Clock, Engine, Setup},
+    k8s::connect::Access,
+    sim::fleet::{
+        people::Person,
+        running::{Fleet, Member, Options},
+        scenario::{self, Scenario},
+    },
+};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+/// When every simulated fleet of the tests begins.
+pub fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 2, 9, 0, 0).single().expect("a valid time")
+}
+
+/// A kube client that speaks to a simulated API server in memory, as this person.
+pub fn client(member: &Member, person: Person) -> kube::Client {
+    let token = format!("Bearer {}", member.token(person));
+    client_with(token, {
+        let member = member.clone();
+        move || member.connect()
+    })
+}
+
+/// A kube client on streams that `connect` opens, with this Authorization header.
+pub fn client_with(
+    authorization: String,
+    connect: impl Fn() -> io::Result<DuplexStream> + Clone + Send + Sync + 'static,
+) -> kube::Client {
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let stream = connect();
+        async move { stream.map(|stream| TokioIo::new(InMemory(stream))) }
+    });
+    let http = Client::builder(TokioExecutor::new()).build::<_, kube::client::Body>(connector);
+    let service = tower::service_fn(move |mut request: http::Request<kube::client::Body>| {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = format!("http://simulated{path}").parse().expect("a path makes a URI");
+        let value = authorization.parse().expect("a token is a header value");
+        request.headers_mut().insert(http::header::AUTHORIZATION, value);
+        http.request(request)
+    });
+    kube::Client::new(service, "default")
+}
+
+/// An in-memory stream as hyper's client wants it.
+pub struct InMemory(DuplexStream);
+
+impl Connection for InMemory {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for InMemory {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for InMemory {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A simulated fleet by the name of its scenario.
+pub fn fleet(name: &str, seed: u64) -> Fleet {
+    let scenario = Scenario::named(name).expect("a scenario of assets/scenarios");
+    fleet_of(&scenario, seed)
+}
+
+pub fn fleet_of(scenario: &Scenario, seed: u64) -> Fleet {
+    Fleet::new(scenario, Options { seed, speed: 1.0, start: start() })
+}
+
+/// The fleet file that names all clusters of a simulated fleet.
+pub fn fleet_file(fleet: &Fleet) -> FleetFile {
+    let clusters = fleet.clusters().iter().map(|member| ClusterEntry {
+        name: ClusterName::parse(member.name()).expect("scenarios have valid names"),
+        context: Text::new(member.name()),
+        environment: match member.spec().environment {
+            scenario::Environment::Staging => Environment::Staging,
+            scenario::Environment::Production => Environment::Production,
+        },
+        relay: None,
+    });
+    FleetFile {
+        path: Some(Text::new("sluice.yaml")),
+        clusters: clusters.collect(),
+        excluded: Vec::new(),
+        included: Vec::new(),
+        owners: Vec::new(),
+    }
+}
+
+/// The product on a simulated fleet, signed in as this person.
+pub fn engine(fleet: &Fleet, person: Person, plan: FleetFile, files: PolicyFiles) -> Engine {
+    let members = fleet.clone();
+    Engine::start(Setup {
+        fleet: plan,
+        files,
+        notices: Vec::new(),
+        reach: Arc::new(move |entry: &ClusterEntry| {
+            let member = members.cluster(entry.context.as_str()).expect("a cluster of the fleet");
+            Access::Client(client(member, person))
+        }),
+        clock: Clock::simulated(start(), 1.0),
+        zone: FixedOffset::east_opt(3600).expect("in range"),
+        read_only: false,
+        follow_flows: true,
+        workspace: None,
+    })
+}
+
+/// Lets virtual time pass while the product runs.
+pub async fn run_for(engine: &mut Engine, time: Duration) {
+    let until = tokio::time::Instant::now() + time;
+    while tokio::time::timeout_at(until, engine.turn()).await.is_ok() {}
+    engine.tick();
+}
+
+/// Runs until something is so; fails after this much virtual time, saying what was awaited.
+pub async fn run_until(engine: &mut Engine, what: &str, limit: Duration, so: impl Fn(&World) -> bool) {
+    let until = tokio::time::Instant::now() + limit;
+    while !so(engine.world()) {
+        let turned = tokio::time::timeout_at(until, engine.turn()).await;
+        assert!(turned.is_ok(), "after {limit:?} still not so: {what}");
+    }
+}
