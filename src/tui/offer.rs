@@ -179,10 +179,8 @@ pub fn rollback_reasons(world: &World, targets: &[Target]) -> Vec<String> {
 
 /// Is this row being rolled back now?
 pub fn already(world: &World, target: &Target) -> bool {
-    world
-        .orders()
-        .in_flight(&target.cluster, &target.ns)
-        .is_some_and(|order| order.kind == OrderKind::Rollback && order.target == *target)
+    let mut running = world.orders().running_in(&target.cluster, &target.ns);
+    running.any(|order| order.kind == OrderKind::Rollback && order.target == *target)
 }
 
 pub fn sentences(reasons: impl Iterator<Item = Reason>) -> Vec<String> {
