@@ -205,3 +205,33 @@ pub mod sim {
         pub mod yaml;
     }
 }
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
+}
