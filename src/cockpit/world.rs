@@ -40,7 +40,12 @@ impl Source {
     pub const GAPS: usize = 100;
 
     fn gap(&mut self, gap: Gap) {
-        self.lost += gap.lost.unwrap_or(0);
+        self.lost = self.lost.saturating_add(gap.lost.unwrap_or(0));
+        let same = |open: &&mut Gap| open.until.is_none() && open.node == gap.node && open.from == gap.from;
+        if let Some(open) = self.gaps.iter_mut().rev().find(same) {
+            *open = gap;
+            return;
+        }
         if self.gaps.len() == Self::GAPS {
             self.gaps.pop_front();
         }
