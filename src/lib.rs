@@ -92,9 +92,19 @@ pub mod engine;
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
+    pub mod apply;
     pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
     pub mod exit;
+    pub mod info;
+    pub mod log;
     pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
     pub mod wait;
 }
 
