@@ -11,7 +11,7 @@ use crate::sim::api::object;
 use crate::sim::api::resources::ResourceId;
 
 /// Changes kept for replay. Older ones are expired, as a real watch cache does.
-const LOG_LENGTH: usize = 20_000;
+const LOG_LENGTH: usize = 8_000;
 /// The version a fresh cluster starts from; real ones have written a few hundred by then.
 const FIRST_VERSION: u64 = 230;
 
@@ -59,16 +59,28 @@ pub struct Store {
     version: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     log: VecDeque<Event>,
+    /// The version of the last change of each resource.
+    touched: BTreeMap<ResourceId, u64>,
     /// Lists and pages from before this version are gone.
     compacted: u64,
     /// Watches from before this version are gone.
     watchable: u64,
+    /// Changes up to this version are no longer in the log.
+    forgotten: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
         let version = FIRST_VERSION;
-        Self { version, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 0, watchable: 1 }
+        Self {
+            version,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            touched: BTreeMap::new(),
+            compacted: 0,
+            watchable: 1,
+            forgotten: 0,
+        }
     }
 }
 
@@ -116,10 +128,12 @@ impl Store {
     }
 
     fn note(&mut self, event: Event) {
+        self.touched.insert(event.key.resource, event.version);
         self.log.push_back(event);
         if self.log.len() > LOG_LENGTH
             && let Some(oldest) = self.log.pop_front()
         {
+            self.forgotten = oldest.version;
             self.compacted = self.compacted.max(oldest.version);
             self.watchable = self.watchable.max(oldest.version);
         }
@@ -169,10 +183,30 @@ impl Store {
             .collect()
     }
 
-    /// The changes of everything after a version, oldest first.
-    pub fn since_all(&self, version: u64) -> Vec<Event> {
+    /// The changes of everything after a version, oldest first; nothing if some are forgotten.
+    pub fn since_all(&self, version: u64) -> Result<Vec<Event>, Expired> {
+        if version < self.forgotten {
+            return Err(Expired);
+        }
         let from = self.log.partition_point(|e| e.version <= version);
-        self.log.range(from..).cloned().collect()
+        Ok(self.log.range(from..).cloned().collect())
+    }
+
+    /// Everything there is, as if it had just been added.
+    pub fn everything(&self) -> Vec<Event> {
+        let added = |(key, object): (&Key, &Arc<Value>)| Event {
+            version: self.version,
+            key: key.clone(),
+            change: Change::Added,
+            object: Arc::clone(object),
+            before: None,
+        };
+        self.objects.iter().map(added).collect()
+    }
+
+    /// The version of the last change of a resource; 0 if it never had one.
+    pub fn touched(&self, resource: ResourceId) -> u64 {
+        self.touched.get(&resource).copied().unwrap_or(0)
     }
 
     /// Forgets the versions before the current one.
