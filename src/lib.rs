@@ -100,6 +100,7 @@ pub mod sim {
         pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod openapi;
         pub mod options;
         pub mod pods;
         pub mod portforward;
