@@ -29,11 +29,39 @@ pub mod cockpit {
 /// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
 pub mod manifest;
 
+/// Sources of flows: each a pure `decode` and a thin task that tells facts. Never asks Kubernetes:
+/// byte streams to a source are handed in.
+pub mod flows {
+    pub mod batch;
+    pub mod dial;
+    pub mod source;
+    /// Hubble Relay, or one Hubble agent.
+    pub mod hubble {
+        pub mod decode;
+        mod follow;
+        mod link;
+        mod nodes;
+        pub mod request;
+
+        pub use follow::run;
+    }
+}
+
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
+    pub mod cni;
     pub mod connect;
+    mod decode;
     mod failure;
+    mod follow;
+    pub mod forward;
+    mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
+    pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
@@ -45,6 +73,42 @@ pub mod workspace {
     #[cfg(test)]
     mod tests;
     pub mod yaml;
+}
+
+/// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
+pub mod documents {
+    pub mod denials;
+    pub mod orders;
+    pub mod status;
+    pub mod table;
+    #[cfg(test)]
+    pub(crate) mod tests;
+    pub mod wire;
+}
+
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
+/// The command line: arguments, headless commands that drive the engine until a condition holds and
+/// print text or JSON, exit codes.
+pub mod cli {
+    pub mod apply;
+    pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
+    pub mod exit;
+    pub mod info;
+    pub mod log;
+    pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
+    pub mod wait;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -111,6 +175,7 @@ pub mod sim {
         pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod openapi;
         pub mod options;
         pub mod pods;
         pub mod portforward;
@@ -142,6 +207,7 @@ pub mod sim {
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
+        pub mod openapi;
         pub mod patch;
         pub mod pods;
         pub mod rbac;
@@ -149,9 +215,40 @@ pub mod sim {
         pub mod schema;
         pub mod selector;
         pub mod shape;
+        pub mod table;
         pub mod tree;
         pub mod typed;
         pub mod words;
         pub mod yaml;
     }
+}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
 }

@@ -19,6 +19,11 @@ impl Clock {
         Self { origin: Instant::now(), start, speed }
     }
 
+    /// What the clock showed when it was made.
+    pub fn start(&self) -> DateTime<Utc> {
+        self.start
+    }
+
     /// What the clock shows now.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = self.origin.elapsed().as_secs_f64() * self.speed * 1e6;

@@ -2,7 +2,7 @@
 //! any connection, watched by the fleet's own evaluator, and broken on purpose.
 //! It never touches the network or the system clock.
 
-use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, Weak};
 
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -12,6 +12,7 @@ use crate::sim::api::clock::Clock;
 use crate::sim::api::controllers;
 use crate::sim::api::faults::Faults;
 use crate::sim::api::object;
+use crate::sim::api::openapi::{self, Documents};
 use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
@@ -112,6 +113,7 @@ struct Inner {
     random: Mutex<fastrand::Rng>,
     /// Roles and bindings in force, and the version they were read at.
     rights: Mutex<(u64, Arc<Rights>)>,
+    documents: OnceLock<Documents>,
 }
 
 impl Cluster {
@@ -133,6 +135,7 @@ impl Cluster {
             portforward: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
             rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
+            documents: OnceLock::new(),
         }))
     }
 
@@ -305,6 +308,16 @@ impl Cluster {
             *known = (store.version(), Arc::new(Rights::new(roles, bindings)));
         }
         Arc::clone(&known.1)
+    }
+
+    /// The OpenAPI documents of what is served.
+    pub(super) fn documents(&self) -> &Documents {
+        self.0.documents.get_or_init(|| openapi::documents(self.catalog()))
+    }
+
+    /// When the server started, as HTTP writes times.
+    pub(super) fn started_http(&self) -> String {
+        self.clock().start().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 
     /// The uid of the flow schema and priority level that every request falls under.

@@ -12,7 +12,7 @@ use crate::sim::api::controllers::file;
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
-use crate::sim::api::store::{Change, Event, Key};
+use crate::sim::api::store::{Change, Event, Key, Store};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -22,7 +22,6 @@ const ORPHAN: &str = "orphan";
 pub struct Collector {
     /// By the owner's uid.
     dependents: BTreeMap<String, BTreeSet<Key>>,
-    alive: BTreeSet<String>,
     /// Owners in foreground deletion.
     waiting: BTreeSet<Key>,
 }
@@ -30,25 +29,18 @@ pub struct Collector {
 impl Collector {
     /// Takes note of one change and does what follows from it.
     pub fn react(&mut self, cluster: &Cluster, event: &Event) {
-        let uid = object::uid(&event.object).to_owned();
-        match event.change {
-            Change::Added => {
-                self.alive.insert(uid);
-                self.note_owners(cluster, &event.key, &event.object);
+        if event.change != Change::Deleted {
+            self.note_owners(cluster, &event.key, &event.object);
+            if object::is_deleting(&event.object) {
+                self.begin(cluster, &event.key, &event.object);
             }
-            Change::Modified => self.note_owners(cluster, &event.key, &event.object),
-            Change::Deleted => {
-                self.alive.remove(&uid);
-                self.waiting.remove(&event.key);
-                for key in self.dependents.remove(&uid).unwrap_or_default() {
-                    self.collect(cluster, &key);
-                }
-                self.settle_waiting(cluster);
-            }
+            return;
         }
-        if event.change == Change::Modified && object::is_deleting(&event.object) {
-            self.begin(cluster, &event.key, &event.object);
+        self.waiting.remove(&event.key);
+        for key in self.dependents.remove(object::uid(&event.object)).unwrap_or_default() {
+            collect(cluster, &key);
         }
+        self.settle_waiting(cluster);
     }
 
     fn note_owners(&mut self, cluster: &Cluster, key: &Key, object: &Value) {
@@ -57,17 +49,7 @@ impl Collector {
             self.dependents.entry(owner.clone()).or_default().insert(key.clone());
         }
         if !owners.is_empty() {
-            self.collect(cluster, key);
-        }
-    }
-
-    /// Deletes an object none of whose owners is there any more.
-    fn collect(&self, cluster: &Cluster, key: &Key) {
-        let Some(object) = cluster.store().get(key).cloned() else { return };
-        let owners = owners(&object);
-        let orphaned = !owners.is_empty() && !owners.iter().any(|uid| self.alive.contains(uid));
-        if orphaned && !object::is_deleting(&object) {
-            remove(cluster, key);
+            collect(cluster, key);
         }
     }
 
@@ -111,6 +93,29 @@ fn owners(object: &Value) -> Vec<String> {
     let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     let uids = references.into_iter().flatten().filter_map(|r| r["uid"].as_str());
     uids.map(str::to_owned).collect()
+}
+
+/// Deletes an object none of whose owners is there any more.
+fn collect(cluster: &Cluster, key: &Key) {
+    let abandoned = {
+        let store = cluster.store();
+        let Some(object) = store.get(key) else { return };
+        let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let is_there = |owner: &Value| is_there(cluster, &store, owner, object::namespace(object));
+        !object::is_deleting(object) && !references.into_iter().flatten().any(is_there)
+    };
+    if abandoned {
+        remove(cluster, key);
+    }
+}
+
+/// Whether an owner exists under its very uid. One of a kind that is not served cannot be looked up
+/// and counts as there.
+fn is_there(cluster: &Cluster, store: &Store, owner: &Value, namespace: &str) -> bool {
+    let text = |field: &str| owner[field].as_str().unwrap_or_default();
+    let Some(id) = cluster.catalog().of_kind(text("apiVersion"), text("kind")) else { return true };
+    let namespace = if cluster.resource(id).namespaced { namespace } else { "" };
+    store.get(&Key::new(id, namespace, text("name"))).is_some_and(|found| object::uid(found) == text("uid"))
 }
 
 fn remove(cluster: &Cluster, key: &Key) {

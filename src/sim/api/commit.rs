@@ -12,7 +12,7 @@ use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::route::Target;
 use crate::sim::api::status::Status;
 use crate::sim::api::store::{Key, Store};
-use crate::sim::rules::errors;
+use crate::sim::rules::errors::{self, FieldError};
 use crate::sim::rules::kinds;
 use crate::sim::rules::schema::Kind;
 
@@ -81,12 +81,19 @@ impl Commit<'_> {
             kinds::default(object, self.kind);
         }
         kinds::complete_new(object, self.kind);
-        if self.resource().has_status() && !self.resource().custom && object["status"].is_null() {
+        if self.starts_without_status() {
             object["status"] = json!({});
         }
         if self.kind.kind == "Node" && self.kind.group.is_empty() {
             taint_new_node(object);
         }
+    }
+
+    /// Whether a new object's status is empty whatever the client sent. Nodes report their own, and
+    /// the rules know those of namespaces and pods.
+    fn starts_without_status(&self) -> bool {
+        let known = matches!(self.kind.kind.as_str(), "Node" | "Namespace" | "Pod");
+        self.resource().has_status() && !self.resource().custom && !(known && self.kind.group.is_empty())
     }
 
     fn already_exists(&self, name: &str, live: &Value) -> Status {
@@ -137,6 +144,9 @@ impl Commit<'_> {
     /// Stores a change, unless it changes nothing.
     pub fn update(&self, store: &mut Store, live: &Value, mut object: Value) -> Result<Value, Status> {
         let sent = object::resource_version(&object);
+        if sent.is_empty() && self.needs_version() {
+            return Err(self.unconditional());
+        }
         if !sent.is_empty() && sent != object::resource_version(live) {
             return Err(self.stale());
         }
@@ -157,6 +167,18 @@ impl Commit<'_> {
         }
         check_size(&object)?;
         Ok(Value::clone(&store.put(key, object)))
+    }
+
+    /// Kinds whose replacement must say which version it replaces.
+    fn needs_version(&self) -> bool {
+        self.resource().custom || self.kind.group == "coordination.k8s.io"
+    }
+
+    fn unconditional(&self) -> Status {
+        let resource = self.resource();
+        let field = "metadata.resourceVersion";
+        let found = FieldError::invalid(field, &json!(0), "must be specified for an update");
+        errors::invalid(&resource.group, &resource.plural, &self.target.name, &[found])
     }
 
     /// What a client cannot change stays as it is; a changed spec is counted.

@@ -70,7 +70,7 @@ impl Controllers {
     /// Reacts to everything new, and says when to come back without any change.
     fn catch_up(&mut self, cluster: &Cluster) -> Option<Instant> {
         loop {
-            let events = cluster.store().since_all(self.cursor);
+            let events = self.news(cluster);
             if events.is_empty() {
                 break;
             }
@@ -86,6 +86,18 @@ impl Controllers {
             self.end_namespace(cluster, &name, now);
         }
         self.ending.values().min().copied()
+    }
+
+    /// What changed since the last look; at first, and after too much was missed, everything.
+    fn news(&mut self, cluster: &Cluster) -> Vec<Event> {
+        let store = cluster.store();
+        if self.cursor == 0 {
+            return store.everything();
+        }
+        store.since_all(self.cursor).unwrap_or_else(|_| {
+            self.collector = Collector::default();
+            store.everything()
+        })
     }
 
     fn react(&mut self, cluster: &Cluster, event: &Event) {

@@ -9,6 +9,7 @@ use crate::sim::api::call::Call;
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::dispatch::no_route;
 use crate::sim::api::negotiate::{self, Form, Offer};
+use crate::sim::api::openapi;
 use crate::sim::api::reply::{Content, Reply};
 use crate::sim::api::resources::{Catalog, Resource, Subresource};
 use crate::sim::api::status::Status;
@@ -29,6 +30,7 @@ pub fn answer(cluster: &Cluster, call: &Call, path: &str) -> Result<Reply, Statu
             let text = health(path, call.query.has("verbose"));
             return Ok(Reply::text(200, text).with_header("x-content-type-options", "nosniff"));
         }
+        ["openapi", "v3", rest @ ..] => return Ok(openapi::answer(cluster, call, &rest.join("/"))),
         ["api"] => return negotiated(cluster, call, true),
         ["apis"] => return negotiated(cluster, call, false),
         ["api", version] if catalog.has_version("", version) => resources(catalog, "", version),

@@ -110,7 +110,7 @@ impl Asked<'_> {
         let selection = self.selection()?;
         options::check_watch(self.query())?;
         let options = WatchOptions::parse(self.query())?;
-        let shape = EventShape::new(self.form, self.resource, self.query());
+        let shape = EventShape::new(self.form, self.resource, self.query())?;
         Ok(Reply::lines(watch::open(self.cluster, selection, options, shape)))
     }
 

@@ -5,9 +5,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::api::negotiate::Form;
+use crate::sim::api::object;
 use crate::sim::api::query::Query;
 use crate::sim::api::resources::Resource;
 use crate::sim::api::status::Status;
+use crate::sim::rules::table;
 
 /// The metadata form of one object.
 pub fn metadata(object: &Value) -> Value {
@@ -27,21 +29,103 @@ fn metadata_list(list: &Value) -> Value {
     })
 }
 
+/// What a table is asked to carry beside its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    Metadata,
+    Object,
+    Nothing,
+}
+
+impl Carried {
+    fn parse(query: &Query) -> Result<Self, Status> {
+        match query.get("includeObject") {
+            "" | "Metadata" => Ok(Self::Metadata),
+            "Object" => Ok(Self::Object),
+            "None" => Ok(Self::Nothing),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: \"{other}\": must \
+                 be 'Metadata', 'Object', 'None', or empty"
+            ))),
+        }
+    }
+}
+
+/// Makes tables of one resource.
+#[derive(Debug, Clone)]
+struct Tables {
+    group: String,
+    plural: String,
+    api_version: String,
+    kind: String,
+    /// `v1` or `v1beta1` of the table itself.
+    version: &'static str,
+    carried: Carried,
+}
+
+impl Tables {
+    fn new(form: Form, resource: &Resource, carried: Carried) -> Self {
+        Self {
+            group: resource.group.clone(),
+            plural: resource.plural.clone(),
+            api_version: resource.api_version(),
+            kind: resource.kind.clone(),
+            version: if form == Form::TableBeta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" },
+            carried,
+        }
+    }
+
+    fn table(&self, metadata: &Value, objects: &[&Value], with_columns: bool, now: DateTime<Utc>) -> Value {
+        let columns = if with_columns { table::columns(&self.group, &self.plural) } else { Value::Null };
+        let rows: Vec<Value> = objects.iter().map(|object| self.row(object, now)).collect();
+        json!({
+            "kind": "Table", "apiVersion": self.version, "metadata": metadata,
+            "columnDefinitions": columns, "rows": rows,
+        })
+    }
+
+    fn row(&self, object: &Value, now: DateTime<Utc>) -> Value {
+        let carried = match self.carried {
+            Carried::Nothing => Value::Null,
+            Carried::Metadata => {
+                let mut partial = metadata(object);
+                partial["apiVersion"] = json!(self.version);
+                partial
+            }
+            Carried::Object => {
+                let mut whole = object.clone();
+                object::set_type(&mut whole, &self.api_version, &self.kind);
+                whole
+            }
+        };
+        json!({ "cells": table::cells(&self.group, &self.plural, object, now), "object": carried })
+    }
+}
+
 /// Shapes an answer, or says why it cannot be had in that shape.
 pub fn shape(
     value: Value,
     form: Form,
     is_list: bool,
     resource: &Resource,
-    _query: &Query,
-    _now: DateTime<Utc>,
+    query: &Query,
+    now: DateTime<Utc>,
 ) -> Result<Value, Status> {
     match form {
         Form::Metadata if is_list => Err(not_acceptable("PartialObjectMetadata", resource, true)),
         Form::MetadataList if !is_list => Err(not_acceptable("PartialObjectMetadataList", resource, false)),
         Form::Metadata => Ok(metadata(&value)),
         Form::MetadataList => Ok(metadata_list(&value)),
-        Form::Whole | Form::Table | Form::TableBeta | Form::Discovery => Ok(value),
+        Form::Table | Form::TableBeta => {
+            let tables = Tables::new(form, resource, Carried::parse(query)?);
+            if !is_list {
+                let of = json!({ "resourceVersion": object::resource_version(&value) });
+                return Ok(tables.table(&of, &[&value], true, now));
+            }
+            let items: Vec<&Value> = value["items"].as_array().into_iter().flatten().collect();
+            Ok(tables.table(&value["metadata"], &items, true, now))
+        }
+        Form::Whole | Form::Discovery => Ok(value),
     }
 }
 
@@ -61,11 +145,15 @@ fn package(group: &str) -> &str {
 /// How the events of one watch are shaped.
 pub struct EventShape {
     form: Form,
+    tables: Tables,
+    /// The columns were sent: they come with the first event only.
+    has_columns: bool,
 }
 
 impl EventShape {
-    pub fn new(form: Form, _resource: &Resource, _query: &Query) -> Self {
-        Self { form }
+    pub fn new(form: Form, resource: &Resource, query: &Query) -> Result<Self, Status> {
+        let tables = Tables::new(form, resource, Carried::parse(query)?);
+        Ok(Self { form, tables, has_columns: false })
     }
 
     /// The list form on a watch: the stream ends before it began.
@@ -74,10 +162,16 @@ impl EventShape {
     }
 
     /// The object of an event.
-    pub fn shape(&mut self, object: &Value, _now: DateTime<Utc>) -> Value {
+    pub fn shape(&mut self, object: &Value, now: DateTime<Utc>) -> Value {
         match self.form {
             Form::Metadata | Form::MetadataList => metadata(object),
-            Form::Whole | Form::Table | Form::TableBeta | Form::Discovery => object.clone(),
+            Form::Table | Form::TableBeta => {
+                let of = json!({ "resourceVersion": object::resource_version(object) });
+                let with_columns = !self.has_columns;
+                self.has_columns = true;
+                self.tables.table(&of, &[object], with_columns, now)
+            }
+            Form::Whole | Form::Discovery => object.clone(),
         }
     }
 
@@ -90,6 +184,12 @@ impl EventShape {
         if self.form == Form::Metadata {
             return json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            });
+        }
+        if matches!(self.form, Form::Table | Form::TableBeta) {
+            return json!({
+                "kind": "Table", "apiVersion": self.tables.version, "metadata": metadata,
+                "columnDefinitions": null, "rows": [],
             });
         }
         let mut object = json!({

@@ -58,6 +58,7 @@ pub fn render(cluster: &Cluster, reply: Reply, wire: Wire) -> io::Result<Respons
     let (content_type, body) = match reply.content {
         Content::Json(value) => encode(&value, wire, &mut headers)?,
         Content::Bytes(content_type, bytes) => (content_type, sized(bytes)),
+        Content::Whole(content_type, bytes) => (content_type, reply::whole(bytes)),
         Content::Lines(lines) => ("application/json", reply::streamed(lines)),
         Content::Nothing => ("", reply::empty()),
     };

@@ -30,6 +30,8 @@ pub enum Content {
     Json(Value),
     /// Already rendered bytes with their content type.
     Bytes(&'static str, Bytes),
+    /// The same, sent with its length however long it is.
+    Whole(&'static str, Bytes),
     /// A stream of JSON lines.
     Lines(Lines),
     /// Nothing: 304 and 101.

@@ -11,7 +11,7 @@ use crate::sim::api::object;
 use crate::sim::api::resources::ResourceId;
 
 /// Changes kept for replay. Older ones are expired, as a real watch cache does.
-const LOG_LENGTH: usize = 20_000;
+const LOG_LENGTH: usize = 8_000;
 /// The version a fresh cluster starts from; real ones have written a few hundred by then.
 const FIRST_VERSION: u64 = 230;
 
@@ -65,6 +65,8 @@ pub struct Store {
     compacted: u64,
     /// Watches from before this version are gone.
     watchable: u64,
+    /// Changes up to this version are no longer in the log.
+    forgotten: u64,
 }
 
 impl Default for Store {
@@ -77,6 +79,7 @@ impl Default for Store {
             touched: BTreeMap::new(),
             compacted: 0,
             watchable: 1,
+            forgotten: 0,
         }
     }
 }
@@ -130,6 +133,7 @@ impl Store {
         if self.log.len() > LOG_LENGTH
             && let Some(oldest) = self.log.pop_front()
         {
+            self.forgotten = oldest.version;
             self.compacted = self.compacted.max(oldest.version);
             self.watchable = self.watchable.max(oldest.version);
         }
@@ -179,10 +183,25 @@ impl Store {
             .collect()
     }
 
-    /// The changes of everything after a version, oldest first.
-    pub fn since_all(&self, version: u64) -> Vec<Event> {
+    /// The changes of everything after a version, oldest first; nothing if some are forgotten.
+    pub fn since_all(&self, version: u64) -> Result<Vec<Event>, Expired> {
+        if version < self.forgotten {
+            return Err(Expired);
+        }
         let from = self.log.partition_point(|e| e.version <= version);
-        self.log.range(from..).cloned().collect()
+        Ok(self.log.range(from..).cloned().collect())
+    }
+
+    /// Everything there is, as if it had just been added.
+    pub fn everything(&self) -> Vec<Event> {
+        let added = |(key, object): (&Key, &Arc<Value>)| Event {
+            version: self.version,
+            key: key.clone(),
+            change: Change::Added,
+            object: Arc::clone(object),
+            before: None,
+        };
+        self.objects.iter().map(added).collect()
     }
 
     /// The version of the last change of a resource; 0 if it never had one.

@@ -134,7 +134,7 @@ fn check_type(tree: &Tree, kind: &Kind, unrecognized: &dyn Fn(&str) -> Status) -
     if api_version == kind.api_version() && name == kind.kind {
         return Ok(());
     }
-    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let (_, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let said = if schema::kind(&api_version, &name).is_some() || name == "List" {
         format!(
             "converting ({version}.{name}) to ({}.{}): unknown conversion",
@@ -146,7 +146,6 @@ fn check_type(tree: &Tree, kind: &Kind, unrecognized: &dyn Fn(&str) -> Status) -
             "no kind \"{name}\" is registered for version \"{api_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
         )
     };
-    let _ = group;
     Err(Status::bad_request(format!(
         "{name} in version \"{version}\" cannot be handled as a {}: {said}",
         kind.kind

@@ -188,9 +188,9 @@ mod tests {
     use super::{Sort, strategic};
     use crate::sim::rules::schema;
 
-    fn done(live: Value, patch: Value) -> Value {
+    fn done(live: &Value, patch: &Value) -> Value {
         let pod = schema::kind("v1", "Pod").expect("served");
-        strategic(&live, &patch, pod).expect("a strategic patch of this form always works")
+        strategic(live, patch, pod).expect("a strategic patch of this form always works")
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let patch = json!({"metadata": {"finalizers": ["c/d"]}, "spec": {"$setElementOrder/containers": [{"name": "a"}],
             "containers": [{"name": "a", "image": "9"}, {"name": "b", "$patch": "delete"}], "tolerations": []}});
         assert_eq!(
-            done(live, patch),
+            done(&live, &patch),
             json!({"metadata": {"finalizers": ["a/b", "c/d"]},
                 "spec": {"containers": [{"name": "a", "image": "9"}], "tolerations": []}})
         );
@@ -210,15 +210,15 @@ mod tests {
     fn directives_replace_delete_and_retain() {
         assert_eq!(
             done(
-                json!({"spec": {"nodeSelector": {"a": "1"}, "hostname": "h"}}),
-                json!({"spec": {"nodeSelector": {"$patch": "replace", "b": "2"}, "hostname": null}})
+                &json!({"spec": {"nodeSelector": {"a": "1"}, "hostname": "h"}}),
+                &json!({"spec": {"nodeSelector": {"$patch": "replace", "b": "2"}, "hostname": null}})
             ),
             json!({"spec": {"nodeSelector": {"b": "2"}}})
         );
         assert_eq!(
             done(
-                json!({"metadata": {"finalizers": ["a/b", "c/d"]}}),
-                json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/b"]}})
+                &json!({"metadata": {"finalizers": ["a/b", "c/d"]}}),
+                &json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/b"]}})
             ),
             json!({"metadata": {"finalizers": ["c/d"]}})
         );

@@ -316,7 +316,7 @@ fn misfits_at(at: &str, view: View<'_>, value: &Value, out: &mut Vec<String>) {
         (Type::Struct(_) | Type::Map(_), _) => out.push(expected("map")),
         (Type::List(_), _) => out.push(expected("list")),
         (Type::Int32 | Type::Int64, value) if !value.is_number() => {
-            out.push(expected("numeric (int or float)"))
+            out.push(expected("numeric (int or float)"));
         }
         (Type::Bool, value) if !value.is_boolean() => out.push(expected("boolean")),
         (Type::Text | Type::Named(_) | Type::Time | Type::Bytes, value) if !value.is_string() => {
