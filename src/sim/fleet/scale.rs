@@ -15,6 +15,16 @@ pub struct Scale {
     pub denied_per_second: u32,
 }
 
+impl Scale {
+    /// `13x500x5`, or `13x500x5:50000` with denied flows a second.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (size, denied) = text.split_once(':').unwrap_or((text, "0"));
+        let parts: Option<Vec<usize>> = size.split('x').map(|part| part.parse().ok()).collect();
+        let [clusters, namespaces, policies] = <[usize; 3]>::try_from(parts?).ok()?;
+        Some(Self { clusters, namespaces, policies, denied_per_second: denied.parse().ok()? })
+    }
+}
+
 /// A fleet of any size for benches: one or two small workloads a namespace, all on Cilium.
 pub fn scaled(scale: Scale) -> Scenario {
     let flood = scale.denied_per_second > 0;

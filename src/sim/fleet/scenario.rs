@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::TimedFault,
+    scale::{Scale, scaled},
     scenario_file::{ClusterFile, File},
 };
 
@@ -187,8 +188,14 @@ impl Scenario {
         Self::parse(name, text)
     }
 
-    /// A built-in name, or the path of a file.
+    /// A built-in name, the path of a file, or `scale:CLUSTERSxNAMESPACESxPOLICIES[:DENIED]` for a
+    /// generated fleet, with so many denied flows a second in its first cluster.
     pub fn load(name_or_path: &str) -> Result<Self, BadScenario> {
+        if let Some(size) = name_or_path.strip_prefix("scale:") {
+            let scale =
+                Scale::parse(size).ok_or_else(|| bad(name_or_path, "write it like scale:13x500x5:50000"))?;
+            return Ok(scaled(scale));
+        }
         if !name_or_path.ends_with(".toml") {
             return Self::named(name_or_path);
         }
@@ -355,6 +362,10 @@ mod tests {
         for name in ["demo", "two", "dead", "faults"] {
             assert_eq!(Scenario::named(name).expect(name).name, name);
         }
+        let scaled = Scenario::load("scale:2x10x5:500").expect("a size");
+        assert_eq!((scaled.clusters.len(), scaled.clusters[1].namespaces.len()), (2, 10));
+        let error = Scenario::load("scale:2x10").expect_err("half a size").to_string();
+        assert_eq!(error, "scenario scale:2x10: write it like scale:13x500x5:50000");
         let error = Scenario::named("three").expect_err("there is none").to_string();
         assert_eq!(error, "scenario three: there is no such scenario; built in are demo, two, dead, faults");
     }
