@@ -8,15 +8,19 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, api::PostParams};
 use prost_types::{FieldMask, Timestamp};
 use sluice::{
-    pb::observer::{
-        GetAgentEventsRequest, GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest,
-        get_flows_response::ResponseTypes,
+    pb::{
+        flow::{EventTypeFilter, Flow, FlowFilter, layer7},
+        observer::{
+            GetAgentEventsRequest, GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest,
+            get_flows_response::ResponseTypes,
+        },
     },
     sim::fleet::{
         faults::Fault,
         people::Person,
         running::{Fleet, Options},
         scale::{Scale, scaled},
+        scenario::Scenario,
     },
 };
 use tonic::{Code, Streaming};
@@ -167,4 +171,78 @@ async fn cilium_cuts_open_connections_and_calico_keeps_them() {
         assert!(before > 10, "{cluster} has {before}");
         assert_eq!(after < before, cut, "{cluster}: {after} of {before}");
     }
+}
+
+/// The l4 destination and, for DNS, the answer.
+fn describe(flow: &Flow) -> String {
+    let ip = flow.ip.clone().unwrap_or_default();
+    let record = flow.l7.as_ref().and_then(|l7| l7.record.clone());
+    let dns = record.map(|layer7::Record::Dns(dns)| format!(" {} {:?} ttl {}", dns.query, dns.ips, dns.ttl));
+    format!("{} {:?}{}", ip.destination, flow.destination_names, dns.unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn dns_answers_and_names_are_there_where_the_agent_sees_them() {
+    let fleet = fleet("demo");
+    let member = fleet.cluster("prod-us-east").expect("a cluster");
+    let stream = member.relay().expect("a relay").connect().expect("a connection");
+    let filter = FlowFilter {
+        event_type: vec![EventTypeFilter { r#type: 129, match_sub_type: false, sub_type: 0 }],
+        ..FlowFilter::default()
+    };
+    let request = GetFlowsRequest { follow: true, whitelist: vec![filter], ..GetFlowsRequest::default() };
+    let mut relay = client::over(stream).await;
+    let mut stream = relay.get_flows(request).await.expect("a stream").into_inner();
+    let all = flows(collect(&mut stream, 120).await);
+    let answers: Vec<&Flow> = all.iter().filter(|f| f.is_reply == Some(true)).collect();
+    assert!(answers.len() > 10 && answers.len() * 2 == all.len());
+    let cardpay = answers.iter().find(|f| describe(f).contains("cardpay")).expect("a name");
+    assert!(describe(cardpay).ends_with("api.cardpay.example. [\"203.0.113.10\", \"203.0.113.11\"] ttl 30"));
+    assert_eq!(cardpay.destination.as_ref().map(|d| d.namespace.as_str()), Some("payments"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_resolver_only_questions_are_denied() {
+    let fleet = fleet("two");
+    let member = fleet.cluster("east").expect("a cluster");
+    let deny = sluice::sim::fleet::workspace::policy(member.plan(), "payments", "default-deny-egress");
+    member.server().seed(serde_yaml::from_str(&deny).expect("YAML"));
+    settle().await;
+    let denied = flows(collect(&mut ask(&fleet, denials()).await, 120).await);
+    let port = |f: &Flow| format!("{:?}", f.l4);
+    let of_gateway =
+        denied.iter().filter(|f| f.source.as_ref().is_some_and(|s| s.pod_name.starts_with("gateway")));
+    assert!(of_gateway.clone().count() > 10);
+    assert!(of_gateway.clone().all(|f| port(f).contains("destination_port: 53")));
+}
+
+/// What was seen in the first minutes, in a few words each.
+async fn story(seed: u64) -> Vec<String> {
+    let start = "2026-03-02T09:00:00Z".parse().expect("a time");
+    let two = Scenario::named("two").expect("built in");
+    let fleet = Fleet::new(&two, Options { seed, speed: 1.0, start });
+    let request = GetFlowsRequest { follow: true, ..GetFlowsRequest::default() };
+    let all = flows(collect(&mut ask(&fleet, request).await, 120).await);
+    all.iter().map(|f| format!("{} {}", f.uuid, describe(f))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_tells_the_same_story() {
+    let (one, again, other) = (story(7).await, story(7).await, story(8).await);
+    assert!(one.len() > 100);
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+}
+
+/// Two days in a minute: the clocks run, and traffic stays bearable.
+#[tokio::test(start_paused = true)]
+async fn at_high_speed_days_pass_in_seconds() {
+    let start = "2026-03-02T09:00:00Z".parse().expect("a time");
+    let two = Scenario::named("two").expect("built in");
+    let fleet = Fleet::new(&two, Options { seed: 1, speed: 2880.0, start });
+    let request = GetFlowsRequest { follow: true, ..GetFlowsRequest::default() };
+    let all = collect(&mut ask(&fleet, request).await, 60).await;
+    let (first, last) = (seconds(&all[0]), all.iter().map(seconds).max().unwrap_or_default());
+    assert!((47 * 3600..=48 * 3600).contains(&(last - first)), "{} hours", (last - first) / 3600);
+    assert!((1_000..200_000).contains(&all.len()), "{} flows", all.len());
 }
