@@ -10,7 +10,7 @@ use kube::{
 };
 use sluice::{
     pb::{
-        flow::Flow,
+        flow::{Flow, Verdict},
         observer::{GetFlowsRequest, get_flows_response::ResponseTypes},
     },
     sim::fleet::{people::Person, running::Fleet},
@@ -150,4 +150,16 @@ async fn a_relay_with_bad_manners_repeats_turns_round_and_leaves_out() {
     assert!(all.iter().any(|f| f.source.is_none()) && all.iter().any(|f| f.time.is_none()));
     let hostile = |f: &Flow| f.destination_names.iter().any(|n| n.contains('\u{9b}'));
     assert!(all.iter().any(hostile));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_audits_says_so_and_drops_nothing() {
+    let fleet = fleet("faults");
+    let mut relay = client::relay_client(lead(&fleet, "audit")).await;
+    let request = GetFlowsRequest { follow: true, ..GetFlowsRequest::default() };
+    let mut stream = relay.get_flows(request).await.expect("a stream").into_inner();
+    let all = flows(collect(&mut stream, 600).await);
+    let of = |verdict: Verdict| all.iter().filter(move |f| f.verdict == i32::from(verdict));
+    assert!(of(Verdict::Audit).count() > 10);
+    assert!(of(Verdict::Dropped).all(|f| f.drop_reason_desc == 151), "other drops have other reasons");
 }

@@ -16,9 +16,9 @@ pub struct Event {
 #[derive(Clone, Debug)]
 pub enum What {
     /// A policy was asked about a first packet (event type 5).
-    Verdict { direction: Direction, ruling: Arc<Ruling>, dropped: bool },
-    /// The packet was thrown away (event type 1).
-    Drop { direction: Direction },
+    Verdict { direction: Direction, ruling: Arc<Ruling>, outcome: Outcome },
+    /// The packet was thrown away (event type 1), for one of Cilium's reasons.
+    Drop { direction: Direction, reason: u16 },
     /// The packet went by (event type 4).
     Trace { direction: Direction, reply: bool },
     /// A DNS question or its answer as the agent's proxy saw it (event type 129).
@@ -26,6 +26,19 @@ pub enum What {
     /// The agent lost this many events.
     Lost { count: u64 },
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Allowed,
+    Dropped,
+    /// It would have been dropped, but the agent only audits.
+    Audited,
+}
+
+/// Drop reason: no rule allows it.
+pub const POLICY_DENIED: u16 = 133;
+/// Drop reason: the address is no longer anybody's. No policy is to blame.
+pub const STALE_ADDRESS: u16 = 151;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {

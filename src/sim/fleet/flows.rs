@@ -9,7 +9,7 @@ use crate::{
         TrafficDirection, Verdict, layer4, layer7,
     },
     sim::fleet::{
-        event::{Direction, Event, Packet, Place, What},
+        event::{Direction, Event, Outcome, POLICY_DENIED, Packet, Place, What},
         plan::{Plan, Protocol, hash64},
         verdict::{PolicyRef, Ruling, Side},
     },
@@ -19,8 +19,6 @@ pub const EVENT_DROP: i32 = 1;
 pub const EVENT_TRACE: i32 = 4;
 pub const EVENT_VERDICT: i32 = 5;
 pub const EVENT_L7: i32 = 129;
-/// Drop reason: no rule allows it.
-const POLICY_DENIED: u32 = 133;
 const WORLD: u32 = 2;
 const REMOTE_NODE: u32 = 6;
 const KUBE_APISERVER: u32 = 7;
@@ -45,21 +43,23 @@ pub fn spell_out(plan: &Plan, node: usize, place: u64, event: &Event) -> Flow {
         ..Flow::default()
     };
     match &event.what {
-        What::Verdict { direction, ruling, dropped } => {
+        What::Verdict { direction, ruling, outcome } => {
             flow.traffic_direction = pb_direction(*direction).into();
-            if *dropped {
-                denied(&mut flow);
-            } else {
-                flow.verdict = Verdict::Forwarded.into();
-                flow.is_reply = Some(false);
-                flow.policy_match_type = 4;
-                allowed_by(plan, packet, *direction, ruling, &mut flow);
+            match outcome {
+                Outcome::Dropped => dropped(&mut flow, POLICY_DENIED),
+                Outcome::Audited => flow.verdict = Verdict::Audit.into(),
+                Outcome::Allowed => {
+                    flow.verdict = Verdict::Forwarded.into();
+                    flow.is_reply = Some(false);
+                    flow.policy_match_type = 4;
+                    allowed_by(plan, packet, *direction, ruling, &mut flow);
+                }
             }
         }
-        What::Drop { direction } => {
+        What::Drop { direction, reason } => {
             flow.traffic_direction = pb_direction(*direction).into();
-            denied(&mut flow);
-            flow.event_type = Some(CiliumEventType { r#type: EVENT_DROP, sub_type: POLICY_DENIED as i32 });
+            dropped(&mut flow, *reason);
+            flow.event_type = Some(CiliumEventType { r#type: EVENT_DROP, sub_type: i32::from(*reason) });
         }
         What::Trace { direction, reply } => {
             let point = if *direction == Direction::Ingress { 0 } else { 3 };
@@ -87,8 +87,11 @@ pub fn event_type(what: &What) -> i32 {
 
 pub fn verdict(what: &What) -> Verdict {
     match what {
-        What::Verdict { dropped: true, .. } | What::Drop { .. } => Verdict::Dropped,
-        What::Verdict { dropped: false, .. } | What::Trace { .. } | What::Dns { .. } => Verdict::Forwarded,
+        What::Verdict { outcome: Outcome::Dropped, .. } | What::Drop { .. } => Verdict::Dropped,
+        What::Verdict { outcome: Outcome::Audited, .. } => Verdict::Audit,
+        What::Verdict { outcome: Outcome::Allowed, .. } | What::Trace { .. } | What::Dns { .. } => {
+            Verdict::Forwarded
+        }
         What::Lost { .. } => Verdict::Unknown,
     }
 }
@@ -102,10 +105,10 @@ pub fn node_name(plan: &Plan, node: usize) -> String {
     format!("{}/{}", plan.cluster, plan.nodes[node].name)
 }
 
-fn denied(flow: &mut Flow) {
+fn dropped(flow: &mut Flow, reason: u16) {
     flow.verdict = Verdict::Dropped.into();
-    flow.drop_reason = POLICY_DENIED;
-    flow.drop_reason_desc = POLICY_DENIED as i32;
+    flow.drop_reason = u32::from(reason);
+    flow.drop_reason_desc = i32::from(reason);
 }
 
 fn allowed_by(plan: &Plan, packet: &Packet, direction: Direction, ruling: &Ruling, flow: &mut Flow) {

@@ -51,6 +51,7 @@ impl Builder {
             environment: spec.environment,
             cni: spec.cni,
             dns_visibility: spec.dns_visibility,
+            audit: spec.audit,
             seed,
             nodes: Vec::new(),
             namespaces: system::namespaces(spec.cni).iter().map(|name| system_namespace(name)).collect(),

@@ -134,6 +134,7 @@ impl Maker<'_> {
                 data.into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
             if name == "cilium-config" {
                 data.insert("cluster-name".to_owned(), json!(self.plan.cluster));
+                data.insert("policy-audit-mode".to_owned(), json!(self.plan.audit.to_string()));
             }
             json!({
                 "apiVersion": "v1", "kind": "ConfigMap",

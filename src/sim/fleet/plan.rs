@@ -22,6 +22,7 @@ pub struct Plan {
     pub environment: Environment,
     pub cni: Cni,
     pub dns_visibility: bool,
+    pub audit: bool,
     pub seed: u64,
     pub nodes: Vec<Node>,
     pub namespaces: Vec<Namespace>,

@@ -66,6 +66,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         rate: if index == 0 || !flood { 1.0 } else { 1e-6 },
         policies: scale.policies,
         dns_visibility: false,
+        audit: false,
         faults: Vec::new(),
     };
     Scenario {

@@ -44,6 +44,8 @@ pub struct ClusterSpec {
     pub policies: usize,
     /// The agent shows DNS answers (L7) and names of addresses.
     pub dns_visibility: bool,
+    /// Cilium only says what it would drop.
+    pub audit: bool,
     pub faults: Vec<TimedFault>,
 }
 

@@ -39,6 +39,8 @@ pub struct ClusterFile {
     #[serde(default)]
     dns_visibility: bool,
     #[serde(default)]
+    audit: bool,
+    #[serde(default)]
     faults: Vec<FaultFile>,
 }
 
@@ -60,6 +62,7 @@ impl ClusterFile {
             rate: self.rate,
             policies: self.policies,
             dns_visibility: self.dns_visibility,
+            audit: self.audit,
         })
     }
 }

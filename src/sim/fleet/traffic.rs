@@ -12,7 +12,7 @@ use chrono::DateTime;
 use fastrand::Rng;
 
 use crate::sim::fleet::{
-    event::{Direction, Event, Packet, Place, What},
+    event::{Direction, Event, Outcome, POLICY_DENIED, Packet, Place, STALE_ADDRESS, What},
     plan::{Edge, End, Plan, Protocol},
     scenario::Kind,
     verdict::{Peer, PodPeer, Ruling, Side, View},
@@ -27,6 +27,8 @@ pub const JOB_SECS: i64 = 90;
 const RETRIES: [i64; 3] = [SECOND, 2 * SECOND, 4 * SECOND];
 /// From this rate on a caller's own next call stands for the retries.
 const BUSY_PER_SECOND: f64 = 5.0;
+/// How often a node drops a packet for a reason that has nothing to do with policies.
+const STALE_EVERY_SECS: f64 = 1200.0;
 /// How long after its start a pod's traffic may meet rules that are not ready.
 const STARTING: i64 = 4 * SECOND;
 
@@ -55,6 +57,8 @@ enum Due {
     Call {
         edge: usize,
     },
+    /// A packet to an address that nobody has any more: dropped, and no policy is to blame.
+    Stale,
     /// A call out of turn: no other follows from it.
     Once {
         edge: usize,
@@ -133,6 +137,7 @@ impl Traffic {
                     self.call(edge, sink);
                 }
                 Due::Once { edge } => self.call(edge, sink),
+                Due::Stale => self.stale(sink),
                 Due::Retry { edge, source, target, count } => self.connect(edge, source, target, count, sink),
             }
         }
@@ -177,6 +182,27 @@ impl Traffic {
         for edge in 0..self.plan.edges.len() {
             self.plan_next(edge);
         }
+        self.plan_stale();
+    }
+
+    /// Sooner on a larger cluster.
+    fn plan_stale(&mut self) {
+        let per_second = self.plan.nodes.len() as f64 * self.rate / STALE_EVERY_SECS;
+        let pause = (-(1.0 - self.rng.f64()).ln() / per_second * SECOND as f64) as i64;
+        self.push(self.now + pause + 1, Due::Stale);
+    }
+
+    fn stale(&mut self, sink: Sink<'_>) {
+        self.plan_stale();
+        let plan = self.plan.clone();
+        let pods: Vec<usize> = (0..plan.pods.len()).filter(|p| !plan.pod_workload(*p).host_network).collect();
+        if pods.len() < 2 {
+            return;
+        }
+        let (source, target) = (pods[self.rng.usize(..pods.len())], pods[self.rng.usize(..pods.len())]);
+        let packet = self.packet(Place::Pod(source), Place::Pod(target), 8080, Protocol::Tcp);
+        let what = What::Drop { direction: Direction::Egress, reason: STALE_ADDRESS };
+        sink(plan.pods[source].node, Event { at: self.now, what, packet });
     }
 
     fn plan_next(&mut self, edge: usize) {
@@ -277,7 +303,7 @@ impl Traffic {
     fn go_on(&mut self, edge: usize, source: Place, sink: Sink<'_>) -> bool {
         let Some(packet) = self.open.get(&(edge, source)).copied() else { return false };
         let ruling = self.ruling(packet.source, packet.target, packet.port, packet.protocol);
-        if !ruling.allowed() && self.view.enforcement.cuts_established {
+        if !ruling.allowed() && self.view.enforcement.cuts_established && !self.plan.audit {
             self.open.remove(&(edge, source));
             return false;
         }
@@ -299,8 +325,7 @@ impl Traffic {
         let ruling = self.ruling(source, server, 53, Protocol::Udp);
         let packet = self.packet(source, server, 53, Protocol::Udp);
         if !ruling.allowed() {
-            self.show(packet, &ruling, sink);
-            return false;
+            return self.show(packet, &ruling, sink);
         }
         if let (End::External(external), true, Some(node)) =
             (edge.to, plan.dns_visibility, node_of(&plan, source))
@@ -327,15 +352,21 @@ impl Traffic {
         ];
         for (direction, side, at) in sides {
             let Some(node) = endpoint_node(&plan, at) else { continue };
-            let dropped = match side {
+            let denied = match side {
                 Side::Open => continue,
                 Side::Allowed(_) => starting && direction == Direction::Egress,
                 Side::Denied(_) => true,
             };
-            let what = What::Verdict { direction, ruling: ruling.clone(), dropped };
+            let outcome = match (denied, plan.audit) {
+                (false, _) => Outcome::Allowed,
+                (true, false) => Outcome::Dropped,
+                (true, true) => Outcome::Audited,
+            };
+            let what = What::Verdict { direction, ruling: ruling.clone(), outcome };
             sink(node, Event { at: self.now, what, packet });
-            if dropped {
-                sink(node, Event { at: self.now, what: What::Drop { direction }, packet });
+            if outcome == Outcome::Dropped {
+                let what = What::Drop { direction, reason: POLICY_DENIED };
+                sink(node, Event { at: self.now, what, packet });
                 return false;
             }
         }
