@@ -41,22 +41,24 @@ fn fits(filter: &FlowFilter, flow: &Flow) -> bool {
     let none = Endpoint::default();
     let (source, destination) =
         (flow.source.as_ref().unwrap_or(&none), flow.destination.as_ref().unwrap_or(&none));
-    let ip = flow.ip.clone().unwrap_or_default();
+    let (source_ip, destination_ip) =
+        flow.ip.as_ref().map_or(("", ""), |ip| (ip.source.as_str(), ip.destination.as_str()));
     let event = flow.event_type.unwrap_or_default();
     let (source_port, destination_port, protocol) = layer4(flow);
+    let is_port = |raw: &String, port: Option<u32>| port.is_some_and(|port| raw.parse() == Ok(port));
     let type_fits =
         |f: &EventTypeFilter| f.r#type == event.r#type && (!f.match_sub_type || f.sub_type == event.sub_type);
     none_or(&filter.verdict, |v| *v == flow.verdict)
         && none_or(&filter.event_type, type_fits)
-        && none_or(&filter.source_ip, |raw| address_fits(raw, &ip.source))
-        && none_or(&filter.destination_ip, |raw| address_fits(raw, &ip.destination))
+        && none_or(&filter.source_ip, |raw| address_fits(raw, source_ip))
+        && none_or(&filter.destination_ip, |raw| address_fits(raw, destination_ip))
         && none_or(&filter.source_pod, |raw| pod_fits(raw, source))
         && none_or(&filter.destination_pod, |raw| pod_fits(raw, destination))
         && none_or(&filter.source_label, |raw| labels_fit(raw, source))
         && none_or(&filter.destination_label, |raw| labels_fit(raw, destination))
         && none_or(&filter.protocol, |raw| protocol_fits(raw, protocol, flow))
-        && none_or(&filter.source_port, |raw| Some(raw.as_str()) == source_port.as_deref())
-        && none_or(&filter.destination_port, |raw| Some(raw.as_str()) == destination_port.as_deref())
+        && none_or(&filter.source_port, |raw| is_port(raw, source_port))
+        && none_or(&filter.destination_port, |raw| is_port(raw, destination_port))
         && none_or(&filter.reply, |wanted| reply_fits(*wanted, flow))
         && none_or(&filter.node_name, |raw| node_fits(raw, &flow.node_name))
         && none_or(&filter.uuid, |raw| *raw == flow.uuid)
@@ -134,8 +136,8 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn layer4(flow: &Flow) -> (Option<String>, Option<String>, &'static str) {
-    let ports = |source: u32, destination: u32| (Some(source.to_string()), Some(destination.to_string()));
+fn layer4(flow: &Flow) -> (Option<u32>, Option<u32>, &'static str) {
+    let ports = |source: u32, destination: u32| (Some(source), Some(destination));
     let Some(protocol) = flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) else {
         return (None, None, "");
     };

@@ -213,15 +213,11 @@ fn endpoint(plan: &Plan, place: Place) -> Endpoint {
 
 fn pod_endpoint(plan: &Plan, pod: usize) -> Endpoint {
     let workload = plan.pod_workload(pod);
-    let mut labels: Vec<String> = workload.labels.iter().map(|(k, v)| format!("k8s:{k}={v}")).collect();
-    labels.push(format!("k8s:io.cilium.k8s.policy.cluster={}", plan.cluster));
-    labels.push(format!("k8s:io.kubernetes.pod.namespace={}", workload.namespace));
-    labels.sort();
     Endpoint {
         id: 100 + pod as u32,
         identity: 256 + plan.pods[pod].workload as u32 * 7 + (plan.seed % 40_000) as u32,
         namespace: workload.namespace.clone(),
-        labels,
+        labels: workload.agent_labels.clone(),
         pod_name: plan.pods[pod].name.clone(),
         workloads: vec![pb::Workload {
             name: workload.name.clone(),

@@ -133,6 +133,10 @@ impl Builder {
             let address = self.address(node, new.host_network);
             self.plan.pods.push(Pod { workload, name, node, address });
         }
+        let mut agent_labels: Vec<String> = new.labels.iter().map(|(k, v)| format!("k8s:{k}={v}")).collect();
+        agent_labels.push(format!("k8s:io.cilium.k8s.policy.cluster={}", self.plan.cluster));
+        agent_labels.push(format!("k8s:io.kubernetes.pod.namespace={}", new.namespace));
+        agent_labels.sort();
         let service =
             (!new.ports.is_empty() && new.kind == Kind::Deployment).then(|| self.service(&new.name));
         self.plan.workloads.push(Workload {
@@ -140,6 +144,7 @@ impl Builder {
             name: new.name,
             kind: new.kind,
             labels: new.labels,
+            agent_labels,
             containers: new.containers,
             ports: new.ports,
             host_network: new.host_network,

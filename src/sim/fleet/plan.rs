@@ -54,6 +54,8 @@ pub struct Workload {
     pub name: String,
     pub kind: Kind,
     pub labels: Labels,
+    /// The labels of its pods as Cilium's agents write them, sorted.
+    pub agent_labels: Vec<String>,
     pub containers: Vec<Container>,
     pub ports: Vec<Port>,
     pub host_network: bool,
