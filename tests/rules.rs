@@ -421,3 +421,20 @@ fn a_kind_without_a_table_is_owned_field_by_field() {
     let again = apply::apply(Some(&made), &body, &options, &kind).expect("no conflict with oneself");
     assert_eq!(again, made);
 }
+
+#[test]
+fn kubectls_note_of_the_client_side_follows_its_server_side_applies() {
+    let key = "kubectl.kubernetes.io/last-applied-configuration";
+    let live = serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "n", "annotations": {key: "{old}"}},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    let body = serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "n"}, "spec": {"policyTypes": ["Egress"]}});
+    let by = |manager: &str| {
+        let options = ApplyOptions { manager, force: true, subresource: "", now: Shelf::NOW };
+        let after = apply::apply(Some(&live), &body, &options, policy()).expect("forced");
+        after["metadata"]["annotations"][key].clone()
+    };
+    assert_eq!(by("sluice"), "{old}");
+    assert_eq!(by("kubectl"), format!("{body}\n"));
+}
