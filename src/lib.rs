@@ -29,11 +29,39 @@ pub mod cockpit {
 /// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
 pub mod manifest;
 
+/// Sources of flows: each a pure `decode` and a thin task that tells facts. Never asks Kubernetes:
+/// byte streams to a source are handed in.
+pub mod flows {
+    pub mod batch;
+    pub mod dial;
+    pub mod source;
+    /// Hubble Relay, or one Hubble agent.
+    pub mod hubble {
+        pub mod decode;
+        mod follow;
+        mod link;
+        mod nodes;
+        pub mod request;
+
+        pub use follow::run;
+    }
+}
+
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
+    pub mod cni;
     pub mod connect;
+    mod decode;
     mod failure;
+    mod follow;
+    pub mod forward;
+    mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
+    pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
@@ -45,6 +73,42 @@ pub mod workspace {
     #[cfg(test)]
     mod tests;
     pub mod yaml;
+}
+
+/// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
+pub mod documents {
+    pub mod denials;
+    pub mod orders;
+    pub mod status;
+    pub mod table;
+    #[cfg(test)]
+    pub(crate) mod tests;
+    pub mod wire;
+}
+
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
+/// The command line: arguments, headless commands that drive the engine until a condition holds and
+/// print text or JSON, exit codes.
+pub mod cli {
+    pub mod apply;
+    pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
+    pub mod exit;
+    pub mod info;
+    pub mod log;
+    pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
+    pub mod wait;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -63,6 +127,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -75,12 +140,19 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
@@ -146,4 +218,34 @@ pub mod sim {
         pub mod words;
         pub mod yaml;
     }
+}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
 }

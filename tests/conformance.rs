@@ -117,4 +117,7 @@ fn every_recording_in_scope_is_replayed() {
         .collect();
     names.sort();
     assert_eq!(names, SCENES);
+    for (scene, _) in exceptions().keys() {
+        assert!(SCENES.contains(&scene.as_str()), "exceptions.txt names {scene}, which is not replayed");
+    }
 }

@@ -264,13 +264,14 @@ pub fn rollback_reasons(world: &World, target: &Target) -> Vec<Reason> {
         reasons.push(Reason::NoRight { user, verb: "patch or delete", cluster: target.cluster.clone() });
     }
     // A rollback under way is not started a second time; a running apply is stopped instead.
-    if let Some(order) = world.orders().in_flight(&target.cluster, &target.ns)
-        && order.kind == OrderKind::Rollback
-        && order.target == *target
-    {
-        reasons.push(busy(world, order));
-    }
+    reasons.extend(running(world, target, OrderKind::Rollback).map(|order| busy(world, order)));
     reasons
+}
+
+/// The order of this kind that runs on exactly this rollout.
+fn running<'w>(world: &'w World, target: &Target, kind: OrderKind) -> Option<&'w Order> {
+    let here = world.orders().running_in(&target.cluster, &target.ns);
+    here.into_iter().find(|order| order.kind == kind && order.target == *target)
 }
 
 fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
@@ -278,11 +279,7 @@ fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
     refuse_if("rollback", targets, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     for target in targets {
-        let aborts = world
-            .orders()
-            .in_flight(&target.cluster, &target.ns)
-            .filter(|order| order.kind == OrderKind::Apply)
-            .map(|order| order.id);
+        let aborts = running(world, target, OrderKind::Apply).map(|order| order.id);
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Rollback, target.clone()));
         orders.effects.push(Effect::Rollback(RollbackOrder { id, target: target.clone(), aborts }));

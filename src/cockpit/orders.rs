@@ -229,14 +229,19 @@ impl Orders {
         &self.activity
     }
 
-    /// The apply or rollback under way in a namespace, whatever its direction.
-    pub fn in_flight(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Order> {
-        self.orders.values().rev().find(|order| {
+    /// Applies and rollbacks under way in a namespace, whatever their direction, newest first.
+    pub fn running_in(&self, cluster: &ClusterName, ns: &NsName) -> impl Iterator<Item = &Order> {
+        self.orders.values().rev().filter(move |order| {
             order.kind != OrderKind::Preview
                 && order.is_running()
                 && order.target.cluster == *cluster
                 && order.target.ns == *ns
         })
+    }
+
+    /// The newest apply or rollback under way in a namespace.
+    pub fn in_flight(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Order> {
+        self.running_in(cluster, ns).next()
     }
 
     /// The newest order of a rollout that is not a preview.

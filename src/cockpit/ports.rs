@@ -18,6 +18,8 @@ use super::{
     plan::{FleetFile, PolicyFiles},
 };
 
+pub use super::plan::RelayAddress;
+
 /// Everything that can happen.
 #[derive(Clone, Debug)]
 pub enum Fact {
@@ -81,7 +83,9 @@ pub enum Change<T, K> {
     Gone(K),
 }
 
-/// Time or events that a source lost. A loss is a fact, never smoothed over.
+/// Time or events that a source lost. A loss is a fact, never smoothed over. An open one is told
+/// again, with the same node and `from`, when it closes; one that turned out to have no length
+/// (`until` is `from`) was read again in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// `None`: the whole source.

@@ -11,8 +11,8 @@ use crate::domain::{
 };
 
 use super::{
-    orders::{OrderId, OrderKind, OrderState, Target},
-    ports::Link,
+    orders::{OrderId, OrderKind, OrderState, Preview, Target},
+    ports::{Link, Trouble},
     world::{Source, World},
 };
 
@@ -321,6 +321,12 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
     }
 }
 
+/// Where a rollout stands, without the rest of its row.
+pub fn rollout_phase(world: &World, cluster: &Cluster, ns: &Namespace, direction: Direction) -> Phase {
+    let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
+    phase(world, cluster, &target, &ns.presence(direction))
+}
+
 fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence) -> Phase {
     if world.plan().excludes(&target.ns) {
         return Phase::Excluded;
@@ -385,6 +391,50 @@ fn rolled_back(world: &World, target: &Target) -> bool {
         .orders()
         .latest(target)
         .is_some_and(|order| order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_)))
+}
+
+/// What an apply does to pods, in one line: the headline of every preview.
+pub fn headline(preview: &Preview) -> String {
+    let (before, after) = (&preview.before, &preview.after);
+    let direction = preview.target.direction;
+    let pods = |count: usize| if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
+    let become_isolated = after.isolated.saturating_sub(before.isolated);
+    let freed = before.isolated.saturating_sub(after.isolated);
+    let said = match (become_isolated, freed) {
+        _ if after.pods == 0 => {
+            format!("no pods run there now; those that come will be isolated in {direction}")
+        }
+        (0, 0) => format!("no change: {} of {} isolated in {direction}", after.isolated, pods(after.pods)),
+        (0, freed) => format!("{} no longer isolated in {direction}", pods(freed)),
+        (1, _) => format!("1 pod becomes isolated in {direction}, of {}", after.pods),
+        (more, _) => format!("{more} pods become isolated in {direction}, of {}", after.pods),
+    };
+    if before.unknown.is_empty() {
+        return said;
+    }
+    format!("{said} (as far as known: {} policies there cannot be evaluated)", before.unknown.len())
+}
+
+/// What a person should know and that belongs to no row: what was noticed, with when, and policy
+/// files for namespaces that their cluster does not have.
+pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
+    let noticed = world.notices().iter().map(|notice| (Some(notice.at), notice.trouble.clone()));
+    noticed.chain(strangers(world).map(|trouble| (None, trouble))).collect()
+}
+
+fn strangers(world: &World) -> impl Iterator<Item = Trouble> + '_ {
+    let mut last = None;
+    world.files().sets.iter().filter_map(move |((name, ns, _), authored)| {
+        let cluster = world.cluster(name)?;
+        let is_new = last.replace((name, ns)) != Some((name, ns));
+        (is_new && cluster.is_complete() && !cluster.namespaces.contains_key(ns)).then(|| {
+            Trouble::new(
+                authored.folder.as_str(),
+                &format!("cluster {name} has no namespace {ns}, so these files are not used"),
+                "Create the namespace, or correct the folder's name.",
+            )
+        })
+    })
 }
 
 /// Denials of one class, for badges: the number equals the rows behind it.

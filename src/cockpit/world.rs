@@ -40,7 +40,12 @@ impl Source {
     pub const GAPS: usize = 100;
 
     fn gap(&mut self, gap: Gap) {
-        self.lost += gap.lost.unwrap_or(0);
+        self.lost = self.lost.saturating_add(gap.lost.unwrap_or(0));
+        let same = |open: &&mut Gap| open.until.is_none() && open.node == gap.node && open.from == gap.from;
+        if let Some(open) = self.gaps.iter_mut().rev().find(same) {
+            *open = gap;
+            return;
+        }
         if self.gaps.len() == Self::GAPS {
             self.gaps.pop_front();
         }
@@ -169,6 +174,7 @@ impl World {
                 .shift_remove(&entry.name)
                 .unwrap_or_else(|| Cluster::new(entry.name.clone(), Environment::default()));
             cluster.environment = entry.environment;
+            cluster.revision += 1;
             self.clusters.insert(entry.name.clone(), cluster);
         }
         self.plan = plan;
@@ -196,6 +202,7 @@ impl World {
     fn absorb_cluster(&mut self, name: &ClusterName, fact: ClusterFact) {
         // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
+        cluster.revision += 1;
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());

@@ -209,6 +209,8 @@ impl Group {
 /// One denied attempt, for the live list.
 #[derive(Clone, Debug)]
 pub struct Denial {
+    /// Counted from 1 since the start of this run, so that a reader knows what it has not seen.
+    pub number: u64,
     pub at: Timestamp,
     pub group: GroupId,
     pub pod: Option<PodName>,
@@ -297,7 +299,7 @@ impl Denials {
             self.live.pop_front();
         }
         let (pod, address) = (flow.judged().pod.clone(), flow.peer().address);
-        self.live.push_back(Denial { at: flow.at, group: id, pod, address });
+        self.live.push_back(Denial { number: self.total, at: flow.at, group: id, pod, address });
         self.dirty = true;
     }
 

@@ -14,7 +14,9 @@ use super::{
 /// One write, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write the valve with one rule that allows everything: traffic flows from here on.
+    /// Write the pinned policy with one rule that allows everything. Of the valve: traffic flows
+    /// from here on. Of an allow that is not there yet: a draft that isolates nobody, so that no
+    /// creation can close anything, even one that lands late, after a rollback.
     Open(&'static Pinned),
     /// Write the pinned policy as the workspace has it.
     Put(&'static Pinned),
@@ -56,7 +58,8 @@ pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
 /// The steps from what is live to what is wanted. Empty when nothing differs.
 ///
 /// Behind a closed valve the set is updated in place: what widens goes before what narrows.
-/// Anything else is a first apply: open, allows, tighten.
+/// Anything else is a first apply: open, allows, tighten. There, what creates an object creates it
+/// open; what may close carries the version it was meant for.
 pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
     if same(live, wanted) {
         return Vec::new();
@@ -70,7 +73,8 @@ pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> 
     for pinned in allows {
         match (live.get(pinned.name), wanted.get(pinned.name)) {
             (Some(have), Some(want)) if have.canonical == want.canonical => {}
-            (_, Some(_)) => steps.push(Step::Put(pinned)),
+            (Some(_), Some(_)) => steps.push(Step::Put(pinned)),
+            (None, Some(_)) => steps.extend([Step::Open(pinned), Step::Put(pinned)]),
             (Some(_), None) => steps.push(Step::Delete(pinned)),
             (None, None) => {}
         }
@@ -249,7 +253,9 @@ mod tests {
     fn a_first_apply_opens_first_and_tightens_last() {
         let first = [
             "open default-deny-egress",
+            "open egress-baseline-allow",
             "put egress-baseline-allow",
+            "open egress-allowlist",
             "put egress-allowlist",
             "tighten default-deny-egress",
         ];
@@ -258,7 +264,12 @@ mod tests {
 
     #[test]
     fn an_apply_that_stopped_half_way_goes_on_from_the_open_valve() {
-        let rest = ["open default-deny-egress", "put egress-allowlist", "tighten default-deny-egress"];
+        let rest = [
+            "open default-deny-egress",
+            "open egress-allowlist",
+            "put egress-allowlist",
+            "tighten default-deny-egress",
+        ];
         check("default-deny-egress: *\negress-baseline-allow: dns", FULL, &rest);
     }
 

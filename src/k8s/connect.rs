@@ -40,6 +40,12 @@ pub fn read_kubeconfig() -> Result<Kubeconfig, Trouble> {
     Kubeconfig::read().map_err(|error| kubeconfig_trouble("kubeconfig", &error))
 }
 
+/// The kubeconfig in this file.
+pub fn read_kubeconfig_at(path: &std::path::Path) -> Result<Kubeconfig, Trouble> {
+    Kubeconfig::read_from(path)
+        .map_err(|error| kubeconfig_trouble(&format!("kubeconfig {}", path.display()), &error))
+}
+
 /// All contexts, in the order of the files.
 pub fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
     let named = kubeconfig.contexts.iter();

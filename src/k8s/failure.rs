@@ -113,6 +113,14 @@ impl Failure {
                 next: "Sign in again, or run the context's exec plugin by hand to see its message.",
             };
         }
+        if let kube::Error::Api(status) = error {
+            return Self::Refused(Refused {
+                code: status.code,
+                message: Text::new(&status.message),
+                causes: Vec::new(),
+                retry_after: None,
+            });
+        }
         let mut found = Found::default();
         found.walk(error);
         found.failure()

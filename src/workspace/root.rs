@@ -52,9 +52,18 @@ pub fn find(asked: Option<&Path>, current: &Path) -> Result<Option<PathBuf>, Tro
     Ok(current.ancestors().find(|folder| folder.join(FILE).is_file()).map(Path::to_owned))
 }
 
-/// Reads the workspace at this root. The error holds everything that is wrong with `sluice.yaml`;
-/// what is wrong with policy files is among the notices.
-pub fn read(root: &Path) -> Result<Workspace, Vec<Trouble>> {
+/// A workspace, and the clusters of it that are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub root: PathBuf,
+    /// Contexts or names of clusters; empty: all.
+    pub only: Vec<String>,
+}
+
+/// Reads a workspace. The error holds everything that is wrong with `sluice.yaml`; what is wrong
+/// with policy files is among the notices.
+pub fn read(place: &Place) -> Result<Workspace, Vec<Trouble>> {
+    let root = place.root.as_path();
     let path = root.join(FILE);
     let shown = path.to_string_lossy();
     let text = read_limited(&path).map_err(|error| {
@@ -66,6 +75,7 @@ pub fn read(root: &Path) -> Result<Workspace, Vec<Trouble>> {
     }
     let (files, troubles) = policy_files::read(root, &fleet);
     notices.extend(troubles);
+    subset(&mut fleet, &place.only).map_err(|unknown| vec![unknown])?;
     Ok(Workspace { fleet, files, notices })
 }
 

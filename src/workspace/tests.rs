@@ -31,6 +31,10 @@ fn workspace(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
+fn read(folder: &tempfile::TempDir) -> Result<root::Workspace, Vec<crate::cockpit::ports::Trouble>> {
+    root::read(&root::Place { root: folder.path().to_owned(), only: Vec::new() })
+}
+
 fn put(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
@@ -40,7 +44,7 @@ fn put(root: &Path, path: &str, text: &str) {
 /// All complaints of a workspace with one policy file `egress-allowlist.yaml` of this text.
 fn complaint(text: &str) -> String {
     let folder = workspace(&[("a/shop/egress-allowlist.yaml", text)]);
-    let read = root::read(folder.path()).expect("sluice.yaml is fine");
+    let read = read(&folder).expect("sluice.yaml is fine");
     let key =
         (ClusterName::parse("a").expect("valid"), NsName::parse("shop").expect("valid"), Direction::Egress);
     let authored = &read.files.sets[&key];
@@ -63,7 +67,7 @@ fn a_set_is_read_per_direction_and_sent_without_what_a_server_wrote() {
         ("a/shop/.gitkeep", ""),
         ("discovery/shop.md", "# shop"),
     ]);
-    let read = root::read(folder.path()).expect("sluice.yaml is fine");
+    let read = read(&folder).expect("sluice.yaml is fine");
     assert_eq!(read.notices, []);
     let sets: Vec<_> = read
         .files
@@ -131,7 +135,7 @@ fn what_is_in_the_wrong_place_is_told_and_the_rest_is_read() {
         ("a/default-deny-egress.yaml", ""),
         ("b/kube-system/default-deny-egress.yaml", &deny("default-deny-egress", "kube-system")),
     ]);
-    let read = root::read(folder.path()).expect("sluice.yaml is fine");
+    let read = read(&folder).expect("sluice.yaml is fine");
     let said: String = read.notices.iter().map(|notice| format!("{notice}\n")).collect();
     insta::assert_snapshot!(said, @r#"
     network-policies/a/Shop: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Call the folder exactly like its namespace.
@@ -158,7 +162,7 @@ fn a_pinned_policy_means_what_its_name_says() {
     let mut said = String::new();
     for text in &cases {
         let folder = workspace(&[("a/shop/default-deny-egress.yaml", text)]);
-        let read = root::read(folder.path()).expect("sluice.yaml is fine");
+        let read = read(&folder).expect("sluice.yaml is fine");
         said.extend(read.notices.iter().map(|notice| format!("{notice}\n")));
     }
     insta::assert_snapshot!(said, @"
@@ -178,7 +182,7 @@ fn a_pipe_and_a_dangling_link_are_told_and_never_waited_for() {
     fs::create_dir_all(&ns).expect("a folder");
     std::os::unix::fs::symlink("/nowhere", ns.join("default-deny-egress.yaml")).expect("a link");
     fs::create_dir_all(ns.join("egress-allowlist.yaml")).expect("a folder");
-    let read = root::read(folder.path()).expect("sluice.yaml is fine");
+    let read = read(&folder).expect("sluice.yaml is fine");
     let said: String = read.notices.iter().map(|notice| format!("{notice}\n")).collect();
     insta::assert_snapshot!(said, @"
     network-policies/a/shop/default-deny-egress.yaml: cannot be read (No such file or directory (os error 2)). Correct the file's rights, then reload.

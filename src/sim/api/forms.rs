@@ -75,7 +75,7 @@ impl Tables {
         }
     }
 
-    fn table(&self, metadata: Value, objects: &[&Value], with_columns: bool, now: DateTime<Utc>) -> Value {
+    fn table(&self, metadata: &Value, objects: &[&Value], with_columns: bool, now: DateTime<Utc>) -> Value {
         let columns = if with_columns { table::columns(&self.group, &self.plural) } else { Value::Null };
         let rows: Vec<Value> = objects.iter().map(|object| self.row(object, now)).collect();
         json!({
@@ -120,10 +120,10 @@ pub fn shape(
             let tables = Tables::new(form, resource, Carried::parse(query)?);
             if !is_list {
                 let of = json!({ "resourceVersion": object::resource_version(&value) });
-                return Ok(tables.table(of, &[&value], true, now));
+                return Ok(tables.table(&of, &[&value], true, now));
             }
             let items: Vec<&Value> = value["items"].as_array().into_iter().flatten().collect();
-            Ok(tables.table(value["metadata"].clone(), &items, true, now))
+            Ok(tables.table(&value["metadata"], &items, true, now))
         }
         Form::Whole | Form::Discovery => Ok(value),
     }
@@ -169,7 +169,7 @@ impl EventShape {
                 let of = json!({ "resourceVersion": object::resource_version(object) });
                 let with_columns = !self.has_columns;
                 self.has_columns = true;
-                self.tables.table(of, &[object], with_columns, now)
+                self.tables.table(&of, &[object], with_columns, now)
             }
             Form::Whole | Form::Discovery => object.clone(),
         }

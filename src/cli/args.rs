@@ -1,0 +1,253 @@
+//! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
+//! Reads no environment and no file.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::{
+    flow::Direction,
+    names::{NsName, Text},
+};
+
+/// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
+///
+/// Without a subcommand it opens the cockpit, on the fleet of sluice.yaml (looked for in the
+/// current folder and its parents) or, where there is none, on the contexts of the kubeconfig.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sluice", version, max_term_width = 100, after_help = EXITS)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXITS: &str =
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 refused (every reason is printed), 4 done in part.";
+
+/// What every way in understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The kubeconfig to use instead of KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Only this cluster, by its context or its name in sluice.yaml; may be repeated
+    #[arg(long = "context", visible_alias = "cluster", global = true, value_name = "CONTEXT")]
+    pub contexts: Vec<String>,
+    /// The folder that holds sluice.yaml
+    #[arg(long, global = true, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Neither apply nor roll back
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// The cockpit's theme, by name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub theme: Option<String>,
+    /// Draw the cockpit with ASCII characters only
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long, global = true)]
+    pub no_mouse: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// The cockpit on a simulated fleet of 13 clusters; nothing else to install
+    Demo(Demo),
+    /// Print the fleet: clusters, namespaces, policies, denials a minute
+    Status(Status),
+    /// Print denied flows and what the sources lost
+    Denials(Denials),
+    /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
+    Apply(Apply),
+    /// Take our policies of a namespace back: the valve opened first
+    ///
+    /// Needs the cluster's API server and nothing else: no sluice.yaml, no relay, no other cluster.
+    Rollback(Rollback),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print every path that sluice reads or writes
+    Info,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Who one is in the simulated fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PersonArg {
+    #[default]
+    Lead,
+    OnCall,
+    Security,
+    Viewer,
+    Admin,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
+    #[arg(long)]
+    pub serve: bool,
+    /// With --serve: also open each Hubble Relay on a port of this loopback address
+    #[arg(long, value_name = "ADDR", requires = "serve")]
+    pub relay_address: Option<std::net::IpAddr>,
+    /// The fleet to simulate: a name or a file
+    #[arg(long, value_name = "FILE|NAME")]
+    pub scenario: Option<String>,
+    /// Same seed, same fleet and traffic
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Simulated seconds a second
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Whose kubeconfig the cockpit uses
+    #[arg(long, value_enum, default_value_t)]
+    pub person: PersonArg,
+    /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for clusters that have not answered
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Denials {
+    /// Print each denial as it comes, until interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How long to watch; with --follow: for ever if left out
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub watch: Option<Duration>,
+    /// Only this namespace; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    /// Only this direction
+    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
+    pub direction: Option<Direction>,
+    /// How to print; json: one object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Apply {
+    /// The namespace; may be repeated, and they are applied one after the other
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    /// May be left out where the workspace has policies of one direction only
+    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
+    pub direction: Option<Direction>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Rollback {
+    /// The namespace; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace,
+          required_unless_present = "all_namespaces", conflicts_with = "all_namespaces")]
+    pub namespaces: Vec<NsName>,
+    /// Every namespace of the cluster in which a policy of ours is live
+    #[arg(long)]
+    pub all_namespaces: bool,
+    /// Both if left out
+    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
+    pub direction: Option<Direction>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// What apply and rollback share.
+#[derive(Clone, Debug, Args)]
+pub struct Change {
+    /// Do not ask; needed where there is no terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for the cluster, and then for the end
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+fn namespace(raw: &str) -> Result<NsName, String> {
+    NsName::parse(raw).map_err(|bad| bad.why.to_owned())
+}
+
+fn direction(raw: &str) -> Result<Direction, String> {
+    Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
+}
+
+fn speed(raw: &str) -> Result<f64, String> {
+    let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
+    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
+}
+
+/// `90s`, `5m`, `1h30m`, `500ms`.
+pub fn duration(raw: &str) -> Result<Duration, String> {
+    const NEXT: &str = "write a duration such as 90s, 5m or 1h30m";
+    let mut rest = raw;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NEXT)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| NEXT)?;
+        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| at + digits);
+        let millis = match &rest[digits..unit_end] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(NEXT.to_owned()),
+        };
+        let part = number.checked_mul(millis).ok_or(NEXT)?;
+        total = total.checked_add(Duration::from_millis(part)).ok_or(NEXT)?;
+        rest = &rest[unit_end..];
+    }
+    if total.is_zero() || total > Duration::from_secs(365 * 86_400) {
+        return Err(format!("{NEXT}, above nothing and below a year (not {:?})", Text::new(raw)));
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (raw, millis) in [("90s", 90_000), ("1h30m", 5_400_000), ("500ms", 500), ("2d", 172_800_000)] {
+            assert_eq!(duration(raw), Ok(Duration::from_millis(millis)), "{raw}");
+        }
+        for raw in ["", "0s", "5", "s", "5x", "-5s", "5 m", "99999999999999999999s", "400d", "1h30"] {
+            assert!(duration(raw).is_err(), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The fleet as `sluice status` prints it: JSON for scripts, text for people, both from the rows of
+//! the screen (law 10). Unknown is `null` in JSON and `?` in text, never zero.
+
+use serde::Serialize;
+
+use super::{
+    table::Table,
+    wire::{IsolationOut, SourceOut, TroubleOut, rate, source_line, time},
+};
+use crate::{
+    cockpit::{
+        rows::{self, ClusterRow, NamespaceRow, RolloutRow},
+        world::World,
+    },
+    domain::{
+        fleet::{Enforcement, Environment},
+        flow::Direction,
+        time::{age, span},
+    },
+};
+
+#[derive(Debug, Serialize)]
+struct StatusOut {
+    at: String,
+    /// Path of sluice.yaml; `null`: the kubeconfig's contexts stand in, nothing can be applied.
+    workspace: Option<String>,
+    read_only: bool,
+    clusters: Vec<ClusterOut>,
+    notices: Vec<NoticeOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct NoticeOut {
+    at: Option<String>,
+    #[serde(flatten)]
+    trouble: TroubleOut,
+}
+
+#[derive(Debug, Serialize)]
+struct ClusterOut {
+    name: String,
+    context: String,
+    environment: &'static str,
+    health: HealthOut,
+    /// Age of the last good answer.
+    age_seconds: Option<i64>,
+    uid: Option<String>,
+    version: Option<String>,
+    cni: CniOut,
+    user: Option<String>,
+    may: Vec<&'static str>,
+    denials_per_minute: Option<f64>,
+    source: SourceOut,
+    /// `false`: namespaces were not listed yet, so an empty list says nothing.
+    namespaces_listed: bool,
+    namespaces: Vec<NamespaceOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct HealthOut {
+    state: &'static str,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CniOut {
+    name: String,
+    /// `enforces`, `does not enforce`, `unknown`.
+    enforcement: &'static str,
+    evidence: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct NamespaceOut {
+    name: String,
+    pods: Option<usize>,
+    owner: Option<String>,
+    contact: Option<String>,
+    excluded: bool,
+    terminating: bool,
+    egress: RolloutOut,
+    ingress: RolloutOut,
+}
+
+#[derive(Debug, Serialize)]
+struct RolloutOut {
+    phase: &'static str,
+    /// `-`, `accepted`, `in force`.
+    standing: &'static str,
+    policies: Vec<PolicyOut>,
+    foreign_policies: usize,
+    isolation: Option<IsolationOut>,
+    denials_per_minute: Option<f64>,
+    order: Option<u64>,
+    drift: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyOut {
+    name: &'static str,
+    live: bool,
+}
+
+/// The status document as JSON, with a newline at its end.
+pub fn json(world: &World) -> String {
+    let out = StatusOut {
+        at: time(world.now()),
+        workspace: world.plan().path.as_ref().map(ToString::to_string),
+        read_only: world.is_read_only(),
+        clusters: rows::clusters(world).map(|row| cluster_out(world, &row)).collect(),
+        notices: rows::notices(world)
+            .iter()
+            .map(|(at, trouble)| NoticeOut { at: at.map(time), trouble: trouble.into() })
+            .collect(),
+    };
+    super::wire::pretty(&out)
+}
+
+fn cluster_out(world: &World, row: &ClusterRow) -> ClusterOut {
+    ClusterOut {
+        name: row.name.to_string(),
+        context: row.context.to_string(),
+        environment: row.environment.as_str(),
+        health: HealthOut { state: row.health.word(), reason: row.health.reason().map(ToString::to_string) },
+        age_seconds: row.last_good.map(|at| age(at, world.now()).num_seconds()),
+        uid: row.uid.as_ref().map(ToString::to_string),
+        version: row.version.as_ref().map(ToString::to_string),
+        cni: CniOut {
+            name: row.cni.words.to_string(),
+            enforcement: enforcement(row.cni.enforcement),
+            evidence: row.cni.evidence.as_ref().map(ToString::to_string),
+        },
+        user: row.user.as_ref().map(ToString::to_string),
+        may: row.may.clone(),
+        denials_per_minute: row.denials_per_minute.map(rate),
+        source: (&row.source).into(),
+        namespaces_listed: row.namespaces.is_some(),
+        namespaces: namespaces(world, row).iter().map(namespace_out).collect(),
+    }
+}
+
+fn namespaces(world: &World, row: &ClusterRow) -> Vec<NamespaceRow> {
+    world.cluster(&row.name).map_or_else(Vec::new, |cluster| rows::namespaces(world, cluster).collect())
+}
+
+fn namespace_out(row: &NamespaceRow) -> NamespaceOut {
+    NamespaceOut {
+        name: row.name.to_string(),
+        pods: row.pods,
+        owner: row.owner.as_ref().map(ToString::to_string),
+        contact: row.contact.as_ref().map(ToString::to_string),
+        excluded: row.excluded,
+        terminating: row.terminating,
+        egress: rollout_out(&row.egress),
+        ingress: rollout_out(&row.ingress),
+    }
+}
+
+fn rollout_out(row: &RolloutRow) -> RolloutOut {
+    RolloutOut {
+        phase: row.phase.as_str(),
+        standing: row.standing.as_str(),
+        policies: row.policies.iter().map(|(name, live)| PolicyOut { name, live: *live }).collect(),
+        foreign_policies: row.foreign,
+        isolation: row.isolation.as_ref().map(Into::into),
+        denials_per_minute: row.denials_per_minute.map(rate),
+        order: row.order.map(|id| id.0),
+        drift: row.drift.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn enforcement(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforces => "enforces",
+        Enforcement::DoesNot => "does not enforce",
+        Enforcement::Unknown => "unknown",
+    }
+}
+
+/// The status for people: a paragraph a cluster, a line a namespace.
+pub fn text(world: &World) -> String {
+    let mut out = String::new();
+    for row in rows::clusters(world) {
+        out.push_str(&cluster_text(world, &row));
+        out.push('\n');
+    }
+    for (_, trouble) in rows::notices(world) {
+        out.push_str(&format!("note: {trouble}\n"));
+    }
+    out
+}
+
+fn cluster_text(world: &World, row: &ClusterRow) -> String {
+    let answered = row
+        .last_good
+        .map_or("never answered".to_owned(), |at| format!("answered {} ago", span(age(at, world.now()))));
+    let reason = row.health.reason().map_or(String::new(), |reason| format!(": {reason}"));
+    let environment = match row.environment {
+        Environment::Unknown => "environment unknown",
+        Environment::Staging | Environment::Production => row.environment.as_str(),
+    };
+    let mut out = format!("{}  {environment}  {}, {answered}{reason}\n", row.name, row.health.word());
+    let user = row.user.as_ref().map_or("unknown".to_owned(), ToString::to_string);
+    let may = if row.may.is_empty() { "nothing known".to_owned() } else { row.may.join(", ") };
+    out.push_str(&format!(
+        "  CNI {}: {}; user {user} may: {may}\n",
+        row.cni.words,
+        enforcement(row.cni.enforcement)
+    ));
+    out.push_str(&format!("  flows: {}\n", source_line(&row.source, world.now(), world.zone())));
+    if row.namespaces.is_none() {
+        out.push_str("  namespaces: unknown\n");
+        return out;
+    }
+    let mut table =
+        Table::new(&["NAMESPACE", "PODS", "EGRESS", "DENIED/MIN", "INGRESS", "DENIED/MIN", "OWNER", "NOTE"]);
+    for ns in namespaces(world, row) {
+        let cell = |direction| rollout_cell(ns.rollout(direction));
+        let rate = |direction| denied_cell(ns.rollout(direction).denials_per_minute);
+        table.row([
+            ns.name.to_string(),
+            ns.pods.map_or("?".to_owned(), |pods| pods.to_string()),
+            cell(Direction::Egress),
+            rate(Direction::Egress),
+            cell(Direction::Ingress),
+            rate(Direction::Ingress),
+            ns.owner.as_ref().map_or("-".to_owned(), ToString::to_string),
+            note_cell(&ns),
+        ]);
+    }
+    out.push_str(&table.text("  "));
+    out
+}
+
+fn rollout_cell(row: &RolloutRow) -> String {
+    let isolated = row.isolation.as_ref().filter(|isolation| isolation.isolated > 0);
+    let isolated = isolated.map_or(String::new(), |i| format!(" {}/{} isolated", i.isolated, i.pods));
+    match row.standing.as_str() {
+        "-" => format!("{}{isolated}", row.phase.as_str()),
+        standing => format!("{} ({standing}){isolated}", row.phase.as_str()),
+    }
+}
+
+fn denied_cell(per_minute: Option<f64>) -> String {
+    per_minute.map_or("?".to_owned(), |rate| if rate == 0.0 { "0".to_owned() } else { format!("{rate:.1}") })
+}
+
+fn note_cell(ns: &NamespaceRow) -> String {
+    let mut notes: Vec<String> = Vec::new();
+    if ns.terminating {
+        notes.push("being deleted".to_owned());
+    }
+    for direction in Direction::ALL {
+        notes.extend(ns.rollout(direction).drift.iter().map(ToString::to_string));
+    }
+    notes.join("; ")
+}

@@ -1,0 +1,195 @@
+//! The gRPC side of a Hubble Relay: one channel over a byte stream, calls with deadlines, and what
+//! their failures mean to a person. Keeps no state of what was read.
+
+use std::sync::{Arc, Mutex};
+
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tonic::{
+    Code, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    cockpit::ports::Trouble,
+    domain::names::ClusterName,
+    flows::source::{BoxIo, Dial},
+    pb::observer::{
+        GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
+        ServerStatusResponse, observer_client::ObserverClient,
+    },
+};
+
+type Client = ObserverClient<Channel>;
+
+/// How long a new connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a unary call, or a re-read, may take; hubble's own CLI waits as long.
+const ANSWER: Duration = Duration::from_secs(12);
+/// Go's gRPC servers hang up on pings more often than every 5 minutes, unless they sent something in
+/// between: the survey every 30 s sees to that.
+const PING: Duration = Duration::from_secs(60);
+const PONG: Duration = Duration::from_secs(20);
+/// A message larger than this breaks the stream instead of the memory.
+const MESSAGE: usize = 8 << 20;
+const WINDOW: u32 = 1 << 20;
+/// Messages of one re-read.
+const AGAIN: usize = 50_000;
+
+/// What a follow stream yields.
+#[derive(Debug)]
+pub enum Item {
+    /// The server accepted the request.
+    Opened,
+    Message(Box<GetFlowsResponse>),
+}
+
+/// Two answers asked for together.
+#[derive(Debug)]
+pub struct Survey {
+    pub status: Result<ServerStatusResponse, Status>,
+    pub nodes: Result<GetNodesResponse, Status>,
+    /// When it was asked for.
+    pub asked: Instant,
+}
+
+/// What a re-read returned.
+#[derive(Debug)]
+pub struct Again {
+    pub messages: Vec<GetFlowsResponse>,
+    /// It came to its end in time.
+    pub whole: bool,
+    pub asked: Instant,
+}
+
+/// A connection to one relay; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link {
+    client: Client,
+}
+
+impl Link {
+    pub async fn connect(cluster: &ClusterName, dial: &Dial) -> Result<Self, Trouble> {
+        let stream = match timeout(CONNECT, dial()).await {
+            Ok(stream) => stream?,
+            Err(_) => return Err(slow(cluster, "opening the connection took longer than 10 s")),
+        };
+        let endpoint = Endpoint::from_static("http://hubble-relay")
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW * 2);
+        let channel = match timeout(CONNECT, endpoint.connect_with_connector(once(stream))).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(_)) => return Err(slow(cluster, "it does not speak HTTP/2, as gRPC does")),
+            Err(_) => return Err(slow(cluster, "it accepted the connection and then said nothing for 10 s")),
+        };
+        Ok(Self { client: Client::new(channel).max_decoding_message_size(MESSAGE) })
+    }
+
+    pub async fn survey(self) -> Survey {
+        let asked = Instant::now();
+        let (mut a, mut b) = (self.client.clone(), self.client);
+        let status = timeout(ANSWER, async move { a.server_status(ServerStatusRequest {}).await });
+        let nodes = timeout(ANSWER, async move { b.get_nodes(GetNodesRequest {}).await });
+        let (status, nodes) = tokio::join!(status, nodes);
+        Survey { status: answer(status), nodes: answer(nodes), asked }
+    }
+
+    /// The server sends headers with its first message only, so opening is part of the stream.
+    pub fn follow(&self, request: GetFlowsRequest) -> BoxStream<'static, Result<Item, Status>> {
+        let mut client = self.client.clone();
+        stream::once(async move { client.get_flows(request).await })
+            .flat_map(|answer| match answer {
+                Ok(answer) => {
+                    let messages = answer.into_inner().map_ok(|message| Item::Message(Box::new(message)));
+                    stream::once(async { Ok(Item::Opened) }).chain(messages).boxed()
+                }
+                Err(status) => stream::once(async { Err(status) }).boxed(),
+            })
+            .boxed()
+    }
+
+    pub async fn again(mut self, request: GetFlowsRequest) -> Again {
+        let asked = Instant::now();
+        let deadline = asked + ANSWER;
+        let mut again = Again { messages: Vec::new(), whole: false, asked };
+        let Ok(Ok(answer)) = timeout_at(deadline, self.client.get_flows(request)).await else { return again };
+        let mut stream = answer.into_inner();
+        while again.messages.len() < AGAIN {
+            match timeout_at(deadline, stream.message()).await {
+                Ok(Ok(Some(message))) => again.messages.push(message),
+                Ok(Ok(None)) => {
+                    again.whole = true;
+                    break;
+                }
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        again
+    }
+}
+
+/// Hands out one stream, once: a channel that lost it must not dial behind our back.
+fn once(
+    stream: BoxIo,
+) -> impl tower::Service<
+    http::Uri,
+    Response = TokioIo<BoxIo>,
+    Error = std::io::Error,
+    Future = futures::future::BoxFuture<'static, Result<TokioIo<BoxIo>, std::io::Error>>,
+> + Send
++ 'static {
+    let stream = Arc::new(Mutex::new(Some(stream)));
+    tower::service_fn(move |_: http::Uri| {
+        let taken = stream.lock().ok().and_then(|mut stream| stream.take());
+        async move { taken.map(TokioIo::new).ok_or_else(|| std::io::ErrorKind::NotConnected.into()) }.boxed()
+    })
+}
+
+fn answer<T>(result: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>) -> Result<T, Status> {
+    match result {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("no answer within 12 s")),
+    }
+}
+
+/// A failed call in words.
+pub fn trouble(cluster: &ClusterName, status: &Status) -> Trouble {
+    let said = if status.message().is_empty() { status.code().description() } else { status.message() };
+    let next = match status.code() {
+        Code::Unimplemented => "Check the relay's address: what answers there is no Hubble observer.",
+        Code::Unauthenticated | Code::PermissionDenied => {
+            "Check the relay's TLS settings in sluice.yaml: it wants to know who asks."
+        }
+        Code::InvalidArgument => "This relay is older than sluice knows; check the versions of both.",
+        Code::DeadlineExceeded | Code::ResourceExhausted => {
+            "Check the relay's load and its nodes: kubectl -n kube-system top pod -l k8s-app=hubble-relay"
+        }
+        _ => "Nothing to do if it comes back; else see: kubectl -n kube-system logs deploy/hubble-relay",
+    };
+    Trouble::new(&object(cluster), said, next)
+}
+
+/// The stream ended though it should go on.
+pub fn ended(cluster: &ClusterName) -> Trouble {
+    Trouble::new(
+        &object(cluster),
+        "the relay ended the stream",
+        "Nothing to do if it comes back; else see: kubectl -n kube-system logs deploy/hubble-relay",
+    )
+}
+
+pub fn object(cluster: &ClusterName) -> String {
+    format!("Hubble Relay of {cluster}")
+}
+
+fn slow(cluster: &ClusterName, fact: &str) -> Trouble {
+    let next = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
+    Trouble::new(&object(cluster), fact, next)
+}

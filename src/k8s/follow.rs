@@ -1,0 +1,470 @@
+//! One watched list, for ever: list in pages, then watch, and list again when the server has
+//! forgotten. Plain list and watch, not streaming lists, which some servers refuse. A list that is
+//! refused is told as one missing part; the others go on. Its facts go to the cluster's inbox.
+
+use std::time::Duration;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    cockpit::ports::{Change, ClusterFact, Fact, Trouble},
+    domain::{
+        fleet::{NamespaceSeen, Part, Pod},
+        names::{ClusterName, NsName, PodName, Text},
+        policy::{Policy, PolicyKey, PolicyKind},
+    },
+};
+
+use super::{
+    decode::{self, MetaOnly, PodWire},
+    failure::Failure,
+    wire::{self, Call, Server},
+};
+
+const PAGE: usize = 500;
+/// The server ends a watch after this; we open the next.
+const WATCH_SECS: u64 = 290;
+/// A watch without a line for this long is dead: bookmarks come every minute.
+const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_SECS + 30);
+
+/// Where the facts of one cluster go.
+#[derive(Clone)]
+pub struct Out {
+    pub cluster: ClusterName,
+    pub inbox: mpsc::Sender<Fact>,
+}
+
+impl Out {
+    /// Waits for room. When nobody listens any more, waits for ever: the task is about to be dropped.
+    pub async fn tell(&self, fact: ClusterFact) {
+        if self.inbox.send(Fact::Cluster(self.cluster.clone(), fact)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub async fn part(&self, what: Part, trouble: Option<Trouble>) {
+        self.tell(ClusterFact::Partial { what, trouble }).await;
+    }
+}
+
+/// A kind of object that is followed.
+pub trait Watched: Send + Sync {
+    type Wire: DeserializeOwned + Send;
+    type Seen: Send;
+    type Key: Send;
+    fn part(&self) -> Part;
+    fn name(&self) -> &'static str;
+    fn path(&self) -> String;
+    /// Media types of the list and of the watch.
+    fn accept(&self) -> (&'static str, &'static str);
+    fn version(wire: &Self::Wire) -> Option<String>;
+    fn decode(&self, wire: &Self::Wire) -> Result<Self::Seen, Text>;
+    fn key(&self, seen: Self::Seen) -> Self::Key;
+    fn fact(&self, change: Change<Self::Seen, Self::Key>) -> ClusterFact;
+    /// What is not served is empty, not missing.
+    fn may_be_absent(&self) -> bool {
+        false
+    }
+}
+
+pub struct Namespaces;
+pub struct Pods;
+pub struct Policies(pub PolicyKind);
+
+impl Watched for Namespaces {
+    type Wire = MetaOnly;
+    type Seen = NamespaceSeen;
+    type Key = NsName;
+    fn part(&self) -> Part {
+        Part::Namespaces
+    }
+    fn name(&self) -> &'static str {
+        "namespaces"
+    }
+    fn path(&self) -> String {
+        "/api/v1/namespaces".to_owned()
+    }
+    fn accept(&self) -> (&'static str, &'static str) {
+        (wire::METADATA_LIST, wire::METADATA)
+    }
+    fn version(wire: &MetaOnly) -> Option<String> {
+        Some(wire.metadata.resource_version.clone())
+    }
+    fn decode(&self, wire: &MetaOnly) -> Result<NamespaceSeen, Text> {
+        decode::namespace(&wire.metadata)
+    }
+    fn key(&self, seen: NamespaceSeen) -> NsName {
+        seen.name
+    }
+    fn fact(&self, change: Change<NamespaceSeen, NsName>) -> ClusterFact {
+        ClusterFact::Namespaces(change)
+    }
+}
+
+impl Watched for Pods {
+    type Wire = PodWire;
+    type Seen = Pod;
+    type Key = (NsName, PodName);
+    fn part(&self) -> Part {
+        Part::Pods
+    }
+    fn name(&self) -> &'static str {
+        "pods"
+    }
+    fn path(&self) -> String {
+        "/api/v1/pods".to_owned()
+    }
+    fn accept(&self) -> (&'static str, &'static str) {
+        (wire::JSON, wire::JSON)
+    }
+    fn version(wire: &PodWire) -> Option<String> {
+        Some(wire.metadata.resource_version.clone())
+    }
+    fn decode(&self, wire: &PodWire) -> Result<Pod, Text> {
+        decode::pod(wire)
+    }
+    fn key(&self, seen: Pod) -> (NsName, PodName) {
+        (seen.ns, seen.name)
+    }
+    fn fact(&self, change: Change<Pod, (NsName, PodName)>) -> ClusterFact {
+        ClusterFact::Pods(change)
+    }
+}
+
+impl Watched for Policies {
+    type Wire = Value;
+    type Seen = Policy;
+    type Key = PolicyKey;
+    fn part(&self) -> Part {
+        Part::Policies(self.0)
+    }
+    fn name(&self) -> &'static str {
+        match self.0 {
+            PolicyKind::NetworkPolicy => "network policies",
+            PolicyKind::CiliumNetworkPolicy => "Cilium network policies",
+            PolicyKind::CiliumClusterwideNetworkPolicy => "Cilium clusterwide network policies",
+        }
+    }
+    fn path(&self) -> String {
+        wire::policies_path(self.0, None)
+    }
+    fn accept(&self) -> (&'static str, &'static str) {
+        (wire::JSON, wire::JSON)
+    }
+    fn version(wire: &Value) -> Option<String> {
+        wire.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned)
+    }
+    fn decode(&self, wire: &Value) -> Result<Policy, Text> {
+        decode::policy(self.0, wire)
+    }
+    fn key(&self, seen: Policy) -> PolicyKey {
+        seen.key
+    }
+    fn fact(&self, change: Change<Policy, PolicyKey>) -> ClusterFact {
+        ClusterFact::Policies(self.0, change)
+    }
+    fn may_be_absent(&self) -> bool {
+        self.0 != PolicyKind::NetworkPolicy
+    }
+}
+
+/// Waiting times after failures: 1 s doubling to 30 s, spread by a seed so that clusters behind one
+/// proxy do not come back in step.
+pub struct Backoff {
+    failures: u32,
+    random: fastrand::Rng,
+}
+
+impl Backoff {
+    pub fn new(seed: &str) -> Self {
+        let seed = seed.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Self { failures: 0, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    pub fn next(&mut self) -> Duration {
+        let secs = f64::from(1_u32 << self.failures.min(5)).min(30.0);
+        self.failures += 1;
+        Duration::from_secs_f64(secs * (0.8 + 0.2 * self.random.f64()))
+    }
+}
+
+/// Follows a kind for ever; dropped with its session.
+pub async fn follow<K: Watched>(kind: K, server: Server, out: Out) {
+    let mut follower = Follower {
+        backoff: Backoff::new(&format!("{} {}", out.cluster, kind.name())),
+        kind,
+        server,
+        out,
+        troubled: false,
+        unreadable: None,
+    };
+    loop {
+        match follower.round().await {
+            Ok(()) => follower.backoff.reset(),
+            // A page token grew old in the middle of the list: nothing is wrong, it is read anew.
+            Err(failure) if failure.code() == Some(410) => sleep(follower.backoff.next()).await,
+            Err(failure) => follower.fail(&failure).await,
+        }
+    }
+}
+
+struct Follower<K> {
+    kind: K,
+    server: Server,
+    out: Out,
+    backoff: Backoff,
+    /// A trouble was told and not taken back yet.
+    troubled: bool,
+    /// The first object of the current list that could not be read.
+    unreadable: Option<Text>,
+}
+
+/// How a watch ended.
+enum End {
+    /// Cleanly or by a broken connection: go on from the last version.
+    Resume,
+    /// The server has forgotten the version: list again.
+    Expired,
+}
+
+impl<K: Watched> Follower<K> {
+    /// List, then watch until the list has to be read anew.
+    async fn round(&mut self) -> Result<(), Failure> {
+        let (seen, mut version) = self.list().await?;
+        self.out.tell(self.kind.fact(Change::Reset(seen))).await;
+        self.well().await;
+        loop {
+            let began = Instant::now();
+            match self.watch(&mut version).await {
+                Ok(End::Expired) => return Ok(()),
+                // A server that ends watches at once must not be asked in a tight loop.
+                Ok(End::Resume) if began.elapsed() < Duration::from_secs(1) => {
+                    sleep(self.backoff.next()).await;
+                }
+                Ok(End::Resume) => self.backoff.reset(),
+                Err(failure) if failure.code() == Some(410) => return Ok(()),
+                Err(failure) => self.fail(&failure).await,
+            }
+        }
+    }
+
+    async fn list(&mut self) -> Result<(Vec<K::Seen>, String), Failure> {
+        self.unreadable = None;
+        let mut seen = Vec::new();
+        let mut token = String::new();
+        loop {
+            let mut path = format!("{}?limit={PAGE}", self.kind.path());
+            if !token.is_empty() {
+                path.push_str("&continue=");
+                path.push_str(&escaped(&token));
+            }
+            let call = Call { accept: self.kind.accept().0, ..Call::get(path) };
+            let body = match self.server.bytes(call).await {
+                Err(failure) if failure.code() == Some(404) && self.kind.may_be_absent() => {
+                    // Looked at again after the backoff of an empty watch.
+                    return Ok((Vec::new(), String::new()));
+                }
+                answer => answer?,
+            };
+            let (metadata, items) = page::<K::Wire>(&body)?;
+            for item in items {
+                match item.map(|wire| self.kind.decode(&wire)) {
+                    Some(Ok(object)) => seen.push(object),
+                    Some(Err(why)) => self.note_unreadable(why),
+                    None => self.note_unreadable(Text::new("an object of another form")),
+                }
+            }
+            token = metadata.r#continue;
+            if token.is_empty() {
+                return Ok((seen, metadata.resource_version));
+            }
+        }
+    }
+
+    fn note_unreadable(&mut self, why: Text) {
+        self.unreadable.get_or_insert(why);
+    }
+
+    async fn watch(&mut self, version: &mut String) -> Result<End, Failure> {
+        if version.is_empty() {
+            // Not served: look again later.
+            sleep(Duration::from_secs(60)).await;
+            return Ok(End::Expired);
+        }
+        let path = format!(
+            "{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECS}&resourceVersion={}",
+            self.kind.path(),
+            escaped(version)
+        );
+        let mut lines = self.server.watch(path, self.kind.accept().1).await?;
+        self.well().await;
+        loop {
+            let line = match timeout(WATCH_SILENCE, lines.next()).await {
+                Ok(Ok(Some(line))) => line,
+                // A broken watch is nothing to tell: the next one says whether anything is wrong.
+                Ok(Ok(None) | Err(_)) | Err(_) => return Ok(End::Resume),
+            };
+            if let Some(end) = self.event(&line, version).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    async fn event(&mut self, line: &[u8], version: &mut String) -> Result<Option<End>, Failure> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let Ok(event) = serde_json::from_slice::<Event<K::Wire>>(line) else {
+            self.note_unreadable(Text::new("an event of another form"));
+            self.well().await;
+            return Ok(None);
+        };
+        let (wire, gone) = match event {
+            Event::Added(wire) | Event::Modified(wire) => (wire, false),
+            Event::Deleted(wire) => (wire, true),
+            Event::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                return Ok(None);
+            }
+            Event::Error(status) if status.code == 410 => return Ok(Some(End::Expired)),
+            Event::Error(status) => {
+                let body = format!(r#"{{"message":{}}}"#, Value::from(status.message));
+                return Err(Failure::of_answer(status.code, wire::JSON, None, body.as_bytes()));
+            }
+        };
+        if let Some(newer) = K::version(&wire) {
+            *version = newer;
+        }
+        match self.kind.decode(&wire) {
+            Ok(seen) if gone => {
+                let key = self.kind.key(seen);
+                self.out.tell(self.kind.fact(Change::Gone(key))).await;
+            }
+            Ok(seen) => self.out.tell(self.kind.fact(Change::Put(seen))).await,
+            Err(why) => {
+                self.note_unreadable(why);
+                self.well().await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The list is whole again, or all but the objects that could not be read.
+    async fn well(&mut self) {
+        let trouble = self.unreadable.clone().map(|why| {
+            let object = format!("{} of {}", self.kind.name(), self.out.cluster);
+            Trouble::new(&object, &format!("one cannot be read: {why}"), "Look at it with kubectl.")
+        });
+        if self.troubled || trouble.is_some() {
+            self.troubled = trouble.is_some();
+            self.out.part(self.kind.part(), trouble).await;
+        }
+    }
+
+    async fn fail(&mut self, failure: &Failure) {
+        self.troubled = true;
+        let object = format!("{} of {}", self.kind.name(), self.out.cluster);
+        self.out.part(self.kind.part(), Some(failure.trouble(&object))).await;
+        let asked = match failure {
+            Failure::Refused(refused) => refused.retry_after.unwrap_or_default(),
+            Failure::Unreached { .. } | Failure::Silent { .. } | Failure::Foreign(_) => Duration::ZERO,
+        };
+        sleep(self.backoff.next().max(asked.min(Duration::from_secs(30)))).await;
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<W> {
+    #[serde(default)]
+    metadata: ListMeta,
+    /// An empty list of metadata has `items: null`.
+    items: Option<Vec<W>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ListMeta {
+    resource_version: String,
+    r#continue: String,
+}
+
+/// Reads a page at once; only if that fails, object by object: `None` is one that cannot be read.
+fn page<W: DeserializeOwned>(body: &[u8]) -> Result<(ListMeta, Vec<Option<W>>), Failure> {
+    if let Ok(Page { metadata, items }) = serde_json::from_slice::<Page<W>>(body) {
+        return Ok((metadata, items.unwrap_or_default().into_iter().map(Some).collect()));
+    }
+    let Page { metadata, items } = serde_json::from_slice::<Page<Value>>(body)
+        .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))?;
+    let items = items.unwrap_or_default().into_iter();
+    Ok((metadata, items.map(|value| serde_json::from_value(value).ok()).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
+enum Event<W> {
+    Added(W),
+    Modified(W),
+    Deleted(W),
+    Bookmark(MetaOnly),
+    Error(StatusWire),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StatusWire {
+    code: u16,
+    message: String,
+}
+
+/// A query value, percent-encoded.
+pub fn escaped(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    for byte in raw.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_object_does_not_cost_the_page() {
+        let body = br#"{"metadata":{"resourceVersion":"7","continue":""},"items":[
+            {"metadata":{"name":"a"}}, {"metadata":{"name":7}}, {"metadata":{"name":"b"}}]}"#;
+        let (metadata, items) = page::<MetaOnly>(body).expect("a list");
+        let names: Vec<_> =
+            items.iter().map(|item| item.as_ref().map_or("?", |wire| wire.metadata.name.as_str())).collect();
+        assert_eq!((names, metadata.resource_version.as_str()), (vec!["a", "?", "b"], "7"));
+    }
+
+    #[test]
+    fn waiting_grows_to_half_a_minute_and_starts_anew() {
+        let mut backoff = Backoff::new("x");
+        let waits: Vec<_> = (0..7).map(|_| backoff.next().as_secs_f64()).collect();
+        for (wait, most) in waits.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
+            assert!((most * 0.8..=most).contains(wait), "{wait} of {most}");
+        }
+        backoff.reset();
+        assert!(backoff.next().as_secs_f64() <= 1.0);
+    }
+
+    #[test]
+    fn tokens_are_escaped() {
+        assert_eq!(escaped("a+b/c=="), "a%2Bb%2Fc%3D%3D");
+    }
+}

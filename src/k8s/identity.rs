@@ -1,0 +1,91 @@
+//! Who the API server says we are, and what it says we may do: SelfSubjectReview and
+//! SelfSubjectAccessReview over all namespaces. Changes nothing.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::domain::{
+    fleet::{Identity, Rights},
+    names::Text,
+};
+
+use super::{
+    failure::Failure,
+    wire::{Call, Server},
+};
+
+/// Who we are. `None` where the server is too old to say.
+pub async fn who(server: &Server) -> Result<Option<Identity>, Failure> {
+    let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    let call = Call::post("/apis/authentication.k8s.io/v1/selfsubjectreviews", body.to_string().into());
+    match server.ask::<Review>(call).await {
+        Ok(review) => Ok(Some(Identity {
+            user: Text::new(&review.status.user_info.username),
+            groups: review.status.user_info.groups.iter().flatten().map(|group| Text::new(group)).collect(),
+        })),
+        Err(failure) if failure.code() == Some(404) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What we may do in all namespaces. A review that fails leaves its right unknown; the first
+/// failure is told beside.
+pub async fn rights(server: &Server) -> (Rights, Option<Failure>) {
+    const POLICIES: (&str, &str, &str) = ("networking.k8s.io", "networkpolicies", "");
+    const FORWARD: (&str, &str, &str) = ("", "pods", "portforward");
+    let answers = futures::future::join_all([
+        may(server, "list", POLICIES),
+        may(server, "create", POLICIES),
+        may(server, "patch", POLICIES),
+        may(server, "delete", POLICIES),
+        may(server, "create", FORWARD),
+        // A port-forward over WebSocket is a GET, and newer servers ask for both.
+        may(server, "get", FORWARD),
+    ])
+    .await;
+    let known: Vec<Option<bool>> = answers.iter().map(|answer| answer.as_ref().ok().copied()).collect();
+    let failure = answers.into_iter().find_map(Result::err);
+    let portforward = match (known[4], known[5]) {
+        (Some(create), Some(get)) => Some(create && get),
+        (Some(false), None) | (None, Some(false)) => Some(false),
+        (Some(true), None) | (None, Some(true)) | (None, None) => None,
+    };
+    let rights = Rights { read: known[0], create: known[1], patch: known[2], delete: known[3], portforward };
+    (rights, failure)
+}
+
+async fn may(
+    server: &Server,
+    verb: &str,
+    (group, resource, subresource): (&str, &str, &str),
+) -> Result<bool, Failure> {
+    let body = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource,
+        }},
+    });
+    let call = Call::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body.to_string().into());
+    Ok(server.ask::<Review>(call).await?.status.allowed)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Review {
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    allowed: bool,
+    user_info: UserInfo,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UserInfo {
+    username: String,
+    groups: Option<Vec<String>>,
+}
