@@ -391,3 +391,50 @@ fn people_are_recognised_and_reviewed_as_recorded() {
     }
     assert!(compared > 40, "only {compared} steps were compared");
 }
+
+#[test]
+fn a_body_of_many_keys_is_read_in_time() {
+    // Three times as long would be refused for its size; comparing every key with every other would
+    // take minutes.
+    let labels: Vec<String> = (0..60_000).map(|number| format!("\"k{number}\": \"v\"")).collect();
+    let body = format!("{{\"metadata\": {{\"name\": \"n\", \"labels\": {{{}}}}}}}", labels.join(", "));
+    let read =
+        decode::decode(body.as_bytes(), Format::Json, policy(), Validation::Strict).expect("a valid body");
+    assert_eq!(read.object["metadata"]["labels"].as_object().map(serde_json::Map::len), Some(60_000));
+}
+
+#[test]
+fn a_kind_without_a_table_is_owned_field_by_field() {
+    let kind = Kind::custom("cilium.io", "v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies");
+    let body = serde_json::json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "c", "labels": {"a": "1"}},
+        "spec": {"endpointSelector": {"matchLabels": {"app": "web"}}, "egress": [{"toPorts": [{}]}]}});
+    let options = ApplyOptions { manager: "sluice", force: false, subresource: "", now: Shelf::NOW };
+    let made = apply::apply(None, &body, &options, &kind).expect("no conflict with anybody");
+    assert_eq!(made["spec"], body["spec"]);
+    assert_eq!(
+        made["metadata"]["managedFields"][0]["fieldsV1"],
+        serde_json::json!({"f:metadata": {"f:labels": {"f:a": {}}},
+            "f:spec": {".": {}, "f:egress": {},
+                "f:endpointSelector": {".": {}, "f:matchLabels": {".": {}, "f:app": {}}}}})
+    );
+    let again = apply::apply(Some(&made), &body, &options, &kind).expect("no conflict with oneself");
+    assert_eq!(again, made);
+}
+
+#[test]
+fn kubectls_note_of_the_client_side_follows_its_server_side_applies() {
+    let key = "kubectl.kubernetes.io/last-applied-configuration";
+    let live = serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "n", "annotations": {key: "{old}"}},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    let body = serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "n"}, "spec": {"policyTypes": ["Egress"]}});
+    let by = |manager: &str| {
+        let options = ApplyOptions { manager, force: true, subresource: "", now: Shelf::NOW };
+        let after = apply::apply(Some(&live), &body, &options, policy()).expect("forced");
+        after["metadata"]["annotations"][key].clone()
+    };
+    assert_eq!(by("sluice"), "{old}");
+    assert_eq!(by("kubectl"), format!("{body}\n"));
+}

@@ -12,11 +12,13 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::json;
 use sluice::sim::api::clock::Clock;
 use sluice::sim::api::cluster::{Account, CertName, Cluster, ClusterSetup, Peer};
 use sluice::sim::api::faults::{Denial, Faults, Reach, Refusal};
+use sluice::sim::api::resources::Resource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn cluster() -> Cluster {
@@ -28,7 +30,12 @@ fn cluster() -> Cluster {
             uid: "uid-admin".to_owned(),
             token: "secret".to_owned(),
         }],
-        extra_resources: Vec::new(),
+        extra_resources: vec![Resource::custom(
+            "cilium.io",
+            "v2",
+            "ciliumnetworkpolicies",
+            "CiliumNetworkPolicy",
+        )],
         controllers: true,
         clock: Clock::new(start, 1.0),
         seed: 7,
@@ -113,6 +120,45 @@ async fn a_policy_is_applied_watched_and_deleted() {
         }
     }
     assert_eq!(seen, ["added deny", "deleted deny"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cnis_own_policies_are_served_too() {
+    let cluster = cluster();
+    let kind = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNetworkPolicy");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "ciliumnetworkpolicies");
+    let policies: Api<DynamicObject> = Api::namespaced_with(client(&cluster, admin()), "shop", &resource);
+    let body = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "dns"},
+        "spec": {"endpointSelector": {}, "egress": [{"toPorts": [{"rules": {"dns": [{}]}}]}]},
+    });
+    policies.patch("dns", &PatchParams::apply("sluice"), &Patch::Apply(&body)).await.expect("applied");
+    let list = policies.list(&ListParams::default()).await.expect("a list");
+    assert_eq!(list.items.len(), 1);
+    let types = list.items[0].types.as_ref().map(|t| t.kind.as_str());
+    assert_eq!(types, Some("CiliumNetworkPolicy"), "items of a custom list carry their type");
+    assert_eq!(list.items[0].data["spec"], body["spec"]);
+
+    let mut unversioned = list.items[0].clone();
+    unversioned.metadata.resource_version = None;
+    let refused = policies.replace("dns", &PostParams::default(), &unversioned).await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 422));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_watch_is_told_so_and_a_new_list_helps() {
+    let cluster = cluster();
+    let policies: Api<NetworkPolicy> = Api::namespaced(client(&cluster, admin()), "shop");
+    cluster.set_faults(Faults { expire_watches: true, ..Faults::default() });
+    let mut events =
+        Box::pin(policies.watch(&WatchParams::default(), "230").await.expect("the watch itself opens"));
+    match events.try_next().await.expect("a line").expect("an event") {
+        WatchEvent::Error(status) => assert_eq!(status.code, 410),
+        other => panic!("{other:?}"),
+    }
+    assert!(events.try_next().await.expect("a clean end").is_none());
+    cluster.set_faults(Faults::default());
+    policies.list(&ListParams::default()).await.expect("a new list");
 }
 
 #[tokio::test(start_paused = true)]

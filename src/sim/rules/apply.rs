@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fields::Set;
 use super::managers::{Manager, Managers, Operation};
-use super::schema::{self, Kind};
+use super::schema::Kind;
 use super::typed::{self, Comparison};
 use super::{kinds, shape};
 use crate::sim::api::status::Status;
@@ -104,8 +104,24 @@ pub fn apply(
     if same && live.is_some() {
         after = std::mem::take(&mut before);
     }
+    if options.manager == "kubectl" && options.subresource.is_empty() {
+        keep_client_side_note(&mut after, body);
+    }
     managers.write(&mut after);
     Ok(after)
+}
+
+/// An object that kubectl once applied from the client carries what was applied in an annotation. A
+/// server-side apply by kubectl brings it up to date, so that going back to the client side works.
+fn keep_client_side_note(object: &mut Value, body: &Value) {
+    const NOTE: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    let Some(note) = annotations.and_then(|annotations| annotations.get_mut(NOTE)) else { return };
+    let mut applied = body.clone();
+    if let Some(Value::Object(annotations)) = applied.pointer_mut("/metadata/annotations") {
+        annotations.remove(NOTE);
+    }
+    *note = json!(format!("{applied}\n"));
 }
 
 /// The live object without its `managedFields`, and those; an object nobody owns anything of is
@@ -257,9 +273,4 @@ fn strip(mut set: Set, subresource: &str) -> Set {
     never.insert(&["f:metadata".to_owned()]);
     set.children.remove(if subresource.is_empty() { "f:status" } else { "f:spec" });
     set.difference(&never)
-}
-
-/// Whether ownership of `status` is told apart for this kind.
-pub fn has_status(kind: &Kind) -> bool {
-    schema::object(&kind.root).field("status").is_some()
 }

@@ -272,11 +272,6 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// The one name it asks for, if it asks for one.
-    pub fn name(&self) -> Option<&str> {
-        self.0.iter().find(|one| one.equal && one.path == "metadata.name").map(|one| one.value.as_str())
-    }
-
     /// Whether an object is selected.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|one| (found(object, &one.path) == one.value) == one.equal)

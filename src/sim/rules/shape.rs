@@ -2,6 +2,8 @@
 //! wrong types refused in Go's words, empty things left out, zero values of plain objects filled in
 //! (scenes 20, 41 and 42). Also writes an object in the order of its table. No defaults, no rules.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, Field, Kind, Struct, Type};
@@ -97,11 +99,10 @@ impl Shaper<'_> {
 
     fn object(&mut self, entries: &[Entry], of: &Struct) -> Value {
         let mut given: Map<String, Value> = Map::new();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::with_capacity(entries.len());
         for entry in entries {
             let before = self.step(&entry.key);
-            let twice = seen.contains(&entry.key.as_str());
-            seen.push(&entry.key);
+            let twice = !seen.insert(&entry.key);
             match of.field(&entry.key) {
                 Some(field) => {
                     if twice {

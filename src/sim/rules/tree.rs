@@ -2,6 +2,8 @@
 //! serde_json forgets all three, and the server's complaints name them (scene 41). The errors are
 //! those of Go's scanner, word for word (scene 43). It knows nothing about kinds.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Number, Value};
 
 /// A JSON value before anything was decided about it.
@@ -72,8 +74,9 @@ impl Tree {
     fn collect_repeated(&self, found: &mut Vec<(String, u64)>) {
         match self {
             Self::Map(entries) => {
-                for (index, entry) in entries.iter().enumerate() {
-                    if entries[..index].iter().any(|earlier| earlier.key == entry.key) {
+                let mut seen = HashSet::with_capacity(entries.len());
+                for entry in entries {
+                    if !seen.insert(entry.key.as_str()) {
                         found.push((entry.key.clone(), entry.line));
                     }
                     entry.value.collect_repeated(found);
@@ -88,12 +91,11 @@ impl Tree {
     pub fn last_wins(self) -> Self {
         match self {
             Self::Map(entries) => {
-                let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-                for entry in entries {
-                    kept.retain(|earlier| earlier.key != entry.key);
-                    kept.push(Entry { value: entry.value.last_wins(), ..entry });
-                }
-                Self::Map(kept)
+                let last: HashMap<String, usize> =
+                    entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
+                let kept =
+                    entries.into_iter().enumerate().filter(|(at, entry)| last.get(&entry.key) == Some(at));
+                Self::Map(kept.map(|(_, entry)| Entry { value: entry.value.last_wins(), ..entry }).collect())
             }
             Self::List(items) => Self::List(items.into_iter().map(Self::last_wins).collect()),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => self,
