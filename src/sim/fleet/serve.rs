@@ -65,6 +65,8 @@ pub async fn serve(fleet: &Fleet, options: &ServeOptions) -> io::Result<Served> 
         let authority = Arc::new(Authority::new(member.name())?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        // Nothing holds the port of a dead cluster, not even for a moment.
+        let listener = Some(listener).filter(|_| *member.reachable().borrow() != Reachable::Dead);
         tasks.spawn(keep_listening(member.clone(), authority.clone(), address, listener));
         servers.push((member.name().to_owned(), address));
         authorities.push(authority);
@@ -89,10 +91,9 @@ async fn keep_listening(
     member: Member,
     authority: Arc<Authority>,
     address: SocketAddr,
-    listener: TcpListener,
+    mut listener: Option<TcpListener>,
 ) {
     let mut reach = member.reachable();
-    let mut listener = Some(listener);
     loop {
         if *reach.borrow_and_update() == Reachable::Dead {
             listener = None;
