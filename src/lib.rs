@@ -86,12 +86,25 @@ pub mod documents {
     pub mod wire;
 }
 
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
+    pub mod apply;
     pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
     pub mod exit;
+    pub mod info;
+    pub mod log;
     pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
     pub mod wait;
 }
 
@@ -111,6 +124,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -123,12 +137,19 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
@@ -171,6 +192,7 @@ pub mod sim {
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
         pub mod apply;
+        pub mod auth;
         pub mod decode;
         pub mod errors;
         pub mod fields;
@@ -178,14 +200,48 @@ pub mod sim {
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
+        pub mod openapi;
         pub mod patch;
         pub mod pods;
+        pub mod rbac;
+        pub mod reviews;
         pub mod schema;
         pub mod selector;
         pub mod shape;
+        pub mod table;
         pub mod tree;
         pub mod typed;
         pub mod words;
         pub mod yaml;
     }
+}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
 }
