@@ -30,7 +30,7 @@ use sluice::{
     sim::api::{
         clock::Clock,
         cluster::{CertName, Cluster, ClusterSetup, Peer, Stop},
-        faults::{Faults, Reach, Refusal},
+        faults::{Faults, Reach},
     },
 };
 use tokio::{
@@ -41,8 +41,8 @@ use tokio::{
 /// What the wire adds to the server's own faults.
 #[derive(Clone, Default)]
 struct Wire {
-    /// A path that is refused with 403.
-    forbidden: Arc<Mutex<Option<&'static str>>>,
+    /// Requests turned away: those of a path, or all, with this code.
+    refused: Arc<Mutex<Option<(&'static str, u16)>>>,
 }
 
 struct Followed {
@@ -144,6 +144,10 @@ impl Followed {
         (self.world.now() - self.row().last_good.expect("it answered once")).num_seconds()
     }
 
+    fn refuse(&self, what: Option<(&'static str, u16)>) {
+        *self.wire.refused.lock().expect("no test panics with it") = what;
+    }
+
     fn pods(&self) -> usize {
         let ns = NsName::parse("shop").expect("a name");
         self.row().namespaces.get(&ns).map_or(0, |ns| ns.pods.len())
@@ -166,11 +170,11 @@ async fn carry(
     wire: &Wire,
     request: Request<Body>,
 ) -> io::Result<Response<http_body_util::Either<Incoming, Full<Bytes>>>> {
-    let forbidden = *wire.forbidden.lock().expect("no test panics with it");
-    if forbidden.is_some_and(|path| request.uri().path() == path) {
-        let status = r#"{"kind":"Status","message":"pods is forbidden","code":403}"#;
-        let response = Response::builder().status(403).header("content-type", "application/json");
-        let body = http_body_util::Either::Right(Full::new(Bytes::from_static(status.as_bytes())));
+    let refused = *wire.refused.lock().expect("no test panics with it");
+    if let Some((_, code)) = refused.filter(|(path, _)| path.is_empty() || request.uri().path() == *path) {
+        let status = format!(r#"{{"kind":"Status","message":"not now","code":{code}}}"#);
+        let response = Response::builder().status(code).header("content-type", "application/json");
+        let body = http_body_util::Either::Right(Full::new(Bytes::from(status)));
         return Ok(response.body(body).expect("a response"));
     }
     let groups = vec!["system:masters".to_owned()];
@@ -262,14 +266,14 @@ async fn each_way_to_be_away_has_its_sentence() {
 async fn a_refused_list_is_one_missing_part_and_the_rest_goes_on() {
     let cluster = cluster();
     let mut it = Followed::new(cluster);
-    *it.wire.forbidden.lock().expect("no test panics with it") = Some("/api/v1/pods");
+    it.refuse(Some(("/api/v1/pods", 403)));
     it.run(SECOND).await;
     assert_eq!(
         it.health(),
-        "degraded: pods of one: refused with HTTP 403: pods is forbidden. Ask the cluster's admin for this right, or choose a context that has it."
+        "degraded: pods of one: refused with HTTP 403: not now. Ask the cluster's admin for this right, or choose a context that has it."
     );
     assert!(it.row().is_complete());
-    *it.wire.forbidden.lock().expect("no test panics with it") = None;
+    it.refuse(None);
     it.run(Duration::from_secs(60)).await;
     assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
 }
@@ -278,17 +282,25 @@ async fn a_refused_list_is_one_missing_part_and_the_rest_goes_on() {
 async fn a_storm_of_429_degrades_the_row_and_passes() {
     let mut it = Followed::new(cluster());
     it.run(SECOND).await;
-    let refusal = Refusal { user: String::new(), retry_after_secs: 1 };
-    it.cluster.set_faults(Faults { refusals: vec![refusal], ..Faults::default() });
+    it.refuse(Some(("", 429)));
     it.run(Duration::from_secs(60)).await;
     assert!(
         it.health().starts_with("degraded: one: turns requests away (HTTP 429 or 503)"),
         "{}",
         it.health()
     );
-    it.cluster.set_faults(Faults::default());
+    it.refuse(None);
     it.run(Duration::from_secs(60)).await;
     assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+    // From the beginning, too: what answers with 429 is there.
+    let mut it = Followed::new(cluster());
+    it.refuse(Some(("", 429)));
+    it.run(Duration::from_secs(60)).await;
+    assert!(it.health().starts_with("degraded: "), "{}", it.health());
+    it.refuse(None);
+    it.run(Duration::from_secs(60)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+    assert_eq!(it.row().version.as_ref().map(Text::as_str), Some("v1.36.2"));
 }
 
 #[tokio::test(start_paused = true)]

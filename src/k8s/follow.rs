@@ -208,7 +208,10 @@ pub async fn follow<K: Watched>(kind: K, server: Server, out: Out) {
         unreadable: None,
     };
     loop {
+        let began = Instant::now();
         match follower.round().await {
+            // Forgotten versions are read anew at once, but not in a tight loop.
+            Ok(()) if began.elapsed() < Duration::from_secs(30) => sleep(follower.backoff.next()).await,
             Ok(()) => follower.backoff.reset(),
             // A page token grew old in the middle of the list: nothing is wrong, it is read anew.
             Err(failure) if failure.code() == Some(410) => sleep(follower.backoff.next()).await,
@@ -247,7 +250,7 @@ impl<K: Watched> Follower<K> {
             match self.watch(&mut version).await {
                 Ok(End::Expired) => return Ok(()),
                 // A server that ends watches at once must not be asked in a tight loop.
-                Ok(End::Resume) if began.elapsed() < Duration::from_secs(1) => {
+                Ok(End::Resume) if began.elapsed() < Duration::from_secs(30) => {
                     sleep(self.backoff.next()).await;
                 }
                 Ok(End::Resume) => self.backoff.reset(),
