@@ -89,6 +89,9 @@ pub mod documents {
 /// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
 pub mod engine;
 
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
