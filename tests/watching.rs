@@ -338,3 +338,33 @@ async fn watches_survive_expiry_and_restarts() {
     it.run(Duration::from_secs(60)).await;
     assert_eq!((it.health().as_str(), it.pods()), ("up: ", 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_hostile_or_huge_object_costs_only_itself() {
+    let cluster = cluster();
+    cluster.seed(json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": "odd", "namespace": "shop" },
+        "spec": { "podSelector": {}, "policyTypes": ["Egress"], "egress": "\u{1b}[2J" },
+    }));
+    cluster.seed(json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": "big", "annotations": { "x/owner": "\u{202e}evil\u{1b}]0;", "blob": "x".repeat(2 << 20) } },
+        "spec": {}, "status": { "phase": "Active" },
+    }));
+    let mut it = Followed::new(cluster);
+    it.run(SECOND).await;
+    assert_eq!(
+        it.health(),
+        "degraded: network policies of one: one cannot be read: NetworkPolicy shop/odd: spec.egress is not a list. Look at it with kubectl."
+    );
+    let owner = it.row().namespaces[&NsName::parse("big").expect("a name")].seen.owner.clone();
+    assert_eq!(owner.expect("an owner").as_str(), "\u{fffd}evil\u{fffd}]0;");
+    let shop = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((shop.policies.len(), shop.pods.len()), (1, 3));
+    // Corrected, it is seen, and nothing is complained of any more.
+    put_policy(&it.cluster, "odd");
+    it.run(SECOND).await;
+    let shop = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((shop.policies.len(), it.health().as_str()), (2, "up: "));
+}
