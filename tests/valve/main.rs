@@ -69,7 +69,7 @@ fn files(direction: Direction, port: u16) -> BTreeMap<&'static str, Value> {
         };
         let mut manifest = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-            "metadata": { "name": name, "namespace": "shop", "labels": { "made-by": "sluice" } },
+            "metadata": { "name": name, "namespace": "shop" },
             "spec": { "podSelector": selector, "policyTypes": [types] },
         });
         if rules != json!([]) {
@@ -271,6 +271,37 @@ async fn a_delete_that_arrives_after_a_later_apply_deletes_nothing_of_it() {
         assert!(allowed(&cluster).is_superset(&closed), "request {at}: a late write closed the namespace");
     }
     assert!(late > 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tightening_on_its_way_is_refused_once_a_rollback_has_opened() {
+    for direction in Direction::ALL {
+        let quiet = cluster();
+        let open = allowed(&quiet);
+        let wire = Wire::new(&quiet, Person::Lead, None);
+        apply(&wire, &preview(&quiet, direction, 443).await).await;
+        let tightening = 1 + wire.history().iter().position(|(_, now)| *now != open).expect("it closed");
+        let mut half_way = 0;
+        for at in 1.. {
+            let case = format!("{direction}, rollback dies at request {at}");
+            let cluster = cluster();
+            let shown = preview(&cluster, direction, 443).await;
+            let late = Wire::new(&cluster, Person::Lead, Some((tightening, Fault::Late)));
+            apply(&late, &shown).await;
+            let wire = Wire::new(&cluster, Person::Lead, Some((at, Fault::DiesAfter)));
+            let outcome = rollback(&wire, direction).await;
+            // A rollback that died before it opened anything cannot hold the tightening up.
+            if wire.history().iter().any(|(request, _)| request.contains("force=true")) {
+                half_way += 1;
+                assert!(late.arrive_late().await, "{case}");
+                assert_eq!(allowed(&cluster), open, "{case}: the tightening closed a half-taken-back set");
+            }
+            if outcome.is_some() {
+                break;
+            }
+        }
+        assert!(half_way > 2, "{direction}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
