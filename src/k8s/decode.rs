@@ -32,6 +32,13 @@ pub struct Meta {
     pub owner_references: Option<Vec<Owner>>,
 }
 
+impl Meta {
+    /// `namespace/name` and the version.
+    pub fn head(&self) -> (String, Option<String>) {
+        (format!("{}/{}", self.namespace, self.name), Some(self.resource_version.clone()))
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Owner {

@@ -99,7 +99,7 @@ impl Failure {
         let retry_after = retry_after.and_then(|secs| secs.parse().ok()).or(from_status);
         Self::Refused(Refused {
             code,
-            message: Text::new(&status.message),
+            message: sentence(&status.message),
             causes: status.details.map(|details| details.causes.unwrap_or_default()).unwrap_or_default(),
             retry_after: retry_after.map(Duration::from_secs),
         })
@@ -116,7 +116,7 @@ impl Failure {
         if let kube::Error::Api(status) = error {
             return Self::Refused(Refused {
                 code: status.code,
-                message: Text::new(&status.message),
+                message: sentence(&status.message),
                 causes: Vec::new(),
                 retry_after: None,
             });
@@ -132,6 +132,11 @@ impl Failure {
             next: "Check the cluster's load and the network; sluice tries again by itself.",
         }
     }
+}
+
+/// Without the stop at its end: it becomes part of a sentence of ours.
+fn sentence(message: &str) -> Text {
+    Text::new(message.trim_end_matches([' ', ':', '.', '\n']))
 }
 
 fn next_step(code: u16) -> &'static str {

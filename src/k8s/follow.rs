@@ -2,7 +2,7 @@
 //! forgotten. Plain list and watch, not streaming lists, which some servers refuse. A list that is
 //! refused is told as one missing part; the others go on. Its facts go to the cluster's inbox.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -27,6 +27,8 @@ use super::{
 };
 
 const PAGE: usize = 500;
+/// Unreadable objects remembered of one list.
+const UNREADABLE: usize = 100;
 /// The server ends a watch after this; we open the next.
 const WATCH_SECS: u64 = 290;
 /// A watch without a line for this long is dead: bookmarks come every minute.
@@ -62,7 +64,8 @@ pub trait Watched: Send + Sync {
     fn path(&self) -> String;
     /// Media types of the list and of the watch.
     fn accept(&self) -> (&'static str, &'static str);
-    fn version(wire: &Self::Wire) -> Option<String>;
+    /// `namespace/name` and the version.
+    fn head(wire: &Self::Wire) -> (String, Option<String>);
     fn decode(&self, wire: &Self::Wire) -> Result<Self::Seen, Text>;
     fn key(&self, seen: Self::Seen) -> Self::Key;
     fn fact(&self, change: Change<Self::Seen, Self::Key>) -> ClusterFact;
@@ -92,8 +95,8 @@ impl Watched for Namespaces {
     fn accept(&self) -> (&'static str, &'static str) {
         (wire::METADATA_LIST, wire::METADATA)
     }
-    fn version(wire: &MetaOnly) -> Option<String> {
-        Some(wire.metadata.resource_version.clone())
+    fn head(wire: &MetaOnly) -> (String, Option<String>) {
+        wire.metadata.head()
     }
     fn decode(&self, wire: &MetaOnly) -> Result<NamespaceSeen, Text> {
         decode::namespace(&wire.metadata)
@@ -122,8 +125,8 @@ impl Watched for Pods {
     fn accept(&self) -> (&'static str, &'static str) {
         (wire::JSON, wire::JSON)
     }
-    fn version(wire: &PodWire) -> Option<String> {
-        Some(wire.metadata.resource_version.clone())
+    fn head(wire: &PodWire) -> (String, Option<String>) {
+        wire.metadata.head()
     }
     fn decode(&self, wire: &PodWire) -> Result<Pod, Text> {
         decode::pod(wire)
@@ -156,8 +159,10 @@ impl Watched for Policies {
     fn accept(&self) -> (&'static str, &'static str) {
         (wire::JSON, wire::JSON)
     }
-    fn version(wire: &Value) -> Option<String> {
-        wire.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned)
+    fn head(wire: &Value) -> (String, Option<String>) {
+        let text = |field: &str| wire["metadata"][field].as_str().map(str::to_owned);
+        let id = format!("{}/{}", text("namespace").unwrap_or_default(), text("name").unwrap_or_default());
+        (id, text("resourceVersion"))
     }
     fn decode(&self, wire: &Value) -> Result<Policy, Text> {
         decode::policy(self.0, wire)
@@ -205,10 +210,13 @@ pub async fn follow<K: Watched>(kind: K, server: Server, out: Out) {
         server,
         out,
         troubled: false,
-        unreadable: None,
+        unreadable: BTreeMap::new(),
     };
     loop {
+        let began = Instant::now();
         match follower.round().await {
+            // Forgotten versions are read anew at once, but not in a tight loop.
+            Ok(()) if began.elapsed() < Duration::from_secs(30) => sleep(follower.backoff.next()).await,
             Ok(()) => follower.backoff.reset(),
             // A page token grew old in the middle of the list: nothing is wrong, it is read anew.
             Err(failure) if failure.code() == Some(410) => sleep(follower.backoff.next()).await,
@@ -224,8 +232,8 @@ struct Follower<K> {
     backoff: Backoff,
     /// A trouble was told and not taken back yet.
     troubled: bool,
-    /// The first object of the current list that could not be read.
-    unreadable: Option<Text>,
+    /// Objects that cannot be read, with why; at most [`UNREADABLE`].
+    unreadable: BTreeMap<String, Text>,
 }
 
 /// How a watch ended.
@@ -247,7 +255,7 @@ impl<K: Watched> Follower<K> {
             match self.watch(&mut version).await {
                 Ok(End::Expired) => return Ok(()),
                 // A server that ends watches at once must not be asked in a tight loop.
-                Ok(End::Resume) if began.elapsed() < Duration::from_secs(1) => {
+                Ok(End::Resume) if began.elapsed() < Duration::from_secs(30) => {
                     sleep(self.backoff.next()).await;
                 }
                 Ok(End::Resume) => self.backoff.reset(),
@@ -258,7 +266,7 @@ impl<K: Watched> Follower<K> {
     }
 
     async fn list(&mut self) -> Result<(Vec<K::Seen>, String), Failure> {
-        self.unreadable = None;
+        self.unreadable.clear();
         let mut seen = Vec::new();
         let mut token = String::new();
         loop {
@@ -277,10 +285,13 @@ impl<K: Watched> Follower<K> {
             };
             let (metadata, items) = page::<K::Wire>(&body)?;
             for item in items {
-                match item.map(|wire| self.kind.decode(&wire)) {
-                    Some(Ok(object)) => seen.push(object),
-                    Some(Err(why)) => self.note_unreadable(why),
-                    None => self.note_unreadable(Text::new("an object of another form")),
+                let Some(wire) = item else {
+                    self.note_unreadable(String::new(), Text::new("an object of another form"));
+                    continue;
+                };
+                match self.kind.decode(&wire) {
+                    Ok(object) => seen.push(object),
+                    Err(why) => self.note_unreadable(K::head(&wire).0, why),
                 }
             }
             token = metadata.r#continue;
@@ -290,8 +301,10 @@ impl<K: Watched> Follower<K> {
         }
     }
 
-    fn note_unreadable(&mut self, why: Text) {
-        self.unreadable.get_or_insert(why);
+    fn note_unreadable(&mut self, id: String, why: Text) {
+        if self.unreadable.len() < UNREADABLE {
+            self.unreadable.insert(id, why);
+        }
     }
 
     async fn watch(&mut self, version: &mut String) -> Result<End, Failure> {
@@ -324,7 +337,7 @@ impl<K: Watched> Follower<K> {
             return Ok(None);
         }
         let Ok(event) = serde_json::from_slice::<Event<K::Wire>>(line) else {
-            self.note_unreadable(Text::new("an event of another form"));
+            self.note_unreadable(String::new(), Text::new("an event of another form"));
             self.well().await;
             return Ok(None);
         };
@@ -341,26 +354,29 @@ impl<K: Watched> Follower<K> {
                 return Err(Failure::of_answer(status.code, wire::JSON, None, body.as_bytes()));
             }
         };
-        if let Some(newer) = K::version(&wire) {
+        let (id, newer) = K::head(&wire);
+        if let Some(newer) = newer {
             *version = newer;
         }
+        let was_unreadable = self.unreadable.remove(&id).is_some();
         match self.kind.decode(&wire) {
             Ok(seen) if gone => {
                 let key = self.kind.key(seen);
                 self.out.tell(self.kind.fact(Change::Gone(key))).await;
             }
             Ok(seen) => self.out.tell(self.kind.fact(Change::Put(seen))).await,
-            Err(why) => {
-                self.note_unreadable(why);
-                self.well().await;
-            }
+            Err(_) if gone => {}
+            Err(why) => self.note_unreadable(id.clone(), why),
+        }
+        if was_unreadable || self.unreadable.contains_key(&id) {
+            self.well().await;
         }
         Ok(None)
     }
 
     /// The list is whole again, or all but the objects that could not be read.
     async fn well(&mut self) {
-        let trouble = self.unreadable.clone().map(|why| {
+        let trouble = self.unreadable.values().next().map(|why| {
             let object = format!("{} of {}", self.kind.name(), self.out.cluster);
             Trouble::new(&object, &format!("one cannot be read: {why}"), "Look at it with kubectl.")
         });

@@ -51,6 +51,16 @@ pub enum Mode {
     Force,
 }
 
+/// Which object of a name is to be deleted.
+#[derive(Clone, Copy)]
+pub enum Only<'a> {
+    Any,
+    /// The one with this uid.
+    Object(&'a str),
+    /// The one with this uid, unchanged since.
+    Version(&'a Live),
+}
+
 impl Place {
     pub fn ns(&self) -> &NsName {
         &self.target.ns
@@ -150,17 +160,22 @@ impl Place {
         read(pinned.kind, &value)
     }
 
-    /// Deletes, if need be only this very object in this very version.
-    pub async fn delete(&self, pinned: &Pinned, only: Option<&Live>) -> Result<(), Failure> {
-        let body = only.map(|live| {
-            let preconditions = json!({ "uid": live.uid, "resourceVersion": live.policy.version.as_deref() });
-            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions })
+    pub async fn delete(&self, pinned: &Pinned, only: Only<'_>) -> Result<(), Failure> {
+        let preconditions = match only {
+            Only::Any => None,
+            Only::Object(uid) => Some(json!({ "uid": uid })),
+            Only::Version(live) => {
+                Some(json!({ "uid": live.uid, "resourceVersion": live.policy.version.as_deref() }))
+            }
+        };
+        let body = preconditions.map(|preconditions| {
+            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions }).to_string()
         });
         let call = Call {
             method: Method::DELETE,
             path: self.path(pinned),
             accept: JSON,
-            body: body.map(|body| (JSON, body.to_string().into())),
+            body: body.map(|body| (JSON, body.into())),
         };
         self.server.bytes(call).await.map(|_| ())
     }

@@ -299,7 +299,7 @@ impl Notes<'_> {
                     let selected =
                         pods.iter().filter(|pod| policy.selects(&pod.labels) == Some(true)).count();
                     out.push(format!(
-                        "{} is not ours and selects {selected} pods for {direction} too",
+                        "{} is not ours and isolates for {direction} too; pods it selects: {selected}",
                         policy.key
                     ));
                 }

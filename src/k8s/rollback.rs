@@ -1,6 +1,7 @@
 //! Takes a direction of a namespace back. Needs this one API server and nothing else: what is there
 //! is read there and then, the valve is opened in one write, the allows are deleted, last the valve.
-//! A refusal or a lost answer on the way stops nothing that can still be done.
+//! While an allow cannot be deleted the valve stays, open. A refusal or a lost answer on the way
+//! stops nothing that can still be done.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ use crate::{
 use super::{
     connect::Access,
     failure::Failure,
-    place::{Live, Mode, Place, opened, pinned_set},
+    place::{Live, Mode, Only, Place, opened, pinned_set},
     write::{WAITS, named},
 };
 
@@ -44,17 +45,24 @@ pub async fn rollback(
     };
     let place = Place { server, target: order.target.clone(), context: context.to_owned() };
     let run = Run { place, order, report };
-    let standing = run.look().await;
+    let mut standing = run.look().await;
     if standing.values().all(|seen| matches!(seen, Seen::Absent)) {
         return run.verify(None).await;
     }
-    let opening = run.open(&standing).await;
-    let mut first = opening.as_ref().err().cloned();
-    for pinned in run.deletions(&standing, opening.is_ok()) {
-        if let Err(trouble) = run.delete(pinned).await {
-            first.get_or_insert(trouble);
+    let allows = run.allows(&standing);
+    let valve = vec![run.valve()];
+    let first = match run.open(&mut standing).await {
+        // An allow that stays isolates alone once the open valve is gone: then the valve stays too.
+        Ok(()) => match run.delete_all(allows, &standing).await {
+            Some(trouble) if !run.allows_are_gone().await => Some(trouble),
+            Some(_) | None => run.delete_all(valve, &standing).await,
+        },
+        // The valve first, since it allows nothing: nothing narrows until the allows go.
+        Err(trouble) => {
+            run.delete_all([valve, allows].concat(), &standing).await;
+            Some(trouble)
         }
-    }
+    };
     run.verify(first).await
 }
 
@@ -92,7 +100,7 @@ impl Run<'_> {
     }
 
     /// The one write that restores traffic. It takes over whatever was made of the valve.
-    async fn open(&self, standing: &BTreeMap<&'static str, Seen>) -> Result<(), Trouble> {
+    async fn open(&self, standing: &mut BTreeMap<&'static str, Seen>) -> Result<(), Trouble> {
         let valve = self.valve();
         let mut manifest = opened(valve, self.place.ns(), None);
         let from = match standing.get(valve.name) {
@@ -106,7 +114,11 @@ impl Run<'_> {
         let mut waits = WAITS.iter();
         loop {
             let failure = match self.place.apply(valve, &manifest, Mode::Force).await {
-                Ok(live) => return self.opened(&live, step, command).await,
+                Ok(live) => {
+                    let opened = self.opened(&live, step, command).await;
+                    standing.insert(valve.name, Seen::There(Box::new(live)));
+                    return opened;
+                }
                 Err(failure) => failure,
             };
             let trouble = self.place.trouble(valve, &failure);
@@ -119,11 +131,20 @@ impl Run<'_> {
                 None => {
                     if !failure.may_have_landed() {
                         self.tell(step, &command, Answer::Refused(trouble.clone())).await;
+                    } else if self.is_open().await {
+                        return Ok(());
                     }
                     return Err(trouble);
                 }
             }
         }
+    }
+
+    /// Reads back whether a write without an answer has opened the valve.
+    async fn is_open(&self) -> bool {
+        let valve = self.valve();
+        let live = again(async || self.place.get(valve).await).await;
+        live.is_ok_and(|live| live.is_some_and(|live| live.policy.is_open(valve.direction)))
     }
 
     async fn opened(&self, live: &Live, step: Step, command: String) -> Result<(), Trouble> {
@@ -138,26 +159,45 @@ impl Run<'_> {
         ))
     }
 
-    /// With the valve open: allows first, the valve last, so that nothing closes on the way. If it
-    /// could not be opened: the valve first, since it allows nothing; then nothing narrows until
-    /// the allows go.
-    fn deletions(&self, standing: &BTreeMap<&'static str, Seen>, is_open: bool) -> Vec<&'static Pinned> {
-        let there = |pinned: &&Pinned| match standing.get(pinned.name) {
-            Some(Seen::Absent) | None => pinned.role == Role::Valve && is_open,
-            Some(Seen::There(_) | Seen::Unknown) => true,
-        };
-        let (valve, allows): (Vec<_>, Vec<_>) = Pinned::of(self.order.target.direction)
-            .filter(there)
-            .partition(|pinned| pinned.role == Role::Valve);
-        if is_open { [allows, valve].concat() } else { [valve, allows].concat() }
+    /// The allows that are there, or may be.
+    fn allows(&self, standing: &BTreeMap<&'static str, Seen>) -> Vec<&'static Pinned> {
+        let there = |pinned: &&Pinned| !matches!(standing.get(pinned.name), Some(Seen::Absent) | None);
+        let all = Pinned::of(self.order.target.direction).filter(|pinned| pinned.role != Role::Valve);
+        all.filter(there).collect()
     }
 
-    async fn delete(&self, pinned: &'static Pinned) -> Result<(), Trouble> {
+    /// Deletes them all, whatever happens on the way; the first trouble.
+    async fn delete_all(
+        &self,
+        pinned: Vec<&'static Pinned>,
+        standing: &BTreeMap<&'static str, Seen>,
+    ) -> Option<Trouble> {
+        let mut first = None;
+        for pinned in pinned {
+            let uid = match standing.get(pinned.name) {
+                Some(Seen::There(live)) => Some(live.uid.clone()),
+                Some(Seen::Absent | Seen::Unknown) | None => None,
+            };
+            if let Err(trouble) = self.delete(pinned, uid).await {
+                first.get_or_insert(trouble);
+            }
+        }
+        first
+    }
+
+    async fn allows_are_gone(&self) -> bool {
+        let left = again(async || self.place.live(self.order.target.direction).await).await;
+        left.is_ok_and(|left| left.keys().all(|name| *name == self.valve().name))
+    }
+
+    /// Deletes this very object, so that a delete landing late does not hit a later apply.
+    async fn delete(&self, pinned: &'static Pinned, mut uid: Option<String>) -> Result<(), Trouble> {
         let step = Step::Delete(pinned);
         let command = self.place.delete_command(pinned);
         let mut waits = WAITS.iter();
         loop {
-            let failure = match self.place.delete(pinned, None).await {
+            let only = uid.as_deref().map_or(Only::Any, Only::Object);
+            let failure = match self.place.delete(pinned, only).await {
                 Ok(()) => {
                     self.tell(step, &command, Answer::Done { version: None }).await;
                     return Ok(());
@@ -168,6 +208,10 @@ impl Run<'_> {
                 }
                 Err(failure) => failure,
             };
+            if failure.code() == Some(409) {
+                // Another object of that name by now: it goes as well.
+                uid = None;
+            }
             let trouble = self.place.trouble(pinned, &failure);
             if failure.may_have_landed() {
                 self.tell(step.clone(), &command, Answer::Unsettled(trouble.clone())).await;

@@ -27,7 +27,7 @@ use crate::{
 use super::{
     connect::Access,
     failure::Failure,
-    place::{Live, Mode, Place, opened, pinned_set, sendable},
+    place::{Live, Mode, Only, Place, opened, pinned_set, sendable},
     preview::{as_order, dry_run, parse, widened},
 };
 
@@ -191,11 +191,12 @@ impl Run<'_> {
     /// `Ok(None)`: deleted. What was surely not carried out is tried again a few times.
     async fn send(&self, write: &Write) -> Result<Option<Live>, Failure> {
         let pinned = write.step.pinned();
+        let only = self.held.get(pinned.name).map_or(Only::Any, Only::Version);
         let mut waits = WAITS.iter();
         loop {
             let answer = match &write.manifest {
                 Some(manifest) => self.place.apply(pinned, manifest, Mode::Real).await.map(Some),
-                None => match self.place.delete(pinned, self.held.get(pinned.name)).await {
+                None => match self.place.delete(pinned, only).await {
                     Err(failure) if failure.code() == Some(404) => Ok(None),
                     answer => answer.map(|()| None),
                 },

@@ -1,0 +1,370 @@
+//! A cluster that is followed: what the world knows of it, and what is said when something fails,
+//! in memory, under a paused clock.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone as _, Utc};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use serde_json::json;
+use sluice::{
+    cockpit::{
+        plan::{ClusterEntry, FleetFile},
+        ports::Fact,
+        world::World,
+    },
+    domain::{
+        fleet::{Cluster as Row, Enforcement, Environment},
+        flow::Direction,
+        names::{ClusterName, NsName, Text},
+    },
+    k8s::{connect::Access, watch},
+    sim::api::{
+        clock::Clock,
+        cluster::{CertName, Cluster, ClusterSetup, Peer, Stop},
+        faults::{Faults, Reach},
+    },
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+
+/// What the wire adds to the server's own faults.
+#[derive(Clone, Default)]
+struct Wire {
+    /// Requests turned away: those of a path, or all, with this code.
+    refused: Arc<Mutex<Option<(&'static str, u16)>>>,
+}
+
+struct Followed {
+    cluster: Cluster,
+    wire: Wire,
+    world: World,
+    inbox: mpsc::Receiver<Fact>,
+    again: Arc<Notify>,
+    began: Instant,
+}
+
+fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 2, 9, 0, 0).single().expect("a valid time")
+}
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::new(ClusterSetup {
+        accounts: Vec::new(),
+        extra_resources: Vec::new(),
+        controllers: true,
+        clock: Clock::new(start(), 1.0),
+        seed: 7,
+        address: "127.0.0.1:6443".to_owned(),
+    });
+    for ns in ["kube-system", "shop"] {
+        cluster.seed_namespace(ns);
+    }
+    cluster.seed(json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": { "name": "kube-flannel-ds", "namespace": "kube-system" },
+        "spec": { "template": { "spec": { "containers": [{ "name": "kube-flannel", "image": "flannel:v1" }] } } },
+        "status": { "desiredNumberScheduled": 1, "numberReady": 1 },
+    }));
+    for n in 0..3 {
+        cluster.seed(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": format!("api-{n}"), "namespace": "shop", "labels": { "app": "api" } },
+            "spec": { "containers": [{ "name": "c", "image": "c:1" }] }, "status": { "phase": "Running" },
+        }));
+    }
+    put_policy(&cluster, "default-deny-egress");
+    cluster
+}
+
+fn put_policy(cluster: &Cluster, name: &str) {
+    cluster.seed(json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "podSelector": {}, "policyTypes": ["Egress"] },
+    }));
+}
+
+impl Followed {
+    fn new(cluster: Cluster) -> Self {
+        let name = ClusterName::parse("one").expect("a name");
+        let mut world = World::new(start());
+        world.absorb(Fact::Fleet(FleetFile {
+            clusters: vec![ClusterEntry {
+                name: name.clone(),
+                context: Text::new("one"),
+                environment: Environment::Staging,
+                relay: None,
+            }],
+            ..FleetFile::default()
+        }));
+        let (sender, inbox) = mpsc::channel(64);
+        let again = Arc::new(Notify::new());
+        let wire = Wire::default();
+        let access = Access::Client(client(&cluster, &wire));
+        tokio::spawn(watch::run(name, access, sender, again.clone()));
+        Self { cluster, wire, world, inbox, again, began: Instant::now() }
+    }
+
+    /// Lets time pass and takes in what is told.
+    async fn run(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Ok(Some(fact)) = tokio::time::timeout_at(until, self.inbox.recv()).await {
+            self.tick();
+            self.world.absorb(fact);
+        }
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        let passed = chrono::TimeDelta::from_std(self.began.elapsed()).expect("a short while");
+        self.world.absorb(Fact::Tick(start() + passed));
+    }
+
+    fn row(&self) -> &Row {
+        self.world.clusters().next().expect("the cluster")
+    }
+
+    fn health(&self) -> String {
+        let health = &self.row().health;
+        format!("{}: {}", health.word(), health.reason().map_or("", |reason| reason.as_str()))
+    }
+
+    fn age_secs(&self) -> i64 {
+        (self.world.now() - self.row().last_good.expect("it answered once")).num_seconds()
+    }
+
+    fn refuse(&self, what: Option<(&'static str, u16)>) {
+        *self.wire.refused.lock().expect("no test panics with it") = what;
+    }
+
+    fn pods(&self) -> usize {
+        let ns = NsName::parse("shop").expect("a name");
+        self.row().namespaces.get(&ns).map_or(0, |ns| ns.pods.len())
+    }
+}
+
+fn client(cluster: &Cluster, wire: &Wire) -> kube::Client {
+    let (cluster, wire) = (cluster.clone(), wire.clone());
+    kube::Client::new(
+        tower::service_fn(move |request| {
+            let (cluster, wire) = (cluster.clone(), wire.clone());
+            async move { carry(&cluster, &wire, request).await }
+        }),
+        "default",
+    )
+}
+
+async fn carry(
+    cluster: &Cluster,
+    wire: &Wire,
+    request: Request<Body>,
+) -> io::Result<Response<http_body_util::Either<Incoming, Full<Bytes>>>> {
+    let refused = *wire.refused.lock().expect("no test panics with it");
+    if let Some((_, code)) = refused.filter(|(path, _)| path.is_empty() || request.uri().path() == *path) {
+        let status = format!(r#"{{"kind":"Status","message":"not now","code":{code}}}"#);
+        let response = Response::builder().status(code).header("content-type", "application/json");
+        let body = http_body_util::Either::Right(Full::new(Bytes::from(status)));
+        return Ok(response.body(body).expect("a response"));
+    }
+    let groups = vec!["system:masters".to_owned()];
+    let peer = Peer { certificate: Some(CertName { user: "lead".to_owned(), groups }) };
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let service = cluster.service(peer);
+    tokio::spawn(async move {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service).await;
+    });
+    let broken = |error: hyper::Error| io::Error::new(io::ErrorKind::ConnectionReset, error);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(near)).await.map_err(broken)?;
+    tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    parts.headers.insert("host", "127.0.0.1:6443".parse().expect("a header value"));
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let answer = sender.send_request(Request::from_parts(parts, Full::new(body))).await.map_err(broken)?;
+    Ok(answer.map(http_body_util::Either::Left))
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_is_known_within_a_second() {
+    let mut it = Followed::new(cluster());
+    it.run(SECOND).await;
+    let row = it.row();
+    assert_eq!(it.health(), "up: ");
+    assert!(row.is_complete() && row.uid.is_some());
+    assert_eq!(row.version.as_ref().map(Text::as_str), Some("v1.36.2"));
+    assert_eq!(row.identity.as_ref().map(|identity| identity.user.as_str()), Some("lead"));
+    assert_eq!(row.rights.may_apply(), Some(true));
+    assert_eq!(row.enforcement(), Enforcement::DoesNot);
+    let ns = &row.namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((ns.pods.len(), ns.isolation(Direction::Egress).isolated), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_is_seen_and_ages_stay_true() {
+    let mut it = Followed::new(cluster());
+    it.run(SECOND).await;
+    put_policy(&it.cluster, "egress-allowlist");
+    it.cluster.unseed("v1", "Pod", "shop", "api-0");
+    it.run(SECOND).await;
+    let ns = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((ns.pods.len(), ns.policies.len()), (2, 2));
+    it.run(Duration::from_secs(3600)).await;
+    assert_eq!(it.health(), "up: ");
+    assert!(it.age_secs() <= 16, "{}", it.age_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_cluster_is_away_with_its_reason_and_comes_back_by_itself() {
+    let mut it = Followed::new(cluster());
+    it.run(SECOND).await;
+    it.cluster.set_faults(Faults { reach: Reach::Silent, ..Faults::default() });
+    it.run(Duration::from_secs(40)).await;
+    assert_eq!(
+        it.health(),
+        "down: one: no answer within 10 s. Check the cluster's load and the network; sluice tries again by itself."
+    );
+    assert!(it.age_secs() >= 30);
+    it.cluster.unseed("v1", "Pod", "shop", "api-0");
+    it.cluster.set_faults(Faults::default());
+    it.again.notify_one();
+    it.run(Duration::from_secs(15)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_way_to_be_away_has_its_sentence() {
+    let broken = "down: one: the connection broke. Check that the API server runs and that its address and port are right.";
+    let html = "down: one: HTTP 200 with text/html, not a Kubernetes answer. Check the server address of this context: a proxy or login page may stand in between.";
+    let expired = "down: one: refused with HTTP 401: Unauthorized. The credentials are not accepted: sign in again or renew the token of this context.";
+    for (faults, said) in [
+        (Faults { reach: Reach::Breaks, ..Faults::default() }, broken),
+        (Faults { garbage: true, ..Faults::default() }, html),
+        (Faults { expired_certificates: true, ..Faults::default() }, expired),
+    ] {
+        let cluster = cluster();
+        cluster.set_faults(faults);
+        let mut it = Followed::new(cluster);
+        it.run(SECOND).await;
+        assert_eq!(it.health(), said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_list_is_one_missing_part_and_the_rest_goes_on() {
+    let cluster = cluster();
+    let mut it = Followed::new(cluster);
+    it.refuse(Some(("/api/v1/pods", 403)));
+    it.run(SECOND).await;
+    assert_eq!(
+        it.health(),
+        "degraded: pods of one: refused with HTTP 403: not now. Ask the cluster's admin for this right, or choose a context that has it."
+    );
+    assert!(it.row().is_complete());
+    it.refuse(None);
+    it.run(Duration::from_secs(60)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_429_degrades_the_row_and_passes() {
+    let mut it = Followed::new(cluster());
+    it.run(SECOND).await;
+    it.refuse(Some(("", 429)));
+    it.run(Duration::from_secs(60)).await;
+    assert!(
+        it.health().starts_with("degraded: one: turns requests away (HTTP 429 or 503)"),
+        "{}",
+        it.health()
+    );
+    it.refuse(None);
+    it.run(Duration::from_secs(60)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+    // From the beginning, too: what answers with 429 is there.
+    let mut it = Followed::new(cluster());
+    it.refuse(Some(("", 429)));
+    it.run(Duration::from_secs(60)).await;
+    assert!(it.health().starts_with("degraded: "), "{}", it.health());
+    it.refuse(None);
+    it.run(Duration::from_secs(60)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+    assert_eq!(it.row().version.as_ref().map(Text::as_str), Some("v1.36.2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_cluster_is_degraded_and_shown_all_the_same() {
+    let cluster = cluster();
+    cluster.set_faults(Faults { latency: Duration::from_secs(5), ..Faults::default() });
+    let mut it = Followed::new(cluster);
+    it.run(Duration::from_secs(30)).await;
+    assert_eq!(
+        it.health(),
+        "degraded: one: answers late: 5.0 s for GET /version. Check the API server's load and the network in between."
+    );
+    assert_eq!(it.pods(), 3);
+    it.cluster.set_faults(Faults::default());
+    it.run(Duration::from_secs(30)).await;
+    assert_eq!(it.health(), "up: ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_survive_expiry_and_restarts() {
+    let mut it = Followed::new(cluster());
+    it.run(SECOND).await;
+    for stop in [Stop::Clean, Stop::Killed] {
+        it.cluster.restart(stop);
+        it.run(Duration::from_secs(5)).await;
+        it.cluster.unseed("v1", "Pod", "shop", if stop == Stop::Clean { "api-0" } else { "api-1" });
+        it.run(Duration::from_secs(5)).await;
+    }
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 1));
+    it.cluster.set_faults(Faults { expire_watches: true, ..Faults::default() });
+    it.cluster.restart(Stop::Clean);
+    it.run(Duration::from_secs(120)).await;
+    it.cluster.unseed("v1", "Pod", "shop", "api-2");
+    it.cluster.set_faults(Faults::default());
+    it.run(Duration::from_secs(60)).await;
+    assert_eq!((it.health().as_str(), it.pods()), ("up: ", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_hostile_or_huge_object_costs_only_itself() {
+    let cluster = cluster();
+    cluster.seed(json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": "odd", "namespace": "shop" },
+        "spec": { "podSelector": {}, "policyTypes": ["Egress"], "egress": "\u{1b}[2J" },
+    }));
+    cluster.seed(json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": "big", "annotations": { "x/owner": "\u{202e}evil\u{1b}]0;", "blob": "x".repeat(2 << 20) } },
+        "spec": {}, "status": { "phase": "Active" },
+    }));
+    let mut it = Followed::new(cluster);
+    it.run(SECOND).await;
+    assert_eq!(
+        it.health(),
+        "degraded: network policies of one: one cannot be read: NetworkPolicy shop/odd: spec.egress is not a list. Look at it with kubectl."
+    );
+    let owner = it.row().namespaces[&NsName::parse("big").expect("a name")].seen.owner.clone();
+    assert_eq!(owner.expect("an owner").as_str(), "\u{fffd}evil\u{fffd}]0;");
+    let shop = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((shop.policies.len(), shop.pods.len()), (1, 3));
+    // Corrected, it is seen, and nothing is complained of any more.
+    put_policy(&it.cluster, "odd");
+    it.run(SECOND).await;
+    let shop = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
+    assert_eq!((shop.policies.len(), it.health().as_str()), (2, "up: "));
+}
