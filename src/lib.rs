@@ -86,6 +86,12 @@ pub mod documents {
     pub mod wire;
 }
 
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
@@ -211,4 +217,34 @@ pub mod sim {
         pub mod words;
         pub mod yaml;
     }
+}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
 }

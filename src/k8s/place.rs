@@ -76,13 +76,10 @@ impl Place {
 
     /// The pinned objects of a direction that are there.
     pub async fn live(&self, direction: Direction) -> Result<BTreeMap<&'static str, Live>, Failure> {
-        let all = futures::future::join_all(
-            Pinned::of(direction)
-                .map(async |pinned| self.get(pinned).await.map(|live| live.map(|live| (pinned.name, live)))),
-        )
-        .await;
+        let all = futures::future::join_all(Pinned::of(direction).map(|pinned| self.get(pinned))).await;
         let found: Result<Vec<_>, _> = all.into_iter().collect();
-        Ok(found?.into_iter().flatten().collect())
+        let named = Pinned::of(direction).map(|pinned| pinned.name).zip(found?);
+        Ok(named.filter_map(|(name, live)| Some((name, live?))).collect())
     }
 
     /// Every policy that may concern the namespace. Cilium's kinds count as absent where they are

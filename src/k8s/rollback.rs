@@ -78,15 +78,17 @@ impl Run<'_> {
     }
 
     async fn look(&self) -> BTreeMap<&'static str, Seen> {
-        let all = Pinned::of(self.order.target.direction).map(async |pinned| {
-            let seen = match again(async || self.place.get(pinned).await).await {
-                Ok(Some(live)) => Seen::There(Box::new(live)),
-                Ok(None) => Seen::Absent,
-                Err(_) => Seen::Unknown,
-            };
-            (pinned.name, seen)
-        });
+        let all = Pinned::of(self.order.target.direction).map(|pinned| self.look_at(pinned));
         futures::future::join_all(all).await.into_iter().collect()
+    }
+
+    async fn look_at(&self, pinned: &'static Pinned) -> (&'static str, Seen) {
+        let seen = match again(|| self.place.get(pinned)).await {
+            Ok(Some(live)) => Seen::There(Box::new(live)),
+            Ok(None) => Seen::Absent,
+            Err(_) => Seen::Unknown,
+        };
+        (pinned.name, seen)
     }
 
     /// The one write that restores traffic. It takes over whatever was made of the valve.
@@ -185,13 +187,13 @@ impl Run<'_> {
     /// Reads back what is left and what still isolates. `first` is what went wrong on the way.
     async fn verify(&self, first: Option<Trouble>) -> Outcome {
         let direction = self.order.target.direction;
-        let (left, isolation) = match again(async || self.place.isolation().await).await {
+        let (left, isolation) = match again(|| self.place.isolation()).await {
             Ok((isolation, policies)) => {
                 let left = pinned_set(&policies, direction);
                 (left.into_values().collect::<Vec<_>>(), isolation)
             }
             // Listing may be forbidden where getting is not.
-            Err(_) => match again(async || self.place.live(direction).await).await {
+            Err(_) => match again(|| self.place.live(direction)).await {
                 Ok(live) => by_objects_alone(live, direction),
                 Err(failure) => return Outcome::Unsettled(self.unverified(&failure, first)),
             },
@@ -256,7 +258,10 @@ fn worth_another(failure: &Failure) -> bool {
 }
 
 /// Asks a few times while it is worth it.
-async fn again<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
+async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
     let mut waits = WAITS.iter();
     loop {
         match ask().await {
