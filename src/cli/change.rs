@@ -71,7 +71,8 @@ impl Changing<'_, '_> {
         match self.session.engine().command(&Command::Abort(orders.to_vec())) {
             Ok(_) => self.printer.say(&format!("{why}: stopping before the next write.\n")),
             Err(_) => {
-                self.printer.say(&format!("{why}: the rollback goes on for {} s more.\n", STOPPING.as_secs()))
+                self.printer
+                    .say(&format!("{why}: the rollback goes on for {} s more.\n", STOPPING.as_secs()));
             }
         }
         self.session.until(STOPPING, ended).await;

@@ -36,7 +36,11 @@ pub fn text(global: &Global) -> String {
             line("policies", shown(&folder), if folder.is_dir() { "there" } else { "not there" }.to_owned());
         }
         Ok(None) => {
-            line("sluice.yaml", "-".to_owned(), "none here or above: kubeconfig contexts stand in".to_owned())
+            line(
+                "sluice.yaml",
+                "-".to_owned(),
+                "none here or above: kubeconfig contexts stand in".to_owned(),
+            );
         }
         Err(trouble) => line("sluice.yaml", "-".to_owned(), trouble.to_string()),
     }
@@ -48,6 +52,7 @@ pub fn text(global: &Global) -> String {
     format!("sluice {}\n{}", env!("CARGO_PKG_VERSION"), table.text(""))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the command line reads the environment and passes it on")]
 fn kubeconfig_path(global: &Global) -> String {
     if let Some(path) = &global.kubeconfig {
         return shown(path);

@@ -144,7 +144,10 @@ fn plan(world: &World, target: &Target) -> RollbackPlan {
     let cluster = world.cluster(&target.cluster);
     let entry = world.plan().clusters.iter().find(|entry| entry.name == target.cluster);
     let context = entry.map_or(target.cluster.as_str(), |entry| entry.context.as_str());
-    let with_fqdn = cluster.is_some_and(|cluster| cluster.kinds.contains(&PolicyKind::CiliumNetworkPolicy));
+    // Where it is not known whether the kind is served, the command for it is shown too.
+    let with_fqdn = cluster.is_none_or(|cluster| {
+        cluster.version.is_none() || cluster.kinds.contains(&PolicyKind::CiliumNetworkPolicy)
+    });
     let ns = world.namespace(&target.cluster, &target.ns);
     let are_pods_listed = cluster.is_some_and(|cluster| cluster.listed.contains(&Listed::Pods));
     RollbackPlan {

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use chrono::{Local, Offset as _};
+use chrono::{FixedOffset, Local, Offset as _};
 use kube::config::Kubeconfig;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -79,11 +79,17 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
             context: entry.context.to_string(),
         }),
         clock: Clock::system(),
-        zone: Local::now().offset().fix(),
+        zone: zone(),
         read_only: global.read_only,
         follow_flows,
         workspace: place,
     })
+}
+
+/// The operator's zone, which goes on as a fact.
+#[expect(clippy::disallowed_methods, reason = "the zone is read once, here")]
+fn zone() -> FixedOffset {
+    Local::now().offset().fix()
 }
 
 fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {

@@ -8,7 +8,11 @@ use super::{
     session::{Session, Waited},
     wait,
 };
-use crate::{cockpit::world::World, documents::status, domain::fleet::Health};
+use crate::{
+    cockpit::world::World,
+    documents::status,
+    domain::fleet::{Cluster, Health},
+};
 
 pub async fn run(session: &mut Session, args: &Status, printer: &mut Printer<'_>) -> Exit {
     let waited = session
@@ -24,7 +28,9 @@ pub async fn run(session: &mut Session, args: &Status, printer: &mut Printer<'_>
         Format::Text => status::text(world),
         Format::Json => status::json(world),
     });
-    for trouble in wait::unread(world) {
+    // A cluster that is down says so in its row; what is missing of others is said here.
+    let away = |cluster: &&Cluster| !matches!(cluster.health, Health::Down(_));
+    for trouble in world.clusters().filter(away).filter_map(wait::missing) {
         printer.say(&format!("{trouble}\n"));
     }
     exit(world)

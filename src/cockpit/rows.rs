@@ -198,7 +198,7 @@ pub fn cluster_row(world: &World, cluster: &Cluster) -> ClusterRow {
             .then(|| cluster.namespaces.values().map(|ns| ns.pods.len()).sum()),
         tight: cluster.is_complete().then(|| cluster.namespaces.values().map(tight).sum()),
         denials_per_minute: live(source).then(|| denials_per_minute(world, cluster)),
-        source: source_row(source),
+        source: source_of(world, cluster),
     }
 }
 
@@ -237,6 +237,18 @@ fn may(cluster: &Cluster) -> Vec<&'static str> {
 
 fn live(source: Option<&Source>) -> bool {
     source.is_some_and(Source::is_live)
+}
+
+/// A cluster's flow source as a row. That of a cluster which is down is not "none" without a word.
+pub fn source_of(world: &World, cluster: &Cluster) -> SourceRow {
+    let source = world.source(&cluster.name);
+    let mut row = source_row(source);
+    if source.is_none_or(|source| source.state.is_none())
+        && let Health::Down(reason) = &cluster.health
+    {
+        row.reason = Some(Text::from(format!("the cluster is down: {reason}")));
+    }
+    row
 }
 
 pub fn source_row(source: Option<&Source>) -> SourceRow {

@@ -8,9 +8,14 @@ use super::{
     wire::{SourceOut, line, rate, source_line, time},
 };
 use crate::{
-    cockpit::{ports::Gap, rows, world::World},
+    cockpit::{
+        ports::Gap,
+        rows,
+        world::{Source, World},
+    },
     domain::{
         denial::{Class, Denial, Group},
+        fleet::Cluster,
         names::{ClusterName, NsName},
         time::{age, span},
     },
@@ -107,7 +112,7 @@ pub fn json_lines(world: &World, wanted: &Wanted) -> String {
     for cluster in world.clusters() {
         let gaps = world.source(&cluster.name).into_iter().flat_map(|source| &source.gaps);
         out.extend(gaps.map(|gap| gap_json(&cluster.name, gap)));
-        let row = rows::source_row(world.source(&cluster.name));
+        let row = rows::source_of(world, cluster);
         out.push_str(&line(&LineOut::Source { cluster: cluster.name.to_string(), source: (&row).into() }));
     }
     if world.denials().forgotten() > 0 {
@@ -211,7 +216,13 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
             key.owner.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    let mut out = if table.is_empty() { "No denials were seen.\n".to_owned() } else { table.text("") };
+    let is_any_live =
+        world.clusters().any(|cluster| world.source(&cluster.name).is_some_and(Source::is_live));
+    let mut out = match (table.is_empty(), is_any_live) {
+        (false, _) => table.text(""),
+        (true, true) => "No denials were seen.\n".to_owned(),
+        (true, false) => "Denials are unknown: no flow source is live.\n".to_owned(),
+    };
     out.push('\n');
     out.push_str(&sources_text(world));
     if world.denials().forgotten() > 0 {
@@ -225,11 +236,11 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
 
 /// One line a cluster: how its flow source is doing and what it lost.
 pub fn sources_text(world: &World) -> String {
-    let line = |name: &ClusterName| {
-        let row = rows::source_row(world.source(name));
-        format!("{name}: {}\n", source_line(&row, world.now(), world.zone()))
+    let line = |cluster: &Cluster| {
+        let row = rows::source_of(world, cluster);
+        format!("{}: {}\n", cluster.name, source_line(&row, world.now(), world.zone()))
     };
-    world.clusters().map(|cluster| line(&cluster.name)).collect()
+    world.clusters().map(line).collect()
 }
 
 /// One denied attempt as a line of text; `None` if its group is gone.

@@ -118,6 +118,13 @@ fn a_broken_workspace_stops_an_apply_and_no_look() {
     machine.put("sluice.yaml", "clusters:\n- name: a\n  context: one\n  environment: prod\n");
     let answer = machine.said(&["apply", "-n", "shop", "--yes"]);
     insta::assert_snapshot!("broken-workspace", answer);
+    // The contexts stand in, both are down, and what is wrong with the file is told.
+    let answer = machine.said(&["status", "--context", "one"]);
+    assert!(answer.starts_with("exit 1\none  environment unknown  down"), "{answer}");
+    assert!(answer.contains("note: HOME/sluice.yaml line 4"), "{answer}");
+    let answer = machine.said(&["denials", "--for", "100ms"]);
+    assert!(answer.starts_with("exit 1\nDenials are unknown: no flow source is live."), "{answer}");
+    assert!(answer.contains("two: none: the cluster is down"), "{answer}");
 }
 
 #[test]

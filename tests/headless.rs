@@ -1,0 +1,299 @@
+//! The headless commands on a simulated fleet, in memory, under a paused clock: a wave applied,
+//! status, denials, rolled back; refusals with every reason; a rollback with the rest of the world gone.
+
+mod support;
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use clap::Parser as _;
+use sluice::{
+    cli::{
+        apply,
+        args::{Change, Cli, Command},
+        ask::Asker,
+        change::Changing,
+        denials,
+        exit::Exit,
+        print::Printer,
+        rollback,
+        session::Session,
+        status,
+    },
+    cockpit::plan::PolicyFiles,
+    engine::Engine,
+    sim::fleet::{people::Person, running::Fleet, workspace},
+    workspace::root::{self, Place, Workspace},
+};
+
+/// A printer's other end.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("one thread").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("one thread").clone()).expect("UTF-8")
+    }
+}
+
+/// What a run of the program left behind.
+struct Ran {
+    exit: Exit,
+    out: String,
+    said: String,
+}
+
+impl Ran {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+/// The workspace that the demo brings.
+fn authored(fleet: &Fleet) -> Workspace {
+    let folder = tempfile::tempdir().expect("a folder");
+    workspace::write(fleet, folder.path()).expect("it is written");
+    let place = Place { root: folder.path().to_owned(), only: Vec::new() };
+    let read = root::read(&place).expect("the demo's workspace is valid");
+    assert_eq!(read.notices, [], "and has nothing to notice");
+    read
+}
+
+/// Runs `sluice` with these words; answers that a person would type come last.
+async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
+    let cli =
+        Cli::try_parse_from(["sluice"].into_iter().chain(words.split(' '))).expect("a valid command line");
+    let (out, said) = (Paper::default(), Paper::default());
+    let mut printer = Printer::new(out.clone(), said.clone());
+    let mut session = Session::new(engine);
+    let is_named = !cli.global.contexts.is_empty();
+    let mut asker = Asker::Given(answers.iter().map(|answer| (*answer).to_owned()).collect());
+    let mut ask_less = Asker::Yes;
+    let exit = match cli.command.as_ref().expect("a subcommand") {
+        Command::Status(args) => status::run(&mut session, args, &mut printer).await,
+        Command::Denials(args) => denials::run(&mut session, args, &mut printer).await,
+        Command::Apply(args) => {
+            let asker = if args.change.yes { &mut ask_less } else { &mut asker };
+            apply::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
+        }
+        Command::Rollback(args) => {
+            let asker = if args.change.yes { &mut ask_less } else { &mut asker };
+            rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
+        }
+        Command::Demo(_) | Command::Completions { .. } | Command::Info => panic!("not here"),
+    };
+    drop(printer);
+    Ran { exit, out: out.text(), said: said.text() }
+}
+
+fn changing<'c, 'p>(
+    session: &'c mut Session,
+    change: &'c Change,
+    asker: &'c mut Asker,
+    printer: &'c mut Printer<'p>,
+    is_named: bool,
+) -> Changing<'c, 'p> {
+    Changing { session, change, asker, printer, is_named }
+}
+
+/// An engine that looks at one cluster of the fleet only.
+fn only(fleet: &Fleet, read: &Workspace, cluster: &str) -> Engine {
+    let mut plan = read.fleet.clone();
+    root::subset(&mut plan, &[cluster.to_owned()]).expect("it is there");
+    support::engine(fleet, Person::Lead, plan, read.files.clone())
+}
+
+fn live(fleet: &Fleet, cluster: &str, ns: &str) -> Vec<String> {
+    let member = fleet.cluster(cluster).expect("it is there");
+    let all = member.server().objects("networking.k8s.io/v1", "NetworkPolicy");
+    all.iter()
+        .filter(|object| object["metadata"]["namespace"] == ns)
+        .filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+fn first_of(fleet: &Fleet, environment: &str) -> String {
+    let member = fleet.clusters().iter().find(|member| member.spec().environment.as_str() == environment);
+    member.expect("one of each").name().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_applied_seen_and_taken_back() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let words = |command: &str| format!("{command} --cluster {cluster} -n shop --direction egress -o json");
+
+    let dry = sluice(only(&fleet, &read, &cluster), &words("apply --dry-run"), &[]).await;
+    assert_eq!(dry.exit, Exit::Done, "{}{}", dry.out, dry.said);
+    assert_eq!(live(&fleet, &cluster, "shop"), [""; 0], "a dry run writes nothing");
+    let headline = dry.json()["previews"][0]["headline"].as_str().expect("a text").to_owned();
+    assert!(headline.contains("become isolated in egress"), "{headline}");
+
+    let applied = sluice(only(&fleet, &read, &cluster), &words("apply --yes"), &[]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+    let set = ["default-deny-egress", "egress-allowlist", "egress-baseline-allow"];
+    assert_eq!(live(&fleet, &cluster, "shop"), set);
+    let report = applied.json();
+    let calls = report["orders"][0]["calls"].as_array().expect("a list");
+    assert_eq!(calls.first().expect("some")["verb"], "open");
+    assert_eq!(calls.last().expect("some")["verb"], "tighten");
+
+    let again = sluice(only(&fleet, &read, &cluster), &words("apply --yes"), &[]).await;
+    assert_eq!((again.exit, again.json()["orders"].as_array().map(Vec::len)), (Exit::Done, Some(0)));
+
+    let back = sluice(only(&fleet, &read, &cluster), &words("rollback --yes"), &[]).await;
+    assert_eq!(back.exit, Exit::Done, "{}{}", back.out, back.said);
+    assert_eq!(live(&fleet, &cluster, "shop"), [""; 0]);
+    assert_eq!(back.json()["orders"][0]["outcome"]["isolation"]["isolated"], 0);
+}
+
+/// The typed word: `yes` in staging, the namespace's name in production, and nothing on anything else.
+#[tokio::test(start_paused = true)]
+async fn production_takes_the_namespaces_name() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "production");
+    let words = format!("apply --cluster {cluster} -n shop --direction egress");
+    let refused = sluice(only(&fleet, &read, &cluster), &words, &["yes"]).await;
+    assert_eq!(refused.exit, Exit::Failed);
+    assert!(refused.said.contains("*** PRODUCTION ***"), "{}", refused.said);
+    assert!(refused.said.contains("Not confirmed: nothing was written."), "{}", refused.said);
+    assert_eq!(live(&fleet, &cluster, "shop"), [""; 0]);
+    let applied = sluice(only(&fleet, &read, &cluster), &words, &["shop"]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_directions_authored_have_to_be_told_apart() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let words = format!("apply --cluster {cluster} -n shop --yes");
+    let ran = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(ran.exit, Exit::Usage);
+    assert!(ran.said.contains("add --direction egress"), "{}", ran.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_prints_every_reason_and_ends_in_3() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let mut plan = read.fleet.clone();
+    plan.path = None;
+    root::subset(&mut plan, std::slice::from_ref(&cluster)).expect("it is there");
+    let engine = support::engine(&fleet, Person::Viewer, plan, PolicyFiles::default());
+    let words = format!("apply --cluster {cluster} -n nowhere --direction egress --yes -o json");
+    let ran = sluice(engine, &words, &[]).await;
+    assert_eq!(ran.exit, Exit::Refused, "{}{}", ran.out, ran.said);
+    let report = ran.json();
+    let reasons = report["refusals"][0]["reasons"].as_array().expect("a list");
+    let codes: Vec<_> = reasons.iter().filter_map(|reason| reason["code"].as_str()).collect();
+    assert_eq!(codes, ["no-workspace", "unknown-namespace", "no-right", "no-right", "not-authored"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_a_namespace_that_is_not_there_is_no_success() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let words = format!("rollback --cluster {cluster} -n shpo --yes");
+    let ran = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(ran.exit, Exit::Refused);
+    assert!(ran.out.contains("has no namespace shpo"), "{}", ran.out);
+}
+
+/// Law 6: no workspace, no other cluster, no relay.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_needs_the_targets_api_server_only() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let (cluster, other) = (first_of(&fleet, "production"), first_of(&fleet, "staging"));
+    let apply = format!("apply --cluster {cluster} -n shop --direction ingress --yes");
+    let applied = sluice(only(&fleet, &read, &cluster), &apply, &[]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+    fleet.fault(&other, sluice::sim::fleet::faults::Fault::Dead);
+    let contexts: Vec<_> = fleet.clusters().iter().map(|member| member.name().to_owned()).collect();
+    let mut plan = root::stand_in(contexts.iter().map(String::as_str)).fleet;
+    root::subset(&mut plan, std::slice::from_ref(&cluster)).expect("it is there");
+    let engine = support::engine(&fleet, Person::OnCall, plan, PolicyFiles::default());
+    let ran = sluice(engine, &format!("rollback --cluster {cluster} --all-namespaces"), &["yes"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.out, ran.said);
+    assert_eq!(live(&fleet, &cluster, "shop"), [""; 0]);
+}
+
+/// Law 7: a dead cluster is a row with its reason, and the others are whole.
+#[tokio::test(start_paused = true)]
+async fn status_shows_the_living_whole_and_the_dead_with_a_reason() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let dead = first_of(&fleet, "production");
+    fleet.fault(&dead, sluice::sim::fleet::faults::Fault::Dead);
+    let engine = support::engine(&fleet, Person::Lead, read.fleet.clone(), read.files.clone());
+    let ran = sluice(engine, "status -o json --deadline 60s", &[]).await;
+    assert_eq!(ran.exit, Exit::Partial, "{}", ran.said);
+    let report = ran.json();
+    for cluster in report["clusters"].as_array().expect("a list") {
+        let is_dead = cluster["name"] == dead.as_str();
+        assert_eq!(cluster["health"]["state"], if is_dead { "down" } else { "up" }, "{cluster}");
+        assert_eq!(cluster["health"]["reason"].is_string(), is_dead);
+        assert_eq!(cluster["denials_per_minute"].is_null(), is_dead, "unknown is no zero");
+        let namespaces = cluster["namespaces"].as_array().expect("a list");
+        assert_eq!(namespaces.is_empty(), is_dead);
+    }
+}
+
+/// A namespace with a forgotten destination, half a minute after its egress was closed.
+async fn with_denials() -> (Fleet, Workspace, String) {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let words = format!("apply --cluster {cluster} -n shop --direction egress --yes");
+    let applied = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    (fleet, read, cluster)
+}
+
+fn lines(ran: &Ran) -> Vec<serde_json::Value> {
+    ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn denials_come_with_the_health_of_their_sources() {
+    let (fleet, read, cluster) = with_denials().await;
+    let ran = sluice(only(&fleet, &read, &cluster), "denials --for 1m -o json", &[]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.out, ran.said);
+    let lines = lines(&ran);
+    assert!(lines.iter().any(|line| line["type"] == "group" && line["namespace"] == "shop"), "{}", ran.out);
+    let source = lines.iter().find(|line| line["type"] == "source").expect("each source is told");
+    assert_eq!(source["link"], "live");
+    assert!(source["history_from"].is_string() && source["lost"].is_u64(), "{source}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn followed_denials_come_one_by_one() {
+    let (fleet, read, cluster) = with_denials().await;
+    let words = "denials --follow --for 1m -o json -n shop";
+    let ran = sluice(only(&fleet, &read, &cluster), words, &[]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.out, ran.said);
+    let denials = lines(&ran).into_iter().filter(|line| line["type"] == "denial");
+    assert!(denials.clone().count() > 1, "{}", ran.out);
+    assert!(denials.clone().all(|line| line["namespace"] == "shop" && line["owner"] == "team-shop"));
+    assert!(ran.said.contains("live, history from"), "{}", ran.said);
+}
