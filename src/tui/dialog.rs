@@ -10,7 +10,7 @@ use crate::{
         rows,
         world::World,
     },
-    domain::fleet::{Environment, Health, Isolation, Namespace},
+    domain::fleet::{Environment, Health, Isolation, Namespace, Presence},
 };
 
 use super::{chooser::Chooser, copy, offer, theme::Role};
@@ -333,7 +333,8 @@ fn rollback_line(world: &World, target: &Target) -> String {
         let by: Vec<_> = then.by.iter().map(|key| key.name.to_string()).collect();
         format!("; {} stay isolated by {}", then.isolated, by.join(", "))
     };
-    format!("{target}: {} isolated now{stays}", share(&now))
+    let ours = if ns.presence(target.direction) == Presence::None { "nothing of ours is live, " } else { "" };
+    format!("{target}: {ours}{} isolated now{stays}", share(&now))
 }
 
 /// How an order ended, in words.

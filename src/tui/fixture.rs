@@ -298,7 +298,7 @@ fn production(world: &mut World) {
     fact(world, name, ClusterFact::Gap(gap("node-2", 900, Some(840), Some(312))));
     fact(world, name, ClusterFact::Gap(gap("node-3", 300, None, None)));
     for (peer, port, times) in [("api.stripe.com.", 443, 40), ("hooks.slack.com.", 443, 3)] {
-        for nth in 0..times {
+        for nth in (0..times).rev() {
             denied(
                 world,
                 &Denied {

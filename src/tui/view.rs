@@ -40,6 +40,7 @@ pub fn draw(world: &World, model: &Model, theme: &Theme, frame: &mut Frame<'_>) 
     if let Some(overlay) = &model.overlay {
         overlays::draw(world, model, overlay, &pen, area, buf);
     }
+    widgets::flatten(buf);
     if model.settings.ascii {
         widgets::to_ascii(buf);
     }

@@ -18,7 +18,7 @@ use super::{
         widgets::{Cells, Pen, highlight, put},
     },
     detail,
-    frame::{Areas, pane},
+    frame::{Areas, note, pane},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -38,14 +38,16 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.activity.rows().is_empty() {
         let text = if model.filter(Main::Activity).is_empty() {
-            " Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
+            "Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Dim));
+        note(pen, text, Role::Dim, areas.list, buf);
     }
-    let (title, text) = chosen(world, model, pen);
-    pane(pen, &title, &text, 0, areas.detail, buf);
+    if let Some(key) = model.activity.chosen() {
+        let (title, text) = chosen(world, model, pen, key);
+        pane(pen, &title, &text, 0, areas.detail, buf);
+    }
 }
 
 fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) -> Option<Line<'static>> {
@@ -93,9 +95,9 @@ fn answer_role(answer: &Answer) -> Role {
     }
 }
 
-fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, String)>) {
-    match model.activity.chosen() {
-        Some(ActKey::Order(id)) => {
+fn chosen(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey) -> (String, Vec<(Role, String)>) {
+    match key {
+        ActKey::Order(id) => {
             let Some(order) = world.orders().get(*id) else { return (id.to_string(), Vec::new()) };
             let mut text = vec![(order_role(order), detail::order_words(pen, order))];
             text.push((Role::Dim, format!("started {}", pen.both(order.since))));
@@ -110,7 +112,7 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, St
             }
             (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)
         }
-        Some(ActKey::Call { order, nth }) => {
+        ActKey::Call { order, nth } => {
             let Some(entry) = settle::entry(model, world, *order, *nth) else {
                 return (order.to_string(), Vec::new());
             };
@@ -121,6 +123,5 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, St
             ];
             (format!("{} of {order}, {}", entry.receipt.step.verb(), entry.receipt.target), text)
         }
-        None => ("nothing chosen".to_owned(), Vec::new()),
     }
 }

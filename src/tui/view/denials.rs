@@ -20,7 +20,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
     },
     detail,
-    frame::{Areas, band, pane},
+    frame::{Areas, band, note, pane},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -45,10 +45,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     let chosen = model.denials.chosen().and_then(|id| model.group(world, *id));
     match chosen {
         Some(group) => {
-            let text = detail::group_text(world, model, pen, group);
+            let text = detail::group_pane(world, model, pen, group);
             pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
         }
-        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
+        None => {}
     }
 }
 
@@ -57,11 +57,11 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let all: Vec<_> = world.clusters().map(|cluster| rows::source_row(world.source(&cluster.name))).collect();
     let with = |link: &str| all.iter().filter(|row| row.link == link).count();
     let (live, broken, connecting, none) = (with("live"), with("broken"), with("connecting"), with("none"));
-    let mut spans = vec![pen.span(format!(" sources: {live} of {} live", all.len()), Role::Text)];
+    let mut spans = vec![pen.span(format!(" {live}/{} sources live", all.len()), Role::Text)];
     for (n, word, role) in [
         (broken, "broken", Role::Bad),
         (connecting, "connecting", Role::Unknown),
-        (none, "without", Role::Unknown),
+        (none, "none", Role::Unknown),
     ] {
         if n > 0 {
             spans.push(pen.span(format!(", {n} {word}"), role));
@@ -70,13 +70,14 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let lag = all.iter().filter(|row| row.link == "live").filter_map(|row| row.lag_ms).max();
     let lag = lag.map_or_else(|| "unknown".to_owned(), lag_words);
     spans.push(pen.span(format!("  lag {lag}"), Role::Text));
-    let (lost, gaps) =
-        (all.iter().map(|row| row.lost).sum::<u64>(), all.iter().map(|row| row.gaps).sum::<usize>());
+    let lost: u64 = all.iter().map(|row| row.lost).sum();
+    let gaps: usize = all.iter().map(|row| row.gaps).sum();
     let role = if lost > 0 || gaps > 0 { Role::Bad } else { Role::Text };
-    spans.push(pen.span(format!("  lost {}, {gaps} gaps", count(lost)), role));
+    spans.push(pen.span(format!("  lost {} in {gaps} gaps", count(lost)), role));
+    // The youngest beginning: from there on every live source can tell.
     let history = all.iter().filter(|row| row.link == "live").map(|row| row.history_from).max().flatten();
-    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.clock(from));
-    spans.push(pen.span(format!("  complete since {history} at best"), Role::Dim));
+    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.minute(from));
+    spans.push(pen.span(format!("  from {history}"), Role::Dim));
     put(buf, Rect { height: area.height.min(1), ..area }, &Line::from(spans));
 }
 
@@ -94,19 +95,19 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
         world.clusters().filter(|cluster| world.source(&cluster.name).is_some_and(|s| s.is_live())).count();
     let all = world.clusters().len();
     let text = if !model.filter(main).is_empty() {
-        " No row passes the filter. ctrl-u shows all rows again.".to_owned()
+        "No row passes the filter. ctrl-u shows all rows again.".to_owned()
     } else if live == 0 {
-        " Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
+        "Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
             .to_owned()
     } else if live < all {
         format!(
-            " No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
+            "No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
             all - live
         )
     } else {
-        " No denial was seen. It fills as soon as a policy denies a flow.".to_owned()
+        "No denial was seen. It fills as soon as a policy denies a flow.".to_owned()
     };
-    put(buf, areas.list, &pen.line(text, Role::Warn));
+    note(pen, &text, Role::Warn, areas.list, buf);
 }
 
 #[derive(Clone, Copy)]

@@ -348,6 +348,37 @@ pub fn class_role(group: &Group) -> Role {
     }
 }
 
+/// What is said of a group beside its list: the heart of it, or all where there is room.
+pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
+    if model.settings.zoomed || model.settings.size.1 >= 40 {
+        return group_text(world, model, pen, group);
+    }
+    let now = model.denials_now(world);
+    let node = group.node.as_ref().map_or("unknown", |node| node.as_str());
+    let mut out = vec![(
+        class_role(group),
+        format!(
+            "{}; {} times, {} a minute now; first {}, last {}",
+            group.class.word(),
+            group.count,
+            rate(Some(group.minutes.per_minute(now))),
+            pen.ago(Some(group.first)),
+            pen.ago(Some(group.last)),
+        ),
+    )];
+    let target = copy::target_of(&group.key);
+    if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
+        out.push((Role::Text, owner_words(world, ns)));
+    }
+    if let Some(order) = world.orders().latest(&target) {
+        out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
+    }
+    out.push((Role::Text, format!("pods {}; node {node}; {}", copy::pods(group), group.said)));
+    let next = "next: y copies it for the owner, ctrl-r takes this direction's policies back";
+    out.push((Role::Text, next.to_owned()));
+    out
+}
+
 /// What is known of a group of denials.
 pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
     use crate::domain::denial::Class;

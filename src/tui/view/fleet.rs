@@ -5,7 +5,6 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
-        orders::Target,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
         world::World,
     },
@@ -20,10 +19,10 @@ use super::{
     super::{
         model::{Main, Model, RowKey},
         theme::Role,
-        widgets::{Cells, Pen, count, highlight, known, put, rate, sparkline},
+        widgets::{Cells, Pen, highlight, known, put, rate, sparkline},
     },
     detail,
-    frame::{Areas, band, pane},
+    frame::{Areas, band, note, pane},
 };
 
 /// A good answer older than this is stale, and says so.
@@ -50,13 +49,13 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
 
 fn empty(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let text = if !model.filter(Main::Fleet).is_empty() {
-        " No row passes the filter. ctrl-u shows all rows again."
+        "No row passes the filter. ctrl-u shows all rows again."
     } else if world.plan().path.is_some() {
-        " sluice.yaml names no cluster. Add one under `clusters:`, then ctrl-l reads it again."
+        "sluice.yaml names no cluster. Add one under `clusters:`, then ctrl-l reads it again."
     } else {
-        " No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
+        "No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
     };
-    put(buf, areas.list, &pen.line(text, Role::Warn));
+    note(pen, text, Role::Warn, areas.list, buf);
 }
 
 /// Widths of columns that grow with the screen.
@@ -69,14 +68,19 @@ struct Widths {
     phase: usize,
     standing: usize,
     spark: usize,
+    rate: usize,
 }
 
 impl Widths {
     fn of(width: u16) -> Self {
         match width {
-            0..100 => Self { name: 17, cni: 17, source: 0, ns: 15, phase: 9, standing: 0, spark: 5 },
-            100..140 => Self { name: 26, cni: 24, source: 18, ns: 20, phase: 11, standing: 8, spark: 8 },
-            _ => Self { name: 34, cni: 30, source: 26, ns: 28, phase: 11, standing: 8, spark: 15 },
+            0..100 => {
+                Self { name: 17, cni: 15, source: 0, ns: 15, phase: 11, standing: 0, spark: 6, rate: 0 }
+            }
+            100..140 => {
+                Self { name: 26, cni: 24, source: 18, ns: 20, phase: 11, standing: 8, spark: 8, rate: 4 }
+            }
+            _ => Self { name: 34, cni: 30, source: 26, ns: 28, phase: 11, standing: 8, spark: 15, rate: 4 },
         }
     }
 }
@@ -85,11 +89,11 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let wide = Widths::of(areas.list.width);
     let mut cells = Cells::new(pen, areas.list.width)
         .left("   health", 14, Role::Title)
-        .left("env", 11, Role::Title)
+        .left("env", 10, Role::Title)
         .left("cluster", wide.name, Role::Title)
         .left("CNI", wide.cni, Role::Title)
         .right("ns", 4, Role::Title)
-        .right("deny/m", 6, Role::Title);
+        .right("den/m", 5, Role::Title);
     if wide.source > 0 {
         cells = cells.left("flows from", wide.source, Role::Title);
     }
@@ -103,7 +107,10 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         if wide.standing > 0 {
             cells = cells.left("", wide.standing, Role::Dim);
         }
-        cells = cells.right("isol.", 5, Role::Dim).left("", wide.spark, Role::Dim).right("/m", 4, Role::Dim);
+        cells = cells.right("isol.", 5, Role::Dim).left("denied", wide.spark, Role::Dim);
+        if wide.rate > 0 {
+            cells = cells.right("/m", wide.rate, Role::Dim);
+        }
     }
     put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &cells.line());
 }
@@ -190,11 +197,11 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
     let mut cells = Cells::new(pen, width)
         .left(if open { "▾" } else { "▸" }, 1, Role::Dim)
         .left(health, 12, health_role)
-        .left(word, 11, band_role)
+        .left(word, 10, band_role)
         .left(row.name.as_str(), wide.name, dim(Role::Text))
         .left(&cni, wide.cni, dim(cni_role))
         .right(&known(row.namespaces), 4, dim(Role::Text))
-        .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
+        .right(&rate(row.denials_per_minute), 5, dim(rate_role(row.denials_per_minute)));
     if wide.source > 0 {
         let (text, role) = source(row);
         cells = cells.left(&text, wide.source, dim(role));
@@ -250,8 +257,14 @@ pub fn set(row: &RolloutRow) -> String {
 }
 
 /// `3/12`: isolated pods of all.
-fn isolated(row: &RolloutRow) -> String {
-    row.isolation.as_ref().map_or_else(|| "?".to_owned(), |i| format!("{}/{}", i.isolated, i.pods))
+fn isolated(row: &RolloutRow, width: usize) -> String {
+    let Some(isolation) = &row.isolation else { return "?".to_owned() };
+    let (isolated, pods) = (isolation.isolated, isolation.pods);
+    match format!("{isolated}/{pods}") {
+        text if text.len() <= width => text,
+        // Rounded towards the middle: neither all nor none is said of some.
+        _ => format!("{}%", (isolated * 100 / pods.max(1)).max(usize::from(isolated > 0))),
+    }
 }
 
 fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width: u16) -> Line<'static> {
@@ -271,14 +284,16 @@ fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width:
                 look.role(standing_role(rollout.standing)),
             );
         }
-        cells = cells
-            .right(&isolated(rollout), 5, look.role(Role::Text))
-            .left(
-                &sparkline(rollout.minutes.as_ref().map(<[u32; 30]>::as_slice), wide.spark),
-                wide.spark,
-                look.role(Role::Denied),
-            )
-            .right(&rate(rollout.denials_per_minute), 4, look.role(rate_role(rollout.denials_per_minute)));
+        let minutes = rollout.minutes.as_ref().map(<[u32; 30]>::as_slice);
+        cells = cells.right(&isolated(rollout, 5), 5, look.role(Role::Text)).left(
+            &sparkline(minutes, wide.spark),
+            wide.spark,
+            look.role(Role::Denied),
+        );
+        if wide.rate > 0 {
+            let role = look.role(rate_role(rollout.denials_per_minute));
+            cells = cells.right(&rate(rollout.denials_per_minute), wide.rate, role);
+        }
     }
     cells.line()
 }
@@ -324,14 +339,4 @@ fn rollout(pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u16) -> Line<'sta
     cells = cells.left(&sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);
     cells.rest(&per, look.role(rate_role(row.denials_per_minute))).line()
-}
-
-/// A row's name, for titles.
-pub fn target_words(target: &Target) -> String {
-    format!("{} › {} › {}", target.cluster, target.ns, target.direction)
-}
-
-/// Flows taken in, for details.
-pub fn flows(row: &ClusterRow) -> String {
-    format!("{} flows", count(row.source.flows))
 }

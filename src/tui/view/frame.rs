@@ -137,21 +137,27 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
                 Main::Notices => model.notices.all.len(),
                 Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
             };
-            let badge = if badge == 0 { String::new() } else { format!(" {badge}") };
+            let badge = if badge == 0 { String::new() } else { format!("({badge})") };
             (main, format!("{number} {}{badge}", main.word()))
         })
         .collect()
 }
 
+/// Columns between two tabs.
+fn gap(model: &Model) -> u16 {
+    if model.settings.size.0 < 100 { 1 } else { 2 }
+}
+
 /// The tab at a column.
 pub fn tab_at(world: &World, model: &Model, x: u16) -> Option<Main> {
     let mut from = 1;
+    let gap = gap(model);
     for (main, text) in tabs(world, model) {
         let until = from + text.width() as u16;
         if (from..until).contains(&x) {
             return Some(main);
         }
-        from = until + 2;
+        from = until + gap;
     }
     None
 }
@@ -160,11 +166,12 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     let mut spans = vec![pen.span(" ", Role::Text)];
     for (main, text) in tabs(world, model) {
         let role = if *model.view() == View::Main(main) { Role::Selected } else { Role::Dim };
-        spans.extend([pen.span(text, role), pen.span("  ", Role::Text)]);
+        spans.extend([pen.span(text, role), pen.span(" ".repeat(gap(model).into()), Role::Text)]);
     }
     put(buf, areas.tabs, &Line::from(spans));
     let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
-    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format("%H:%M:%S"));
+    let format = if areas.tabs.width < 100 { "%H:%M" } else { "%H:%M:%S" };
+    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format(format));
     right(buf, areas.tabs, &pen.line(clock, Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
@@ -279,7 +286,7 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
     match environment {
         Environment::Production => ("PRODUCTION", Role::Production),
         Environment::Staging => ("staging", Role::Staging),
-        Environment::Unknown => ("env unknown", Role::Unknown),
+        Environment::Unknown => ("unknown", Role::Unknown),
     }
 }
 
@@ -378,6 +385,13 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Group(_) => false,
     }
+}
+
+/// A sentence in place of rows that are not there.
+pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer) {
+    let width = usize::from(area.width).saturating_sub(2);
+    let text: Vec<_> = wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
+    lines(buf, area, &text);
 }
 
 /// A pane of text under a heading, wrapped, from a line on.

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use crate::{
     cockpit::{
         orders::Target,
-        rows::{self, RolloutRow},
+        rows::{self, RolloutRow, Standing},
         world::World,
     },
     domain::{
@@ -147,19 +147,22 @@ fn direction_text(
     let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
     let row = rows::rollout_row(world, cluster, ns, direction);
     let (role, next) = detail::next(world, pen, &row);
-    let in_force = match ns.in_force.get(&direction) {
-        Some(seen) => format!("{}, seen {}", row.standing.as_str(), pen.ago(Some(*seen))),
-        None => row.standing.as_str().to_owned(),
+    let live = match (row.standing, ns.in_force.get(&direction)) {
+        (Standing::None, _) => String::new(),
+        (standing, Some(seen)) => format!(", {}, seen {}", standing.as_str(), pen.ago(Some(*seen))),
+        (standing, None) => format!(", {}", standing.as_str()),
     };
-    let mut out =
-        vec![(phase_role(row.phase), format!("{}, set {}, {in_force}", row.phase.as_str(), set(&row)))];
+    let phase = row.phase.as_str();
+    let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
+    let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
+    let per = rate(row.denials_per_minute);
+    let denied =
+        if row.denials_per_minute.is_some_and(|rate| rate >= 0.05) { Role::Denied } else { Role::Dim };
+    out.push((denied, format!("denied {} {per}/min", sparkline(minutes, 30))));
     out.push((Role::Text, detail::isolation_words(row.isolation.as_ref())));
     out.extend(pinned(world, ns, &row, &target));
     out.extend(foreign(cluster, ns, direction));
-    let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
-    let per = rate(row.denials_per_minute);
-    out.push((Role::Denied, format!("denied {} {per}/min", sparkline(minutes, 30))));
     if let Some(order) = world.orders().latest(&target) {
         out.push((standing_role(row.standing), detail::order_words(pen, order)));
     }
@@ -176,7 +179,7 @@ fn pinned(world: &World, ns: &Namespace, row: &RolloutRow, target: &Target) -> V
     let mut out = Vec::new();
     for pinned in Pinned::of(target.direction) {
         let wanted = authored.and_then(|authored| authored.set.get(pinned.name));
-        let line = match (ns.pinned(pinned), wanted) {
+        let (role, words) = match (ns.pinned(pinned), wanted) {
             (Some(live), Some(wanted)) if live.spec != wanted.spec => {
                 (Role::Warn, "✖ changed against the workspace")
             }
@@ -191,7 +194,8 @@ fn pinned(world: &World, ns: &Namespace, row: &RolloutRow, target: &Target) -> V
             (None, None) if pinned.is_required() => (Role::Dim, "◌ no file"),
             (None, None) => continue,
         };
-        out.push((line.0, format!("{} {}", line.1, pinned.name)));
+        let (glyph, words) = words.split_once(' ').unwrap_or((words, ""));
+        out.push((role, format!("{glyph} {:21} {words}", pinned.name)));
     }
     if let Some(authored) = authored {
         out.extend(authored.complaints.iter().map(|complaint| (Role::Bad, format!("file: {complaint}"))));

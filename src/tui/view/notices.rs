@@ -8,7 +8,7 @@ use super::{
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
     },
-    frame::{Areas, pane},
+    frame::{Areas, note, pane},
 };
 
 pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -34,11 +34,11 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     }
     if model.notices.list.rows().is_empty() {
         let text = if model.filter(Main::Notices).is_empty() {
-            " Nothing is wrong with files and settings. Troubles of clusters stand on their rows (1 fleet)."
+            "Nothing is wrong with files and settings. Troubles of clusters stand on their rows (1 fleet)."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Dim));
+        note(pen, text, Role::Dim, areas.list, buf);
     }
     let chosen = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
     let text = chosen.map_or_else(Vec::new, |(when, trouble)| {

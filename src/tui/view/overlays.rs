@@ -27,6 +27,9 @@ use super::{
     frame::band,
 };
 
+/// Lines of a chooser's entry in full, with the line above it.
+const FOOT: u16 = 3;
+
 pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     match overlay {
         Overlay::Chooser(chooser) => choosing(chooser, pen, area, buf),
@@ -47,7 +50,9 @@ fn window(
     area: Rect,
     buf: &mut Buffer,
 ) -> Rect {
-    let (width, height) = (width.min(area.width), height.min(area.height));
+    // On a narrow screen nothing of the page looks out at the sides.
+    let width = if area.width < 100 { area.width } else { width.min(area.width) };
+    let height = height.min(area.height);
     let outer =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(outer, buf);
@@ -92,10 +97,13 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         ],
     };
     put(buf, line_at(inner, 0), &Line::from(head));
-    let list = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+    // The chosen entry in full stands below the list.
+    let foot = FOOT.min(inner.height.saturating_sub(2));
+    let list = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
+    in_full(chooser, pen, Rect { y: list.bottom(), height: foot, ..inner }, buf);
     let height = usize::from(list.height).max(1);
     let first = chooser.at.saturating_sub(height - 1);
-    let name = if chooser.kind == Kind::Palette { usize::from(inner.width) / 2 } else { 16 };
+    let name = if chooser.kind == Kind::Palette { usize::from(inner.width) * 2 / 5 } else { 13 };
     for (line, at) in chooser.shown.iter().skip(first).take(height).enumerate() {
         let item = &chooser.items[*at];
         let (text, role) = match item.off.first() {
@@ -114,6 +122,17 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     if chooser.shown.is_empty() {
         put(buf, list, &pen.line("nothing matches; backspace widens the search", Role::Warn));
     }
+}
+
+fn in_full(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let Some(item) = chooser.chosen() else { return };
+    let (text, role) = match item.off.as_slice() {
+        [] => (item.doc.clone(), Role::Text),
+        reasons => (format!("off: {}", reasons.join("; ")), Role::Warn),
+    };
+    let mut out = vec![pen.line("─".repeat(area.width.into()), Role::Rule)];
+    out.extend(wrap(&text, area.width.into()).into_iter().map(|line| pen.line(line, role)));
+    lines(buf, area, &out);
 }
 
 fn waiting(world: &World, ids: &[OrderId], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
@@ -203,8 +222,11 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
 }
 
 fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let wanted = dialog.body.len() as u16 * 2 + 6 + dialog.reasons.len() as u16 * 2;
-    let size = (area.width.saturating_sub(2).min(120), wanted.min(area.height.saturating_sub(2)));
+    let width = area.width.saturating_sub(2).min(120);
+    let text = usize::from(if area.width < 100 { area.width } else { width }) - 4;
+    let parts = dialog.body.iter().map(|line| &line.text).chain(&dialog.reasons);
+    let wanted = parts.map(|part| wrap(part, text).len()).sum::<usize>() + 6;
+    let size = (width, u16::try_from(wanted).unwrap_or(u16::MAX).min(area.height.saturating_sub(1)));
     let inner = window("confirm: roll back", size, Role::Title, pen, area, buf);
     banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
     let reasons: Vec<_> = dialog
@@ -220,7 +242,7 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     text.push(Line::from(vec![
         pen.span("[ Cancel ]", Role::Selected),
         pen.span("  ctrl-r again", Role::Key),
-        pen.span(" rolls back now; enter and esc cancel; Y copies the commands", Role::Text),
+        pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
     let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
     lines(buf, bottom, &text);

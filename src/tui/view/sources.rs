@@ -19,7 +19,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, known, put},
     },
     denials::lag_words,
-    frame::{Areas, pane},
+    frame::{Areas, note, pane},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -45,18 +45,18 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.sources.rows().is_empty() {
         let text = if model.filter(Main::Sources).is_empty() {
-            " No cluster is known, so there is nothing to watch. See 1 fleet."
+            "No cluster is known, so there is nothing to watch. See 1 fleet."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Warn));
+        note(pen, text, Role::Warn, areas.list, buf);
     }
     match model.sources.chosen() {
         Some(cluster) => {
             let text = detail(world, pen, cluster);
             pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
         }
-        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
+        None => {}
     }
 }
 
