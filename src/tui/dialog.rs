@@ -226,6 +226,9 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         out.extend(affected(world, ns).into_iter().map(|line| body(Role::Text, format!("  {line}"))));
     }
     out.push(body(Role::Title, "what is run, in this order"));
+    if preview.commands.is_empty() {
+        out.push(body(Role::Dim, "  nothing"));
+    }
     out.extend(preview.commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
     out.push(body(Role::Title, "how to undo it: ctrl-r on this row, or by hand"));
     let undo = copy::rollback_commands(world, &preview.target);

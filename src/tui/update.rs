@@ -52,6 +52,7 @@ pub enum Ask {
 /// One input: the model changes, and what is asked comes back.
 pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     model.told.now = world.now();
+    let filtering = model.filters.editing.is_some();
     let asks = match input {
         Input::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Input::Key(key) => {
@@ -72,6 +73,9 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
         }
     };
     settle::refresh(model, world);
+    if filtering || model.filters.editing.is_some() {
+        look::land(model);
+    }
     note_asked(model, &asks);
     asks
 }

@@ -109,6 +109,11 @@ pub fn count(n: u64) -> String {
     }
 }
 
+/// `1 call`, `2 calls`.
+pub fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A number that may be unknown.
 pub fn known<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())

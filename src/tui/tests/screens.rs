@@ -23,7 +23,7 @@ use crate::{
 /// What is seen after some keys, and its name.
 const SCREENS: &[(&str, &str)] = &[
     ("fleet", ""),
-    ("fleet_unfolded", "enter j j j l space j space"),
+    ("fleet_unfolded", "enter j j j l space space"),
     ("fleet_cluster_down", "j"),
     ("fleet_cluster_zoomed", "j z"),
     ("fleet_filtered", "/ \"pay\" enter j"),
@@ -49,7 +49,7 @@ const SCREENS: &[(&str, &str)] = &[
     ("rollback_namespace", "enter j j j ctrl-r"),
     ("rollback_cluster", "ctrl-r"),
     ("rollback_cluster_down", "j ctrl-r"),
-    ("rollback_marked", "enter j j j space j space k k ctrl-r"),
+    ("rollback_marked", "enter j j j space space k k ctrl-r"),
 ];
 
 fn name(view: &str, (width, height): (u16, u16)) -> String {

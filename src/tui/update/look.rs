@@ -281,6 +281,26 @@ pub fn edit_filter(model: &mut Model, key: &KeyEvent) {
     }
 }
 
+/// A row that the operator's own filter hid is not gone: the cursor goes to the first that is left.
+pub fn land(model: &mut Model) {
+    macro_rules! land {
+        ($list:expr) => {
+            if $list.is_gone() {
+                $list.choose_at(0);
+            }
+        };
+    }
+    match model.view() {
+        View::Main(Main::Fleet) => land!(model.fleet.list),
+        View::Main(Main::Denials) => land!(model.denials),
+        View::Main(Main::Live) => land!(model.live),
+        View::Main(Main::Activity) => land!(model.activity),
+        View::Main(Main::Sources) => land!(model.sources),
+        View::Main(Main::Notices) => land!(model.notices.list),
+        View::Namespace(..) | View::Group(_) => {}
+    }
+}
+
 /// Holds the denials pages still; again: back to now.
 fn freeze(model: &mut Model, world: &World) {
     if model.frozen.take().is_some() {

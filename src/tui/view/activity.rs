@@ -70,7 +70,15 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) ->
                 Cells::new(pen, width)
                     .left(&format!(" {}", pen.when(Some(entry.at))), 9, Role::Dim)
                     .left(copy::answer_word(result), 9, answer_role(result))
-                    .rest(&format!("  {:7} {}", entry.receipt.step.verb(), entry.receipt.command), Role::Text)
+                    .rest(
+                        &format!(
+                            "  {:7} {:21} {}",
+                            entry.receipt.step.verb(),
+                            entry.receipt.step.pinned().name,
+                            entry.receipt.command
+                        ),
+                        Role::Text,
+                    )
                     .line(),
             )
         }

@@ -24,7 +24,7 @@ use super::{
         model::{Model, RowKey},
         offer,
         theme::Role,
-        widgets::{Pen, known, put, rate, sparkline},
+        widgets::{Pen, plural, put, rate, sparkline},
     },
     fleet::{STALE_SECS, phase_role, standing_role},
     frame::{Areas, band, pane},
@@ -101,15 +101,14 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
         Role::Text,
         format!("CNI {}: {}; {evidence}", row.cni.words, enforcement(row.cni.enforcement)),
     ));
-    let source = match &row.source.reason {
-        Some(why) => format!("{}: {why}", row.source.link),
-        None => row.source.link.to_owned(),
+    let source = match (&row.source.reason, row.source.name.as_str()) {
+        (Some(why), _) => format!("{}: {why}", row.source.link),
+        (None, "") => "no source told of itself yet".to_owned(),
+        (None, name) => format!("{name} {}", row.source.link),
     };
-    let tight = known(row.tight);
-    out.push((
-        Role::Text,
-        format!("{tight} directions closed, {} pods; flows {} {source}", known(row.pods), row.source.name),
-    ));
+    let tight = row.tight.map_or_else(|| "? directions".to_owned(), |n| plural(n, "direction"));
+    let pods = row.pods.map_or_else(|| "? pods".to_owned(), |n| plural(n, "pod"));
+    out.push((Role::Text, format!("{tight} closed, {pods}; flows: {source}")));
     let version = row.version.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let uid = row.uid.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     out.push((Role::Dim, format!("Kubernetes {version}, context {}, UID {uid}", row.context)));
@@ -231,7 +230,7 @@ pub fn order_words(pen: &Pen<'_>, order: &crate::cockpit::orders::Order) -> Stri
     let (kind, id, since) = (order.kind.as_str(), order.id, pen.ago(Some(order.since)));
     match &order.state {
         OrderState::Running => {
-            format!("{kind} {id} is running, started {since}, {} calls answered", order.receipts)
+            format!("{kind} {id} is running, started {since}, {} answered", plural(order.receipts, "call"))
         }
         OrderState::Previewed(_) => format!("{kind} {id} {since}"),
         OrderState::Ended(outcome) => {

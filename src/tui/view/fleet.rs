@@ -130,7 +130,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &RowKey, wide: Widths, 
             };
             let stale = matches!(cluster.health, Health::Down(_));
             let row = rows::namespace_row(world, cluster, ns);
-            namespace(pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, wide, width)
+            namespace(world, pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, wide, width)
         }
         RowKey::Rollout(target) => {
             let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
@@ -139,7 +139,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &RowKey, wide: Widths, 
             };
             let stale = matches!(cluster.health, Health::Down(_));
             let row = rows::rollout_row(world, cluster, ns, target.direction);
-            rollout(pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, width)
+            rollout(world, pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, width)
         }
     }
 }
@@ -267,7 +267,14 @@ fn isolated(row: &RolloutRow, width: usize) -> String {
     }
 }
 
-fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width: u16) -> Line<'static> {
+fn namespace(
+    world: &World,
+    pen: &Pen<'_>,
+    row: &NamespaceRow,
+    look: Look,
+    wide: Widths,
+    width: u16,
+) -> Line<'static> {
     let mark = if look.marked { "* " } else { "  " };
     let (note, role) = if row.terminating { (" (terminating)", Role::Warn) } else { ("", Role::Text) };
     let name = format!("{mark}{}{note}", row.name);
@@ -275,7 +282,7 @@ fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width:
     let mut cells = Cells::new(pen, width).tight("    ", 4, Role::Text).left(&name, wide.ns + 2, role);
     for direction in Direction::ALL {
         let rollout = row.rollout(direction);
-        let (phase, role) = phase(rollout);
+        let (phase, role) = phase(world, rollout);
         cells = cells.left(phase, wide.phase, look.role(role)).left(&set(rollout), 3, look.role(Role::Text));
         if wide.standing > 0 {
             cells = cells.left(
@@ -299,9 +306,10 @@ fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width:
 }
 
 /// The phase, or what is more urgent to know.
-fn phase(row: &RolloutRow) -> (&'static str, Role) {
-    if row.order.is_some() {
-        return ("running", Role::Warn);
+fn phase(world: &World, row: &RolloutRow) -> (&'static str, Role) {
+    let own = |id| world.orders().get(id).filter(|order| order.target == row.target);
+    if let Some(order) = row.order.and_then(own) {
+        return (order.kind.as_str(), Role::Warn);
     }
     // An open or partial set says so by its phase already.
     if row.phase == Phase::Soaking && !row.drift.is_empty() {
@@ -318,23 +326,23 @@ pub fn standing_role(standing: Standing) -> Role {
     }
 }
 
-fn rollout(pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u16) -> Line<'static> {
+fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u16) -> Line<'static> {
     let mark = if look.marked { "* " } else { "  " };
     let role = if look.marked { Role::Marked } else { look.role(Role::Text) };
-    let (phase, phase_role) = phase(row);
+    let (phase, phase_role) = phase(world, row);
     let standing = if row.standing == Standing::None { "" } else { row.standing.as_str() };
     let isolated = row.isolation.as_ref().map_or_else(
         || "isolated: unknown".to_owned(),
-        |isolation| format!("{} of {} pods isolated", isolation.isolated, isolation.pods),
+        |isolation| format!("{}/{} pods isolated", isolation.isolated, isolation.pods),
     );
-    let spark = if width < 100 { 8 } else { 20 };
+    let spark = if width < 100 { 6 } else { 20 };
     let mut cells = Cells::new(pen, width)
         .tight("      ", 6, Role::Text)
         .left(&format!("{mark}{}", row.target.direction), 9, role)
         .left(phase, 11, look.role(phase_role))
         .left(&format!("{} live", set(row)), 8, look.role(Role::Text))
         .left(standing, 8, look.role(standing_role(row.standing)))
-        .left(&isolated, 22, look.role(Role::Text));
+        .left(&isolated, 21, look.role(Role::Text));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     cells = cells.left(&sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);

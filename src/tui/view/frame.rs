@@ -219,7 +219,6 @@ fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'
             pen.span(before.to_owned(), Role::Input),
             pen.span("▌", Role::Key),
             pen.span(after.to_owned(), Role::Input),
-            pen.span(format!("  word !not {}", keyed(main)), Role::Dim),
         ];
     }
     if text.is_empty() {

@@ -22,7 +22,7 @@ use super::{
         dialog::{ApplyDialog, BodyLine, Button, Overlay, RollbackDialog},
         model::Model,
         theme::Role,
-        widgets::{Align, Cells, Pen, fit, highlight, lines, put, wrap},
+        widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
     },
     frame::band,
 };
@@ -138,7 +138,7 @@ fn in_full(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
 fn waiting(world: &World, ids: &[OrderId], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let orders: Vec<&Order> = ids.iter().filter_map(|id| world.orders().get(*id)).collect();
     let running: Vec<_> = orders.iter().filter(|order| order.is_running()).collect();
-    let height = (running.len() as u16 + 5).min(area.height);
+    let height = (running.len() as u16 + 4).min(area.height);
     let title = format!("preview: {} of {} answered", orders.len() - running.len(), ids.len());
     let inner = window(&title, (area.width.min(78), height), Role::Title, pen, area, buf);
     let mut text = vec![
@@ -225,7 +225,7 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     let width = area.width.saturating_sub(2).min(120);
     let text = usize::from(if area.width < 100 { area.width } else { width }) - 4;
     let parts = dialog.body.iter().map(|line| &line.text).chain(&dialog.reasons);
-    let wanted = parts.map(|part| wrap(part, text).len()).sum::<usize>() + 6;
+    let wanted = parts.map(|part| wrap(part, text).len()).sum::<usize>() + 5;
     let size = (width, u16::try_from(wanted).unwrap_or(u16::MAX).min(area.height.saturating_sub(1)));
     let inner = window("confirm: roll back", size, Role::Title, pen, area, buf);
     banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
@@ -269,7 +269,7 @@ fn quitting(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let orders: Vec<_> = world.running().collect();
     let inner = window(
         "leave while orders run?",
-        (area.width.min(78), orders.len() as u16 + 6),
+        (area.width.min(78), orders.len() as u16 + 5),
         Role::Bad,
         pen,
         area,
@@ -278,13 +278,8 @@ fn quitting(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut text: Vec<_> = orders
         .iter()
         .map(|order| {
-            let words = format!(
-                "{} {} {}, {} calls answered",
-                order.kind.as_str(),
-                order.id,
-                order.target,
-                order.receipts
-            );
+            let calls = plural(order.receipts, "call");
+            let words = format!("{} {} {}, {calls} answered", order.kind.as_str(), order.id, order.target);
             pen.line(words, Role::Warn)
         })
         .collect();
