@@ -1,6 +1,8 @@
 //! Commands that only change where the operator looks: views, cursors, folds, marks, filters,
 //! freezing.
 
+use std::collections::BTreeSet;
+
 use crossterm::event::{KeyCode, KeyEvent};
 use tui_input::Input as LineInput;
 
@@ -91,18 +93,15 @@ pub fn back(model: &mut Model) {
 fn open(model: &mut Model, world: &World) {
     match model.view().clone() {
         View::Main(Main::Fleet) => match model.fleet.list.chosen().cloned() {
-            Some(RowKey::Cluster(name)) => {
-                if !model.fleet.unfolded.remove(&name) {
-                    model.fleet.unfolded.insert(name);
-                }
-            }
+            Some(RowKey::Cluster(name)) => toggle(&mut model.fleet.unfolded, name),
             Some(RowKey::Namespace(cluster, ns)) => open_namespace(model, cluster, ns, Focus::Both),
             Some(RowKey::Rollout(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
             None => {}
         },
         View::Main(Main::Denials) => open_group(model, model.denials.chosen().copied()),
         View::Main(Main::Live) => {
-            open_group(model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+            let chosen = model.live.chosen().and_then(|n| model.attempt(world, *n));
+            open_group(model, chosen.map(|attempt| attempt.group));
         }
         View::Main(Main::Activity | Main::Sources | Main::Notices) => {
             model.settings.zoomed = !model.settings.zoomed;
@@ -149,15 +148,14 @@ fn unfold(model: &mut Model, world: &World) {
         return open(model, world);
     }
     match model.fleet.list.chosen().cloned() {
+        // One that is unfolded already is gone into.
         Some(RowKey::Cluster(name)) => {
-            if !model.fleet.unfolded.insert(name) {
-                model.fleet.list.step(1);
-            }
+            let is_open = !model.fleet.unfolded.insert(name);
+            model.fleet.list.step(isize::from(is_open));
         }
         Some(RowKey::Namespace(cluster, ns)) => {
-            if !model.fleet.unfolded_ns.insert((cluster, ns)) {
-                model.fleet.list.step(1);
-            }
+            let is_open = !model.fleet.unfolded_ns.insert((cluster, ns));
+            model.fleet.list.step(isize::from(is_open));
         }
         Some(RowKey::Rollout(_)) => open(model, world),
         None => {}
@@ -173,7 +171,8 @@ fn fold(model: &mut Model) {
             model.fleet.unfolded.remove(&name);
         }
         Some(RowKey::Namespace(cluster, ns)) => {
-            if !model.fleet.unfolded_ns.remove(&(cluster.clone(), ns)) {
+            let was_open = model.fleet.unfolded_ns.remove(&(cluster.clone(), ns));
+            if !was_open {
                 model.fleet.list.choose(RowKey::Cluster(cluster));
             }
         }
@@ -238,11 +237,15 @@ pub fn scroll(at: &mut usize, id: CommandId) {
     .min(MOST);
 }
 
+fn toggle<T: Ord>(set: &mut BTreeSet<T>, item: T) {
+    if !set.remove(&item) {
+        set.insert(item);
+    }
+}
+
 fn mark(model: &mut Model) {
     let Some(key) = model.fleet.list.chosen().cloned() else { return };
-    if !model.fleet.marks.remove(&key) {
-        model.fleet.marks.insert(key);
-    }
+    toggle(&mut model.fleet.marks, key);
     model.fleet.list.step(1);
 }
 

@@ -11,7 +11,6 @@ use crate::cockpit::{
 use super::{
     super::{
         copy,
-        dialog::outcome_words,
         model::{ActKey, Main, Model},
         settle::{self, order_word},
         theme::Role,
@@ -109,14 +108,11 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey) -> (String,
             let Some(order) = world.orders().get(*id) else { return (id.to_string(), Vec::new()) };
             let mut text = vec![(order_role(order), detail::order_words(pen, order))];
             text.push((Role::Dim, format!("started {}", pen.both(order.since))));
-            if let OrderState::Ended(outcome @ (Outcome::Stopped { .. } | Outcome::Unsettled(_))) =
-                &order.state
-            {
+            if let OrderState::Ended(Outcome::Stopped { .. } | Outcome::Unsettled(_)) = &order.state {
                 text.push((
                     Role::Warn,
                     "next: ctrl-r takes this row back; what is live is shown on its page".into(),
                 ));
-                text.push((Role::Bad, outcome_words(outcome)));
             }
             (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)
         }

@@ -43,13 +43,16 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         empty(world, model, Main::Denials, pen, areas, buf);
     }
     let chosen = model.denials.chosen().and_then(|id| model.group(world, *id));
-    match chosen {
-        Some(group) => {
-            let text = detail::group_pane(world, model, pen, group);
-            pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
-        }
-        None => {}
+    if let Some(group) = chosen {
+        let text = detail::group_pane(world, model, pen, group);
+        pane(pen, &title(world, group), &text, 0, areas.detail, buf);
     }
+}
+
+/// Who may not do what, with the word of the environment.
+pub fn title(world: &World, group: &Group) -> String {
+    let environment = world.cluster(&group.key.cluster).map_or_else(Default::default, |c| c.environment);
+    format!("{} {}", band(environment).0, copy::headline(&group.key))
 }
 
 /// What the list rests on. Unknown is said, never drawn as zero.
@@ -112,6 +115,7 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
 
 #[derive(Clone, Copy)]
 struct Widths {
+    env: usize,
     cluster: usize,
     place: usize,
     peer: usize,
@@ -120,22 +124,25 @@ struct Widths {
 
 impl Widths {
     fn of(width: u16) -> Self {
-        let spark = match width {
-            0..100 => 0,
-            100..150 => 10,
-            _ => 30,
+        // Where there is no room for the band, the pane below says the environment.
+        let (env, spark) = match width {
+            0..100 => (0, 0),
+            100..150 => (10, 10),
+            _ => (10, 30),
         };
         // class, direction, count, rate, last and the columns between them are fixed.
-        let left = usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark);
+        let left =
+            usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark + env + usize::from(env > 0));
         let cluster = (left / 5).max(10);
         let place = (left - cluster) * 45 / 100;
-        Self { cluster, place, peer: left - cluster - place, spark }
+        Self { env, cluster, place, peer: left - cluster - place, spark }
     }
 }
 
 fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
     let mut cells = Cells::new(pen, width)
         .left(" class", 9, Role::Title)
+        .left("env", wide.env, Role::Title)
         .left("cluster", wide.cluster, Role::Title)
         .left("ns/workload", wide.place, Role::Title)
         .left("", 1, Role::Title)
@@ -166,14 +173,12 @@ fn row(
     let key = &group.key;
     let environment =
         world.cluster(&key.cluster).map_or_else(Default::default, |cluster| cluster.environment);
-    let cluster_role = match band(environment) {
-        (_, Role::Production) => Role::Production,
-        _ => Role::Text,
-    };
+    let (word, band_role) = band(environment);
     let per = group.minutes.per_minute(now);
     let mut cells = Cells::new(pen, width)
         .left(&format!(" {}", group.class.word()), 9, detail::class_role(group))
-        .left(key.cluster.as_str(), wide.cluster, cluster_role)
+        .left(word, wide.env, band_role)
+        .left(key.cluster.as_str(), wide.cluster, Role::Text)
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
         .left(arrow(key.direction), 1, Role::Dim)
         .left(&copy::peer(key), wide.peer, Role::Text)

@@ -26,7 +26,7 @@ use super::{
         theme::Role,
         widgets::{Pen, plural, put, rate, sparkline},
     },
-    fleet::{STALE_SECS, phase_role, standing_role},
+    fleet::{STALE_SECS, standing_role},
     frame::{Areas, band, pane},
 };
 
@@ -389,38 +389,31 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     };
     let mut out = vec![
         (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),
-        (Role::Text, format!("first {}", pen.both(group.first))),
-        (Role::Text, format!("last  {}", pen.both(group.last))),
-        (Role::Text, format!("the data plane said {}", group.said)),
-        (Role::Text, format!("node {}", group.node.as_ref().map_or("unknown", |node| node.as_str()))),
-        (
-            Role::Text,
-            match group.address {
-                Some(address) => format!("peer {}, newest address {address}", group.key.peer),
-                None => format!("peer {}, address not named by the source", group.key.peer),
-            },
-        ),
-        (Role::Text, format!("pods {}", copy::pods(group))),
-        (Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)),
-        (Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)),
-        (Role::Dim, by_minute(&group.minutes.at(now))),
+        (Role::Text, format!("first {}, last {}", pen.both(group.first), pen.both(group.last))),
     ];
     let target = copy::target_of(&group.key);
-    if let Some((cluster, ns)) =
-        world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns))
-    {
+    let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
+    if let Some((cluster, ns)) = found {
         let row = rows::rollout_row(world, cluster, ns, target.direction);
-        out.push((Role::Title, "the row it belongs to".to_owned()));
-        out.push((
-            standing_role(row.standing),
-            format!("{} {}: {}", target.ns, target.direction, state(&row)),
-        ));
-        out.push((Role::Text, isolation_words(row.isolation.as_ref())));
         out.push((Role::Text, owner_words(world, ns)));
         if let Some(order) = world.orders().latest(&target) {
-            out.push((phase_role(row.phase), format!("just before: {}", order_words(pen, order))));
+            out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
         }
+        let place = format!("{} {}", target.ns, target.direction);
+        out.push((standing_role(row.standing), format!("{place} is {}", state(&row))));
+        out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     }
+    out.push((Role::Title, "what the data plane said".to_owned()));
+    let node = group.node.as_ref().map_or("unknown", |node| node.as_str());
+    out.push((Role::Text, format!("{} on node {node}", group.said)));
+    out.push(match group.address {
+        Some(address) => (Role::Text, format!("peer {}, newest address {address}", group.key.peer)),
+        None => (Role::Text, format!("peer {}, address not named by the source", group.key.peer)),
+    });
+    out.push((Role::Text, format!("pods {}", copy::pods(group))));
+    out.push((Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)));
+    out.push((Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)));
+    out.push((Role::Dim, by_minute(&group.minutes.at(now))));
     out.push((
         Role::Title,
         "to take it back: ctrl-r, or by hand (y copies all of this as a message)".to_owned(),

@@ -105,7 +105,7 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     for direction in Direction::ALL {
         cells = cells.left(direction.as_str(), wide.phase, Role::Dim).left("set", 3, Role::Dim);
         if wide.standing > 0 {
-            cells = cells.left("", wide.standing, Role::Dim);
+            cells = cells.left("state", wide.standing, Role::Dim);
         }
         cells = cells.right("isol.", 5, Role::Dim).left("denied", wide.spark, Role::Dim);
         if wide.rate > 0 {
@@ -211,13 +211,12 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
 }
 
 fn source(row: &ClusterRow) -> (String, Role) {
-    let name = if row.source.name.is_empty() { String::new() } else { format!("{} ", row.source.name) };
     let role = match row.source.link {
         "live" => Role::Good,
         "broken" => Role::Bad,
         _ => Role::Unknown,
     };
-    (format!("{name}{}", row.source.link), role)
+    (format!("{} {}", row.source.link, row.source.name), role)
 }
 
 /// Age of the last good answer; an old one says that it is.

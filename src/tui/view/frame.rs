@@ -291,7 +291,7 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
 
 /// Messages over the last lines of the page, and the keys that work here.
 pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
-    messages(world, model, pen, areas, buf);
+    messages(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
     let mut used = 1;
     for id in hints(world, model) {
@@ -341,15 +341,13 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
     out
 }
 
-fn messages(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+fn messages(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     const MOST: usize = 5;
     let mut out = Vec::new();
     let width = usize::from(areas.body.width).saturating_sub(2);
-    if model.filters.editing.is_some() {
-        out.push((
-            Role::Toast,
-            "enter keeps the filter, esc leaves it as it was, ctrl-u empties it".to_owned(),
-        ));
+    if let (Some(_), View::Main(main)) = (&model.filters.editing, model.view()) {
+        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(*main))));
+        out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
     }
     if cursor_is_gone(model) {
         out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
@@ -362,7 +360,6 @@ fn messages(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
         out.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
     }
-    let _ = world;
     let out = &out[out.len().saturating_sub(MOST)..];
     let height = (out.len() as u16).min(areas.body.height);
     let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };

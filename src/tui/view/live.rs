@@ -11,7 +11,7 @@ use super::{
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
     },
-    denials::{arrow, empty, sources_line},
+    denials::{arrow, empty, sources_line, title},
     detail,
     frame::{Areas, pane},
 };
@@ -58,11 +58,8 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         empty(world, model, Main::Live, pen, areas, buf);
     }
     let chosen = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group));
-    match chosen {
-        Some(group) => {
-            let text = detail::group_pane(world, model, pen, group);
-            pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
-        }
-        None => {}
+    if let Some(group) = chosen {
+        let text = detail::group_pane(world, model, pen, group);
+        pane(pen, &title(world, group), &text, 0, areas.detail, buf);
     }
 }

@@ -70,7 +70,7 @@ fn top(
         Focus::One(Direction::Ingress) => "ingress",
         Focus::Denials => "the denial's direction",
     };
-    let line = format!(" {word}  {} / {}   a and ctrl-r mean: {meant} (tab)", cluster.name, ns.seen.name);
+    let line = format!(" {word}  {} / {}   a, ctrl-r: {meant} (tab)", cluster.name, ns.seen.name);
     put(buf, Rect { height: 1, ..areas.body }, &pen.line(format!("{line:width$}"), role));
     let pods = cluster.listed.contains(&crate::domain::fleet::Listed::Pods).then(|| ns.subjects().count());
     let mut facts = vec![

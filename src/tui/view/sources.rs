@@ -51,12 +51,9 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         };
         note(pen, text, Role::Warn, areas.list, buf);
     }
-    match model.sources.chosen() {
-        Some(cluster) => {
-            let text = detail(world, pen, cluster);
-            pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
-        }
-        None => {}
+    if let Some(cluster) = model.sources.chosen() {
+        let text = detail(world, pen, cluster);
+        pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
     }
 }
 
