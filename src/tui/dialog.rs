@@ -13,7 +13,7 @@ use crate::{
     domain::fleet::{Environment, Health, Isolation, Namespace, Presence},
 };
 
-use super::{chooser::Chooser, copy, offer, theme::Role};
+use super::{chooser::Chooser, copy, offer, theme::Role, widgets::wrap};
 
 /// What lies over the page.
 #[derive(Clone, Debug)]
@@ -40,6 +40,77 @@ pub struct BodyLine {
     pub text: String,
 }
 
+/// A text that was broken into lines for a width, and how far it is scrolled.
+#[derive(Clone, Debug, Default)]
+pub struct Scrolled {
+    all: Vec<BodyLine>,
+    lines: Vec<BodyLine>,
+    width: usize,
+    height: usize,
+    pub at: usize,
+}
+
+impl Scrolled {
+    fn new(all: Vec<BodyLine>) -> Self {
+        Self { all, ..Self::default() }
+    }
+
+    /// Breaks the text anew where the width changed.
+    fn fit(&mut self, width: usize, height: usize) {
+        self.height = height;
+        if self.width != width {
+            self.width = width;
+            let part = |line: &BodyLine| {
+                let role = line.role;
+                wrap(&line.text, width).into_iter().map(move |text| BodyLine { role, text })
+            };
+            self.lines = self.all.iter().flat_map(part).collect();
+        }
+        self.at = self.at.min(self.limit());
+    }
+
+    pub fn limit(&self) -> usize {
+        self.lines.len().saturating_sub(self.height)
+    }
+
+    /// The lines on screen, and how many are below them.
+    pub fn seen(&self) -> (&[BodyLine], usize) {
+        let until = (self.at + self.height).min(self.lines.len());
+        (&self.lines[self.at.min(until)..until], self.lines.len() - until)
+    }
+}
+
+/// Inside width of a dialog on a terminal of so many columns.
+pub fn columns(width: u16) -> u16 {
+    let outer = if width < 100 { width } else { (width - 2).min(120) };
+    outer.saturating_sub(4)
+}
+
+impl Overlay {
+    /// Fits what is scrolled to the terminal.
+    pub fn fit(&mut self, (width, height): (u16, u16)) {
+        let columns = usize::from(columns(width));
+        // Border, band, and the line that says how much is below.
+        let room = usize::from(height).saturating_sub(5);
+        match self {
+            Self::Apply(dialog) => {
+                dialog.why = wrap_all("cannot be applied", &dialog.reasons, columns);
+                dialog.body.fit(columns, room.saturating_sub(2 + dialog.why.len()).max(3));
+            }
+            Self::RollBack(dialog) => {
+                dialog.why = wrap_all("will be refused", &dialog.reasons, columns);
+                dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3));
+            }
+            Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
+        }
+    }
+}
+
+fn wrap_all(label: &str, reasons: &[String], width: usize) -> Vec<String> {
+    const MOST: usize = 6;
+    reasons.iter().flat_map(|reason| wrap(&format!("{label}: {reason}"), width)).take(MOST).collect()
+}
+
 fn body(role: Role, text: impl Into<String>) -> BodyLine {
     BodyLine { role, text: text.into() }
 }
@@ -60,13 +131,14 @@ pub struct ApplyDialog {
     pub environment: Environment,
     /// What has to be typed.
     pub word: String,
-    pub body: Vec<BodyLine>,
+    pub body: Scrolled,
     pub commands: String,
     /// Why it cannot be applied (any more).
     pub reasons: Vec<String>,
+    /// The same as lines.
+    pub why: Vec<String>,
     pub input: LineInput,
     pub button: Button,
-    pub scroll: usize,
 }
 
 /// The confirmation of a rollback.
@@ -75,10 +147,11 @@ pub struct RollbackDialog {
     pub title: String,
     pub targets: Vec<Target>,
     pub environment: Environment,
-    pub body: Vec<BodyLine>,
+    pub body: Scrolled,
     pub commands: String,
     pub reasons: Vec<String>,
-    pub scroll: usize,
+    /// The same as lines.
+    pub why: Vec<String>,
 }
 
 impl ApplyDialog {
@@ -90,20 +163,21 @@ impl ApplyDialog {
             previews = idle.clone();
         }
         let found: Vec<_> = previews.iter().filter_map(|id| preview(world, *id)).collect();
-        let targets: Vec<_> = found.iter().map(|preview| preview.target.clone()).collect();
+        let targets: Vec<_> =
+            previews.iter().filter_map(|id| Some(world.orders().get(*id)?.target.clone())).collect();
         let environment = offer::environment(world, &targets);
         let left_out = if previews.len() == ids.len() { 0 } else { idle.len() };
         let mut dialog = Self {
             title: title("Apply", &targets),
             environment,
             word: word(environment, &targets),
-            body: apply_body(world, &found, left_out),
+            body: Scrolled::new(apply_body(world, &found, left_out)),
             commands: commands(&found),
             previews,
             reasons: Vec::new(),
+            why: Vec::new(),
             input: LineInput::default(),
             button: Button::Cancel,
-            scroll: 0,
         };
         dialog.check(world);
         dialog
@@ -141,11 +215,11 @@ impl RollbackDialog {
         Self {
             title: title("Roll back", &targets),
             environment: offer::environment(world, &targets),
-            body: rollback_body(world, &targets, scope.marks, running.len(), &commands),
+            body: Scrolled::new(rollback_body(world, &targets, scope.marks, running.len(), &commands)),
             commands: commands.join("\n"),
             reasons,
             targets,
-            scroll: 0,
+            why: Vec::new(),
         }
     }
 }

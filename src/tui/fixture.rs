@@ -56,7 +56,7 @@ fn fact(world: &mut World, name: &str, fact: ClusterFact) {
     world.absorb(Fact::Cluster(cluster(name), fact));
 }
 
-pub fn seen(name: &str) -> NamespaceSeen {
+fn seen(name: &str) -> NamespaceSeen {
     NamespaceSeen {
         name: ns(name),
         labels: Labels::default(),
@@ -66,7 +66,7 @@ pub fn seen(name: &str) -> NamespaceSeen {
     }
 }
 
-pub fn pod(ns_: &str, workload: &str, nth: usize) -> Pod {
+fn pod(ns_: &str, workload: &str, nth: usize) -> Pod {
     Pod {
         ns: ns(ns_),
         name: PodName::parse(&format!("{workload}-7d9f-{nth}")).expect("a pod name"),

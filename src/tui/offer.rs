@@ -207,18 +207,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             let runs = world.running().any(|order| order.kind == OrderKind::Apply);
             if runs { Offer::Ready } else { off("no apply is running") }
         }
-        CommandId::Freeze => match main {
-            Some(Main::Denials | Main::Live) => Offer::Ready,
-            _ if model.frozen.is_some() => Offer::Ready,
-            Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
-        },
-        CommandId::Mark => match (main, model.fleet.list.chosen()) {
-            (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
-                off("marks are for namespaces and directions")
-            }
-            (Some(Main::Fleet), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
-            _ => Offer::Absent,
-        },
+        CommandId::Freeze => freeze_offer(model, main),
+        CommandId::Mark => mark_offer(model, main),
         CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
         CommandId::Filter => main.map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match main {
@@ -233,11 +223,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus => match main {
-            Some(_) => Offer::Absent,
-            None if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
-            None => Offer::Absent,
-        },
+        CommandId::Focus if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
+        CommandId::Focus => Offer::Absent,
         CommandId::Unmark
         | CommandId::Open
         | CommandId::Back
@@ -269,6 +256,26 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Theme
         | CommandId::Suspend
         | CommandId::Quit => Offer::Ready,
+    }
+}
+
+fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
+    match main {
+        Some(Main::Denials | Main::Live) => Offer::Ready,
+        Some(_) | None if model.frozen.is_some() => Offer::Ready,
+        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
+    }
+}
+
+fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
+    match (main, model.fleet.list.chosen()) {
+        (Some(Main::Fleet), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
+        (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
+            off("marks are for namespaces and directions")
+        }
+        (Some(Main::Denials | Main::Live | Main::Activity | Main::Sources | Main::Notices) | None, _) => {
+            Offer::Absent
+        }
     }
 }
 

@@ -78,6 +78,7 @@ pub fn settle(model: &mut Model, world: &World) {
     if ready && let Some(Overlay::Waiting(ids)) = model.overlay.take() {
         model.overlay = Some(Overlay::Apply(Box::new(ApplyDialog::open(world, &ids))));
     }
+    fit_overlay(model);
 }
 
 fn is_running(world: &World, id: OrderId) -> bool {
@@ -127,6 +128,14 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.page.denials.set_height(height);
         }
         View::Group(_) => {}
+    }
+    fit_overlay(model);
+}
+
+fn fit_overlay(model: &mut Model) {
+    let size = model.settings.size;
+    if let Some(overlay) = &mut model.overlay {
+        overlay.fit(size);
     }
 }
 

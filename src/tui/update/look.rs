@@ -18,6 +18,7 @@ use crate::{
 use super::super::{
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Tone, View},
+    view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -40,7 +41,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Unfold => unfold(model, world),
         CommandId::Fold => fold(model),
         CommandId::Back => back(model),
-        CommandId::Zoom => model.settings.zoomed = !model.settings.zoomed,
+        CommandId::Zoom => zoom(model),
         CommandId::Focus => focus(model),
         CommandId::Down
         | CommandId::Up
@@ -48,7 +49,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         | CommandId::PageUp
         | CommandId::Top
         | CommandId::Bottom => {
-            walk(model, id);
+            walk(model, world, id);
         }
         CommandId::Mark => mark(model),
         CommandId::Unmark => model.fleet.marks.clear(),
@@ -90,6 +91,11 @@ pub fn back(model: &mut Model) {
     }
 }
 
+fn zoom(model: &mut Model) {
+    model.settings.zoomed = !model.settings.zoomed;
+    model.page.scroll = 0;
+}
+
 fn open(model: &mut Model, world: &World) {
     match model.view().clone() {
         View::Main(Main::Fleet) => match model.fleet.list.chosen().cloned() {
@@ -103,13 +109,11 @@ fn open(model: &mut Model, world: &World) {
             let chosen = model.live.chosen().and_then(|n| model.attempt(world, *n));
             open_group(model, chosen.map(|attempt| attempt.group));
         }
-        View::Main(Main::Activity | Main::Sources | Main::Notices) => {
-            model.settings.zoomed = !model.settings.zoomed;
-        }
+        View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
-        View::Namespace(..) => model.settings.zoomed = !model.settings.zoomed,
+        View::Namespace(..) => zoom(model),
         View::Group(id) => {
             if let Some(key) = model.group(world, id).map(|group| group.key.clone()) {
                 open_namespace(model, key.cluster, key.ns, Focus::One(key.direction));
@@ -194,7 +198,7 @@ fn focus(model: &mut Model) {
 }
 
 /// Moves the cursor of the page, or scrolls where there is none.
-pub fn walk(model: &mut Model, id: CommandId) {
+pub fn walk(model: &mut Model, world: &World, id: CommandId) {
     macro_rules! list {
         ($list:expr) => {
             match id {
@@ -208,6 +212,7 @@ pub fn walk(model: &mut Model, id: CommandId) {
         };
     }
     match model.view() {
+        View::Main(_) if model.settings.zoomed => scroll_page(model, world, id),
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
@@ -217,24 +222,27 @@ pub fn walk(model: &mut Model, id: CommandId) {
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
-        View::Namespace(..) | View::Group(_) => scroll(&mut model.page.scroll, id),
+        View::Namespace(..) | View::Group(_) => scroll_page(model, world, id),
     }
 }
 
-/// Moves a text by lines.
-pub fn scroll(at: &mut usize, id: CommandId) {
+fn scroll_page(model: &mut Model, world: &World, id: CommandId) {
+    let limit = view::scroll_limit(world, model);
+    scroll(&mut model.page.scroll, id, limit);
+}
+
+/// Moves a text by lines, not beyond its end.
+pub fn scroll(at: &mut usize, id: CommandId, limit: usize) {
     const PAGE: usize = 10;
-    // A long text ends somewhere; drawing stops at its last line.
-    const MOST: usize = 100_000;
-    *at = match id {
+    let to = match id {
         CommandId::Down => *at + 1,
         CommandId::Up => at.saturating_sub(1),
         CommandId::PageDown => *at + PAGE,
         CommandId::PageUp => at.saturating_sub(PAGE),
-        CommandId::Bottom => MOST,
+        CommandId::Bottom => limit,
         _ => 0,
-    }
-    .min(MOST);
+    };
+    *at = to.min(limit);
 }
 
 fn toggle<T: Ord>(set: &mut BTreeSet<T>, item: T) {
@@ -257,7 +265,7 @@ fn start_filter(model: &mut Model) {
 }
 
 /// Keys while a filter is typed: rows narrow with each of them.
-pub fn edit_filter(model: &mut Model, key: &KeyEvent) {
+pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
     let View::Main(main) = *model.view() else {
         model.filters.editing = None;
         return;
@@ -274,8 +282,8 @@ pub fn edit_filter(model: &mut Model, key: &KeyEvent) {
                 }
             }
         }
-        KeyCode::Down => walk(model, CommandId::Down),
-        KeyCode::Up => walk(model, CommandId::Up),
+        KeyCode::Down => walk(model, world, CommandId::Down),
+        KeyCode::Up => walk(model, world, CommandId::Up),
         _ => {
             if let (Some(input), Some(request)) = (&mut model.filters.editing, keys::edit(key)) {
                 input.handle(request);

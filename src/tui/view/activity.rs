@@ -17,7 +17,7 @@ use super::{
         widgets::{Cells, Pen, highlight, put},
     },
     detail,
-    frame::{Areas, note, pane},
+    frame::{About, Areas, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -42,10 +42,6 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
             "No row passes the filter. ctrl-u shows all rows again."
         };
         note(pen, text, Role::Dim, areas.list, buf);
-    }
-    if let Some(key) = model.activity.chosen() {
-        let (title, text) = chosen(world, model, pen, key);
-        pane(pen, &title, &text, 0, areas.detail, buf);
     }
 }
 
@@ -102,10 +98,11 @@ fn answer_role(answer: &Answer) -> Role {
     }
 }
 
-fn chosen(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey) -> (String, Vec<(Role, String)>) {
-    match key {
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    Some(match model.activity.chosen()? {
         ActKey::Order(id) => {
-            let Some(order) = world.orders().get(*id) else { return (id.to_string(), Vec::new()) };
+            let order = world.orders().get(*id)?;
             let mut text = vec![(order_role(order), detail::order_words(pen, order))];
             text.push((Role::Dim, format!("started {}", pen.both(order.since))));
             if let OrderState::Ended(Outcome::Stopped { .. } | Outcome::Unsettled(_)) = &order.state {
@@ -117,9 +114,7 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey) -> (String,
             (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)
         }
         ActKey::Call { order, nth } => {
-            let Some(entry) = settle::entry(model, world, *order, *nth) else {
-                return (order.to_string(), Vec::new());
-            };
+            let entry = settle::entry(model, world, *order, *nth)?;
             let text = vec![
                 (Role::Text, entry.receipt.command.clone()),
                 (answer_role(&entry.receipt.result), copy::answer(&entry.receipt.result)),
@@ -127,5 +122,5 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey) -> (String,
             ];
             (format!("{} of {order}, {}", entry.receipt.step.verb(), entry.receipt.target), text)
         }
-    }
+    })
 }

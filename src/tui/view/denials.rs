@@ -20,7 +20,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
     },
     detail,
-    frame::{Areas, band, note, pane},
+    frame::{About, Areas, band, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -42,11 +42,12 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.denials.rows().is_empty() {
         empty(world, model, Main::Denials, pen, areas, buf);
     }
-    let chosen = model.denials.chosen().and_then(|id| model.group(world, *id));
-    if let Some(group) = chosen {
-        let text = detail::group_pane(world, model, pen, group);
-        pane(pen, &title(world, group), &text, 0, areas.detail, buf);
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let group = model.denials.chosen().and_then(|id| model.group(world, *id))?;
+    Some((title(world, group), detail::group_pane(world, model, pen, group)))
 }
 
 /// Who may not do what, with the word of the environment.

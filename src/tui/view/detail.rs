@@ -27,13 +27,13 @@ use super::{
         widgets::{Pen, plural, put, rate, sparkline},
     },
     fleet::{STALE_SECS, standing_role},
-    frame::{Areas, band, pane},
+    frame::{About, Areas, Pane, band},
 };
 
 type Text = Vec<(Role, String)>;
 
 /// The row under the cursor of the fleet, in words.
-pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> (String, Text) {
+pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> About {
     match key {
         None => ("nothing chosen".to_owned(), vec![(Role::Dim, "j and k choose a row".to_owned())]),
         Some(RowKey::Cluster(name)) => {
@@ -335,8 +335,20 @@ pub fn group_page(world: &World, model: &Model, id: GroupId, pen: &Pen<'_>, area
         role,
     );
     put(buf, Rect { height: 1, ..area }, &line);
-    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    pane(pen, "evidence", &group_text(world, model, pen, group), model.page.scroll, below, buf);
+}
+
+/// The text of that page.
+pub fn group_evidence(
+    world: &World,
+    model: &Model,
+    id: GroupId,
+    pen: &Pen<'_>,
+    areas: &Areas,
+) -> Option<Pane> {
+    let group = model.group(world, id)?;
+    let area = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
+    let text = group_text(world, model, pen, group);
+    Some(Pane { title: "evidence".to_owned(), text, area, scrolls: true })
 }
 
 pub fn class_role(group: &Group) -> Role {

@@ -21,8 +21,7 @@ use super::{
         theme::Role,
         widgets::{Cells, Pen, highlight, known, put, rate, sparkline},
     },
-    detail,
-    frame::{Areas, band, note, pane},
+    frame::{Areas, band, note},
 };
 
 /// A good answer older than this is stale, and says so.
@@ -42,9 +41,6 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.fleet.list.rows().is_empty() {
         empty(world, model, pen, areas, buf);
     }
-    let chosen = model.fleet.list.chosen();
-    let (title, text) = detail::fleet_row(world, model, pen, chosen);
-    pane(pen, &title, &text, 0, areas.detail, buf);
 }
 
 fn empty(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {

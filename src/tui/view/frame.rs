@@ -191,12 +191,29 @@ fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buf
         spans.push(pen.span(crumb, Role::Title));
     }
     if let View::Main(main) = model.view() {
+        spans.extend(place(world, model, pen));
         spans.extend(filter(model, *main, pen));
     }
     let badges = badges(world, model, pen);
     let left = area.width.saturating_sub(badges.width() as u16 + 1);
     put(buf, Rect { width: left, ..area }, &Line::from(spans));
     right(buf, area, &badges);
+}
+
+/// The cluster that actions mean now and its band, always at the same place.
+fn place(world: &World, model: &Model, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
+    let Some(key) = offer::subject(world, model) else { return Vec::new() };
+    let environment = world.cluster(key.cluster()).map_or(Environment::Unknown, |c| c.environment);
+    let (word, role) = match environment {
+        Environment::Unknown => ("environment unknown", Role::Unknown),
+        known @ (Environment::Production | Environment::Staging) => band(known),
+    };
+    vec![
+        pen.span(" › ", Role::Dim),
+        pen.span(key.cluster().to_string(), Role::Text),
+        pen.span(" ", Role::Text),
+        pen.span(word, role),
+    ]
 }
 
 fn path(world: &World, model: &Model) -> Vec<String> {
@@ -390,27 +407,54 @@ pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer)
     lines(buf, area, &text);
 }
 
-/// A pane of text under a heading, wrapped, from a line on.
-pub fn pane(pen: &Pen<'_>, title: &str, text: &[(Role, String)], from: usize, area: Rect, buf: &mut Buffer) {
-    if area.height == 0 {
-        return;
+/// What is said about a row: a title and lines.
+pub type About = (String, Vec<(Role, String)>);
+
+/// A pane of text under a heading.
+pub struct Pane {
+    pub title: String,
+    pub text: Vec<(Role, String)>,
+    pub area: Rect,
+    /// The walking keys scroll it.
+    pub scrolls: bool,
+}
+
+impl Pane {
+    fn rows(&self) -> usize {
+        usize::from(self.area.height.saturating_sub(1))
     }
-    let width = usize::from(area.width).saturating_sub(2);
-    put(buf, Rect { height: 1, ..area }, &heading(pen, title, area.width));
-    let rows = usize::from(area.height - 1);
-    let all: Vec<_> = text
-        .iter()
-        .flat_map(|(role, text)| wrap(text, width).into_iter().map(|line| (*role, line)))
-        .collect();
-    let from = from.min(all.len().saturating_sub(rows));
-    let more = all.len().saturating_sub(from + rows);
-    let mut drawn: Vec<_> =
-        all.iter().skip(from).take(rows).map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
-    if more > 0
-        && let Some(last) = drawn.last_mut()
-    {
-        *last = pen.line(format!(" … {} more lines (z: all)", more + 1), Role::Dim);
+
+    fn wrapped(&self) -> Vec<(Role, String)> {
+        let width = usize::from(self.area.width).saturating_sub(2);
+        let lines = |(role, text): &(Role, String)| {
+            let role = *role;
+            wrap(text, width).into_iter().map(move |line| (role, line))
+        };
+        self.text.iter().flat_map(lines).collect()
     }
-    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    lines(buf, below, &drawn);
+
+    /// The furthest it can be scrolled.
+    pub fn limit(&self) -> usize {
+        if self.scrolls { self.wrapped().len().saturating_sub(self.rows()) } else { 0 }
+    }
+
+    pub fn draw(&self, pen: &Pen<'_>, from: usize, buf: &mut Buffer) {
+        if self.area.height == 0 {
+            return;
+        }
+        put(buf, Rect { height: 1, ..self.area }, &heading(pen, &self.title, self.area.width));
+        let (all, rows) = (self.wrapped(), self.rows());
+        let from = if self.scrolls { from.min(all.len().saturating_sub(rows)) } else { 0 };
+        let more = all.len().saturating_sub(from + rows);
+        let seen = all.iter().skip(from).take(rows);
+        let mut drawn: Vec<_> = seen.map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
+        if more > 0
+            && let Some(last) = drawn.last_mut()
+        {
+            let key = if self.scrolls { "j and k scroll" } else { "z: all" };
+            *last = pen.line(format!(" … {} more lines ({key})", more + 1), Role::Dim);
+        }
+        let below = Rect { y: self.area.y + 1, height: self.area.height - 1, ..self.area };
+        lines(buf, below, &drawn);
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     },
     denials::{arrow, empty, sources_line, title},
     detail,
-    frame::{Areas, pane},
+    frame::{About, Areas},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -57,9 +57,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.live.rows().is_empty() {
         empty(world, model, Main::Live, pen, areas, buf);
     }
-    let chosen = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group));
-    if let Some(group) = chosen {
-        let text = detail::group_pane(world, model, pen, group);
-        pane(pen, &title(world, group), &text, 0, areas.detail, buf);
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let group = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group))?;
+    Some((title(world, group), detail::group_pane(world, model, pen, group)))
 }

@@ -27,7 +27,7 @@ use super::{
     denials::arrow,
     detail,
     fleet::{phase_role, set, standing_role},
-    frame::{Areas, band, pane},
+    frame::{Areas, Pane, band},
 };
 
 /// Lines above the panes.
@@ -47,9 +47,6 @@ pub fn draw(
         return;
     };
     top(world, model, pen, cluster, ns, areas, buf);
-    let area = areas.detail;
-    let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
-    panes(world, model, pen, (cluster, ns), below, buf);
     denials(world, model, pen, areas.list, buf);
 }
 
@@ -87,30 +84,29 @@ fn top(
     put(buf, Rect { y: areas.body.y + 1, height: 1, ..areas.body }, &ratatui::text::Line::from(facts));
 }
 
-fn panes(
+/// Both directions, as they stand on the page.
+pub fn panes(
     world: &World,
     model: &Model,
+    (cluster, name): (&ClusterName, &NsName),
     pen: &Pen<'_>,
-    (cluster, ns): (&Cluster, &Namespace),
-    area: Rect,
-    buf: &mut Buffer,
-) {
-    let text = |direction| direction_text(world, pen, cluster, ns, direction);
-    let title = |direction: Direction| match model.page.focus {
-        Focus::One(one) if one == direction => format!("▸ {direction}"),
-        Focus::One(_) | Focus::Both | Focus::Denials => direction.to_string(),
+    areas: &Areas,
+) -> Vec<Pane> {
+    let Some((cluster, ns)) = world.cluster(cluster).zip(world.namespace(cluster, name)) else {
+        return Vec::new();
     };
-    let from = |direction| {
-        if model.page.focus == Focus::One(direction) || model.page.focus == Focus::Both {
-            model.page.scroll
-        } else {
-            0
+    let area = areas.detail;
+    let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
+    let pane = |(direction, area): (Direction, Rect)| {
+        let is_meant = model.page.focus == Focus::One(direction);
+        Pane {
+            title: if is_meant { format!("▸ {direction}") } else { direction.to_string() },
+            text: direction_text(world, pen, cluster, ns, direction),
+            area,
+            scrolls: is_meant || model.page.focus == Focus::Both,
         }
     };
-    let [egress, ingress] = split(area, model);
-    for (direction, area) in [(Direction::Egress, egress), (Direction::Ingress, ingress)] {
-        pane(pen, &title(direction), &text(direction), from(direction), area, buf);
-    }
+    Direction::ALL.into_iter().zip(split(below, model)).map(pane).collect()
 }
 
 /// Side by side where there is room, else one above the other, the focused one larger.

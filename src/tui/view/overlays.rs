@@ -19,7 +19,7 @@ use crate::{
 use super::{
     super::{
         chooser::{Chooser, Kind},
-        dialog::{ApplyDialog, BodyLine, Button, Overlay, RollbackDialog},
+        dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
         model::Model,
         theme::Role,
         widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
@@ -85,7 +85,12 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         Kind::Help => "keys of this view",
         Kind::Menu => "what can be done with this row",
     };
-    let size = (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(40));
+    // A menu is as tall as it is long; what is searched keeps its height.
+    let tall = match chooser.kind {
+        Kind::Menu => chooser.items.len() as u16 + 3 + FOOT,
+        Kind::Palette | Kind::Help => 40,
+    };
+    let size = (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(tall));
     let inner = window(title, size, Role::Title, pen, area, buf);
     let head = match chooser.kind {
         Kind::Menu => vec![pen.span("a key, or enter on a row; esc closes", Role::Dim)],
@@ -151,49 +156,43 @@ fn waiting(world: &World, ids: &[OrderId], pen: &Pen<'_>, area: Rect, buf: &mut 
     lines(buf, inner, &text);
 }
 
-/// The middle of a dialog, scrolled; says how much is below.
-fn body(text: &[BodyLine], scroll: usize, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let width = usize::from(area.width);
-    let all: Vec<_> = text
-        .iter()
-        .flat_map(|line| wrap(&line.text, width).into_iter().map(|part| (line.role, part)))
-        .collect();
-    let height = usize::from(area.height);
-    let from = scroll.min(all.len().saturating_sub(height));
-    let drawn: Vec<_> =
-        all.iter().skip(from).take(height).map(|(role, part)| pen.line(part.clone(), *role)).collect();
+/// The middle of a dialog, and the line that says how much is below it.
+fn body(text: &Scrolled, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let (seen, below) = text.seen();
+    let mut drawn: Vec<_> = seen.iter().map(|line| pen.line(line.text.clone(), line.role)).collect();
+    drawn.push(match below {
+        0 if text.at == 0 => pen.line("", Role::Dim),
+        0 => pen.line("── end ──", Role::Dim),
+        below => pen.line(format!("── {} below: down, pgdn ──", plural(below, "more line")), Role::Dim),
+    });
     lines(buf, area, &drawn);
 }
 
-fn more(text: &[BodyLine], scroll: usize, area: Rect) -> String {
-    let width = usize::from(area.width);
-    let all: usize = text.iter().map(|line| wrap(&line.text, width).len()).sum();
-    let height = usize::from(area.height);
-    let from = scroll.min(all.saturating_sub(height));
-    match all.saturating_sub(from + height) {
-        0 if from == 0 => String::new(),
-        0 => "── end ──".to_owned(),
-        below => format!("── {below} more lines: down, pgdn ──"),
-    }
+/// Band, text and foot of a confirmation.
+fn confirmation(
+    (title, environment, name): (&str, Environment, &str),
+    text: &Scrolled,
+    foot: &[Line<'_>],
+    pen: &Pen<'_>,
+    area: Rect,
+    buf: &mut Buffer,
+) {
+    let shown = text.seen().0.len() as u16 + 1;
+    let height = (shown + foot.len() as u16 + 3).min(area.height);
+    let inner = window(title, (columns(area.width) + 4, height), Role::Title, pen, area, buf);
+    banner(environment, name, pen, line_at(inner, 0), buf);
+    let below = inner.height.saturating_sub(1 + foot.len() as u16);
+    let middle = Rect { y: inner.y + 1, height: below, ..inner };
+    body(text, pen, middle, buf);
+    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
+    lines(buf, bottom, foot);
 }
 
 fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let size = (area.width.saturating_sub(2).min(120), area.height.saturating_sub(1));
-    let inner = window("confirm: apply", size, Role::Title, pen, area, buf);
-    banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
-    let reasons: Vec<_> = dialog
-        .reasons
-        .iter()
-        .flat_map(|reason| wrap(&format!("cannot be applied: {reason}"), usize::from(inner.width)))
-        .collect();
-    let foot = 3 + reasons.len().min(6) as u16;
-    let middle = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
-    body(&dialog.body, dialog.scroll, pen, middle, buf);
-    let mut text = vec![pen.line(more(&dialog.body, dialog.scroll, middle), Role::Dim)];
-    text.extend(reasons.iter().take(6).map(|reason| pen.line(reason.clone(), Role::Bad)));
-    text.extend(apply_foot(dialog, pen));
-    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
-    lines(buf, bottom, &text);
+    let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
+    foot.extend(apply_foot(dialog, pen));
+    let head = ("confirm: apply", dialog.environment, dialog.title.as_str());
+    confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
 fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
@@ -222,30 +221,14 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
 }
 
 fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let width = area.width.saturating_sub(2).min(120);
-    let text = usize::from(if area.width < 100 { area.width } else { width }) - 4;
-    let parts = dialog.body.iter().map(|line| &line.text).chain(&dialog.reasons);
-    let wanted = parts.map(|part| wrap(part, text).len()).sum::<usize>() + 5;
-    let size = (width, u16::try_from(wanted).unwrap_or(u16::MAX).min(area.height.saturating_sub(1)));
-    let inner = window("confirm: roll back", size, Role::Title, pen, area, buf);
-    banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
-    let reasons: Vec<_> = dialog
-        .reasons
-        .iter()
-        .flat_map(|reason| wrap(&format!("will be refused: {reason}"), usize::from(inner.width)))
-        .collect();
-    let foot = 2 + reasons.len().min(5) as u16;
-    let middle = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
-    body(&dialog.body, dialog.scroll, pen, middle, buf);
-    let mut text = vec![pen.line(more(&dialog.body, dialog.scroll, middle), Role::Dim)];
-    text.extend(reasons.iter().take(5).map(|reason| pen.line(reason.clone(), Role::Bad)));
-    text.push(Line::from(vec![
+    let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
+    foot.push(Line::from(vec![
         pen.span("[ Cancel ]", Role::Selected),
         pen.span("  ctrl-r again", Role::Key),
         pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
-    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
-    lines(buf, bottom, &text);
+    let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
+    confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
 fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {

@@ -19,7 +19,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, known, put},
     },
     denials::lag_words,
-    frame::{Areas, note, pane},
+    frame::{About, Areas, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -51,10 +51,12 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         };
         note(pen, text, Role::Warn, areas.list, buf);
     }
-    if let Some(cluster) = model.sources.chosen() {
-        let text = detail(world, pen, cluster);
-        pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let cluster = model.sources.chosen()?;
+    Some((cluster.to_string(), detail(world, pen, cluster)))
 }
 
 fn link(row: &SourceRow) -> (&'static str, Role) {
