@@ -56,8 +56,12 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
     pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
@@ -82,12 +86,28 @@ pub mod documents {
     pub mod wire;
 }
 
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
+    pub mod apply;
     pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
     pub mod exit;
+    pub mod info;
+    pub mod log;
     pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
     pub mod wait;
 }
 
@@ -107,6 +127,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod cilium;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -119,29 +140,48 @@ pub mod sim {
         pub mod reader;
         pub mod relay;
         pub mod running;
+        pub mod scale;
         pub mod scenario;
+        pub mod scenario_file;
+        pub mod seeding;
+        pub mod serve;
         pub mod system;
+        pub mod tls;
         pub mod traffic;
         pub mod verdict;
         #[cfg(test)]
         mod verdict_tests;
+        pub mod views;
+        pub mod workspace;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
+        pub mod access;
+        pub mod call;
         pub mod clock;
         pub mod cluster;
+        pub mod collect;
+        pub mod commit;
+        pub mod controllers;
         pub mod delete;
         pub mod discovery;
+        pub mod dispatch;
         pub mod faults;
         pub mod forms;
+        pub mod namespaces;
         pub mod negotiate;
         pub mod object;
+        pub mod options;
+        pub mod pods;
         pub mod portforward;
+        pub mod protobuf;
         pub mod query;
         pub mod read;
+        pub mod render;
         pub mod reply;
         pub mod resources;
+        pub mod reviews;
         pub mod route;
         pub mod select;
         pub mod server;
@@ -154,11 +194,27 @@ pub mod sim {
     /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
+        pub mod apply;
+        pub mod auth;
         pub mod decode;
         pub mod errors;
+        pub mod fields;
+        pub mod kinds;
+        pub mod managers;
+        pub mod meta;
+        pub mod networkpolicy;
+        pub mod openapi;
+        pub mod patch;
+        pub mod pods;
+        pub mod rbac;
+        pub mod reviews;
         pub mod schema;
+        pub mod selector;
         pub mod shape;
+        pub mod table;
         pub mod tree;
+        pub mod typed;
+        pub mod words;
         pub mod yaml;
     }
 }

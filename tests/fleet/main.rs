@@ -2,6 +2,10 @@
 //! and writes, a relay client follows flows through a port-forward.
 
 mod client;
+mod faulty;
+mod relay;
+mod served;
+mod workspace;
 
 use std::time::Duration;
 
@@ -32,19 +36,19 @@ use sluice::{
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 
-fn fleet(scenario: &str) -> Fleet {
+pub fn fleet(scenario: &str) -> Fleet {
     let start = "2026-03-02T09:00:00Z".parse().expect("a time");
     Fleet::new(&Scenario::named(scenario).expect("built in"), Options { seed: 1, speed: 1.0, start })
 }
 
-fn policy(name: &str, spec: &str) -> NetworkPolicy {
+pub fn policy(name: &str, spec: &str) -> NetworkPolicy {
     let spec: serde_json::Value = serde_yaml::from_str(spec).expect("YAML");
     serde_json::from_value(serde_json::json!({ "metadata": { "name": name }, "spec": spec }))
         .expect("a policy")
 }
 
 /// Everything that comes within `secs`.
-async fn collect(stream: &mut Streaming<GetFlowsResponse>, secs: u64) -> Vec<GetFlowsResponse> {
+pub async fn collect(stream: &mut Streaming<GetFlowsResponse>, secs: u64) -> Vec<GetFlowsResponse> {
     let end = Instant::now() + Duration::from_secs(secs);
     let mut all = Vec::new();
     while let Ok(Some(Ok(response))) = timeout(end - Instant::now(), stream.next()).await {
@@ -53,7 +57,7 @@ async fn collect(stream: &mut Streaming<GetFlowsResponse>, secs: u64) -> Vec<Get
     all
 }
 
-fn flows(responses: Vec<GetFlowsResponse>) -> Vec<Flow> {
+pub fn flows(responses: Vec<GetFlowsResponse>) -> Vec<Flow> {
     let flow = |r: GetFlowsResponse| match r.response_types {
         Some(ResponseTypes::Flow(flow)) => Some(flow),
         Some(ResponseTypes::NodeStatus(_) | ResponseTypes::LostEvents(_)) | None => None,
@@ -61,7 +65,7 @@ fn flows(responses: Vec<GetFlowsResponse>) -> Vec<Flow> {
     responses.into_iter().filter_map(flow).collect()
 }
 
-fn denials() -> GetFlowsRequest {
+pub fn denials() -> GetFlowsRequest {
     let verdicts = EventTypeFilter { r#type: 5, match_sub_type: false, sub_type: 0 };
     let filter = FlowFilter { verdict: vec![2], event_type: vec![verdicts], ..FlowFilter::default() };
     GetFlowsRequest { follow: true, whitelist: vec![filter], ..GetFlowsRequest::default() }
@@ -192,6 +196,6 @@ async fn a_node_goes_silent_without_a_word_and_losses_are_told() {
 }
 
 /// Lets the fleet's own tasks do what is due.
-async fn settle() {
+pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

@@ -260,7 +260,7 @@ impl Follower {
 
     async fn take(&mut self, seen: Result<Seen, Malformed>, live: bool) -> Result<(), Closed> {
         match seen {
-            Ok(Seen::Flow(seen)) => self.take_flow(*seen).await,
+            Ok(Seen::Flow(seen)) => self.take_flow(*seen, live).await,
             Ok(Seen::Nodes(word)) => {
                 let here = Instant::now();
                 if let Some(at) = word.at {
@@ -276,6 +276,7 @@ impl Follower {
                 let gap = self.nodes.lost(&loss, now);
                 self.gaps([gap]).await
             }
+            Ok(Seen::Unasked { .. }) if !live => Ok(()),
             Ok(Seen::Unasked { node, at }) => {
                 let gap = node.zip(at).and_then(|(node, at)| self.nodes.event(&node, at, Instant::now()));
                 self.gaps(gap).await
@@ -284,7 +285,7 @@ impl Follower {
         }
     }
 
-    async fn take_flow(&mut self, seen: Sighting) -> Result<(), Closed> {
+    async fn take_flow(&mut self, seen: Sighting, live: bool) -> Result<(), Closed> {
         if let Some(flaw) = seen.flaw {
             self.malformed(flaw).await?;
         }
@@ -298,6 +299,8 @@ impl Follower {
             return Ok(());
         }
         self.clock.event(at, here);
+        // What a re-read proves is judged when it is whole.
+        let node = node.filter(|_| live);
         let closed = node.and_then(|node| self.nodes.event(&node, at, here));
         if self.batch.is_full() {
             self.flush().await?;

@@ -66,7 +66,19 @@ struct Entry {
 struct Counters {
     seen: u64,
     held: u64,
-    uptime_ns: u64,
+    uptime: Duration,
+    /// When they were asked for.
+    asked: Instant,
+}
+
+impl Counters {
+    /// A relay may hand out what it heard long ago: then uptime stands still, too.
+    const STALE: Duration = Duration::from_secs(10);
+
+    fn is_stale(&self, old: &Self) -> bool {
+        let passed = self.asked.saturating_duration_since(old.asked);
+        self.uptime.saturating_sub(old.uptime) + Self::STALE < passed
+    }
 }
 
 /// Invariant: `from <= told`.
@@ -150,15 +162,19 @@ impl Nodes {
                 gaps.extend(entry.open(&node, now, "the relay lists this node as unavailable"));
                 continue;
             }
-            let counters =
-                Counters { seen: listed.seen_flows, held: listed.num_flows, uptime_ns: listed.uptime_ns };
+            let counters = Counters {
+                seen: listed.seen_flows,
+                held: listed.num_flows,
+                uptime: Duration::from_nanos(listed.uptime_ns),
+                asked: now.here,
+            };
             let (gap, next) = entry.count(&node, counters, now);
             gaps.extend(gap);
             quiet.extend(next);
         }
         self.table.retain(|name, entry| {
             let stays = entry.missing < 3 || listed.is_empty();
-            if let (false, Some(open)) = (stays, entry.gap.take()) {
+            if !stays && let Some(open) = entry.gap.take() {
                 gaps.push(open.ended(name, now.there));
             }
             stays
@@ -265,16 +281,18 @@ impl Entry {
 
     /// Takes new counters. A restart is a gap; a rise without an event asks for a re-read.
     fn count(&mut self, node: &Node, new: Counters, now: Moment) -> (Option<Gap>, Option<Quiet>) {
-        let old = self.counters.replace(new);
-        let spoke = std::mem::take(&mut self.spoke);
-        let Some(old) = old else {
+        let Some(old) = self.counters.replace(new) else {
             self.mark = Some(new);
             return (None, None);
         };
-        if new.uptime_ns < old.uptime_ns || new.seen < old.seen {
+        if new.uptime < old.uptime || new.seen < old.seen {
             return (self.restarted(node, new, now), None);
         }
-        if spoke {
+        if new.is_stale(&old) {
+            self.counters = Some(old);
+            return (None, None);
+        }
+        if std::mem::take(&mut self.spoke) {
             self.mark = Some(old);
         }
         let recent = now.here.saturating_duration_since(self.sign_at) < Nodes::RECENT;
@@ -293,7 +311,8 @@ impl Entry {
     /// The ring buffer died with the agent: what was not read until then is lost.
     fn restarted(&mut self, node: &Node, new: Counters, now: Moment) -> Option<Gap> {
         self.mark = Some(new);
-        let up = TimeDelta::nanoseconds(i64::try_from(new.uptime_ns).unwrap_or(i64::MAX));
+        self.spoke = false;
+        let up = TimeDelta::from_std(new.uptime).unwrap_or(TimeDelta::MAX);
         let start = now.there.checked_sub_signed(up).unwrap_or(now.there);
         let from = self.gap.take().map(|open| open.from).or(self.read)?;
         let until = start.max(from);
@@ -312,7 +331,7 @@ impl Entry {
     fn covered(&self) -> Option<bool> {
         let (mark, new) = (self.mark?, self.counters?);
         Some(
-            new.uptime_ns >= mark.uptime_ns
+            new.uptime >= mark.uptime
                 && new.seen.checked_sub(mark.seen).is_some_and(|rise| rise <= new.held / 10 * 9),
         )
     }

@@ -2,18 +2,22 @@
 //! any connection, watched by the fleet's own evaluator, and broken on purpose.
 //! It never touches the network or the system clock.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once, Weak};
 
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
 use crate::sim::api::clock::Clock;
+use crate::sim::api::controllers;
 use crate::sim::api::faults::Faults;
 use crate::sim::api::object;
 use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
+use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::rbac::Rights;
+use crate::sim::rules::{kinds, schema};
 
 /// What a cluster is made from.
 pub struct ClusterSetup {
@@ -81,10 +85,21 @@ pub enum Stop {
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
 
+/// A cluster as its own background task holds it: without keeping it alive.
+#[derive(Clone)]
+pub struct WeakCluster(Weak<Inner>);
+
+impl WeakCluster {
+    pub fn upgrade(&self) -> Option<Cluster> {
+        self.0.upgrade().map(Cluster)
+    }
+}
+
 struct Inner {
     catalog: Catalog,
     accounts: Vec<Account>,
     controllers: bool,
+    controllers_started: Once,
     clock: Clock,
     address: String,
     store: Mutex<Store>,
@@ -95,6 +110,8 @@ struct Inner {
     faults: Mutex<Faults>,
     portforward: Mutex<Option<PortForward>>,
     random: Mutex<fastrand::Rng>,
+    /// Roles and bindings in force, and the version they were read at.
+    rights: Mutex<(u64, Arc<Rights>)>,
 }
 
 impl Cluster {
@@ -106,6 +123,7 @@ impl Cluster {
             catalog: Catalog::new(setup.extra_resources),
             accounts: setup.accounts,
             controllers: setup.controllers,
+            controllers_started: Once::new(),
             clock: setup.clock,
             address: setup.address,
             store: Mutex::new(store),
@@ -114,6 +132,7 @@ impl Cluster {
             faults: Mutex::new(Faults::default()),
             portforward: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
+            rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
         }))
     }
 
@@ -139,13 +158,19 @@ impl Cluster {
         self.write(|store| store.put(key, object));
     }
 
-    /// Puts a namespace in, Active and with its name as a label.
+    /// Puts a namespace in, Active and with its name as a label, as a server makes its own.
     pub fn seed_namespace(&self, name: &str) {
-        self.seed(serde_json::json!({
+        let mut namespace = serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
-            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
-        }));
+        });
+        if let Some(kind) = schema::kind("v1", "Namespace") {
+            let now = self.clock().stamp();
+            let update = UpdateOptions { manager: "kube-apiserver", subresource: "", now: &now };
+            apply::track_update(None, &mut namespace, &update, kind);
+            kinds::complete_new(&mut namespace, kind);
+        }
+        self.seed(namespace);
     }
 
     /// Removes an object at once, as if it had never had finalizers.
@@ -188,8 +213,15 @@ impl Cluster {
         lock(&self.0.portforward).clone()
     }
 
-    /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades.
+    /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades. The first call
+    /// also starts the controllers, so it must be made within the runtime.
     pub fn service(&self, peer: Peer) -> Service {
+        if self.0.controllers {
+            self.0.controllers_started.call_once(|| {
+                let weak = WeakCluster(Arc::downgrade(&self.0));
+                tokio::spawn(controllers::run(weak, self.subscribe()));
+            });
+        }
         Service::new(self.clone(), peer)
     }
 
@@ -226,10 +258,6 @@ impl Cluster {
         &self.0.accounts
     }
 
-    pub(super) fn has_controllers(&self) -> bool {
-        self.0.controllers
-    }
-
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -256,6 +284,32 @@ impl Cluster {
             moved
         });
         result
+    }
+
+    /// The roles and bindings in force, read anew only when one changed.
+    pub(super) fn rights(&self) -> Arc<Rights> {
+        let of = |plural: &str| self.catalog().find("rbac.authorization.k8s.io", "v1", plural);
+        let store = self.store();
+        let touched = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"]
+            .into_iter()
+            .filter_map(|plural| Some(store.touched(of(plural)?)))
+            .max();
+        let mut known = lock(&self.0.rights);
+        if touched.unwrap_or(0) > known.0 {
+            let read = |plurals: [&str; 2]| -> Vec<Value> {
+                let lists = plurals.into_iter().filter_map(|plural| Some(store.list(of(plural)?, "")));
+                lists.flatten().map(|(_, object)| Value::clone(&object)).collect()
+            };
+            let roles = read(["roles", "clusterroles"]);
+            let bindings = read(["rolebindings", "clusterrolebindings"]);
+            *known = (store.version(), Arc::new(Rights::new(roles, bindings)));
+        }
+        Arc::clone(&known.1)
+    }
+
+    /// The uid of the flow schema and priority level that every request falls under.
+    pub(super) fn flow_uid(&self) -> String {
+        "5f1c7a52-0000-4000-8000-000000000001".to_owned()
     }
 
     /// A uid in the form of a random UUID.

@@ -1,12 +1,71 @@
 //! What a cluster says about itself: versions, groups and resources, plain and aggregated, and its
 //! health. Everything comes from the catalog.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
 
+use crate::sim::api::call::Call;
+use crate::sim::api::cluster::Cluster;
+use crate::sim::api::dispatch::no_route;
+use crate::sim::api::negotiate::{self, Form, Offer};
+use crate::sim::api::reply::{Content, Reply};
 use crate::sim::api::resources::{Catalog, Resource, Subresource};
+use crate::sim::api::status::Status;
 
 const ROOT: &str = include_str!("../../../assets/kubernetes/root.json");
+/// The content type of the aggregated document.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const READYZ: &str = include_str!("../../../assets/kubernetes/readyz.txt");
+
+/// Answers the paths that name no resource.
+pub fn answer(cluster: &Cluster, call: &Call, path: &str) -> Result<Reply, Status> {
+    let catalog = cluster.catalog();
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let document = match segments.as_slice() {
+        [] => root(),
+        ["version"] => version(),
+        ["livez" | "readyz" | "healthz"] => {
+            let text = health(path, call.query.has("verbose"));
+            return Ok(Reply::text(200, text).with_header("x-content-type-options", "nosniff"));
+        }
+        ["api"] => return negotiated(cluster, call, true),
+        ["apis"] => return negotiated(cluster, call, false),
+        ["api", version] if catalog.has_version("", version) => resources(catalog, "", version),
+        ["api", _] => return Err(no_route()),
+        ["apis", name] if catalog.has_group(name) => group(catalog, name),
+        ["apis", name, version] if catalog.has_version(name, version) => resources(catalog, name, version),
+        ["apis", name, _] if catalog.has_group(name) => return Err(no_route()),
+        _ => return Err(Status::text(404, "404 page not found\n")),
+    };
+    negotiate::accept(call.header("accept"), Offer::Plain)?;
+    Ok(Reply::json(200, document))
+}
+
+/// `/api` and `/apis`, aggregated where the client takes that.
+fn negotiated(cluster: &Cluster, call: &Call, core: bool) -> Result<Reply, Status> {
+    let catalog = cluster.catalog();
+    let form = negotiate::accept(call.header("accept"), Offer::Discovery)?.form;
+    if form == Form::Discovery {
+        return Ok(tagged(call, &aggregated(catalog, core)));
+    }
+    let document = if core { core_versions(cluster.address()) } else { groups(catalog) };
+    Ok(Reply::json(200, document))
+}
+
+/// A document with its hash, so that a client need not fetch it twice.
+fn tagged(call: &Call, document: &Value) -> Reply {
+    let text = format!("{document}\n");
+    let digest = Sha512::digest(text.as_bytes());
+    let hash: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let tag = format!("\"{hash}\"");
+    let known = call.header("if-none-match") == Some(tag.as_str());
+    let content = if known { Content::Nothing } else { Content::Bytes(AGGREGATED, Bytes::from(text)) };
+    Reply { code: if known { 304 } else { 200 }, headers: Vec::new(), content }
+        .with_header("cache-control", "public")
+        .with_header("vary", "Accept")
+        .with_header("etag", tag)
+}
 
 /// `/version`.
 pub fn version() -> Value {
@@ -126,7 +185,7 @@ fn aggregated_group(catalog: &Catalog, name: &str) -> Value {
         .map(|version| {
             let rows: Vec<Value> = catalog
                 .iter()
-                .filter(|(_, r)| &r.group == name && &r.version == version)
+                .filter(|(_, r)| r.group == name && r.version == *version)
                 .map(|(_, r)| aggregated_row(r))
                 .collect();
             json!({ "version": version, "freshness": "Current", "resources": rows })

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::api::negotiate::Form;
+use crate::sim::api::query::Query;
 use crate::sim::api::resources::Resource;
 use crate::sim::api::status::Status;
 
@@ -27,7 +28,14 @@ fn metadata_list(list: &Value) -> Value {
 }
 
 /// Shapes an answer, or says why it cannot be had in that shape.
-pub fn shape(value: Value, form: Form, is_list: bool, resource: &Resource) -> Result<Value, Status> {
+pub fn shape(
+    value: Value,
+    form: Form,
+    is_list: bool,
+    resource: &Resource,
+    _query: &Query,
+    _now: DateTime<Utc>,
+) -> Result<Value, Status> {
     match form {
         Form::Metadata if is_list => Err(not_acceptable("PartialObjectMetadata", resource, true)),
         Form::MetadataList if !is_list => Err(not_acceptable("PartialObjectMetadataList", resource, false)),
@@ -56,7 +64,7 @@ pub struct EventShape {
 }
 
 impl EventShape {
-    pub fn new(form: Form) -> Self {
+    pub fn new(form: Form, _resource: &Resource, _query: &Query) -> Self {
         Self { form }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,6 +18,9 @@ use crate::sim::api::select::Selection;
 use crate::sim::api::status::Status;
 use crate::sim::api::store::Key;
 
+/// How continue tokens are written; read as leniently as the real server reads them.
+const TOKENS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+const LENIENT: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
 /// How long a read waits for a version that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -64,9 +68,13 @@ pub fn not_found(resource: &Resource, name: &str) -> Status {
         .with_details(resource.details(name))
 }
 
-/// A list with its metadata and items, items without their type unless the resource is custom.
-pub async fn list(cluster: &Cluster, selection: &Selection, query: &Query) -> Result<Value, Status> {
-    let options = ListOptions::parse(query)?;
+/// A list with its metadata and items, items without their type unless the resource is custom; and
+/// the objects in it.
+pub async fn list(
+    cluster: &Cluster,
+    selection: &Selection,
+    options: &ListOptions,
+) -> Result<(Value, Vec<Arc<Value>>), Status> {
     match options.version {
         VersionRule::NotOlderThan(version) | VersionRule::Exact(version) => {
             wait_for(cluster, version).await?;
@@ -79,16 +87,17 @@ pub async fn list(cluster: &Cluster, selection: &Selection, query: &Query) -> Re
     let mut metadata = json!({ "resourceVersion": shown.version.to_string() });
     if let Some(token) = shown.next {
         metadata["continue"] = json!(token);
-        if !selection.narrowed {
+        if !selection.is_narrowed() {
             metadata["remainingItemCount"] = json!(shown.remaining);
         }
     } else if resource.custom {
         metadata["continue"] = json!("");
     }
-    Ok(json!({
+    let list = json!({
         "kind": resource.list_kind(), "apiVersion": resource.api_version(),
         "metadata": metadata, "items": Value::Array(items),
-    }))
+    });
+    Ok((list, shown.items))
 }
 
 fn item(resource: &Resource, object: &Value) -> Value {
@@ -104,9 +113,17 @@ struct Shown {
 }
 
 impl ListOptions {
+    /// Reads the numbers: what is malformed here is refused before anything else is looked at.
+    pub fn limits(query: &Query) -> Result<usize, Status> {
+        let timeout = query.get("timeoutSeconds");
+        if !timeout.is_empty() && timeout.parse::<i64>().is_err() {
+            return Err(not_a_number(timeout));
+        }
+        parse_limit(query.get("limit"))
+    }
+
     /// Reads the options of a list that is no watch.
-    pub fn parse(query: &Query) -> Result<Self, Status> {
-        let limit = parse_limit(query.get("limit"))?;
+    pub fn parse(query: &Query, limit: usize) -> Result<Self, Status> {
         let token = query.get("continue");
         let version = query.get("resourceVersion");
         if !token.is_empty() && !version.is_empty() && version != "0" {
@@ -168,21 +185,21 @@ impl ListOptions {
                        that were created, modified, or deleted between the time the first chunk was \
                        returned and now may show up in the list.";
         let token = Page { version: -1, start: page.start.clone() }.token();
-        Status { next_page: Some(token), ..Status::new(410, "Expired", message) }
+        Status { next_page: Some(token.into()), ..Status::new(410, "Expired", message) }
     }
 }
 
 impl Page {
     fn token(&self) -> String {
         let text = json!({"v": "meta.k8s.io/v1", "rv": self.version, "start": self.start});
-        URL_SAFE_NO_PAD.encode(text.to_string())
+        TOKENS.encode(text.to_string())
     }
 
     fn parse(token: &str) -> Result<Self, Status> {
         let invalid = |why: &str| {
             Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
         };
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid("illegal base64 data"))?;
+        let bytes = TOKENS.decode(token).map_err(|_| invalid("illegal base64 data"))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
             let first = bytes.first().copied().unwrap_or_default();
             invalid(&format!("invalid character {} looking for beginning of value", quoted(first)))

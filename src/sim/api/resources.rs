@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::sim::rules::schema::{self, Kind};
+
 const BUILT_IN: &str = include_str!("../../../assets/kubernetes/resources.json");
 
 /// One served resource.
@@ -104,6 +106,17 @@ impl Resource {
             details["group"] = json!(self.group);
         }
         details
+    }
+
+    /// The rules for its objects; a kind without any is only checked for its metadata.
+    pub fn rules_kind(&self) -> Kind {
+        let known = schema::kind(&self.api_version(), &self.kind);
+        known.cloned().unwrap_or_else(|| Kind::custom(&self.group, &self.version, &self.kind, &self.plural))
+    }
+
+    /// Whether its status is written apart from the rest.
+    pub fn has_status(&self) -> bool {
+        self.subresources.iter().any(|sub| sub.name == "status")
     }
 
     /// Whether the verb is served.

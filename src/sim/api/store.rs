@@ -59,6 +59,8 @@ pub struct Store {
     version: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     log: VecDeque<Event>,
+    /// The version of the last change of each resource.
+    touched: BTreeMap<ResourceId, u64>,
     /// Lists and pages from before this version are gone.
     compacted: u64,
     /// Watches from before this version are gone.
@@ -68,7 +70,14 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         let version = FIRST_VERSION;
-        Self { version, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 0, watchable: 1 }
+        Self {
+            version,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            touched: BTreeMap::new(),
+            compacted: 0,
+            watchable: 1,
+        }
     }
 }
 
@@ -101,17 +110,8 @@ impl Store {
     /// Removes an object, and returns its last state under the version of the delete.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
         let before = self.objects.remove(key)?;
-        Some(self.note_removed(key, Value::clone(&before), before))
-    }
-
-    /// Removes an object that the same write changed once more: `last` is what watches see.
-    pub fn remove_as(&mut self, key: &Key, last: Value) -> Option<Arc<Value>> {
-        let before = self.objects.remove(key)?;
-        Some(self.note_removed(key, last, before))
-    }
-
-    fn note_removed(&mut self, key: &Key, mut last: Value, before: Arc<Value>) -> Arc<Value> {
         self.version += 1;
+        let mut last = Value::clone(&before);
         object::set_meta(&mut last, "resourceVersion", self.version.to_string());
         let object = Arc::new(last);
         self.note(Event {
@@ -121,10 +121,11 @@ impl Store {
             object: Arc::clone(&object),
             before: Some(before),
         });
-        object
+        Some(object)
     }
 
     fn note(&mut self, event: Event) {
+        self.touched.insert(event.key.resource, event.version);
         self.log.push_back(event);
         if self.log.len() > LOG_LENGTH
             && let Some(oldest) = self.log.pop_front()
@@ -178,9 +179,15 @@ impl Store {
             .collect()
     }
 
-    /// Every object, for the controllers and for the fleet's own bookkeeping.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.iter()
+    /// The changes of everything after a version, oldest first.
+    pub fn since_all(&self, version: u64) -> Vec<Event> {
+        let from = self.log.partition_point(|e| e.version <= version);
+        self.log.range(from..).cloned().collect()
+    }
+
+    /// The version of the last change of a resource; 0 if it never had one.
+    pub fn touched(&self, resource: ResourceId) -> u64 {
+        self.touched.get(&resource).copied().unwrap_or(0)
     }
 
     /// Forgets the versions before the current one.
@@ -227,7 +234,7 @@ mod tests {
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "1"}}));
         let then = store.version();
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "2"}}));
-        store.put(b.clone(), json!({"metadata": {"name": "b"}}));
+        store.put(b, json!({"metadata": {"name": "b"}}));
         store.remove(&a);
 
         let old = store.list_at(a.resource, "shop", then).expect("the version is kept");

@@ -1,19 +1,30 @@
-//! Create, replace and patch, with the checks in the order of a real server. What an object may be
-//! is decided by the rules; this file decides when they are asked and what is stored.
+//! Create, replace, patch and apply, with the checks in the order of a real server (scene 44).
+//! What an object may be is decided by the rules; this file decides when they are asked.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::sim::api::access::Caller;
 use crate::sim::api::cluster::Cluster;
+use crate::sim::api::commit::Commit;
 use crate::sim::api::object;
+use crate::sim::api::options::{WriteKind, WriteOptions};
 use crate::sim::api::query::Query;
-use crate::sim::api::read::not_found;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::route::Target;
 use crate::sim::api::status::Status;
-use crate::sim::api::store::{Key, Store};
+use crate::sim::api::store::Store;
+use crate::sim::rules::apply::{self, ApplyOptions, UpdateOptions};
+use crate::sim::rules::decode::{self, Decoded, Format};
+use crate::sim::rules::kinds;
+use crate::sim::rules::patch::{self, Sort};
+use crate::sim::rules::rbac;
+use crate::sim::rules::schema::Kind;
+
+/// What an unnamed manager with no User-Agent is called.
+const UNKNOWN_MANAGER: &str = "unknown";
 
 /// One write as it came in.
 pub struct Write<'a> {
@@ -23,7 +34,8 @@ pub struct Write<'a> {
     pub query: &'a Query,
     pub body: &'a Bytes,
     pub content_type: &'a str,
-    pub manager: String,
+    pub user_agent: &'a str,
+    pub caller: &'a Caller,
 }
 
 /// What a write leaves behind.
@@ -35,73 +47,197 @@ pub struct Written {
 }
 
 impl Write<'_> {
-    fn resource(&self) -> &Arc<Resource> {
-        self.cluster.resource(self.id)
-    }
-
-    fn dry_run(&self) -> bool {
-        self.query.has("dryRun")
-    }
-
     /// POST to a collection.
     pub fn create(&self) -> Result<Written, Status> {
-        let mut object = self.decode()?;
+        let format = self.format()?;
+        let options = WriteOptions::parse(self.query, WriteKind::Create)?;
+        let kind = self.kind();
+        let decoded = decode::decode(self.body, format, &kind, options.validation)?;
+        let mut object = decoded.object;
         self.settle_namespace(&mut object)?;
-        if !object::resource_version(&object).is_empty() {
-            return Err(Status::internal("resourceVersion should not be set on objects to be created"));
-        }
-        if object::name(&object).is_empty() && !object::meta(&object, "generateName").is_empty() {
-            let name = format!("{}{}", object::meta(&object, "generateName"), self.cluster.new_suffix());
-            object::set_meta(&mut object, "name", name);
-        }
-        self.prepare_new(&mut object);
-        let stored = self.cluster.write(|store| self.insert(store, object))?;
-        Ok(Written { code: 201, object: stored, warnings: Vec::new() })
+        self.commit(&kind, &options).drop_server_fields(&mut object);
+        kinds::default(&mut object, &kind);
+        self.track(None, &mut object, &options, &kind);
+        self.check_grant(&object)?;
+        let stored = self.cluster.write(|store| self.commit(&kind, &options).insert(store, object))?;
+        Ok(Written { code: 201, object: stored, warnings: decoded.warnings })
     }
 
     /// PUT of one object.
     pub fn replace(&self) -> Result<Written, Status> {
-        let mut object = self.decode()?;
-        if object::name(&object) != self.target.name {
+        let format = self.format()?;
+        let options = WriteOptions::parse(self.query, WriteKind::Update)?;
+        let kind = self.kind();
+        let Decoded { mut object, warnings } = decode::decode(self.body, format, &kind, options.validation)?;
+        self.check_name(&object)?;
+        self.settle_namespace(&mut object)?;
+        kinds::default(&mut object, &kind);
+        let stored = self.cluster.write(|store| {
+            let commit = self.commit(&kind, &options);
+            let live = commit.live(store)?;
+            commit.check_uid(&live, &object)?;
+            let mut object = self.only_status(&live, object);
+            self.track(Some(&live), &mut object, &options, &kind);
+            self.check_grant(&object)?;
+            commit.update(store, &live, object)
+        })?;
+        Ok(Written { code: 200, object: stored, warnings })
+    }
+
+    /// PATCH of one object, in any of its languages.
+    pub fn patch(&self) -> Result<Written, Status> {
+        match self.patch_sort()? {
+            Sort::Apply => self.apply(),
+            sort @ (Sort::Merge | Sort::Json | Sort::Strategic) => self.patch_live(sort),
+        }
+    }
+
+    fn patch_live(&self, sort: Sort) -> Result<Written, Status> {
+        let options = WriteOptions::parse(self.query, WriteKind::Patch)?;
+        let kind = self.kind();
+        let mut warnings = Vec::new();
+        let stored = self.cluster.write(|store| {
+            let commit = self.commit(&kind, &options);
+            let live = commit.live(store)?;
+            let decoded = patch::patch(&live, self.body, sort, &kind, options.validation)?;
+            warnings = decoded.warnings;
+            let mut object = decoded.object;
+            self.check_name(&object)?;
+            self.settle_namespace(&mut object)?;
+            kinds::default(&mut object, &kind);
+            commit.check_uid(&live, &object)?;
+            let mut object = self.only_status(&live, object);
+            self.track(Some(&live), &mut object, &options, &kind);
+            self.check_grant(&object)?;
+            commit.update(store, &live, object)
+        })?;
+        Ok(Written { code: 200, object: stored, warnings })
+    }
+
+    fn apply(&self) -> Result<Written, Status> {
+        let options = WriteOptions::parse(self.query, WriteKind::Apply)?;
+        let kind = self.kind();
+        let body = decode::apply_body(self.body, &kind, options.validation)?;
+        let apply_options = ApplyOptions {
+            manager: &options.manager,
+            force: options.force,
+            subresource: &self.target.subresource,
+            now: &self.cluster.clock().stamp(),
+        };
+        let mut code = 200;
+        let stored = self.cluster.write(|store| {
+            let commit = self.commit(&kind, &options);
+            let live = commit.found(store);
+            let mut object = apply::apply(live.as_deref(), &body, &apply_options, &kind)?;
+            self.check_name(&object)?;
+            self.settle_namespace(&mut object)?;
+            kinds::default(&mut object, &kind);
+            match live {
+                Some(live) => commit.update(store, &live, object),
+                None => {
+                    code = 201;
+                    commit.check_no_uid(&body)?;
+                    self.create_by_apply(store, &commit, object)
+                }
+            }
+        })?;
+        Ok(Written { code, object: stored, warnings: Vec::new() })
+    }
+
+    fn create_by_apply(
+        &self,
+        store: &mut Store,
+        commit: &Commit<'_>,
+        mut object: Value,
+    ) -> Result<Value, Status> {
+        self.caller.check_create(self.target)?;
+        commit.drop_server_fields(&mut object);
+        object::drop_meta(&mut object, "resourceVersion");
+        commit.insert(store, object)
+    }
+
+    fn resource(&self) -> &Arc<Resource> {
+        self.cluster.resource(self.id)
+    }
+
+    fn kind(&self) -> Kind {
+        self.resource().rules_kind()
+    }
+
+    fn commit<'k>(&'k self, kind: &'k Kind, options: &WriteOptions) -> Commit<'k> {
+        Commit { cluster: self.cluster, id: self.id, target: self.target, kind, dry_run: options.dry_run }
+    }
+
+    /// Files a write under its manager: the one named, or the program that sent it.
+    fn track(&self, live: Option<&Value>, object: &mut Value, options: &WriteOptions, kind: &Kind) {
+        let update = UpdateOptions {
+            manager: self.manager(options),
+            subresource: &self.target.subresource,
+            now: &self.cluster.clock().stamp(),
+        };
+        apply::track_update(live, object, &update, kind);
+    }
+
+    /// The name a write is filed under.
+    pub fn manager<'o>(&'o self, options: &'o WriteOptions) -> &'o str {
+        let agent = self.user_agent.split('/').next().unwrap_or_default();
+        let unnamed = if agent.is_empty() { UNKNOWN_MANAGER } else { agent };
+        if options.manager.is_empty() { unnamed } else { &options.manager }
+    }
+
+    /// A review as it was sent: read like any new object, and not stored.
+    pub fn read_review(&self) -> Result<(Value, WriteOptions, Kind), Status> {
+        let format = self.format()?;
+        let options = WriteOptions::parse(self.query, WriteKind::Create)?;
+        let kind = self.kind();
+        let mut review = decode::decode(self.body, format, &kind, options.validation)?.object;
+        self.settle_namespace(&mut review)?;
+        Ok((review, options, kind))
+    }
+
+    /// Nobody may hand out rights they do not have.
+    fn check_grant(&self, object: &Value) -> Result<(), Status> {
+        let resource = self.resource();
+        if resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        rbac::may_grant(&self.caller.user, object, &resource.plural, &self.caller.rights)
+    }
+
+    fn format(&self) -> Result<Format, Status> {
+        match media_type(self.content_type) {
+            "" | "application/json" => Ok(Format::Json),
+            "application/yaml" => Ok(Format::Yaml),
+            _ => Err(Status::new(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            )),
+        }
+    }
+
+    fn patch_sort(&self) -> Result<Sort, Status> {
+        let served = |sort: &Sort| !(*sort == Sort::Strategic && self.resource().custom);
+        Sort::of(self.content_type).filter(served).ok_or_else(|| {
+            Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_details(json!({}))
+        })
+    }
+
+    /// The name in the object and the one in the path must agree.
+    fn check_name(&self, object: &Value) -> Result<(), Status> {
+        let (sent, wanted) = (object::name(object), &self.target.name);
+        if sent.is_empty() {
             return Err(Status::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                object::name(&object),
-                self.target.name
+                "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
             )));
         }
-        self.settle_namespace(&mut object)?;
-        let stored = self.cluster.write(|store| {
-            let live = self.live(store)?;
-            let sent = object::resource_version(&object);
-            if !sent.is_empty() && sent != object::resource_version(&live) {
-                return Err(self.stale());
-            }
-            self.update(store, &live, object)
-        })?;
-        Ok(Written { code: 200, object: stored, warnings: Vec::new() })
-    }
-
-    /// PATCH of one object.
-    pub fn patch(&self) -> Result<Written, Status> {
-        let patch: Value = serde_json::from_slice(self.body)
-            .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
-        let stored = self.cluster.write(|store| {
-            let live = self.live(store)?;
-            let mut object = Value::clone(&live);
-            json_patch::merge(&mut object, &patch);
-            self.update(store, &live, object)
-        })?;
-        Ok(Written { code: 200, object: stored, warnings: Vec::new() })
-    }
-
-    fn decode(&self) -> Result<Value, Status> {
-        serde_json::from_slice(self.body).map_err(|e| {
-            Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): couldn't get \
-                 version/kind; json parse error: {e}",
-                self.resource().kind
-            ))
-        })
+        if sent != wanted {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({sent}) does not match the name on the URL ({wanted})"
+            )));
+        }
+        Ok(())
     }
 
     fn settle_namespace(&self, object: &mut Value) -> Result<(), Status> {
@@ -118,129 +254,27 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn prepare_new(&self, object: &mut Value) {
-        let resource = self.resource();
-        for field in ["uid", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-            object::drop_meta(object, field);
-        }
-        object::set_type(object, &resource.api_version(), &resource.kind);
-        object::set_meta(object, "uid", self.cluster.new_uid());
-        object::set_meta(object, "creationTimestamp", self.cluster.clock().stamp());
-        if has_generation(resource) {
-            object::set_meta(object, "generation", 1);
-        }
-        if resource.kind == "Namespace" && resource.group.is_empty() {
-            let name = object::name(object).to_owned();
-            object["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
-            object["spec"] = json!({ "finalizers": ["kubernetes"] });
-            object["status"] = json!({ "phase": "Active" });
-        }
-    }
-
-    fn insert(&self, store: &mut Store, object: Value) -> Result<Value, Status> {
-        let resource = self.resource();
-        self.check_namespace(store, object::name(&object))?;
-        let key = self.key(object::name(&object));
-        if store.get(&key).is_some() {
-            let name = object::name(&object);
-            let message = format!("{} \"{name}\" already exists", resource.qualified());
-            return Err(Status::new(409, "AlreadyExists", message).with_details(resource.details(name)));
-        }
-        Ok(if self.dry_run() { object } else { Value::clone(&store.put(key, object)) })
-    }
-
-    /// The namespace must be there and not going away.
-    fn check_namespace(&self, store: &Store, name: &str) -> Result<(), Status> {
-        let resource = self.resource();
-        let namespace = &self.target.namespace;
-        if !resource.namespaced {
-            return Ok(());
-        }
-        let catalog = self.cluster.catalog();
-        let Some(namespaces) = catalog.find("", "v1", "namespaces") else { return Ok(()) };
-        let Some(live) = store.get(&Key::new(namespaces, "", namespace)) else {
-            return Err(not_found(self.cluster.resource(namespaces), namespace));
+    /// A write to a subresource changes only its part of the object.
+    fn only_status(&self, live: &Value, sent: Value) -> Value {
+        let part = match self.target.subresource.as_str() {
+            "status" => "/status",
+            "finalize" => "/spec/finalizers",
+            _ => return sent,
         };
-        if !object::is_deleting(live) {
-            return Ok(());
+        let mut object = live.clone();
+        if part == "/status" {
+            object["status"] = sent["status"].clone();
+        } else {
+            let left = sent.pointer(part).cloned().filter(|f| f.as_array().is_some_and(|f| !f.is_empty()));
+            object["spec"] = left.map_or_else(|| json!({}), |left| json!({ "finalizers": left }));
         }
-        let mut details = resource.details(name);
-        details["causes"] = json!([{
-            "reason": "NamespaceTerminating", "field": "metadata.namespace",
-            "message": format!("namespace {namespace} is being terminated"),
-        }]);
-        let message = format!(
-            "{} \"{name}\" is forbidden: unable to create new content in namespace {namespace} \
-             because it is being terminated",
-            resource.qualified()
-        );
-        Err(Status::new(403, "Forbidden", message).with_details(details))
-    }
-
-    fn update(&self, store: &mut Store, live: &Value, mut object: Value) -> Result<Value, Status> {
-        let resource = self.resource();
-        object::set_type(&mut object, &resource.api_version(), &resource.kind);
-        for field in ["uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion"] {
-            match live["metadata"].get(field) {
-                Some(value) => object::set_meta(&mut object, field, value.clone()),
-                None => object::drop_meta(&mut object, field),
-            }
+        if let Some(version) = sent["metadata"].get("resourceVersion") {
+            object::set_meta(&mut object, "resourceVersion", version.clone());
         }
-        if &object == live {
-            return Ok(object);
-        }
-        if has_generation(resource) && object["spec"] != live["spec"] {
-            let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-            object::set_meta(&mut object, "generation", generation);
-        }
-        if self.dry_run() {
-            return Ok(object);
-        }
-        let key = self.key(&self.target.name);
-        if object::is_deleting(&object) && object::finalizers(&object).is_empty() {
-            store.remove_as(&key, object.clone());
-            return Ok(object);
-        }
-        Ok(Value::clone(&store.put(key, object)))
-    }
-
-    fn live(&self, store: &Store) -> Result<Arc<Value>, Status> {
-        let found = store.get(&self.key(&self.target.name)).cloned();
-        found.ok_or_else(|| not_found(self.resource(), &self.target.name))
-    }
-
-    fn stale(&self) -> Status {
-        let (resource, name) = (self.resource(), &self.target.name);
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": the object has been modified; please \
-             apply your changes to the latest version and try again",
-            resource.qualified()
-        );
-        Status::new(409, "Conflict", message).with_details(resource.details(name))
-    }
-
-    fn key(&self, name: &str) -> Key {
-        let namespace = if self.resource().namespaced { self.target.namespace.as_str() } else { "" };
-        Key::new(self.id, namespace, name)
+        object
     }
 }
 
-/// Kinds whose spec changes are counted.
-fn has_generation(resource: &Resource) -> bool {
-    !matches!(
-        resource.kind.as_str(),
-        "Namespace"
-            | "ConfigMap"
-            | "Lease"
-            | "Event"
-            | "Node"
-            | "Secret"
-            | "Service"
-            | "Endpoints"
-            | "ServiceAccount"
-            | "Role"
-            | "RoleBinding"
-            | "ClusterRole"
-            | "ClusterRoleBinding"
-    )
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }

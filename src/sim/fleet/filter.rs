@@ -123,7 +123,8 @@ fn node_fits(raw: &str, name: &str) -> bool {
     }
 }
 
-fn glob(pattern: &str, text: &str) -> bool {
+/// Whether a text fits a pattern in which `*` stands for anything.
+pub fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((head, tail)) => {

@@ -11,7 +11,7 @@ use crate::{
     sim::fleet::{
         event::{Direction, Event, Packet, Place, What},
         plan::{Plan, Protocol, hash64},
-        verdict::Side,
+        verdict::{PolicyRef, Ruling, Side},
     },
 };
 
@@ -108,13 +108,7 @@ fn denied(flow: &mut Flow) {
     flow.drop_reason_desc = POLICY_DENIED as i32;
 }
 
-fn allowed_by(
-    plan: &Plan,
-    packet: &Packet,
-    direction: Direction,
-    ruling: &crate::sim::fleet::verdict::Ruling,
-    flow: &mut Flow,
-) {
+fn allowed_by(plan: &Plan, packet: &Packet, direction: Direction, ruling: &Ruling, flow: &mut Flow) {
     let (side, place) = match direction {
         Direction::Egress => (&ruling.egress, packet.source),
         Direction::Ingress => (&ruling.ingress, packet.target),
@@ -122,16 +116,16 @@ fn allowed_by(
     // The agent finds policies by the port, which a ping does not have.
     let (Side::Allowed(names), Place::Pod(pod), true) = (side, place, packet.port != 0) else { return };
     let namespace = &plan.pod_workload(pod).namespace;
-    let policy = |name: &String| pb::Policy {
-        name: name.clone(),
+    let policy = |it: &PolicyRef| pb::Policy {
+        name: it.name.clone(),
         namespace: namespace.clone(),
         labels: vec![
-            format!("k8s:io.cilium.k8s.policy.name={name}"),
+            format!("k8s:io.cilium.k8s.policy.name={}", it.name),
             format!("k8s:io.cilium.k8s.policy.namespace={namespace}"),
-            "k8s:io.cilium.k8s.policy.derived-from=NetworkPolicy".to_owned(),
+            format!("k8s:io.cilium.k8s.policy.derived-from={}", it.kind),
         ],
         revision: 2,
-        kind: "NetworkPolicy".to_owned(),
+        kind: it.kind.to_owned(),
     };
     let policies = names.iter().map(policy).collect();
     match direction {

@@ -11,7 +11,7 @@ use crate::sim::fleet::{
         Container, Edge, End, External, Labels, Namespace, Node, Plan, Pod, Port, Protocol, Workload, hash64,
     },
     scenario::{self, Call, ClusterSpec, Kind, Pattern, Scenario, Target, WorkloadSpec},
-    system,
+    system, workspace,
 };
 
 /// The cluster number `index` of a scenario.
@@ -83,17 +83,17 @@ impl Builder {
         let mut labels = Labels::from([("kubernetes.io/metadata.name".to_owned(), name.to_owned())]);
         labels.insert("team".to_owned(), pattern.owner.clone());
         let annotations = Labels::from([
-            ("sluice.example.com/owner".to_owned(), pattern.owner.clone()),
-            ("sluice.example.com/contact".to_owned(), pattern.contact.clone()),
+            (workspace::OWNER.to_owned(), pattern.owner.clone()),
+            (workspace::CONTACT.to_owned(), pattern.contact.clone()),
         ]);
         self.plan.namespaces.push(Namespace { name: name.to_owned(), labels, annotations, system: false });
         for spec in &pattern.workloads {
-            let workload = self.from_spec(name, spec);
+            let workload = self.new_workload(name, spec);
             self.workload(workload);
         }
     }
 
-    fn from_spec(&mut self, namespace: &str, spec: &WorkloadSpec) -> NewWorkload {
+    fn new_workload(&mut self, namespace: &str, spec: &WorkloadSpec) -> NewWorkload {
         let ports = spec.ports.iter().filter_map(|line| scenario::parse_port(line).ok());
         let ports: Vec<Port> = ports
             .map(|(name, number)| Port { name: name.to_owned(), number, protocol: Protocol::Tcp })

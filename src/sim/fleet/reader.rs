@@ -36,6 +36,8 @@ pub struct Reader {
     places: BTreeMap<usize, u64>,
     missed: BTreeMap<usize, Missed>,
     ready: VecDeque<GetFlowsResponse>,
+    /// Events read since there was last nothing to tell.
+    read: usize,
     /// Readers that come with `follow` alone see only what is new.
     begin: i64,
 }
@@ -74,6 +76,7 @@ impl Reader {
             places: BTreeMap::new(),
             missed: BTreeMap::new(),
             ready: VecDeque::new(),
+            read: 0,
             begin: if only_new { now } else { i64::MIN },
         };
         reader.greet(agents, now);
@@ -97,10 +100,10 @@ impl Reader {
     /// Reads on in every ring.
     pub fn look(&mut self, agents: &Agents, now: i64) -> Turn {
         let mut found = Vec::new();
-        let (mut read, mut all_read) = (0, true);
+        let mut all_read = true;
         for (node, ring) in agents.heard() {
             let (count, to_end) = self.look_at(agents.plan(), node, ring, now, &mut found);
-            read += count;
+            self.read += count;
             all_read &= to_end;
         }
         found.sort_by_key(|(at, _)| *at);
@@ -109,7 +112,7 @@ impl Reader {
         match (self.ready.is_empty(), all_read && (!self.follow || over)) {
             (false, _) => Turn::Found,
             (true, true) => Turn::Done,
-            (true, false) => Turn::Nothing { busy: read >= BATCH || !all_read },
+            (true, false) => Turn::Nothing { busy: std::mem::take(&mut self.read) >= BATCH },
         }
     }
 

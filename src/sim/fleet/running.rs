@@ -3,7 +3,6 @@
 //! on loopback. All its time is the runtime's, so a paused clock drives it.
 
 use std::{
-    collections::HashMap,
     io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -22,8 +21,6 @@ use crate::sim::{
     api::{
         clock::Clock,
         cluster::{Cluster, ClusterSetup, Peer, PodPort, Stop},
-        faults::{Denial, Faults, Reach, Refusal},
-        resources::Resource,
     },
     fleet::{
         agents::Agents,
@@ -31,11 +28,12 @@ use crate::sim::{
         flows::seed_of,
         generate, objects,
         people::{self, Person},
-        plan::{Labels, Plan},
+        plan::Plan,
         relay::Relay,
         scenario::{ClusterSpec, Cni, Scenario},
-        system,
-        verdict::{Enforcement, View},
+        seeding::{extra_resources, of_server, seed_objects},
+        verdict::Enforcement,
+        views::Views,
     },
 };
 
@@ -78,6 +76,8 @@ pub struct Member {
 struct State {
     schedule: Mutex<Schedule>,
     schedule_changed: Notify,
+    /// The faults that were in force at the last look.
+    felt: Mutex<Vec<Fault>>,
     reach: watch::Sender<Reachable>,
 }
 
@@ -166,10 +166,11 @@ impl Member {
         let relay = Relay::new(agents, clock.clone(), options.speed);
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
-        let state = Arc::new(State { schedule, schedule_changed: Notify::new(), reach });
+        let state =
+            Arc::new(State { schedule, schedule_changed: Notify::new(), felt: Mutex::default(), reach });
         let member = Self { spec, plan, server, relay, clock, options, state };
         member.answer_portforwards();
-        member.apply_faults(&mut Vec::new());
+        member.apply_faults();
         member
     }
 
@@ -285,9 +286,8 @@ impl Member {
 
     /// Lets the scenario's faults come and go.
     async fn keep_faults(self) {
-        let mut acted: Vec<Fault> = Vec::new();
         loop {
-            self.apply_faults(&mut acted);
+            self.apply_faults();
             let next = self.schedule().next_change(self.elapsed());
             let pause = next.map(|at| (at - self.elapsed()).div_f64(self.options.speed));
             let changed = self.state.schedule_changed.notified();
@@ -304,8 +304,8 @@ impl Member {
         (self.clock.now() - self.options.start).to_std().unwrap_or_default()
     }
 
-    /// Makes the faults that hold now felt. `acted` are those that were felt before.
-    fn apply_faults(&self, acted: &mut Vec<Fault>) {
+    /// Makes the faults that hold now felt.
+    fn apply_faults(&self) {
         let faults: Vec<Fault> = self.schedule().at(self.elapsed()).into_iter().cloned().collect();
         let has = |fault: &Fault| faults.contains(fault);
         let reach = match (has(&Fault::Dead), has(&Fault::ExpiredCertificate)) {
@@ -327,10 +327,12 @@ impl Member {
             agents.silence(&silent.collect::<Vec<_>>());
             agents.lose_per_minute(lost.sum());
         }
-        for fault in faults.iter().filter(|f| !acted.contains(f)) {
-            self.begin(fault);
-        }
-        *acted = faults;
+        let begun = {
+            let mut felt = self.state.felt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = std::mem::replace(&mut *felt, faults.clone());
+            faults.into_iter().filter(move |fault| !before.contains(fault))
+        };
+        begun.for_each(|fault| self.begin(&fault));
     }
 
     /// What happens once, when a fault begins.
@@ -372,127 +374,4 @@ impl Member {
         }
         self.relay.agents().traffic().restart(namespace, workload);
     }
-}
-
-/// What the evaluator has to know, read from the API server only where it changed.
-struct Views {
-    view: View,
-    seen: HashMap<String, Vec<Arc<Value>>>,
-    namespaces: Vec<Arc<Value>>,
-}
-
-impl Views {
-    fn new(enforcement: Enforcement) -> Self {
-        Self { view: View::new(enforcement), seen: HashMap::new(), namespaces: Vec::new() }
-    }
-
-    /// Reads what changed; false if nothing did.
-    fn refresh(&mut self, server: &Cluster) -> bool {
-        self.refresh_namespaces(server) | self.refresh_policies(server)
-    }
-
-    fn refresh_namespaces(&mut self, server: &Cluster) -> bool {
-        let namespaces = server.objects("v1", "Namespace");
-        if same(&namespaces, &self.namespaces) {
-            return false;
-        }
-        let labels = |ns: &Value| -> Labels {
-            let pairs = ns["metadata"]["labels"].as_object().into_iter().flatten();
-            pairs.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()
-        };
-        let name = |ns: &Value| ns["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        self.view.namespaces = namespaces.iter().map(|ns| (name(ns), Arc::new(labels(ns)))).collect();
-        self.namespaces = namespaces;
-        true
-    }
-
-    fn refresh_policies(&mut self, server: &Cluster) -> bool {
-        let mut now: HashMap<String, Vec<Arc<Value>>> = HashMap::new();
-        for policy in server.policies() {
-            let namespace = policy["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-            now.entry(namespace).or_default().push(policy);
-        }
-        let mut changed = false;
-        let gone: Vec<String> = self.seen.keys().filter(|ns| !now.contains_key(*ns)).cloned().collect();
-        for namespace in gone {
-            self.view.set_policies(&namespace, &[]);
-            changed = true;
-        }
-        for (namespace, policies) in &now {
-            if !self.seen.get(namespace).is_some_and(|seen| same(seen, policies)) {
-                self.view.set_policies(namespace, policies);
-                changed = true;
-            }
-        }
-        self.seen = now;
-        changed
-    }
-}
-
-fn same(left: &[Arc<Value>], right: &[Arc<Value>]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).all(|(l, r)| Arc::ptr_eq(l, r))
-}
-
-fn extra_resources(cni: Cni) -> Vec<Resource> {
-    match cni {
-        Cni::Cilium => {
-            vec![Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy")]
-        }
-        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel => Vec::new(),
-    }
-}
-
-fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str) {
-    for object in objects::all(plan, created) {
-        server.seed(object);
-    }
-    let plugin: Vec<&str> = system::namespaces(spec.cni)
-        .into_iter()
-        .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
-        .collect();
-    for object in people::roles(&plugin) {
-        server.seed(object);
-    }
-}
-
-/// The part of the faults that the API server acts out.
-fn of_server(faults: &[Fault]) -> Faults {
-    let mut all = Faults::default();
-    for fault in faults {
-        match fault {
-            Fault::Dead => all.reach = Reach::Breaks,
-            Fault::Slow { answer } => all.latency = *answer,
-            Fault::WatchExpiry => all.expire_watches = true,
-            Fault::TooManyRequests => all.refusals.push(Refusal { user: String::new(), retry_after_secs: 1 }),
-            Fault::ExpiredCertificate => all.expired_certificates = true,
-            Fault::MissingRights => all.denials.extend(missing_rights()),
-            Fault::AnswersLost => all.lose_write_answers = true,
-            Fault::Garbage => all.garbage = true,
-            Fault::NodeLost { .. }
-            | Fault::LostEvents { .. }
-            | Fault::RelayAway
-            | Fault::StuckTerminating { .. }
-            | Fault::Restart { .. } => {}
-        }
-    }
-    all
-}
-
-/// What is taken from everybody but the admin: to write policies, and to reach the relay.
-fn missing_rights() -> Vec<Denial> {
-    let mut all = Vec::new();
-    for person in Person::ALL.into_iter().filter(|person| *person != Person::Admin) {
-        for (resource, verbs) in [
-            ("networkpolicies", &["create", "update", "patch", "delete"][..]),
-            ("pods/portforward", &["get", "create"][..]),
-        ] {
-            all.extend(verbs.iter().map(|verb| Denial {
-                user: person.name().to_owned(),
-                verb: (*verb).to_owned(),
-                resource: resource.to_owned(),
-                namespace: String::new(),
-            }));
-        }
-    }
-    all
 }

@@ -1,12 +1,15 @@
 //! Scenario files: which clusters a simulated fleet has, what runs in them, whom they call, and
 //! which faults come when. Text in, checked values out; never reads a clock or makes an object.
-//! Input: `assets/scenarios/*.toml` (built in), a file named by the caller, or [`scaled`].
+//! Input: `assets/scenarios/*.toml` (built in), a file named by the caller, or `scale`.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::Deserialize;
 
-use crate::sim::fleet::faults::{Fault, TimedFault};
+use crate::sim::fleet::{
+    faults::TimedFault,
+    scenario_file::{ClusterFile, File},
+};
 
 /// Why a scenario cannot be used: which file, what is wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -309,186 +312,6 @@ fn per_second(rate: &str, line: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("call {line:?}: {rate:?} is not a rate like 12/m or 3/h"))
 }
 
-/// `30s`, `5m`, `2h`
-fn parse_duration(raw: &str) -> Result<Duration, String> {
-    let (number, unit) = raw.split_at(raw.len().saturating_sub(1));
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => 0,
-    };
-    match number.parse::<u64>() {
-        Ok(n) if seconds > 0 => Ok(Duration::from_secs(n * seconds)),
-        _ => Err(format!("{raw:?} is not a duration like 30s, 5m or 2h")),
-    }
-}
-
-/// How large a generated fleet is.
-#[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    pub clusters: usize,
-    pub namespaces: usize,
-    /// Of the five pinned ones, in each namespace from the start.
-    pub policies: usize,
-    /// Denied flows a second in the first cluster; 0 = hardly any traffic.
-    pub denied_per_second: u32,
-}
-
-/// A fleet of any size for benches: one or two small workloads a namespace, all on Cilium.
-pub fn scaled(scale: Scale) -> Scenario {
-    let flood = scale.denied_per_second > 0;
-    let rate = if flood {
-        f64::from(scale.denied_per_second) / (scale.namespaces.max(1) as f64)
-    } else {
-        1.0 / 600.0
-    };
-    let pattern = Pattern {
-        name: "bench".to_owned(),
-        owner: "team-bench".to_owned(),
-        contact: "#bench".to_owned(),
-        workloads: vec![WorkloadSpec {
-            name: "caller".to_owned(),
-            kind: Kind::Deployment,
-            replicas: 1,
-            ports: vec!["http 8080".to_owned()],
-            host_network: false,
-            schedule: None,
-            calls: vec![format!("ext:target {rate}/s forgotten")],
-            callers: Vec::new(),
-        }],
-    };
-    let target = External {
-        name: "target".to_owned(),
-        host: None,
-        class: Class::Vendor,
-        port: 443,
-        churns: false,
-        addresses: vec!["203.0.113.200".to_owned()],
-    };
-    let cluster = |index: usize| ClusterSpec {
-        name: format!("bench-{index:02}"),
-        environment: if index < 3 { Environment::Staging } else { Environment::Production },
-        cni: Cni::Cilium,
-        nodes: (scale.namespaces / 50).clamp(2, 40),
-        namespaces: (0..scale.namespaces).map(|n| format!("ns-{n:04}=bench")).collect(),
-        replicas: 1,
-        rate: if index == 0 || !flood { 1.0 } else { 1e-6 },
-        policies: scale.policies,
-        dns_visibility: false,
-        faults: Vec::new(),
-    };
-    Scenario {
-        name: "scaled".to_owned(),
-        clusters: (0..scale.clusters).map(cluster).collect(),
-        patterns: vec![pattern],
-        externals: vec![target],
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    name: String,
-    #[serde(default, rename = "cluster")]
-    clusters: Vec<ClusterFile>,
-    #[serde(default, rename = "pattern")]
-    patterns: Vec<Pattern>,
-    #[serde(default, rename = "external")]
-    externals: Vec<External>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClusterFile {
-    name: String,
-    environment: Environment,
-    cni: Cni,
-    nodes: usize,
-    namespaces: Vec<String>,
-    #[serde(default = "one")]
-    replicas: usize,
-    #[serde(default = "full_rate")]
-    rate: f64,
-    #[serde(default)]
-    policies: usize,
-    #[serde(default)]
-    dns_visibility: bool,
-    #[serde(default)]
-    faults: Vec<FaultFile>,
-}
-
-impl ClusterFile {
-    fn check(self) -> Result<ClusterSpec, String> {
-        let name = self.name;
-        let faults: Result<Vec<_>, String> = self.faults.into_iter().map(FaultFile::check).collect();
-        if self.nodes == 0 || self.nodes > 200 {
-            return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
-        }
-        Ok(ClusterSpec {
-            faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
-            name,
-            environment: self.environment,
-            cni: self.cni,
-            nodes: self.nodes,
-            namespaces: self.namespaces,
-            replicas: self.replicas,
-            rate: self.rate,
-            policies: self.policies,
-            dns_visibility: self.dns_visibility,
-        })
-    }
-}
-
-/// The members a fault needs beside `kind`, `at` and `for` depend on its kind.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultFile {
-    kind: String,
-    at: Option<String>,
-    #[serde(rename = "for")]
-    lasts: Option<String>,
-    seconds: Option<u64>,
-    count: Option<u64>,
-    node: Option<String>,
-    namespace: Option<String>,
-    workload: Option<String>,
-}
-
-impl FaultFile {
-    fn check(self) -> Result<TimedFault, String> {
-        let at = self.at.as_deref().map_or(Ok(Duration::ZERO), parse_duration)?;
-        let lasts = self.lasts.as_deref().map(parse_duration).transpose()?;
-        Ok(TimedFault { at, lasts, fault: self.fault()? })
-    }
-
-    fn fault(self) -> Result<Fault, String> {
-        let kind = self.kind;
-        let need =
-            |value: Option<String>, name: &str| value.ok_or_else(|| format!("fault {kind} needs `{name}`"));
-        Ok(match kind.as_str() {
-            "dead" => Fault::Dead,
-            "slow" => Fault::Slow { answer: Duration::from_secs(self.seconds.unwrap_or(5)) },
-            "node-lost" => Fault::NodeLost { node: need(self.node, "node")? },
-            "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
-            "relay-away" => Fault::RelayAway,
-            "watch-expiry" => Fault::WatchExpiry,
-            "too-many-requests" => Fault::TooManyRequests,
-            "expired-certificate" => Fault::ExpiredCertificate,
-            "missing-rights" => Fault::MissingRights,
-            "stuck-terminating" => Fault::StuckTerminating { namespace: need(self.namespace, "namespace")? },
-            "answers-lost" => Fault::AnswersLost,
-            "garbage" => Fault::Garbage,
-            "restart" => Fault::Restart {
-                namespace: need(self.namespace, "namespace")?,
-                workload: need(self.workload, "workload")?,
-            },
-            other => return Err(format!("there is no fault {other:?}")),
-        })
-    }
-}
-
 fn bad(name: &str, why: &str) -> BadScenario {
     BadScenario { name: name.to_owned(), why: why.to_owned() }
 }
@@ -499,10 +322,6 @@ fn deployment() -> Kind {
 
 fn one() -> usize {
     1
-}
-
-fn full_rate() -> f64 {
-    1.0
 }
 
 fn https() -> u16 {

@@ -42,8 +42,11 @@ pub fn workloads(cni: Cni) -> Vec<NewWorkload> {
     all
 }
 
-/// Config maps by which the plugin and its settings can be read: namespace, name, data.
-pub fn config_maps(cni: Cni) -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+/// A config map: namespace, name, data.
+pub type ConfigMap = (&'static str, &'static str, Vec<(&'static str, &'static str)>);
+
+/// Config maps by which the plugin and its settings can be read.
+pub fn config_maps(cni: Cni) -> Vec<ConfigMap> {
     let mut all = vec![("kube-system", "coredns", vec![("Corefile", COREFILE)])];
     match cni {
         Cni::Cilium => all.push(("kube-system", "cilium-config", CILIUM_CONFIG.to_vec())),

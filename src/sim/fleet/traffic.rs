@@ -429,7 +429,8 @@ fn peer(plan: &Plan, place: Place) -> Peer<'_> {
             Peer::Node { name: &plan.nodes[node].name, address: plan.nodes[node].address.into() }
         }
         Place::External { external, address } => {
-            Peer::External { address: plan.externals[external].addresses[address] }
+            let it = &plan.externals[external];
+            Peer::External { address: it.addresses[address], host: it.host.as_deref() }
         }
     }
 }

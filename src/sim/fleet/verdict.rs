@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::sim::fleet::{
+    cilium,
+    filter::glob,
     plan::{Labels, Port, Protocol},
     scenario::Cni,
 };
@@ -63,8 +65,10 @@ pub enum Peer<'a> {
         name: &'a str,
         address: IpAddr,
     },
+    /// Outside the cluster; `host` is the name by which it was asked for.
     External {
         address: IpAddr,
+        host: Option<&'a str>,
     },
 }
 
@@ -84,9 +88,16 @@ pub enum Side {
     /// No policy isolates it in this direction.
     Open,
     /// Isolated, and these policies allow it.
-    Allowed(Vec<String>),
+    Allowed(Vec<PolicyRef>),
     /// Isolated by these policies, and none allows it.
-    Denied(Vec<String>),
+    Denied(Vec<PolicyRef>),
+}
+
+/// Which policy, within the namespace of the pod that it selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRef {
+    pub kind: &'static str,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,40 +115,56 @@ impl Ruling {
 /// A policy as the evaluator reads it.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    pub name: String,
-    subject: Selector,
-    ingress: Option<Vec<Rule>>,
-    egress: Option<Vec<Rule>>,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) subject: Selector,
+    /// `None`: says nothing about this direction.
+    pub(super) ingress: Option<Vec<Rule>>,
+    pub(super) egress: Option<Vec<Rule>>,
 }
 
 #[derive(Clone, Debug)]
-struct Rule {
-    peers: Vec<PeerRule>,
-    ports: Vec<PortRule>,
+pub(super) struct Rule {
+    /// Empty: anybody.
+    pub(super) peers: Vec<PeerRule>,
+    /// Empty: any port of any protocol.
+    pub(super) ports: Vec<PortRule>,
 }
 
 #[derive(Clone, Debug)]
-enum PeerRule {
-    Block { cidr: Option<IpNet>, except: Vec<IpNet> },
-    Selected { namespaces: Option<Selector>, pods: Option<Selector> },
+pub(super) enum PeerRule {
+    Block {
+        cidr: Option<IpNet>,
+        except: Vec<IpNet>,
+    },
+    Selected {
+        namespaces: Option<Selector>,
+        pods: Option<Selector>,
+    },
+    /// A host name, `*` for any part of it. Only CiliumNetworkPolicies have it.
+    Name(String),
+    /// One of Cilium's names for a kind of peer.
+    Entity(String),
+    Nobody,
 }
 
 #[derive(Clone, Debug)]
-struct PortRule {
-    protocol: String,
-    port: PortChoice,
+pub(super) struct PortRule {
+    /// Absent: any.
+    pub(super) protocol: Option<String>,
+    pub(super) port: PortChoice,
 }
 
 #[derive(Clone, Debug)]
-enum PortChoice {
+pub(super) enum PortChoice {
     Any,
     Range(u16, u16),
     Named(String),
 }
 
 #[derive(Clone, Debug, Default)]
-struct Selector {
-    labels: BTreeMap<String, String>,
+pub(super) struct Selector {
+    pub(super) labels: BTreeMap<String, String>,
     expressions: Vec<(String, String, Vec<String>)>,
 }
 
@@ -148,7 +175,7 @@ impl View {
 
     /// Takes a namespace's policies as they are now, in place of those it knew.
     pub fn set_policies(&mut self, namespace: &str, objects: &[Arc<Value>]) {
-        let policies: Vec<Policy> = objects.iter().map(|object| Policy::read(object)).collect();
+        let policies: Vec<Policy> = objects.iter().map(|object| read(object)).collect();
         if policies.is_empty() {
             self.policies.remove(namespace);
         } else {
@@ -183,12 +210,12 @@ impl View {
         let (mut isolating, mut allowing) = (Vec::new(), Vec::new());
         for policy in policies.iter().filter(|p| p.subject.matches(pod.labels)) {
             let Some(rules) = rules(policy) else { continue };
-            isolating.push(policy.name.clone());
+            isolating.push(policy.reference());
             let fits = |rule: &Rule| {
                 rule.peer_fits(self, pod.namespace, other) && rule.port_fits(ports.0, ports.1, destination)
             };
             if rules.iter().any(fits) {
-                allowing.push(policy.name.clone());
+                allowing.push(policy.reference());
             }
         }
         match (isolating.is_empty(), allowing.is_empty()) {
@@ -219,7 +246,7 @@ impl PeerRule {
                     }
                     Peer::Pod(pod) => (pod.address, view.enforcement.ip_block_selects_pods),
                     Peer::Node { address, .. } => (*address, view.enforcement.ip_block_selects_nodes),
-                    Peer::External { address } => (*address, true),
+                    Peer::External { address, .. } => (*address, true),
                 };
                 let inside = |net: &IpNet| net.contains(&address);
                 eligible && cidr.as_ref().is_some_and(inside) && !except.iter().any(inside)
@@ -237,13 +264,19 @@ impl PeerRule {
                 };
                 namespace_fits && pods.as_ref().is_none_or(|selector| selector.matches(pod.labels))
             }
+            Self::Name(pattern) => match other {
+                Peer::External { host: Some(host), .. } => glob(pattern, host),
+                Peer::External { host: None, .. } | Peer::Pod(_) | Peer::Node { .. } => false,
+            },
+            Self::Entity(entity) => cilium::is_entity(entity, other),
+            Self::Nobody => false,
         }
     }
 }
 
 impl PortRule {
     fn fits(&self, port: u16, protocol: Protocol, destination: &Peer<'_>) -> bool {
-        if self.protocol != protocol.as_str() {
+        if self.protocol.as_deref().is_some_and(|wanted| wanted != protocol.as_str()) {
             return false;
         }
         match &self.port {
@@ -259,9 +292,17 @@ impl PortRule {
     }
 }
 
+/// Reads what the API server has accepted, by its kind; what it cannot read selects nothing.
+fn read(object: &Value) -> Policy {
+    if object["kind"] == cilium::KIND { cilium::read(object) } else { Policy::read(object) }
+}
+
 impl Policy {
-    /// Reads what the API server has accepted; what it cannot read selects nothing.
-    pub fn read(object: &Value) -> Self {
+    fn reference(&self) -> PolicyRef {
+        PolicyRef { kind: self.kind, name: self.name.clone() }
+    }
+
+    fn read(object: &Value) -> Self {
         let spec = &object["spec"];
         let types: Option<Vec<&str>> =
             spec["policyTypes"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect());
@@ -275,6 +316,7 @@ impl Policy {
             types.contains(&kind).then(|| items(list).map(|rule| Rule::read(rule, peers)).collect())
         };
         Self {
+            kind: "NetworkPolicy",
             name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
             subject: Selector::read(&spec["podSelector"]),
             ingress: rules("Ingress", &spec["ingress"], "from"),
@@ -316,12 +358,12 @@ impl PortRule {
             (None, Some(name)) => PortChoice::Named(name.to_owned()),
             (None, None) => PortChoice::Any,
         };
-        Self { protocol: port["protocol"].as_str().unwrap_or("TCP").to_owned(), port: choice }
+        Self { protocol: Some(port["protocol"].as_str().unwrap_or("TCP").to_owned()), port: choice }
     }
 }
 
 impl Selector {
-    fn read(value: &Value) -> Self {
+    pub(super) fn read(value: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let labels = value["matchLabels"].as_object().into_iter().flatten();
         let expression = |e: &Value| {
@@ -348,6 +390,6 @@ impl Selector {
     }
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }

@@ -84,6 +84,41 @@ impl Tree {
         }
     }
 
+    /// The same with only the last of repeated keys.
+    pub fn last_wins(self) -> Self {
+        match self {
+            Self::Map(entries) => {
+                let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+                for entry in entries {
+                    kept.retain(|earlier| earlier.key != entry.key);
+                    kept.push(Entry { value: entry.value.last_wins(), ..entry });
+                }
+                Self::Map(kept)
+            }
+            Self::List(items) => Self::List(items.into_iter().map(Self::last_wins).collect()),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => self,
+        }
+    }
+
+    /// The same as JSON text, in the same order, spaced as the recorded client spaced its bodies.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Map(entries) => {
+                let parts: Vec<String> = entries
+                    .iter()
+                    .map(|entry| format!("{}: {}", Value::from(entry.key.as_str()), entry.value.to_text()))
+                    .collect();
+                format!("{{{}}}", parts.join(", "))
+            }
+            Self::List(items) => {
+                let parts: Vec<String> = items.iter().map(Self::to_text).collect();
+                format!("[{}]", parts.join(", "))
+            }
+            Self::Number(raw) => raw.clone(),
+            Self::Null | Self::Bool(_) | Self::Text(_) => self.to_value().to_string(),
+        }
+    }
+
     /// The same as a plain value; of repeated keys the last one wins.
     pub fn to_value(&self) -> Value {
         match self {

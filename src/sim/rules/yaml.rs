@@ -17,34 +17,25 @@ pub struct Read {
 
 /// Reads one YAML document; JSON is YAML too. The error is what Go's converter would say.
 pub fn read(body: &[u8]) -> Result<Read, String> {
-    if let Ok(tree) = Tree::parse(body) {
-        let repeated = already_set(&tree.repeated());
-        return Ok(Read { tree, repeated });
-    }
-    let text = std::str::from_utf8(body).map_err(|_| complaint("invalid Unicode character"))?;
-    if text.trim().is_empty() {
-        return Ok(Read { tree: Tree::Null, repeated: None });
-    }
-    let strict = serde_yaml::from_str_with_options::<Node>(text, options(DuplicateKeyPolicy::Error));
-    let last = serde_yaml::from_str_with_options::<Node>(text, options(DuplicateKeyPolicy::LastWins));
-    match (strict, last) {
-        (Ok(node), _) => Ok(Read { tree: node.0, repeated: None }),
-        (Err(error), Ok(node)) => {
-            let line = error.location().map_or(1, |at| at.line());
-            let key = repeated_key(text, line);
-            Ok(Read { tree: node.0, repeated: already_set(&[(key, line)]) })
-        }
-        (Err(error), Err(_)) => {
-            let line = error.location().map_or(1, |at| at.line());
-            Err(complaint(&format!("line {line}: did not find expected node content")))
-        }
-    }
+    let tree = match Tree::parse(body) {
+        Ok(tree) => tree,
+        Err(_) => document(body)?,
+    };
+    let repeated = already_set(&tree.repeated());
+    Ok(Read { tree: tree.last_wins(), repeated })
 }
 
-fn options(policy: DuplicateKeyPolicy) -> Options {
+fn document(body: &[u8]) -> Result<Tree, String> {
+    let text = std::str::from_utf8(body).map_err(|_| complaint("invalid Unicode character"))?;
+    if text.trim().is_empty() {
+        return Ok(Tree::Null);
+    }
     let mut options = Options::default();
-    options.duplicate_keys = policy;
-    options
+    options.duplicate_keys = DuplicateKeyPolicy::LastWins;
+    serde_yaml::from_str_with_options::<Node>(text, options).map(|node| node.0).map_err(|error| {
+        let line = error.location().map_or(1, |at| at.line());
+        complaint(&format!("line {line}: did not find expected node content"))
+    })
 }
 
 fn complaint(said: &str) -> String {
@@ -60,13 +51,6 @@ fn already_set(repeated: &[(String, u64)]) -> Option<String> {
         .map(|(key, line)| format!("  line {line}: key \"{key}\" already set in map"))
         .collect();
     Some(format!("yaml: unmarshal errors:\n{}", lines.join("\n")))
-}
-
-/// The key at the start of a line of block YAML.
-fn repeated_key(text: &str, line: u64) -> String {
-    let index = usize::try_from(line).unwrap_or(1).saturating_sub(1);
-    let key = text.lines().nth(index).and_then(|line| line.split(':').next()).unwrap_or_default();
-    key.trim_start_matches([' ', '-']).trim_matches(['"', '\'', ' ']).to_owned()
 }
 
 struct Node(Tree);

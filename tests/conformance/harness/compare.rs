@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What placeholders stand for in one run of one scene.
 #[derive(Debug, Clone, Default)]
@@ -217,6 +217,8 @@ pub fn text(expected: &str, actual: &str, loose: bool, bindings: &mut Bindings) 
 pub fn value(expected: &Value, actual: &Value, path: &str, bindings: &mut Bindings) -> Vec<String> {
     match (expected, actual) {
         (Value::Object(wanted), Value::Object(got)) => {
+            let wanted: Map<String, Value> =
+                wanted.iter().map(|(key, field)| (bindings.fill(key, ""), field.clone())).collect();
             let mut keys: Vec<&String> = wanted.keys().chain(got.keys()).collect();
             keys.sort();
             keys.dedup();
@@ -269,7 +271,8 @@ fn array(wanted: &[Value], got: &[Value], path: &str, bindings: &mut Bindings) -
     lines
 }
 
-fn elided(item: &Value) -> Option<usize> {
+/// How many items or events were left out here.
+pub fn elided(item: &Value) -> Option<usize> {
     item.as_str()?.strip_prefix("<elided:")?.strip_suffix('>')?.parse().ok()
 }
 

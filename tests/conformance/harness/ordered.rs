@@ -1,4 +1,5 @@
-//! JSON text as it was recorded, keys in the order sent: errors of the server depend on that order.
+//! JSON text as it was sent when recorded, keys in that order and blanks after colons and commas:
+//! errors of the server quote and depend on both.
 
 use std::fmt;
 
@@ -58,8 +59,8 @@ impl<'de> Visitor<'de> for Writer {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<JsonText, A::Error> {
         let mut texts: Vec<String> = Vec::new();
         while let Some((key, JsonText(text))) = fields.next_entry::<String, JsonText>()? {
-            texts.push(format!("{}:{text}", serde_json::json!(key)));
+            texts.push(format!("{}: {text}", serde_json::json!(key)));
         }
-        Ok(JsonText(format!("{{{}}}", texts.join(","))))
+        Ok(JsonText(format!("{{{}}}", texts.join(", "))))
     }
 }

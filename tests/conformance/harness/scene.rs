@@ -11,7 +11,6 @@ use super::ordered::JsonText;
 /// One recording.
 #[derive(Debug, Deserialize)]
 pub struct Scene {
-    pub name: String,
     #[serde(default)]
     pub cluster: String,
     pub steps: Vec<Step>,
@@ -56,7 +55,7 @@ pub struct Request {
 pub struct Response {
     pub status: u16,
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Value>,
     pub body: Option<Value>,
     pub body_text: Option<String>,
     pub events: Option<Vec<Event>>,

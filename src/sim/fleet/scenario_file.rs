@@ -1,0 +1,136 @@
+//! The tables of a scenario file as they are written, and their checks. Text in, values out.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::sim::fleet::{
+    faults::{Fault, TimedFault},
+    scenario::{ClusterSpec, Cni, Environment, External, Pattern},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default, rename = "cluster")]
+    pub clusters: Vec<ClusterFile>,
+    #[serde(default, rename = "pattern")]
+    pub patterns: Vec<Pattern>,
+    #[serde(default, rename = "external")]
+    pub externals: Vec<External>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterFile {
+    name: String,
+    environment: Environment,
+    cni: Cni,
+    nodes: usize,
+    namespaces: Vec<String>,
+    #[serde(default = "one")]
+    replicas: usize,
+    #[serde(default = "full_rate")]
+    rate: f64,
+    #[serde(default)]
+    policies: usize,
+    #[serde(default)]
+    dns_visibility: bool,
+    #[serde(default)]
+    faults: Vec<FaultFile>,
+}
+
+impl ClusterFile {
+    pub fn check(self) -> Result<ClusterSpec, String> {
+        let name = self.name;
+        let faults: Result<Vec<_>, String> = self.faults.into_iter().map(FaultFile::check).collect();
+        if self.nodes == 0 || self.nodes > 200 {
+            return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
+        }
+        Ok(ClusterSpec {
+            faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
+            name,
+            environment: self.environment,
+            cni: self.cni,
+            nodes: self.nodes,
+            namespaces: self.namespaces,
+            replicas: self.replicas,
+            rate: self.rate,
+            policies: self.policies,
+            dns_visibility: self.dns_visibility,
+        })
+    }
+}
+
+/// The members a fault needs beside `kind`, `at` and `for` depend on its kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultFile {
+    kind: String,
+    at: Option<String>,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+    seconds: Option<u64>,
+    count: Option<u64>,
+    node: Option<String>,
+    namespace: Option<String>,
+    workload: Option<String>,
+}
+
+impl FaultFile {
+    fn check(self) -> Result<TimedFault, String> {
+        let at = self.at.as_deref().map_or(Ok(Duration::ZERO), parse_duration)?;
+        let lasts = self.lasts.as_deref().map(parse_duration).transpose()?;
+        Ok(TimedFault { at, lasts, fault: self.fault()? })
+    }
+
+    fn fault(self) -> Result<Fault, String> {
+        let kind = self.kind;
+        let need =
+            |value: Option<String>, name: &str| value.ok_or_else(|| format!("fault {kind} needs `{name}`"));
+        Ok(match kind.as_str() {
+            "dead" => Fault::Dead,
+            "slow" => Fault::Slow { answer: Duration::from_secs(self.seconds.unwrap_or(5)) },
+            "node-lost" => Fault::NodeLost { node: need(self.node, "node")? },
+            "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
+            "relay-away" => Fault::RelayAway,
+            "watch-expiry" => Fault::WatchExpiry,
+            "too-many-requests" => Fault::TooManyRequests,
+            "expired-certificate" => Fault::ExpiredCertificate,
+            "missing-rights" => Fault::MissingRights,
+            "stuck-terminating" => Fault::StuckTerminating { namespace: need(self.namespace, "namespace")? },
+            "answers-lost" => Fault::AnswersLost,
+            "garbage" => Fault::Garbage,
+            "restart" => Fault::Restart {
+                namespace: need(self.namespace, "namespace")?,
+                workload: need(self.workload, "workload")?,
+            },
+            other => return Err(format!("there is no fault {other:?}")),
+        })
+    }
+}
+
+/// `30s`, `5m`, `2h`
+fn parse_duration(raw: &str) -> Result<Duration, String> {
+    let (number, unit) = raw.split_at(raw.len().saturating_sub(1));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    match number.parse::<u64>() {
+        Ok(n) if seconds > 0 => Ok(Duration::from_secs(n * seconds)),
+        _ => Err(format!("{raw:?} is not a duration like 30s, 5m or 2h")),
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn full_rate() -> f64 {
+    1.0
+}

@@ -1,0 +1,105 @@
+//! What a simulated API server is told from outside: its first objects and resources, and which of
+//! its faults are in force. Never reads back.
+
+use serde_json::Value;
+
+use crate::sim::{
+    api::{
+        cluster::Cluster,
+        faults::{Denial, Faults, Reach, Refusal},
+        resources::Resource,
+    },
+    fleet::{
+        faults::Fault,
+        objects,
+        people::{self, Person},
+        plan::Plan,
+        scenario::{ClusterSpec, Cni},
+        system, workspace,
+    },
+};
+
+pub fn extra_resources(cni: Cni) -> Vec<Resource> {
+    match cni {
+        Cni::Cilium => {
+            vec![Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy")]
+        }
+        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel => Vec::new(),
+    }
+}
+
+/// Everything the cluster holds at the start.
+pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str) {
+    for object in objects::all(plan, created) {
+        server.seed(object);
+    }
+    let plugin: Vec<&str> = system::namespaces(spec.cni)
+        .into_iter()
+        .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
+        .collect();
+    for object in people::roles(&plugin) {
+        server.seed(object);
+    }
+    for namespace in plan.namespaces.iter().filter(|ns| !ns.system) {
+        for name in workspace::PINNED.iter().take(spec.policies) {
+            server.seed(applied(&workspace::policy(plan, &namespace.name, name), created));
+        }
+    }
+}
+
+/// A policy as it looks after the rollout's tool applied it.
+fn applied(text: &str, at: &str) -> Value {
+    let mut policy: Value = serde_yaml::from_str(text).expect("the workspace's own texts are YAML");
+    let fields = policy["spec"].as_object().into_iter().flatten();
+    let owned: serde_json::Map<String, Value> =
+        fields.map(|(name, _)| (format!("f:{name}"), serde_json::json!({}))).collect();
+    policy["metadata"]["generation"] = 1.into();
+    policy["metadata"]["creationTimestamp"] = at.into();
+    policy["metadata"]["managedFields"] = serde_json::json!([{
+        "manager": "sluice", "operation": "Apply", "apiVersion": policy["apiVersion"], "time": at,
+        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": owned },
+    }]);
+    policy
+}
+
+/// The part of the faults that the API server acts out.
+pub fn of_server(faults: &[Fault]) -> Faults {
+    let mut all = Faults::default();
+    for fault in faults {
+        match fault {
+            Fault::Dead => all.reach = Reach::Breaks,
+            Fault::Slow { answer } => all.latency = *answer,
+            Fault::WatchExpiry => all.expire_watches = true,
+            Fault::TooManyRequests => all.refusals.push(Refusal { user: String::new(), retry_after_secs: 1 }),
+            Fault::ExpiredCertificate => all.expired_certificates = true,
+            Fault::MissingRights => all.denials.extend(missing_rights()),
+            Fault::AnswersLost => all.lose_write_answers = true,
+            Fault::Garbage => all.garbage = true,
+            Fault::NodeLost { .. }
+            | Fault::LostEvents { .. }
+            | Fault::RelayAway
+            | Fault::StuckTerminating { .. }
+            | Fault::Restart { .. } => {}
+        }
+    }
+    all
+}
+
+/// What is taken from everybody but the admin: to write policies, and to reach the relay.
+fn missing_rights() -> Vec<Denial> {
+    let mut all = Vec::new();
+    for person in Person::ALL.into_iter().filter(|person| *person != Person::Admin) {
+        for (resource, verbs) in [
+            ("networkpolicies", &["create", "update", "patch", "delete"][..]),
+            ("pods/portforward", &["get", "create"][..]),
+        ] {
+            all.extend(verbs.iter().map(|verb| Denial {
+                user: person.name().to_owned(),
+                verb: (*verb).to_owned(),
+                resource: resource.to_owned(),
+                namespace: String::new(),
+            }));
+        }
+    }
+    all
+}
