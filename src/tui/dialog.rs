@@ -13,7 +13,12 @@ use crate::{
     domain::fleet::{Environment, Health, Isolation, Namespace, Presence},
 };
 
-use super::{chooser::Chooser, copy, offer, theme::Role, widgets::wrap};
+use super::{
+    chooser::Chooser,
+    copy, offer,
+    theme::Role,
+    widgets::{plural, wrap},
+};
 
 /// What lies over the page.
 #[derive(Clone, Debug)]
@@ -360,7 +365,7 @@ fn rollback_body(
     if marks > 0 {
         out.push(body(
             Role::Marked,
-            format!("these are the {marks} marked rows, not the one under the cursor (u clears marks)"),
+            format!("taken: {}, not the one under the cursor (u clears marks)", plural(marks, "marked row")),
         ));
     }
     if running > 0 {

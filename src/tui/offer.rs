@@ -125,22 +125,18 @@ fn both(cluster: &ClusterName, ns: &NsName) -> [Target; 2] {
 
 /// Every rollout of a cluster with something of ours live in it. While its policies are not listed,
 /// every namespace that is known or has policy files: too many rather than too few.
-fn all_of(world: &World, name: &ClusterName) -> Vec<Target> {
-    let Some(cluster) = world.cluster(name) else { return Vec::new() };
-    if is_listed(cluster) {
-        return cluster
-            .namespaces
-            .values()
-            .flat_map(|ns| {
-                both(name, &ns.seen.name)
-                    .into_iter()
-                    .filter(|target| ns.presence(target.direction) != Presence::None)
-            })
-            .collect();
-    }
-    let authored = world.files().sets.keys().filter(|(cluster, ..)| cluster == name).map(|(_, ns, _)| ns);
-    let known: BTreeSet<_> = cluster.namespaces.keys().chain(authored).collect();
-    known.into_iter().flat_map(|ns| both(name, ns)).collect()
+fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = Target> + 'w {
+    world.cluster(name).into_iter().flat_map(move |cluster| {
+        let name = &cluster.name;
+        let listed = is_listed(cluster);
+        let live = move |target: &Target| {
+            let ns = cluster.namespaces.get(&target.ns);
+            !listed || ns.is_some_and(|ns| ns.presence(target.direction) != Presence::None)
+        };
+        let authored = world.files().sets.keys().filter(move |(c, ..)| c == name).map(|(_, ns, _)| ns);
+        let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
+        cluster.namespaces.keys().chain(unseen).flat_map(move |ns| both(name, ns)).filter(live)
+    })
 }
 
 /// Are the policies of a cluster known completely?
@@ -304,7 +300,7 @@ fn rollback_offer(world: &World, model: &Model) -> Offer {
     let sample = match chosen(world, model) {
         (keys, 0) => match keys.first() {
             None => return off("no row is chosen"),
-            Some(RowKey::Cluster(name)) => all_of(world, name).into_iter().take(1).collect(),
+            Some(RowKey::Cluster(name)) => all_of(world, name).take(1).collect(),
             Some(RowKey::Namespace(cluster, ns)) => both(cluster, ns).to_vec(),
             Some(RowKey::Rollout(target)) => vec![target.clone()],
         },

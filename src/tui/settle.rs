@@ -361,6 +361,10 @@ fn tell_results(model: &mut Model, world: &World) {
         let Some(order) = world.orders().get(id) else { continue };
         let OrderState::Ended(outcome) = &order.state else { continue };
         let tone = match outcome {
+            // Taken back, and yet something isolates: that is not what was wanted.
+            Outcome::Done { isolation } if order.kind == OrderKind::Rollback && isolation.isolated > 0 => {
+                Tone::Bad
+            }
             Outcome::Done { .. } => Tone::Good,
             Outcome::Aborted { .. } => Tone::Plain,
             Outcome::Stopped { .. } | Outcome::Unsettled(_) | Outcome::Failed(_) => Tone::Bad,

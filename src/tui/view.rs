@@ -69,7 +69,8 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
 /// The panes of text on a page.
 fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane> {
     let about = match model.view() {
-        View::Main(Main::Fleet) => Some(detail::fleet_row(world, model, pen, model.fleet.list.chosen())),
+        View::Main(Main::Fleet) => (!model.fleet.list.rows().is_empty())
+            .then(|| detail::fleet_row(world, model, pen, model.fleet.list.chosen())),
         View::Main(Main::Denials) => denials::about(world, model, pen),
         View::Main(Main::Live) => live::about(world, model, pen),
         View::Main(Main::Activity) => activity::about(world, model, pen),

@@ -241,3 +241,46 @@ fn a_preview_can_be_dropped_and_comes_to_nothing() {
     player.keys("\"payments\" enter");
     assert_eq!(player.asks.iter().filter(|ask| matches!(ask, Ask::Command(Command::Apply(_)))).count(), 0);
 }
+
+#[test]
+fn a_click_chooses_and_the_wheel_walks() {
+    use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+    let mouse = |kind, column, row| {
+        crate::tui::Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    let mut player = player("");
+    let send = |player: &mut Player, kind, column, row| {
+        let asks = crate::tui::update(&mut player.model, &player.world, mouse(kind, column, row));
+        assert!(asks.is_empty());
+    };
+    send(&mut player, MouseEventKind::Down(MouseButton::Left), 30, 5);
+    assert_eq!(player.model.fleet.list.chosen(), Some(&RowKey::Cluster(cluster("prod-ap-3"))));
+    send(&mut player, MouseEventKind::ScrollDown, 30, 5);
+    assert_eq!(player.model.fleet.list.chosen(), Some(&RowKey::Cluster(cluster("edge-9"))));
+    let tabs = player.screen().lines().next().unwrap().to_owned();
+    let column = tabs.find("5 sources").unwrap() as u16 + 3;
+    send(&mut player, MouseEventKind::Down(MouseButton::Left), column, 0);
+    assert_eq!(*player.model.view(), View::Main(Main::Sources));
+}
+
+#[test]
+fn a_dialog_fits_again_after_a_resize() {
+    let mut player = player("enter j j j ctrl-r");
+    for (width, height) in [(60, 14), (200, 60), (80, 24)] {
+        assert!(
+            crate::tui::update(&mut player.model, &player.world, crate::tui::Input::Resize(width, height))
+                .is_empty()
+        );
+        let screen = player.screen();
+        assert!(screen.contains("ctrl-r again") && screen.contains("[ Cancel ]"), "{width}x{height}");
+    }
+}
+
+#[test]
+fn a_held_key_does_not_confirm_a_rollback() {
+    let mut player = player("enter j j j ctrl-r");
+    let mut held = crate::tui::fixture::key("ctrl-r");
+    held.kind = crossterm::event::KeyEventKind::Repeat;
+    player.press(&held);
+    assert!(player.asks.is_empty());
+}

@@ -1,7 +1,7 @@
 //! Keys while something lies over the page. Here, and nowhere else, `Apply` and `RollBack` leave:
 //! the first after the exact word was typed, the second on ctrl-r pressed again.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::cockpit::{commands::CommandId, decide::Command, world::World};
 
@@ -156,6 +156,8 @@ fn rolling_back(
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
     match keys::command(key) {
+        // A key that is held down is not pressed twice.
+        Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
         Some(CommandId::RollBack) => {
             // One that began elsewhere meanwhile is not begun again.
             dialog.targets.retain(|target| !super::super::offer::already(world, target));

@@ -77,7 +77,9 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let lost: u64 = all.iter().map(|row| row.lost).sum();
     let gaps: usize = all.iter().map(|row| row.gaps).sum();
     let role = if lost > 0 || gaps > 0 { Role::Bad } else { Role::Text };
-    spans.push(pen.span(format!("  lost {} in {gaps} gaps", count(lost)), role));
+    let told = all.iter().any(|row| row.at.is_some() && row.link != "none");
+    let lost = if told { format!("{} in {gaps} gaps", count(lost)) } else { "unknown".to_owned() };
+    spans.push(pen.span(format!("  lost {lost}"), role));
     // The youngest beginning: from there on every live source can tell.
     let history = all.iter().filter(|row| row.link == "live").map(|row| row.history_from).max().flatten();
     let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.minute(from));

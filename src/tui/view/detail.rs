@@ -306,7 +306,7 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             "the live set is not the reviewed one: find out who changed it, a puts it right".into(),
         ),
         (Phase::Soaking, _) if denied => {
-            (Role::Denied, "flows are denied: 2 shows which; ctrl-r takes it back".into())
+            (Role::Denied, "flows are denied: enter or 2 shows which; ctrl-r takes it back".into())
         }
         (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
         (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {

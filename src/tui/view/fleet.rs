@@ -69,14 +69,24 @@ struct Widths {
 
 impl Widths {
     fn of(width: u16) -> Self {
+        // What is left beyond 80 columns goes to the names.
+        let more = usize::from(width).saturating_sub(80).min(20);
+        let narrow = Self {
+            name: 17 + more,
+            cni: 15,
+            source: 0,
+            ns: 15 + more,
+            phase: 11,
+            standing: 0,
+            spark: 6,
+            rate: 0,
+        };
         match width {
-            0..100 => {
-                Self { name: 17, cni: 15, source: 0, ns: 15, phase: 11, standing: 0, spark: 6, rate: 0 }
+            0..118 => narrow,
+            118..140 => {
+                Self { name: 26, cni: 24, source: 18, ns: 20, standing: 8, spark: 8, rate: 4, ..narrow }
             }
-            100..140 => {
-                Self { name: 26, cni: 24, source: 18, ns: 20, phase: 11, standing: 8, spark: 8, rate: 4 }
-            }
-            _ => Self { name: 34, cni: 30, source: 26, ns: 28, phase: 11, standing: 8, spark: 15, rate: 4 },
+            _ => Self { name: 34, cni: 30, source: 26, ns: 28, standing: 8, spark: 15, rate: 4, ..narrow },
         }
     }
 }
@@ -88,8 +98,8 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         .left("env", 10, Role::Title)
         .left("cluster", wide.name, Role::Title)
         .left("CNI", wide.cni, Role::Title)
-        .right("ns", 4, Role::Title)
-        .right("den/m", 5, Role::Title);
+        .right("ns", 3, Role::Title)
+        .right("deny/m", 6, Role::Title);
     if wide.source > 0 {
         cells = cells.left("flows from", wide.source, Role::Title);
     }
@@ -167,7 +177,7 @@ pub fn health(health: &Health) -> (&'static str, Role) {
 fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let (word, role) = match row.cni.enforcement {
         Enforcement::Enforces => ("enforces", Role::Text),
-        Enforcement::DoesNot => ("enforces NOT", Role::Bad),
+        Enforcement::DoesNot => ("ignores policies", Role::Bad),
         Enforcement::Unknown => ("unknown", Role::Unknown),
     };
     if row.cni.words.as_str() == "unknown" {
@@ -178,7 +188,7 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let full = format!("{} {word}", row.cni.words);
     let short = format!("{kind} {word}");
     match row.cni.enforcement {
-        Enforcement::DoesNot if full.len() > width => (format!("{kind} NOT"), role),
+        Enforcement::DoesNot if full.len() > width => (format!("{kind} ignores"), role),
         _ if full.len() > width => (short, role),
         _ => (full, role),
     }
@@ -196,8 +206,8 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
         .left(word, 10, band_role)
         .left(row.name.as_str(), wide.name, dim(Role::Text))
         .left(&cni, wide.cni, dim(cni_role))
-        .right(&known(row.namespaces), 4, dim(Role::Text))
-        .right(&rate(row.denials_per_minute), 5, dim(rate_role(row.denials_per_minute)));
+        .right(&known(row.namespaces), 3, dim(Role::Text))
+        .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
     if wide.source > 0 {
         let (text, role) = source(row);
         cells = cells.left(&text, wide.source, dim(role));
@@ -218,7 +228,10 @@ fn source(row: &ClusterRow) -> (String, Role) {
 /// Age of the last good answer; an old one says that it is.
 fn read(pen: &Pen<'_>, row: &ClusterRow) -> (String, Role) {
     let stale = row.last_good.is_some_and(|then| age(then, pen.now).num_seconds() >= STALE_SECS);
-    let when = pen.when(row.last_good);
+    let when = match row.last_good {
+        Some(then) if pen.clock => pen.minute(then),
+        then => pen.when(then),
+    };
     match row.health {
         Health::Down(_) if row.last_good.is_some() => (format!("{when} old"), Role::Bad),
         Health::Down(_) | Health::Connecting if row.last_good.is_none() => (when, Role::Unknown),

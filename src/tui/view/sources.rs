@@ -33,7 +33,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         .right("gaps", 4, Role::Title)
         .right("bad", 4, Role::Title)
         .right("nodes", 6, Role::Title)
-        .right("told", 5, Role::Title);
+        .right("age", 5, Role::Title);
     put(buf, areas.head, &head.line());
     for (line, (at, cluster)) in model.sources.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
