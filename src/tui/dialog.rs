@@ -1,6 +1,8 @@
 //! Dialogs as values: what they show was computed when they opened, what they may do is asked again
 //! before they do it. The default is always to cancel, and Enter alone never confirms.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tui_input::Input as LineInput;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
         rows,
         world::World,
     },
-    domain::fleet::{Environment, Health, Isolation, Namespace, Presence},
+    domain::fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
 };
 
 use super::{
@@ -175,8 +177,8 @@ impl ApplyDialog {
         let mut dialog = Self {
             title: title("Apply", &targets),
             environment,
-            word: word(environment, &targets),
-            body: Scrolled::new(apply_body(world, &found, left_out)),
+            word: word(care(world, environment, &targets), &targets),
+            body: Scrolled::new(apply_body(world, &found, &targets, left_out)),
             commands: commands(&found),
             previews,
             reasons: Vec::new(),
@@ -236,6 +238,18 @@ fn title(verb: &str, targets: &[Target]) -> String {
     }
 }
 
+/// Where it is not known whether policies take effect at all, a plain yes is too little.
+fn care(world: &World, environment: Environment, targets: &[Target]) -> Environment {
+    if targets.iter().any(|target| enforcement(world, target) == Enforcement::Unknown) {
+        return Environment::Unknown;
+    }
+    environment
+}
+
+fn enforcement(world: &World, target: &Target) -> Enforcement {
+    world.cluster(&target.cluster).map_or(Enforcement::Unknown, Cluster::enforcement)
+}
+
 /// Production (and what may be production) wants the name typed, the rest a yes.
 fn word(environment: Environment, targets: &[Target]) -> String {
     match (environment, targets) {
@@ -257,8 +271,8 @@ fn commands(previews: &[&Preview]) -> String {
     all.join("\n")
 }
 
-fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<BodyLine> {
-    let mut out = Vec::new();
+fn apply_body(world: &World, previews: &[&Preview], targets: &[Target], left_out: usize) -> Vec<BodyLine> {
+    let mut out = doubts(world, targets);
     if previews.len() > 1 {
         let pods: usize = previews.iter().map(|preview| newly_isolated(preview)).sum();
         let become_isolated = if pods == 1 { "1 pod becomes" } else { &format!("{pods} pods become") };
@@ -278,6 +292,25 @@ fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<Body
             out.push(body(Role::Title, preview.target.to_string()));
         }
         one_apply(world, preview, &mut out);
+    }
+    out
+}
+
+/// What is not known or not well about the clusters concerned.
+fn doubts(world: &World, targets: &[Target]) -> Vec<BodyLine> {
+    let names: BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
+    let mut out = Vec::new();
+    for cluster in names.into_iter().filter_map(|name| world.cluster(name)) {
+        let name = &cluster.name;
+        if cluster.enforcement() == Enforcement::Unknown {
+            let evidence = cluster.cni.as_ref().map_or("no CNI was recognised", |cni| cni.evidence.as_str());
+            let text =
+                format!("whether {name} enforces policies is unknown ({evidence}): it may do nothing there");
+            out.push(body(Role::Warn, text));
+        }
+        if let Health::Degraded(why) = &cluster.health {
+            out.push(body(Role::Warn, format!("{name} is degraded, so pods may be missing here: {why}")));
+        }
     }
     out
 }
@@ -336,7 +369,7 @@ pub fn share(isolation: &Isolation) -> String {
 /// Whose pods these are: workloads with their number of pods, owner and contact.
 fn affected(world: &World, ns: &Namespace) -> Vec<String> {
     const NAMED: usize = 6;
-    let mut workloads: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
+    let mut workloads: BTreeMap<_, usize> = BTreeMap::new();
     for pod in ns.subjects() {
         *workloads.entry(&pod.workload).or_default() += 1;
     }
@@ -371,7 +404,7 @@ fn rollback_body(
     if running > 0 {
         out.push(body(Role::Dim, format!("{running} more are being rolled back already")));
     }
-    let clusters: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
+    let clusters: BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
     for cluster in clusters.into_iter().filter_map(|name| world.cluster(name)) {
         match &cluster.health {
             Health::Down(why) => {

@@ -284,3 +284,30 @@ fn a_held_key_does_not_confirm_a_rollback() {
     player.press(&held);
     assert!(player.asks.is_empty());
 }
+
+/// Where it is unknown whether policies are enforced, staging too takes more than a yes.
+#[test]
+fn an_unknown_cni_asks() {
+    use crate::domain::{
+        fleet::{Cni, CniKind, Enforcement},
+        names::Text,
+    };
+    let cni = Cni {
+        kind: CniKind::Other,
+        version: None,
+        enforcement: Enforcement::Unknown,
+        evidence: Text::new("DaemonSet weird-net"),
+    };
+    let mut world = world();
+    world.absorb(Fact::Cluster(cluster("stage-1"), ClusterFact::Cni(cni)));
+    let mut player = Player::new(world, (80, 24));
+    player.keys("j j j enter j l j a").previews_come();
+    assert!(player.screen().contains("whether stage-1 enforces policies is unknown (DaemonSet weird-net)"));
+    player.keys("\"yes\" enter");
+    assert_eq!(player.asks.len(), 1);
+    for _ in 0..3 {
+        player.keys("backspace");
+    }
+    player.keys("\"api\" enter");
+    assert_eq!(player.asks.len(), 2);
+}
