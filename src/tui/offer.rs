@@ -14,10 +14,14 @@ use crate::{
         fleet::{Cluster, Environment, Listed, Presence},
         flow::Direction,
         names::{ClusterName, NsName},
+        valve::shell_word,
     },
 };
 
-use super::model::{ActKey, Focus, Main, Model, RowKey, View};
+use super::{
+    copy,
+    model::{ActKey, Focus, Main, Model, RowKey, View},
+};
 
 /// Whether a command can be run here and now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +141,16 @@ fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = T
         let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
         cluster.namespaces.keys().chain(unseen).flat_map(move |ns| both(name, ns)).filter(live)
     })
+}
+
+/// Why a rollback of a cluster has no rows: nothing is there, or nothing is known.
+pub fn nothing_to_roll_back(world: &World, name: &ClusterName) -> String {
+    if world.cluster(name).is_some_and(is_listed) {
+        return format!("nothing of ours is live in {name}");
+    }
+    format!(
+        "no namespace of {name} is known yet; `sluice rollback --cluster {name} -n NAMESPACE` needs no list"
+    )
 }
 
 /// Are the policies of a cluster known completely?
@@ -307,7 +321,10 @@ fn rollback_offer(world: &World, model: &Model) -> Offer {
         (_, _) => rollback_scope(world, model).targets,
     };
     if sample.is_empty() {
-        return off("nothing of ours is live in this cluster");
+        return match subject(world, model) {
+            Some(key) => Offer::Off(vec![nothing_to_roll_back(world, key.cluster())]),
+            None => off("no row is chosen"),
+        };
     }
     match rollback_reasons(world, &sample) {
         reasons if reasons.is_empty() => Offer::Ready,

@@ -311,3 +311,14 @@ fn an_unknown_cni_asks() {
     player.keys("\"api\" enter");
     assert_eq!(player.asks.len(), 2);
 }
+
+/// Law 6 on a cluster of which nothing was ever read: not "nothing is live", but what to do.
+#[test]
+fn a_cluster_that_never_answered_is_not_said_to_hold_nothing() {
+    let mut player = player("j j j j j ctrl-r");
+    assert!(player.asks.is_empty());
+    let screen = player.screen();
+    assert!(screen.contains("no namespace of edge-9 is known yet"), "{screen}");
+    player.keys("esc k k k ctrl-r");
+    assert!(player.screen().contains("nothing of ours is live in prod-ap-3"), "{}", player.screen());
+}

@@ -84,7 +84,10 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
     match &row.health {
         Health::Down(why) => {
             out.push((Role::Bad, format!("down: {why}")));
-            out.push((Role::Warn, format!("what you see of it is old: last good answer {good}")));
+            out.push(match row.last_good {
+                Some(_) => (Role::Warn, format!("what you see of it is old: last good answer {good}")),
+                None => (Role::Warn, "nothing was read of it in this run".to_owned()),
+            });
         }
         Health::Degraded(why) => out.push((Role::Warn, format!("degraded: {why} Last good answer {good}"))),
         Health::Connecting => {
@@ -198,6 +201,9 @@ pub fn health_note(pen: &Pen<'_>, cluster: &Cluster) -> Option<(Role, String)> {
         Health::Up => None,
         Health::Connecting => Some((Role::Unknown, "the cluster has not answered yet".to_owned())),
         Health::Degraded(why) => Some((Role::Warn, format!("cluster degraded: {why}"))),
+        Health::Down(_) if cluster.last_good.is_none() => {
+            Some((Role::Bad, "cluster down: nothing was read of it in this run".to_owned()))
+        }
         Health::Down(_) => Some((Role::Bad, format!("cluster down: this is how it was {good}"))),
     }
 }
