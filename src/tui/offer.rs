@@ -148,8 +148,9 @@ pub fn nothing_to_roll_back(world: &World, name: &ClusterName) -> String {
     if world.cluster(name).is_some_and(is_listed) {
         return format!("nothing of ours is live in {name}");
     }
+    let context = shell_word(&copy::context(world, name));
     format!(
-        "no namespace of {name} is known yet; `sluice rollback --cluster {name} -n NAMESPACE` needs no list"
+        "no namespace of {name} is known yet; `sluice rollback --context {context} -n NAMESPACE` needs no list"
     )
 }
 
