@@ -83,7 +83,7 @@ commands! {
     ClearFilter: "clear-filter", ["ctrl-u"], Anywhere, Looks, "Show all rows again.";
     Freeze: "freeze", ["f"], Denials, Looks, "Hold the rows still and count what arrives; again: back to now.";
     Copy: "copy", ["y"], Anywhere, Looks, "Copy this row as a ready message.";
-    CopyCommand: "copy-command", ["Y"], Anywhere, Looks, "Copy the kubectl commands instead of running them.";
+    CopyCommand: "copy-command", ["Y"], Anywhere, Looks, "Copy kubectl commands: of this call, else of the rollback of this row.";
     Times: "times", ["t"], Anywhere, Looks, "Ages or clock times.";
     Reconnect: "reconnect", ["c"], Row, Asks, "Try this cluster again now.";
     Reload: "reload", ["ctrl-l"], Anywhere, Asks, "Read sluice.yaml and the policy files again.";

@@ -130,7 +130,10 @@ fn command(kind: Kind, world: &World, model: &Model, id: CommandId) -> Option<It
     let off = match offer::offer(world, model, id) {
         Offer::Ready => Vec::new(),
         Offer::Off(reasons) => reasons,
-        Offer::Absent if kind == Kind::Palette => vec![format!("on {} only", keys::place(row.on))],
+        Offer::Absent if kind == Kind::Palette => vec![match row.on {
+            On::Anywhere => "not on this page".to_owned(),
+            on => format!("works on: {}", keys::place(on)),
+        }],
         Offer::Absent => return None,
     };
     Some(Item {

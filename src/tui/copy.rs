@@ -12,6 +12,7 @@ use crate::{
     domain::{
         denial::{Group, GroupKey},
         flow::{Direction, Protocol},
+        names::ClusterName,
         policy::PolicyKind,
         time::Timestamp,
         valve,
@@ -21,16 +22,16 @@ use crate::{
 use super::widgets::rate;
 
 /// The context of a cluster, as kubectl takes it.
-pub fn context(world: &World, target: &Target) -> String {
-    let entry = world.plan().clusters.iter().find(|entry| entry.name == target.cluster);
-    entry.map_or_else(|| target.cluster.to_string(), |entry| entry.context.to_string())
+pub fn context(world: &World, cluster: &ClusterName) -> String {
+    let entry = world.plan().clusters.iter().find(|entry| entry.name == *cluster);
+    entry.map_or_else(|| cluster.to_string(), |entry| entry.context.to_string())
 }
 
 /// What a person would type to take a row back.
 pub fn rollback_commands(world: &World, target: &Target) -> Vec<String> {
     let fqdn =
         world.cluster(&target.cluster).is_some_and(|c| c.kinds.contains(&PolicyKind::CiliumNetworkPolicy));
-    valve::rollback_commands(&context(world, target), &target.ns, target.direction, fqdn)
+    valve::rollback_commands(&context(world, &target.cluster), &target.ns, target.direction, fqdn)
 }
 
 /// The row that a group of denials belongs to.

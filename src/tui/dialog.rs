@@ -1,6 +1,8 @@
 //! Dialogs as values: what they show was computed when they opened, what they may do is asked again
 //! before they do it. The default is always to cancel, and Enter alone never confirms.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tui_input::Input as LineInput;
 
 use crate::{
@@ -10,10 +12,15 @@ use crate::{
         rows,
         world::World,
     },
-    domain::fleet::{Environment, Health, Isolation, Namespace},
+    domain::fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
 };
 
-use super::{chooser::Chooser, copy, offer, theme::Role};
+use super::{
+    chooser::Chooser,
+    copy, offer,
+    theme::Role,
+    widgets::{plural, wrap},
+};
 
 /// What lies over the page.
 #[derive(Clone, Debug)]
@@ -40,6 +47,77 @@ pub struct BodyLine {
     pub text: String,
 }
 
+/// A text that was broken into lines for a width, and how far it is scrolled.
+#[derive(Clone, Debug, Default)]
+pub struct Scrolled {
+    all: Vec<BodyLine>,
+    lines: Vec<BodyLine>,
+    width: usize,
+    height: usize,
+    pub at: usize,
+}
+
+impl Scrolled {
+    fn new(all: Vec<BodyLine>) -> Self {
+        Self { all, ..Self::default() }
+    }
+
+    /// Breaks the text anew where the width changed.
+    fn fit(&mut self, width: usize, height: usize) {
+        self.height = height;
+        if self.width != width {
+            self.width = width;
+            let part = |line: &BodyLine| {
+                let role = line.role;
+                wrap(&line.text, width).into_iter().map(move |text| BodyLine { role, text })
+            };
+            self.lines = self.all.iter().flat_map(part).collect();
+        }
+        self.at = self.at.min(self.limit());
+    }
+
+    pub fn limit(&self) -> usize {
+        self.lines.len().saturating_sub(self.height)
+    }
+
+    /// The lines on screen, and how many are below them.
+    pub fn seen(&self) -> (&[BodyLine], usize) {
+        let until = (self.at + self.height).min(self.lines.len());
+        (&self.lines[self.at.min(until)..until], self.lines.len() - until)
+    }
+}
+
+/// Inside width of a dialog on a terminal of so many columns.
+pub fn columns(width: u16) -> u16 {
+    let outer = if width < 100 { width } else { (width - 2).min(120) };
+    outer.saturating_sub(4)
+}
+
+impl Overlay {
+    /// Fits what is scrolled to the terminal.
+    pub fn fit(&mut self, (width, height): (u16, u16)) {
+        let columns = usize::from(columns(width));
+        // Border, band, and the line that says how much is below.
+        let room = usize::from(height).saturating_sub(5);
+        match self {
+            Self::Apply(dialog) => {
+                dialog.why = wrap_all("cannot be applied", &dialog.reasons, columns);
+                dialog.body.fit(columns, room.saturating_sub(2 + dialog.why.len()).max(3));
+            }
+            Self::RollBack(dialog) => {
+                dialog.why = wrap_all("will be refused", &dialog.reasons, columns);
+                dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3));
+            }
+            Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
+        }
+    }
+}
+
+fn wrap_all(label: &str, reasons: &[String], width: usize) -> Vec<String> {
+    const MOST: usize = 6;
+    reasons.iter().flat_map(|reason| wrap(&format!("{label}: {reason}"), width)).take(MOST).collect()
+}
+
 fn body(role: Role, text: impl Into<String>) -> BodyLine {
     BodyLine { role, text: text.into() }
 }
@@ -60,13 +138,14 @@ pub struct ApplyDialog {
     pub environment: Environment,
     /// What has to be typed.
     pub word: String,
-    pub body: Vec<BodyLine>,
+    pub body: Scrolled,
     pub commands: String,
     /// Why it cannot be applied (any more).
     pub reasons: Vec<String>,
+    /// The same as lines.
+    pub why: Vec<String>,
     pub input: LineInput,
     pub button: Button,
-    pub scroll: usize,
 }
 
 /// The confirmation of a rollback.
@@ -75,10 +154,11 @@ pub struct RollbackDialog {
     pub title: String,
     pub targets: Vec<Target>,
     pub environment: Environment,
-    pub body: Vec<BodyLine>,
+    pub body: Scrolled,
     pub commands: String,
     pub reasons: Vec<String>,
-    pub scroll: usize,
+    /// The same as lines.
+    pub why: Vec<String>,
 }
 
 impl ApplyDialog {
@@ -90,20 +170,21 @@ impl ApplyDialog {
             previews = idle.clone();
         }
         let found: Vec<_> = previews.iter().filter_map(|id| preview(world, *id)).collect();
-        let targets: Vec<_> = found.iter().map(|preview| preview.target.clone()).collect();
+        let targets: Vec<_> =
+            previews.iter().filter_map(|id| Some(world.orders().get(*id)?.target.clone())).collect();
         let environment = offer::environment(world, &targets);
         let left_out = if previews.len() == ids.len() { 0 } else { idle.len() };
         let mut dialog = Self {
             title: title("Apply", &targets),
             environment,
-            word: word(environment, &targets),
-            body: apply_body(world, &found, left_out),
+            word: word(care(world, environment, &targets), &targets),
+            body: Scrolled::new(apply_body(world, &found, &targets, left_out)),
             commands: commands(&found),
             previews,
             reasons: Vec::new(),
+            why: Vec::new(),
             input: LineInput::default(),
             button: Button::Cancel,
-            scroll: 0,
         };
         dialog.check(world);
         dialog
@@ -141,11 +222,11 @@ impl RollbackDialog {
         Self {
             title: title("Roll back", &targets),
             environment: offer::environment(world, &targets),
-            body: rollback_body(world, &targets, scope.marks, running.len(), &commands),
+            body: Scrolled::new(rollback_body(world, &targets, scope.marks, running.len(), &commands)),
             commands: commands.join("\n"),
             reasons,
             targets,
-            scroll: 0,
+            why: Vec::new(),
         }
     }
 }
@@ -155,6 +236,18 @@ fn title(verb: &str, targets: &[Target]) -> String {
         [one] => format!("{verb} {one}"),
         many => format!("{verb} {} rows", many.len()),
     }
+}
+
+/// Where it is not known whether policies take effect at all, a plain yes is too little.
+fn care(world: &World, environment: Environment, targets: &[Target]) -> Environment {
+    if targets.iter().any(|target| enforcement(world, target) == Enforcement::Unknown) {
+        return Environment::Unknown;
+    }
+    environment
+}
+
+fn enforcement(world: &World, target: &Target) -> Enforcement {
+    world.cluster(&target.cluster).map_or(Enforcement::Unknown, Cluster::enforcement)
 }
 
 /// Production (and what may be production) wants the name typed, the rest a yes.
@@ -178,8 +271,8 @@ fn commands(previews: &[&Preview]) -> String {
     all.join("\n")
 }
 
-fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<BodyLine> {
-    let mut out = Vec::new();
+fn apply_body(world: &World, previews: &[&Preview], targets: &[Target], left_out: usize) -> Vec<BodyLine> {
+    let mut out = doubts(world, targets);
     if previews.len() > 1 {
         let pods: usize = previews.iter().map(|preview| newly_isolated(preview)).sum();
         let become_isolated = if pods == 1 { "1 pod becomes" } else { &format!("{pods} pods become") };
@@ -199,6 +292,25 @@ fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<Body
             out.push(body(Role::Title, preview.target.to_string()));
         }
         one_apply(world, preview, &mut out);
+    }
+    out
+}
+
+/// What is not known or not well about the clusters concerned.
+fn doubts(world: &World, targets: &[Target]) -> Vec<BodyLine> {
+    let names: BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
+    let mut out = Vec::new();
+    for cluster in names.into_iter().filter_map(|name| world.cluster(name)) {
+        let name = &cluster.name;
+        if cluster.enforcement() == Enforcement::Unknown {
+            let evidence = cluster.cni.as_ref().map_or("no CNI was recognised", |cni| cni.evidence.as_str());
+            let text =
+                format!("whether {name} enforces policies is unknown ({evidence}): it may do nothing there");
+            out.push(body(Role::Warn, text));
+        }
+        if let Health::Degraded(why) = &cluster.health {
+            out.push(body(Role::Warn, format!("{name} is degraded, so pods may be missing here: {why}")));
+        }
     }
     out
 }
@@ -226,6 +338,9 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         out.extend(affected(world, ns).into_iter().map(|line| body(Role::Text, format!("  {line}"))));
     }
     out.push(body(Role::Title, "what is run, in this order"));
+    if preview.commands.is_empty() {
+        out.push(body(Role::Dim, "  nothing"));
+    }
     out.extend(preview.commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
     out.push(body(Role::Title, "how to undo it: ctrl-r on this row, or by hand"));
     let undo = copy::rollback_commands(world, &preview.target);
@@ -254,7 +369,7 @@ pub fn share(isolation: &Isolation) -> String {
 /// Whose pods these are: workloads with their number of pods, owner and contact.
 fn affected(world: &World, ns: &Namespace) -> Vec<String> {
     const NAMED: usize = 6;
-    let mut workloads: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
+    let mut workloads: BTreeMap<_, usize> = BTreeMap::new();
     for pod in ns.subjects() {
         *workloads.entry(&pod.workload).or_default() += 1;
     }
@@ -283,13 +398,13 @@ fn rollback_body(
     if marks > 0 {
         out.push(body(
             Role::Marked,
-            format!("these are the {marks} marked rows, not the one under the cursor (u clears marks)"),
+            format!("taken: {}, not the one under the cursor (u clears marks)", plural(marks, "marked row")),
         ));
     }
     if running > 0 {
         out.push(body(Role::Dim, format!("{running} more are being rolled back already")));
     }
-    let clusters: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
+    let clusters: BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
     for cluster in clusters.into_iter().filter_map(|name| world.cluster(name)) {
         match &cluster.health {
             Health::Down(why) => {
@@ -333,7 +448,8 @@ fn rollback_line(world: &World, target: &Target) -> String {
         let by: Vec<_> = then.by.iter().map(|key| key.name.to_string()).collect();
         format!("; {} stay isolated by {}", then.isolated, by.join(", "))
     };
-    format!("{target}: {} isolated now{stays}", share(&now))
+    let ours = if ns.presence(target.direction) == Presence::None { "nothing of ours is live, " } else { "" };
+    format!("{target}: {ours}{} isolated now{stays}", share(&now))
 }
 
 /// How an order ended, in words.

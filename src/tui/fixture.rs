@@ -81,10 +81,10 @@ fn pod(ns_: &str, workload: &str, nth: usize) -> Pod {
 }
 
 /// A pinned policy; the valve has no rule, the others one.
-pub fn policy(ns_: &str, pinned: &Pinned, rules: Vec<Rule>) -> Policy {
+pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
     let (egress, ingress) = match pinned.direction {
-        Direction::Egress => (Some(rules.clone()), None),
-        Direction::Ingress => (None, Some(rules.clone())),
+        Direction::Egress => (Some(rules.to_vec()), None),
+        Direction::Ingress => (None, Some(rules.to_vec())),
     };
     Policy {
         key: PolicyKey {
@@ -105,7 +105,7 @@ fn set(ns_: &str, direction: Direction) -> Set {
         .filter(|pinned| pinned.is_required())
         .map(|pinned| {
             let rules = if pinned.role == Role::Valve { vec![] } else { vec![Rule("{\"to\":1}".into())] };
-            (pinned.name, policy(ns_, pinned, rules))
+            (pinned.name, policy(ns_, pinned, &rules))
         })
         .collect()
 }
@@ -277,8 +277,7 @@ fn production(world: &mut World) {
     meet(world, name, CniKind::Cilium, Enforcement::Enforces, "DaemonSet cilium, policy enforcement default");
     let mut live: Vec<_> = set("payments", Direction::Egress).into_values().collect();
     live.extend(set("shop", Direction::Egress).into_values().skip(1));
-    let mut foreign =
-        policy("payments", Pinned::valve(Direction::Ingress), vec![Rule("{\"from\":1}".into())]);
+    let mut foreign = policy("payments", Pinned::valve(Direction::Ingress), &[Rule("{\"from\":1}".into())]);
     foreign.key.name = PolicyName::parse("team-ingress").expect("a name");
     foreign.owner = Some(Text::new("Argo CD"));
     live.push(foreign);
@@ -298,7 +297,7 @@ fn production(world: &mut World) {
     fact(world, name, ClusterFact::Gap(gap("node-2", 900, Some(840), Some(312))));
     fact(world, name, ClusterFact::Gap(gap("node-3", 300, None, None)));
     for (peer, port, times) in [("api.stripe.com.", 443, 40), ("hooks.slack.com.", 443, 3)] {
-        for nth in 0..times {
+        for nth in (0..times).rev() {
             denied(
                 world,
                 &Denied {
@@ -428,7 +427,9 @@ impl Player {
         for word in keys.split_whitespace() {
             match word.strip_prefix('"').and_then(|word| word.strip_suffix('"')) {
                 Some(text) => {
-                    text.chars().for_each(|c| self.press(&key(&c.to_string().replace('_', "space"))))
+                    for c in text.chars() {
+                        self.press(&key(&c.to_string().replace('_', "space")));
+                    }
                 }
                 None => self.press(&key(word)),
             }

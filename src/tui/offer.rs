@@ -14,10 +14,14 @@ use crate::{
         fleet::{Cluster, Environment, Listed, Presence},
         flow::Direction,
         names::{ClusterName, NsName},
+        valve::shell_word,
     },
 };
 
-use super::model::{ActKey, Focus, Main, Model, RowKey, View};
+use super::{
+    copy,
+    model::{ActKey, Focus, Main, Model, RowKey, View},
+};
 
 /// Whether a command can be run here and now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,22 +129,29 @@ fn both(cluster: &ClusterName, ns: &NsName) -> [Target; 2] {
 
 /// Every rollout of a cluster with something of ours live in it. While its policies are not listed,
 /// every namespace that is known or has policy files: too many rather than too few.
-fn all_of(world: &World, name: &ClusterName) -> Vec<Target> {
-    let Some(cluster) = world.cluster(name) else { return Vec::new() };
-    if is_listed(cluster) {
-        return cluster
-            .namespaces
-            .values()
-            .flat_map(|ns| {
-                both(name, &ns.seen.name)
-                    .into_iter()
-                    .filter(|target| ns.presence(target.direction) != Presence::None)
-            })
-            .collect();
+fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = Target> + 'w {
+    world.cluster(name).into_iter().flat_map(move |cluster| {
+        let name = &cluster.name;
+        let listed = is_listed(cluster);
+        let live = move |target: &Target| {
+            let ns = cluster.namespaces.get(&target.ns);
+            !listed || ns.is_some_and(|ns| ns.presence(target.direction) != Presence::None)
+        };
+        let authored = world.files().sets.keys().filter(move |(c, ..)| c == name).map(|(_, ns, _)| ns);
+        let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
+        cluster.namespaces.keys().chain(unseen).flat_map(move |ns| both(name, ns)).filter(live)
+    })
+}
+
+/// Why a rollback of a cluster has no rows: nothing is there, or nothing is known.
+pub fn nothing_to_roll_back(world: &World, name: &ClusterName) -> String {
+    if world.cluster(name).is_some_and(is_listed) {
+        return format!("nothing of ours is live in {name}");
     }
-    let authored = world.files().sets.keys().filter(|(cluster, ..)| cluster == name).map(|(_, ns, _)| ns);
-    let known: BTreeSet<_> = cluster.namespaces.keys().chain(authored).collect();
-    known.into_iter().flat_map(|ns| both(name, ns)).collect()
+    let context = shell_word(&copy::context(world, name));
+    format!(
+        "no namespace of {name} is known yet; `sluice rollback --context {context} -n NAMESPACE` needs no list"
+    )
 }
 
 /// Are the policies of a cluster known completely?
@@ -207,18 +218,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             let runs = world.running().any(|order| order.kind == OrderKind::Apply);
             if runs { Offer::Ready } else { off("no apply is running") }
         }
-        CommandId::Freeze => match main {
-            Some(Main::Denials | Main::Live) => Offer::Ready,
-            _ if model.frozen.is_some() => Offer::Ready,
-            Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
-        },
-        CommandId::Mark => match (main, model.fleet.list.chosen()) {
-            (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
-                off("marks are for namespaces and directions")
-            }
-            (Some(Main::Fleet), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
-            _ => Offer::Absent,
-        },
+        CommandId::Freeze => freeze_offer(model, main),
+        CommandId::Mark => mark_offer(model, main),
         CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
         CommandId::Filter => main.map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match main {
@@ -233,11 +234,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus => match main {
-            Some(_) => Offer::Absent,
-            None if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
-            None => Offer::Absent,
-        },
+        CommandId::Focus if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
+        CommandId::Focus => Offer::Absent,
         CommandId::Unmark
         | CommandId::Open
         | CommandId::Back
@@ -272,6 +270,26 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
     }
 }
 
+fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
+    match main {
+        Some(Main::Denials | Main::Live) => Offer::Ready,
+        Some(_) | None if model.frozen.is_some() => Offer::Ready,
+        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
+    }
+}
+
+fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
+    match (main, model.fleet.list.chosen()) {
+        (Some(Main::Fleet), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
+        (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
+            off("marks are for namespaces and directions")
+        }
+        (Some(Main::Denials | Main::Live | Main::Activity | Main::Sources | Main::Notices) | None, _) => {
+            Offer::Absent
+        }
+    }
+}
+
 fn off(reason: &str) -> Offer {
     Offer::Off(vec![reason.to_owned()])
 }
@@ -297,14 +315,17 @@ fn rollback_offer(world: &World, model: &Model) -> Offer {
     let sample = match chosen(world, model) {
         (keys, 0) => match keys.first() {
             None => return off("no row is chosen"),
-            Some(RowKey::Cluster(name)) => all_of(world, name).into_iter().take(1).collect(),
+            Some(RowKey::Cluster(name)) => all_of(world, name).take(1).collect(),
             Some(RowKey::Namespace(cluster, ns)) => both(cluster, ns).to_vec(),
             Some(RowKey::Rollout(target)) => vec![target.clone()],
         },
         (_, _) => rollback_scope(world, model).targets,
     };
     if sample.is_empty() {
-        return off("nothing of ours is live in this cluster");
+        return match subject(world, model) {
+            Some(key) => Offer::Off(vec![nothing_to_roll_back(world, key.cluster())]),
+            None => off("no row is chosen"),
+        };
     }
     match rollback_reasons(world, &sample) {
         reasons if reasons.is_empty() => Offer::Ready,

@@ -78,6 +78,7 @@ pub fn settle(model: &mut Model, world: &World) {
     if ready && let Some(Overlay::Waiting(ids)) = model.overlay.take() {
         model.overlay = Some(Overlay::Apply(Box::new(ApplyDialog::open(world, &ids))));
     }
+    fit_overlay(model);
 }
 
 fn is_running(world: &World, id: OrderId) -> bool {
@@ -127,6 +128,14 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.page.denials.set_height(height);
         }
         View::Group(_) => {}
+    }
+    fit_overlay(model);
+}
+
+fn fit_overlay(model: &mut Model) {
+    let size = model.settings.size;
+    if let Some(overlay) = &mut model.overlay {
+        overlay.fit(size);
     }
 }
 
@@ -352,6 +361,10 @@ fn tell_results(model: &mut Model, world: &World) {
         let Some(order) = world.orders().get(id) else { continue };
         let OrderState::Ended(outcome) = &order.state else { continue };
         let tone = match outcome {
+            // Taken back, and yet something isolates: that is not what was wanted.
+            Outcome::Done { isolation } if order.kind == OrderKind::Rollback && isolation.isolated > 0 => {
+                Tone::Bad
+            }
             Outcome::Done { .. } => Tone::Good,
             Outcome::Aborted { .. } => Tone::Plain,
             Outcome::Stopped { .. } | Outcome::Unsettled(_) | Outcome::Failed(_) => Tone::Bad,

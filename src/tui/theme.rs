@@ -110,9 +110,14 @@ pub fn choose(asked: Option<&str>, no_color: bool) -> Result<&'static str, Strin
 impl Theme {
     /// A theme that ships. Errors name file, role and fact.
     pub fn load(name: &str) -> Result<Self, String> {
-        let mut theme = Self { styles: vec![Style::new(); Role::ALL.len()], ground: None };
+        let mut theme = Self::plain();
         theme.read(name, 0)?;
         Ok(theme)
+    }
+
+    /// Without any style.
+    pub fn plain() -> Self {
+        Self { styles: vec![Style::new(); Role::ALL.len()], ground: None }
     }
 
     pub fn style(&self, role: Role) -> Style {

@@ -10,7 +10,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 
 use crate::{
     cockpit::{
-        commands::CommandId,
+        commands::{CommandId, On, row},
         decide::{self, Refusal},
         orders::OrderId,
         world::World,
@@ -52,6 +52,7 @@ pub enum Ask {
 /// One input: the model changes, and what is asked comes back.
 pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     model.told.now = world.now();
+    let filtering = model.filters.editing.is_some();
     let asks = match input {
         Input::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Input::Key(key) => {
@@ -72,6 +73,9 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
         }
     };
     settle::refresh(model, world);
+    if filtering || model.filters.editing.is_some() {
+        look::land(model);
+    }
     note_asked(model, &asks);
     asks
 }
@@ -141,7 +145,7 @@ fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         return overlay::on_key(model, world, key);
     }
     if model.filters.editing.is_some() {
-        look::edit_filter(model, key);
+        look::edit_filter(model, world, key);
         return Vec::new();
     }
     match command {
@@ -185,8 +189,12 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
     match offer::offer(world, model, id) {
         Offer::Ready => {}
         Offer::Absent => {
-            let on = keys::place(crate::cockpit::commands::row(id).on);
-            model.told.say(format!("{}: works on {on}", crate::cockpit::commands::row(id).name), Tone::Plain);
+            let row = row(id);
+            let on = match row.on {
+                On::Anywhere => "has no meaning on this page".to_owned(),
+                on => format!("works on: {}", keys::place(on)),
+            };
+            model.told.say(format!("{} {on}", row.name), Tone::Plain);
             return Vec::new();
         }
         // The dialog of a rollback also helps who may not do it: it shows the commands.
@@ -229,7 +237,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 
 /// A plain nudge for what only looks; a dialog for what acts.
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
-    let name = crate::cockpit::commands::row(id).name;
+    let name = row(id).name;
     match id {
         CommandId::Apply => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });

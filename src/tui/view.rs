@@ -21,7 +21,7 @@ use super::{
     widgets::{self, Pen, put},
 };
 
-use frame::Areas;
+use frame::{Areas, Pane};
 
 /// The smallest terminal that is drawn on.
 const LEAST: (u16, u16) = (60, 14);
@@ -40,6 +40,7 @@ pub fn draw(world: &World, model: &Model, theme: &Theme, frame: &mut Frame<'_>) 
     if let Some(overlay) = &model.overlay {
         overlays::draw(world, model, overlay, &pen, area, buf);
     }
+    widgets::flatten(buf);
     if model.settings.ascii {
         widgets::to_ascii(buf);
     }
@@ -59,5 +60,35 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
     }
+    for pane in panes(world, model, pen, &areas) {
+        pane.draw(pen, model.page.scroll, buf);
+    }
     frame::footer(world, model, pen, &areas, buf);
+}
+
+/// The panes of text on a page.
+fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane> {
+    let about = match model.view() {
+        View::Main(Main::Fleet) => (!model.fleet.list.rows().is_empty())
+            .then(|| detail::fleet_row(world, model, pen, model.fleet.list.chosen())),
+        View::Main(Main::Denials) => denials::about(world, model, pen),
+        View::Main(Main::Live) => live::about(world, model, pen),
+        View::Main(Main::Activity) => activity::about(world, model, pen),
+        View::Main(Main::Sources) => sources::about(world, model, pen),
+        View::Main(Main::Notices) => notices::about(model, pen),
+        View::Namespace(cluster, ns) => return namespace::panes(world, model, (cluster, ns), pen, areas),
+        View::Group(id) => {
+            return detail::group_evidence(world, model, *id, pen, areas).into_iter().collect();
+        }
+    };
+    let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };
+    about.map(pane).into_iter().collect()
+}
+
+/// How far the text of the page on screen can be scrolled.
+pub fn scroll_limit(world: &World, model: &Model) -> usize {
+    let theme = Theme::plain();
+    let pen = Pen { theme: &theme, now: world.now(), zone: world.zone(), clock: model.settings.clock };
+    let areas = Areas::of(model.settings.size, model);
+    panes(world, model, &pen, &areas).iter().map(Pane::limit).max().unwrap_or(0)
 }

@@ -69,6 +69,15 @@ impl Pen<'_> {
         then.format(format).to_string()
     }
 
+    /// As [`Pen::clock`], without seconds.
+    pub fn minute(&self, then: Timestamp) -> String {
+        let full = self.clock(then);
+        match full.rsplit_once(':') {
+            Some((minute, _)) if full.matches(':').count() == 2 => minute.to_owned(),
+            Some(_) | None => full,
+        }
+    }
+
     /// Both forms, for details.
     pub fn both(&self, then: Timestamp) -> String {
         format!(
@@ -98,6 +107,11 @@ pub fn count(n: u64) -> String {
         100_000..10_000_000 => format!("{}k", n / 1000),
         _ => format!("{}M", n / 1_000_000),
     }
+}
+
+/// `1 call`, `2 calls`.
+pub fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A number that may be unknown.
@@ -327,6 +341,15 @@ const ASCII: &[(&str, &str)] = &[
     ("✓", "+"),
     ("\u{fffd}", "?"),
 ];
+
+/// A heap of marks on one letter stays in its cell in the buffer, but not on every terminal.
+pub fn flatten(buf: &mut Buffer) {
+    for cell in &mut buf.content {
+        if cell.symbol().len() > 4 && cell.symbol().chars().count() > 4 {
+            cell.set_symbol("\u{fffd}");
+        }
+    }
+}
 
 /// Replaces our ornaments where only ASCII can be shown.
 pub fn to_ascii(buf: &mut Buffer) {

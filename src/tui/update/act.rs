@@ -25,7 +25,7 @@ pub fn roll_back(model: &mut Model, world: &World) -> Vec<Ask> {
     let scope = offer::rollback_scope(world, model);
     if scope.targets.is_empty() {
         let why = match offer::subject(world, model) {
-            Some(RowKey::Cluster(name)) => format!("nothing of ours is live in {name}"),
+            Some(RowKey::Cluster(name)) => offer::nothing_to_roll_back(world, &name),
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => "no row is chosen".to_owned(),
         };
         model.told.say(format!("rollback: {why}"), Tone::Plain);

@@ -1,6 +1,8 @@
 //! Commands that only change where the operator looks: views, cursors, folds, marks, filters,
 //! freezing.
 
+use std::collections::BTreeSet;
+
 use crossterm::event::{KeyCode, KeyEvent};
 use tui_input::Input as LineInput;
 
@@ -16,6 +18,7 @@ use crate::{
 use super::super::{
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Tone, View},
+    view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -38,7 +41,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Unfold => unfold(model, world),
         CommandId::Fold => fold(model),
         CommandId::Back => back(model),
-        CommandId::Zoom => model.settings.zoomed = !model.settings.zoomed,
+        CommandId::Zoom => zoom(model),
         CommandId::Focus => focus(model),
         CommandId::Down
         | CommandId::Up
@@ -46,7 +49,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         | CommandId::PageUp
         | CommandId::Top
         | CommandId::Bottom => {
-            walk(model, id);
+            walk(model, world, id);
         }
         CommandId::Mark => mark(model),
         CommandId::Unmark => model.fleet.marks.clear(),
@@ -88,29 +91,29 @@ pub fn back(model: &mut Model) {
     }
 }
 
+fn zoom(model: &mut Model) {
+    model.settings.zoomed = !model.settings.zoomed;
+    model.page.scroll = 0;
+}
+
 fn open(model: &mut Model, world: &World) {
     match model.view().clone() {
         View::Main(Main::Fleet) => match model.fleet.list.chosen().cloned() {
-            Some(RowKey::Cluster(name)) => {
-                if !model.fleet.unfolded.remove(&name) {
-                    model.fleet.unfolded.insert(name);
-                }
-            }
+            Some(RowKey::Cluster(name)) => toggle(&mut model.fleet.unfolded, name),
             Some(RowKey::Namespace(cluster, ns)) => open_namespace(model, cluster, ns, Focus::Both),
             Some(RowKey::Rollout(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
             None => {}
         },
         View::Main(Main::Denials) => open_group(model, model.denials.chosen().copied()),
         View::Main(Main::Live) => {
-            open_group(model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+            let chosen = model.live.chosen().and_then(|n| model.attempt(world, *n));
+            open_group(model, chosen.map(|attempt| attempt.group));
         }
-        View::Main(Main::Activity | Main::Sources | Main::Notices) => {
-            model.settings.zoomed = !model.settings.zoomed;
-        }
+        View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
-        View::Namespace(..) => model.settings.zoomed = !model.settings.zoomed,
+        View::Namespace(..) => zoom(model),
         View::Group(id) => {
             if let Some(key) = model.group(world, id).map(|group| group.key.clone()) {
                 open_namespace(model, key.cluster, key.ns, Focus::One(key.direction));
@@ -149,15 +152,14 @@ fn unfold(model: &mut Model, world: &World) {
         return open(model, world);
     }
     match model.fleet.list.chosen().cloned() {
+        // One that is unfolded already is gone into.
         Some(RowKey::Cluster(name)) => {
-            if !model.fleet.unfolded.insert(name) {
-                model.fleet.list.step(1);
-            }
+            let is_open = !model.fleet.unfolded.insert(name);
+            model.fleet.list.step(isize::from(is_open));
         }
         Some(RowKey::Namespace(cluster, ns)) => {
-            if !model.fleet.unfolded_ns.insert((cluster, ns)) {
-                model.fleet.list.step(1);
-            }
+            let is_open = !model.fleet.unfolded_ns.insert((cluster, ns));
+            model.fleet.list.step(isize::from(is_open));
         }
         Some(RowKey::Rollout(_)) => open(model, world),
         None => {}
@@ -173,7 +175,8 @@ fn fold(model: &mut Model) {
             model.fleet.unfolded.remove(&name);
         }
         Some(RowKey::Namespace(cluster, ns)) => {
-            if !model.fleet.unfolded_ns.remove(&(cluster.clone(), ns)) {
+            let was_open = model.fleet.unfolded_ns.remove(&(cluster.clone(), ns));
+            if !was_open {
                 model.fleet.list.choose(RowKey::Cluster(cluster));
             }
         }
@@ -195,7 +198,7 @@ fn focus(model: &mut Model) {
 }
 
 /// Moves the cursor of the page, or scrolls where there is none.
-pub fn walk(model: &mut Model, id: CommandId) {
+pub fn walk(model: &mut Model, world: &World, id: CommandId) {
     macro_rules! list {
         ($list:expr) => {
             match id {
@@ -209,6 +212,7 @@ pub fn walk(model: &mut Model, id: CommandId) {
         };
     }
     match model.view() {
+        View::Main(_) if model.settings.zoomed => scroll_page(model, world, id),
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
@@ -218,31 +222,38 @@ pub fn walk(model: &mut Model, id: CommandId) {
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
-        View::Namespace(..) | View::Group(_) => scroll(&mut model.page.scroll, id),
+        View::Namespace(..) | View::Group(_) => scroll_page(model, world, id),
     }
 }
 
-/// Moves a text by lines.
-pub fn scroll(at: &mut usize, id: CommandId) {
+fn scroll_page(model: &mut Model, world: &World, id: CommandId) {
+    let limit = view::scroll_limit(world, model);
+    scroll(&mut model.page.scroll, id, limit);
+}
+
+/// Moves a text by lines, not beyond its end.
+pub fn scroll(at: &mut usize, id: CommandId, limit: usize) {
     const PAGE: usize = 10;
-    // A long text ends somewhere; drawing stops at its last line.
-    const MOST: usize = 100_000;
-    *at = match id {
+    let to = match id {
         CommandId::Down => *at + 1,
         CommandId::Up => at.saturating_sub(1),
         CommandId::PageDown => *at + PAGE,
         CommandId::PageUp => at.saturating_sub(PAGE),
-        CommandId::Bottom => MOST,
+        CommandId::Bottom => limit,
         _ => 0,
+    };
+    *at = to.min(limit);
+}
+
+fn toggle<T: Ord>(set: &mut BTreeSet<T>, item: T) {
+    if !set.remove(&item) {
+        set.insert(item);
     }
-    .min(MOST);
 }
 
 fn mark(model: &mut Model) {
     let Some(key) = model.fleet.list.chosen().cloned() else { return };
-    if !model.fleet.marks.remove(&key) {
-        model.fleet.marks.insert(key);
-    }
+    toggle(&mut model.fleet.marks, key);
     model.fleet.list.step(1);
 }
 
@@ -254,7 +265,7 @@ fn start_filter(model: &mut Model) {
 }
 
 /// Keys while a filter is typed: rows narrow with each of them.
-pub fn edit_filter(model: &mut Model, key: &KeyEvent) {
+pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
     let View::Main(main) = *model.view() else {
         model.filters.editing = None;
         return;
@@ -271,13 +282,33 @@ pub fn edit_filter(model: &mut Model, key: &KeyEvent) {
                 }
             }
         }
-        KeyCode::Down => walk(model, CommandId::Down),
-        KeyCode::Up => walk(model, CommandId::Up),
+        KeyCode::Down => walk(model, world, CommandId::Down),
+        KeyCode::Up => walk(model, world, CommandId::Up),
         _ => {
             if let (Some(input), Some(request)) = (&mut model.filters.editing, keys::edit(key)) {
                 input.handle(request);
             }
         }
+    }
+}
+
+/// A row that the operator's own filter hid is not gone: the cursor goes to the first that is left.
+pub fn land(model: &mut Model) {
+    macro_rules! land {
+        ($list:expr) => {
+            if $list.is_gone() {
+                $list.choose_at(0);
+            }
+        };
+    }
+    match model.view() {
+        View::Main(Main::Fleet) => land!(model.fleet.list),
+        View::Main(Main::Denials) => land!(model.denials),
+        View::Main(Main::Live) => land!(model.live),
+        View::Main(Main::Activity) => land!(model.activity),
+        View::Main(Main::Sources) => land!(model.sources),
+        View::Main(Main::Notices) => land!(model.notices.list),
+        View::Namespace(..) | View::Group(_) => {}
     }
 }
 

@@ -11,13 +11,13 @@ use super::{
         model::{Focus, Main, Model, View},
         view::frame::{Areas, tab_at},
     },
-    look,
+    look, overlay,
 };
 
 pub fn on_mouse(model: &mut Model, world: &World, event: MouseEvent) {
     match event.kind {
-        MouseEventKind::ScrollDown => wheel(model, CommandId::Down),
-        MouseEventKind::ScrollUp => wheel(model, CommandId::Up),
+        MouseEventKind::ScrollDown => wheel(model, world, CommandId::Down),
+        MouseEventKind::ScrollUp => wheel(model, world, CommandId::Up),
         MouseEventKind::Down(MouseButton::Left) if model.overlay.is_none() => {
             click(model, world, event.column, event.row);
         }
@@ -25,13 +25,13 @@ pub fn on_mouse(model: &mut Model, world: &World, event: MouseEvent) {
     }
 }
 
-fn wheel(model: &mut Model, id: CommandId) {
+fn wheel(model: &mut Model, world: &World, id: CommandId) {
     const LINES: usize = 3;
     for _ in 0..LINES {
         match &mut model.overlay {
-            None => look::walk(model, id),
-            Some(Overlay::Apply(dialog)) => look::scroll(&mut dialog.scroll, id),
-            Some(Overlay::RollBack(dialog)) => look::scroll(&mut dialog.scroll, id),
+            None => look::walk(model, world, id),
+            Some(Overlay::Apply(dialog)) => overlay::scroll(&mut dialog.body, id),
+            Some(Overlay::RollBack(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::Chooser(chooser)) => chooser.step(if id == CommandId::Down { 1 } else { -1 }),
             Some(Overlay::Waiting(_) | Overlay::Reasons { .. } | Overlay::Quit) => {}
         }

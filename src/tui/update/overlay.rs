@@ -1,14 +1,14 @@
 //! Keys while something lies over the page. Here, and nowhere else, `Apply` and `RollBack` leave:
 //! the first after the exact word was typed, the second on ctrl-r pressed again.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::cockpit::{commands::CommandId, decide::Command, world::World};
 
 use super::{
     super::{
         chooser::{Choice, Chooser, Kind},
-        dialog::{ApplyDialog, Button, Overlay, RollbackDialog},
+        dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled},
         keys,
         model::{Focus, Model, Tone},
     },
@@ -104,6 +104,12 @@ fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
     }
 }
 
+/// Moves the text of a dialog by lines.
+pub fn scroll(text: &mut Scrolled, id: CommandId) {
+    let limit = text.limit();
+    look::scroll(&mut text.at, id, limit);
+}
+
 fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key: &KeyEvent) -> Vec<Ask> {
     let mut asks = Vec::new();
     match (key.code, walked(key)) {
@@ -118,7 +124,7 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
                 return vec![Ask::Command(Command::Apply(dialog.previews))];
             }
         }
-        (_, Some(id)) => look::scroll(&mut dialog.scroll, id),
+        (_, Some(id)) => scroll(&mut dialog.body, id),
         (KeyCode::Tab | KeyCode::BackTab, _) => {
             dialog.button = match dialog.button {
                 Button::Cancel => Button::Word,
@@ -150,6 +156,8 @@ fn rolling_back(
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
     match keys::command(key) {
+        // A key that is held down is not pressed twice.
+        Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
         Some(CommandId::RollBack) => {
             // One that began elsewhere meanwhile is not begun again.
             dialog.targets.retain(|target| !super::super::offer::already(world, target));
@@ -170,7 +178,7 @@ fn rolling_back(
             | CommandId::PageUp
             | CommandId::Top
             | CommandId::Bottom),
-        ) => look::scroll(&mut dialog.scroll, id),
+        ) => scroll(&mut dialog.body, id),
         Some(CommandId::Copy | CommandId::CopyCommand) => {
             model.told.say("copied the commands", Tone::Plain);
             asks.push(Ask::Copy(dialog.commands.clone()));

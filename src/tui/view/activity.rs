@@ -11,14 +11,13 @@ use crate::cockpit::{
 use super::{
     super::{
         copy,
-        dialog::outcome_words,
         model::{ActKey, Main, Model},
         settle::{self, order_word},
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
     },
     detail,
-    frame::{Areas, pane},
+    frame::{About, Areas, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -38,14 +37,12 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.activity.rows().is_empty() {
         let text = if model.filter(Main::Activity).is_empty() {
-            " Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
+            "Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Dim));
+        note(pen, text, Role::Dim, areas.list, buf);
     }
-    let (title, text) = chosen(world, model, pen);
-    pane(pen, &title, &text, 0, areas.detail, buf);
 }
 
 fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) -> Option<Line<'static>> {
@@ -68,7 +65,15 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) ->
                 Cells::new(pen, width)
                     .left(&format!(" {}", pen.when(Some(entry.at))), 9, Role::Dim)
                     .left(copy::answer_word(result), 9, answer_role(result))
-                    .rest(&format!("  {:7} {}", entry.receipt.step.verb(), entry.receipt.command), Role::Text)
+                    .rest(
+                        &format!(
+                            "  {:7} {:21} {}",
+                            entry.receipt.step.verb(),
+                            entry.receipt.step.pinned().name,
+                            entry.receipt.command
+                        ),
+                        Role::Text,
+                    )
                     .line(),
             )
         }
@@ -93,27 +98,23 @@ fn answer_role(answer: &Answer) -> Role {
     }
 }
 
-fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, String)>) {
-    match model.activity.chosen() {
-        Some(ActKey::Order(id)) => {
-            let Some(order) = world.orders().get(*id) else { return (id.to_string(), Vec::new()) };
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    Some(match model.activity.chosen()? {
+        ActKey::Order(id) => {
+            let order = world.orders().get(*id)?;
             let mut text = vec![(order_role(order), detail::order_words(pen, order))];
             text.push((Role::Dim, format!("started {}", pen.both(order.since))));
-            if let OrderState::Ended(outcome @ (Outcome::Stopped { .. } | Outcome::Unsettled(_))) =
-                &order.state
-            {
+            if let OrderState::Ended(Outcome::Stopped { .. } | Outcome::Unsettled(_)) = &order.state {
                 text.push((
                     Role::Warn,
                     "next: ctrl-r takes this row back; what is live is shown on its page".into(),
                 ));
-                text.push((Role::Bad, outcome_words(outcome)));
             }
             (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)
         }
-        Some(ActKey::Call { order, nth }) => {
-            let Some(entry) = settle::entry(model, world, *order, *nth) else {
-                return (order.to_string(), Vec::new());
-            };
+        ActKey::Call { order, nth } => {
+            let entry = settle::entry(model, world, *order, *nth)?;
             let text = vec![
                 (Role::Text, entry.receipt.command.clone()),
                 (answer_role(&entry.receipt.result), copy::answer(&entry.receipt.result)),
@@ -121,6 +122,5 @@ fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, St
             ];
             (format!("{} of {order}, {}", entry.receipt.step.verb(), entry.receipt.target), text)
         }
-        None => ("nothing chosen".to_owned(), Vec::new()),
-    }
+    })
 }

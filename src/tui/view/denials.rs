@@ -20,7 +20,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
     },
     detail,
-    frame::{Areas, band, pane},
+    frame::{About, Areas, band, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -42,14 +42,18 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.denials.rows().is_empty() {
         empty(world, model, Main::Denials, pen, areas, buf);
     }
-    let chosen = model.denials.chosen().and_then(|id| model.group(world, *id));
-    match chosen {
-        Some(group) => {
-            let text = detail::group_text(world, model, pen, group);
-            pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
-        }
-        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let group = model.denials.chosen().and_then(|id| model.group(world, *id))?;
+    Some((title(world, group), detail::group_pane(world, model, pen, group)))
+}
+
+/// Who may not do what, with the word of the environment.
+pub fn title(world: &World, group: &Group) -> String {
+    let environment = world.cluster(&group.key.cluster).map_or_else(Default::default, |c| c.environment);
+    format!("{} {}", band(environment).0, copy::headline(&group.key))
 }
 
 /// What the list rests on. Unknown is said, never drawn as zero.
@@ -57,11 +61,11 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let all: Vec<_> = world.clusters().map(|cluster| rows::source_row(world.source(&cluster.name))).collect();
     let with = |link: &str| all.iter().filter(|row| row.link == link).count();
     let (live, broken, connecting, none) = (with("live"), with("broken"), with("connecting"), with("none"));
-    let mut spans = vec![pen.span(format!(" sources: {live} of {} live", all.len()), Role::Text)];
+    let mut spans = vec![pen.span(format!(" {live}/{} sources live", all.len()), Role::Text)];
     for (n, word, role) in [
         (broken, "broken", Role::Bad),
         (connecting, "connecting", Role::Unknown),
-        (none, "without", Role::Unknown),
+        (none, "none", Role::Unknown),
     ] {
         if n > 0 {
             spans.push(pen.span(format!(", {n} {word}"), role));
@@ -70,13 +74,16 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let lag = all.iter().filter(|row| row.link == "live").filter_map(|row| row.lag_ms).max();
     let lag = lag.map_or_else(|| "unknown".to_owned(), lag_words);
     spans.push(pen.span(format!("  lag {lag}"), Role::Text));
-    let (lost, gaps) =
-        (all.iter().map(|row| row.lost).sum::<u64>(), all.iter().map(|row| row.gaps).sum::<usize>());
+    let lost: u64 = all.iter().map(|row| row.lost).sum();
+    let gaps: usize = all.iter().map(|row| row.gaps).sum();
     let role = if lost > 0 || gaps > 0 { Role::Bad } else { Role::Text };
-    spans.push(pen.span(format!("  lost {}, {gaps} gaps", count(lost)), role));
+    let told = all.iter().any(|row| row.at.is_some() && row.link != "none");
+    let lost = if told { format!("{} in {gaps} gaps", count(lost)) } else { "unknown".to_owned() };
+    spans.push(pen.span(format!("  lost {lost}"), role));
+    // The youngest beginning: from there on every live source can tell.
     let history = all.iter().filter(|row| row.link == "live").map(|row| row.history_from).max().flatten();
-    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.clock(from));
-    spans.push(pen.span(format!("  complete since {history} at best"), Role::Dim));
+    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.minute(from));
+    spans.push(pen.span(format!("  from {history}"), Role::Dim));
     put(buf, Rect { height: area.height.min(1), ..area }, &Line::from(spans));
 }
 
@@ -94,23 +101,24 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
         world.clusters().filter(|cluster| world.source(&cluster.name).is_some_and(|s| s.is_live())).count();
     let all = world.clusters().len();
     let text = if !model.filter(main).is_empty() {
-        " No row passes the filter. ctrl-u shows all rows again.".to_owned()
+        "No row passes the filter. ctrl-u shows all rows again.".to_owned()
     } else if live == 0 {
-        " Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
+        "Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
             .to_owned()
     } else if live < all {
         format!(
-            " No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
+            "No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
             all - live
         )
     } else {
-        " No denial was seen. It fills as soon as a policy denies a flow.".to_owned()
+        "No denial was seen. It fills as soon as a policy denies a flow.".to_owned()
     };
-    put(buf, areas.list, &pen.line(text, Role::Warn));
+    note(pen, &text, Role::Warn, areas.list, buf);
 }
 
 #[derive(Clone, Copy)]
 struct Widths {
+    env: usize,
     cluster: usize,
     place: usize,
     peer: usize,
@@ -119,22 +127,25 @@ struct Widths {
 
 impl Widths {
     fn of(width: u16) -> Self {
-        let spark = match width {
-            0..100 => 0,
-            100..150 => 10,
-            _ => 30,
+        // Where there is no room for the band, the pane below says the environment.
+        let (env, spark) = match width {
+            0..100 => (0, 0),
+            100..150 => (10, 10),
+            _ => (10, 30),
         };
         // class, direction, count, rate, last and the columns between them are fixed.
-        let left = usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark);
+        let left =
+            usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark + env + usize::from(env > 0));
         let cluster = (left / 5).max(10);
         let place = (left - cluster) * 45 / 100;
-        Self { cluster, place, peer: left - cluster - place, spark }
+        Self { env, cluster, place, peer: left - cluster - place, spark }
     }
 }
 
 fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
     let mut cells = Cells::new(pen, width)
         .left(" class", 9, Role::Title)
+        .left("env", wide.env, Role::Title)
         .left("cluster", wide.cluster, Role::Title)
         .left("ns/workload", wide.place, Role::Title)
         .left("", 1, Role::Title)
@@ -165,14 +176,12 @@ fn row(
     let key = &group.key;
     let environment =
         world.cluster(&key.cluster).map_or_else(Default::default, |cluster| cluster.environment);
-    let cluster_role = match band(environment) {
-        (_, Role::Production) => Role::Production,
-        _ => Role::Text,
-    };
+    let (word, band_role) = band(environment);
     let per = group.minutes.per_minute(now);
     let mut cells = Cells::new(pen, width)
         .left(&format!(" {}", group.class.word()), 9, detail::class_role(group))
-        .left(key.cluster.as_str(), wide.cluster, cluster_role)
+        .left(word, wide.env, band_role)
+        .left(key.cluster.as_str(), wide.cluster, Role::Text)
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
         .left(arrow(key.direction), 1, Role::Dim)
         .left(&copy::peer(key), wide.peer, Role::Text)

@@ -24,16 +24,16 @@ use super::{
         model::{Model, RowKey},
         offer,
         theme::Role,
-        widgets::{Pen, known, put, rate, sparkline},
+        widgets::{Pen, plural, put, rate, sparkline},
     },
-    fleet::{STALE_SECS, phase_role, standing_role},
-    frame::{Areas, band, pane},
+    fleet::{STALE_SECS, standing_role},
+    frame::{About, Areas, Pane, band},
 };
 
 type Text = Vec<(Role, String)>;
 
 /// The row under the cursor of the fleet, in words.
-pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> (String, Text) {
+pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> About {
     match key {
         None => ("nothing chosen".to_owned(), vec![(Role::Dim, "j and k choose a row".to_owned())]),
         Some(RowKey::Cluster(name)) => {
@@ -84,7 +84,10 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
     match &row.health {
         Health::Down(why) => {
             out.push((Role::Bad, format!("down: {why}")));
-            out.push((Role::Warn, format!("what you see of it is old: last good answer {good}")));
+            out.push(match row.last_good {
+                Some(_) => (Role::Warn, format!("what you see of it is old: last good answer {good}")),
+                None => (Role::Warn, "nothing was read of it in this run".to_owned()),
+            });
         }
         Health::Degraded(why) => out.push((Role::Warn, format!("degraded: {why} Last good answer {good}"))),
         Health::Connecting => {
@@ -101,15 +104,14 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
         Role::Text,
         format!("CNI {}: {}; {evidence}", row.cni.words, enforcement(row.cni.enforcement)),
     ));
-    let source = match &row.source.reason {
-        Some(why) => format!("{}: {why}", row.source.link),
-        None => row.source.link.to_owned(),
+    let source = match (&row.source.reason, row.source.name.as_str()) {
+        (Some(why), _) => format!("{}: {why}", row.source.link),
+        (None, "") => "no source told of itself yet".to_owned(),
+        (None, name) => format!("{name} {}", row.source.link),
     };
-    let tight = known(row.tight);
-    out.push((
-        Role::Text,
-        format!("{tight} directions closed, {} pods; flows {} {source}", known(row.pods), row.source.name),
-    ));
+    let tight = row.tight.map_or_else(|| "? directions".to_owned(), |n| plural(n, "direction"));
+    let pods = row.pods.map_or_else(|| "? pods".to_owned(), |n| plural(n, "pod"));
+    out.push((Role::Text, format!("{tight} closed, {pods}; flows: {source}")));
     let version = row.version.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let uid = row.uid.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     out.push((Role::Dim, format!("Kubernetes {version}, context {}, UID {uid}", row.context)));
@@ -199,6 +201,9 @@ pub fn health_note(pen: &Pen<'_>, cluster: &Cluster) -> Option<(Role, String)> {
         Health::Up => None,
         Health::Connecting => Some((Role::Unknown, "the cluster has not answered yet".to_owned())),
         Health::Degraded(why) => Some((Role::Warn, format!("cluster degraded: {why}"))),
+        Health::Down(_) if cluster.last_good.is_none() => {
+            Some((Role::Bad, "cluster down: nothing was read of it in this run".to_owned()))
+        }
         Health::Down(_) => Some((Role::Bad, format!("cluster down: this is how it was {good}"))),
     }
 }
@@ -231,7 +236,7 @@ pub fn order_words(pen: &Pen<'_>, order: &crate::cockpit::orders::Order) -> Stri
     let (kind, id, since) = (order.kind.as_str(), order.id, pen.ago(Some(order.since)));
     match &order.state {
         OrderState::Running => {
-            format!("{kind} {id} is running, started {since}, {} calls answered", order.receipts)
+            format!("{kind} {id} is running, started {since}, {} answered", plural(order.receipts, "call"))
         }
         OrderState::Previewed(_) => format!("{kind} {id} {since}"),
         OrderState::Ended(outcome) => {
@@ -307,7 +312,7 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             "the live set is not the reviewed one: find out who changed it, a puts it right".into(),
         ),
         (Phase::Soaking, _) if denied => {
-            (Role::Denied, "flows are denied: 2 shows which; ctrl-r takes it back".into())
+            (Role::Denied, "flows are denied: enter or 2 shows which; ctrl-r takes it back".into())
         }
         (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
         (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
@@ -336,8 +341,20 @@ pub fn group_page(world: &World, model: &Model, id: GroupId, pen: &Pen<'_>, area
         role,
     );
     put(buf, Rect { height: 1, ..area }, &line);
-    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    pane(pen, "evidence", &group_text(world, model, pen, group), model.page.scroll, below, buf);
+}
+
+/// The text of that page.
+pub fn group_evidence(
+    world: &World,
+    model: &Model,
+    id: GroupId,
+    pen: &Pen<'_>,
+    areas: &Areas,
+) -> Option<Pane> {
+    let group = model.group(world, id)?;
+    let area = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
+    let text = group_text(world, model, pen, group);
+    Some(Pane { title: "evidence".to_owned(), text, area, scrolls: true })
 }
 
 pub fn class_role(group: &Group) -> Role {
@@ -346,6 +363,37 @@ pub fn class_role(group: &Group) -> Role {
         Class::Hurting => Role::Denied,
         Class::StartUp | Class::Noisy(_) => Role::Dim,
     }
+}
+
+/// What is said of a group beside its list: the heart of it, or all where there is room.
+pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
+    if model.settings.zoomed || model.settings.size.1 >= 40 {
+        return group_text(world, model, pen, group);
+    }
+    let now = model.denials_now(world);
+    let node = group.node.as_ref().map_or("unknown", |node| node.as_str());
+    let mut out = vec![(
+        class_role(group),
+        format!(
+            "{}; {} times, {} a minute now; first {}, last {}",
+            group.class.word(),
+            group.count,
+            rate(Some(group.minutes.per_minute(now))),
+            pen.ago(Some(group.first)),
+            pen.ago(Some(group.last)),
+        ),
+    )];
+    let target = copy::target_of(&group.key);
+    if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
+        out.push((Role::Text, owner_words(world, ns)));
+    }
+    if let Some(order) = world.orders().latest(&target) {
+        out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
+    }
+    out.push((Role::Text, format!("pods {}; node {node}; {}", copy::pods(group), group.said)));
+    let next = "next: y copies it for the owner, ctrl-r takes this direction's policies back";
+    out.push((Role::Text, next.to_owned()));
+    out
 }
 
 /// What is known of a group of denials.
@@ -359,38 +407,31 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     };
     let mut out = vec![
         (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),
-        (Role::Text, format!("first {}", pen.both(group.first))),
-        (Role::Text, format!("last  {}", pen.both(group.last))),
-        (Role::Text, format!("the data plane said {}", group.said)),
-        (Role::Text, format!("node {}", group.node.as_ref().map_or("unknown", |node| node.as_str()))),
-        (
-            Role::Text,
-            match group.address {
-                Some(address) => format!("peer {}, newest address {address}", group.key.peer),
-                None => format!("peer {}, address not named by the source", group.key.peer),
-            },
-        ),
-        (Role::Text, format!("pods {}", copy::pods(group))),
-        (Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)),
-        (Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)),
-        (Role::Dim, by_minute(&group.minutes.at(now))),
+        (Role::Text, format!("first {}, last {}", pen.both(group.first), pen.both(group.last))),
     ];
     let target = copy::target_of(&group.key);
-    if let Some((cluster, ns)) =
-        world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns))
-    {
+    let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
+    if let Some((cluster, ns)) = found {
         let row = rows::rollout_row(world, cluster, ns, target.direction);
-        out.push((Role::Title, "the row it belongs to".to_owned()));
-        out.push((
-            standing_role(row.standing),
-            format!("{} {}: {}", target.ns, target.direction, state(&row)),
-        ));
-        out.push((Role::Text, isolation_words(row.isolation.as_ref())));
         out.push((Role::Text, owner_words(world, ns)));
         if let Some(order) = world.orders().latest(&target) {
-            out.push((phase_role(row.phase), format!("just before: {}", order_words(pen, order))));
+            out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
         }
+        let place = format!("{} {}", target.ns, target.direction);
+        out.push((standing_role(row.standing), format!("{place} is {}", state(&row))));
+        out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     }
+    out.push((Role::Title, "what the data plane said".to_owned()));
+    let node = group.node.as_ref().map_or("unknown", |node| node.as_str());
+    out.push((Role::Text, format!("{} on node {node}", group.said)));
+    out.push(match group.address {
+        Some(address) => (Role::Text, format!("peer {}, newest address {address}", group.key.peer)),
+        None => (Role::Text, format!("peer {}, address not named by the source", group.key.peer)),
+    });
+    out.push((Role::Text, format!("pods {}", copy::pods(group))));
+    out.push((Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)));
+    out.push((Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)));
+    out.push((Role::Dim, by_minute(&group.minutes.at(now))));
     out.push((
         Role::Title,
         "to take it back: ctrl-r, or by hand (y copies all of this as a message)".to_owned(),

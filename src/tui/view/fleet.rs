@@ -5,7 +5,6 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
-        orders::Target,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
         world::World,
     },
@@ -20,10 +19,9 @@ use super::{
     super::{
         model::{Main, Model, RowKey},
         theme::Role,
-        widgets::{Cells, Pen, count, highlight, known, put, rate, sparkline},
+        widgets::{Cells, Pen, highlight, known, put, rate, sparkline},
     },
-    detail,
-    frame::{Areas, band, pane},
+    frame::{Areas, band, note},
 };
 
 /// A good answer older than this is stale, and says so.
@@ -43,20 +41,17 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.fleet.list.rows().is_empty() {
         empty(world, model, pen, areas, buf);
     }
-    let chosen = model.fleet.list.chosen();
-    let (title, text) = detail::fleet_row(world, model, pen, chosen);
-    pane(pen, &title, &text, 0, areas.detail, buf);
 }
 
 fn empty(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let text = if !model.filter(Main::Fleet).is_empty() {
-        " No row passes the filter. ctrl-u shows all rows again."
+        "No row passes the filter. ctrl-u shows all rows again."
     } else if world.plan().path.is_some() {
-        " sluice.yaml names no cluster. Add one under `clusters:`, then ctrl-l reads it again."
+        "sluice.yaml names no cluster. Add one under `clusters:`, then ctrl-l reads it again."
     } else {
-        " No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
+        "No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
     };
-    put(buf, areas.list, &pen.line(text, Role::Warn));
+    note(pen, text, Role::Warn, areas.list, buf);
 }
 
 /// Widths of columns that grow with the screen.
@@ -69,14 +64,29 @@ struct Widths {
     phase: usize,
     standing: usize,
     spark: usize,
+    rate: usize,
 }
 
 impl Widths {
     fn of(width: u16) -> Self {
+        // What is left beyond 80 columns goes to the names.
+        let more = usize::from(width).saturating_sub(80).min(20);
+        let narrow = Self {
+            name: 17 + more,
+            cni: 15,
+            source: 0,
+            ns: 15 + more,
+            phase: 11,
+            standing: 0,
+            spark: 6,
+            rate: 0,
+        };
         match width {
-            0..100 => Self { name: 17, cni: 17, source: 0, ns: 15, phase: 9, standing: 0, spark: 5 },
-            100..140 => Self { name: 26, cni: 24, source: 18, ns: 20, phase: 11, standing: 8, spark: 8 },
-            _ => Self { name: 34, cni: 30, source: 26, ns: 28, phase: 11, standing: 8, spark: 15 },
+            0..118 => narrow,
+            118..140 => {
+                Self { name: 26, cni: 24, source: 18, ns: 20, standing: 8, spark: 8, rate: 4, ..narrow }
+            }
+            _ => Self { name: 34, cni: 30, source: 26, ns: 28, standing: 8, spark: 15, rate: 4, ..narrow },
         }
     }
 }
@@ -85,10 +95,10 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let wide = Widths::of(areas.list.width);
     let mut cells = Cells::new(pen, areas.list.width)
         .left("   health", 14, Role::Title)
-        .left("env", 11, Role::Title)
+        .left("env", 10, Role::Title)
         .left("cluster", wide.name, Role::Title)
         .left("CNI", wide.cni, Role::Title)
-        .right("ns", 4, Role::Title)
+        .right("ns", 3, Role::Title)
         .right("deny/m", 6, Role::Title);
     if wide.source > 0 {
         cells = cells.left("flows from", wide.source, Role::Title);
@@ -101,9 +111,12 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     for direction in Direction::ALL {
         cells = cells.left(direction.as_str(), wide.phase, Role::Dim).left("set", 3, Role::Dim);
         if wide.standing > 0 {
-            cells = cells.left("", wide.standing, Role::Dim);
+            cells = cells.left("state", wide.standing, Role::Dim);
         }
-        cells = cells.right("isol.", 5, Role::Dim).left("", wide.spark, Role::Dim).right("/m", 4, Role::Dim);
+        cells = cells.right("isol.", 5, Role::Dim).left("denied", wide.spark, Role::Dim);
+        if wide.rate > 0 {
+            cells = cells.right("/m", wide.rate, Role::Dim);
+        }
     }
     put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &cells.line());
 }
@@ -123,7 +136,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &RowKey, wide: Widths, 
             };
             let stale = matches!(cluster.health, Health::Down(_));
             let row = rows::namespace_row(world, cluster, ns);
-            namespace(pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, wide, width)
+            namespace(world, pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, wide, width)
         }
         RowKey::Rollout(target) => {
             let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
@@ -132,7 +145,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &RowKey, wide: Widths, 
             };
             let stale = matches!(cluster.health, Health::Down(_));
             let row = rows::rollout_row(world, cluster, ns, target.direction);
-            rollout(pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, width)
+            rollout(world, pen, &row, Look { marked: model.fleet.marks.contains(key), stale }, width)
         }
     }
 }
@@ -164,7 +177,7 @@ pub fn health(health: &Health) -> (&'static str, Role) {
 fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let (word, role) = match row.cni.enforcement {
         Enforcement::Enforces => ("enforces", Role::Text),
-        Enforcement::DoesNot => ("enforces NOT", Role::Bad),
+        Enforcement::DoesNot => ("ignores policies", Role::Bad),
         Enforcement::Unknown => ("unknown", Role::Unknown),
     };
     if row.cni.words.as_str() == "unknown" {
@@ -175,7 +188,7 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let full = format!("{} {word}", row.cni.words);
     let short = format!("{kind} {word}");
     match row.cni.enforcement {
-        Enforcement::DoesNot if full.len() > width => (format!("{kind} NOT"), role),
+        Enforcement::DoesNot if full.len() > width => (format!("{kind} ignores"), role),
         _ if full.len() > width => (short, role),
         _ => (full, role),
     }
@@ -190,10 +203,10 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
     let mut cells = Cells::new(pen, width)
         .left(if open { "▾" } else { "▸" }, 1, Role::Dim)
         .left(health, 12, health_role)
-        .left(word, 11, band_role)
+        .left(word, 10, band_role)
         .left(row.name.as_str(), wide.name, dim(Role::Text))
         .left(&cni, wide.cni, dim(cni_role))
-        .right(&known(row.namespaces), 4, dim(Role::Text))
+        .right(&known(row.namespaces), 3, dim(Role::Text))
         .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
     if wide.source > 0 {
         let (text, role) = source(row);
@@ -204,19 +217,21 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
 }
 
 fn source(row: &ClusterRow) -> (String, Role) {
-    let name = if row.source.name.is_empty() { String::new() } else { format!("{} ", row.source.name) };
     let role = match row.source.link {
         "live" => Role::Good,
         "broken" => Role::Bad,
         _ => Role::Unknown,
     };
-    (format!("{name}{}", row.source.link), role)
+    (format!("{} {}", row.source.link, row.source.name), role)
 }
 
 /// Age of the last good answer; an old one says that it is.
 fn read(pen: &Pen<'_>, row: &ClusterRow) -> (String, Role) {
     let stale = row.last_good.is_some_and(|then| age(then, pen.now).num_seconds() >= STALE_SECS);
-    let when = pen.when(row.last_good);
+    let when = match row.last_good {
+        Some(then) if pen.clock => pen.minute(then),
+        then => pen.when(then),
+    };
     match row.health {
         Health::Down(_) if row.last_good.is_some() => (format!("{when} old"), Role::Bad),
         Health::Down(_) | Health::Connecting if row.last_good.is_none() => (when, Role::Unknown),
@@ -250,11 +265,24 @@ pub fn set(row: &RolloutRow) -> String {
 }
 
 /// `3/12`: isolated pods of all.
-fn isolated(row: &RolloutRow) -> String {
-    row.isolation.as_ref().map_or_else(|| "?".to_owned(), |i| format!("{}/{}", i.isolated, i.pods))
+fn isolated(row: &RolloutRow, width: usize) -> String {
+    let Some(isolation) = &row.isolation else { return "?".to_owned() };
+    let (isolated, pods) = (isolation.isolated, isolation.pods);
+    match format!("{isolated}/{pods}") {
+        text if text.len() <= width => text,
+        // Rounded towards the middle: neither all nor none is said of some.
+        _ => format!("{}%", (isolated * 100 / pods.max(1)).max(usize::from(isolated > 0))),
+    }
 }
 
-fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width: u16) -> Line<'static> {
+fn namespace(
+    world: &World,
+    pen: &Pen<'_>,
+    row: &NamespaceRow,
+    look: Look,
+    wide: Widths,
+    width: u16,
+) -> Line<'static> {
     let mark = if look.marked { "* " } else { "  " };
     let (note, role) = if row.terminating { (" (terminating)", Role::Warn) } else { ("", Role::Text) };
     let name = format!("{mark}{}{note}", row.name);
@@ -262,7 +290,7 @@ fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width:
     let mut cells = Cells::new(pen, width).tight("    ", 4, Role::Text).left(&name, wide.ns + 2, role);
     for direction in Direction::ALL {
         let rollout = row.rollout(direction);
-        let (phase, role) = phase(rollout);
+        let (phase, role) = phase(world, rollout);
         cells = cells.left(phase, wide.phase, look.role(role)).left(&set(rollout), 3, look.role(Role::Text));
         if wide.standing > 0 {
             cells = cells.left(
@@ -271,22 +299,25 @@ fn namespace(pen: &Pen<'_>, row: &NamespaceRow, look: Look, wide: Widths, width:
                 look.role(standing_role(rollout.standing)),
             );
         }
-        cells = cells
-            .right(&isolated(rollout), 5, look.role(Role::Text))
-            .left(
-                &sparkline(rollout.minutes.as_ref().map(<[u32; 30]>::as_slice), wide.spark),
-                wide.spark,
-                look.role(Role::Denied),
-            )
-            .right(&rate(rollout.denials_per_minute), 4, look.role(rate_role(rollout.denials_per_minute)));
+        let minutes = rollout.minutes.as_ref().map(<[u32; 30]>::as_slice);
+        cells = cells.right(&isolated(rollout, 5), 5, look.role(Role::Text)).left(
+            &sparkline(minutes, wide.spark),
+            wide.spark,
+            look.role(Role::Denied),
+        );
+        if wide.rate > 0 {
+            let role = look.role(rate_role(rollout.denials_per_minute));
+            cells = cells.right(&rate(rollout.denials_per_minute), wide.rate, role);
+        }
     }
     cells.line()
 }
 
 /// The phase, or what is more urgent to know.
-fn phase(row: &RolloutRow) -> (&'static str, Role) {
-    if row.order.is_some() {
-        return ("running", Role::Warn);
+fn phase(world: &World, row: &RolloutRow) -> (&'static str, Role) {
+    let own = |id| world.orders().get(id).filter(|order| order.target == row.target);
+    if let Some(order) = row.order.and_then(own) {
+        return (order.kind.as_str(), Role::Warn);
     }
     // An open or partial set says so by its phase already.
     if row.phase == Phase::Soaking && !row.drift.is_empty() {
@@ -303,35 +334,25 @@ pub fn standing_role(standing: Standing) -> Role {
     }
 }
 
-fn rollout(pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u16) -> Line<'static> {
+fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u16) -> Line<'static> {
     let mark = if look.marked { "* " } else { "  " };
     let role = if look.marked { Role::Marked } else { look.role(Role::Text) };
-    let (phase, phase_role) = phase(row);
+    let (phase, phase_role) = phase(world, row);
     let standing = if row.standing == Standing::None { "" } else { row.standing.as_str() };
     let isolated = row.isolation.as_ref().map_or_else(
         || "isolated: unknown".to_owned(),
-        |isolation| format!("{} of {} pods isolated", isolation.isolated, isolation.pods),
+        |isolation| format!("{}/{} pods isolated", isolation.isolated, isolation.pods),
     );
-    let spark = if width < 100 { 8 } else { 20 };
+    let spark = if width < 100 { 6 } else { 20 };
     let mut cells = Cells::new(pen, width)
         .tight("      ", 6, Role::Text)
         .left(&format!("{mark}{}", row.target.direction), 9, role)
         .left(phase, 11, look.role(phase_role))
         .left(&format!("{} live", set(row)), 8, look.role(Role::Text))
         .left(standing, 8, look.role(standing_role(row.standing)))
-        .left(&isolated, 22, look.role(Role::Text));
+        .left(&isolated, 21, look.role(Role::Text));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     cells = cells.left(&sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);
     cells.rest(&per, look.role(rate_role(row.denials_per_minute))).line()
-}
-
-/// A row's name, for titles.
-pub fn target_words(target: &Target) -> String {
-    format!("{} › {} › {}", target.cluster, target.ns, target.direction)
-}
-
-/// Flows taken in, for details.
-pub fn flows(row: &ClusterRow) -> String {
-    format!("{} flows", count(row.source.flows))
 }

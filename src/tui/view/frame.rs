@@ -137,21 +137,27 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
                 Main::Notices => model.notices.all.len(),
                 Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
             };
-            let badge = if badge == 0 { String::new() } else { format!(" {badge}") };
+            let badge = if badge == 0 { String::new() } else { format!("({badge})") };
             (main, format!("{number} {}{badge}", main.word()))
         })
         .collect()
 }
 
+/// Columns between two tabs.
+fn gap(model: &Model) -> u16 {
+    if model.settings.size.0 < 100 { 1 } else { 2 }
+}
+
 /// The tab at a column.
 pub fn tab_at(world: &World, model: &Model, x: u16) -> Option<Main> {
     let mut from = 1;
+    let gap = gap(model);
     for (main, text) in tabs(world, model) {
         let until = from + text.width() as u16;
         if (from..until).contains(&x) {
             return Some(main);
         }
-        from = until + 2;
+        from = until + gap;
     }
     None
 }
@@ -160,11 +166,12 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     let mut spans = vec![pen.span(" ", Role::Text)];
     for (main, text) in tabs(world, model) {
         let role = if *model.view() == View::Main(main) { Role::Selected } else { Role::Dim };
-        spans.extend([pen.span(text, role), pen.span("  ", Role::Text)]);
+        spans.extend([pen.span(text, role), pen.span(" ".repeat(gap(model).into()), Role::Text)]);
     }
     put(buf, areas.tabs, &Line::from(spans));
     let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
-    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format("%H:%M:%S"));
+    let format = if areas.tabs.width < 100 { "%H:%M" } else { "%H:%M:%S" };
+    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format(format));
     right(buf, areas.tabs, &pen.line(clock, Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
@@ -184,12 +191,29 @@ fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buf
         spans.push(pen.span(crumb, Role::Title));
     }
     if let View::Main(main) = model.view() {
+        spans.extend(place(world, model, pen));
         spans.extend(filter(model, *main, pen));
     }
     let badges = badges(world, model, pen);
     let left = area.width.saturating_sub(badges.width() as u16 + 1);
     put(buf, Rect { width: left, ..area }, &Line::from(spans));
     right(buf, area, &badges);
+}
+
+/// The cluster that actions mean now and its band, always at the same place.
+fn place(world: &World, model: &Model, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
+    let Some(key) = offer::subject(world, model) else { return Vec::new() };
+    let environment = world.cluster(key.cluster()).map_or(Environment::Unknown, |c| c.environment);
+    let (word, role) = match environment {
+        Environment::Unknown => ("environment unknown", Role::Unknown),
+        known @ (Environment::Production | Environment::Staging) => band(known),
+    };
+    vec![
+        pen.span(" › ", Role::Dim),
+        pen.span(key.cluster().to_string(), Role::Text),
+        pen.span(" ", Role::Text),
+        pen.span(word, role),
+    ]
 }
 
 fn path(world: &World, model: &Model) -> Vec<String> {
@@ -212,7 +236,6 @@ fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'
             pen.span(before.to_owned(), Role::Input),
             pen.span("▌", Role::Key),
             pen.span(after.to_owned(), Role::Input),
-            pen.span(format!("  word !not {}", keyed(main)), Role::Dim),
         ];
     }
     if text.is_empty() {
@@ -279,13 +302,13 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
     match environment {
         Environment::Production => ("PRODUCTION", Role::Production),
         Environment::Staging => ("staging", Role::Staging),
-        Environment::Unknown => ("env unknown", Role::Unknown),
+        Environment::Unknown => ("unknown", Role::Unknown),
     }
 }
 
 /// Messages over the last lines of the page, and the keys that work here.
 pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
-    messages(world, model, pen, areas, buf);
+    messages(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
     let mut used = 1;
     for id in hints(world, model) {
@@ -335,15 +358,13 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
     out
 }
 
-fn messages(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+fn messages(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     const MOST: usize = 5;
     let mut out = Vec::new();
     let width = usize::from(areas.body.width).saturating_sub(2);
-    if model.filters.editing.is_some() {
-        out.push((
-            Role::Toast,
-            "enter keeps the filter, esc leaves it as it was, ctrl-u empties it".to_owned(),
-        ));
+    if let (Some(_), View::Main(main)) = (&model.filters.editing, model.view()) {
+        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(*main))));
+        out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
     }
     if cursor_is_gone(model) {
         out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
@@ -356,7 +377,6 @@ fn messages(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
         out.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
     }
-    let _ = world;
     let out = &out[out.len().saturating_sub(MOST)..];
     let height = (out.len() as u16).min(areas.body.height);
     let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };
@@ -380,27 +400,61 @@ fn cursor_is_gone(model: &Model) -> bool {
     }
 }
 
-/// A pane of text under a heading, wrapped, from a line on.
-pub fn pane(pen: &Pen<'_>, title: &str, text: &[(Role, String)], from: usize, area: Rect, buf: &mut Buffer) {
-    if area.height == 0 {
-        return;
-    }
+/// A sentence in place of rows that are not there.
+pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
-    put(buf, Rect { height: 1, ..area }, &heading(pen, title, area.width));
-    let rows = usize::from(area.height - 1);
-    let all: Vec<_> = text
-        .iter()
-        .flat_map(|(role, text)| wrap(text, width).into_iter().map(|line| (*role, line)))
-        .collect();
-    let from = from.min(all.len().saturating_sub(rows));
-    let more = all.len().saturating_sub(from + rows);
-    let mut drawn: Vec<_> =
-        all.iter().skip(from).take(rows).map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
-    if more > 0
-        && let Some(last) = drawn.last_mut()
-    {
-        *last = pen.line(format!(" … {} more lines (z: all)", more + 1), Role::Dim);
+    let text: Vec<_> = wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
+    lines(buf, area, &text);
+}
+
+/// What is said about a row: a title and lines.
+pub type About = (String, Vec<(Role, String)>);
+
+/// A pane of text under a heading.
+pub struct Pane {
+    pub title: String,
+    pub text: Vec<(Role, String)>,
+    pub area: Rect,
+    /// The walking keys scroll it.
+    pub scrolls: bool,
+}
+
+impl Pane {
+    fn rows(&self) -> usize {
+        usize::from(self.area.height.saturating_sub(1))
     }
-    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    lines(buf, below, &drawn);
+
+    fn wrapped(&self) -> Vec<(Role, String)> {
+        let width = usize::from(self.area.width).saturating_sub(2);
+        let lines = |(role, text): &(Role, String)| {
+            let role = *role;
+            wrap(text, width).into_iter().map(move |line| (role, line))
+        };
+        self.text.iter().flat_map(lines).collect()
+    }
+
+    /// The furthest it can be scrolled.
+    pub fn limit(&self) -> usize {
+        if self.scrolls { self.wrapped().len().saturating_sub(self.rows()) } else { 0 }
+    }
+
+    pub fn draw(&self, pen: &Pen<'_>, from: usize, buf: &mut Buffer) {
+        if self.area.height == 0 {
+            return;
+        }
+        put(buf, Rect { height: 1, ..self.area }, &heading(pen, &self.title, self.area.width));
+        let (all, rows) = (self.wrapped(), self.rows());
+        let from = if self.scrolls { from.min(all.len().saturating_sub(rows)) } else { 0 };
+        let more = all.len().saturating_sub(from + rows);
+        let seen = all.iter().skip(from).take(rows);
+        let mut drawn: Vec<_> = seen.map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
+        if more > 0
+            && let Some(last) = drawn.last_mut()
+        {
+            let key = if self.scrolls { "j and k scroll" } else { "z: all" };
+            *last = pen.line(format!(" … {} more lines ({key})", more + 1), Role::Dim);
+        }
+        let below = Rect { y: self.area.y + 1, height: self.area.height - 1, ..self.area };
+        lines(buf, below, &drawn);
+    }
 }

@@ -11,43 +11,44 @@ use super::{
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
     },
-    denials::{arrow, empty, sources_line},
+    denials::{arrow, empty, sources_line, title},
     detail,
-    frame::{Areas, pane},
+    frame::{About, Areas},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     sources_line(world, pen, areas.head, buf);
     let width = areas.list.width;
-    let left = usize::from(width).saturating_sub(10 + 13 + 2 + 8);
-    let (pod, peer) = (left / 2, left - left / 2);
+    let wide = width >= 110;
+    let cluster = if wide { 20 } else { 11 };
+    let class = if wide { 9 } else { 0 };
+    let left = usize::from(width).saturating_sub(10 + cluster + 1 + 2 + class);
+    let pod = left * 2 / 5;
+    let peer = left - pod - 1;
     if areas.head.height > 1 {
-        let mode = if model.live.is_following() { "newest first, following" } else { "g follows the newest" };
+        let mode = if model.live.is_following() { "newest first" } else { "g: newest" };
         let head = Cells::new(pen, width)
             .left(" time", 9, Role::Title)
-            .left("cluster", 12, Role::Title)
+            .left("cluster", cluster, Role::Title)
             .left("ns/pod", pod, Role::Title)
             .left("", 1, Role::Title)
-            .left(&format!("peer ({mode})"), peer, Role::Title)
-            .rest("class", Role::Title);
+            .left(&format!("peer, address ({mode})"), peer, Role::Title)
+            .rest(if wide { "class" } else { "" }, Role::Title);
         put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &head.line());
     }
     for (line, (at, number)) in model.live.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
         let found = model.attempt(world, *number).and_then(|d| Some((d, model.group(world, d.group)?)));
-        let Some((denial, group)) = found else {
-            continue;
-        };
+        let Some((denial, group)) = found else { continue };
         let who = denial.pod.as_ref().map_or_else(|| copy::workload(&group.key), ToString::to_string);
         let address = denial.address.map_or_else(String::new, |address| format!(" {address}"));
-        let when = pen.when(Some(denial.at));
         let row = Cells::new(pen, width)
-            .left(&format!(" {when}"), 9, Role::Dim)
-            .left(group.key.cluster.as_str(), 12, Role::Text)
-            .left(&format!("{}/{who}", group.key.ns), pod, Role::Text)
+            .left(&format!(" {}", pen.when(Some(denial.at))), 9, Role::Dim)
+            .left(group.key.cluster.as_str(), cluster, Role::Text)
+            .left(&format!("{}/{who}", group.key.ns), pod, detail::class_role(group))
             .left(arrow(group.key.direction), 1, Role::Dim)
             .left(&format!("{}{address}", copy::peer(&group.key)), peer, Role::Text)
-            .rest(group.class.word(), detail::class_role(group));
+            .rest(if wide { group.class.word() } else { "" }, detail::class_role(group));
         put(buf, area, &row.line());
         if at == model.live.at() && !model.live.is_gone() {
             highlight(buf, area, pen.style(Role::Selected));
@@ -56,12 +57,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     if model.live.rows().is_empty() {
         empty(world, model, Main::Live, pen, areas, buf);
     }
-    let chosen = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group));
-    match chosen {
-        Some(group) => {
-            let text = detail::group_text(world, model, pen, group);
-            pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
-        }
-        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let group = model.live.chosen().and_then(|n| model.group(world, model.attempt(world, *n)?.group))?;
+    Some((title(world, group), detail::group_pane(world, model, pen, group)))
 }

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use crate::{
     cockpit::{
         orders::Target,
-        rows::{self, RolloutRow},
+        rows::{self, RolloutRow, Standing},
         world::World,
     },
     domain::{
@@ -27,7 +27,7 @@ use super::{
     denials::arrow,
     detail,
     fleet::{phase_role, set, standing_role},
-    frame::{Areas, band, pane},
+    frame::{Areas, Pane, band},
 };
 
 /// Lines above the panes.
@@ -47,9 +47,6 @@ pub fn draw(
         return;
     };
     top(world, model, pen, cluster, ns, areas, buf);
-    let area = areas.detail;
-    let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
-    panes(world, model, pen, (cluster, ns), below, buf);
     denials(world, model, pen, areas.list, buf);
 }
 
@@ -70,7 +67,7 @@ fn top(
         Focus::One(Direction::Ingress) => "ingress",
         Focus::Denials => "the denial's direction",
     };
-    let line = format!(" {word}  {} / {}   a and ctrl-r mean: {meant} (tab)", cluster.name, ns.seen.name);
+    let line = format!(" {word}  {} / {}   a, ctrl-r: {meant} (tab)", cluster.name, ns.seen.name);
     put(buf, Rect { height: 1, ..areas.body }, &pen.line(format!("{line:width$}"), role));
     let pods = cluster.listed.contains(&crate::domain::fleet::Listed::Pods).then(|| ns.subjects().count());
     let mut facts = vec![
@@ -87,30 +84,29 @@ fn top(
     put(buf, Rect { y: areas.body.y + 1, height: 1, ..areas.body }, &ratatui::text::Line::from(facts));
 }
 
-fn panes(
+/// Both directions, as they stand on the page.
+pub fn panes(
     world: &World,
     model: &Model,
+    (cluster, name): (&ClusterName, &NsName),
     pen: &Pen<'_>,
-    (cluster, ns): (&Cluster, &Namespace),
-    area: Rect,
-    buf: &mut Buffer,
-) {
-    let text = |direction| direction_text(world, pen, cluster, ns, direction);
-    let title = |direction: Direction| match model.page.focus {
-        Focus::One(one) if one == direction => format!("▸ {direction}"),
-        Focus::One(_) | Focus::Both | Focus::Denials => direction.to_string(),
+    areas: &Areas,
+) -> Vec<Pane> {
+    let Some((cluster, ns)) = world.cluster(cluster).zip(world.namespace(cluster, name)) else {
+        return Vec::new();
     };
-    let from = |direction| {
-        if model.page.focus == Focus::One(direction) || model.page.focus == Focus::Both {
-            model.page.scroll
-        } else {
-            0
+    let area = areas.detail;
+    let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
+    let pane = |(direction, area): (Direction, Rect)| {
+        let is_meant = model.page.focus == Focus::One(direction);
+        Pane {
+            title: if is_meant { format!("▸ {direction}") } else { direction.to_string() },
+            text: direction_text(world, pen, cluster, ns, direction),
+            area,
+            scrolls: is_meant || model.page.focus == Focus::Both,
         }
     };
-    let [egress, ingress] = split(area, model);
-    for (direction, area) in [(Direction::Egress, egress), (Direction::Ingress, ingress)] {
-        pane(pen, &title(direction), &text(direction), from(direction), area, buf);
-    }
+    Direction::ALL.into_iter().zip(split(below, model)).map(pane).collect()
 }
 
 /// Side by side where there is room, else one above the other, the focused one larger.
@@ -147,19 +143,22 @@ fn direction_text(
     let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
     let row = rows::rollout_row(world, cluster, ns, direction);
     let (role, next) = detail::next(world, pen, &row);
-    let in_force = match ns.in_force.get(&direction) {
-        Some(seen) => format!("{}, seen {}", row.standing.as_str(), pen.ago(Some(*seen))),
-        None => row.standing.as_str().to_owned(),
+    let live = match (row.standing, ns.in_force.get(&direction)) {
+        (Standing::None, _) => String::new(),
+        (standing, Some(seen)) => format!(", {}, seen {}", standing.as_str(), pen.ago(Some(*seen))),
+        (standing, None) => format!(", {}", standing.as_str()),
     };
-    let mut out =
-        vec![(phase_role(row.phase), format!("{}, set {}, {in_force}", row.phase.as_str(), set(&row)))];
+    let phase = row.phase.as_str();
+    let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
+    let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
+    let per = rate(row.denials_per_minute);
+    let denied =
+        if row.denials_per_minute.is_some_and(|rate| rate >= 0.05) { Role::Denied } else { Role::Dim };
+    out.push((denied, format!("denied {} {per}/min", sparkline(minutes, 30))));
     out.push((Role::Text, detail::isolation_words(row.isolation.as_ref())));
     out.extend(pinned(world, ns, &row, &target));
     out.extend(foreign(cluster, ns, direction));
-    let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
-    let per = rate(row.denials_per_minute);
-    out.push((Role::Denied, format!("denied {} {per}/min", sparkline(minutes, 30))));
     if let Some(order) = world.orders().latest(&target) {
         out.push((standing_role(row.standing), detail::order_words(pen, order)));
     }
@@ -176,7 +175,7 @@ fn pinned(world: &World, ns: &Namespace, row: &RolloutRow, target: &Target) -> V
     let mut out = Vec::new();
     for pinned in Pinned::of(target.direction) {
         let wanted = authored.and_then(|authored| authored.set.get(pinned.name));
-        let line = match (ns.pinned(pinned), wanted) {
+        let (role, words) = match (ns.pinned(pinned), wanted) {
             (Some(live), Some(wanted)) if live.spec != wanted.spec => {
                 (Role::Warn, "✖ changed against the workspace")
             }
@@ -191,7 +190,8 @@ fn pinned(world: &World, ns: &Namespace, row: &RolloutRow, target: &Target) -> V
             (None, None) if pinned.is_required() => (Role::Dim, "◌ no file"),
             (None, None) => continue,
         };
-        out.push((line.0, format!("{} {}", line.1, pinned.name)));
+        let (glyph, words) = words.split_once(' ').unwrap_or((words, ""));
+        out.push((role, format!("{glyph} {:21} {words}", pinned.name)));
     }
     if let Some(authored) = authored {
         out.extend(authored.complaints.iter().map(|complaint| (Role::Bad, format!("file: {complaint}"))));

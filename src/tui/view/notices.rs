@@ -8,7 +8,7 @@ use super::{
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
     },
-    frame::{Areas, pane},
+    frame::{About, Areas, note},
 };
 
 pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -34,19 +34,21 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     }
     if model.notices.list.rows().is_empty() {
         let text = if model.filter(Main::Notices).is_empty() {
-            " Nothing is wrong with files and settings. Troubles of clusters stand on their rows (1 fleet)."
+            "Nothing is wrong with files and settings. Troubles of clusters stand on their rows (1 fleet)."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Dim));
+        note(pen, text, Role::Dim, areas.list, buf);
     }
-    let chosen = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
-    let text = chosen.map_or_else(Vec::new, |(when, trouble)| {
-        vec![
-            (Role::Warn, format!("{}: {}", trouble.object, trouble.fact)),
-            (Role::Text, format!("next: {}", trouble.next)),
-            (Role::Dim, when.map_or_else(|| "it is so now".to_owned(), |at| pen.both(at))),
-        ]
-    });
-    pane(pen, "in full", &text, 0, areas.detail, buf);
+}
+
+/// What is said about the row under the cursor.
+pub fn about(model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let (when, trouble) = model.notices.all.get(*model.notices.list.chosen()?)?;
+    let text = vec![
+        (Role::Warn, format!("{}: {}", trouble.object, trouble.fact)),
+        (Role::Text, format!("next: {}", trouble.next)),
+        (Role::Dim, when.map_or_else(|| "it is so now".to_owned(), |at| pen.both(at))),
+    ];
+    Some(("in full".to_owned(), text))
 }

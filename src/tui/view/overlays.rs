@@ -19,13 +19,16 @@ use crate::{
 use super::{
     super::{
         chooser::{Chooser, Kind},
-        dialog::{ApplyDialog, BodyLine, Button, Overlay, RollbackDialog},
+        dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
         model::Model,
         theme::Role,
-        widgets::{Align, Cells, Pen, fit, highlight, lines, put, wrap},
+        widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
     },
     frame::band,
 };
+
+/// Lines of a chooser's entry in full, with the line above it.
+const FOOT: u16 = 3;
 
 pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     match overlay {
@@ -47,7 +50,9 @@ fn window(
     area: Rect,
     buf: &mut Buffer,
 ) -> Rect {
-    let (width, height) = (width.min(area.width), height.min(area.height));
+    // On a narrow screen nothing of the page looks out at the sides.
+    let width = if area.width < 100 { area.width } else { width.min(area.width) };
+    let height = height.min(area.height);
     let outer =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(outer, buf);
@@ -80,7 +85,12 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         Kind::Help => "keys of this view",
         Kind::Menu => "what can be done with this row",
     };
-    let size = (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(40));
+    // A menu is as tall as it is long; what is searched keeps its height.
+    let tall = match chooser.kind {
+        Kind::Menu => chooser.items.len() as u16 + 3 + FOOT,
+        Kind::Palette | Kind::Help => 40,
+    };
+    let size = (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(tall));
     let inner = window(title, size, Role::Title, pen, area, buf);
     let head = match chooser.kind {
         Kind::Menu => vec![pen.span("a key, or enter on a row; esc closes", Role::Dim)],
@@ -92,10 +102,13 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         ],
     };
     put(buf, line_at(inner, 0), &Line::from(head));
-    let list = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+    // The chosen entry in full stands below the list.
+    let foot = FOOT.min(inner.height.saturating_sub(2));
+    let list = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
+    in_full(chooser, pen, Rect { y: list.bottom(), height: foot, ..inner }, buf);
     let height = usize::from(list.height).max(1);
     let first = chooser.at.saturating_sub(height - 1);
-    let name = if chooser.kind == Kind::Palette { usize::from(inner.width) / 2 } else { 16 };
+    let name = if chooser.kind == Kind::Palette { usize::from(inner.width) * 2 / 5 } else { 13 };
     for (line, at) in chooser.shown.iter().skip(first).take(height).enumerate() {
         let item = &chooser.items[*at];
         let (text, role) = match item.off.first() {
@@ -116,10 +129,21 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     }
 }
 
+fn in_full(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let Some(item) = chooser.chosen() else { return };
+    let (text, role) = match item.off.as_slice() {
+        [] => (item.doc.clone(), Role::Text),
+        reasons => (format!("off: {}", reasons.join("; ")), Role::Warn),
+    };
+    let mut out = vec![pen.line("─".repeat(area.width.into()), Role::Rule)];
+    out.extend(wrap(&text, area.width.into()).into_iter().map(|line| pen.line(line, role)));
+    lines(buf, area, &out);
+}
+
 fn waiting(world: &World, ids: &[OrderId], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let orders: Vec<&Order> = ids.iter().filter_map(|id| world.orders().get(*id)).collect();
     let running: Vec<_> = orders.iter().filter(|order| order.is_running()).collect();
-    let height = (running.len() as u16 + 5).min(area.height);
+    let height = (running.len() as u16 + 4).min(area.height);
     let title = format!("preview: {} of {} answered", orders.len() - running.len(), ids.len());
     let inner = window(&title, (area.width.min(78), height), Role::Title, pen, area, buf);
     let mut text = vec![
@@ -132,49 +156,43 @@ fn waiting(world: &World, ids: &[OrderId], pen: &Pen<'_>, area: Rect, buf: &mut 
     lines(buf, inner, &text);
 }
 
-/// The middle of a dialog, scrolled; says how much is below.
-fn body(text: &[BodyLine], scroll: usize, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let width = usize::from(area.width);
-    let all: Vec<_> = text
-        .iter()
-        .flat_map(|line| wrap(&line.text, width).into_iter().map(|part| (line.role, part)))
-        .collect();
-    let height = usize::from(area.height);
-    let from = scroll.min(all.len().saturating_sub(height));
-    let drawn: Vec<_> =
-        all.iter().skip(from).take(height).map(|(role, part)| pen.line(part.clone(), *role)).collect();
+/// The middle of a dialog, and the line that says how much is below it.
+fn body(text: &Scrolled, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let (seen, below) = text.seen();
+    let mut drawn: Vec<_> = seen.iter().map(|line| pen.line(line.text.clone(), line.role)).collect();
+    drawn.push(match below {
+        0 if text.at == 0 => pen.line("", Role::Dim),
+        0 => pen.line("── end ──", Role::Dim),
+        below => pen.line(format!("── {} below: down, pgdn ──", plural(below, "more line")), Role::Dim),
+    });
     lines(buf, area, &drawn);
 }
 
-fn more(text: &[BodyLine], scroll: usize, area: Rect) -> String {
-    let width = usize::from(area.width);
-    let all: usize = text.iter().map(|line| wrap(&line.text, width).len()).sum();
-    let height = usize::from(area.height);
-    let from = scroll.min(all.saturating_sub(height));
-    match all.saturating_sub(from + height) {
-        0 if from == 0 => String::new(),
-        0 => "── end ──".to_owned(),
-        below => format!("── {below} more lines: down, pgdn ──"),
-    }
+/// Band, text and foot of a confirmation.
+fn confirmation(
+    (title, environment, name): (&str, Environment, &str),
+    text: &Scrolled,
+    foot: &[Line<'_>],
+    pen: &Pen<'_>,
+    area: Rect,
+    buf: &mut Buffer,
+) {
+    let shown = text.seen().0.len() as u16 + 1;
+    let height = (shown + foot.len() as u16 + 3).min(area.height);
+    let inner = window(title, (columns(area.width) + 4, height), Role::Title, pen, area, buf);
+    banner(environment, name, pen, line_at(inner, 0), buf);
+    let below = inner.height.saturating_sub(1 + foot.len() as u16);
+    let middle = Rect { y: inner.y + 1, height: below, ..inner };
+    body(text, pen, middle, buf);
+    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
+    lines(buf, bottom, foot);
 }
 
 fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let size = (area.width.saturating_sub(2).min(120), area.height.saturating_sub(1));
-    let inner = window("confirm: apply", size, Role::Title, pen, area, buf);
-    banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
-    let reasons: Vec<_> = dialog
-        .reasons
-        .iter()
-        .flat_map(|reason| wrap(&format!("cannot be applied: {reason}"), usize::from(inner.width)))
-        .collect();
-    let foot = 3 + reasons.len().min(6) as u16;
-    let middle = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
-    body(&dialog.body, dialog.scroll, pen, middle, buf);
-    let mut text = vec![pen.line(more(&dialog.body, dialog.scroll, middle), Role::Dim)];
-    text.extend(reasons.iter().take(6).map(|reason| pen.line(reason.clone(), Role::Bad)));
-    text.extend(apply_foot(dialog, pen));
-    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
-    lines(buf, bottom, &text);
+    let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
+    foot.extend(apply_foot(dialog, pen));
+    let head = ("confirm: apply", dialog.environment, dialog.title.as_str());
+    confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
 fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
@@ -203,27 +221,14 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
 }
 
 fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
-    let wanted = dialog.body.len() as u16 * 2 + 6 + dialog.reasons.len() as u16 * 2;
-    let size = (area.width.saturating_sub(2).min(120), wanted.min(area.height.saturating_sub(2)));
-    let inner = window("confirm: roll back", size, Role::Title, pen, area, buf);
-    banner(dialog.environment, &dialog.title, pen, line_at(inner, 0), buf);
-    let reasons: Vec<_> = dialog
-        .reasons
-        .iter()
-        .flat_map(|reason| wrap(&format!("will be refused: {reason}"), usize::from(inner.width)))
-        .collect();
-    let foot = 2 + reasons.len().min(5) as u16;
-    let middle = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + foot), ..inner };
-    body(&dialog.body, dialog.scroll, pen, middle, buf);
-    let mut text = vec![pen.line(more(&dialog.body, dialog.scroll, middle), Role::Dim)];
-    text.extend(reasons.iter().take(5).map(|reason| pen.line(reason.clone(), Role::Bad)));
-    text.push(Line::from(vec![
+    let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
+    foot.push(Line::from(vec![
         pen.span("[ Cancel ]", Role::Selected),
         pen.span("  ctrl-r again", Role::Key),
-        pen.span(" rolls back now; enter and esc cancel; Y copies the commands", Role::Text),
+        pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
-    let bottom = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
-    lines(buf, bottom, &text);
+    let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
+    confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
 fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
@@ -247,7 +252,7 @@ fn quitting(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let orders: Vec<_> = world.running().collect();
     let inner = window(
         "leave while orders run?",
-        (area.width.min(78), orders.len() as u16 + 6),
+        (area.width.min(78), orders.len() as u16 + 5),
         Role::Bad,
         pen,
         area,
@@ -256,13 +261,8 @@ fn quitting(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut text: Vec<_> = orders
         .iter()
         .map(|order| {
-            let words = format!(
-                "{} {} {}, {} calls answered",
-                order.kind.as_str(),
-                order.id,
-                order.target,
-                order.receipts
-            );
+            let calls = plural(order.receipts, "call");
+            let words = format!("{} {} {}, {calls} answered", order.kind.as_str(), order.id, order.target);
             pen.line(words, Role::Warn)
         })
         .collect();

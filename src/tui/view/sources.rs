@@ -19,7 +19,7 @@ use super::{
         widgets::{Cells, Pen, count, highlight, known, put},
     },
     denials::lag_words,
-    frame::{Areas, pane},
+    frame::{About, Areas, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
@@ -33,7 +33,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         .right("gaps", 4, Role::Title)
         .right("bad", 4, Role::Title)
         .right("nodes", 6, Role::Title)
-        .right("told", 5, Role::Title);
+        .right("age", 5, Role::Title);
     put(buf, areas.head, &head.line());
     for (line, (at, cluster)) in model.sources.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
@@ -45,19 +45,18 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.sources.rows().is_empty() {
         let text = if model.filter(Main::Sources).is_empty() {
-            " No cluster is known, so there is nothing to watch. See 1 fleet."
+            "No cluster is known, so there is nothing to watch. See 1 fleet."
         } else {
-            " No row passes the filter. ctrl-u shows all rows again."
+            "No row passes the filter. ctrl-u shows all rows again."
         };
-        put(buf, areas.list, &pen.line(text, Role::Warn));
+        note(pen, text, Role::Warn, areas.list, buf);
     }
-    match model.sources.chosen() {
-        Some(cluster) => {
-            let text = detail(world, pen, cluster);
-            pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
-        }
-        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
-    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let cluster = model.sources.chosen()?;
+    Some((cluster.to_string(), detail(world, pen, cluster)))
 }
 
 fn link(row: &SourceRow) -> (&'static str, Role) {
