@@ -145,6 +145,17 @@ pub fn decode(response: GetFlowsResponse) -> Result<Seen, Malformed> {
     }
 }
 
+/// Node and time of a flow, whatever it is about.
+pub fn stamp(response: &GetFlowsResponse) -> Option<(Node, Timestamp)> {
+    match response.response_types.as_ref()? {
+        ResponseTypes::Flow(flow) => {
+            let node = if flow.node_name.is_empty() { &response.node_name } else { &flow.node_name };
+            Some((node_of(node)?, timestamp(flow.time).or(timestamp(response.time))?))
+        }
+        ResponseTypes::NodeStatus(_) | ResponseTypes::LostEvents(_) => None,
+    }
+}
+
 /// `cluster/node`, or the plain node where the cluster is called `default`.
 pub fn node_of(raw: &str) -> Option<Node> {
     let (cluster, name) = raw.rsplit_once('/').unwrap_or(("", raw));

@@ -364,7 +364,7 @@ impl Follower {
             let names: Vec<_> = quiet.iter().map(|node| node.raw.to_string()).collect();
             let names = if names.len() > NAMED { &[][..] } else { &names };
             let request = request::again(&self.wanted.borrow(), since - OVERLAP, names, self.mask);
-            let again = session.link.clone().again(request);
+            let again = session.link.clone().again(request, request::newest(names));
             session.question = Some(again.map(move |again| Answer::Again(again, quiet)).boxed());
         }
         Ok(())
@@ -399,7 +399,8 @@ impl Follower {
         state.history_from = now.zip(depth).and_then(|(now, depth)| now.checked_sub_signed(depth));
     }
 
-    /// Quiet nodes were read again. Only a whole answer without loss is a sign of them.
+    /// Quiet nodes were read again. A sign of them is a whole answer without loss, and an event of any
+    /// kind that shows that they answered: a relay may list a node that it does not hear.
     async fn read_again(&mut self, session: &mut Session, again: Again, quiet: &[Quiet]) -> Result<(), End> {
         session.question = None;
         let mut listed = BTreeSet::new();
@@ -430,9 +431,12 @@ impl Follower {
         let sure: Vec<_> = quiet
             .iter()
             .filter(|node| listed.contains(&node.name) && !doubtful.contains(&node.name))
-            .cloned()
+            .filter_map(|node| {
+                let (_, newest) = again.newest.iter().find(|(newest, _)| newest.name == node.name)?;
+                Some((node.clone(), there.min(*newest)))
+            })
             .collect();
-        let gaps = self.nodes.read_again(&sure, Moment { there, here: Instant::now() });
+        let gaps = self.nodes.read_again(&sure, Instant::now());
         self.gaps(gaps).await?;
         Ok(())
     }

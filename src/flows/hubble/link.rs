@@ -16,13 +16,15 @@ use tonic::{
 
 use crate::{
     cockpit::ports::Trouble,
-    domain::names::ClusterName,
+    domain::{names::ClusterName, time::Timestamp},
     flows::source::{BoxIo, Dial},
     pb::observer::{
         GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
         ServerStatusResponse, observer_client::ObserverClient,
     },
 };
+
+use super::decode::{Node, stamp};
 
 type Client = ObserverClient<Channel>;
 
@@ -63,6 +65,8 @@ pub struct Again {
     pub messages: Vec<GetFlowsResponse>,
     /// It came to its end in time.
     pub whole: bool,
+    /// The newest event of each node, of any kind: that the node answers at all.
+    pub newest: Vec<(Node, Timestamp)>,
     pub asked: Instant,
 }
 
@@ -115,23 +119,30 @@ impl Link {
             .boxed()
     }
 
-    pub async fn again(mut self, request: GetFlowsRequest) -> Again {
+    /// Reads once more, and then asks each node for its newest event.
+    pub async fn again(mut self, request: GetFlowsRequest, newest: GetFlowsRequest) -> Again {
         let asked = Instant::now();
         let deadline = asked + ANSWER;
-        let mut again = Again { messages: Vec::new(), whole: false, asked };
-        let Ok(Ok(answer)) = timeout_at(deadline, self.client.get_flows(request)).await else { return again };
+        let (messages, whole) = self.read(request, deadline).await;
+        let newest = if whole { self.read(newest, deadline).await.0 } else { Vec::new() };
+        Again { messages, whole, newest: newest.iter().filter_map(stamp).collect(), asked }
+    }
+
+    /// What a stream holds, and whether it came to its end.
+    async fn read(&mut self, request: GetFlowsRequest, deadline: Instant) -> (Vec<GetFlowsResponse>, bool) {
+        let mut messages = Vec::new();
+        let Ok(Ok(answer)) = timeout_at(deadline, self.client.get_flows(request)).await else {
+            return (messages, false);
+        };
         let mut stream = answer.into_inner();
-        while again.messages.len() < AGAIN {
+        while messages.len() < AGAIN {
             match timeout_at(deadline, stream.message()).await {
-                Ok(Ok(Some(message))) => again.messages.push(message),
-                Ok(Ok(None)) => {
-                    again.whole = true;
-                    break;
-                }
+                Ok(Ok(Some(message))) => messages.push(message),
+                Ok(Ok(None)) => return (messages, true),
                 Ok(Err(_)) | Err(_) => break,
             }
         }
-        again
+        (messages, false)
     }
 }
 

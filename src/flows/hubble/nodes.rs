@@ -182,24 +182,27 @@ impl Nodes {
         (gaps, quiet)
     }
 
-    /// These nodes were read again from `since` to the end, without a loss.
-    pub fn read_again(&mut self, quiet: &[Quiet], now: Moment) -> Vec<Gap> {
+    /// These nodes were read again from `since` up to a moment, without a loss.
+    pub fn read_again(&mut self, quiet: &[(Quiet, Timestamp)], here: Instant) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        for node in quiet {
+        for (node, until) in quiet {
             let Some(entry) = self.table.get_mut(&node.name) else { continue };
+            if *until <= node.since {
+                continue;
+            }
             if let Some(open) = entry.gap.take() {
                 gaps.push(if node.covered {
                     open.healed(&node.name)
                 } else {
-                    open.ended(&node.name, now.there)
+                    open.ended(&node.name, *until)
                 });
             } else if let (false, Some(read)) = (node.covered, entry.read) {
-                gaps.push(turned_over(&node.name, read, now.there));
+                gaps.push(turned_over(&node.name, read, *until));
             }
-            entry.heard(now.there);
-            entry.sign_at = now.here;
+            entry.heard(*until);
+            entry.sign_at = here;
             entry.mark = entry.counters;
-            self.signs.insert(node.name.clone(), now.there);
+            self.signs.insert(node.name.clone(), *until);
         }
         gaps
     }
