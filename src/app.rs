@@ -5,6 +5,7 @@ mod terminal;
 
 use std::time::Duration;
 
+use color_eyre::eyre::Report;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -12,7 +13,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use self::terminal::Screen;
 use crate::{
     engine::{Engine, Setup},
-    tui::{self, model::Model, theme::Theme, update::{Ask, Input}},
+    tui::{
+        model::{self, Model},
+        settle,
+        theme::Theme,
+        update::{self, Ask, Input},
+        view,
+    },
 };
 
 /// A frame at most this often.
@@ -24,7 +31,8 @@ const AGES: Duration = Duration::from_secs(1);
 
 /// What the operator chose about the screen.
 pub struct Options {
-    pub theme: Theme,
+    /// Name of a theme that ships.
+    pub theme: &'static str,
     pub mouse: bool,
     /// Draw no character outside ASCII.
     pub ascii: bool,
@@ -33,9 +41,10 @@ pub struct Options {
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
 pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
     let mut screen = Screen::open(options.mouse)?;
+    let start = model::Options { theme: options.theme, ascii: options.ascii, size: screen.size()? };
     let mut cockpit = Cockpit {
-        model: Model::new(options.ascii),
-        theme: options.theme,
+        model: Model::new(start),
+        theme: Theme::load(options.theme).map_err(Report::msg)?,
         engine: Engine::start(setup),
         drawn: Instant::now(),
         dirty: true,
@@ -108,9 +117,9 @@ impl Cockpit {
     }
 
     fn draw(&mut self, screen: &mut Screen) -> color_eyre::Result<()> {
-        tui::update::settle(&mut self.model, self.engine.world());
+        settle::settle(&mut self.model, self.engine.world());
         let (world, model, theme) = (self.engine.world(), &self.model, &self.theme);
-        screen.draw(|frame| tui::view::draw(world, model, theme, frame))?;
+        screen.draw(|frame| view::draw(world, model, theme, frame))?;
         self.drawn = Instant::now();
         self.dirty = false;
         Ok(())
@@ -121,20 +130,20 @@ impl Cockpit {
             Event::Key(key) if key.kind != KeyEventKind::Release => Input::Key(key),
             Event::Mouse(mouse) => Input::Mouse(mouse),
             Event::Paste(text) => Input::Paste(text),
-            Event::Resize(..) => Input::Resize,
+            Event::Resize(columns, lines) => Input::Resize(columns, lines),
             Event::Key(_) | Event::FocusGained | Event::FocusLost => return Ok(Next::Go),
         };
         // What the operator acts on is what stands on the screen, with the facts absorbed so far.
-        tui::update::settle(&mut self.model, self.engine.world());
+        settle::settle(&mut self.model, self.engine.world());
         let mut next = Next::Go;
-        for ask in tui::update::update(&mut self.model, self.engine.world(), input) {
+        for ask in update::update(&mut self.model, self.engine.world(), input) {
             match ask {
                 Ask::Command(command) => match self.engine.command(&command) {
-                    Ok(orders) => tui::update::note_started(&mut self.model, &command, orders),
-                    Err(refusal) => tui::update::note_refusal(&mut self.model, refusal),
+                    Ok(orders) => update::note_started(&mut self.model, orders),
+                    Err(refusal) => update::note_refusal(&mut self.model, &refusal),
                 },
                 Ask::Copy(text) => screen.copy(&text)?,
-                Ask::Theme(theme) => self.theme = *theme,
+                Ask::Theme(name) => self.theme = Theme::load(name).map_err(Report::msg)?,
                 Ask::Suspend => next = Next::Suspend,
                 Ask::Quit => next = Next::Leave,
             }

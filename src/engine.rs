@@ -5,7 +5,7 @@ mod clock;
 mod performer;
 mod sources;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -25,7 +25,7 @@ use crate::{
     },
     domain::names::ClusterName,
     k8s::{self, connect::Access},
-    workspace,
+    workspace::{self, root::Place},
 };
 
 /// How to reach a cluster of the fleet file. Tests reach simulated ones in memory.
@@ -44,8 +44,8 @@ pub struct Setup {
     pub read_only: bool,
     /// Follow the flow sources. Commands that only write do not need them.
     pub follow_flows: bool,
-    /// Folder of `sluice.yaml`, to read it again.
-    pub workspace: Option<PathBuf>,
+    /// Where `sluice.yaml` stands, to read it again.
+    pub workspace: Option<Place>,
 }
 
 /// One running sluice without a screen.
@@ -53,7 +53,7 @@ pub struct Engine {
     world: World,
     clock: Clock,
     reach: Reach,
-    workspace: Option<PathBuf>,
+    workspace: Option<Place>,
     /// Facts wait here when the world is busy; adapters wait with them.
     inbox: mpsc::Receiver<Fact>,
     sender: mpsc::Sender<Fact>,
@@ -185,7 +185,8 @@ impl Engine {
                 continue;
             }
             let again = Arc::new(Notify::new());
-            let run = k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), again.clone());
+            let run =
+                k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), again.clone());
             let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
             self.watches.insert(entry.name.clone(), Watching { again, task });
@@ -193,10 +194,10 @@ impl Engine {
     }
 
     fn reload(&self) {
-        let Some(root) = self.workspace.clone() else { return };
+        let Some(place) = self.workspace.clone() else { return };
         let sender = self.sender.clone();
         tokio::spawn(async move {
-            let facts = match tokio::task::spawn_blocking(move || workspace::root::read(&root)).await {
+            let facts = match tokio::task::spawn_blocking(move || workspace::root::read(&place)).await {
                 Ok(Ok(read)) => vec![Fact::Fleet(read.fleet), Fact::Files(read.files)]
                     .into_iter()
                     .chain(read.notices.into_iter().map(Fact::Notice))

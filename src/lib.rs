@@ -56,8 +56,12 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod place;
+    mod preview;
+    mod rollback;
     pub mod watch;
     mod wire;
+    pub mod write;
 }
 
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
@@ -82,12 +86,28 @@ pub mod documents {
     pub mod wire;
 }
 
+/// Spawns adapters, owns the world, the inbox and the clock; performs effects. Never draws.
+pub mod engine;
+
+/// The interactive program: the terminal, and one loop of keys, frames and facts.
+pub mod app;
+
 /// The command line: arguments, headless commands that drive the engine until a condition holds and
 /// print text or JSON, exit codes.
 pub mod cli {
+    pub mod apply;
     pub mod args;
+    pub mod ask;
+    pub mod change;
+    pub mod denials;
     pub mod exit;
+    pub mod info;
+    pub mod log;
     pub mod print;
+    pub mod rollback;
+    pub mod run;
+    pub mod session;
+    pub mod status;
     pub mod wait;
 }
 
@@ -175,6 +195,7 @@ pub mod sim {
     /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
     pub mod rules {
         pub mod apply;
+        pub mod auth;
         pub mod decode;
         pub mod errors;
         pub mod fields;
@@ -182,14 +203,48 @@ pub mod sim {
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
+        pub mod openapi;
         pub mod patch;
         pub mod pods;
+        pub mod rbac;
+        pub mod reviews;
         pub mod schema;
         pub mod selector;
         pub mod shape;
+        pub mod table;
         pub mod tree;
         pub mod typed;
         pub mod words;
         pub mod yaml;
     }
+}
+
+/// The screen: reads the world, owns where the operator looks, asks and never acts. Synchronous;
+/// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
+/// [`tui::draw`] paints.
+pub mod tui {
+    pub mod chooser;
+    pub mod copy;
+    pub mod dialog;
+    pub mod filter;
+    pub mod keys;
+    pub mod list;
+    pub mod model;
+    pub mod offer;
+    pub mod settle;
+    pub mod theme;
+    pub mod update;
+    pub mod view;
+    pub mod widgets;
+
+    #[cfg(test)]
+    mod fixture;
+    #[cfg(test)]
+    mod tests;
+
+    pub use model::{Model, Options};
+    pub use settle::settle;
+    pub use theme::Theme;
+    pub use update::{Ask, Input, note_refusal, note_started, update};
+    pub use view::draw;
 }

@@ -103,22 +103,6 @@ fn open_spec(direction: Direction) -> Value {
     json!({ "podSelector": {}, "policyTypes": [policy_type], field: [{}] })
 }
 
-/// The merge patch that opens a valve as it stands live, whatever was made of it: every pod, only
-/// this direction, one rule that allows everything.
-pub fn opening_patch(direction: Direction) -> Value {
-    let (field, policy_type) = fields(direction);
-    let (other, _) = fields(match direction {
-        Direction::Egress => Direction::Ingress,
-        Direction::Ingress => Direction::Egress,
-    });
-    json!({ "spec": {
-        "podSelector": { "matchLabels": null, "matchExpressions": null },
-        "policyTypes": [policy_type],
-        field: [{}],
-        other: null,
-    }})
-}
-
 /// The manifest with these rules of a direction instead of its own.
 pub fn with_rules(manifest: &Value, direction: Direction, rules: &[Rule]) -> Value {
     let mut out = manifest.clone();

@@ -8,11 +8,13 @@ use std::path::Path;
 use serde_json::Value;
 use sluice::sim::api::status::Status;
 use sluice::sim::rules::apply::{self, ApplyOptions, UpdateOptions};
+use sluice::sim::rules::auth::{self, Certificate};
 use sluice::sim::rules::decode::{self, Format, Validation};
 use sluice::sim::rules::patch::{self, Sort};
+use sluice::sim::rules::rbac::{self, Attributes, Rights, User};
 use sluice::sim::rules::schema::{self, Kind};
 use sluice::sim::rules::tree::Tree;
-use sluice::sim::rules::{errors, kinds};
+use sluice::sim::rules::{errors, kinds, reviews};
 
 /// One step, with its body as it was sent: Value forgets the order of keys, which answers name.
 struct Step {
@@ -263,4 +265,129 @@ fn ownership_follows_the_recorded_writes() {
         }
     }
     assert!(compared > 90, "only {compared} steps were compared");
+}
+
+/// The users and rights every recording begins with.
+struct People {
+    fixture: Value,
+    rights: Rights,
+}
+
+impl People {
+    fn new() -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/00-fixture.json");
+        let text = std::fs::read_to_string(file).expect("the fixture is in the repository");
+        let fixture: Value = serde_json::from_str(&text).expect("the fixture is JSON");
+        let list = |field: &str| fixture[field].as_array().cloned().unwrap_or_default();
+        let roles = list("clusterroles")
+            .into_iter()
+            .map(|role| serde_json::json!({"metadata": {"name": role["name"]}, "rules": role["rules"]}));
+        let bindings = list("clusterrolebindings").into_iter().map(|one| {
+            serde_json::json!({"metadata": {"name": one["name"]}, "subjects": one["subjects"],
+                "roleRef": {"kind": "ClusterRole", "name": one["roleRef"]}})
+        });
+        let rights = Rights::new(roles, bindings);
+        Self { fixture, rights }
+    }
+
+    fn find(&self, name: &str) -> Option<User> {
+        let all = self.fixture["users"].as_array().into_iter().flatten();
+        let user = all.into_iter().find(|user| user["name"] == name)?;
+        let groups = user["groups"].as_array().into_iter().flatten();
+        Some(User {
+            name: name.to_owned(),
+            uid: text(&user["token_uid"]).to_owned(),
+            groups: groups.map(|group| text(group).to_owned()).collect(),
+            ..User::default()
+        })
+    }
+
+    fn user(&self, request: &Value) -> Result<User, Status> {
+        let signed = text(&request["user"]);
+        let header = request["headers"]["Authorization"].as_str().map(str::to_owned);
+        let header = match signed.is_empty() || signed.starts_with("cert:") {
+            true => header,
+            false => Some(format!("Bearer <token:{signed}>")),
+        };
+        let certificate = signed
+            .strip_prefix("cert:")
+            .and_then(|name| self.find(name))
+            .map(|user| Certificate { name: user.name, groups: user.groups, hash: "<hex>".to_owned() });
+        auth::authenticate(header.as_deref(), certificate.as_ref(), |token| {
+            self.find(token.strip_prefix("<token:")?.strip_suffix('>')?)
+        })
+    }
+
+    fn review(&self, step: &Step) -> Option<Result<Value, Status>> {
+        let request = &step.value["request"];
+        let path: Vec<&str> = text(&request["path"]).trim_start_matches("/apis/").split('/').collect();
+        let (group, plural) = (path[0], *path.last()?);
+        let kind = schema::by_plural(group, plural).filter(|_| request["method"] == "POST")?;
+        if !group.starts_with("auth") {
+            return None;
+        }
+        let what = Attributes {
+            verb: "create".to_owned(),
+            group: group.to_owned(),
+            resource: plural.to_owned(),
+            namespace: if path.len() > 4 { path[3].to_owned() } else { String::new() },
+            ..Attributes::default()
+        };
+        let body = step.body.as_deref().unwrap_or_default().as_bytes();
+        Some(self.user(request).and_then(|user| {
+            let headers = headers(request);
+            let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let user = auth::impersonate(user, pairs, &what, &self.rights)?;
+            if !rbac::authorize(&user, &what, &self.rights).is_allowed() {
+                return Err(rbac::forbidden(&user, &what));
+            }
+            let read = decode::decode(body, Format::Json, kind, Validation::Warn)?.object;
+            let options = UpdateOptions { manager: "sluice-conformance", subresource: "", now: "<time>" };
+            match plural {
+                "selfsubjectreviews" => Ok(reviews::who_am_i(&user, "<time>")),
+                "selfsubjectrulesreviews" => reviews::what_may_i(&read, &user, &self.rights),
+                _ => reviews::may(read, kind, &user, &self.rights, &options),
+            }
+        }))
+    }
+}
+
+fn headers(request: &Value) -> Vec<(String, String)> {
+    let all = request["headers"].as_object().into_iter().flatten();
+    all.flat_map(|(name, value)| match value {
+        Value::Array(many) => many.iter().map(|one| (name.clone(), text(one).to_owned())).collect(),
+        one => vec![(name.clone(), text(one).to_owned())],
+    })
+    .collect()
+}
+
+/// The rules of a rules review come in any order.
+fn ordered(mut answer: Value) -> Value {
+    for list in ["resourceRules", "nonResourceRules"] {
+        if let Some(rules) = answer["status"].get_mut(list).and_then(Value::as_array_mut) {
+            rules.sort_by_key(Value::to_string);
+        }
+    }
+    answer
+}
+
+#[test]
+fn people_are_recognised_and_reviewed_as_recorded() {
+    let mut compared = 0;
+    for scene in ["51", "52", "53"] {
+        let mut people = People::new();
+        for (index, step) in steps(scene).iter().enumerate() {
+            let body = &step.value["response"]["body"];
+            match text(&body["kind"]) {
+                "ClusterRole" => people.rights.roles.push(body.clone()),
+                "ClusterRoleBinding" => people.rights.bindings.push(body.clone()),
+                _ => {}
+            }
+            let Some(outcome) = people.review(step) else { continue };
+            let answer = outcome.unwrap_or_else(|refusal| refusal.to_value());
+            assert_eq!(ordered(answer), ordered(body.clone()), "scene {scene} step {index}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 40, "only {compared} steps were compared");
 }

@@ -76,6 +76,10 @@ async fn send(
     sender.send_request(Request::from_parts(parts, http_body_util::Full::new(body))).await
 }
 
+fn name_of(policy: &NetworkPolicy) -> &str {
+    policy.metadata.name.as_deref().unwrap_or_default()
+}
+
 fn policy(name: &str) -> NetworkPolicy {
     serde_json::from_value(json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name},
@@ -103,8 +107,8 @@ async fn a_policy_is_applied_watched_and_deleted() {
     let mut seen = Vec::new();
     while seen.len() < 2 {
         match events.try_next().await.expect("the watch goes on").expect("the watch is open") {
-            WatchEvent::Added(policy) => seen.push(format!("added {}", policy.metadata.name.unwrap())),
-            WatchEvent::Deleted(policy) => seen.push(format!("deleted {}", policy.metadata.name.unwrap())),
+            WatchEvent::Added(policy) => seen.push(format!("added {}", name_of(&policy))),
+            WatchEvent::Deleted(policy) => seen.push(format!("deleted {}", name_of(&policy))),
             other => panic!("{other:?}"),
         }
     }
@@ -150,13 +154,8 @@ async fn a_port_nobody_listens_on_is_told_on_the_error_channel() {
 async fn a_deleted_namespace_is_gone_after_a_while() {
     let cluster = cluster();
     let namespaces: Api<Namespace> = Api::all(client(&cluster, admin()));
-    namespaces
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(json!({"metadata": {"name": "brief"}})).unwrap(),
-        )
-        .await
-        .expect("created");
+    let brief = serde_json::from_value(json!({"metadata": {"name": "brief"}})).expect("a namespace");
+    namespaces.create(&PostParams::default(), &brief).await.expect("created");
     namespaces.delete("brief", &DeleteParams::default()).await.expect("deleted");
     assert!(namespaces.get_opt("brief").await.expect("still answered").is_some());
     tokio::time::sleep(Duration::from_secs(7)).await;

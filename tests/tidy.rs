@@ -125,30 +125,33 @@ fn crate_paths(text: &str) -> Vec<(usize, String)> {
     out
 }
 
+/// The paths that one `use` names: `a::{b, c::{d, e}}` is `a::b`, `a::c::d`, `a::c::e`.
 fn expand(rest: &str) -> Vec<String> {
-    if !rest.starts_with('{') {
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
-        return vec![rest[..end].trim_end_matches(':').to_owned()];
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+    let head = &rest[..end];
+    if !rest[end..].starts_with('{') {
+        return vec![head.trim_end_matches(':').to_owned()];
     }
     let (mut depth, mut paths, mut item) = (0, Vec::new(), String::new());
-    for c in rest.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 1 => paths.push(std::mem::take(&mut item)),
-            c if depth == 1 && !c.is_whitespace() => item.push(c),
-            _ => {}
+    for c in rest[end..].chars() {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        let inside = depth > 1 || (depth == 1 && !matches!(c, '{' | ','));
+        if inside {
+            item.extend((!c.is_whitespace()).then_some(c));
+        } else if !item.is_empty() {
+            paths.extend(expand(&item).into_iter().map(|path| format!("{head}{path}")));
+            item.clear();
         }
         if depth == 0 {
             break;
         }
     }
-    paths.push(item);
     paths
-        .into_iter()
-        .map(|path| path.trim_end_matches(':').to_owned())
-        .filter(|path| !path.is_empty())
-        .collect()
 }
 
 #[test]

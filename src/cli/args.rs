@@ -28,6 +28,7 @@ const EXITS: &str =
 
 /// What every way in understands.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The kubeconfig to use instead of KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "PATH")]
@@ -117,6 +118,7 @@ pub struct Demo {
 
 #[derive(Clone, Debug, Args)]
 pub struct Status {
+    /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
     /// How long to wait for clusters that have not answered
@@ -135,9 +137,10 @@ pub struct Denials {
     /// Only this namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
     pub namespaces: Vec<NsName>,
+    /// Only this direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
-    /// json: one object a line
+    /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -179,6 +182,7 @@ pub struct Change {
     /// Show what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
     /// How long to wait for the cluster, and then for the end

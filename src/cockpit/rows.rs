@@ -321,6 +321,12 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
     }
 }
 
+/// Where a rollout stands, without the rest of its row.
+pub fn rollout_phase(world: &World, cluster: &Cluster, ns: &Namespace, direction: Direction) -> Phase {
+    let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
+    phase(world, cluster, &target, &ns.presence(direction))
+}
+
 fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence) -> Phase {
     if world.plan().excludes(&target.ns) {
         return Phase::Excluded;

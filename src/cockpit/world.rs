@@ -174,6 +174,7 @@ impl World {
                 .shift_remove(&entry.name)
                 .unwrap_or_else(|| Cluster::new(entry.name.clone(), Environment::default()));
             cluster.environment = entry.environment;
+            cluster.revision += 1;
             self.clusters.insert(entry.name.clone(), cluster);
         }
         self.plan = plan;
@@ -201,6 +202,7 @@ impl World {
     fn absorb_cluster(&mut self, name: &ClusterName, fact: ClusterFact) {
         // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
+        cluster.revision += 1;
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());

@@ -307,6 +307,8 @@ pub struct Cluster {
     pub clusterwide: BTreeMap<PolicyKey, Policy>,
     /// Lists that are complete: before that, "none" is unknown.
     pub listed: BTreeSet<Listed>,
+    /// Grows with every fact about this cluster, so that readers can keep what they computed.
+    pub revision: u64,
     /// What is missing or old at the moment, each with its sentence.
     pub troubles: BTreeMap<Part, Text>,
 }
@@ -348,6 +350,7 @@ impl Cluster {
             namespaces: BTreeMap::new(),
             clusterwide: BTreeMap::new(),
             listed: BTreeSet::new(),
+            revision: 0,
             troubles: BTreeMap::new(),
         }
     }

@@ -1,6 +1,8 @@
 //! Domain time: a start plus the runtime's elapsed time, times the demo's speed. One of the few
 //! files that may read the system's clock. Under a paused runtime clock hours pass in milliseconds.
 
+#![expect(clippy::disallowed_methods, reason = "the one place where the system's clock is read")]
+
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};

@@ -44,7 +44,9 @@ impl Performer {
         let (sender, id) = (self.sender.clone(), order.id);
         self.run(id, async move {
             match write::preview(&access, &order, &context).await {
-                Ok(preview) => drop(sender.send(Fact::Order(id, OrderFact::Previewed(Box::new(preview)))).await),
+                Ok(preview) => {
+                    let _ = sender.send(Fact::Order(id, OrderFact::Previewed(Box::new(preview)))).await;
+                }
                 Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,
             }
         });

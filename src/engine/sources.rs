@@ -24,7 +24,10 @@ use crate::{
         flow::Direction,
         names::{ClusterName, NsName, Text},
     },
-    flows::{hubble, source::Dial},
+    flows::{
+        hubble,
+        source::{BoxIo, Dial},
+    },
     k8s::forward,
 };
 
@@ -95,10 +98,14 @@ impl Sources {
     /// Law: unknown is never drawn as zero. A cluster without a source says so.
     fn say_none(&self, cluster: &Cluster, kind: CniKind) {
         let why = match kind {
-            CniKind::Calico => "denials on Calico need Goldmane or flow logs, which this version does not read",
+            CniKind::Calico => {
+                "denials on Calico need Goldmane or flow logs, which this version does not read"
+            }
             CniKind::Antrea => "denials on Antrea need its FlowExporter, which this version does not read",
             CniKind::Flannel => "flannel enforces nothing, so nothing is denied and nothing is logged",
-            CniKind::Cilium | CniKind::Other => "no flow source is known for this CNI; set `relay` in sluice.yaml if there is one",
+            CniKind::Cilium | CniKind::Other => {
+                "no flow source is known for this CNI; set `relay` in sluice.yaml if there is one"
+            }
         };
         let fact = Fact::Cluster(cluster.name.clone(), bare("none", Link::None(Text::new(why))));
         // The engine itself reads the inbox, so it must not wait here.
@@ -109,7 +116,8 @@ impl Sources {
 
 /// Namespaces with something of ours live.
 fn wanted(cluster: &Cluster) -> Vec<NsName> {
-    let ours = |direction| move |ns: &crate::domain::fleet::Namespace| ns.presence(direction) != Presence::None;
+    let ours =
+        |direction| move |ns: &crate::domain::fleet::Namespace| ns.presence(direction) != Presence::None;
     cluster
         .namespaces
         .iter()
@@ -121,7 +129,7 @@ fn wanted(cluster: &Cluster) -> Vec<NsName> {
 fn through_port_forward(access: crate::k8s::connect::Access) -> Dial {
     Arc::new(move || {
         let access = access.clone();
-        async move { forward::relay(&access).await }.boxed()
+        async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) }.boxed()
     })
 }
 

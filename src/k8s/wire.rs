@@ -26,7 +26,6 @@ const LINE_LIMIT: usize = 8 << 20;
 
 pub const JSON: &str = "application/json";
 pub const APPLY: &str = "application/apply-patch+yaml";
-pub const MERGE: &str = "application/merge-patch+json";
 /// Metadata only, of one object and of a list.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";

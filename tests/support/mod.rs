@@ -20,6 +20,7 @@ use hyper_util::{
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile, PolicyFiles},
+        rows,
         world::World,
     },
     domain::{
@@ -56,8 +57,7 @@ pub fn client_with(
     connect: impl Fn() -> io::Result<DuplexStream> + Clone + Send + Sync + 'static,
 ) -> kube::Client {
     let connector = tower::service_fn(move |_: http::Uri| {
-        let stream = connect();
-        async move { stream.map(|stream| TokioIo::new(InMemory(stream))) }
+        std::future::ready(connect().map(|stream| TokioIo::new(InMemory(stream))))
     });
     let http = Client::builder(TokioExecutor::new()).build::<_, kube::client::Body>(connector);
     let service = tower::service_fn(move |mut request: http::Request<kube::client::Body>| {
@@ -80,7 +80,11 @@ impl Connection for InMemory {
 }
 
 impl AsyncRead for InMemory {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -160,6 +164,7 @@ pub async fn run_until(engine: &mut Engine, what: &str, limit: Duration, so: imp
     let until = tokio::time::Instant::now() + limit;
     while !so(engine.world()) {
         let turned = tokio::time::timeout_at(until, engine.turn()).await;
-        assert!(turned.is_ok(), "after {limit:?} still not so: {what}");
+        let seen = || rows::clusters(engine.world()).map(|row| format!("\n{row:?}")).collect::<String>();
+        assert!(turned.is_ok(), "after {limit:?} still not so: {what}; {}", seen());
     }
 }

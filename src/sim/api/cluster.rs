@@ -16,6 +16,7 @@ use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
 use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::rbac::Rights;
 use crate::sim::rules::{kinds, schema};
 
 /// What a cluster is made from.
@@ -109,6 +110,8 @@ struct Inner {
     faults: Mutex<Faults>,
     portforward: Mutex<Option<PortForward>>,
     random: Mutex<fastrand::Rng>,
+    /// Roles and bindings in force, and the version they were read at.
+    rights: Mutex<(u64, Arc<Rights>)>,
 }
 
 impl Cluster {
@@ -129,6 +132,7 @@ impl Cluster {
             faults: Mutex::new(Faults::default()),
             portforward: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
+            rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
         }))
     }
 
@@ -280,6 +284,27 @@ impl Cluster {
             moved
         });
         result
+    }
+
+    /// The roles and bindings in force, read anew only when one changed.
+    pub(super) fn rights(&self) -> Arc<Rights> {
+        let of = |plural: &str| self.catalog().find("rbac.authorization.k8s.io", "v1", plural);
+        let store = self.store();
+        let touched = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"]
+            .into_iter()
+            .filter_map(|plural| Some(store.touched(of(plural)?)))
+            .max();
+        let mut known = lock(&self.0.rights);
+        if touched.unwrap_or(0) > known.0 {
+            let read = |plurals: [&str; 2]| -> Vec<Value> {
+                let lists = plurals.into_iter().filter_map(|plural| Some(store.list(of(plural)?, "")));
+                lists.flatten().map(|(_, object)| Value::clone(&object)).collect()
+            };
+            let roles = read(["roles", "clusterroles"]);
+            let bindings = read(["rolebindings", "clusterrolebindings"]);
+            *known = (store.version(), Arc::new(Rights::new(roles, bindings)));
+        }
+        Arc::clone(&known.1)
     }
 
     /// The uid of the flow schema and priority level that every request falls under.

@@ -185,7 +185,7 @@ fn aggregated_group(catalog: &Catalog, name: &str) -> Value {
         .map(|version| {
             let rows: Vec<Value> = catalog
                 .iter()
-                .filter(|(_, r)| &r.group == name && &r.version == version)
+                .filter(|(_, r)| r.group == name && r.version == *version)
                 .map(|(_, r)| aggregated_row(r))
                 .collect();
             json!({ "version": version, "freshness": "Current", "resources": rows })

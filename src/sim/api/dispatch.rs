@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::sim::api::access::{self, User};
+use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::delete;
@@ -26,17 +26,17 @@ use crate::sim::api::watch::{self, WatchOptions};
 use crate::sim::api::write::{Write, Written};
 
 /// Answers a request whose sender has the right to it.
-pub async fn answer(cluster: &Cluster, call: &mut Call, user: &User) -> Result<Reply, Status> {
+pub async fn answer(cluster: &Cluster, call: &mut Call, caller: &Caller) -> Result<Reply, Status> {
     match call.route.clone() {
         Route::Path { path, .. } => discovery::answer(cluster, call, &path),
-        Route::Resource(target) => answer_resource(cluster, call, user, &target).await,
+        Route::Resource(target) => answer_resource(cluster, call, caller, &target).await,
     }
 }
 
 async fn answer_resource(
     cluster: &Cluster,
     call: &mut Call,
-    user: &User,
+    caller: &Caller,
     target: &Target,
 ) -> Result<Reply, Status> {
     let catalog = cluster.catalog();
@@ -47,18 +47,21 @@ async fn answer_resource(
     let resource = Arc::clone(cluster.resource(id));
     check_route(call, &resource, target)?;
     if pods::is_stream(target) {
-        return pods::answer(cluster, call, user, target).await;
+        return pods::answer(cluster, call, caller, target).await;
     }
     let offer = if target.verb == "watch" { Offer::Watch } else { Offer::Objects };
     let form = negotiate::accept(call.header("accept"), offer)?.form;
-    let asked = Asked { cluster, call, user, target, id, resource: &resource, form };
+    let asked = Asked { cluster, call, caller, target, id, resource: &resource, form };
     match target.verb.as_str() {
         "get" => asked.get().await,
         "list" => asked.list().await,
         "watch" => asked.watch(),
         "delete" => asked.delete(),
         "deletecollection" => asked.delete_all().await,
-        "create" if reviews::is_review(&resource) => reviews::answer(cluster, call, user, target),
+        "create" if reviews::is_review(&resource) => {
+            let review = reviews::answer(cluster, caller, &asked.as_write()?)?;
+            asked.shaped(201, review, false)
+        }
         _ => asked.write(),
     }
 }
@@ -67,7 +70,7 @@ async fn answer_resource(
 struct Asked<'a> {
     cluster: &'a Cluster,
     call: &'a Call,
-    user: &'a User,
+    caller: &'a Caller,
     target: &'a Target,
     id: ResourceId,
     resource: &'a Resource,
@@ -130,20 +133,22 @@ impl Asked<'_> {
         self.shaped(200, list, true)
     }
 
-    fn write(&self) -> Result<Reply, Status> {
-        let (cluster, user, target) = (self.cluster, self.user, self.target);
-        let may_create = || access::may_create(cluster, user, target);
-        let write = Write {
-            cluster,
+    fn as_write(&self) -> Result<Write<'_>, Status> {
+        Ok(Write {
+            cluster: self.cluster,
             id: self.id,
-            target,
+            target: self.target,
             query: self.query(),
             body: self.call.body()?,
             content_type: self.call.header("content-type").unwrap_or_default(),
             user_agent: self.call.header("user-agent").unwrap_or_default(),
-            may_create: &may_create,
-        };
-        let Written { code, object, warnings } = match target.verb.as_str() {
+            caller: self.caller,
+        })
+    }
+
+    fn write(&self) -> Result<Reply, Status> {
+        let write = self.as_write()?;
+        let Written { code, object, warnings } = match self.target.verb.as_str() {
             "create" => write.create()?,
             "update" => write.replace()?,
             _ => write.patch()?,

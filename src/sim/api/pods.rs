@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::sim::api::access::{self, User};
+use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
 use crate::sim::api::cluster::{Cluster, PodPort};
 use crate::sim::api::controllers::core;
@@ -28,12 +28,12 @@ pub fn is_stream(target: &Target) -> bool {
 pub async fn answer(
     cluster: &Cluster,
     call: &mut Call,
-    user: &User,
+    caller: &Caller,
     target: &Target,
 ) -> Result<Reply, Status> {
     let websocket = call.header("upgrade").is_some_and(|u| u.eq_ignore_ascii_case("websocket"));
     if websocket && target.verb == "get" && target.subresource != "log" {
-        access::may_create(cluster, user, target)?;
+        caller.check_stream(target)?;
     }
     let ports = ports(call, target)?;
     let pod = find(cluster, "pods", target, &target.name)?;

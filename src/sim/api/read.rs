@@ -87,7 +87,7 @@ pub async fn list(
     let mut metadata = json!({ "resourceVersion": shown.version.to_string() });
     if let Some(token) = shown.next {
         metadata["continue"] = json!(token);
-        if !selection.narrowed {
+        if !selection.is_narrowed() {
             metadata["remainingItemCount"] = json!(shown.remaining);
         }
     } else if resource.custom {
@@ -185,7 +185,7 @@ impl ListOptions {
                        that were created, modified, or deleted between the time the first chunk was \
                        returned and now may show up in the list.";
         let token = Page { version: -1, start: page.start.clone() }.token();
-        Status { next_page: Some(token), ..Status::new(410, "Expired", message) }
+        Status { next_page: Some(token.into()), ..Status::new(410, "Expired", message) }
     }
 }
 

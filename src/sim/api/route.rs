@@ -126,8 +126,8 @@ mod tests {
     use super::{Route, Target};
     use crate::sim::api::query::Query;
 
-    fn target(method: Method, path: &str, query: &str) -> Target {
-        match Route::of(&method, path, &Query::parse(query)) {
+    fn target(method: &Method, path: &str, query: &str) -> Target {
+        match Route::of(method, path, &Query::parse(query)) {
             Route::Resource(target) => target,
             Route::Path { path, .. } => panic!("{path} is not a resource"),
         }
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn paths_read_as_a_real_server_reads_them() {
-        let list = target(Method::GET, "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies", "");
+        let list = target(&Method::GET, "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies", "");
         assert_eq!((list.verb.as_str(), list.namespace.as_str()), ("list", "shop"));
-        let one = target(Method::GET, "/api/v1/namespaces/shop", "");
+        let one = target(&Method::GET, "/api/v1/namespaces/shop", "");
         assert_eq!((one.resource.as_str(), one.name.as_str()), ("namespaces", "shop"));
-        let watch = target(Method::GET, "/api/v1/namespaces", "watch=1&fieldSelector=metadata.name%3Dshop");
+        let watch = target(&Method::GET, "/api/v1/namespaces", "watch=1&fieldSelector=metadata.name%3Dshop");
         assert_eq!((watch.verb.as_str(), watch.name.as_str()), ("watch", "shop"));
-        let forward = target(Method::GET, "/api/v1/namespaces/shop/pods/p/portforward", "ports=1");
+        let forward = target(&Method::GET, "/api/v1/namespaces/shop/pods/p/portforward", "ports=1");
         assert_eq!((forward.name.as_str(), forward.subresource.as_str()), ("p", "portforward"));
-        let old = target(Method::GET, "/api/v1/watch/namespaces/shop/pods", "");
+        let old = target(&Method::GET, "/api/v1/watch/namespaces/shop/pods", "");
         assert_eq!((old.verb.as_str(), old.resource.as_str()), ("watch", "pods"));
     }
 }

@@ -8,6 +8,7 @@ use crate::sim::api::query::Query;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::route::Target;
 use crate::sim::api::status::Status;
+use crate::sim::rules::selector::{Fields, Labels};
 
 /// What one list or watch looks at.
 #[derive(Clone)]
@@ -15,54 +16,30 @@ pub struct Selection {
     pub resource: ResourceId,
     /// Empty for all.
     pub namespace: String,
-    /// Whether labels or fields narrow it down.
-    pub narrowed: bool,
-    terms: Arc<Vec<Term>>,
-}
-
-/// One equality of a selector.
-struct Term {
-    pointer: String,
-    value: String,
-    equal: bool,
+    labels: Arc<Labels>,
+    fields: Arc<Fields>,
 }
 
 impl Selection {
+    /// Reads the selectors of a request.
     pub fn parse(
         id: ResourceId,
-        _resource: &Resource,
+        resource: &Resource,
         target: &Target,
         query: &Query,
     ) -> Result<Self, Status> {
-        let mut terms = terms(query.get("labelSelector"), "/metadata/labels/", false);
-        terms.extend(terms_of_fields(query.get("fieldSelector")));
-        let namespace =
-            if target.resource == "namespaces" { String::new() } else { target.namespace.clone() };
-        Ok(Self { resource: id, namespace, narrowed: !terms.is_empty(), terms: Arc::new(terms) })
+        let labels = Labels::parse(query.get("labelSelector"))?;
+        let fields = Fields::parse(query.get("fieldSelector"), &resource.rules_kind())?;
+        let namespace = if resource.namespaced { target.namespace.clone() } else { String::new() };
+        Ok(Self { resource: id, namespace, labels: Arc::new(labels), fields: Arc::new(fields) })
+    }
+
+    /// Whether labels or fields narrow it down.
+    pub fn is_narrowed(&self) -> bool {
+        !self.labels.is_empty() || !self.fields.is_empty()
     }
 
     pub fn matches(&self, object: &Value) -> bool {
-        self.terms.iter().all(|term| {
-            let found = object.pointer(&term.pointer).and_then(Value::as_str).unwrap_or_default();
-            (found == term.value) == term.equal
-        })
+        self.labels.matches(object) && self.fields.matches(object)
     }
-}
-
-fn terms_of_fields(selector: &str) -> Vec<Term> {
-    terms(selector, "/", true)
-}
-
-fn terms(selector: &str, prefix: &str, dotted: bool) -> Vec<Term> {
-    let parts = selector.split(',').filter(|part| !part.is_empty());
-    parts
-        .filter_map(|part| {
-            let (left, value) = part.split_once('=')?;
-            let equal = !left.ends_with('!');
-            let field = left.trim_end_matches('!');
-            let field = if dotted { field.replace('.', "/") } else { field.replace('/', "~1") };
-            let value = value.trim_start_matches('=').to_owned();
-            Some(Term { pointer: format!("{prefix}{field}"), value, equal })
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
-use crate::sim::api::access;
+use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
 use crate::sim::api::cluster::{Cluster, Peer};
 use crate::sim::api::dispatch;
@@ -64,11 +64,11 @@ impl Service {
     }
 
     async fn answer(&self, call: &mut Call, faults: &Faults, admitted: &mut bool) -> Result<Reply, Status> {
-        let user = access::sign_in(&self.cluster, &self.peer, call, faults)?;
+        let caller = Caller::of(&self.cluster, &self.peer, call, faults)?;
         *admitted = !is_long_running(&call.route);
-        refuse(&call.route, &user.name, faults)?;
-        access::authorize(&self.cluster, &user, &call.route, faults)?;
-        dispatch::answer(&self.cluster, call, &user).await
+        refuse(&call.route, &caller.user.name, faults)?;
+        caller.check(&call.route)?;
+        dispatch::answer(&self.cluster, call, &caller).await
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Status {
     /// Sent as text/plain, the message alone.
     pub plain: bool,
     /// The token in `metadata.continue` of an expired page.
-    pub next_page: Option<String>,
+    pub next_page: Option<Box<str>>,
 }
 
 impl Status {

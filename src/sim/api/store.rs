@@ -59,6 +59,8 @@ pub struct Store {
     version: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     log: VecDeque<Event>,
+    /// The version of the last change of each resource.
+    touched: BTreeMap<ResourceId, u64>,
     /// Lists and pages from before this version are gone.
     compacted: u64,
     /// Watches from before this version are gone.
@@ -68,7 +70,14 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         let version = FIRST_VERSION;
-        Self { version, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 0, watchable: 1 }
+        Self {
+            version,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            touched: BTreeMap::new(),
+            compacted: 0,
+            watchable: 1,
+        }
     }
 }
 
@@ -116,6 +125,7 @@ impl Store {
     }
 
     fn note(&mut self, event: Event) {
+        self.touched.insert(event.key.resource, event.version);
         self.log.push_back(event);
         if self.log.len() > LOG_LENGTH
             && let Some(oldest) = self.log.pop_front()
@@ -175,6 +185,11 @@ impl Store {
         self.log.range(from..).cloned().collect()
     }
 
+    /// The version of the last change of a resource; 0 if it never had one.
+    pub fn touched(&self, resource: ResourceId) -> u64 {
+        self.touched.get(&resource).copied().unwrap_or(0)
+    }
+
     /// Forgets the versions before the current one.
     pub fn compact(&mut self) {
         self.compacted = self.version;
@@ -219,7 +234,7 @@ mod tests {
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "1"}}));
         let then = store.version();
         store.put(a.clone(), json!({"metadata": {"name": "a"}, "data": {"v": "2"}}));
-        store.put(b.clone(), json!({"metadata": {"name": "b"}}));
+        store.put(b, json!({"metadata": {"name": "b"}}));
         store.remove(&a);
 
         let old = store.list_at(a.resource, "shop", then).expect("the version is kept");

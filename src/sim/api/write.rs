@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::sim::api::access::Caller;
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::commit::Commit;
 use crate::sim::api::object;
@@ -19,6 +20,7 @@ use crate::sim::rules::apply::{self, ApplyOptions, UpdateOptions};
 use crate::sim::rules::decode::{self, Decoded, Format};
 use crate::sim::rules::kinds;
 use crate::sim::rules::patch::{self, Sort};
+use crate::sim::rules::rbac;
 use crate::sim::rules::schema::Kind;
 
 /// What an unnamed manager with no User-Agent is called.
@@ -33,8 +35,7 @@ pub struct Write<'a> {
     pub body: &'a Bytes,
     pub content_type: &'a str,
     pub user_agent: &'a str,
-    /// Why this user may not create, asked only if an apply would.
-    pub may_create: &'a (dyn Fn() -> Result<(), Status> + Sync),
+    pub caller: &'a Caller,
 }
 
 /// What a write leaves behind.
@@ -57,6 +58,7 @@ impl Write<'_> {
         self.commit(&kind, &options).drop_server_fields(&mut object);
         kinds::default(&mut object, &kind);
         self.track(None, &mut object, &options, &kind);
+        self.check_grant(&object)?;
         let stored = self.cluster.write(|store| self.commit(&kind, &options).insert(store, object))?;
         Ok(Written { code: 201, object: stored, warnings: decoded.warnings })
     }
@@ -76,6 +78,7 @@ impl Write<'_> {
             commit.check_uid(&live, &object)?;
             let mut object = self.only_status(&live, object);
             self.track(Some(&live), &mut object, &options, &kind);
+            self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
         Ok(Written { code: 200, object: stored, warnings })
@@ -105,6 +108,7 @@ impl Write<'_> {
             commit.check_uid(&live, &object)?;
             let mut object = self.only_status(&live, object);
             self.track(Some(&live), &mut object, &options, &kind);
+            self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
         Ok(Written { code: 200, object: stored, warnings })
@@ -146,7 +150,7 @@ impl Write<'_> {
         commit: &Commit<'_>,
         mut object: Value,
     ) -> Result<Value, Status> {
-        (self.may_create)()?;
+        self.caller.check_create(self.target)?;
         commit.drop_server_fields(&mut object);
         object::drop_meta(&mut object, "resourceVersion");
         commit.insert(store, object)
@@ -166,14 +170,38 @@ impl Write<'_> {
 
     /// Files a write under its manager: the one named, or the program that sent it.
     fn track(&self, live: Option<&Value>, object: &mut Value, options: &WriteOptions, kind: &Kind) {
-        let agent = self.user_agent.split('/').next().unwrap_or_default();
-        let unnamed = if agent.is_empty() { UNKNOWN_MANAGER } else { agent };
         let update = UpdateOptions {
-            manager: if options.manager.is_empty() { unnamed } else { &options.manager },
+            manager: self.manager(options),
             subresource: &self.target.subresource,
             now: &self.cluster.clock().stamp(),
         };
         apply::track_update(live, object, &update, kind);
+    }
+
+    /// The name a write is filed under.
+    pub fn manager<'o>(&'o self, options: &'o WriteOptions) -> &'o str {
+        let agent = self.user_agent.split('/').next().unwrap_or_default();
+        let unnamed = if agent.is_empty() { UNKNOWN_MANAGER } else { agent };
+        if options.manager.is_empty() { unnamed } else { &options.manager }
+    }
+
+    /// A review as it was sent: read like any new object, and not stored.
+    pub fn read_review(&self) -> Result<(Value, WriteOptions, Kind), Status> {
+        let format = self.format()?;
+        let options = WriteOptions::parse(self.query, WriteKind::Create)?;
+        let kind = self.kind();
+        let mut review = decode::decode(self.body, format, &kind, options.validation)?.object;
+        self.settle_namespace(&mut review)?;
+        Ok((review, options, kind))
+    }
+
+    /// Nobody may hand out rights they do not have.
+    fn check_grant(&self, object: &Value) -> Result<(), Status> {
+        let resource = self.resource();
+        if resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        rbac::may_grant(&self.caller.user, object, &resource.plural, &self.caller.rights)
     }
 
     fn format(&self) -> Result<Format, Status> {

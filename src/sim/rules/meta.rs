@@ -97,7 +97,7 @@ fn annotations_of(annotations: &Map<String, Value>) -> Vec<FieldError> {
 
 fn owners(meta: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut controllers = 0;
+    let mut controllers: Vec<String> = Vec::new();
     for owner in meta["ownerReferences"].as_array().into_iter().flatten() {
         let at = |field: &str| format!("metadata.ownerReferences.{field}");
         if text(owner, "apiVersion").is_empty() {
@@ -112,10 +112,14 @@ fn owners(meta: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid(at(field), &owner[field], "must not be empty"));
             }
         }
-        controllers += usize::from(owner["controller"] == true);
+        if owner["controller"] == true {
+            controllers.push(format!("{}/{}", text(owner, "kind"), text(owner, "name")));
+        }
     }
-    if controllers > 1 {
-        let said = "Only one reference can have Controller set to true";
+    if let [first, second, ..] = &controllers[..] {
+        let said = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"
+        );
         let references = Type::List(Box::new(Type::Struct("OwnerReference".to_owned())));
         let shown = shape::ordered_text(&meta["ownerReferences"], &references);
         errors.push(FieldError {

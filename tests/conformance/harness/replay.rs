@@ -60,7 +60,7 @@ pub async fn play(name: &str) -> (usize, Vec<Difference>) {
     let steps = player.scene.steps.len();
     for step in 0..steps {
         player.pass_time(step).await;
-        *player.now_at.lock().unwrap() = step;
+        *held(&player.now_at) = step;
         player.step(step).await;
     }
     player.pass_time(steps).await;
@@ -98,7 +98,7 @@ impl Player {
 
     fn is_behind(&self, step: usize) -> bool {
         self.watches.iter().any(|watch| {
-            let seen = watch.seen.lock().unwrap();
+            let seen = held(&watch.seen);
             let Some(response) = &self.scene.steps[watch.step].response else { return false };
             let events = response.events.as_deref().unwrap_or_default();
             let due = events.iter().filter(|e| e.at_step < step && is_firm(&e.event));
@@ -270,12 +270,12 @@ impl Player {
                 while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     let event = serde_json::from_slice(&line).unwrap_or(Value::Null);
-                    let step = *now_at.lock().unwrap();
-                    into.lock().unwrap().events.push((step, event));
+                    let step = *held(&now_at);
+                    held(&into).events.push((step, event));
                 }
             };
-            let step = *now_at.lock().unwrap();
-            into.lock().unwrap().ended = Some((step, clean));
+            let step = *held(&now_at);
+            held(&into).ended = Some((step, clean));
         });
         self.watches.push(Watched { step: index, seen });
     }
@@ -283,7 +283,7 @@ impl Player {
     fn compare_watches(&mut self) {
         let watches = std::mem::take(&mut self.watches);
         for watch in watches {
-            let seen = watch.seen.lock().unwrap();
+            let seen = held(&watch.seen);
             let lines = self.compare_watch(watch.step, &seen);
             if !lines.is_empty() {
                 self.differ(watch.step, lines);
@@ -333,6 +333,11 @@ impl Player {
         self.bindings.is_list = false;
         lines
     }
+}
+
+/// What a lock guards; nobody panics while holding one.
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no holder panics")
 }
 
 /// Bookmarks may come at any time, but for the one that ends the initial events.

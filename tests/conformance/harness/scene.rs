@@ -11,7 +11,6 @@ use super::ordered::JsonText;
 /// One recording.
 #[derive(Debug, Deserialize)]
 pub struct Scene {
-    pub name: String,
     #[serde(default)]
     pub cluster: String,
     pub steps: Vec<Step>,

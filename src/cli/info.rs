@@ -1,0 +1,63 @@
+//! `sluice info`: every path that is read or written, with what was found there. Changes nothing.
+
+use std::path::PathBuf;
+
+use directories::ProjectDirs;
+
+use super::{args::Global, session};
+use crate::{documents::table::Table, k8s::connect, workspace::policy_files};
+
+/// Folder of the log files; `None` where there is no home.
+pub fn log_folder() -> Option<PathBuf> {
+    let dirs = ProjectDirs::from("", "", "sluice")?;
+    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
+}
+
+pub fn text(global: &Global) -> String {
+    let mut table = Table::new(&["WHAT", "PATH", "FOUND"]);
+    let mut line = |what: &str, path: String, found: String| table.row([what.to_owned(), path, found]);
+    let read = match &global.kubeconfig {
+        Some(path) => connect::read_kubeconfig_at(path),
+        None => connect::read_kubeconfig(),
+    };
+    let found = read.map_or_else(
+        |trouble| trouble.to_string(),
+        |config| format!("{} contexts", connect::contexts(&config).len()),
+    );
+    line("kubeconfig", kubeconfig_path(global), found);
+    match session::place(global) {
+        Ok(Some(place)) => {
+            let found = crate::workspace::root::read(&place).map_or_else(
+                |errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                |read| format!("{} clusters, {} notices", read.fleet.clusters.len(), read.notices.len()),
+            );
+            line("sluice.yaml", shown(&place.root.join(crate::workspace::root::FILE)), found);
+            let folder = place.root.join(policy_files::FOLDER);
+            line("policies", shown(&folder), if folder.is_dir() { "there" } else { "not there" }.to_owned());
+        }
+        Ok(None) => {
+            line("sluice.yaml", "-".to_owned(), "none here or above: kubeconfig contexts stand in".to_owned())
+        }
+        Err(trouble) => line("sluice.yaml", "-".to_owned(), trouble.to_string()),
+    }
+    let log = log_folder();
+    let found = log.as_ref().map_or("no home folder: nothing is logged", |folder| {
+        if folder.is_dir() { "there" } else { "made when something is logged" }
+    });
+    line("log", log.as_deref().map_or("-".to_owned(), shown), found.to_owned());
+    format!("sluice {}\n{}", env!("CARGO_PKG_VERSION"), table.text(""))
+}
+
+fn kubeconfig_path(global: &Global) -> String {
+    if let Some(path) = &global.kubeconfig {
+        return shown(path);
+    }
+    match std::env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
+        Some(paths) => std::env::split_paths(&paths).map(|path| shown(&path)).collect::<Vec<_>>().join(", "),
+        None => "~/.kube/config".to_owned(),
+    }
+}
+
+fn shown(path: &std::path::Path) -> String {
+    crate::domain::names::Text::new(&path.to_string_lossy()).to_string()
+}

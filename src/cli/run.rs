@@ -1,0 +1,140 @@
+//! Where the binary begins: arguments to a command, a command to an exit code. Errors are printed
+//! once, here.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::{
+    apply,
+    args::{Change, Cli, Command, Global},
+    ask::{self, Asker},
+    change::Changing,
+    denials,
+    exit::Exit,
+    info, log,
+    print::Printer,
+    rollback,
+    session::{self, Need, NoStart, Session},
+    status,
+};
+use crate::engine::Engine;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help into a pipe that closed is help all the same.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return ExitCode::from(exit.code());
+        }
+    };
+    let _ = color_eyre::install();
+    // Fails only if a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut printer = Printer::standard();
+    let exit = run(&cli, &mut printer);
+    if let Some(error) = printer.failure() {
+        let said = format!("The output could not be written: {error}\n");
+        printer.say(&said);
+        return ExitCode::from(exit.max(Exit::Failed).code());
+    }
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
+    let global = &cli.global;
+    match &cli.command {
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "sluice", &mut script);
+            printer.out(&String::from_utf8_lossy(&script));
+            Exit::Done
+        }
+        Some(Command::Info) => {
+            printer.out(&info::text(global));
+            Exit::Done
+        }
+        None => with_runtime(printer, async |printer| cockpit(global, printer).await),
+        Some(Command::Demo(_)) => {
+            printer.say("The demo is not in this build.\n");
+            Exit::Failed
+        }
+        Some(Command::Status(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(global, Need::Clusters, true)?;
+            Ok(status::run(&mut session, args, printer).await)
+        }),
+        Some(Command::Denials(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(global, Need::Clusters, true)?;
+            Ok(denials::run(&mut session, args, printer).await)
+        }),
+        Some(Command::Apply(args)) => {
+            change(global, &args.change, Need::Workspace, printer, async |changing| {
+                apply::run(changing, args).await
+            })
+        }
+        Some(Command::Rollback(args)) => {
+            change(global, &args.change, Need::Clusters, printer, async |changing| {
+                rollback::run(changing, args).await
+            })
+        }
+    }
+}
+
+/// A command that changes clusters: first of all, can it be confirmed?
+fn change(
+    global: &Global,
+    change: &Change,
+    need: Need,
+    printer: &mut Printer<'_>,
+    command: impl AsyncFnOnce(Changing<'_, '_>) -> Exit,
+) -> Exit {
+    let mut asker = Asker::of(change.yes);
+    if let Some(said) = ask::nobody(&asker, change) {
+        printer.say(said);
+        return Exit::Usage;
+    }
+    with_runtime(printer, async |printer| {
+        let mut session = start(global, need, false)?;
+        let is_named = !global.contexts.is_empty();
+        let changing = Changing { session: &mut session, change, asker: &mut asker, printer, is_named };
+        Ok(command(changing).await)
+    })
+}
+
+fn start(global: &Global, need: Need, follow_flows: bool) -> Result<Session, NoStart> {
+    let setup = session::setup(global, need, follow_flows)?;
+    Ok(Session::new(Engine::start(setup)))
+}
+
+async fn cockpit(global: &Global, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let _setup = session::setup(global, Need::Clusters, true)?;
+    printer.say("The cockpit is not in this build.\n");
+    Ok(Exit::Failed)
+}
+
+/// Runs a command to its end and says why it could not start.
+fn with_runtime<'p>(
+    printer: &mut Printer<'p>,
+    command: impl AsyncFnOnce(&mut Printer<'p>) -> Result<Exit, NoStart>,
+) -> Exit {
+    let _log = log::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.say(&format!("sluice could not start its runtime: {error}\n"));
+            return Exit::Failed;
+        }
+    };
+    let ended = runtime.block_on(command(printer));
+    // A read that still blocks must not hold up the end.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|stopped| {
+        for trouble in &stopped.troubles {
+            printer.say(&format!("{trouble}\n"));
+        }
+        stopped.exit
+    })
+}

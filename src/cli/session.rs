@@ -1,0 +1,176 @@
+//! From the command line to a running engine: kubeconfig, workspace, subset of clusters; and the one
+//! loop of every headless command, which turns the engine until a condition holds.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use chrono::{Local, Offset as _};
+use kube::config::Kubeconfig;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{args::Global, exit::Exit};
+use crate::{
+    cockpit::{ports::Trouble, world::World},
+    domain::names::Text,
+    engine::{Clock, Engine, Setup},
+    k8s::connect::{self, Access},
+    workspace::root::{self, Place, Workspace},
+};
+
+/// What a command needs of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It acts by what sluice.yaml says: a broken one ends the command.
+    Workspace,
+    /// A broken sluice.yaml is told, and the kubeconfig's contexts stand in: rollback and looking
+    /// work in every state.
+    Clusters,
+}
+
+/// Why nothing could be started.
+#[derive(Debug)]
+pub struct NoStart {
+    pub exit: Exit,
+    pub troubles: Vec<Trouble>,
+}
+
+impl NoStart {
+    fn failed(troubles: Vec<Trouble>) -> Self {
+        Self { exit: Exit::Failed, troubles }
+    }
+}
+
+/// What is needed to start, from the flags that every command shares.
+pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, NoStart> {
+    let kubeconfig =
+        kubeconfig(global.kubeconfig.as_deref()).map_err(|trouble| NoStart::failed(vec![trouble]))?;
+    let place = place(global);
+    let read = match &place {
+        Ok(Some(place)) => root::read(place).map_err(|errors| usage_if_context(errors, global)),
+        Ok(None) => Ok(Workspace::default()),
+        Err(trouble) => Err(NoStart { exit: Exit::Usage, troubles: vec![trouble.clone()] }),
+    };
+    let (mut workspace, place) = match (read, need) {
+        (Ok(workspace), _) => (workspace, place.ok().flatten()),
+        (Err(bad), Need::Workspace) => return Err(bad),
+        (Err(bad), Need::Clusters) => {
+            (Workspace { notices: bad.troubles, ..Workspace::default() }, place.ok().flatten())
+        }
+    };
+    if workspace.fleet.path.is_none() {
+        let contexts = connect::contexts(&kubeconfig);
+        let stand_in = root::stand_in(contexts.iter().map(|context| context.name.as_str()));
+        workspace.fleet = stand_in.fleet;
+        workspace.notices.extend(stand_in.notices);
+        if let Err(unknown) = root::subset(&mut workspace.fleet, &global.contexts) {
+            workspace.notices.push(unknown);
+            return Err(NoStart { exit: Exit::Usage, troubles: workspace.notices });
+        }
+    }
+    if workspace.fleet.clusters.is_empty() {
+        return Err(NoStart::failed(vec![nothing_to_see()]));
+    }
+    let kubeconfig = Arc::new(kubeconfig);
+    Ok(Setup {
+        fleet: workspace.fleet,
+        files: workspace.files,
+        notices: workspace.notices,
+        reach: Arc::new(move |entry| Access::Context {
+            kubeconfig: kubeconfig.clone(),
+            context: entry.context.to_string(),
+        }),
+        clock: Clock::system(),
+        zone: Local::now().offset().fix(),
+        read_only: global.read_only,
+        follow_flows,
+        workspace: place,
+    })
+}
+
+fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
+    match path {
+        None => connect::read_kubeconfig(),
+        Some(path) => connect::read_kubeconfig_at(path),
+    }
+}
+
+/// Where the workspace is, if there is one.
+pub fn place(global: &Global) -> Result<Option<Place>, Trouble> {
+    let current = std::env::current_dir().map_err(|error| {
+        Trouble::new("current folder", &format!("it cannot be read ({error})"), "Change into another folder.")
+    })?;
+    let found = root::find(global.workspace.as_deref(), &current)?;
+    Ok(found.map(|root| Place { root, only: global.contexts.clone() }))
+}
+
+/// A context that nobody knows is a mistake on the command line, not in a file.
+fn usage_if_context(errors: Vec<Trouble>, global: &Global) -> NoStart {
+    let is_usage =
+        !global.contexts.is_empty() && errors.iter().all(|error| error.object == Text::new("--context"));
+    NoStart { exit: if is_usage { Exit::Usage } else { Exit::Failed }, troubles: errors }
+}
+
+fn nothing_to_see() -> Trouble {
+    Trouble::new(
+        "kubeconfig",
+        "it has no contexts",
+        "Name another one with --kubeconfig or KUBECONFIG, or try `sluice demo`.",
+    )
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Reached,
+    Deadline,
+    Interrupted,
+}
+
+/// A running engine that is waited on.
+pub struct Session {
+    engine: Engine,
+}
+
+impl Session {
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    pub fn world(&self) -> &World {
+        self.engine.world()
+    }
+
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Turns the engine until the condition holds or this much runtime time has passed.
+    pub async fn until(&mut self, patience: Duration, done: impl Fn(&World) -> bool) -> Waited {
+        self.each_turn(Some(patience), |world| done(world)).await
+    }
+
+    /// The same, with a look at the world after each turn; `None`: no deadline.
+    pub async fn each_turn(
+        &mut self,
+        patience: Option<Duration>,
+        mut done: impl FnMut(&World) -> bool,
+    ) -> Waited {
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        let mut ages = interval(Duration::from_secs(1));
+        ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            if done(self.engine.world()) {
+                return Waited::Reached;
+            }
+            tokio::select! {
+                biased;
+                _ = &mut interrupted => return Waited::Interrupted,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    return Waited::Deadline;
+                }
+                () = self.engine.turn() => {}
+                _ = ages.tick() => self.engine.tick(),
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is copied: a denial as a message that its owner can act on, rows as lines, actions as the
+//! commands a person would type. Pure text from the world.
+
+use chrono::FixedOffset;
+
+use crate::{
+    cockpit::{
+        orders::{Answer, Entry, Target},
+        rows,
+        world::World,
+    },
+    domain::{
+        denial::{Group, GroupKey},
+        flow::{Direction, Protocol},
+        policy::PolicyKind,
+        time::Timestamp,
+        valve,
+    },
+};
+
+use super::widgets::rate;
+
+/// The context of a cluster, as kubectl takes it.
+pub fn context(world: &World, target: &Target) -> String {
+    let entry = world.plan().clusters.iter().find(|entry| entry.name == target.cluster);
+    entry.map_or_else(|| target.cluster.to_string(), |entry| entry.context.to_string())
+}
+
+/// What a person would type to take a row back.
+pub fn rollback_commands(world: &World, target: &Target) -> Vec<String> {
+    let fqdn =
+        world.cluster(&target.cluster).is_some_and(|c| c.kinds.contains(&PolicyKind::CiliumNetworkPolicy));
+    valve::rollback_commands(&context(world, target), &target.ns, target.direction, fqdn)
+}
+
+/// The row that a group of denials belongs to.
+pub fn target_of(key: &GroupKey) -> Target {
+    Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction }
+}
+
+/// `api.stripe.com:443/TCP`, or without a port where the protocol has none.
+pub fn peer(key: &GroupKey) -> String {
+    match key.protocol {
+        Protocol::Icmp => format!("{} ICMP", key.peer),
+        Protocol::Tcp | Protocol::Udp | Protocol::Sctp | Protocol::Unknown => {
+            format!("{}:{}/{}", key.peer, key.port, key.protocol)
+        }
+    }
+}
+
+/// `checkout`, or what is known where no workload was named.
+pub fn workload(key: &GroupKey) -> String {
+    key.workload.as_ref().map_or_else(|| "unknown workload".to_owned(), ToString::to_string)
+}
+
+/// Who did what to whom, from the judged pod's side.
+pub fn headline(key: &GroupKey) -> String {
+    let who = format!("{}/{} {}", key.cluster, key.ns, workload(key));
+    match key.direction {
+        Direction::Egress => format!("{who} may not reach {} (egress)", peer(key)),
+        Direction::Ingress => format!("{who} may not be reached by {} (ingress)", peer(key)),
+    }
+}
+
+/// A denial as a message, ready to be sent to the owner.
+pub fn denial(world: &World, group: &Group) -> String {
+    let zone = world.zone();
+    let target = target_of(&group.key);
+    let now = group.minutes.per_minute(world.now());
+    let mut out = vec![
+        format!("Denied by network policy: {}", headline(&group.key)),
+        format!("{}, {} times, {} a minute now", group.class.word(), group.count, rate(Some(now))),
+        format!("first {}, last {}", moment(group.first, zone), moment(group.last, zone)),
+        format!("the data plane said {}{}{}", group.said, on_node(group), at_address(group)),
+        format!("pods: {}", pods(group)),
+    ];
+    if let Some(ns) = world.namespace(&group.key.cluster, &group.key.ns) {
+        let (owner, contact) = rows::owner(world, ns);
+        let contact = contact.map_or_else(String::new, |contact| format!(", {contact}"));
+        out.push(match owner {
+            Some(owner) => format!("owner: {owner}{contact}"),
+            None => format!("owner: unknown{contact}"),
+        });
+    }
+    out.push(String::new());
+    out.push(format!(
+        "To take the {} policies of {} back (all of them: each one isolates):",
+        target.direction, target.ns
+    ));
+    out.extend(rollback_commands(world, &target).into_iter().map(|command| format!("  {command}")));
+    out.join("\n")
+}
+
+fn on_node(group: &Group) -> String {
+    group.node.as_ref().map_or_else(String::new, |node| format!(" on node {node}"))
+}
+
+fn at_address(group: &Group) -> String {
+    group.address.map_or_else(String::new, |address| format!("; the peer's address was {address}"))
+}
+
+/// The pods of a group in one line.
+pub fn pods(group: &Group) -> String {
+    if group.pods.is_empty() {
+        return "not named by the source".to_owned();
+    }
+    let names: Vec<_> = group.pods.keys().map(ToString::to_string).collect();
+    format!("{}{}", names.join(", "), if group.more_pods { " and more" } else { "" })
+}
+
+/// Date, time and zone.
+pub fn moment(at: Timestamp, zone: FixedOffset) -> String {
+    format!("{} {zone}", at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S"))
+}
+
+/// How a call was answered, in words.
+pub fn answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Done { version: Some(version) } => format!("done, now version {version}"),
+        Answer::Done { version: None } => "done".to_owned(),
+        Answer::Unchanged => "nothing to do: it was so already".to_owned(),
+        Answer::Refused(trouble) => format!("refused: {trouble}"),
+        Answer::Unsettled(trouble) => format!("no answer, it may have landed: {trouble}"),
+    }
+}
+
+/// One word for a column.
+pub fn answer_word(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Done { .. } => "done",
+        Answer::Unchanged => "unchanged",
+        Answer::Refused(_) => "refused",
+        Answer::Unsettled(_) => "no answer",
+    }
+}
+
+/// A call with everything that is known of it.
+pub fn call(world: &World, entry: &Entry) -> String {
+    format!(
+        "{} {} {} {}\n{}\n{}",
+        moment(entry.at, world.zone()),
+        entry.receipt.order,
+        entry.receipt.target,
+        entry.receipt.step.verb(),
+        entry.receipt.command,
+        answer(&entry.receipt.result)
+    )
+}

@@ -1,0 +1,361 @@
+//! Dialogs as values: what they show was computed when they opened, what they may do is asked again
+//! before they do it. The default is always to cancel, and Enter alone never confirms.
+
+use tui_input::Input as LineInput;
+
+use crate::{
+    cockpit::{
+        decide::{self, Reason},
+        orders::{OrderId, OrderState, Preview, Sign, Target},
+        rows,
+        world::World,
+    },
+    domain::fleet::{Environment, Health, Isolation, Namespace},
+};
+
+use super::{chooser::Chooser, copy, offer, theme::Role};
+
+/// What lies over the page.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// Palette, help or menu.
+    Chooser(Box<Chooser>),
+    /// Previews were asked for.
+    Waiting(Vec<OrderId>),
+    Apply(Box<ApplyDialog>),
+    RollBack(Box<RollbackDialog>),
+    /// Why not.
+    Reasons {
+        title: String,
+        reasons: Vec<String>,
+    },
+    /// Orders run: leave anyway?
+    Quit,
+}
+
+/// One line of a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyLine {
+    pub role: Role,
+    pub text: String,
+}
+
+fn body(role: Role, text: impl Into<String>) -> BodyLine {
+    BodyLine { role, text: text.into() }
+}
+
+/// Where Enter goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Button {
+    Cancel,
+    Word,
+}
+
+/// The confirmation of an apply.
+#[derive(Clone, Debug)]
+pub struct ApplyDialog {
+    pub title: String,
+    /// What will be applied; rows where nothing differs are left out.
+    pub previews: Vec<OrderId>,
+    pub environment: Environment,
+    /// What has to be typed.
+    pub word: String,
+    pub body: Vec<BodyLine>,
+    pub commands: String,
+    /// Why it cannot be applied (any more).
+    pub reasons: Vec<String>,
+    pub input: LineInput,
+    pub button: Button,
+    pub scroll: usize,
+}
+
+/// The confirmation of a rollback.
+#[derive(Clone, Debug)]
+pub struct RollbackDialog {
+    pub title: String,
+    pub targets: Vec<Target>,
+    pub environment: Environment,
+    pub body: Vec<BodyLine>,
+    pub commands: String,
+    pub reasons: Vec<String>,
+    pub scroll: usize,
+}
+
+impl ApplyDialog {
+    /// From previews that have all come.
+    pub fn open(world: &World, ids: &[OrderId]) -> Self {
+        let nothing = |id: &OrderId| decide::confirm_reasons(world, *id) == [Reason::NothingToDo];
+        let (idle, mut previews): (Vec<_>, Vec<_>) = ids.iter().copied().partition(nothing);
+        if previews.is_empty() {
+            previews = idle.clone();
+        }
+        let found: Vec<_> = previews.iter().filter_map(|id| preview(world, *id)).collect();
+        let targets: Vec<_> = found.iter().map(|preview| preview.target.clone()).collect();
+        let environment = offer::environment(world, &targets);
+        let left_out = if previews.len() == ids.len() { 0 } else { idle.len() };
+        let mut dialog = Self {
+            title: title("Apply", &targets),
+            environment,
+            word: word(environment, &targets),
+            body: apply_body(world, &found, left_out),
+            commands: commands(&found),
+            previews,
+            reasons: Vec::new(),
+            input: LineInput::default(),
+            button: Button::Cancel,
+            scroll: 0,
+        };
+        dialog.check(world);
+        dialog
+    }
+
+    /// Asks again whether it may be done: the world goes on while the dialog is open.
+    pub fn check(&mut self, world: &World) {
+        let failed = self.previews.iter().filter_map(|id| match &world.orders().get(*id)?.state {
+            OrderState::Ended(outcome) => Some(format!("no preview: {}", outcome_words(outcome))),
+            OrderState::Running | OrderState::Previewed(_) => None,
+        });
+        let mut reasons: Vec<_> = failed.collect();
+        if reasons.is_empty() {
+            reasons =
+                offer::sentences(self.previews.iter().flat_map(|id| decide::confirm_reasons(world, *id)));
+        }
+        self.reasons = reasons;
+    }
+
+    pub fn may_confirm(&self) -> bool {
+        self.reasons.is_empty() && !self.previews.is_empty() && self.input.value() == self.word
+    }
+}
+
+impl RollbackDialog {
+    pub fn open(world: &World, scope: &offer::Scope) -> Self {
+        let (running, targets): (Vec<_>, Vec<_>) =
+            scope.targets.iter().cloned().partition(|target| offer::already(world, target));
+        let commands: Vec<_> =
+            targets.iter().flat_map(|target| copy::rollback_commands(world, target)).collect();
+        let mut reasons = offer::rollback_reasons(world, &targets);
+        if targets.is_empty() {
+            reasons.push("every row of it is being rolled back already".to_owned());
+        }
+        Self {
+            title: title("Roll back", &targets),
+            environment: offer::environment(world, &targets),
+            body: rollback_body(world, &targets, scope.marks, running.len(), &commands),
+            commands: commands.join("\n"),
+            reasons,
+            targets,
+            scroll: 0,
+        }
+    }
+}
+
+fn title(verb: &str, targets: &[Target]) -> String {
+    match targets {
+        [one] => format!("{verb} {one}"),
+        many => format!("{verb} {} rows", many.len()),
+    }
+}
+
+/// Production (and what may be production) wants the name typed, the rest a yes.
+fn word(environment: Environment, targets: &[Target]) -> String {
+    match (environment, targets) {
+        (Environment::Staging, _) => "yes".to_owned(),
+        (Environment::Production | Environment::Unknown, [one]) => one.ns.to_string(),
+        (Environment::Production | Environment::Unknown, many) => format!("apply {}", many.len()),
+    }
+}
+
+fn preview(world: &World, id: OrderId) -> Option<&Preview> {
+    match &world.orders().get(id)?.state {
+        OrderState::Previewed(preview) => Some(preview),
+        OrderState::Running | OrderState::Ended(_) => None,
+    }
+}
+
+fn commands(previews: &[&Preview]) -> String {
+    let all: Vec<_> = previews.iter().flat_map(|preview| preview.commands.iter().cloned()).collect();
+    all.join("\n")
+}
+
+fn apply_body(world: &World, previews: &[&Preview], left_out: usize) -> Vec<BodyLine> {
+    let mut out = Vec::new();
+    if previews.len() > 1 {
+        let pods: usize = previews.iter().map(|preview| newly_isolated(preview)).sum();
+        let become_isolated = if pods == 1 { "1 pod becomes" } else { &format!("{pods} pods become") };
+        out.push(body(Role::Denied, format!("{become_isolated} isolated in all")));
+        out.push(body(Role::Dim, "one after the other; the next starts when the one before ended well:"));
+        for preview in previews {
+            out.push(body(Role::Text, format!("  {}: {}", preview.target, rows::headline(preview))));
+        }
+    }
+    if left_out > 0 {
+        let are = if left_out == 1 { "1 row is" } else { &format!("{left_out} rows are") };
+        out.push(body(Role::Dim, format!("{are} as the workspace wants already and left out")));
+    }
+    for preview in previews {
+        if previews.len() > 1 {
+            out.push(body(Role::Text, ""));
+            out.push(body(Role::Title, preview.target.to_string()));
+        }
+        one_apply(world, preview, &mut out);
+    }
+    out
+}
+
+fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
+    out.push(body(Role::Denied, rows::headline(preview)));
+    out.push(body(
+        Role::Text,
+        format!("isolated now {}, afterwards {}", share(&preview.before), share(&preview.after)),
+    ));
+    if !preview.after.unknown.is_empty() {
+        let kinds: Vec<_> = preview.after.unknown.iter().map(ToString::to_string).collect();
+        out.push(body(Role::Unknown, format!("not evaluated, may isolate too: {}", kinds.join(", "))));
+    }
+    out.extend(preview.warnings.iter().map(|warning| body(Role::Warn, format!("warning: {warning}"))));
+    out.extend(
+        preview.refusals.iter().map(|trouble| body(Role::Bad, format!("the server refuses: {trouble}"))),
+    );
+    out.push(body(
+        Role::Dim,
+        "what it would have denied: unknown before discovery; watch 2 denials afterwards",
+    ));
+    if let Some(ns) = world.namespace(&preview.target.cluster, &preview.target.ns) {
+        out.push(body(Role::Title, "who is affected"));
+        out.extend(affected(world, ns).into_iter().map(|line| body(Role::Text, format!("  {line}"))));
+    }
+    out.push(body(Role::Title, "what is run, in this order"));
+    out.extend(preview.commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
+    out.push(body(Role::Title, "how to undo it: ctrl-r on this row, or by hand"));
+    let undo = copy::rollback_commands(world, &preview.target);
+    out.extend(undo.into_iter().map(|command| body(Role::Text, format!("  {command}"))));
+    out.push(body(Role::Title, "what changes"));
+    if preview.diff.is_empty() {
+        out.push(body(Role::Dim, "  nothing differs from what is live"));
+    }
+    out.extend(preview.diff.iter().map(|line| match line.sign {
+        Sign::Object => body(Role::Key, format!("  {}", line.text)),
+        Sign::Same => body(Role::Dim, format!("    {}", line.text)),
+        Sign::Added => body(Role::Added, format!("  + {}", line.text)),
+        Sign::Removed => body(Role::Removed, format!("  - {}", line.text)),
+    }));
+}
+
+fn newly_isolated(preview: &Preview) -> usize {
+    preview.after.isolated.saturating_sub(preview.before.isolated)
+}
+
+/// `3 of 12 pods`.
+pub fn share(isolation: &Isolation) -> String {
+    format!("{} of {} pods", isolation.isolated, isolation.pods)
+}
+
+/// Whose pods these are: workloads with their number of pods, owner and contact.
+fn affected(world: &World, ns: &Namespace) -> Vec<String> {
+    const NAMED: usize = 6;
+    let mut workloads: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
+    for pod in ns.subjects() {
+        *workloads.entry(&pod.workload).or_default() += 1;
+    }
+    let mut named: Vec<_> =
+        workloads.iter().take(NAMED).map(|(workload, pods)| format!("{workload} ({pods})")).collect();
+    if workloads.len() > NAMED {
+        named.push(format!("and {} more workloads", workloads.len() - NAMED));
+    }
+    let (owner, contact) = rows::owner(world, ns);
+    let owner = owner.map_or_else(|| "unknown".to_owned(), |owner| owner.to_string());
+    let contact = contact.map_or_else(|| "unknown".to_owned(), |contact| contact.to_string());
+    vec![
+        if named.is_empty() { "no pod runs here now".to_owned() } else { named.join(", ") },
+        format!("owner {owner}, contact {contact}"),
+    ]
+}
+
+fn rollback_body(
+    world: &World,
+    targets: &[Target],
+    marks: usize,
+    running: usize,
+    commands: &[String],
+) -> Vec<BodyLine> {
+    let mut out = Vec::new();
+    if marks > 0 {
+        out.push(body(
+            Role::Marked,
+            format!("these are the {marks} marked rows, not the one under the cursor (u clears marks)"),
+        ));
+    }
+    if running > 0 {
+        out.push(body(Role::Dim, format!("{running} more are being rolled back already")));
+    }
+    let clusters: std::collections::BTreeSet<_> = targets.iter().map(|target| &target.cluster).collect();
+    for cluster in clusters.into_iter().filter_map(|name| world.cluster(name)) {
+        match &cluster.health {
+            Health::Down(why) => {
+                out.push(body(Role::Bad, format!("{} is down and is tried anyway: {why}", cluster.name)));
+            }
+            Health::Connecting | Health::Up | Health::Degraded(_) => {}
+        }
+        if !offer::is_listed(cluster) {
+            let name = &cluster.name;
+            out.push(body(
+                Role::Warn,
+                format!("what is live in {name} is not known: every row is read first"),
+            ));
+        }
+    }
+    out.push(body(Role::Title, "what is taken back: one write opens the traffic, then our policies go"));
+    out.extend(targets.iter().map(|target| body(Role::Text, format!("  {}", rollback_line(world, target)))));
+    for target in targets {
+        if let Some(order) = world.orders().in_flight(&target.cluster, &target.ns) {
+            out.push(body(
+                Role::Warn,
+                format!("{} {} {} is stopped first", order.kind.as_str(), order.id, order.target),
+            ));
+        }
+    }
+    out.push(body(Role::Title, "the same by hand"));
+    out.extend(commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
+    out
+}
+
+fn rollback_line(world: &World, target: &Target) -> String {
+    let Some(ns) = world.namespace(&target.cluster, &target.ns) else {
+        return format!("{target}: not seen yet");
+    };
+    let now = ns.isolation(target.direction);
+    let foreign = ns.policies.values().filter(|policy| policy.pinned().is_none());
+    let then = Isolation::of(ns.subjects(), foreign, target.direction);
+    let stays = if then.isolated == 0 {
+        String::new()
+    } else {
+        let by: Vec<_> = then.by.iter().map(|key| key.name.to_string()).collect();
+        format!("; {} stay isolated by {}", then.isolated, by.join(", "))
+    };
+    format!("{target}: {} isolated now{stays}", share(&now))
+}
+
+/// How an order ended, in words.
+pub fn outcome_words(outcome: &crate::cockpit::orders::Outcome) -> String {
+    use crate::cockpit::orders::Outcome;
+    let still = |isolation: &Option<Isolation>| match isolation {
+        None => "what is isolated now is unknown".to_owned(),
+        Some(isolation) => isolated(isolation),
+    };
+    match outcome {
+        Outcome::Done { isolation } => format!("done; {}", isolated(isolation)),
+        Outcome::Stopped { trouble, isolation } => format!("stopped: {trouble} Now {}", still(isolation)),
+        Outcome::Aborted { isolation } => format!("aborted; {}", still(isolation)),
+        Outcome::Unsettled(trouble) => format!("unsettled, it may have landed: {trouble}"),
+        Outcome::Failed(trouble) => format!("failed: {trouble}"),
+    }
+}
+
+fn isolated(isolation: &Isolation) -> String {
+    if isolation.isolated == 0 {
+        return format!("no pod of {} is isolated", isolation.pods);
+    }
+    let by: Vec<_> = isolation.by.iter().map(|key| key.name.to_string()).collect();
+    format!("{} are isolated, by {}", share(isolation), by.join(", "))
+}

@@ -1,0 +1,398 @@
+//! Where the operator looks: views, cursors, marks, filters, dialogs. Knows nothing of clusters
+//! beyond their names; what they are is asked of the world by id. Changed by `update` and `settle`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tui_input::Input as LineInput;
+
+use crate::{
+    cockpit::{
+        orders::{OrderId, Target},
+        ports::Trouble,
+        rows::ClusterRow,
+        world::World,
+    },
+    domain::{
+        denial::{Denial, Group, GroupId},
+        flow::Direction,
+        names::{ClusterName, NsName},
+        time::Timestamp,
+    },
+};
+
+use super::{dialog::Overlay, list::List};
+
+/// How the cockpit starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Name of a theme, see [`super::theme::choose`].
+    pub theme: &'static str,
+    /// Only ASCII can be shown.
+    pub ascii: bool,
+    /// Columns and lines of the terminal.
+    pub size: (u16, u16),
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    Main(Main),
+    Namespace(ClusterName, NsName),
+    Group(GroupId),
+}
+
+/// A page with a number key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Main {
+    Fleet,
+    Denials,
+    Live,
+    Activity,
+    Sources,
+    Notices,
+}
+
+impl Main {
+    pub const ALL: [Self; 6] =
+        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Denials => "denials",
+            Self::Live => "live",
+            Self::Activity => "activity",
+            Self::Sources => "sources",
+            Self::Notices => "notices",
+        }
+    }
+}
+
+/// The pages visited, as a browser keeps them.
+#[derive(Clone, Debug)]
+pub struct Views {
+    visited: Vec<View>,
+    at: usize,
+    last: Option<View>,
+}
+
+impl Views {
+    const KEPT: usize = 50;
+
+    fn new() -> Self {
+        Self { visited: vec![View::Main(Main::Fleet)], at: 0, last: None }
+    }
+
+    pub fn now(&self) -> &View {
+        &self.visited[self.at]
+    }
+
+    pub fn go(&mut self, view: View) {
+        if *self.now() == view {
+            return;
+        }
+        self.last = Some(self.now().clone());
+        self.visited.truncate(self.at + 1);
+        if self.visited.len() == Self::KEPT {
+            self.visited.remove(0);
+        }
+        self.visited.push(view);
+        self.at = self.visited.len() - 1;
+    }
+
+    /// The view before this one in time; false at the beginning.
+    pub fn older(&mut self) -> bool {
+        let can = self.at > 0;
+        if can {
+            self.last = Some(self.now().clone());
+            self.at -= 1;
+        }
+        can
+    }
+
+    pub fn newer(&mut self) -> bool {
+        let can = self.at + 1 < self.visited.len();
+        if can {
+            self.last = Some(self.now().clone());
+            self.at += 1;
+        }
+        can
+    }
+
+    /// Back and forth between the last two.
+    pub fn swap(&mut self) {
+        if let Some(last) = self.last.clone() {
+            self.go(last);
+        }
+    }
+}
+
+/// A row of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKey {
+    Cluster(ClusterName),
+    Namespace(ClusterName, NsName),
+    Rollout(Target),
+}
+
+impl RowKey {
+    pub fn cluster(&self) -> &ClusterName {
+        match self {
+            Self::Cluster(cluster) | Self::Namespace(cluster, _) => cluster,
+            Self::Rollout(target) => &target.cluster,
+        }
+    }
+
+    pub fn ns(&self) -> Option<&NsName> {
+        match self {
+            Self::Cluster(_) => None,
+            Self::Namespace(_, ns) => Some(ns),
+            Self::Rollout(target) => Some(&target.ns),
+        }
+    }
+}
+
+/// A cluster's row, kept until a fact about the cluster came or time moved on.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub row: ClusterRow,
+    pub revision: u64,
+    pub at: Timestamp,
+}
+
+/// The fleet page.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    pub list: List<RowKey>,
+    pub clusters: Vec<Kept>,
+    pub unfolded: BTreeSet<ClusterName>,
+    pub unfolded_ns: BTreeSet<(ClusterName, NsName)>,
+    /// Never a cluster.
+    pub marks: BTreeSet<RowKey>,
+}
+
+impl Fleet {
+    pub fn row(&self, name: &ClusterName) -> Option<&ClusterRow> {
+        self.clusters.iter().find(|kept| kept.row.name == *name).map(|kept| &kept.row)
+    }
+}
+
+/// What actions on the namespace page are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    Both,
+    One(Direction),
+    Denials,
+}
+
+/// The namespace page and the page of one denial.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub focus: Focus,
+    pub denials: List<GroupId>,
+    pub scroll: usize,
+}
+
+/// A row of the activity page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActKey {
+    Order(OrderId),
+    /// The nth call of an order, counted from the first that is still kept.
+    Call {
+        order: OrderId,
+        nth: usize,
+    },
+}
+
+/// Where the calls of each order stand among all that are kept.
+pub type Calls = BTreeMap<OrderId, Vec<usize>>;
+
+/// The denials as they were when the view was frozen.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    pub at: Timestamp,
+    pub total: u64,
+    pub groups: HashMap<GroupId, Group>,
+    /// Sorted as they were.
+    pub order: Vec<GroupId>,
+    pub live: Vec<Denial>,
+}
+
+/// Filters by page; one may be in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    pub texts: BTreeMap<Main, String>,
+    pub editing: Option<LineInput>,
+}
+
+impl Filters {
+    /// What narrows a page now, also while it is typed.
+    pub fn text(&self, main: Main, current: &View) -> &str {
+        match &self.editing {
+            Some(input) if *current == View::Main(main) => input.value(),
+            Some(_) | None => self.texts.get(&main).map_or("", String::as_str),
+        }
+    }
+}
+
+/// A message about what just happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toast {
+    pub text: String,
+    pub tone: Tone,
+    pub at: Timestamp,
+    /// Keys pressed since it came.
+    pub seen: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Plain,
+    Bad,
+}
+
+/// What the operator was told, and which orders are still to be told about.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub toasts: Vec<Toast>,
+    pub waiting: BTreeSet<OrderId>,
+    /// The world's time when it was last looked at.
+    pub now: Timestamp,
+    /// Orders up to here were noticed.
+    pub upto: Option<OrderId>,
+}
+
+impl Told {
+    /// A message goes after this many keys, or by `esc`.
+    const KEYS: u8 = 8;
+    const KEPT: usize = 4;
+
+    pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
+        let (text, at) = (text.into(), self.now);
+        self.toasts.retain(|toast| toast.text != text);
+        if self.toasts.len() == Self::KEPT {
+            self.toasts.remove(0);
+        }
+        self.toasts.push(Toast { text, tone, at, seen: 0 });
+    }
+
+    pub fn key_pressed(&mut self) {
+        for toast in &mut self.toasts {
+            toast.seen += 1;
+        }
+        self.toasts.retain(|toast| toast.seen < Self::KEYS);
+    }
+}
+
+/// What is wrong with files and settings, kept as `rows::notices` told it.
+#[derive(Clone, Debug)]
+pub struct Notices {
+    /// Places in `all`, newest first.
+    pub list: List<usize>,
+    pub all: Vec<(Option<Timestamp>, Trouble)>,
+}
+
+/// What the operator chose for good.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub theme: &'static str,
+    pub ascii: bool,
+    pub clock: bool,
+    pub zoomed: bool,
+    pub size: (u16, u16),
+}
+
+/// What was asked of `decide` and not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Preview,
+    Apply,
+    RollBack,
+    Abort,
+    Other,
+}
+
+/// Where the operator looks.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub views: Views,
+    pub fleet: Fleet,
+    pub page: Page,
+    pub denials: List<GroupId>,
+    /// By the number of the attempt.
+    pub live: List<u64>,
+    pub activity: List<ActKey>,
+    pub calls: Calls,
+    pub sources: List<ClusterName>,
+    pub notices: Notices,
+    pub filters: Filters,
+    pub frozen: Option<Frozen>,
+    pub overlay: Option<Overlay>,
+    pub told: Told,
+    pub settings: Settings,
+    pub asked: Option<Asked>,
+}
+
+impl Model {
+    pub fn new(options: Options) -> Self {
+        Self {
+            views: Views::new(),
+            fleet: Fleet::default(),
+            page: Page { focus: Focus::Both, denials: List::default(), scroll: 0 },
+            denials: List::default(),
+            live: List::following(),
+            activity: List::following(),
+            calls: Calls::new(),
+            sources: List::default(),
+            notices: Notices { list: List::following(), all: Vec::new() },
+            filters: Filters::default(),
+            frozen: None,
+            overlay: None,
+            told: Told::default(),
+            settings: Settings {
+                theme: options.theme,
+                ascii: options.ascii,
+                clock: false,
+                zoomed: false,
+                size: options.size,
+            },
+            asked: None,
+        }
+    }
+
+    pub fn view(&self) -> &View {
+        self.views.now()
+    }
+
+    pub fn filter(&self, main: Main) -> &str {
+        self.filters.text(main, self.view())
+    }
+
+    /// The group as the page shows it: as it was when frozen, else as it is.
+    pub fn group<'a>(&'a self, world: &'a World, id: GroupId) -> Option<&'a Group> {
+        match &self.frozen {
+            Some(frozen) => frozen.groups.get(&id),
+            None => world.denials().group(id),
+        }
+    }
+
+    /// The attempt of this number, as long as it is kept.
+    pub fn attempt<'a>(&'a self, world: &'a World, number: u64) -> Option<&'a Denial> {
+        match &self.frozen {
+            Some(frozen) => {
+                let at = frozen.live.binary_search_by_key(&number, |denial| denial.number).ok()?;
+                frozen.live.get(at)
+            }
+            None => {
+                let live = world.denials().live();
+                live.get(live.binary_search_by_key(&number, |denial| denial.number).ok()?)
+            }
+        }
+    }
+
+    /// Now, as far as the denials pages are concerned.
+    pub fn denials_now(&self, world: &World) -> Timestamp {
+        self.frozen.as_ref().map_or(world.now(), |frozen| frozen.at)
+    }
+}

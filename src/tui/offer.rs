@@ -1,0 +1,313 @@
+//! What can be done with the row under the cursor, and why not: the subject of an action, the rows
+//! it would take, the reasons against (asked of `decide`, never judged here), the next step.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    cockpit::{
+        commands::CommandId,
+        decide::{self, Reason},
+        orders::{OrderKind, Target},
+        world::World,
+    },
+    domain::{
+        fleet::{Cluster, Environment, Listed, Presence},
+        flow::Direction,
+        names::{ClusterName, NsName},
+    },
+};
+
+use super::model::{ActKey, Focus, Main, Model, RowKey, View};
+
+/// Whether a command can be run here and now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    Ready,
+    /// Stays in its place, dimmed, with every reason.
+    Off(Vec<String>),
+    /// Means nothing in this view.
+    Absent,
+}
+
+/// The rows an action would take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    pub targets: Vec<Target>,
+    /// How many marks they come from; none: the row under the cursor.
+    pub marks: usize,
+}
+
+/// What the view is about at the cursor.
+pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
+    match model.view() {
+        View::Main(Main::Fleet) => model.fleet.list.chosen().cloned(),
+        View::Main(Main::Denials) => rollout_of(world, model, model.denials.chosen().copied()),
+        View::Main(Main::Live) => {
+            rollout_of(world, model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+        }
+        View::Main(Main::Activity) => {
+            let id = match model.activity.chosen()? {
+                ActKey::Order(id) | ActKey::Call { order: id, .. } => *id,
+            };
+            let order = world.orders().get(id)?;
+            Some(RowKey::Rollout(order.target.clone()))
+        }
+        View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
+        View::Main(Main::Notices) => None,
+        View::Namespace(cluster, ns) => {
+            let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
+            match model.page.focus {
+                Focus::Both => Some(RowKey::Namespace(cluster.clone(), ns.clone())),
+                Focus::One(direction) => Some(RowKey::Rollout(target(direction))),
+                Focus::Denials => rollout_of(world, model, model.page.denials.chosen().copied()),
+            }
+        }
+        View::Group(id) => rollout_of(world, model, Some(*id)),
+    }
+}
+
+fn rollout_of(world: &World, model: &Model, id: Option<crate::domain::denial::GroupId>) -> Option<RowKey> {
+    let key = &model.group(world, id?)?.key;
+    let (cluster, ns) = (key.cluster.clone(), key.ns.clone());
+    Some(RowKey::Rollout(Target { cluster, ns, direction: key.direction }))
+}
+
+/// Marks count only on the fleet page, where they can be seen.
+fn chosen(world: &World, model: &Model) -> (Vec<RowKey>, usize) {
+    if *model.view() == View::Main(Main::Fleet) && !model.fleet.marks.is_empty() {
+        return (model.fleet.marks.iter().cloned().collect(), model.fleet.marks.len());
+    }
+    (subject(world, model).into_iter().collect(), 0)
+}
+
+/// What an apply would take: of a namespace the directions that have policy files.
+pub fn apply_scope(world: &World, model: &Model) -> Scope {
+    let (keys, marks) = chosen(world, model);
+    let mut targets = BTreeSet::new();
+    for key in keys {
+        match key {
+            RowKey::Cluster(_) => {}
+            RowKey::Rollout(target) => {
+                targets.insert(target);
+            }
+            RowKey::Namespace(cluster, ns) => {
+                let both = both(&cluster, &ns);
+                let authored = |t: &Target| {
+                    world.files().sets.contains_key(&(t.cluster.clone(), t.ns.clone(), t.direction))
+                };
+                let any = both.iter().any(authored);
+                targets.extend(both.into_iter().filter(|target| !any || authored(target)));
+            }
+        }
+    }
+    Scope { targets: targets.into_iter().collect(), marks }
+}
+
+/// What a rollback would take: of a cluster everything of ours that is live in it.
+pub fn rollback_scope(world: &World, model: &Model) -> Scope {
+    let (keys, marks) = chosen(world, model);
+    let mut targets = BTreeSet::new();
+    for key in keys {
+        match key {
+            RowKey::Cluster(name) => targets.extend(all_of(world, &name)),
+            RowKey::Namespace(cluster, ns) => targets.extend(both(&cluster, &ns)),
+            RowKey::Rollout(target) => {
+                targets.insert(target);
+            }
+        }
+    }
+    Scope { targets: targets.into_iter().collect(), marks }
+}
+
+fn both(cluster: &ClusterName, ns: &NsName) -> [Target; 2] {
+    Direction::ALL.map(|direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+}
+
+/// Every rollout of a cluster with something of ours live in it. While its policies are not listed,
+/// every namespace that is known or has policy files: too many rather than too few.
+fn all_of(world: &World, name: &ClusterName) -> Vec<Target> {
+    let Some(cluster) = world.cluster(name) else { return Vec::new() };
+    if is_listed(cluster) {
+        return cluster
+            .namespaces
+            .values()
+            .flat_map(|ns| {
+                both(name, &ns.seen.name)
+                    .into_iter()
+                    .filter(|target| ns.presence(target.direction) != Presence::None)
+            })
+            .collect();
+    }
+    let authored = world.files().sets.keys().filter(|(cluster, ..)| cluster == name).map(|(_, ns, _)| ns);
+    let known: BTreeSet<_> = cluster.namespaces.keys().chain(authored).collect();
+    known.into_iter().flat_map(|ns| both(name, ns)).collect()
+}
+
+/// Are the policies of a cluster known completely?
+pub fn is_listed(cluster: &Cluster) -> bool {
+    cluster.listed.contains(&Listed::Policies)
+}
+
+/// The environment whose care an action on these rows takes: one production row makes all of it so,
+/// and a cluster whose environment is not known is treated like production.
+pub fn environment(world: &World, targets: &[Target]) -> Environment {
+    let of = |target: &Target| {
+        world.cluster(&target.cluster).map_or(Environment::Unknown, |cluster| cluster.environment)
+    };
+    let all: BTreeSet<_> = targets.iter().map(of).collect();
+    [Environment::Production, Environment::Unknown, Environment::Staging]
+        .into_iter()
+        .find(|environment| all.contains(environment))
+        .unwrap_or(Environment::Unknown)
+}
+
+/// Every reason against an apply of these rows, each said once.
+pub fn apply_reasons(world: &World, targets: &[Target]) -> Vec<String> {
+    sentences(targets.iter().flat_map(|target| decide::apply_reasons(world, target)))
+}
+
+/// Every reason against a rollback of these rows. A rollback that runs already is not one: it is
+/// left out instead (see [`already`]).
+pub fn rollback_reasons(world: &World, targets: &[Target]) -> Vec<String> {
+    sentences(
+        targets
+            .iter()
+            .flat_map(|target| decide::rollback_reasons(world, target))
+            .filter(|reason| !matches!(reason, Reason::InFlight { .. })),
+    )
+}
+
+/// Is this row being rolled back now?
+pub fn already(world: &World, target: &Target) -> bool {
+    let mut running = world.orders().running_in(&target.cluster, &target.ns);
+    running.any(|order| order.kind == OrderKind::Rollback && order.target == *target)
+}
+
+pub fn sentences(reasons: impl Iterator<Item = Reason>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for reason in reasons {
+        let sentence = reason.to_string();
+        if !out.contains(&sentence) {
+            out.push(sentence);
+        }
+    }
+    out
+}
+
+/// Can this command be run here and now?
+pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
+    let main = match model.view() {
+        View::Main(main) => Some(*main),
+        View::Namespace(..) | View::Group(_) => None,
+    };
+    match id {
+        CommandId::Apply => apply_offer(world, model),
+        CommandId::RollBack => rollback_offer(world, model),
+        CommandId::Abort => {
+            let runs = world.running().any(|order| order.kind == OrderKind::Apply);
+            if runs { Offer::Ready } else { off("no apply is running") }
+        }
+        CommandId::Freeze => match main {
+            Some(Main::Denials | Main::Live) => Offer::Ready,
+            _ if model.frozen.is_some() => Offer::Ready,
+            Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
+        },
+        CommandId::Mark => match (main, model.fleet.list.chosen()) {
+            (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
+                off("marks are for namespaces and directions")
+            }
+            (Some(Main::Fleet), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
+            _ => Offer::Absent,
+        },
+        CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
+        CommandId::Filter => main.map_or(Offer::Absent, |_| Offer::Ready),
+        CommandId::ClearFilter => match main {
+            None => Offer::Absent,
+            Some(main) if model.filter(main).is_empty() => off("no filter is set"),
+            Some(_) => Offer::Ready,
+        },
+        CommandId::Reconnect => {
+            if subject(world, model).is_some() {
+                Offer::Ready
+            } else {
+                off("no row is chosen")
+            }
+        }
+        CommandId::Focus => match main {
+            Some(_) => Offer::Absent,
+            None if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
+            None => Offer::Absent,
+        },
+        CommandId::Unmark
+        | CommandId::Open
+        | CommandId::Back
+        | CommandId::Unfold
+        | CommandId::Fold
+        | CommandId::Zoom
+        | CommandId::Menu
+        | CommandId::Fleet
+        | CommandId::Denials
+        | CommandId::Live
+        | CommandId::Activity
+        | CommandId::Sources
+        | CommandId::Notices
+        | CommandId::Last
+        | CommandId::Older
+        | CommandId::Newer
+        | CommandId::Down
+        | CommandId::Up
+        | CommandId::PageDown
+        | CommandId::PageUp
+        | CommandId::Top
+        | CommandId::Bottom
+        | CommandId::Copy
+        | CommandId::CopyCommand
+        | CommandId::Times
+        | CommandId::Reload
+        | CommandId::Palette
+        | CommandId::Help
+        | CommandId::Theme
+        | CommandId::Suspend
+        | CommandId::Quit => Offer::Ready,
+    }
+}
+
+fn off(reason: &str) -> Offer {
+    Offer::Off(vec![reason.to_owned()])
+}
+
+fn apply_offer(world: &World, model: &Model) -> Offer {
+    let scope = apply_scope(world, model);
+    if scope.targets.is_empty() {
+        return off(match subject(world, model) {
+            Some(RowKey::Cluster(_)) => {
+                "apply takes a namespace or a direction: unfold with l, mark several with space"
+            }
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => "no row is chosen",
+        });
+    }
+    match apply_reasons(world, &scope.targets) {
+        reasons if reasons.is_empty() => Offer::Ready,
+        reasons => Offer::Off(reasons),
+    }
+}
+
+fn rollback_offer(world: &World, model: &Model) -> Offer {
+    // Only a sample: a cluster has hundreds of rows and they share their reasons.
+    let sample = match chosen(world, model) {
+        (keys, 0) => match keys.first() {
+            None => return off("no row is chosen"),
+            Some(RowKey::Cluster(name)) => all_of(world, name).into_iter().take(1).collect(),
+            Some(RowKey::Namespace(cluster, ns)) => both(cluster, ns).to_vec(),
+            Some(RowKey::Rollout(target)) => vec![target.clone()],
+        },
+        (_, _) => rollback_scope(world, model).targets,
+    };
+    if sample.is_empty() {
+        return off("nothing of ours is live in this cluster");
+    }
+    match rollback_reasons(world, &sample) {
+        reasons if reasons.is_empty() => Offer::Ready,
+        reasons => Offer::Off(reasons),
+    }
+}

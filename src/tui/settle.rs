@@ -1,0 +1,379 @@
+//! Brings the model in line with a world that moved on: row lists, kept sums, dialogs that waited,
+//! results of orders. Called after each batch of facts and after each key; only the page on screen
+//! is brought up to date.
+
+use std::borrow::Cow;
+
+use crate::{
+    cockpit::{
+        orders::{Order, OrderId, OrderKind, OrderState, Outcome, Target},
+        rows::{self, ClusterRow},
+        world::World,
+    },
+    domain::{
+        denial::{Denial, Group, GroupId},
+        fleet::{Cluster, Namespace},
+        flow::Direction,
+        names::{ClusterName, NsName},
+    },
+};
+
+use super::{
+    dialog::{ApplyDialog, Overlay, outcome_words},
+    filter::{Columns, Filter},
+    model::{ActKey, Calls, Kept, Main, Model, RowKey, Tone, View},
+    view::frame::Areas,
+};
+
+/// What filters of the fleet page can ask.
+pub const FLEET: Columns = Columns {
+    plain: &["cluster", "env", "ns", "owner"],
+    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase"],
+};
+/// What filters of the denials page can ask.
+pub const DENIALS: Columns = Columns {
+    plain: &["cluster", "ns", "workload", "peer", "port"],
+    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto"],
+};
+/// What filters of the live page can ask.
+pub const LIVE: Columns = Columns {
+    plain: &["cluster", "ns", "workload", "peer", "port", "pod"],
+    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto", "pod"],
+};
+/// What filters of the activity page can ask.
+pub const ACTIVITY: Columns = Columns {
+    plain: &["cluster", "ns", "order", "kind"],
+    keys: &["cluster", "ns", "dir", "order", "kind", "state"],
+};
+/// What filters of the sources page can ask.
+pub const SOURCES: Columns = Columns { plain: &["cluster"], keys: &["cluster", "link", "env"] };
+/// What filters of the notices page can ask.
+pub const NOTICES: Columns = Columns { plain: &["object", "fact"], keys: &["object", "fact"] };
+
+/// The columns of a page.
+pub fn columns(main: Main) -> &'static Columns {
+    match main {
+        Main::Fleet => &FLEET,
+        Main::Denials => &DENIALS,
+        Main::Live => &LIVE,
+        Main::Activity => &ACTIVITY,
+        Main::Sources => &SOURCES,
+        Main::Notices => &NOTICES,
+    }
+}
+
+/// After facts: rows, dialogs, results.
+pub fn settle(model: &mut Model, world: &World) {
+    model.notices.all = rows::notices(world);
+    refresh(model, world);
+    tell_results(model, world);
+    let ready = match &mut model.overlay {
+        Some(Overlay::Waiting(ids)) => ids.iter().all(|id| !is_running(world, *id)),
+        Some(Overlay::Apply(dialog)) => {
+            dialog.check(world);
+            false
+        }
+        _ => false,
+    };
+    if ready && let Some(Overlay::Waiting(ids)) = model.overlay.take() {
+        model.overlay = Some(Overlay::Apply(Box::new(ApplyDialog::open(world, &ids))));
+    }
+}
+
+fn is_running(world: &World, id: OrderId) -> bool {
+    world.orders().get(id).is_some_and(Order::is_running)
+}
+
+/// After keys: the rows of the page on screen.
+pub fn refresh(model: &mut Model, world: &World) {
+    model.told.now = world.now();
+    let height = usize::from(Areas::of(model.settings.size, model).list.height);
+    match model.view().clone() {
+        View::Main(Main::Fleet) => {
+            keep_clusters(model, world);
+            let rows = fleet_rows(model, world);
+            model.fleet.list.set(rows);
+            model.fleet.list.set_height(height);
+        }
+        View::Main(Main::Denials) => {
+            let rows = group_rows(model, world);
+            model.denials.set(rows);
+            model.denials.set_height(height);
+        }
+        View::Main(Main::Live) => {
+            let rows = live_rows(model, world);
+            model.live.set(rows);
+            model.live.set_height(height);
+        }
+        View::Main(Main::Activity) => {
+            model.calls = calls(world);
+            let rows = activity_rows(model, world);
+            model.activity.set(rows);
+            model.activity.set_height(height);
+        }
+        View::Main(Main::Sources) => {
+            let rows = source_rows(model, world);
+            model.sources.set(rows);
+            model.sources.set_height(height);
+        }
+        View::Main(Main::Notices) => {
+            let rows = notice_rows(model);
+            model.notices.list.set(rows);
+            model.notices.list.set_height(height);
+        }
+        View::Namespace(cluster, ns) => {
+            let rows = groups_of(model, world, &cluster, &ns);
+            model.page.denials.set(rows);
+            model.page.denials.set_height(height);
+        }
+        View::Group(_) => {}
+    }
+}
+
+/// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame.
+fn keep_clusters(model: &mut Model, world: &World) {
+    const FRESH_SECS: i64 = 5;
+    let mut old = std::mem::take(&mut model.fleet.clusters);
+    let now = world.now();
+    for cluster in world.clusters() {
+        let kept = old.iter().position(|kept| kept.row.name == cluster.name).map(|at| old.swap_remove(at));
+        let fresh = kept
+            .filter(|kept| kept.revision == cluster.revision && (now - kept.at).num_seconds() < FRESH_SECS);
+        model.fleet.clusters.push(fresh.unwrap_or_else(|| Kept {
+            row: rows::cluster_row(world, cluster),
+            revision: cluster.revision,
+            at: now,
+        }));
+    }
+}
+
+fn fleet_rows(model: &Model, world: &World) -> Vec<RowKey> {
+    let filter = Filter::parse(model.filter(Main::Fleet), &FLEET);
+    let mut out = Vec::new();
+    for (cluster, kept) in world.clusters().zip(&model.fleet.clusters) {
+        let outer = |key: &str| cluster_field(&kept.row, key);
+        let own = filter.passes(&FLEET, outer);
+        let at = out.len();
+        let unfolded = model.fleet.unfolded.contains(&cluster.name);
+        if unfolded || !filter.is_empty() {
+            for ns in cluster.namespaces.values() {
+                let inner = |key: &str| ns_field(world, cluster, ns, key);
+                match filter.passes_inside(&FLEET, outer, inner) {
+                    Some(true) => push_namespace(model, &mut out, &cluster.name, &ns.seen.name),
+                    Some(false) if unfolded => push_namespace(model, &mut out, &cluster.name, &ns.seen.name),
+                    Some(false) | None => {}
+                }
+            }
+        }
+        if own || out.len() > at {
+            out.insert(at, RowKey::Cluster(cluster.name.clone()));
+        }
+    }
+    out
+}
+
+fn push_namespace(model: &Model, out: &mut Vec<RowKey>, cluster: &ClusterName, ns: &NsName) {
+    out.push(RowKey::Namespace(cluster.clone(), ns.clone()));
+    let folded = model.fleet.unfolded_ns.is_empty()
+        || !model.fleet.unfolded_ns.contains(&(cluster.clone(), ns.clone()));
+    if !folded {
+        out.extend(Direction::ALL.map(|direction| {
+            RowKey::Rollout(Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+        }));
+    }
+}
+
+fn cluster_field<'a>(row: &'a ClusterRow, key: &str) -> Option<Cow<'a, str>> {
+    match key {
+        "cluster" => Some(row.name.as_str().into()),
+        "env" => Some(row.environment.as_str().into()),
+        "health" => Some(row.health.word().into()),
+        "cni" => Some(row.cni.words.as_str().into()),
+        _ => None,
+    }
+}
+
+fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &str) -> Option<Cow<'a, str>> {
+    match key {
+        "ns" => Some(ns.seen.name.as_str().into()),
+        "owner" => match world.plan().owner_of(&ns.seen.name) {
+            Some(entry) => Some(entry.owner.as_str().into()),
+            None => ns.seen.owner.as_ref().map(|owner| owner.as_str().into()),
+        },
+        "phase" => {
+            let phases = Direction::ALL.map(|direction| rows::rollout_phase(world, cluster, ns, direction));
+            Some(format!("{} {}", phases[0].as_str(), phases[1].as_str()).into())
+        }
+        _ => None,
+    }
+}
+
+fn group_field<'a>(group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
+    match key {
+        "class" => Some(group.class.word().into()),
+        "cluster" => Some(group.key.cluster.as_str().into()),
+        "ns" => Some(group.key.ns.as_str().into()),
+        "workload" => group.key.workload.as_ref().map(|workload| workload.name.as_str().into()),
+        "dir" => Some(group.key.direction.as_str().into()),
+        "peer" => Some(group.key.peer.to_string().into()),
+        "port" => Some(group.key.port.to_string().into()),
+        "proto" => Some(group.key.protocol.as_str().into()),
+        _ => None,
+    }
+}
+
+fn group_rows(model: &Model, world: &World) -> Vec<GroupId> {
+    let filter = Filter::parse(model.filter(Main::Denials), &DENIALS);
+    let passes =
+        |group: &Group| filter.is_empty() || filter.passes(&DENIALS, |key: &str| group_field(group, key));
+    match &model.frozen {
+        Some(frozen) => {
+            frozen.order.iter().filter(|id| frozen.groups.get(id).is_some_and(passes)).copied().collect()
+        }
+        None => world.denials().groups().filter(|group| passes(group)).map(|group| group.id).collect(),
+    }
+}
+
+fn groups_of(model: &Model, world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<GroupId> {
+    let ours = |group: &&Group| group.key.ns == *ns && group.key.cluster == *cluster;
+    match &model.frozen {
+        Some(frozen) => frozen
+            .order
+            .iter()
+            .filter_map(|id| frozen.groups.get(id))
+            .filter(ours)
+            .map(|group| group.id)
+            .collect(),
+        None => world.denials().groups().filter(ours).map(|group| group.id).collect(),
+    }
+}
+
+fn live_rows(model: &Model, world: &World) -> Vec<u64> {
+    let filter = Filter::parse(model.filter(Main::Live), &LIVE);
+    let passes = |denial: &Denial| {
+        filter.is_empty()
+            || model.group(world, denial.group).is_some_and(|group| {
+                filter.passes(&LIVE, |key: &str| match key {
+                    "pod" => denial.pod.as_ref().map(|pod| pod.as_str().into()),
+                    _ => group_field(group, key),
+                })
+            })
+    };
+    let keep = |denial: &&Denial| passes(denial);
+    match &model.frozen {
+        Some(frozen) => frozen.live.iter().rev().filter(keep).map(|denial| denial.number).collect(),
+        None => world.denials().live().iter().rev().filter(keep).map(|denial| denial.number).collect(),
+    }
+}
+
+fn calls(world: &World) -> Calls {
+    let mut calls = Calls::new();
+    for (at, entry) in world.orders().activity().iter().enumerate() {
+        calls.entry(entry.receipt.order).or_default().push(at);
+    }
+    calls
+}
+
+fn activity_rows(model: &Model, world: &World) -> Vec<ActKey> {
+    let filter = Filter::parse(model.filter(Main::Activity), &ACTIVITY);
+    let mut out = Vec::new();
+    for order in world.orders().iter().rev().filter(|order| order.kind != OrderKind::Preview) {
+        if !filter.passes(&ACTIVITY, |key: &str| order_field(order, key)) {
+            continue;
+        }
+        out.push(ActKey::Order(order.id));
+        let count = model.calls.get(&order.id).map_or(0, Vec::len);
+        out.extend((0..count).rev().map(|nth| ActKey::Call { order: order.id, nth }));
+    }
+    out
+}
+
+fn order_field<'a>(order: &'a Order, key: &str) -> Option<Cow<'a, str>> {
+    match key {
+        "cluster" => Some(order.target.cluster.as_str().into()),
+        "ns" => Some(order.target.ns.as_str().into()),
+        "dir" => Some(order.target.direction.as_str().into()),
+        "order" => Some(order.id.to_string().into()),
+        "kind" => Some(order.kind.as_str().into()),
+        "state" => Some(order_word(order).into()),
+        _ => None,
+    }
+}
+
+/// How an order stands, in a word.
+pub fn order_word(order: &Order) -> &'static str {
+    match &order.state {
+        OrderState::Running => "running",
+        OrderState::Previewed(_) => "previewed",
+        OrderState::Ended(Outcome::Done { .. }) => "done",
+        OrderState::Ended(Outcome::Stopped { .. }) => "stopped",
+        OrderState::Ended(Outcome::Aborted { .. }) => "aborted",
+        OrderState::Ended(Outcome::Unsettled(_)) => "unsettled",
+        OrderState::Ended(Outcome::Failed(_)) => "failed",
+    }
+}
+
+fn source_rows(model: &Model, world: &World) -> Vec<ClusterName> {
+    let filter = Filter::parse(model.filter(Main::Sources), &SOURCES);
+    let passes = |cluster: &&Cluster| {
+        filter.passes(&SOURCES, |key: &str| match key {
+            "cluster" => Some(cluster.name.as_str().into()),
+            "env" => Some(cluster.environment.as_str().into()),
+            "link" => Some(rows::source_row(world.source(&cluster.name)).link.into()),
+            _ => None,
+        })
+    };
+    world.clusters().filter(passes).map(|cluster| cluster.name.clone()).collect()
+}
+
+fn notice_rows(model: &Model) -> Vec<usize> {
+    let filter = Filter::parse(model.filter(Main::Notices), &NOTICES);
+    let passes = |at: &usize| {
+        let (_, trouble) = &model.notices.all[*at];
+        filter.passes(&NOTICES, |key: &str| match key {
+            "object" => Some(trouble.object.as_str().into()),
+            "fact" => Some(trouble.fact.as_str().into()),
+            _ => None,
+        })
+    };
+    (0..model.notices.all.len()).rev().filter(passes).collect()
+}
+
+/// Says how each apply and rollback ended, wherever its row is.
+fn tell_results(model: &mut Model, world: &World) {
+    let told = &mut model.told;
+    let new = world.orders().iter().rev().take_while(|order| told.upto.is_none_or(|upto| order.id > upto));
+    let ids: Vec<_> = new.filter(|order| order.kind != OrderKind::Preview).map(|order| order.id).collect();
+    told.waiting.extend(ids);
+    told.upto = world.orders().iter().next_back().map(|order| order.id).max(told.upto);
+    let ended: Vec<_> = told.waiting.iter().copied().filter(|id| !is_running(world, *id)).collect();
+    for id in ended {
+        told.waiting.remove(&id);
+        let Some(order) = world.orders().get(id) else { continue };
+        let OrderState::Ended(outcome) = &order.state else { continue };
+        let tone = match outcome {
+            Outcome::Done { .. } => Tone::Good,
+            Outcome::Aborted { .. } => Tone::Plain,
+            Outcome::Stopped { .. } | Outcome::Unsettled(_) | Outcome::Failed(_) => Tone::Bad,
+        };
+        told.say(format!("{} {id} {}: {}", order.kind.as_str(), order.target, outcome_words(outcome)), tone);
+    }
+}
+
+/// The commands of an order's calls that are still kept.
+pub fn commands_of(model: &Model, world: &World, order: OrderId) -> Vec<String> {
+    let entries = world.orders().activity();
+    let places = model.calls.get(&order).map_or(&[][..], Vec::as_slice);
+    places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.receipt.command.clone()).collect()
+}
+
+/// A call's entry.
+pub fn entry<'w>(
+    model: &Model,
+    world: &'w World,
+    order: OrderId,
+    nth: usize,
+) -> Option<&'w crate::cockpit::orders::Entry> {
+    let at = model.calls.get(&order)?.get(nth)?;
+    world.orders().activity().get(*at).filter(|entry| entry.receipt.order == order)
+}

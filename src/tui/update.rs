@@ -1,0 +1,239 @@
+//! Keys, clicks and pastes in; asks out. Changes where the operator looks and nothing else: what is
+//! to be done to a cluster leaves as an [`Ask`], and only from a dialog that went its whole way.
+
+mod act;
+mod look;
+mod mouse;
+mod overlay;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
+
+use crate::{
+    cockpit::{
+        commands::CommandId,
+        decide::{self, Refusal},
+        orders::OrderId,
+        world::World,
+    },
+    domain::names::Text,
+};
+
+use super::{
+    chooser::{Chooser, Kind},
+    dialog::Overlay,
+    keys,
+    model::{Asked, Main, Model, Tone, View},
+    offer::{self, Offer},
+    settle, theme,
+};
+
+/// What a terminal sends.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Key(KeyEvent),
+    Mouse(MouseEvent),
+    Paste(String),
+    /// Columns and lines.
+    Resize(u16, u16),
+}
+
+/// What the screen asks of the program around it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    Command(decide::Command),
+    /// Into the clipboard.
+    Copy(String),
+    /// Load this theme.
+    Theme(&'static str),
+    Suspend,
+    Quit,
+}
+
+/// One input: the model changes, and what is asked comes back.
+pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
+    model.told.now = world.now();
+    let asks = match input {
+        Input::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+        Input::Key(key) => {
+            model.told.key_pressed();
+            on_key(model, world, &key)
+        }
+        Input::Mouse(event) => {
+            mouse::on_mouse(model, world, event);
+            Vec::new()
+        }
+        Input::Paste(text) => {
+            paste(model, &text);
+            Vec::new()
+        }
+        Input::Resize(width, height) => {
+            model.settings.size = (width, height);
+            Vec::new()
+        }
+    };
+    settle::refresh(model, world);
+    note_asked(model, &asks);
+    asks
+}
+
+/// `decide` said no: every reason, in a dialog; for a stray abort a message is enough.
+pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
+    let title = Text::from(format!("{} is refused", refusal.what)).to_string();
+    let reasons: Vec<_> = refusal.reasons.iter().map(ToString::to_string).collect();
+    match model.asked.take() {
+        Some(Asked::Abort | Asked::Other) => {
+            model.told.say(format!("{title}: {}", reasons.join("; ")), Tone::Bad);
+        }
+        Some(Asked::Preview | Asked::Apply | Asked::RollBack) | None => {
+            model.overlay = Some(Overlay::Reasons { title, reasons });
+        }
+    }
+}
+
+/// What was asked for is under way.
+pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
+    let numbers: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let what = match model.asked.take() {
+        Some(Asked::Preview) => {
+            model.overlay = Some(Overlay::Waiting(ids));
+            return;
+        }
+        Some(Asked::Apply) => "apply started",
+        Some(Asked::RollBack) => "rollback started",
+        Some(Asked::Abort) => {
+            model.told.say("abort asked for: running applies stop before their next write", Tone::Plain);
+            return;
+        }
+        Some(Asked::Other) | None => return,
+    };
+    model.fleet.marks.clear();
+    let list = if numbers.len() > 4 { format!("{} orders", numbers.len()) } else { numbers.join(" ") };
+    let stop = if what.starts_with("apply") { "; ctrl-x stops it" } else { "" };
+    model.told.say(format!("{what}: {list}; 4 shows every call{stop}"), Tone::Plain);
+}
+
+fn note_asked(model: &mut Model, asks: &[Ask]) {
+    for ask in asks {
+        if let Ask::Command(command) = ask {
+            model.asked = Some(match command {
+                decide::Command::Preview(_) => Asked::Preview,
+                decide::Command::Apply(_) => Asked::Apply,
+                decide::Command::RollBack(_) => Asked::RollBack,
+                decide::Command::Abort(_) => Asked::Abort,
+                decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
+            });
+        }
+    }
+}
+
+fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
+    let command = keys::command(key);
+    // Stopping, taking back and going to the shell work in every state (law 6).
+    match command {
+        Some(id @ (CommandId::Abort | CommandId::Suspend)) => return run(model, world, id),
+        Some(CommandId::RollBack) if !matches!(model.overlay, Some(Overlay::RollBack(_))) => {
+            model.filters.editing = None;
+            return run(model, world, CommandId::RollBack);
+        }
+        _ => {}
+    }
+    if model.overlay.is_some() {
+        return overlay::on_key(model, world, key);
+    }
+    if model.filters.editing.is_some() {
+        look::edit_filter(model, key);
+        return Vec::new();
+    }
+    match command {
+        Some(CommandId::Quit) if key.code == KeyCode::Char('q') && !at_top(model) => {
+            look::back(model);
+            Vec::new()
+        }
+        Some(id) => run(model, world, id),
+        None => Vec::new(),
+    }
+}
+
+fn at_top(model: &Model) -> bool {
+    *model.view() == View::Main(Main::Fleet) && !model.settings.zoomed
+}
+
+fn paste(model: &mut Model, text: &str) {
+    let clean: String = text.chars().filter(|c| !crate::domain::names::is_hostile(*c)).take(200).collect();
+    let type_in = |input: &mut tui_input::Input| {
+        for c in clean.chars() {
+            input.handle(tui_input::InputRequest::InsertChar(c));
+        }
+    };
+    match &mut model.overlay {
+        Some(Overlay::Chooser(chooser)) => {
+            type_in(&mut chooser.input);
+            chooser.search();
+        }
+        // A confirmation is typed, not pasted.
+        Some(_) => {}
+        None => {
+            if let Some(input) = &mut model.filters.editing {
+                type_in(input);
+            }
+        }
+    }
+}
+
+/// Runs a command as its key does. One that is off shows every reason why.
+pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
+    match offer::offer(world, model, id) {
+        Offer::Ready => {}
+        Offer::Absent => {
+            let on = keys::place(crate::cockpit::commands::row(id).on);
+            model.told.say(format!("{}: works on {on}", crate::cockpit::commands::row(id).name), Tone::Plain);
+            return Vec::new();
+        }
+        // The dialog of a rollback also helps who may not do it: it shows the commands.
+        Offer::Off(_) if id == CommandId::RollBack => {}
+        Offer::Off(reasons) => {
+            refuse(model, id, reasons);
+            return Vec::new();
+        }
+    }
+    match id {
+        CommandId::Apply => act::apply(model, world),
+        CommandId::RollBack => act::roll_back(model, world),
+        CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
+        CommandId::Reconnect => act::reconnect(model, world),
+        CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
+        CommandId::Copy => act::copy(model, world),
+        CommandId::CopyCommand => act::copy_command(model, world),
+        CommandId::Theme => {
+            model.settings.theme = theme::after(model.settings.theme);
+            vec![Ask::Theme(model.settings.theme)]
+        }
+        CommandId::Suspend => vec![Ask::Suspend],
+        CommandId::Quit => act::quit(model, world),
+        CommandId::Palette | CommandId::Help | CommandId::Menu => {
+            let kind = match id {
+                CommandId::Palette => Kind::Palette,
+                CommandId::Help => Kind::Help,
+                _ => Kind::Menu,
+            };
+            let chooser = Chooser::open(kind, world, model);
+            model.overlay = Some(Overlay::Chooser(Box::new(chooser)));
+            Vec::new()
+        }
+        _ => {
+            look::look(model, world, id);
+            Vec::new()
+        }
+    }
+}
+
+/// A plain nudge for what only looks; a dialog for what acts.
+fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
+    let name = crate::cockpit::commands::row(id).name;
+    match id {
+        CommandId::Apply => {
+            model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
+        }
+        _ => model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain),
+    }
+}

@@ -1,0 +1,165 @@
+//! Commands that ask something of the world outside the screen. None of them changes a cluster:
+//! apply asks for a preview, rollback opens its dialog; the dialogs go on from there.
+
+use crate::{
+    cockpit::{decide::Command, orders::Target, rows, world::World},
+    domain::denial::GroupId,
+};
+
+use super::{
+    super::{
+        copy,
+        dialog::{Overlay, RollbackDialog},
+        model::{ActKey, Main, Model, RowKey, Tone, View},
+        offer, settle,
+    },
+    Ask,
+};
+
+pub fn apply(model: &Model, world: &World) -> Vec<Ask> {
+    vec![Ask::Command(Command::Preview(offer::apply_scope(world, model).targets))]
+}
+
+/// Opens the dialog; the same key again confirms in it.
+pub fn roll_back(model: &mut Model, world: &World) -> Vec<Ask> {
+    let scope = offer::rollback_scope(world, model);
+    if scope.targets.is_empty() {
+        let why = match offer::subject(world, model) {
+            Some(RowKey::Cluster(name)) => format!("nothing of ours is live in {name}"),
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => "no row is chosen".to_owned(),
+        };
+        model.told.say(format!("rollback: {why}"), Tone::Plain);
+        return Vec::new();
+    }
+    model.overlay = Some(Overlay::RollBack(Box::new(RollbackDialog::open(world, &scope))));
+    Vec::new()
+}
+
+pub fn reconnect(model: &mut Model, world: &World) -> Vec<Ask> {
+    let Some(key) = offer::subject(world, model) else { return Vec::new() };
+    let cluster = key.cluster().clone();
+    model.told.say(format!("{cluster}: trying again now"), Tone::Plain);
+    vec![Ask::Command(Command::Reconnect(cluster))]
+}
+
+/// Leaves at once, unless orders run.
+pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
+    if world.running().next().is_none() {
+        return vec![Ask::Quit];
+    }
+    model.overlay = Some(Overlay::Quit);
+    Vec::new()
+}
+
+pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
+    let text = match model.view() {
+        View::Main(Main::Denials) => denial(model, world, model.denials.chosen().copied()),
+        View::Main(Main::Live) => {
+            denial(model, world, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
+        }
+        View::Group(id) => denial(model, world, Some(*id)),
+        View::Main(Main::Activity) => activity(model, world),
+        View::Main(Main::Notices) => {
+            let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
+            notice.map(|(_, trouble)| trouble.to_string())
+        }
+        View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
+            Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),
+            Some(_) | None => offer::subject(world, model).map(|key| row(world, &key)),
+        },
+    };
+    taken(model, text, "a message")
+}
+
+pub fn copy_command(model: &mut Model, world: &World) -> Vec<Ask> {
+    let text = match (model.view(), model.activity.chosen()) {
+        (View::Main(Main::Activity), Some(ActKey::Order(id))) => {
+            Some(settle::commands_of(model, world, *id).join("\n")).filter(|text| !text.is_empty())
+        }
+        (View::Main(Main::Activity), Some(ActKey::Call { order, nth })) => {
+            settle::entry(model, world, *order, *nth).map(|entry| entry.receipt.command.clone())
+        }
+        _ => {
+            let targets = offer::rollback_scope(world, model).targets;
+            let all: Vec<_> = targets.iter().flat_map(|t| copy::rollback_commands(world, t)).collect();
+            (!all.is_empty()).then(|| all.join("\n"))
+        }
+    };
+    taken(model, text, "the command")
+}
+
+fn in_denials_pane(model: &Model) -> bool {
+    matches!(model.view(), View::Namespace(..)) && model.page.focus == super::super::model::Focus::Denials
+}
+
+fn taken(model: &mut Model, text: Option<String>, what: &str) -> Vec<Ask> {
+    match text {
+        Some(text) => {
+            let lines = text.lines().count();
+            model.told.say(
+                format!("copied {what}: {lines} line{}", if lines == 1 { "" } else { "s" }),
+                Tone::Plain,
+            );
+            vec![Ask::Copy(text)]
+        }
+        None => {
+            model.told.say("there is nothing to copy on this row", Tone::Plain);
+            Vec::new()
+        }
+    }
+}
+
+fn denial(model: &Model, world: &World, id: Option<GroupId>) -> Option<String> {
+    model.group(world, id?).map(|group| copy::denial(world, group))
+}
+
+fn activity(model: &Model, world: &World) -> Option<String> {
+    match model.activity.chosen()? {
+        ActKey::Order(id) => {
+            let order = world.orders().get(*id)?;
+            let mut lines = vec![format!(
+                "{} {} {}: {}",
+                order.kind.as_str(),
+                order.id,
+                order.target,
+                settle::order_word(order)
+            )];
+            let places = model.calls.get(id).map_or(&[][..], Vec::as_slice);
+            let entries = places.iter().filter_map(|at| world.orders().activity().get(*at));
+            lines.extend(entries.map(|entry| copy::call(world, entry)));
+            Some(lines.join("\n"))
+        }
+        ActKey::Call { order, nth } => {
+            settle::entry(model, world, *order, *nth).map(|entry| copy::call(world, entry))
+        }
+    }
+}
+
+/// A row of the fleet as lines.
+fn row(world: &World, key: &RowKey) -> String {
+    let targets: Vec<Target> = match key {
+        RowKey::Cluster(name) => {
+            let Some(cluster) = world.cluster(name) else { return name.to_string() };
+            let row = rows::cluster_row(world, cluster);
+            let reason = row.health.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+            return format!("{name} ({}): {}{reason}", row.environment.as_str(), row.health.word());
+        }
+        RowKey::Namespace(cluster, ns) => crate::domain::flow::Direction::ALL
+            .map(|direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+            .to_vec(),
+        RowKey::Rollout(target) => vec![target.clone()],
+    };
+    let mut out = Vec::new();
+    for target in &targets {
+        if let Some((cluster, ns)) =
+            world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns))
+        {
+            let row = rows::rollout_row(world, cluster, ns, target.direction);
+            out.push(format!("{target}: {}, {}", row.phase.as_str(), row.standing.as_str()));
+        }
+        out.extend(
+            copy::rollback_commands(world, target).into_iter().map(|c| format!("  to take it back: {c}")),
+        );
+    }
+    out.join("\n")
+}

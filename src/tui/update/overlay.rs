@@ -1,0 +1,182 @@
+//! Keys while something lies over the page. Here, and nowhere else, `Apply` and `RollBack` leave:
+//! the first after the exact word was typed, the second on ctrl-r pressed again.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::cockpit::{commands::CommandId, decide::Command, world::World};
+
+use super::{
+    super::{
+        chooser::{Choice, Chooser, Kind},
+        dialog::{ApplyDialog, Button, Overlay, RollbackDialog},
+        keys,
+        model::{Focus, Model, Tone},
+    },
+    Ask, look, run,
+};
+
+pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
+    let Some(overlay) = model.overlay.take() else { return Vec::new() };
+    let close = key.code == KeyCode::Esc || is_ctrl(key, 'c');
+    match overlay {
+        Overlay::Quit if is_ctrl(key, 'c') => return vec![Ask::Quit],
+        Overlay::Quit if matches!(key.code, KeyCode::Esc | KeyCode::Enter) => {}
+        Overlay::Waiting(_) if close || key.code == KeyCode::Enter => {
+            model.told.say("the preview was dropped; nothing was changed", Tone::Plain);
+        }
+        _ if close => {}
+        Overlay::Chooser(chooser) => return choosing(model, world, *chooser, key),
+        Overlay::Apply(dialog) => return applying(model, world, dialog, key),
+        Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
+        Overlay::Reasons { title, reasons } => match key.code {
+            KeyCode::Enter | KeyCode::Char('q') => {}
+            KeyCode::Char('y') => {
+                model.told.say("copied the reasons", Tone::Plain);
+                return vec![Ask::Copy(format!("{title}:\n{}", reasons.join("\n")))];
+            }
+            _ => model.overlay = Some(Overlay::Reasons { title, reasons }),
+        },
+        overlay @ (Overlay::Waiting(_) | Overlay::Quit) => model.overlay = Some(overlay),
+    }
+    Vec::new()
+}
+
+fn is_ctrl(key: &KeyEvent, c: char) -> bool {
+    key.code == KeyCode::Char(c) && key.modifiers.contains(KeyModifiers::CONTROL)
+}
+
+/// Lines up and down, by arrows and pages.
+fn walked(key: &KeyEvent) -> Option<CommandId> {
+    match key.code {
+        KeyCode::Down => Some(CommandId::Down),
+        KeyCode::Up => Some(CommandId::Up),
+        KeyCode::PageDown => Some(CommandId::PageDown),
+        KeyCode::PageUp => Some(CommandId::PageUp),
+        _ => None,
+    }
+}
+
+fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEvent) -> Vec<Ask> {
+    const PAGE: isize = 10;
+    let menu = chooser.kind == Kind::Menu;
+    match (key.code, walked(key)) {
+        (KeyCode::Enter, _) => return choose(model, world, &chooser),
+        (_, Some(CommandId::Down)) | (KeyCode::Tab, _) => chooser.step(1),
+        (_, Some(CommandId::Up)) | (KeyCode::BackTab, _) => chooser.step(-1),
+        (_, Some(CommandId::PageDown)) => chooser.step(PAGE),
+        (_, Some(CommandId::PageUp)) => chooser.step(-PAGE),
+        (KeyCode::Char('j'), _) if menu => chooser.step(1),
+        (KeyCode::Char('k'), _) if menu => chooser.step(-1),
+        (KeyCode::Char('q' | 'm'), _) if menu => return Vec::new(),
+        _ if menu => {
+            if let Some(id) = keys::command(key) {
+                return run(model, world, id);
+            }
+        }
+        _ => {
+            if let Some(request) = keys::edit(key) {
+                chooser.input.handle(request);
+                chooser.search();
+            }
+        }
+    }
+    model.overlay = Some(Overlay::Chooser(Box::new(chooser)));
+    Vec::new()
+}
+
+fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
+    let Some(item) = chooser.chosen() else { return Vec::new() };
+    match &item.choice {
+        Choice::Command(_) if !item.off.is_empty() => {
+            let title = format!("{} is off here", item.label);
+            model.overlay = Some(Overlay::Reasons { title, reasons: item.off.clone() });
+            Vec::new()
+        }
+        Choice::Command(id) => run(model, world, *id),
+        Choice::Cluster(cluster) => {
+            look::open_cluster(model, cluster.clone());
+            Vec::new()
+        }
+        Choice::Namespace(cluster, ns) => {
+            look::open_namespace(model, cluster.clone(), ns.clone(), Focus::Both);
+            Vec::new()
+        }
+    }
+}
+
+fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key: &KeyEvent) -> Vec<Ask> {
+    let mut asks = Vec::new();
+    match (key.code, walked(key)) {
+        // Cancel has the focus until a word is typed.
+        (KeyCode::Enter, _) if dialog.button == Button::Cancel => {
+            model.told.say("nothing was changed", Tone::Plain);
+            return asks;
+        }
+        (KeyCode::Enter, _) => {
+            dialog.check(world);
+            if dialog.may_confirm() {
+                return vec![Ask::Command(Command::Apply(dialog.previews))];
+            }
+        }
+        (_, Some(id)) => look::scroll(&mut dialog.scroll, id),
+        (KeyCode::Tab | KeyCode::BackTab, _) => {
+            dialog.button = match dialog.button {
+                Button::Cancel => Button::Word,
+                Button::Word => Button::Cancel,
+            };
+        }
+        // No word to type has an upper-case letter, so this key is free.
+        (KeyCode::Char('Y'), _) => {
+            model.told.say("copied the commands", Tone::Plain);
+            asks.push(Ask::Copy(dialog.commands.clone()));
+        }
+        _ => {
+            if let Some(request) = keys::edit(key).filter(|_| dialog.reasons.is_empty()) {
+                dialog.input.handle(request);
+                let empty = dialog.input.value().is_empty();
+                dialog.button = if empty { Button::Cancel } else { Button::Word };
+            }
+        }
+    }
+    model.overlay = Some(Overlay::Apply(dialog));
+    asks
+}
+
+fn rolling_back(
+    model: &mut Model,
+    world: &World,
+    mut dialog: Box<RollbackDialog>,
+    key: &KeyEvent,
+) -> Vec<Ask> {
+    let mut asks = Vec::new();
+    match keys::command(key) {
+        Some(CommandId::RollBack) => {
+            // One that began elsewhere meanwhile is not begun again.
+            dialog.targets.retain(|target| !super::super::offer::already(world, target));
+            if dialog.targets.is_empty() {
+                model.told.say("every row of it is being rolled back already", Tone::Plain);
+                return asks;
+            }
+            return vec![Ask::Command(Command::RollBack(dialog.targets))];
+        }
+        Some(CommandId::Open | CommandId::Quit) => {
+            model.told.say("nothing was changed", Tone::Plain);
+            return asks;
+        }
+        Some(
+            id @ (CommandId::Down
+            | CommandId::Up
+            | CommandId::PageDown
+            | CommandId::PageUp
+            | CommandId::Top
+            | CommandId::Bottom),
+        ) => look::scroll(&mut dialog.scroll, id),
+        Some(CommandId::Copy | CommandId::CopyCommand) => {
+            model.told.say("copied the commands", Tone::Plain);
+            asks.push(Ask::Copy(dialog.commands.clone()));
+        }
+        _ => {}
+    }
+    model.overlay = Some(Overlay::RollBack(dialog));
+    asks
+}

@@ -1,0 +1,126 @@
+//! Every apply and rollback of this session and every changing call they made, verbatim, newest
+//! first, with result and time.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use crate::cockpit::{
+    orders::{Answer, Order, OrderState, Outcome},
+    world::World,
+};
+
+use super::{
+    super::{
+        copy,
+        dialog::outcome_words,
+        model::{ActKey, Main, Model},
+        settle::{self, order_word},
+        theme::Role,
+        widgets::{Cells, Pen, highlight, put},
+    },
+    detail,
+    frame::{Areas, pane},
+};
+
+pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    let head = Cells::new(pen, areas.list.width)
+        .left(" time", 9, Role::Title)
+        .left("result", 9, Role::Title)
+        .rest("order, and the calls it made", Role::Title);
+    put(buf, areas.head, &head.line());
+    for (line, (at, key)) in model.activity.window(usize::from(areas.list.height)).enumerate() {
+        let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
+        if let Some(row) = row(world, model, pen, key, area.width) {
+            put(buf, area, &row);
+        }
+        if at == model.activity.at() && !model.activity.is_gone() {
+            highlight(buf, area, pen.style(Role::Selected));
+        }
+    }
+    if model.activity.rows().is_empty() {
+        let text = if model.filter(Main::Activity).is_empty() {
+            " Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
+        } else {
+            " No row passes the filter. ctrl-u shows all rows again."
+        };
+        put(buf, areas.list, &pen.line(text, Role::Dim));
+    }
+    let (title, text) = chosen(world, model, pen);
+    pane(pen, &title, &text, 0, areas.detail, buf);
+}
+
+fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) -> Option<Line<'static>> {
+    match key {
+        ActKey::Order(id) => {
+            let order = world.orders().get(*id)?;
+            let what = format!("{} {} {}", order.kind.as_str(), order.id, order.target);
+            Some(
+                Cells::new(pen, width)
+                    .left(&format!(" {}", pen.when(Some(order.ended.unwrap_or(order.since)))), 9, Role::Dim)
+                    .left(order_word(order), 9, order_role(order))
+                    .rest(&what, Role::Title)
+                    .line(),
+            )
+        }
+        ActKey::Call { order, nth } => {
+            let entry = settle::entry(model, world, *order, *nth)?;
+            let result = &entry.receipt.result;
+            Some(
+                Cells::new(pen, width)
+                    .left(&format!(" {}", pen.when(Some(entry.at))), 9, Role::Dim)
+                    .left(copy::answer_word(result), 9, answer_role(result))
+                    .rest(&format!("  {:7} {}", entry.receipt.step.verb(), entry.receipt.command), Role::Text)
+                    .line(),
+            )
+        }
+    }
+}
+
+fn order_role(order: &Order) -> Role {
+    match &order.state {
+        OrderState::Running | OrderState::Previewed(_) => Role::Warn,
+        OrderState::Ended(Outcome::Done { .. }) => Role::Good,
+        OrderState::Ended(Outcome::Aborted { .. }) => Role::Dim,
+        OrderState::Ended(Outcome::Stopped { .. } | Outcome::Unsettled(_) | Outcome::Failed(_)) => Role::Bad,
+    }
+}
+
+fn answer_role(answer: &Answer) -> Role {
+    match answer {
+        Answer::Done { .. } => Role::Good,
+        Answer::Unchanged => Role::Dim,
+        Answer::Refused(_) => Role::Bad,
+        Answer::Unsettled(_) => Role::Warn,
+    }
+}
+
+fn chosen(world: &World, model: &Model, pen: &Pen<'_>) -> (String, Vec<(Role, String)>) {
+    match model.activity.chosen() {
+        Some(ActKey::Order(id)) => {
+            let Some(order) = world.orders().get(*id) else { return (id.to_string(), Vec::new()) };
+            let mut text = vec![(order_role(order), detail::order_words(pen, order))];
+            text.push((Role::Dim, format!("started {}", pen.both(order.since))));
+            if let OrderState::Ended(outcome @ (Outcome::Stopped { .. } | Outcome::Unsettled(_))) =
+                &order.state
+            {
+                text.push((
+                    Role::Warn,
+                    "next: ctrl-r takes this row back; what is live is shown on its page".into(),
+                ));
+                text.push((Role::Bad, outcome_words(outcome)));
+            }
+            (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)
+        }
+        Some(ActKey::Call { order, nth }) => {
+            let Some(entry) = settle::entry(model, world, *order, *nth) else {
+                return (order.to_string(), Vec::new());
+            };
+            let text = vec![
+                (Role::Text, entry.receipt.command.clone()),
+                (answer_role(&entry.receipt.result), copy::answer(&entry.receipt.result)),
+                (Role::Dim, pen.both(entry.at)),
+            ];
+            (format!("{} of {order}, {}", entry.receipt.step.verb(), entry.receipt.target), text)
+        }
+        None => ("nothing chosen".to_owned(), Vec::new()),
+    }
+}

@@ -1,0 +1,189 @@
+//! Denied flows by group. Its header says what the list can be trusted for: which sources are live,
+//! how late they are, what they lost, where their history begins.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use crate::{
+    cockpit::{rows, world::World},
+    domain::{
+        denial::Group,
+        flow::Direction,
+        time::{Timestamp, span},
+    },
+};
+
+use super::{
+    super::{
+        copy,
+        model::{Main, Model},
+        theme::Role,
+        widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
+    },
+    detail,
+    frame::{Areas, band, pane},
+};
+
+pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    sources_line(world, pen, areas.head, buf);
+    let wide = Widths::of(areas.list.width);
+    if areas.head.height > 1 {
+        put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &head(pen, wide, areas.head.width));
+    }
+    let now = model.denials_now(world);
+    for (line, (at, id)) in model.denials.window(usize::from(areas.list.height)).enumerate() {
+        let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
+        if let Some(group) = model.group(world, *id) {
+            put(buf, area, &row(world, pen, group, now, wide, area.width));
+        }
+        if at == model.denials.at() && !model.denials.is_gone() {
+            highlight(buf, area, pen.style(Role::Selected));
+        }
+    }
+    if model.denials.rows().is_empty() {
+        empty(world, model, Main::Denials, pen, areas, buf);
+    }
+    let chosen = model.denials.chosen().and_then(|id| model.group(world, *id));
+    match chosen {
+        Some(group) => {
+            let text = detail::group_text(world, model, pen, group);
+            pane(pen, &copy::headline(&group.key), &text, 0, areas.detail, buf);
+        }
+        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
+    }
+}
+
+/// What the list rests on. Unknown is said, never drawn as zero.
+pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let all: Vec<_> = world.clusters().map(|cluster| rows::source_row(world.source(&cluster.name))).collect();
+    let with = |link: &str| all.iter().filter(|row| row.link == link).count();
+    let (live, broken, connecting, none) = (with("live"), with("broken"), with("connecting"), with("none"));
+    let mut spans = vec![pen.span(format!(" sources: {live} of {} live", all.len()), Role::Text)];
+    for (n, word, role) in [
+        (broken, "broken", Role::Bad),
+        (connecting, "connecting", Role::Unknown),
+        (none, "without", Role::Unknown),
+    ] {
+        if n > 0 {
+            spans.push(pen.span(format!(", {n} {word}"), role));
+        }
+    }
+    let lag = all.iter().filter(|row| row.link == "live").filter_map(|row| row.lag_ms).max();
+    let lag = lag.map_or_else(|| "unknown".to_owned(), lag_words);
+    spans.push(pen.span(format!("  lag {lag}"), Role::Text));
+    let (lost, gaps) =
+        (all.iter().map(|row| row.lost).sum::<u64>(), all.iter().map(|row| row.gaps).sum::<usize>());
+    let role = if lost > 0 || gaps > 0 { Role::Bad } else { Role::Text };
+    spans.push(pen.span(format!("  lost {}, {gaps} gaps", count(lost)), role));
+    let history = all.iter().filter(|row| row.link == "live").map(|row| row.history_from).max().flatten();
+    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.clock(from));
+    spans.push(pen.span(format!("  complete since {history} at best"), Role::Dim));
+    put(buf, Rect { height: area.height.min(1), ..area }, &Line::from(spans));
+}
+
+/// A lag, in milliseconds where it is short.
+pub fn lag_words(ms: i64) -> String {
+    match ms {
+        ..0 => "0ms".to_owned(),
+        0..10_000 => format!("{ms}ms"),
+        _ => span(chrono::TimeDelta::milliseconds(ms)),
+    }
+}
+
+pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    let live =
+        world.clusters().filter(|cluster| world.source(&cluster.name).is_some_and(|s| s.is_live())).count();
+    let all = world.clusters().len();
+    let text = if !model.filter(main).is_empty() {
+        " No row passes the filter. ctrl-u shows all rows again.".to_owned()
+    } else if live == 0 {
+        " Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
+            .to_owned()
+    } else if live < all {
+        format!(
+            " No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
+            all - live
+        )
+    } else {
+        " No denial was seen. It fills as soon as a policy denies a flow.".to_owned()
+    };
+    put(buf, areas.list, &pen.line(text, Role::Warn));
+}
+
+#[derive(Clone, Copy)]
+struct Widths {
+    cluster: usize,
+    place: usize,
+    peer: usize,
+    spark: usize,
+}
+
+impl Widths {
+    fn of(width: u16) -> Self {
+        let spark = match width {
+            0..100 => 0,
+            100..150 => 10,
+            _ => 30,
+        };
+        // class, direction, count, rate, last and the columns between them are fixed.
+        let left = usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark);
+        let cluster = (left / 5).max(10);
+        let place = (left - cluster) * 45 / 100;
+        Self { cluster, place, peer: left - cluster - place, spark }
+    }
+}
+
+fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
+    let mut cells = Cells::new(pen, width)
+        .left(" class", 9, Role::Title)
+        .left("cluster", wide.cluster, Role::Title)
+        .left("ns/workload", wide.place, Role::Title)
+        .left("", 1, Role::Title)
+        .left("peer", wide.peer, Role::Title)
+        .right("count", 5, Role::Title);
+    if wide.spark > 0 {
+        cells = cells.left(if wide.spark > 10 { "30 minutes" } else { "10 min" }, wide.spark, Role::Title);
+    }
+    cells.right("/min", 4, Role::Title).right("last", 5, Role::Title).line()
+}
+
+/// Out of the pod or into it.
+pub fn arrow(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "→",
+        Direction::Ingress => "←",
+    }
+}
+
+fn row(
+    world: &World,
+    pen: &Pen<'_>,
+    group: &Group,
+    now: Timestamp,
+    wide: Widths,
+    width: u16,
+) -> Line<'static> {
+    let key = &group.key;
+    let environment =
+        world.cluster(&key.cluster).map_or_else(Default::default, |cluster| cluster.environment);
+    let cluster_role = match band(environment) {
+        (_, Role::Production) => Role::Production,
+        _ => Role::Text,
+    };
+    let per = group.minutes.per_minute(now);
+    let mut cells = Cells::new(pen, width)
+        .left(&format!(" {}", group.class.word()), 9, detail::class_role(group))
+        .left(key.cluster.as_str(), wide.cluster, cluster_role)
+        .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
+        .left(arrow(key.direction), 1, Role::Dim)
+        .left(&copy::peer(key), wide.peer, Role::Text)
+        .right(&count(group.count), 5, Role::Text);
+    if wide.spark > 0 {
+        cells = cells.left(&sparkline(Some(&group.minutes.at(now)), wide.spark), wide.spark, Role::Denied);
+    }
+    let when =
+        if pen.clock { pen.clock(group.last) } else { span(crate::domain::time::age(group.last, now)) };
+    cells
+        .right(&rate(Some(per)), 4, if per >= 0.05 { Role::Denied } else { Role::Dim })
+        .right(&when, 5, Role::Dim)
+        .line()
+}

@@ -1,0 +1,413 @@
+//! What is said about one row in full: its facts, its reasons, and the next thing to do. Text only;
+//! the page of one group of denials is made of the same pieces.
+
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use crate::{
+    cockpit::{
+        orders::Target,
+        rows::{self, ClusterRow, Phase, RolloutRow, Standing},
+        world::World,
+    },
+    domain::{
+        denial::{Group, GroupId, Minutes},
+        fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
+        flow::Direction,
+        time::{age, span},
+    },
+};
+
+use super::{
+    super::{
+        copy,
+        dialog::{outcome_words, share},
+        model::{Model, RowKey},
+        offer,
+        theme::Role,
+        widgets::{Pen, known, put, rate, sparkline},
+    },
+    fleet::{STALE_SECS, phase_role, standing_role},
+    frame::{Areas, band, pane},
+};
+
+type Text = Vec<(Role, String)>;
+
+/// The row under the cursor of the fleet, in words.
+pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> (String, Text) {
+    match key {
+        None => ("nothing chosen".to_owned(), vec![(Role::Dim, "j and k choose a row".to_owned())]),
+        Some(RowKey::Cluster(name)) => {
+            let Some((cluster, row)) = world.cluster(name).zip(model.fleet.row(name)) else {
+                return (name.to_string(), Vec::new());
+            };
+            (format!("{name}, {}", env_words(cluster.environment)), cluster_text(pen, cluster, row))
+        }
+        Some(RowKey::Namespace(cluster, ns)) => {
+            let title = format!("{cluster} › {ns}, {}", environment_of(world, cluster));
+            let Some((cluster, ns)) = world.cluster(cluster).zip(world.namespace(cluster, ns)) else {
+                return (title, vec![(Role::Warn, "gone from the cluster".to_owned())]);
+            };
+            (title, namespace_text(world, pen, cluster, ns))
+        }
+        Some(RowKey::Rollout(target)) => {
+            let title = format!(
+                "{} › {} › {}, {}",
+                target.cluster,
+                target.ns,
+                target.direction,
+                environment_of(world, &target.cluster)
+            );
+            let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
+            let Some((cluster, ns)) = found else {
+                return (title, vec![(Role::Warn, "gone from the cluster".to_owned())]);
+            };
+            (title, rollout_text(world, pen, cluster, ns, target))
+        }
+    }
+}
+
+fn environment_of(world: &World, cluster: &crate::domain::names::ClusterName) -> &'static str {
+    env_words(world.cluster(cluster).map_or(Environment::Unknown, |cluster| cluster.environment))
+}
+
+fn env_words(environment: Environment) -> &'static str {
+    match environment {
+        Environment::Production => "PRODUCTION",
+        Environment::Staging => "staging",
+        Environment::Unknown => "environment unknown, treated like production",
+    }
+}
+
+fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
+    let mut out = Vec::new();
+    let good = pen.ago(row.last_good);
+    match &row.health {
+        Health::Down(why) => {
+            out.push((Role::Bad, format!("down: {why}")));
+            out.push((Role::Warn, format!("what you see of it is old: last good answer {good}")));
+        }
+        Health::Degraded(why) => out.push((Role::Warn, format!("degraded: {why} Last good answer {good}"))),
+        Health::Connecting => {
+            out.push((Role::Unknown, "no answer yet; the other clusters do not wait for it".to_owned()));
+        }
+        Health::Up => {}
+    }
+    out.push((cluster_role(row), format!("next: {}", cluster_next(pen, row))));
+    let user = row.user.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    out.push((Role::Text, format!("you are {user} and may {}", rights(cluster))));
+    let evidence =
+        row.cni.evidence.as_ref().map_or_else(|| "not recognised yet".to_owned(), ToString::to_string);
+    out.push((
+        Role::Text,
+        format!("CNI {}: {}; {evidence}", row.cni.words, enforcement(row.cni.enforcement)),
+    ));
+    let source = match &row.source.reason {
+        Some(why) => format!("{}: {why}", row.source.link),
+        None => row.source.link.to_owned(),
+    };
+    let tight = known(row.tight);
+    out.push((
+        Role::Text,
+        format!("{tight} directions closed, {} pods; flows {} {source}", known(row.pods), row.source.name),
+    ));
+    let version = row.version.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let uid = row.uid.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    out.push((Role::Dim, format!("Kubernetes {version}, context {}, UID {uid}", row.context)));
+    out
+}
+
+fn cluster_role(row: &ClusterRow) -> Role {
+    match row.health {
+        Health::Down(_) | Health::Degraded(_) => Role::Warn,
+        Health::Connecting | Health::Up => Role::Text,
+    }
+}
+
+fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
+    let stale = row.last_good.is_some_and(|then| age(then, pen.now).num_seconds() >= STALE_SECS);
+    match (&row.health, row.cni.enforcement) {
+        (Health::Down(_), _) => {
+            "c tries again now; ctrl-r rolls back all the same, as soon as it answers".into()
+        }
+        (Health::Connecting, _) => "wait, or c tries again now".into(),
+        (Health::Degraded(_), _) => "what it lists may be incomplete; c tries again now".into(),
+        (Health::Up, _) if stale => {
+            format!("nothing was heard for {}; c asks again now", pen.when(row.last_good))
+        }
+        (Health::Up, Enforcement::DoesNot) => "policies would do nothing here: migrate the CNI first".into(),
+        (Health::Up, Enforcement::Unknown) => {
+            "whether policies are enforced is unknown: find out before you apply".into()
+        }
+        (Health::Up, Enforcement::Enforces) => match row.denials_per_minute {
+            Some(rate) if rate >= 0.05 => {
+                "flows are being denied: 2 shows which, enter unfolds the cluster".into()
+            }
+            Some(_) | None => "enter shows its namespaces".into(),
+        },
+    }
+}
+
+/// Each right, also those that are missing or not known.
+fn rights(cluster: &Cluster) -> String {
+    let rights = &cluster.rights;
+    let all = [
+        (rights.read, "read"),
+        (rights.may_apply(), "apply"),
+        (rights.may_roll_back(), "roll back"),
+        (rights.portforward, "watch flows"),
+    ];
+    let words = |want: Option<bool>| -> Vec<&str> {
+        all.iter().filter(|(right, _)| *right == want).map(|(_, word)| *word).collect()
+    };
+    let mut out = words(Some(true)).join(", ");
+    if out.is_empty() {
+        out.push_str("do nothing that is known");
+    }
+    for (want, label) in [(Some(false), "not"), (None, "unknown")] {
+        let words = words(want);
+        if !words.is_empty() {
+            out.push_str(&format!("; {label}: {}", words.join(", ")));
+        }
+    }
+    out
+}
+
+fn enforcement(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforces => "enforces policies",
+        Enforcement::DoesNot => "does NOT enforce policies",
+        Enforcement::Unknown => "whether it enforces policies is unknown",
+    }
+}
+
+fn namespace_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace) -> Text {
+    let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
+    for direction in Direction::ALL {
+        let row = rows::rollout_row(world, cluster, ns, direction);
+        let (role, next) = next(world, pen, &row);
+        out.push((role, format!("{direction}: {}. next: {next}", state(&row))));
+    }
+    out.push((Role::Text, owner_words(world, ns)));
+    out.push((Role::Dim, "l shows both directions as rows; enter opens the page".to_owned()));
+    out
+}
+
+/// A cluster that is not well casts doubt on all its rows.
+pub fn health_note(pen: &Pen<'_>, cluster: &Cluster) -> Option<(Role, String)> {
+    let good = pen.ago(cluster.last_good);
+    match &cluster.health {
+        Health::Up => None,
+        Health::Connecting => Some((Role::Unknown, "the cluster has not answered yet".to_owned())),
+        Health::Degraded(why) => Some((Role::Warn, format!("cluster degraded: {why}"))),
+        Health::Down(_) => Some((Role::Bad, format!("cluster down: this is how it was {good}"))),
+    }
+}
+
+pub fn owner_words(world: &World, ns: &Namespace) -> String {
+    let (owner, contact) = rows::owner(world, ns);
+    let unknown = || "unknown".to_owned();
+    let owner = owner.map_or_else(unknown, |owner| owner.to_string());
+    let contact = contact.map_or_else(unknown, |contact| contact.to_string());
+    format!("owner {owner}, contact {contact}")
+}
+
+fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace, target: &Target) -> Text {
+    let row = rows::rollout_row(world, cluster, ns, target.direction);
+    let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
+    let (role, next) = next(world, pen, &row);
+    out.push((role, format!("{}. next: {next}", state(&row))));
+    out.push((Role::Text, isolation_words(row.isolation.as_ref())));
+    out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
+    out.push((Role::Text, owner_words(world, ns)));
+    if let Some(order) = world.orders().latest(target) {
+        out.push((Role::Dim, order_words(pen, order)));
+    }
+    out
+}
+
+/// The last order of a row, in words.
+pub fn order_words(pen: &Pen<'_>, order: &crate::cockpit::orders::Order) -> String {
+    use crate::cockpit::orders::OrderState;
+    let (kind, id, since) = (order.kind.as_str(), order.id, pen.ago(Some(order.since)));
+    match &order.state {
+        OrderState::Running => {
+            format!("{kind} {id} is running, started {since}, {} calls answered", order.receipts)
+        }
+        OrderState::Previewed(_) => format!("{kind} {id} {since}"),
+        OrderState::Ended(outcome) => {
+            format!("{kind} {id} ended {}: {}", pen.ago(order.ended), outcome_words(outcome))
+        }
+    }
+}
+
+fn state(row: &RolloutRow) -> String {
+    match row.standing {
+        Standing::None => row.phase.as_str().to_owned(),
+        Standing::Accepted | Standing::InForce => {
+            format!("{}, {}", row.phase.as_str(), row.standing.as_str())
+        }
+    }
+}
+
+/// How many pods are isolated and by what.
+pub fn isolation_words(isolation: Option<&Isolation>) -> String {
+    let Some(isolation) = isolation else {
+        return "isolated pods: unknown until pods and policies are listed".to_owned();
+    };
+    let mut out = if isolation.isolated == 0 {
+        format!("no pod of {} is isolated", isolation.pods)
+    } else {
+        let by: Vec<_> = isolation.by.iter().map(|key| key.name.to_string()).collect();
+        format!("{} isolated, by {}", share(isolation), by.join(", "))
+    };
+    if isolation.open_selected > 0 {
+        out.push_str(&format!("; {} selected but open", isolation.open_selected));
+    }
+    if !isolation.unknown.is_empty() {
+        let kinds: Vec<_> = isolation.unknown.iter().map(ToString::to_string).collect();
+        out.push_str(&format!("; not evaluated, may isolate too: {}", kinds.join(", ")));
+    }
+    out
+}
+
+/// The next thing to do with a row.
+pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
+    if let Some(order) = row.order.and_then(|id| world.orders().get(id)) {
+        let running = span(age(order.since, pen.now));
+        let (kind, id) = (order.kind.as_str(), order.id);
+        return (
+            Role::Warn,
+            format!("{kind} {id} runs since {running}: wait; 4 shows it, ctrl-x stops an apply"),
+        );
+    }
+    let target = std::slice::from_ref(&row.target);
+    let apply = |words: &str| match offer::apply_reasons(world, target).first() {
+        None => words.to_owned(),
+        Some(reason) => format!("apply is off: {reason}"),
+    };
+    let denied = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    match (row.phase, row.standing) {
+        (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
+        (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
+        (Phase::Discovery, _) => {
+            let words = "write its policy files, then ctrl-l";
+            (Role::Text, apply(words))
+        }
+        (Phase::Authored, _) => (Role::Text, apply("a previews the apply")),
+        (Phase::Partial, _) => (Role::Warn, apply("a completes the set, ctrl-r takes it back")),
+        (Phase::RolledBack, _) => match &row.isolation {
+            Some(isolation) if isolation.isolated > 0 => {
+                (Role::Warn, "pods are still isolated by policies that are not ours: see the page".into())
+            }
+            Some(_) => (Role::Text, apply("check that it works again; a applies anew")),
+            None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
+        },
+        (Phase::Soaking, _) if !row.drift.is_empty() => (
+            Role::Warn,
+            "the live set is not the reviewed one: find out who changed it, a puts it right".into(),
+        ),
+        (Phase::Soaking, _) if denied => {
+            (Role::Denied, "flows are denied: 2 shows which; ctrl-r takes it back".into())
+        }
+        (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
+        (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
+            None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
+            Some(_) => (Role::Warn, "accepted, not yet seen in force: wait for a verdict".into()),
+        },
+    }
+}
+
+/// The page of one group of denials.
+pub fn group_page(world: &World, model: &Model, id: GroupId, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    let area = areas.body;
+    let Some(group) = model.group(world, id) else {
+        let text = "this group was quiet for long and made room for newer ones; esc goes back";
+        put(buf, area, &pen.line(format!(" {text}"), Role::Warn));
+        return;
+    };
+    let environment = world.cluster(&group.key.cluster).map_or(Environment::Unknown, |c| c.environment);
+    let (word, role) = band(environment);
+    let line = pen.line(
+        format!(
+            "{:width$}",
+            format!(" {word}  {}", copy::headline(&group.key)),
+            width = usize::from(area.width)
+        ),
+        role,
+    );
+    put(buf, Rect { height: 1, ..area }, &line);
+    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    pane(pen, "evidence", &group_text(world, model, pen, group), model.page.scroll, below, buf);
+}
+
+pub fn class_role(group: &Group) -> Role {
+    use crate::domain::denial::Class;
+    match group.class {
+        Class::Hurting => Role::Denied,
+        Class::StartUp | Class::Noisy(_) => Role::Dim,
+    }
+}
+
+/// What is known of a group of denials.
+pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
+    use crate::domain::denial::Class;
+    let now = model.denials_now(world);
+    let per = rate(Some(group.minutes.per_minute(now)));
+    let class = match group.class {
+        Class::Noisy(noise) => format!("noisy: {}", noise.as_str()),
+        Class::Hurting | Class::StartUp => group.class.word().to_owned(),
+    };
+    let mut out = vec![
+        (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),
+        (Role::Text, format!("first {}", pen.both(group.first))),
+        (Role::Text, format!("last  {}", pen.both(group.last))),
+        (Role::Text, format!("the data plane said {}", group.said)),
+        (Role::Text, format!("node {}", group.node.as_ref().map_or("unknown", |node| node.as_str()))),
+        (
+            Role::Text,
+            match group.address {
+                Some(address) => format!("peer {}, newest address {address}", group.key.peer),
+                None => format!("peer {}, address not named by the source", group.key.peer),
+            },
+        ),
+        (Role::Text, format!("pods {}", copy::pods(group))),
+        (Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)),
+        (Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)),
+        (Role::Dim, by_minute(&group.minutes.at(now))),
+    ];
+    let target = copy::target_of(&group.key);
+    if let Some((cluster, ns)) =
+        world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns))
+    {
+        let row = rows::rollout_row(world, cluster, ns, target.direction);
+        out.push((Role::Title, "the row it belongs to".to_owned()));
+        out.push((
+            standing_role(row.standing),
+            format!("{} {}: {}", target.ns, target.direction, state(&row)),
+        ));
+        out.push((Role::Text, isolation_words(row.isolation.as_ref())));
+        out.push((Role::Text, owner_words(world, ns)));
+        if let Some(order) = world.orders().latest(&target) {
+            out.push((phase_role(row.phase), format!("just before: {}", order_words(pen, order))));
+        }
+    }
+    out.push((
+        Role::Title,
+        "to take it back: ctrl-r, or by hand (y copies all of this as a message)".to_owned(),
+    ));
+    out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Text, command)));
+    out
+}
+
+/// The counts themselves, newest first, as far as they are not zero.
+fn by_minute(counts: &[u32]) -> String {
+    let parts: Vec<_> = counts
+        .iter()
+        .rev()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .take(8)
+        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
+        .collect();
+    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
+}

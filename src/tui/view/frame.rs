@@ -1,0 +1,406 @@
+//! What surrounds every page: tabs, where we are, what narrows it, messages, the keys that work
+//! here. Also where things stand on the screen, which drawing and clicks share.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use unicode_width::UnicodeWidthStr;
+
+use crate::{
+    cockpit::{
+        commands::{CommandId, row},
+        orders::OrderKind,
+        world::World,
+    },
+    domain::fleet::Environment,
+};
+
+use super::super::{
+    keys,
+    model::{Focus, Main, Model, RowKey, Tone, View},
+    offer::{self, Offer},
+    settle,
+    theme::Role,
+    widgets::{Align, Pen, fit, heading, lines, put, wrap},
+};
+
+/// Where things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Areas {
+    pub tabs: Rect,
+    pub crumbs: Rect,
+    /// Everything between the header and the footer.
+    pub body: Rect,
+    /// Headings of columns.
+    pub head: Rect,
+    pub list: Rect,
+    /// With its heading; may be empty.
+    pub detail: Rect,
+    pub hints: Rect,
+}
+
+impl Areas {
+    /// Two panes stand side by side from here on.
+    const WIDE: u16 = 160;
+
+    pub fn of((width, height): (u16, u16), model: &Model) -> Self {
+        let line = |y: u16| Rect { x: 0, y: y.min(height.saturating_sub(1)), width, height: 1 };
+        let body = Rect { x: 0, y: 2, width, height: height.saturating_sub(3) };
+        let mut areas = Self {
+            tabs: line(0),
+            crumbs: line(1),
+            body,
+            head: Rect { height: 0, ..body },
+            list: body,
+            detail: Rect { height: 0, ..body },
+            hints: line(height.saturating_sub(1)),
+        };
+        if model.settings.zoomed {
+            areas.list.height = 0;
+            areas.detail = body;
+            return areas;
+        }
+        match model.view() {
+            View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
+            View::Group(_) => {}
+            View::Main(main) => {
+                let head = head_lines(*main, model);
+                if width >= Self::WIDE {
+                    areas.split_right();
+                } else {
+                    areas.split_bottom(detail_lines(*main, body.height));
+                    std::mem::swap(&mut areas.list, &mut areas.detail);
+                }
+                areas.take_head(head);
+            }
+        }
+        areas
+    }
+
+    fn denials_lines(height: u16, model: &Model) -> u16 {
+        if model.page.focus == Focus::Denials { height / 2 } else { (height / 4).clamp(3, 12) }
+    }
+
+    /// The list at the bottom, the rest as detail above it.
+    fn split_bottom(&mut self, lines: u16) {
+        let lines = lines.min(self.body.height);
+        let above = self.body.height - lines;
+        self.detail = Rect { height: above, ..self.body };
+        self.list = Rect { y: self.body.y + above, height: lines, ..self.body };
+    }
+
+    fn split_right(&mut self) {
+        let right = self.body.width * 2 / 5;
+        let left = self.body.width - right;
+        self.list.width = left - 1;
+        self.detail = Rect { x: left, width: right, ..self.body };
+    }
+
+    fn take_head(&mut self, lines: u16) {
+        let lines = lines.min(self.list.height);
+        self.head = Rect { height: lines, ..self.list };
+        self.list.y += lines;
+        self.list.height -= lines;
+    }
+}
+
+fn head_lines(main: Main, model: &Model) -> u16 {
+    match main {
+        Main::Fleet => {
+            let folded = model.fleet.unfolded.is_empty() && model.filter(Main::Fleet).is_empty();
+            if folded { 1 } else { 2 }
+        }
+        Main::Denials | Main::Live => 2,
+        Main::Activity | Main::Sources | Main::Notices => 1,
+    }
+}
+
+fn detail_lines(main: Main, height: u16) -> u16 {
+    let wanted = match main {
+        Main::Fleet | Main::Denials | Main::Activity | Main::Sources => 6,
+        Main::Live | Main::Notices => 4,
+    };
+    match height {
+        0..14 => 0,
+        14..30 => wanted,
+        _ => wanted + height / 6,
+    }
+}
+
+/// Each tab with its text. A badge is the number of rows behind it.
+fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
+    let groups = model.frozen.as_ref().map_or(world.denials().groups().len(), |frozen| frozen.order.len());
+    Main::ALL
+        .into_iter()
+        .zip(1..)
+        .map(|(main, number)| {
+            let badge = match main {
+                Main::Denials => groups,
+                Main::Notices => model.notices.all.len(),
+                Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
+            };
+            let badge = if badge == 0 { String::new() } else { format!(" {badge}") };
+            (main, format!("{number} {}{badge}", main.word()))
+        })
+        .collect()
+}
+
+/// The tab at a column.
+pub fn tab_at(world: &World, model: &Model, x: u16) -> Option<Main> {
+    let mut from = 1;
+    for (main, text) in tabs(world, model) {
+        let until = from + text.width() as u16;
+        if (from..until).contains(&x) {
+            return Some(main);
+        }
+        from = until + 2;
+    }
+    None
+}
+
+pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    let mut spans = vec![pen.span(" ", Role::Text)];
+    for (main, text) in tabs(world, model) {
+        let role = if *model.view() == View::Main(main) { Role::Selected } else { Role::Dim };
+        spans.extend([pen.span(text, role), pen.span("  ", Role::Text)]);
+    }
+    put(buf, areas.tabs, &Line::from(spans));
+    let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
+    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format("%H:%M:%S"));
+    right(buf, areas.tabs, &pen.line(clock, Role::Dim));
+    crumbs(world, model, pen, areas.crumbs, buf);
+}
+
+fn right(buf: &mut Buffer, area: Rect, line: &Line<'_>) {
+    let width = (line.width() as u16).min(area.width);
+    put(buf, Rect { x: area.right() - width, width, ..area }, line);
+}
+
+/// Where we are, what narrows it, and what must not be overlooked.
+fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let mut spans = vec![pen.span(" ", Role::Text)];
+    for (nth, crumb) in path(world, model).into_iter().enumerate() {
+        if nth > 0 {
+            spans.push(pen.span(" › ", Role::Dim));
+        }
+        spans.push(pen.span(crumb, Role::Title));
+    }
+    if let View::Main(main) = model.view() {
+        spans.extend(filter(model, *main, pen));
+    }
+    let badges = badges(world, model, pen);
+    let left = area.width.saturating_sub(badges.width() as u16 + 1);
+    put(buf, Rect { width: left, ..area }, &Line::from(spans));
+    right(buf, area, &badges);
+}
+
+fn path(world: &World, model: &Model) -> Vec<String> {
+    match model.view() {
+        View::Main(main) => vec![main.word().to_owned()],
+        View::Namespace(cluster, ns) => vec!["fleet".into(), cluster.to_string(), ns.to_string()],
+        View::Group(id) => match model.group(world, *id) {
+            Some(group) => vec!["denials".into(), group.key.cluster.to_string(), group.key.ns.to_string()],
+            None => vec!["denials".into(), "gone".into()],
+        },
+    }
+}
+
+fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
+    let text = model.filter(main);
+    if let Some(input) = &model.filters.editing {
+        let (before, after) = input.value().split_at(byte_at(input.value(), input.cursor()));
+        return vec![
+            pen.span("  /", Role::Key),
+            pen.span(before.to_owned(), Role::Input),
+            pen.span("▌", Role::Key),
+            pen.span(after.to_owned(), Role::Input),
+            pen.span(format!("  word !not {}", keyed(main)), Role::Dim),
+        ];
+    }
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let rows = shown(model, main);
+    vec![
+        pen.span("  filter ", Role::Dim),
+        pen.span(text.to_owned(), Role::Input),
+        pen.span(
+            format!("  {rows} row{} left, ctrl-u shows all", if rows == 1 { "" } else { "s" }),
+            Role::Warn,
+        ),
+    ]
+}
+
+fn keyed(main: Main) -> String {
+    let keys: Vec<_> = settle::columns(main).keys.iter().map(|key| format!("{key}:")).collect();
+    keys.join(" ")
+}
+
+fn byte_at(text: &str, chars: usize) -> usize {
+    text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
+}
+
+fn shown(model: &Model, main: Main) -> usize {
+    match main {
+        Main::Fleet => model.fleet.list.rows().len(),
+        Main::Denials => model.denials.rows().len(),
+        Main::Live => model.live.rows().len(),
+        Main::Activity => model.activity.rows().len(),
+        Main::Sources => model.sources.rows().len(),
+        Main::Notices => model.notices.list.rows().len(),
+    }
+}
+
+fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
+    let mut spans = Vec::new();
+    let mut badge = |text: String, role: Role| {
+        spans.extend([pen.span(" ", Role::Text), pen.span(format!(" {text} "), role)]);
+    };
+    if world.is_read_only() {
+        badge("READ-ONLY".into(), Role::Toast);
+    }
+    if let Some(frozen) = &model.frozen {
+        let since = world.denials().total().saturating_sub(frozen.total);
+        badge(format!("FROZEN +{since} denials, f: now"), Role::Toast);
+    }
+    let marks = model.fleet.marks.len();
+    if marks > 0 {
+        badge(format!("{marks} marked, u: none"), Role::Marked);
+    }
+    let running = world.running().count();
+    if running > 0 {
+        let stop =
+            if world.running().any(|order| order.kind == OrderKind::Apply) { ", ctrl-x: stop" } else { "" };
+        badge(format!("{running} running{stop}"), Role::Warn);
+    }
+    Line::from(spans)
+}
+
+/// The band of an environment: a colour and a word.
+pub fn band(environment: Environment) -> (&'static str, Role) {
+    match environment {
+        Environment::Production => ("PRODUCTION", Role::Production),
+        Environment::Staging => ("staging", Role::Staging),
+        Environment::Unknown => ("env unknown", Role::Unknown),
+    }
+}
+
+/// Messages over the last lines of the page, and the keys that work here.
+pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    messages(world, model, pen, areas, buf);
+    let mut line = vec![pen.span(" ", Role::Text)];
+    let mut used = 1;
+    for id in hints(world, model) {
+        let role = match offer::offer(world, model, id) {
+            Offer::Ready => Role::Text,
+            Offer::Off(_) => Role::Dim,
+            Offer::Absent => continue,
+        };
+        let (key, name) = (keys::first(id), row(id).name);
+        let wide = key.width() + 1 + name.width() + 2;
+        if used + wide > usize::from(areas.hints.width) + 2 {
+            break;
+        }
+        used += wide;
+        let key_role = if role == Role::Dim { Role::Dim } else { Role::Key };
+        line.extend([pen.span(key, key_role), pen.span(format!(" {name}  "), role)]);
+    }
+    put(buf, areas.hints, &Line::from(line));
+}
+
+/// The most important first.
+fn hints(world: &World, model: &Model) -> Vec<CommandId> {
+    use CommandId as Id;
+    if model.filters.editing.is_some() {
+        return Vec::new();
+    }
+    let mut out = match model.view() {
+        View::Main(Main::Fleet) => match offer::subject(world, model) {
+            Some(RowKey::Cluster(_)) => vec![Id::Open, Id::RollBack, Id::Denials, Id::Filter, Id::Reconnect],
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => {
+                vec![Id::Open, Id::Apply, Id::RollBack, Id::Mark, Id::Filter]
+            }
+        },
+        View::Main(Main::Denials | Main::Live) => {
+            vec![Id::Open, Id::Freeze, Id::Copy, Id::RollBack, Id::Filter]
+        }
+        View::Main(Main::Activity) => vec![Id::Open, Id::Copy, Id::CopyCommand, Id::Filter, Id::RollBack],
+        View::Main(Main::Sources) => vec![Id::Open, Id::Reconnect, Id::Filter],
+        View::Main(Main::Notices) => vec![Id::Reload, Id::Copy, Id::Filter],
+        View::Namespace(..) => vec![Id::Focus, Id::Apply, Id::RollBack, Id::CopyCommand, Id::Zoom],
+        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Back],
+    };
+    out.extend([Id::Menu, Id::Help, Id::Palette]);
+    if world.running().any(|order| order.kind == OrderKind::Apply) {
+        out.insert(0, Id::Abort);
+    }
+    out
+}
+
+fn messages(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    const MOST: usize = 5;
+    let mut out = Vec::new();
+    let width = usize::from(areas.body.width).saturating_sub(2);
+    if model.filters.editing.is_some() {
+        out.push((
+            Role::Toast,
+            "enter keeps the filter, esc leaves it as it was, ctrl-u empties it".to_owned(),
+        ));
+    }
+    if cursor_is_gone(model) {
+        out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
+    }
+    for toast in &model.told.toasts {
+        let word = match toast.tone {
+            Tone::Good | Tone::Plain => "",
+            Tone::Bad => "! ",
+        };
+        let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
+        out.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
+    }
+    let _ = world;
+    let out = &out[out.len().saturating_sub(MOST)..];
+    let height = (out.len() as u16).min(areas.body.height);
+    let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };
+    let drawn: Vec<_> = out
+        .iter()
+        .map(|(role, text)| pen.line(format!(" {} ", fit(text, width, Align::Left)), *role))
+        .collect();
+    lines(buf, area, &drawn);
+}
+
+fn cursor_is_gone(model: &Model) -> bool {
+    match model.view() {
+        View::Main(Main::Fleet) => model.fleet.list.is_gone(),
+        View::Main(Main::Denials) => model.denials.is_gone(),
+        View::Main(Main::Live) => model.live.is_gone(),
+        View::Main(Main::Activity) => model.activity.is_gone(),
+        View::Main(Main::Sources) => model.sources.is_gone(),
+        View::Main(Main::Notices) => model.notices.list.is_gone(),
+        View::Namespace(..) => model.page.denials.is_gone(),
+        View::Group(_) => false,
+    }
+}
+
+/// A pane of text under a heading, wrapped, from a line on.
+pub fn pane(pen: &Pen<'_>, title: &str, text: &[(Role, String)], from: usize, area: Rect, buf: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let width = usize::from(area.width).saturating_sub(2);
+    put(buf, Rect { height: 1, ..area }, &heading(pen, title, area.width));
+    let rows = usize::from(area.height - 1);
+    let all: Vec<_> = text
+        .iter()
+        .flat_map(|(role, text)| wrap(text, width).into_iter().map(|line| (*role, line)))
+        .collect();
+    let from = from.min(all.len().saturating_sub(rows));
+    let more = all.len().saturating_sub(from + rows);
+    let mut drawn: Vec<_> =
+        all.iter().skip(from).take(rows).map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
+    if more > 0
+        && let Some(last) = drawn.last_mut()
+    {
+        *last = pen.line(format!(" … {} more lines (z: all)", more + 1), Role::Dim);
+    }
+    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    lines(buf, below, &drawn);
+}

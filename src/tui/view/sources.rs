@@ -1,0 +1,154 @@
+//! Flow sources by cluster: is it live, how late, what it lost, where its history begins, which
+//! nodes were heard. What a source does not say is `?`.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use crate::{
+    cockpit::{
+        ports::Gap,
+        rows::{self, SourceRow},
+        world::{Source, World},
+    },
+    domain::names::ClusterName,
+};
+
+use super::{
+    super::{
+        model::{Main, Model},
+        theme::Role,
+        widgets::{Cells, Pen, count, highlight, known, put},
+    },
+    denials::lag_words,
+    frame::{Areas, pane},
+};
+
+pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    let name = usize::from(areas.list.width).saturating_sub(66).clamp(13, 34);
+    let head = Cells::new(pen, areas.list.width)
+        .left(" flows", 13, Role::Title)
+        .left("cluster", name, Role::Title)
+        .right("lag", 7, Role::Title)
+        .right("history", 8, Role::Title)
+        .right("lost", 6, Role::Title)
+        .right("gaps", 4, Role::Title)
+        .right("bad", 4, Role::Title)
+        .right("nodes", 6, Role::Title)
+        .right("told", 5, Role::Title);
+    put(buf, areas.head, &head.line());
+    for (line, (at, cluster)) in model.sources.window(usize::from(areas.list.height)).enumerate() {
+        let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
+        let row = rows::source_row(world.source(cluster));
+        put(buf, area, &draw_row(pen, cluster, &row, name, area.width));
+        if at == model.sources.at() && !model.sources.is_gone() {
+            highlight(buf, area, pen.style(Role::Selected));
+        }
+    }
+    if model.sources.rows().is_empty() {
+        let text = if model.filter(Main::Sources).is_empty() {
+            " No cluster is known, so there is nothing to watch. See 1 fleet."
+        } else {
+            " No row passes the filter. ctrl-u shows all rows again."
+        };
+        put(buf, areas.list, &pen.line(text, Role::Warn));
+    }
+    match model.sources.chosen() {
+        Some(cluster) => {
+            let text = detail(world, pen, cluster);
+            pane(pen, cluster.as_str(), &text, 0, areas.detail, buf);
+        }
+        None => pane(pen, "nothing chosen", &[], 0, areas.detail, buf),
+    }
+}
+
+fn link(row: &SourceRow) -> (&'static str, Role) {
+    match row.link {
+        "live" => ("● live", Role::Good),
+        "broken" => ("✖ broken", Role::Bad),
+        "connecting" => ("◌ connecting", Role::Unknown),
+        _ => ("  none", Role::Unknown),
+    }
+}
+
+fn draw_row(pen: &Pen<'_>, cluster: &ClusterName, row: &SourceRow, name: usize, width: u16) -> Line<'static> {
+    let (word, role) = link(row);
+    // Without a source its counters are not zero, they are unknown.
+    let is_told = row.at.is_some() && row.link != "none";
+    let counted = |n: u64| if is_told { count(n) } else { "?".to_owned() };
+    let bad = |n: u64| if is_told && n > 0 { Role::Bad } else { Role::Dim };
+    let nodes = match (row.nodes_connected, row.nodes_unavailable) {
+        (None, None) => "?".to_owned(),
+        (connected, Some(away)) if away > 0 => {
+            format!("{}/{}", known(connected), known(connected.map(|n| n + away)))
+        }
+        (connected, _) => known(connected),
+    };
+    let away = row.nodes_unavailable.is_some_and(|n| n > 0);
+    let history = row.history_from.map_or_else(|| "?".to_owned(), |from| pen.when(Some(from)));
+    Cells::new(pen, width)
+        .left(&format!(" {word}"), 13, role)
+        .left(cluster.as_str(), name, Role::Text)
+        .right(&row.lag_ms.map_or_else(|| "?".to_owned(), lag_words), 7, Role::Text)
+        .right(&history, 8, Role::Text)
+        .right(&counted(row.lost), 6, bad(row.lost))
+        .right(&counted(row.gaps as u64), 4, bad(row.gaps as u64))
+        .right(&counted(row.malformed), 4, bad(row.malformed))
+        .right(&nodes, 6, if away { Role::Bad } else { Role::Text })
+        .right(&row.at.map_or_else(|| "?".to_owned(), |at| pen.when(Some(at))), 5, Role::Dim)
+        .line()
+}
+
+fn detail(world: &World, pen: &Pen<'_>, cluster: &ClusterName) -> Vec<(Role, String)> {
+    let source = world.source(cluster);
+    let row = rows::source_row(source);
+    let mut out = Vec::new();
+    let name = if row.name.is_empty() { "no flow source".to_owned() } else { row.name.to_string() };
+    let (word, role) = link(&row);
+    let reason = row.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    out.push((role, format!("{name} {}{reason}", word.trim_start_matches(['●', '✖', '◌', ' ']))));
+    if row.link == "none" {
+        out.push((Role::Warn, "denials of this cluster cannot be seen; zero here means nothing".to_owned()));
+    }
+    if row.link == "broken" {
+        out.push((Role::Text, "next: c tries again now".to_owned()));
+    }
+    let Some(source) = source else { return out };
+    out.extend(gaps(source).map(|gap| gap_line(pen, gap)));
+    out.push((
+        Role::Text,
+        format!(
+            "{} flows taken, {} repeats dropped, {} malformed",
+            count(row.flows),
+            row.repeats,
+            row.malformed
+        ),
+    ));
+    out.push((Role::Text, nodes(pen, source)));
+    out
+}
+
+/// Open ones first, then the newest.
+fn gaps(source: &Source) -> impl Iterator<Item = &Gap> {
+    let open = source.gaps.iter().rev().filter(|gap| gap.until.is_none());
+    open.chain(source.gaps.iter().rev().filter(|gap| gap.until.is_some()))
+}
+
+fn gap_line(pen: &Pen<'_>, gap: &Gap) -> (Role, String) {
+    let node = gap.node.as_ref().map_or_else(|| "all nodes".to_owned(), |node| format!("node {node}"));
+    let lost = gap.lost.map_or_else(|| "an unknown number lost".to_owned(), |lost| format!("{lost} lost"));
+    match gap.until {
+        None => (Role::Bad, format!("open gap: {node} since {}, {lost}: {}", pen.clock(gap.from), gap.why)),
+        Some(until) => (
+            Role::Warn,
+            format!("gap: {node} {} to {}, {lost}: {}", pen.clock(gap.from), pen.clock(until), gap.why),
+        ),
+    }
+}
+
+fn nodes(pen: &Pen<'_>, source: &Source) -> String {
+    if source.heard.is_empty() {
+        return "no node gave a sign of life yet".to_owned();
+    }
+    let parts: Vec<_> =
+        source.heard.iter().map(|(node, until)| format!("{node} {}", pen.when(Some(*until)))).collect();
+    format!("last sign of each node: {}", parts.join(", "))
+}

@@ -1,0 +1,155 @@
+//! The built binary from outside: help texts as goldens, usage errors, what bad input is answered
+//! with, exit codes, a reader that leaves. No cluster is needed.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// A machine of its own: an empty home, no kubeconfig, no variables of the real one.
+struct Machine {
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(args).env_clear().env("HOME", self.path()).env("TZ", "UTC").current_dir(self.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("it starts")
+    }
+
+    /// Exit code and everything said, with this machine's folder left out.
+    fn said(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let text = format!(
+            "exit {}\n{}{}",
+            output.status.code().expect("an exit code"),
+            String::from_utf8(output.stdout).expect("UTF-8"),
+            String::from_utf8(output.stderr).expect("UTF-8"),
+        );
+        text.replace(&self.path().to_string_lossy().into_owned(), "HOME")
+    }
+}
+
+const KUBECONFIG: &str = "\
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]
+users: [{name: u, user: {token: secret-token}}]
+contexts:
+- {name: one, context: {cluster: c, user: u}}
+- {name: two, context: {cluster: c, user: u}}
+";
+
+#[test]
+fn help_texts() {
+    let machine = Machine::new();
+    for name in ["", "demo", "status", "denials", "apply", "rollback", "completions", "info"] {
+        let args: Vec<&str> = if name.is_empty() { vec!["--help"] } else { vec![name, "--help"] };
+        let golden = if name.is_empty() { "help" } else { name };
+        insta::assert_snapshot!(golden, machine.said(&args));
+    }
+}
+
+#[test]
+fn usage_errors_end_in_2_and_say_what_to_write() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    let cases: [&[&str]; 11] = [
+        &["frobnicate"],
+        &["apply"],
+        &["apply", "-n", "Shop", "--yes"],
+        &["apply", "-n", "shop"],
+        &["rollback", "-n", "shop"],
+        &["rollback", "--yes"],
+        &["rollback", "-n", "shop", "--yes"],
+        &["rollback", "-n", "shop", "--direction", "up", "--yes"],
+        &["denials", "--for", "5"],
+        &["status", "--context", "three"],
+        &["demo", "--relay-address", "127.0.0.1"],
+    ];
+    let mut said = String::new();
+    for args in cases {
+        let answer = machine.said(args);
+        assert!(answer.starts_with("exit 2\n"), "{args:?}: {answer}");
+        said.push_str(&format!("$ sluice {}\n{answer}\n", args.join(" ")));
+    }
+    insta::assert_snapshot!("usage", said);
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_used_ends_in_a_sentence() {
+    let machine = Machine::new();
+    machine.put("broken.yaml", "clusters: [\n");
+    machine.put("empty.yaml", "apiVersion: v1\nkind: Config\n");
+    let mut said = String::new();
+    for path in ["absent.yaml", "broken.yaml", "empty.yaml"] {
+        let answer = machine.said(&["status", "--kubeconfig", path]);
+        assert!(answer.starts_with("exit 1\n"), "{answer}");
+        said.push_str(&format!("$ sluice status --kubeconfig {path}\n{answer}\n"));
+    }
+    insta::assert_snapshot!("kubeconfig", said);
+}
+
+#[test]
+fn a_broken_workspace_stops_an_apply_and_no_look() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters:\n- name: a\n  context: one\n  environment: prod\n");
+    let answer = machine.said(&["apply", "-n", "shop", "--yes"]);
+    insta::assert_snapshot!("broken-workspace", answer);
+}
+
+#[test]
+fn info_prints_every_path() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters:\n- {name: a, context: one, environment: staging}\n");
+    // Columns are as wide as this machine's folders.
+    let said = machine.said(&["info"]);
+    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    insta::assert_snapshot!("info-output", lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn completions_name_the_subcommands() {
+    let machine = Machine::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = machine.run(&["completions", shell]);
+        assert!(output.status.success(), "{shell}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("rollback"), "{shell}");
+    }
+}
+
+/// `sluice completions bash | true`: no panic, no complaint.
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let machine = Machine::new();
+    for args in [&["completions", "bash"][..], &["--help"], &["info"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = machine.command(args).stdout(writer).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+}
