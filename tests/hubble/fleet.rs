@@ -127,7 +127,7 @@ async fn a_node_that_the_relay_lost_is_a_gap_until_it_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn lost_events_are_gaps_with_a_count() {
     let fleet = two(4);
-    let member = isolate(&fleet);
+    isolate(&fleet);
     let told = follow_by(dial(&fleet));
     wait(10).await;
     fleet.fault("east", Fault::LostEvents { count: 7 });

@@ -292,7 +292,8 @@ fn end_of(end: Option<&pb::Endpoint>, address: Option<&str>, names: &[String], f
     if address.is_none() {
         flaws.note(Malformed::Address);
     }
-    let names = names.iter().filter(|name| !name.is_empty()).take(NAMES).map(|name| Text::new(name));
+    let names = names.iter().map(|name| name.trim_end_matches('.')).filter(|name| !name.is_empty());
+    let names = names.take(NAMES).map(Text::new);
     let mut out = End { address, names: names.collect(), ..End::default() };
     let Some(end) = end else { return out };
     if end.labels.iter().any(|label| label.chars().any(is_hostile)) {
