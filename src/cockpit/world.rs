@@ -47,7 +47,9 @@ impl Source {
             return;
         }
         if self.gaps.len() == Self::GAPS {
-            self.gaps.pop_front();
+            // What is still open stays in sight.
+            let oldest = self.gaps.iter().position(|gap| gap.until.is_some()).unwrap_or(0);
+            self.gaps.remove(oldest);
         }
         self.gaps.push_back(gap);
     }

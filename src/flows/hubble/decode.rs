@@ -166,8 +166,10 @@ pub fn node_of(raw: &str) -> Option<Node> {
     Some(Node { raw: CompactString::new(raw), name })
 }
 
+/// A time of protobuf's calendar that can belong to an event: 1970 to 9999, so that a few minutes
+/// more or less never leave it.
 pub fn timestamp(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
-    let time = time?;
+    let time = time.filter(|time| (86_400..253_402_214_400).contains(&time.seconds))?;
     DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 

@@ -39,6 +39,8 @@ const PONG: Duration = Duration::from_secs(20);
 /// A message larger than this breaks the stream instead of the memory.
 const MESSAGE: usize = 8 << 20;
 const WINDOW: u32 = 1 << 20;
+/// Messages taken at once from a stream.
+const CHUNK: usize = 128;
 /// Messages of one re-read.
 const AGAIN: usize = 50_000;
 
@@ -106,7 +108,8 @@ impl Link {
     }
 
     /// The server sends headers with its first message only, so opening is part of the stream.
-    pub fn follow(&self, request: GetFlowsRequest) -> BoxStream<'static, Result<Item, Status>> {
+    /// What is there already comes together.
+    pub fn follow(&self, request: GetFlowsRequest) -> BoxStream<'static, Vec<Result<Item, Status>>> {
         let mut client = self.client.clone();
         stream::once(async move { client.get_flows(request).await })
             .flat_map(|answer| match answer {
@@ -116,6 +119,7 @@ impl Link {
                 }
                 Err(status) => stream::once(async { Err(status) }).boxed(),
             })
+            .ready_chunks(CHUNK)
             .boxed()
     }
 

@@ -211,7 +211,10 @@ impl Nodes {
     pub fn silent(&mut self, now: Moment) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for (name, entry) in &mut self.table {
-            if entry.gap.is_none() && now.here.saturating_duration_since(entry.sign_at) >= Self::SILENT {
+            if !entry.is_unused()
+                && entry.gap.is_none()
+                && now.here.saturating_duration_since(entry.sign_at) >= Self::SILENT
+            {
                 let node = Node { raw: entry.raw.clone(), name: name.clone() };
                 let why = format!("node {name} is silent though the relay lists it as connected");
                 gaps.extend(entry.open(&node, now, &why));
@@ -268,6 +271,11 @@ impl Nodes {
 impl Entry {
     fn heard(&mut self, at: Timestamp) {
         self.read = self.read.max(Some(at));
+    }
+
+    /// Nothing was ever seen on this node: there is nothing to interrupt.
+    fn is_unused(&self) -> bool {
+        self.read.is_none() && self.counters.is_some_and(|counters| counters.seen == 0)
     }
 
     /// Opens a gap, unless one is open.
