@@ -189,6 +189,21 @@ async fn history_that_does_not_reach_back_is_a_gap_of_its_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_happened_before_we_came_is_shown_and_proves_nothing() {
+    let relay = Relay::new(&["w1"]);
+    relay.deny("w1", "old", 7_200_000);
+    let told = follow(&relay);
+    wait(50).await;
+    relay.break_streams();
+    wait(10).await;
+    assert_eq!(told.flows(), ["old"]);
+    assert_eq!(told.heard("w1"), Vec::<i64>::new());
+    let gaps = told.gaps();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].starts_with("all ") && gaps[0].ends_with("read again from history"), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn repeats_and_disorder_are_taken_out() {
     let relay = Relay::new(&["w1", "w2"]);
     let told = follow(&relay);

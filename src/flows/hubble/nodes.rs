@@ -94,6 +94,8 @@ impl Nodes {
     pub const SILENT: Duration = Duration::from_secs(120);
     /// A node that spoke this recently needs no re-read.
     const RECENT: Duration = Duration::from_secs(20);
+    /// An event this much older than our first look is a replay, not a wrong clock.
+    const REPLAYED: TimeDelta = TimeDelta::minutes(10);
     /// Nodes kept; more than any cluster Kubernetes supports.
     const LEN: usize = 6_000;
 
@@ -106,6 +108,11 @@ impl Nodes {
             Some(open) if at > open.told => entry.gap.take().map(|open| open.closed(node, at)),
             Some(_) | None => None,
         };
+        if entry.known - at > Self::REPLAYED {
+            // From before we were here: says nothing about what was read since.
+            entry.heard(entry.known);
+            return closed;
+        }
         entry.heard(at);
         let sign = self.signs.entry(node.name.clone()).or_insert(at);
         *sign = at.max(*sign);
