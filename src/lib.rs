@@ -7,8 +7,10 @@
 /// Values and rules. No clock, no I/O, no async, no serde, no Kubernetes, no terminal.
 pub mod domain {
     pub mod denial;
+    mod excuse;
     pub mod fleet;
     pub mod flow;
+    pub mod minutes;
     pub mod names;
     pub mod policy;
     pub mod time;

@@ -47,7 +47,9 @@ impl Source {
             return;
         }
         if self.gaps.len() == Self::GAPS {
-            self.gaps.pop_front();
+            // What is still open stays in sight.
+            let oldest = self.gaps.iter().position(|gap| gap.until.is_some()).unwrap_or(0);
+            self.gaps.remove(oldest);
         }
         self.gaps.push_back(gap);
     }
@@ -240,7 +242,10 @@ impl World {
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
                 match change {
-                    Change::Reset(pods) => cluster.reset_pods(pods),
+                    Change::Reset(pods) => {
+                        pods.iter().for_each(|pod| ready(&mut self.denials, name, pod));
+                        cluster.reset_pods(pods);
+                    }
                     Change::Put(pod) => {
                         ready(&mut self.denials, name, &pod);
                         cluster.put_pod(pod);
@@ -279,7 +284,9 @@ impl World {
         for flow in flows {
             note_in_force(cluster, &flow);
             match &flow.verdict {
-                Verdict::Denied { .. } => self.denials.note(name, &flow, pod_age(cluster, &flow)),
+                Verdict::Denied { .. } => {
+                    self.denials.note(name, &flow, pod_age(cluster, &flow), self.now);
+                }
                 Verdict::Allowed { .. } => self.denials.reached(name, &flow),
                 Verdict::Audit { .. } => {}
             }

@@ -5,16 +5,19 @@
 //! silence: what no longer fits is counted.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
 };
 
-use chrono::TimeDelta;
-
 use super::{
+    excuse::Excuses,
     flow::{Direction, End, Entity, Flow, Protocol, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     time::Timestamp,
+};
+pub use super::{
+    excuse::{Class, Noise, PodAge},
+    minutes::Minutes,
 };
 
 /// The other side of a denied flow, as precisely as the source can say.
@@ -30,8 +33,8 @@ pub enum Peer {
 impl Peer {
     /// Pod before name before address before entity: an address of `world` says more than `world`.
     pub fn of(end: &End) -> Self {
-        if let (Some(ns), Some(workload)) = (&end.ns, &end.workload) {
-            return Self::Workload { ns: ns.clone(), workload: workload.clone() };
+        if let (Some(ns), Some(workload)) = (&end.ns, workload_of(end)) {
+            return Self::Workload { ns: ns.clone(), workload };
         }
         if let Some(name) = end.names.first() {
             return Self::Name(name.clone());
@@ -74,101 +77,6 @@ pub struct GroupKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
-/// The named rules by which a denial is noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Noise {
-    Icmp,
-    /// Tail of a connection that is over.
-    Closing,
-    /// The same pod reached the same destination within the minute: a retry beside an allowed twin.
-    AllowedTwin,
-}
-
-impl Noise {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Icmp => "ICMP",
-            Self::Closing => "closing",
-            Self::AllowedTwin => "allowed twin",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    Hurting,
-    StartUp,
-    Noisy(Noise),
-}
-
-impl Class {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Hurting => "hurting",
-            Self::StartUp => "start-up",
-            Self::Noisy(_) => "noisy",
-        }
-    }
-}
-
-/// Counts of the last [`Minutes::LEN`] minutes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Minutes {
-    counts: [u32; Self::LEN],
-    /// Minute of the newest slot, since the epoch.
-    newest: i64,
-}
-
-impl Default for Minutes {
-    fn default() -> Self {
-        Self { counts: [0; Self::LEN], newest: i64::MIN }
-    }
-}
-
-impl Minutes {
-    pub const LEN: usize = 30;
-
-    pub fn add(&mut self, at: Timestamp) {
-        let minute = at.timestamp().div_euclid(60);
-        if minute > self.newest {
-            let passed = minute.saturating_sub(self.newest);
-            for step in 1..=passed.min(Self::LEN as i64) {
-                self.counts[Self::slot(minute - passed.min(Self::LEN as i64) + step)] = 0;
-            }
-            self.newest = minute;
-        }
-        if self.newest - minute < Self::LEN as i64 {
-            let slot = &mut self.counts[Self::slot(minute)];
-            *slot = slot.saturating_add(1);
-        }
-    }
-
-    /// Oldest first, ending with the minute of `now`.
-    pub fn at(&self, now: Timestamp) -> [u32; Self::LEN] {
-        let last = now.timestamp().div_euclid(60);
-        let mut out = [0; Self::LEN];
-        for (i, slot) in out.iter_mut().enumerate() {
-            let minute = last - (Self::LEN - 1 - i) as i64;
-            if minute <= self.newest && self.newest.saturating_sub(minute) < Self::LEN as i64 {
-                *slot = self.counts[Self::slot(minute)];
-            }
-        }
-        out
-    }
-
-    /// Denials a minute: the mean of the last full minute and the running one, by elapsed time.
-    pub fn per_minute(&self, now: Timestamp) -> f64 {
-        let counts = self.at(now);
-        let running = now.timestamp().rem_euclid(60) as f64;
-        let sum = f64::from(counts[Self::LEN - 1]) + f64::from(counts[Self::LEN - 2]);
-        sum * 60.0 / (60.0 + running)
-    }
-
-    fn slot(minute: i64) -> usize {
-        minute.rem_euclid(Self::LEN as i64) as usize
-    }
-}
-
 /// Denials of one kind.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -187,22 +95,19 @@ pub struct Group {
     /// Pods denied, at most [`Group::PODS`]; the newest attempt of each.
     pub pods: BTreeMap<PodName, Timestamp>,
     pub more_pods: bool,
-    /// Enough noise marks: all denials so far fell under this rule.
-    noise: Option<Noise>,
-    /// Pods that were denied soon after they started and have not recovered yet.
-    waiting: BTreeMap<PodName, Timestamp>,
-    /// At least one denial was not within a pod's start.
-    beyond_start: bool,
+    excuses: Excuses,
 }
 
 impl Group {
     pub const PODS: usize = 8;
 
-    fn classify(&self) -> Class {
-        if let Some(noise) = self.noise {
-            return Class::Noisy(noise);
+    fn note_pod(&mut self, pod: &PodName, at: Timestamp) {
+        if self.pods.len() < Self::PODS || self.pods.contains_key(pod) {
+            let newest = self.pods.entry(pod.clone()).or_insert(at);
+            *newest = at.max(*newest);
+        } else {
+            self.more_pods = true;
         }
-        if !self.beyond_start && self.waiting.is_empty() { Class::StartUp } else { Class::Hurting }
     }
 }
 
@@ -217,13 +122,6 @@ pub struct Denial {
     pub address: Option<IpAddr>,
 }
 
-/// What is known of the judged pod when a denial arrives.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PodAge {
-    pub started: Option<Timestamp>,
-    pub ready: Option<Timestamp>,
-}
-
 /// All denials of this run.
 #[derive(Clone, Debug, Default)]
 pub struct Denials {
@@ -233,10 +131,14 @@ pub struct Denials {
     sorted: Vec<GroupId>,
     live: VecDeque<Denial>,
     rows: HashMap<(ClusterName, NsName, Direction), Minutes>,
+    /// Groups with denials that a pod's recovery would excuse.
+    waiting: BTreeSet<GroupId>,
     next: u32,
     total: u64,
     /// Denials whose group was dropped because there were too many.
     forgotten: u64,
+    /// Denials of endpoints outside all namespaces, which have no row here (host policies).
+    outside: u64,
     dirty: bool,
 }
 
@@ -245,8 +147,8 @@ impl Denials {
     pub const GROUPS: usize = 5_000;
     /// Attempts kept in the live list.
     pub const LIVE: usize = 2_000;
-    /// A denial this soon after a pod's start may be start-up noise.
-    pub const START: TimeDelta = TimeDelta::seconds(60);
+    /// Rows (cluster, namespace, direction) whose minutes are kept; more than any fleet has.
+    pub const ROWS: usize = 40_000;
 
     pub fn group(&self, id: GroupId) -> Option<&Group> {
         self.groups.get(&id)
@@ -270,78 +172,63 @@ impl Denials {
         self.forgotten
     }
 
+    pub fn outside(&self) -> u64 {
+        self.outside
+    }
+
     /// Counts by the minute of one row; `None`: nothing was denied there.
     pub fn minutes(&self, cluster: &ClusterName, ns: &NsName, direction: Direction) -> Option<&Minutes> {
         self.rows.get(&(cluster.clone(), ns.clone(), direction))
     }
 
-    /// Takes a denied flow. Other verdicts are ignored here.
-    pub fn note(&mut self, cluster: &ClusterName, flow: &Flow, pod: PodAge) {
+    /// Takes a denied flow. Other verdicts are ignored here. A flow from the future, as a node with a
+    /// wrong clock tells it, counts as of `now`.
+    pub fn note(&mut self, cluster: &ClusterName, flow: &Flow, pod: PodAge, now: Timestamp) {
         let Verdict::Denied { said, .. } = &flow.verdict else { return };
-        let Some(ns) = flow.judged().ns.clone() else { return };
-        self.total += 1;
-        let row = (cluster.clone(), ns.clone(), flow.direction);
-        self.rows.entry(row).or_default().add(flow.at);
-        let key = GroupKey {
-            cluster: cluster.clone(),
-            ns,
-            workload: workload_of(flow.judged()),
-            direction: flow.direction,
-            peer: Peer::of(flow.peer()),
-            port: if flow.protocol == Protocol::Icmp { 0 } else { flow.port },
-            protocol: flow.protocol,
+        let Some(key) = key_of(cluster, flow) else {
+            self.outside += 1;
+            return;
         };
-        let id = self.ids.get(&key).copied().unwrap_or_else(|| self.open(key, flow, said));
+        let at = flow.at.min(now);
+        self.total += 1;
+        self.note_row(&key, at);
+        let id = self.ids.get(&key).copied().unwrap_or_else(|| self.open(key, flow, said, at));
         if let Some(group) = self.groups.get_mut(&id) {
-            add(group, flow, pod);
+            add(group, flow, pod, at);
+            if group.excuses.is_waiting() {
+                self.waiting.insert(id);
+            }
         }
         if self.live.len() == Self::LIVE {
             self.live.pop_front();
         }
         let (pod, address) = (flow.judged().pod.clone(), flow.peer().address);
-        self.live.push_back(Denial { number: self.total, at: flow.at, group: id, pod, address });
+        self.live.push_back(Denial { number: self.total, at, group: id, pod, address });
         self.dirty = true;
     }
 
-    /// An allowed flow: the same pod reached the same destination, so its start-up denials are over.
+    /// An allowed flow: the same pod reached the same destination.
     pub fn reached(&mut self, cluster: &ClusterName, flow: &Flow) {
-        let (Some(ns), Some(pod)) = (flow.judged().ns.clone(), flow.judged().pod.as_ref()) else { return };
+        let Some(pod) = flow.judged().pod.as_ref() else { return };
         if self.ids.is_empty() {
             return;
         }
-        let key = GroupKey {
-            cluster: cluster.clone(),
-            ns,
-            workload: workload_of(flow.judged()),
-            direction: flow.direction,
-            peer: Peer::of(flow.peer()),
-            port: flow.port,
-            protocol: flow.protocol,
-        };
-        let Some(group) = self.ids.get(&key).and_then(|id| self.groups.get_mut(id)) else { return };
-        group.waiting.remove(pod);
-        let twin =
-            group.pods.get(pod).is_some_and(|denied| (flow.at - *denied).abs() <= TimeDelta::seconds(60));
-        if twin && group.noise.is_none() && group.count == 1 {
-            group.noise = Some(Noise::AllowedTwin);
-        }
-        self.reclass(&key);
+        let id = key_of(cluster, flow).and_then(|key| self.ids.get(&key).copied());
+        let Some(group) = id.and_then(|id| self.groups.get_mut(&id)) else { return };
+        group.excuses.reached(pod, flow.at);
+        self.reclass(id);
     }
 
     /// A pod became ready: its start-up denials hurt nobody.
     pub fn ready(&mut self, cluster: &ClusterName, ns: &NsName, pod: &PodName, since: Timestamp) {
-        let mut changed = false;
-        for group in self.groups.values_mut() {
-            if group.key.cluster == *cluster
-                && group.key.ns == *ns
-                && group.waiting.get(pod).is_some_and(|denied| *denied <= since)
-            {
-                group.waiting.remove(pod);
-                group.class = group.classify();
-                changed = true;
+        let waiting: Vec<_> = self.waiting.iter().copied().collect();
+        for id in waiting {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            if group.key.cluster == *cluster && group.key.ns == *ns {
+                group.excuses.ready(pod, since);
+                self.reclass(Some(id));
             }
         }
-        self.dirty |= changed;
     }
 
     /// Sorts what changed since the last time. Called once a batch, so that views need not.
@@ -356,15 +243,34 @@ impl Denials {
         });
     }
 
-    fn reclass(&mut self, key: &GroupKey) {
-        if let Some(group) = self.ids.get(key).and_then(|id| self.groups.get_mut(id)) {
-            let class = group.classify();
-            self.dirty |= class != group.class;
-            group.class = class;
+    fn reclass(&mut self, id: Option<GroupId>) {
+        let Some(group) = id.and_then(|id| self.groups.get_mut(&id)) else { return };
+        if !group.excuses.is_waiting() {
+            self.waiting.remove(&group.id);
         }
+        let class = group.excuses.class();
+        self.dirty |= class != group.class;
+        group.class = class;
     }
 
-    fn open(&mut self, key: GroupKey, flow: &Flow, said: &Text) -> GroupId {
+    fn note_row(&mut self, key: &GroupKey, at: Timestamp) {
+        let row = (key.cluster.clone(), key.ns.clone(), key.direction);
+        if self.rows.len() >= Self::ROWS && !self.rows.contains_key(&row) {
+            // Namespaces without end: somebody makes them up. The quiet ones go.
+            let mut newest: Vec<_> = self.rows.values().map(Minutes::newest).collect();
+            let (_, median, _) = newest.select_nth_unstable(Self::ROWS / 2);
+            let median = *median;
+            let mut surplus = Self::ROWS / 10;
+            self.rows.retain(|_, minutes| {
+                let goes = surplus > 0 && minutes.newest() <= median;
+                surplus -= usize::from(goes);
+                !goes
+            });
+        }
+        self.rows.entry(row).or_default().add(at);
+    }
+
+    fn open(&mut self, key: GroupKey, flow: &Flow, said: &Text, at: Timestamp) -> GroupId {
         if self.groups.len() >= Self::GROUPS {
             self.forget_quietest();
         }
@@ -375,17 +281,15 @@ impl Denials {
             key: key.clone(),
             class: Class::Hurting,
             count: 0,
-            first: flow.at,
-            last: flow.at,
+            first: at,
+            last: at,
             minutes: Minutes::default(),
             said: said.clone(),
             node: flow.node.clone(),
             address: None,
             pods: BTreeMap::new(),
             more_pods: false,
-            noise: noise_of(flow),
-            waiting: BTreeMap::new(),
-            beyond_start: false,
+            excuses: Excuses::default(),
         };
         self.groups.insert(id, group);
         self.ids.insert(key, id);
@@ -393,14 +297,16 @@ impl Denials {
         id
     }
 
-    /// Drops a tenth of the groups, the longest quiet first, so that a flood of new ones costs one
-    /// pass for many.
+    /// Drops a tenth of the groups, noise before what hurts and the longest quiet first, so that a
+    /// flood of new ones costs one pass for many.
     fn forget_quietest(&mut self) {
-        let mut by_age: Vec<_> = self.groups.values().map(|group| (group.last, group.id)).collect();
-        by_age.sort_unstable();
-        for (_, id) in by_age.into_iter().take(Self::GROUPS / 10) {
+        let value = |group: &Group| (std::cmp::Reverse(group.class), group.last, group.id);
+        let mut by_value: Vec<_> = self.groups.values().map(value).collect();
+        by_value.sort_unstable();
+        for (_, _, id) in by_value.into_iter().take(Self::GROUPS / 10) {
             if let Some(group) = self.groups.remove(&id) {
                 self.forgotten += group.count;
+                self.waiting.remove(&id);
                 self.ids.remove(&group.key);
             }
         }
@@ -414,42 +320,63 @@ fn workload_of(end: &End) -> Option<Workload> {
     end.workload.clone().or_else(|| end.pod.as_ref().map(|pod| Workload::new("Pod", pod.as_str())))
 }
 
-fn noise_of(flow: &Flow) -> Option<Noise> {
-    if flow.protocol == Protocol::Icmp {
-        Some(Noise::Icmp)
-    } else if flow.closing {
-        Some(Noise::Closing)
-    } else {
-        None
-    }
+/// `None`: the judged endpoint is in no namespace.
+fn key_of(cluster: &ClusterName, flow: &Flow) -> Option<GroupKey> {
+    Some(GroupKey {
+        cluster: cluster.clone(),
+        ns: flow.judged().ns.clone()?,
+        workload: workload_of(flow.judged()),
+        direction: flow.direction,
+        peer: Peer::of(flow.peer()),
+        port: if flow.protocol == Protocol::Icmp { 0 } else { flow.port },
+        protocol: flow.protocol,
+    })
 }
 
-fn add(group: &mut Group, flow: &Flow, age: PodAge) {
+fn add(group: &mut Group, flow: &Flow, age: PodAge, at: Timestamp) {
     group.count += 1;
-    group.first = group.first.min(flow.at);
-    group.last = group.last.max(flow.at);
-    group.minutes.add(flow.at);
+    group.first = group.first.min(at);
+    group.last = group.last.max(at);
+    group.minutes.add(at);
     group.node.clone_from(&flow.node);
     group.address = flow.peer().address;
-    // A group stays noise only while every denial in it falls under the same rule.
-    if group.noise != noise_of(flow) {
-        group.noise = None;
+    if let Some(pod) = &flow.judged().pod {
+        group.note_pod(pod, at);
     }
-    let soon = age.started.is_some_and(|started| flow.at - started <= Denials::START);
-    match &flow.judged().pod {
-        Some(pod) => {
-            if group.pods.len() < Group::PODS || group.pods.contains_key(pod) {
-                group.pods.insert(pod.clone(), flow.at);
-            } else {
-                group.more_pods = true;
-            }
-            if !soon {
-                group.beyond_start = true;
-            } else if age.ready.is_none_or(|ready| ready < flow.at) && group.waiting.len() < 64 {
-                group.waiting.insert(pod.clone(), flow.at);
-            }
+    group.excuses.denied(flow, age, at);
+    group.class = group.excuses.class();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::flow::FlowId;
+
+    #[test]
+    fn namespaces_that_somebody_makes_up_do_not_fill_the_memory() {
+        let mut denials = Denials::default();
+        let cluster = ClusterName::parse("east").expect("a name");
+        let second = |n: usize| Timestamp::from_timestamp(n as i64, 0).expect("in range");
+        for n in 0..Denials::ROWS + 100 {
+            let flow = Flow {
+                id: FlowId("a".into()),
+                at: second(n),
+                node: None,
+                direction: Direction::Egress,
+                verdict: Verdict::Denied { said: Text::default(), by: Vec::new() },
+                source: End { ns: NsName::parse(&format!("ns-{n}")).ok(), ..End::default() },
+                destination: End::default(),
+                protocol: Protocol::Tcp,
+                source_port: 1,
+                port: 443,
+                reply: None,
+                closing: false,
+            };
+            denials.note(&cluster, &flow, PodAge::default(), second(n));
         }
-        None => group.beyond_start = true,
+        assert_eq!(denials.rows.len(), Denials::ROWS - Denials::ROWS / 10 + 100);
+        assert!(denials.groups.len() <= Denials::GROUPS && denials.live.len() == Denials::LIVE);
+        let kept: u64 = denials.groups.values().map(|group| group.count).sum();
+        assert_eq!(kept + denials.forgotten, denials.total);
     }
-    group.class = group.classify();
 }

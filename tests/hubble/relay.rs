@@ -57,6 +57,8 @@ struct Inner {
 
 pub struct Ring {
     flows: Vec<pb::Flow>,
+    /// The newest event of any kind.
+    newest: Option<pb::Flow>,
     pub held: usize,
     pub seen: u64,
     pub born: DateTime<Utc>,
@@ -74,6 +76,7 @@ impl Relay {
         let ring = |node: &&str| {
             let ring = Ring {
                 flows: Vec::new(),
+                newest: None,
                 held: 100,
                 seen: 10_000,
                 born,
@@ -129,6 +132,7 @@ impl Relay {
             let ring = inner.nodes.get_mut(node).expect("a node of this relay");
             ring.seen += 1;
             ring.flows.push(flow.clone());
+            ring.newest = Some(flow.clone());
             let surplus = ring.flows.len().saturating_sub(ring.held);
             ring.flows.drain(..surplus);
             !ring.lost
@@ -141,8 +145,10 @@ impl Relay {
 
     /// Traffic that no filter of ours lets through.
     pub fn other_traffic(&self, node: &str, count: u64) {
+        let flow = denied(node, "", self.now());
         self.ring(node, |ring| {
             ring.seen += count;
+            ring.newest = Some(flow);
             let surplus = (ring.flows.len() + count as usize).saturating_sub(ring.held).min(ring.flows.len());
             ring.flows.drain(..surplus);
         });
@@ -315,7 +321,10 @@ impl Observer for Relay {
             .nodes
             .iter()
             .filter(|(node, _)| named.is_empty() || named.contains(node))
-            .flat_map(|(_, ring)| &ring.flows)
+            .flat_map(|(_, ring)| {
+                let newest = (!request.follow && request.number == 1).then_some(&ring.newest);
+                newest.map_or(&*ring.flows, |newest| newest.as_slice())
+            })
             .filter(|flow| {
                 let at = flow.time.map(|time| (time.seconds, time.nanos));
                 since.map_or(request.number > 0, |since| at >= Some(since))

@@ -145,6 +145,17 @@ pub fn decode(response: GetFlowsResponse) -> Result<Seen, Malformed> {
     }
 }
 
+/// Node and time of a flow, whatever it is about.
+pub fn stamp(response: &GetFlowsResponse) -> Option<(Node, Timestamp)> {
+    match response.response_types.as_ref()? {
+        ResponseTypes::Flow(flow) => {
+            let node = if flow.node_name.is_empty() { &response.node_name } else { &flow.node_name };
+            Some((node_of(node)?, timestamp(flow.time).or(timestamp(response.time))?))
+        }
+        ResponseTypes::NodeStatus(_) | ResponseTypes::LostEvents(_) => None,
+    }
+}
+
 /// `cluster/node`, or the plain node where the cluster is called `default`.
 pub fn node_of(raw: &str) -> Option<Node> {
     let (cluster, name) = raw.rsplit_once('/').unwrap_or(("", raw));
@@ -155,8 +166,10 @@ pub fn node_of(raw: &str) -> Option<Node> {
     Some(Node { raw: CompactString::new(raw), name })
 }
 
+/// A time of protobuf's calendar that can belong to an event: 1970 to 9999, so that a few minutes
+/// more or less never leave it.
 pub fn timestamp(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
-    let time = time?;
+    let time = time.filter(|time| (86_400..253_402_214_400).contains(&time.seconds))?;
     DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
@@ -281,7 +294,8 @@ fn end_of(end: Option<&pb::Endpoint>, address: Option<&str>, names: &[String], f
     if address.is_none() {
         flaws.note(Malformed::Address);
     }
-    let names = names.iter().filter(|name| !name.is_empty()).take(NAMES).map(|name| Text::new(name));
+    let names = names.iter().map(|name| name.trim_end_matches('.')).filter(|name| !name.is_empty());
+    let names = names.take(NAMES).map(Text::new);
     let mut out = End { address, names: names.collect(), ..End::default() };
     let Some(end) = end else { return out };
     if end.labels.iter().any(|label| label.chars().any(is_hostile)) {

@@ -98,7 +98,8 @@ struct Follower {
 /// What one connection keeps.
 struct Session {
     link: Link,
-    stream: BoxStream<'static, Result<Item, Status>>,
+    /// Messages that came together: under a flood, waking up costs more than reading.
+    stream: BoxStream<'static, Vec<Result<Item, Status>>>,
     opened: Instant,
     reopen: Instant,
     next_survey: Instant,
@@ -114,7 +115,7 @@ enum Answer {
 
 /// What the select loop woke up for.
 enum Wake {
-    Item(Option<Result<Item, Status>>),
+    Items(Option<Vec<Result<Item, Status>>>),
     Answer(Answer),
     BatchDue,
     Second,
@@ -191,7 +192,7 @@ impl Follower {
                 () = sleep_until(session.next_survey), if session.question.is_none() => Wake::Survey,
                 () = sleep_until(session.reopen) => Wake::Reopen,
                 () = changed(&mut self.wanted) => Wake::Reopen,
-                item = session.stream.next() => Wake::Item(item),
+                items = session.stream.next() => Wake::Items(items),
             };
             self.wake(&mut session, wake).await?;
         }
@@ -199,16 +200,12 @@ impl Follower {
 
     async fn wake(&mut self, session: &mut Session, wake: Wake) -> Result<(), End> {
         match wake {
-            Wake::Item(Some(Ok(Item::Opened))) => {
-                self.health.state.link = ports::Link::Live;
-                self.inbox.send_all(self.health.news()).await?;
+            Wake::Items(Some(items)) => {
+                for item in items {
+                    self.take_item(session, item).await?;
+                }
             }
-            Wake::Item(Some(Ok(Item::Message(message)))) => {
-                self.heard = Some(Instant::now());
-                self.take(decode(*message), true).await?;
-            }
-            Wake::Item(Some(Err(status))) => self.refused(session, &status)?,
-            Wake::Item(None) => return Err(End::Broken(link::ended(self.inbox.cluster()))),
+            Wake::Items(None) => return Err(End::Broken(link::ended(self.inbox.cluster()))),
             Wake::Answer(Answer::Survey(survey)) => self.surveyed(session, &survey).await?,
             Wake::Answer(Answer::Again(again, quiet)) => self.read_again(session, again, &quiet).await?,
             Wake::BatchDue => self.flush().await?,
@@ -219,6 +216,21 @@ impl Follower {
                 session.question = Some(survey.map(|survey| Answer::Survey(Box::new(survey))).boxed());
             }
             Wake::Reopen => self.reopen(session).await?,
+        }
+        Ok(())
+    }
+
+    async fn take_item(&mut self, session: &mut Session, item: Result<Item, Status>) -> Result<(), End> {
+        match item {
+            Ok(Item::Opened) => {
+                self.health.state.link = ports::Link::Live;
+                self.inbox.send_all(self.health.news()).await?;
+            }
+            Ok(Item::Message(message)) => {
+                self.heard = Some(Instant::now());
+                self.take(decode(*message), true).await?;
+            }
+            Err(status) => self.refused(session, &status)?,
         }
         Ok(())
     }
@@ -364,7 +376,7 @@ impl Follower {
             let names: Vec<_> = quiet.iter().map(|node| node.raw.to_string()).collect();
             let names = if names.len() > NAMED { &[][..] } else { &names };
             let request = request::again(&self.wanted.borrow(), since - OVERLAP, names, self.mask);
-            let again = session.link.clone().again(request);
+            let again = session.link.clone().again(request, request::newest(names));
             session.question = Some(again.map(move |again| Answer::Again(again, quiet)).boxed());
         }
         Ok(())
@@ -399,7 +411,8 @@ impl Follower {
         state.history_from = now.zip(depth).and_then(|(now, depth)| now.checked_sub_signed(depth));
     }
 
-    /// Quiet nodes were read again. Only a whole answer without loss is a sign of them.
+    /// Quiet nodes were read again. A sign of them is a whole answer without loss, and an event of any
+    /// kind that shows that they answered: a relay may list a node that it does not hear.
     async fn read_again(&mut self, session: &mut Session, again: Again, quiet: &[Quiet]) -> Result<(), End> {
         session.question = None;
         let mut listed = BTreeSet::new();
@@ -430,9 +443,12 @@ impl Follower {
         let sure: Vec<_> = quiet
             .iter()
             .filter(|node| listed.contains(&node.name) && !doubtful.contains(&node.name))
-            .cloned()
+            .filter_map(|node| {
+                let (_, newest) = again.newest.iter().find(|(newest, _)| newest.name == node.name)?;
+                Some((node.clone(), there.min(*newest)))
+            })
             .collect();
-        let gaps = self.nodes.read_again(&sure, Moment { there, here: Instant::now() });
+        let gaps = self.nodes.read_again(&sure, Instant::now());
         self.gaps(gaps).await?;
         Ok(())
     }

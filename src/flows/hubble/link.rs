@@ -16,13 +16,15 @@ use tonic::{
 
 use crate::{
     cockpit::ports::Trouble,
-    domain::names::ClusterName,
+    domain::{names::ClusterName, time::Timestamp},
     flows::source::{BoxIo, Dial},
     pb::observer::{
         GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
         ServerStatusResponse, observer_client::ObserverClient,
     },
 };
+
+use super::decode::{Node, stamp};
 
 type Client = ObserverClient<Channel>;
 
@@ -37,6 +39,8 @@ const PONG: Duration = Duration::from_secs(20);
 /// A message larger than this breaks the stream instead of the memory.
 const MESSAGE: usize = 8 << 20;
 const WINDOW: u32 = 1 << 20;
+/// Messages taken at once from a stream.
+const CHUNK: usize = 128;
 /// Messages of one re-read.
 const AGAIN: usize = 50_000;
 
@@ -63,6 +67,8 @@ pub struct Again {
     pub messages: Vec<GetFlowsResponse>,
     /// It came to its end in time.
     pub whole: bool,
+    /// The newest event of each node, of any kind: that the node answers at all.
+    pub newest: Vec<(Node, Timestamp)>,
     pub asked: Instant,
 }
 
@@ -102,7 +108,8 @@ impl Link {
     }
 
     /// The server sends headers with its first message only, so opening is part of the stream.
-    pub fn follow(&self, request: GetFlowsRequest) -> BoxStream<'static, Result<Item, Status>> {
+    /// What is there already comes together.
+    pub fn follow(&self, request: GetFlowsRequest) -> BoxStream<'static, Vec<Result<Item, Status>>> {
         let mut client = self.client.clone();
         stream::once(async move { client.get_flows(request).await })
             .flat_map(|answer| match answer {
@@ -112,26 +119,34 @@ impl Link {
                 }
                 Err(status) => stream::once(async { Err(status) }).boxed(),
             })
+            .ready_chunks(CHUNK)
             .boxed()
     }
 
-    pub async fn again(mut self, request: GetFlowsRequest) -> Again {
+    /// Reads once more, and then asks each node for its newest event.
+    pub async fn again(mut self, request: GetFlowsRequest, newest: GetFlowsRequest) -> Again {
         let asked = Instant::now();
         let deadline = asked + ANSWER;
-        let mut again = Again { messages: Vec::new(), whole: false, asked };
-        let Ok(Ok(answer)) = timeout_at(deadline, self.client.get_flows(request)).await else { return again };
+        let (messages, whole) = self.read(request, deadline).await;
+        let newest = if whole { self.read(newest, deadline).await.0 } else { Vec::new() };
+        Again { messages, whole, newest: newest.iter().filter_map(stamp).collect(), asked }
+    }
+
+    /// What a stream holds, and whether it came to its end.
+    async fn read(&mut self, request: GetFlowsRequest, deadline: Instant) -> (Vec<GetFlowsResponse>, bool) {
+        let mut messages = Vec::new();
+        let Ok(Ok(answer)) = timeout_at(deadline, self.client.get_flows(request)).await else {
+            return (messages, false);
+        };
         let mut stream = answer.into_inner();
-        while again.messages.len() < AGAIN {
+        while messages.len() < AGAIN {
             match timeout_at(deadline, stream.message()).await {
-                Ok(Ok(Some(message))) => again.messages.push(message),
-                Ok(Ok(None)) => {
-                    again.whole = true;
-                    break;
-                }
+                Ok(Ok(Some(message))) => messages.push(message),
+                Ok(Ok(None)) => return (messages, true),
                 Ok(Err(_)) | Err(_) => break,
             }
         }
-        again
+        (messages, false)
     }
 }
 

@@ -94,6 +94,8 @@ impl Nodes {
     pub const SILENT: Duration = Duration::from_secs(120);
     /// A node that spoke this recently needs no re-read.
     const RECENT: Duration = Duration::from_secs(20);
+    /// An event this much older than our first look is a replay, not a wrong clock.
+    const REPLAYED: TimeDelta = TimeDelta::minutes(10);
     /// Nodes kept; more than any cluster Kubernetes supports.
     const LEN: usize = 6_000;
 
@@ -106,6 +108,11 @@ impl Nodes {
             Some(open) if at > open.told => entry.gap.take().map(|open| open.closed(node, at)),
             Some(_) | None => None,
         };
+        if entry.known - at > Self::REPLAYED {
+            // From before we were here: says nothing about what was read since.
+            entry.heard(entry.known);
+            return closed;
+        }
         entry.heard(at);
         let sign = self.signs.entry(node.name.clone()).or_insert(at);
         *sign = at.max(*sign);
@@ -182,24 +189,27 @@ impl Nodes {
         (gaps, quiet)
     }
 
-    /// These nodes were read again from `since` to the end, without a loss.
-    pub fn read_again(&mut self, quiet: &[Quiet], now: Moment) -> Vec<Gap> {
+    /// These nodes were read again from `since` up to a moment, without a loss.
+    pub fn read_again(&mut self, quiet: &[(Quiet, Timestamp)], here: Instant) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        for node in quiet {
+        for (node, until) in quiet {
             let Some(entry) = self.table.get_mut(&node.name) else { continue };
+            if *until <= node.since {
+                continue;
+            }
             if let Some(open) = entry.gap.take() {
                 gaps.push(if node.covered {
                     open.healed(&node.name)
                 } else {
-                    open.ended(&node.name, now.there)
+                    open.ended(&node.name, *until)
                 });
             } else if let (false, Some(read)) = (node.covered, entry.read) {
-                gaps.push(turned_over(&node.name, read, now.there));
+                gaps.push(turned_over(&node.name, read, *until));
             }
-            entry.heard(now.there);
-            entry.sign_at = now.here;
+            entry.heard(*until);
+            entry.sign_at = here;
             entry.mark = entry.counters;
-            self.signs.insert(node.name.clone(), now.there);
+            self.signs.insert(node.name.clone(), *until);
         }
         gaps
     }
@@ -208,7 +218,10 @@ impl Nodes {
     pub fn silent(&mut self, now: Moment) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for (name, entry) in &mut self.table {
-            if entry.gap.is_none() && now.here.saturating_duration_since(entry.sign_at) >= Self::SILENT {
+            if !entry.is_unused()
+                && entry.gap.is_none()
+                && now.here.saturating_duration_since(entry.sign_at) >= Self::SILENT
+            {
                 let node = Node { raw: entry.raw.clone(), name: name.clone() };
                 let why = format!("node {name} is silent though the relay lists it as connected");
                 gaps.extend(entry.open(&node, now, &why));
@@ -265,6 +278,11 @@ impl Nodes {
 impl Entry {
     fn heard(&mut self, at: Timestamp) {
         self.read = self.read.max(Some(at));
+    }
+
+    /// Nothing was ever seen on this node: there is nothing to interrupt.
+    fn is_unused(&self) -> bool {
+        self.read.is_none() && self.counters.is_some_and(|counters| counters.seen == 0)
     }
 
     /// Opens a gap, unless one is open.

@@ -109,6 +109,16 @@ pub fn again(wanted: &[NsName], since: Timestamp, nodes: &[String], mask: Mask) 
     }
 }
 
+/// The newest event of each of these nodes, of any kind, and no more of it than when and where.
+pub fn newest(nodes: &[String]) -> GetFlowsRequest {
+    GetFlowsRequest {
+        number: 1,
+        whitelist: vec![FlowFilter { node_name: nodes.to_vec(), ..FlowFilter::default() }],
+        field_mask: Some(prost_types::FieldMask { paths: vec!["time".to_owned(), "node_name".to_owned()] }),
+        ..GetFlowsRequest::default()
+    }
+}
+
 /// Whether this flow was asked for.
 pub fn asked(wanted: &[NsName], seen: &Sighting) -> bool {
     match &seen.flow.verdict {
