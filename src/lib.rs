@@ -101,6 +101,8 @@ pub mod cli {
     pub mod args;
     pub mod ask;
     pub mod change;
+    pub mod cockpit;
+    pub mod demo;
     pub mod denials;
     pub mod exit;
     pub mod info;

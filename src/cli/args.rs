@@ -96,9 +96,11 @@ pub struct Demo {
     /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
     #[arg(long)]
     pub serve: bool,
-    /// With --serve: also open each Hubble Relay on a port of this loopback address
-    #[arg(long, value_name = "ADDR", requires = "serve")]
-    pub relay_address: Option<std::net::IpAddr>,
+    /// With --serve: also open each Hubble Relay on loopback: the first on this port, each further
+    /// one a port higher; without a port, each on any free one
+    #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
+        num_args = 0..=1, default_missing_value = "127.0.0.1")]
+    pub relay_address: Option<std::net::SocketAddr>,
     /// The fleet to simulate: a name or a file
     #[arg(long, value_name = "FILE|NAME")]
     pub scenario: Option<String>,

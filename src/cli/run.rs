@@ -10,7 +10,7 @@ use super::{
     args::{Change, Cli, Command, Global},
     ask::{self, Asker},
     change::Changing,
-    denials,
+    cockpit, demo, denials,
     exit::Exit,
     info, log,
     print::Printer,
@@ -57,10 +57,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             printer.out(&info::text(global));
             Exit::Done
         }
-        None => with_runtime(printer, async |printer| cockpit(global, printer).await),
-        Some(Command::Demo(_)) => {
-            printer.say("The demo is not in this build.\n");
-            Exit::Failed
+        None => with_runtime(printer, async |_| {
+            cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
+        }),
+        Some(Command::Demo(args)) => {
+            with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
         Some(Command::Status(args)) => with_runtime(printer, async |printer| {
             let mut session = start(global, Need::Clusters, true)?;
@@ -107,12 +108,6 @@ fn change(
 fn start(global: &Global, need: Need, follow_flows: bool) -> Result<Session, NoStart> {
     let setup = session::setup(global, need, follow_flows)?;
     Ok(Session::new(Engine::start(setup)))
-}
-
-async fn cockpit(global: &Global, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
-    let _setup = session::setup(global, Need::Clusters, true)?;
-    printer.say("The cockpit is not in this build.\n");
-    Ok(Exit::Failed)
 }
 
 /// Runs a command to its end and says why it could not start.

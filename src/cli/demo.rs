@@ -1,0 +1,137 @@
+//! `sluice demo`: the simulated fleet on loopback, and the cockpit on it like on any other. With
+//! `--serve` the fleet alone, until it is interrupted.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use directories::ProjectDirs;
+
+use super::{
+    args::{Demo, Global, PersonArg},
+    cockpit,
+    exit::Exit,
+    print::Printer,
+    session::{self, Need, NoStart},
+};
+use crate::{
+    cockpit::ports::Trouble,
+    domain::valve::shell_word,
+    engine::Clock,
+    sim::fleet::{
+        people::Person,
+        running::{Fleet, Options},
+        scenario::Scenario,
+        serve::{ServeOptions, Served, serve},
+        workspace,
+    },
+};
+
+pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let start = now();
+    let folder =
+        Folder::open(args.directory.as_deref()).map_err(|error| no_start("the demo's folder", &error))?;
+    let scenario = Scenario::load(args.scenario.as_deref().unwrap_or("demo")).map_err(|bad| NoStart {
+        exit: Exit::Usage,
+        troubles: vec![trouble("--scenario", &bad.to_string())],
+    })?;
+    let fleet = Fleet::new(&scenario, Options { seed: args.seed, speed: args.speed, start });
+    let options = ServeOptions { directory: folder.path.clone(), relay_address: args.relay_address };
+    let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
+    workspace::write(&fleet, &folder.path).map_err(|error| no_start("the demo's workspace", &error))?;
+    let person = person(args.person);
+    let kubeconfig = served.kubeconfig(person).map(Path::to_owned).unwrap_or_default();
+    if args.serve {
+        printer.out(&announcement(&served, &kubeconfig, &folder.path));
+        session::interrupted().await;
+        return Ok(Exit::Done);
+    }
+    let global =
+        Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
+    let mut setup = session::setup(&global, Need::Clusters, true)?;
+    setup.clock = Clock::simulated(start, args.speed);
+    cockpit::run(&global, setup).await
+}
+
+/// What `--serve` prints: the first line is for `eval`, the rest is for people.
+fn announcement(served: &Served, kubeconfig: &Path, folder: &Path) -> String {
+    let mut out = format!("export KUBECONFIG={}\n", shell_word(&kubeconfig.to_string_lossy()));
+    for (person, path) in &served.kubeconfigs {
+        out.push_str(&format!("# {}: {}\n", person.name(), shell_word(&path.to_string_lossy())));
+    }
+    out.push_str(&format!("# workspace: {}\n", shell_word(&folder.to_string_lossy())));
+    for (cluster, address) in &served.relays {
+        out.push_str(&format!("# relay of {cluster}: {address}\n"));
+    }
+    out.push_str("# interrupt (ctrl-c) to stop\n");
+    out
+}
+
+fn person(arg: PersonArg) -> Person {
+    match arg {
+        PersonArg::Lead => Person::Lead,
+        PersonArg::OnCall => Person::OnCall,
+        PersonArg::Security => Person::Security,
+        PersonArg::Viewer => Person::Viewer,
+        PersonArg::Admin => Person::Admin,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the simulated world starts now, by the system's clock")]
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(0)
+}
+
+/// Where kubeconfigs and workspace go. One of our own making is removed at the end.
+struct Folder {
+    path: PathBuf,
+    own: bool,
+}
+
+impl Folder {
+    fn open(asked: Option<&Path>) -> io::Result<Self> {
+        let own = asked.is_none();
+        let path = match asked {
+            Some(path) => path.to_owned(),
+            None => ProjectDirs::from("", "", "sluice")
+                .map(|dirs| dirs.cache_dir().to_owned())
+                .unwrap_or_else(std::env::temp_dir)
+                .join(format!("demo-{}", std::process::id())),
+        };
+        fs::create_dir_all(&path)?;
+        Ok(Self { path: fs::canonicalize(path)?, own })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.own {
+            // Left-over files of a demo harm nobody.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn no_start(object: &str, error: &io::Error) -> NoStart {
+    NoStart { exit: Exit::Failed, troubles: vec![trouble(object, &error.to_string())] }
+}
+
+fn trouble(object: &str, fact: &str) -> Trouble {
+    Trouble::new(object, fact, "See `sluice demo --help`.")
+}
+
+/// `--relay-address`: an address of this machine's loopback, with the port of the first relay.
+pub fn relay_address(raw: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = raw
+        .parse()
+        .or_else(|_| raw.parse().map(|ip| SocketAddr::new(ip, 0)))
+        .map_err(|_| "write an address such as 127.0.0.1 or 127.0.0.1:4245".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the simulated relays listen on loopback only, such as 127.0.0.1:4245".to_owned())
+    }
+}
