@@ -75,7 +75,7 @@ fn a_rollback_is_started_in_every_state() {
             tell(
                 world,
                 ClusterFact::Rights(Rights { patch: Some(true), delete: Some(false), ..Rights::default() }),
-            )
+            );
         },
         |world| {
             let started = OrderFact::Started { kind: OrderKind::Apply, target: target() };

@@ -152,6 +152,28 @@ pub fn engine(fleet: &Fleet, person: Person, plan: FleetFile, files: PolicyFiles
     })
 }
 
+/// The product on a simulated fleet with the workspace that the demo brings, written to `folder`.
+pub fn engine_with_workspace(fleet: &Fleet, person: Person, folder: &std::path::Path) -> Engine {
+    sluice::sim::fleet::workspace::write(fleet, folder).expect("the workspace is written");
+    let place = sluice::workspace::root::Place { root: folder.to_owned(), only: Vec::new() };
+    let read = sluice::workspace::root::read(&place).expect("the demo's workspace is valid");
+    assert_eq!(read.notices, [], "the demo's workspace has no complaints");
+    // The folder is a temporary one: screens must not show its name.
+    let plan = FleetFile { path: Some(Text::new("sluice.yaml")), ..read.fleet };
+    engine(fleet, person, plan, read.files)
+}
+
+pub fn person(name: &str) -> Person {
+    match name {
+        "lead" => Person::Lead,
+        "on-call" => Person::OnCall,
+        "security" => Person::Security,
+        "viewer" => Person::Viewer,
+        "admin" => Person::Admin,
+        other => panic!("{other:?} is nobody of the simulated fleet"),
+    }
+}
+
 /// Lets virtual time pass while the product runs.
 pub async fn run_for(engine: &mut Engine, time: Duration) {
     let until = tokio::time::Instant::now() + time;
