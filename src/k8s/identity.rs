@@ -28,8 +28,11 @@ pub async fn who(server: &Server) -> Result<Option<Identity>, Failure> {
     }
 }
 
-/// What we may do in all namespaces. A review that fails leaves its right unknown; the first
-/// failure is told beside.
+/// Where Hubble Relay runs unless its owner moved it (facts: cilium's chart).
+const RELAY_NAMESPACE: &str = "kube-system";
+
+/// What we may do: with policies in all namespaces, by port-forward where the relay runs. A review
+/// that fails leaves its right unknown; the first failure is told beside.
 pub async fn rights(server: &Server) -> (Rights, Option<Failure>) {
     const POLICIES: (&str, &str, &str) = ("networking.k8s.io", "networkpolicies", "");
     const FORWARD: (&str, &str, &str) = ("", "pods", "portforward");
@@ -63,6 +66,7 @@ async fn may(
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": { "resourceAttributes": {
+            "namespace": if subresource == "portforward" { RELAY_NAMESPACE } else { "" },
             "verb": verb, "group": group, "resource": resource, "subresource": subresource,
         }},
     });
