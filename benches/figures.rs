@@ -53,7 +53,7 @@ fn first_frame() {
 
 /// 13 clusters x 500 namespaces x 5 policies: time to a full picture and peak memory.
 fn picture() {
-    let fleet = Fleet::serve(&["--scenario", "scale"]);
+    let fleet = Fleet::serve(&["--scenario", "scale:13x500x5"]);
     let start = Instant::now();
     let mut status = Command::new(SLUICE)
         .args(["status", "-o", "json"])
@@ -80,7 +80,7 @@ fn picture() {
 
 /// 50,000 denied flows a second for a minute: echo of keys, memory, and what was lost.
 fn flood() {
-    let fleet = Fleet::serve(&["--scenario", "flood"]);
+    let fleet = Fleet::serve(&["--scenario", "scale:13x10x5:50000"]);
     let screen = Terminal::start(&fleet, 160, 50);
     screen.wait(|text| text.contains("live"), Duration::from_secs(30));
     screen.send("2");
@@ -117,7 +117,7 @@ fn flood() {
 
 /// CPU of a cockpit on the quiet demo fleet.
 fn idle() {
-    let fleet = Fleet::serve(&["--scenario", "quiet"]);
+    let fleet = Fleet::serve(&[]);
     let screen = Terminal::start(&fleet, 120, 40);
     screen.wait(|text| text.contains("live"), Duration::from_secs(30));
     thread::park_timeout(Duration::from_secs(10));

@@ -7,9 +7,9 @@ use std::time::Duration;
 use sluice::{
     cockpit::{plan::PolicyFiles, ports::Link, rows},
     domain::fleet::Enforcement,
-    sim::fleet::people::Person,
+    sim::fleet::{faults::Fault, people::Person},
 };
-use support::{engine, fleet, fleet_file, run_until};
+use support::{engine, fleet, fleet_file, run_for, run_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,4 +38,47 @@ async fn two_clusters_are_seen_whole_with_who_i_am_and_what_enforces() {
         })
     })
     .await;
+}
+
+/// Law 7: beside a dead, a slow, a lying and eleven other sick clusters, the well one is whole as
+/// soon as on its own, and each sick one says what is wrong with it.
+#[tokio::test(start_paused = true)]
+async fn sick_clusters_delay_hide_and_colour_no_other() {
+    let fleet = fleet("faults", 1);
+    let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());
+    run_until(&mut engine, "the well cluster is whole", 3 * SECOND, |world| {
+        world.clusters().any(|cluster| cluster.name.as_str() == "well" && cluster.is_complete())
+    })
+    .await;
+    run_for(&mut engine, 60 * SECOND).await;
+    for row in rows::clusters(engine.world()) {
+        let word = match row.name.as_str() {
+            "dead" | "expired-certificate" | "garbage" => "down",
+            "slow" => "degraded",
+            "well" | "node-lost" | "lost-events" | "relay-away" | "restarts" => "up",
+            _ => continue,
+        };
+        assert_eq!(row.health.word(), word, "{}: {:?}", row.name, row.health);
+        assert_eq!(row.health.reason().is_some(), word != "up", "{}", row.name);
+        // What was never read is unknown, not zero.
+        assert_eq!(row.namespaces.is_none(), word == "down", "{}", row.name);
+        assert!(word == "down" || row.last_good.is_some(), "{} has an age", row.name);
+    }
+}
+
+/// Law 8: what a source lost is counted, and a broken source makes its figures unknown.
+#[tokio::test(start_paused = true)]
+async fn losses_are_shown_and_a_broken_source_makes_rates_unknown() {
+    let fleet = fleet("two", 1);
+    let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());
+    fleet.fault("east", Fault::LostEvents { count: 120 });
+    run_for(&mut engine, 180 * SECOND).await;
+    fleet.fault("west", Fault::RelayAway);
+    run_for(&mut engine, 60 * SECOND).await;
+    let rows: Vec<_> = rows::clusters(engine.world()).collect();
+    let (east, west) = (&rows[0], &rows[1]);
+    assert!(east.source.lost > 0 && east.source.gaps > 0, "{:?}", east.source);
+    assert_eq!((west.source.lost, west.denials_per_minute), (0, None), "{:?}", west.source);
+    assert_eq!(west.source.link, "broken");
+    assert!(west.source.gaps > 0, "a break is a gap: {:?}", west.source);
 }

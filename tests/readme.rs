@@ -1,0 +1,42 @@
+//! The README's generated blocks: the key table from the command table, the example sluice.yaml,
+//! and the picture, which is a screen of a transcript. `UPDATE_GOLDEN=1` rewrites them.
+
+use std::{env, fs, path::Path};
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
+fn the_readmes_blocks_are_in_step() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let story = read("tests/transcripts/01-a-wave-applied-and-rolled-back.txt");
+    let blocks = [
+        ("picture", format!("```text\n{}```\n", first_wide_screen(&story))),
+        ("keys", sluice::tui::keys::markdown()),
+        ("sluice.yaml", format!("```yaml\n{}```\n", read("assets/sluice.example.yaml"))),
+    ];
+    let kept = read("README.md");
+    let mut fresh = kept.clone();
+    for (name, block) in &blocks {
+        fresh = with_block(&fresh, name, block);
+    }
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(root.join("README.md"), &fresh).expect("written");
+    } else {
+        assert!(kept == fresh, "README.md is not in step: `UPDATE_GOLDEN=1 cargo test --test readme`");
+    }
+}
+
+/// The screen after the apply: what a rollout lead looks at.
+fn first_wide_screen(story: &str) -> String {
+    let lines = story.lines().skip_while(|line| *line != "screen 120x40").skip(1);
+    let shown = lines.take_while(|line| line.starts_with('|'));
+    shown.map(|line| format!("{}\n", line.trim_start_matches("| ").trim_start_matches('|'))).collect()
+}
+
+fn with_block(text: &str, name: &str, block: &str) -> String {
+    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+    let start = text.find(&open).unwrap_or_else(|| panic!("README.md has no {open}")) + open.len();
+    let end = text[start..].find(&close).map_or(start, |at| start + at);
+    let tail = text[end..].strip_prefix(close.as_str()).unwrap_or(&text[end..]);
+    format!("{}{}{}{}", &text[..start], block, close, tail)
+}
