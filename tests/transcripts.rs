@@ -122,7 +122,7 @@ impl Player {
             "until" => self.until(rest).await,
             "keys" => rest.split_whitespace().for_each(|key| self.key(parse_key(key))),
             "type" => {
-                rest.chars().for_each(|c| self.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)))
+                rest.chars().for_each(|c| self.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
             }
             "fault" => self.fault(rest),
             "heal" => self.fleet.heal(rest),
