@@ -147,6 +147,7 @@ impl Engine {
                     watching.again.notify_one();
                 }
             }
+            Effect::ReadEdges(..) => {}
             Effect::Reload => self.reload(),
         }
     }

@@ -6,13 +6,17 @@
 
 /// Values and rules. No clock, no I/O, no async, no serde, no Kubernetes, no terminal.
 pub mod domain {
+    pub mod coverage;
     pub mod denial;
+    pub mod destination;
+    pub mod edge;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod sighting;
     pub mod time;
     pub mod valve;
 }
@@ -30,6 +34,9 @@ pub mod cockpit {
 
 /// Policy objects as JSON and YAML, to [`domain::policy::Policy`] and back. Pure.
 pub mod manifest;
+
+/// Edges as lines of JSON, both ways. Pure.
+pub mod edges;
 
 /// Sources of flows: each a pure `decode` and a thin task that tells facts. Never asks Kubernetes:
 /// byte streams to a source are handed in.

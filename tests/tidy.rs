@@ -20,12 +20,13 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["tokio", "tonic", "serde", "serde_json", "kube", "ratatui", "crossterm"],
     ),
     ("manifest", &["domain", "manifest"], &["tokio", "kube", "ratatui", "crossterm"]),
+    ("edges", &["domain", "edges"], &["tokio", "kube", "ratatui", "crossterm"]),
     (
         "documents",
-        &["domain", "cockpit", "documents", "manifest"],
+        &["domain", "cockpit", "documents", "manifest", "edges"],
         &["tokio", "kube", "ratatui", "crossterm"],
     ),
-    ("flows", &["domain", "cockpit::ports", "pb", "flows"], &["kube", "ratatui", "crossterm"]),
+    ("flows", &["domain", "cockpit::ports", "pb", "edges", "flows"], &["kube", "ratatui", "crossterm"]),
     (
         "k8s",
         &["domain", "cockpit::ports", "cockpit::orders", "manifest", "k8s"],
@@ -33,7 +34,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "workspace",
-        &["domain", "cockpit::ports", "cockpit::plan", "manifest", "workspace"],
+        &["domain", "cockpit::ports", "cockpit::plan", "manifest", "edges", "workspace"],
         &["tokio", "kube", "ratatui", "crossterm"],
     ),
     ("tui", &["domain", "cockpit", "tui"], &["tokio", "kube", "tonic"]),
@@ -51,6 +52,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "workspace",
             "documents",
             "manifest",
+            "edges",
             "app",
             "tui",
             "sim",

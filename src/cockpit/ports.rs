@@ -4,6 +4,8 @@
 use chrono::{FixedOffset, TimeDelta};
 
 use crate::domain::{
+    coverage::{Coverage, CronJob},
+    edge::{Edge, EdgeKey, Window},
     fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
     flow::Flow,
     names::{ClusterName, NodeName, NsName, PodName, Text},
@@ -73,6 +75,39 @@ pub enum ClusterFact {
     },
     Gap(Gap),
     Source(SourceState),
+    CronJobs(Change<CronJob, (NsName, Text)>),
+    /// How the cluster's collector is doing.
+    Collector(Box<CollectorState>),
+    /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].
+    Baseline(Box<Baseline>),
+}
+
+/// The collector of one cluster: what it has, how sure it is of it, and how it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectorState {
+    pub link: Link,
+    pub version: Option<Text>,
+    /// What it reads, each with its lag and its losses.
+    pub sources: Vec<SourceState>,
+    /// The window that it can answer for, and what of it was seen.
+    pub window: Option<Window>,
+    pub coverage: Coverage,
+    /// Edges by namespace.
+    pub edges: Vec<(NsName, u64)>,
+    /// Told of the collector itself: full disk, malformed input.
+    pub troubles: Vec<Trouble>,
+}
+
+/// What a collector answered for one namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Baseline {
+    pub ns: NsName,
+    pub window: Window,
+    pub edges: Vec<(EdgeKey, Edge)>,
+    /// Edges that did not fit into the answer.
+    pub left_out: u64,
+    /// Not everything could be read.
+    pub trouble: Option<Trouble>,
 }
 
 /// A watched list: everything anew, one object, or one gone.
@@ -167,6 +202,8 @@ pub enum Effect {
     Abort(OrderId),
     /// Try this cluster again now instead of waiting for its backoff.
     Reconnect(ClusterName),
+    /// Ask the cluster's collector for the edges of this namespace.
+    ReadEdges(ClusterName, NsName),
     /// Read `sluice.yaml` and the policy files again.
     Reload,
 }

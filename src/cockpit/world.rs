@@ -264,6 +264,7 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
+            ClusterFact::CronJobs(_) | ClusterFact::Collector(_) | ClusterFact::Baseline(_) => {}
         }
     }
 

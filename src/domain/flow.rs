@@ -59,6 +59,10 @@ impl Protocol {
             Self::Unknown => "?",
         }
     }
+
+    pub fn parse(raw: &str) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp, Self::Icmp, Self::Unknown].into_iter().find(|p| p.as_str() == raw)
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -107,6 +111,20 @@ pub enum Entity {
 }
 
 impl Entity {
+    pub const ALL: [Self; 7] = [
+        Self::World,
+        Self::Host,
+        Self::RemoteNode,
+        Self::KubeApiserver,
+        Self::Health,
+        Self::Ingress,
+        Self::Unmanaged,
+    ];
+
+    pub fn parse(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|entity| entity.as_str() == raw)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::World => "world",
