@@ -43,6 +43,7 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    pub mod records;
     pub mod source;
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
