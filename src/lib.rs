@@ -21,6 +21,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    mod runs;
     pub mod sighting;
     pub mod time;
     pub mod valve;
