@@ -44,6 +44,13 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     pub mod source;
+    /// The collector: what sources tell becomes edges in a database of its own, served read-only.
+    pub mod baseline {
+        mod encode;
+        pub mod owned;
+        pub mod store;
+        pub mod wire;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         pub mod decode;
