@@ -48,6 +48,8 @@ pub mod flows {
     pub mod baseline {
         mod encode;
         pub mod owned;
+        pub mod read;
+        pub mod serve;
         pub mod store;
         pub mod wire;
     }
