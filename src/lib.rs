@@ -21,6 +21,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod resolver;
     pub mod sighting;
     pub mod time;
     pub mod valve;
@@ -58,6 +59,16 @@ pub mod flows {
         pub mod store;
         pub mod wire;
     }
+    /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
+    pub mod dnstap {
+        mod conversation;
+        pub mod decode;
+        pub mod frames;
+        pub mod listen;
+        mod message;
+        mod senders;
+        mod sockets;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         pub mod decode;
@@ -74,6 +85,7 @@ pub mod flows {
 pub mod k8s {
     pub mod cni;
     pub mod connect;
+    mod cronjobs;
     mod decode;
     mod failure;
     mod follow;
@@ -140,6 +152,7 @@ pub mod cli {
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
 pub mod pb {
+    pub mod dnstap;
     pub mod flow;
     pub mod observer;
     pub mod relay;
