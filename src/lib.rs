@@ -60,6 +60,15 @@ pub mod flows {
     pub mod dial;
     pub mod records;
     pub mod source;
+    /// The collector: what sources tell becomes edges in a database of its own, served read-only.
+    pub mod baseline {
+        mod encode;
+        pub mod owned;
+        pub mod read;
+        pub mod serve;
+        pub mod store;
+        pub mod wire;
+    }
     /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
     pub mod dnstap {
         mod conversation;
