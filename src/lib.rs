@@ -173,6 +173,8 @@ pub mod sim {
     /// by hand after the documents, and every edge that they show is known. Nothing of the product
     /// is asked.
     pub mod week {
+        pub mod antrea;
+        pub mod calico;
         pub mod cases;
         pub mod dnstap;
         pub mod event;

@@ -1,5 +1,7 @@
 //! The week as Hubble's exporter writes it: a file of JSON lines for each node, DNS answers as L7
-//! flows. Written by hand after the documented form, and the truth of these very lines beside it.
+//! flows. Written by hand after the documented form, and the truth of these very lines beside it:
+//! every forwarded record counts one, a question to the resolver's proxy too; of the two records of
+//! a denied packet one counts.
 
 use std::net::IpAddr;
 
@@ -12,6 +14,10 @@ use super::{
     text::{self, Stamp, number, put, uuid},
     truth::{Hole, Note, Ref, Truth, Way},
 };
+
+/// When the proxy sees a question and its answer, nanoseconds after it was asked.
+const ASKED: i64 = 90_000;
+const ANSWERED: i64 = 1_300_000;
 
 pub struct Hubble {
     /// The lines of each node since they were last taken.
@@ -162,14 +168,15 @@ impl Hubble {
         };
         self.connection(inventory, at, &question);
         let (Place::Pod(pod), true) = (it.asker, self.dns) else { return };
+        let (node, (ask, answer)) = (inventory.pods[pod].node, (it.asker, question.to));
+        self.note(inventory, node, at + ASKED, Way::Egress, (ask, answer), &question, false);
         for response in [false, true] {
-            let (ask, answer) = (Place::Pod(pod), Place::Pod(it.resolver));
             let ends = if response { (answer, ask) } else { (ask, answer) };
             self.line(
                 inventory,
                 &Line {
-                    node: inventory.pods[pod].node,
-                    at: at + if response { 1_300_000 + it.late } else { 90_000 },
+                    node,
+                    at: at + if response { ANSWERED + it.late } else { ASKED },
                     source: ends.0,
                     destination: ends.1,
                     v6: false,
@@ -271,7 +278,18 @@ impl Hubble {
         number(out, line.ports.0.into());
         put(out, ",\"destination_port\":");
         number(out, line.ports.1.into());
-        put(out, if line.protocol == Protocol::Tcp { ",\"flags\":{\"SYN\":true}}}" } else { "}}" });
+        put(
+            out,
+            match (line.protocol, &line.kind) {
+                (Protocol::Tcp, Kind::Trace { reply: Some(true) }) => {
+                    ",\"flags\":{\"SYN\":true,\"ACK\":true}}}"
+                }
+                // Of a connection that was open before anybody looked.
+                (Protocol::Tcp, Kind::Trace { reply: None }) => ",\"flags\":{\"ACK\":true}}}",
+                (Protocol::Tcp, _) => ",\"flags\":{\"SYN\":true}}}",
+                (Protocol::Udp | Protocol::Sctp | Protocol::Icmp, _) => "}}",
+            },
+        );
         self.endpoints(out, inventory, line);
     }
 
@@ -363,7 +381,7 @@ fn dns(out: &mut Vec<u8>, inventory: &Inventory, it: &Lookup, response: bool, at
 }
 
 fn answer(out: &mut Vec<u8>, inventory: &Inventory, it: &Lookup, at: i64) {
-    let (addresses, ttl, chain) = answered(inventory, it.question, at - 1_300_000 - it.late);
+    let (addresses, ttl, chain) = answered(inventory, it.question, at - ANSWERED - it.late);
     if addresses.is_empty() {
         put(out, ",\"ttl\":4294967295,\"observation_source\":\"proxy\"");
         if matches!(it.question, Question::Miss { .. }) {
