@@ -214,6 +214,27 @@ pub mod sim {
         pub mod workspace;
     }
 
+    /// A week of traffic with known truth: what happens is seeded, each format's records are written
+    /// by hand after the documents, and every edge that they show is known. Nothing of the product
+    /// is asked.
+    pub mod week {
+        pub mod antrea;
+        pub mod calico;
+        pub mod cases;
+        pub mod dnstap;
+        pub mod event;
+        pub mod happen;
+        mod hard;
+        pub mod hubble;
+        pub mod inventory;
+        pub mod script;
+        #[cfg(test)]
+        mod tests;
+        mod text;
+        pub mod truth;
+        mod wire;
+    }
+
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod access;
