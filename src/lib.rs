@@ -25,6 +25,8 @@ pub mod domain {
 pub mod cockpit {
     pub mod commands;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
     pub mod orders;
     pub mod plan;
     pub mod ports;

@@ -78,6 +78,8 @@ pub enum ClusterFact {
     CronJobs(Change<CronJob, (NsName, Text)>),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
+    /// Its collector is being asked for the edges of this namespace.
+    Asked(NsName),
     /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].
     Baseline(Box<Baseline>),
 }

@@ -125,6 +125,8 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
+                // Asked beside other things, also without a key; the page itself shows what came of it.
+                decide::Command::ReadEdges(..) => continue,
             });
         }
     }
