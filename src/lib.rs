@@ -23,10 +23,13 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    mod assembly;
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
     pub mod discoveries;
     pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;

@@ -15,6 +15,8 @@ use crate::domain::{
 };
 
 use super::{
+    assembly,
+    coverage::{self, ChurnRow},
     discovery::{self, Judged},
     ports::{Baseline, Change, CollectorState, Link},
 };
@@ -44,6 +46,21 @@ pub struct Answer {
     pub baseline: Baseline,
     /// Suspects first, then by category. Filled by [`Discoveries::settle`].
     pub destinations: Vec<Destination>,
+    /// Destinations and callers of each workload, by its name.
+    pub evidence: BTreeMap<Text, [usize; 2]>,
+    pub churned: Vec<ChurnRow>,
+}
+
+impl Answer {
+    fn new(baseline: Baseline, at: Timestamp) -> Self {
+        Self { at, baseline, destinations: Vec::new(), evidence: BTreeMap::new(), churned: Vec::new() }
+    }
+
+    fn sort_out(&mut self) {
+        self.destinations = assembly::destinations(&self.baseline);
+        self.evidence = coverage::evidence(&self.destinations);
+        self.churned = coverage::churned(&self.destinations);
+    }
 }
 
 impl Opened {
@@ -151,7 +168,7 @@ impl Discoveries {
 
     pub(super) fn answer(&mut self, cluster: &ClusterName, baseline: Baseline, now: Timestamp) {
         let opened = self.use_now(cluster, &baseline.ns, now);
-        opened.answer = Some(Answer { at: now, baseline, destinations: Vec::new() });
+        opened.answer = Some(Answer::new(baseline, now));
         self.unsorted = true;
         self.touch(cluster);
     }
@@ -181,9 +198,7 @@ impl Discoveries {
     /// Works out what views read, once a batch.
     pub(super) fn settle(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
         if std::mem::take(&mut self.unsorted) {
-            for answer in self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()) {
-                answer.destinations = discovery::destinations(&answer.baseline);
-            }
+            self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()).for_each(Answer::sort_out);
         }
         for name in std::mem::take(&mut self.touched) {
             let Some(cluster) = clusters.get(&name) else { continue };

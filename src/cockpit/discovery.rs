@@ -8,13 +8,14 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     coverage::{Coverage, CronJob, Readiness},
-    destination::{Category, Churn, Destination, Meaning, Seen},
-    edge::{Edge, EdgeKey, Hours, Peer, Window, merge_names},
+    destination::Destination,
+    edge::{Hours, Window},
     fleet::{Cluster, Listed, Namespace},
-    names::{NodeName, Text},
+    names::{ClusterName, NodeName, NsName, Text},
+    time::{Timestamp, span},
 };
 
-use super::{discoveries::Discoveries, ports::Baseline};
+use super::{discoveries::Discoveries, ports::Link, world::World};
 
 /// How long is collected before a policy is written.
 pub const WANTED: TimeDelta = TimeDelta::days(7);
@@ -34,6 +35,197 @@ pub struct Judged {
     pub nodes: Vec<(Option<NodeName>, usize)>,
     /// Hours in which all of them were credited.
     pub credited: Hours,
+}
+
+/// How far the collection is, in one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing was told of a collector, or it has not said what it saw.
+    Unknown,
+    NoCollector,
+    /// So much of the week is proved to have been watched.
+    Collecting {
+        credited: TimeDelta,
+    },
+    /// The time is there, and something else stands in the way.
+    Blocked,
+    Ready,
+}
+
+impl Progress {
+    /// `4d06h of 7d`.
+    pub fn words(self) -> String {
+        match self {
+            Self::Unknown => "?".to_owned(),
+            Self::NoCollector => "no collector".to_owned(),
+            Self::Collecting { credited } => format!("{} of {}d", span(credited), WANTED.num_days()),
+            Self::Blocked => "blocked".to_owned(),
+            Self::Ready => "ready".to_owned(),
+        }
+    }
+
+    /// Six columns at most.
+    pub fn short(self) -> String {
+        match self {
+            Self::NoCollector => "none".to_owned(),
+            Self::Collecting { credited } => span(credited),
+            Self::Blocked => "block".to_owned(),
+            Self::Unknown | Self::Ready => self.words(),
+        }
+    }
+
+    fn of(readiness: &Readiness) -> Self {
+        match readiness {
+            Readiness::Ready => Self::Ready,
+            Readiness::NotYet { left } => {
+                Self::Collecting { credited: (WANTED - *left).max(TimeDelta::zero()) }
+            }
+            Readiness::Blocked { .. } => Self::Blocked,
+        }
+    }
+}
+
+/// A cluster's collector as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectorRow {
+    /// `unknown`, `none`, `connecting`, `live`, `broken`.
+    pub link: &'static str,
+    pub reason: Option<Text>,
+    /// When it was heard of last.
+    pub at: Option<Timestamp>,
+    pub version: Option<Text>,
+    pub window: Option<Window>,
+    /// That of the namespace that is furthest behind.
+    pub progress: Progress,
+    /// Namespaces that are ready, of those it can judge.
+    pub ready: Option<(usize, usize)>,
+    /// What it reads, in words, with lag and losses.
+    pub sources: Vec<Text>,
+    pub troubles: Vec<Text>,
+}
+
+/// How far a namespace is, as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionRow {
+    pub progress: Progress,
+    /// Why it is not ready, every reason.
+    pub why: Vec<Text>,
+    /// What the collector holds of it.
+    pub edges: Option<u64>,
+    /// As far as its edges are read here.
+    pub destinations: Option<usize>,
+    pub suspects: Option<usize>,
+    pub at: Option<Timestamp>,
+}
+
+pub fn collector_row(world: &World, cluster: &ClusterName) -> CollectorRow {
+    let Some(collected) = world.discoveries().collected(cluster) else {
+        return CollectorRow {
+            link: "unknown",
+            reason: None,
+            at: None,
+            version: None,
+            window: None,
+            progress: Progress::Unknown,
+            ready: None,
+            sources: Vec::new(),
+            troubles: Vec::new(),
+        };
+    };
+    let state = &collected.state;
+    let (link, reason) = match &state.link {
+        Link::None(why) => ("none", Some(why.clone())),
+        Link::Connecting => ("connecting", None),
+        Link::Live => ("live", None),
+        Link::Broken(trouble) => ("broken", Some(Text::from(trouble.to_string()))),
+    };
+    let all: Vec<_> = in_scope(world, cluster).collect();
+    let behind = all.iter().map(|judged| progress(Some(judged), &state.link));
+    CollectorRow {
+        link,
+        reason,
+        at: Some(collected.at),
+        version: state.version.clone(),
+        window: state.window,
+        progress: behind.min_by_key(|progress| rank(*progress)).unwrap_or(progress(None, &state.link)),
+        ready: (!all.is_empty()).then(|| {
+            let ready = all.iter().filter(|judged| judged.readiness == Some(Readiness::Ready)).count();
+            (ready, all.len())
+        }),
+        sources: state.sources.iter().map(source_words).collect(),
+        troubles: state.troubles.iter().map(|trouble| Text::from(trouble.to_string())).collect(),
+    }
+}
+
+/// Namespaces that a policy may ever be written for.
+fn in_scope<'w>(world: &'w World, cluster: &'w ClusterName) -> impl Iterator<Item = &'w Judged> {
+    let all = world.cluster(cluster).into_iter().flat_map(|cluster| cluster.namespaces.keys());
+    all.filter(|ns| !world.plan().excludes(ns)).filter_map(|ns| world.discoveries().judged(cluster, ns))
+}
+
+/// Furthest behind first; what is not known is behind all.
+fn rank(progress: Progress) -> (u8, TimeDelta) {
+    match progress {
+        Progress::Unknown => (0, TimeDelta::zero()),
+        Progress::NoCollector => (1, TimeDelta::zero()),
+        Progress::Collecting { credited } => (2, credited),
+        Progress::Blocked => (3, TimeDelta::zero()),
+        Progress::Ready => (4, TimeDelta::zero()),
+    }
+}
+
+fn progress(judged: Option<&Judged>, link: &Link) -> Progress {
+    match (judged.and_then(|judged| judged.readiness.as_ref()), link) {
+        (Some(readiness), _) => Progress::of(readiness),
+        (None, Link::None(_)) => Progress::NoCollector,
+        (None, Link::Connecting | Link::Live | Link::Broken(_)) => Progress::Unknown,
+    }
+}
+
+fn source_words(source: &super::ports::SourceState) -> Text {
+    let lag = source.lag.map_or_else(|| "lag unknown".to_owned(), |lag| format!("lag {}", span(lag)));
+    let link = match &source.link {
+        Link::None(why) => format!("none: {why}"),
+        Link::Connecting => "connecting".to_owned(),
+        Link::Live => "live".to_owned(),
+        Link::Broken(trouble) => format!("broken: {trouble}"),
+    };
+    Text::from(format!("{} {link}, {lag}, {} not understood", source.name, source.malformed))
+}
+
+pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> CollectionRow {
+    let discoveries = world.discoveries();
+    let Some(collected) = discoveries.collected(cluster) else {
+        return CollectionRow {
+            progress: Progress::Unknown,
+            why: Vec::new(),
+            edges: None,
+            destinations: None,
+            suspects: None,
+            at: None,
+        };
+    };
+    let judged = discoveries.judged(cluster, ns);
+    let destinations = discoveries.destinations(cluster, ns);
+    // Without a window it has not said what it holds.
+    let edges = collected.state.window.map(|_| {
+        let told = collected.state.edges.iter().find(|(name, _)| name == ns);
+        told.map_or(0, |(_, edges)| *edges)
+    });
+    CollectionRow {
+        progress: progress(judged, &collected.state.link),
+        why: match judged.and_then(|judged| judged.readiness.as_ref()) {
+            Some(Readiness::Blocked { why }) => why.clone(),
+            Some(Readiness::NotYet { left }) => {
+                vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
+            }
+            Some(Readiness::Ready) | None => Vec::new(),
+        },
+        edges,
+        destinations: destinations.map(<[Destination]>::len),
+        suspects: destinations.map(|all| all.iter().filter(|one| one.suspect().is_some()).count()),
+        at: Some(collected.at),
+    }
 }
 
 /// `None`: nothing was told of a collector there.
@@ -94,69 +286,4 @@ fn readiness(
         return Readiness::NotYet { left: TimeDelta::hours((hours - least) as i64) };
     }
     if why.is_empty() { Readiness::Ready } else { Readiness::Blocked { why } }
-}
-
-/// The destinations of one answer.
-pub fn destinations(baseline: &Baseline) -> Vec<Destination> {
-    let mut out: BTreeMap<_, Destination> = BTreeMap::new();
-    for (key, edge) in &baseline.edges {
-        let peer = key.name.is_none().then(|| key.peer.clone());
-        let id = (
-            key.workload.clone(),
-            key.direction,
-            key.name.clone(),
-            peer,
-            key.protocol,
-            key.port,
-            key.outcome,
-        );
-        out.entry(id).and_modify(|have| merge(have, key, edge)).or_insert_with(|| destination(key, edge));
-    }
-    out.into_values().collect()
-}
-
-fn destination(key: &EdgeKey, edge: &Edge) -> Destination {
-    let addresses: Vec<_> = match &key.peer {
-        Peer::Address(address) => vec![*address],
-        Peer::Pods { .. } | Peer::Entity(_) | Peer::Unsaid(_) => Vec::new(),
-    };
-    Destination {
-        ns: key.ns.clone(),
-        workload: key.workload.clone(),
-        direction: key.direction,
-        peer: key.peer.clone(),
-        name: key.name.clone(),
-        also: edge.also.clone(),
-        chain: edge.chain.clone(),
-        addresses_total: addresses.len(),
-        addresses,
-        protocol: key.protocol,
-        port: key.port,
-        outcome: key.outcome,
-        grade: edge.grade(),
-        seen: Seen {
-            flows: edge.flows,
-            first: edge.first,
-            last: edge.last,
-            hours: edge.hours.clone(),
-            churn: Churn::default(),
-        },
-        meaning: Meaning { category: Category::Unknown, category_by: Text::default(), findings: Vec::new() },
-    }
-}
-
-fn merge(have: &mut Destination, key: &EdgeKey, edge: &Edge) {
-    if let Peer::Address(address) = &key.peer {
-        have.addresses.push(*address);
-        have.addresses.sort();
-        have.addresses.dedup();
-        have.addresses_total = have.addresses.len();
-    }
-    have.seen.flows = have.seen.flows.saturating_add(edge.flows);
-    have.seen.first = have.seen.first.min(edge.first);
-    have.seen.last = have.seen.last.max(edge.last);
-    have.seen.hours.union(&edge.hours);
-    have.grade = have.grade.min(edge.grade());
-    merge_names(&mut have.also, &edge.also);
-    merge_names(&mut have.chain, &edge.chain);
 }
