@@ -49,17 +49,26 @@ pub struct Answer {
     /// Destinations and callers of each workload, by its name.
     pub evidence: BTreeMap<Text, [usize; 2]>,
     pub churned: Vec<ChurnRow>,
+    pub suspects: usize,
 }
 
 impl Answer {
     fn new(baseline: Baseline, at: Timestamp) -> Self {
-        Self { at, baseline, destinations: Vec::new(), evidence: BTreeMap::new(), churned: Vec::new() }
+        Self {
+            at,
+            baseline,
+            destinations: Vec::new(),
+            evidence: BTreeMap::new(),
+            churned: Vec::new(),
+            suspects: 0,
+        }
     }
 
     fn sort_out(&mut self) {
         self.destinations = assembly::destinations(&self.baseline);
         self.evidence = coverage::evidence(&self.destinations);
         self.churned = coverage::churned(&self.destinations);
+        self.suspects = self.destinations.iter().filter(|one| one.suspect().is_some()).count();
     }
 }
 
@@ -83,6 +92,8 @@ pub struct Discoveries {
     touched: BTreeSet<ClusterName>,
     /// Edges or rules came.
     unsorted: bool,
+    /// Grows whenever destinations were worked out anew.
+    revision: u64,
 }
 
 impl Discoveries {
@@ -118,6 +129,11 @@ impl Discoveries {
 
     pub fn destinations(&self, cluster: &ClusterName, ns: &NsName) -> Option<&[Destination]> {
         Some(&self.opened(cluster, ns)?.answer.as_ref()?.destinations)
+    }
+
+    /// Grows whenever destinations change.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How far a namespace is; `None` where no collector ever told anything.
@@ -198,6 +214,7 @@ impl Discoveries {
     /// Works out what views read, once a batch.
     pub(super) fn settle(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
         if std::mem::take(&mut self.unsorted) {
+            self.revision += 1;
             self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()).for_each(Answer::sort_out);
         }
         for name in std::mem::take(&mut self.touched) {

@@ -8,7 +8,6 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     coverage::{Coverage, CronJob, Readiness},
-    destination::Destination,
     edge::{Hours, Window},
     fleet::{Cluster, Listed, Namespace},
     names::{ClusterName, NodeName, NsName, Text},
@@ -206,7 +205,7 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
         };
     };
     let judged = discoveries.judged(cluster, ns);
-    let destinations = discoveries.destinations(cluster, ns);
+    let answer = discoveries.opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
     // Without a window it has not said what it holds.
     let edges = collected.state.window.map(|_| {
         let told = collected.state.edges.iter().find(|(name, _)| name == ns);
@@ -222,8 +221,8 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
             Some(Readiness::Ready) | None => Vec::new(),
         },
         edges,
-        destinations: destinations.map(<[Destination]>::len),
-        suspects: destinations.map(|all| all.iter().filter(|one| one.suspect().is_some()).count()),
+        destinations: answer.map(|answer| answer.destinations.len()),
+        suspects: answer.map(|answer| answer.suspects),
         at: Some(collected.at),
     }
 }
