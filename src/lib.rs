@@ -38,8 +38,13 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    mod assembly;
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;
@@ -306,6 +311,7 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod destinations;
     pub mod dialog;
     pub mod filter;
     pub mod keys;
