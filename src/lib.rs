@@ -13,10 +13,13 @@ pub mod domain {
     pub mod denial;
     pub mod destination;
     pub mod edge;
+    mod ends;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod minutes;
     pub mod names;
