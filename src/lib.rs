@@ -24,6 +24,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod readiness;
     mod runs;
     pub mod sighting;
     pub mod time;
