@@ -16,17 +16,21 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
+    mod ends;
     mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
     pub mod range;
+    pub mod readiness;
     pub mod registrable;
     pub mod resolver;
     mod runs;
