@@ -178,6 +178,7 @@ pub mod sim {
         pub mod cases;
         pub mod dnstap;
         pub mod event;
+        pub mod files;
         pub mod happen;
         mod hard;
         pub mod hubble;
