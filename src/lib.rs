@@ -181,6 +181,7 @@ pub mod sim {
         pub mod files;
         pub mod happen;
         mod hard;
+        pub mod history;
         pub mod hubble;
         pub mod inventory;
         pub mod script;
