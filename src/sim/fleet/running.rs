@@ -165,9 +165,7 @@ impl Member {
             seed: seed_of(options.seed, &spec.name),
             address: format!("{}:6443", plan.nodes[0].address),
         });
-        let created = options.start - chrono::Duration::days(40);
-        let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        seed_objects(&server, &plan, &spec, &created);
+        seed_objects(&server, &plan, &spec, options.start);
         let mut views = Views::new(Enforcement::of(spec.cni));
         views.refresh(&server);
         let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
