@@ -16,11 +16,14 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
+    mod ends;
     mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
