@@ -53,6 +53,8 @@ pub mod flows {
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
+        pub mod gather;
+        mod hold;
         pub mod owned;
         pub mod read;
         pub mod serve;
