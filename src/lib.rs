@@ -67,11 +67,14 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod memory;
     pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
+        pub mod gather;
+        mod hold;
         pub mod owned;
         pub mod read;
         pub mod serve;
@@ -90,13 +93,16 @@ pub mod flows {
     }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
+        mod aim;
         pub mod decode;
         mod follow;
         mod link;
         mod nodes;
         pub mod request;
+        mod restart;
+        pub mod sight;
 
-        pub use follow::run;
+        pub use follow::{Gathering, gather, run};
     }
 }
 
