@@ -28,7 +28,7 @@ use super::{
         widgets::{Pen, plural, put, rate, sparkline},
     },
     destinations::readiness,
-    fleet::{STALE_SECS, standing_role},
+    fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
     frame::{About, Areas, Pane, band},
 };
 
@@ -139,7 +139,11 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
     };
     match row.link {
         "unknown" => (role, "collector: nothing was told of one; the week's evidence is unknown".to_owned()),
-        link => (role, format!("collector {link}{reason}{far}, told {told}{trouble}")),
+        link => {
+            let old = row.at.is_some_and(|then| age(then, pen.now).num_seconds() >= COLLECTOR_STALE_SECS);
+            let was = if old { " was" } else { "" };
+            (role, format!("collector{was} {link}{reason}{far}, told {told}{trouble}"))
+        }
     }
 }
 

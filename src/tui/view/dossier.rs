@@ -120,8 +120,9 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
     out.push(addresses(one));
     out.extend(churn(one));
     out.push((Role::Title, "how often".to_owned()));
-    out.push((Role::Text, often(world, pen, place, one)));
-    out.push((Role::Dim, format!("first {}, last {}", pen.both(one.seen.first), pen.both(one.seen.last))));
+    out.push((Role::Text, counted(world, place, one)));
+    out.push((Role::Text, format!("first {}", pen.both(one.seen.first))));
+    out.push((Role::Text, format!("last  {}", pen.both(one.seen.last))));
     out.extend(hours(pen, one, &Week::of(world, place)));
     out.extend(who(world, pen, place, one));
     out
@@ -214,6 +215,11 @@ fn churn(one: &Destination) -> Option<(Role, String)> {
 }
 
 fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> String {
+    let (first, last) = (pen.ago(Some(one.seen.first)), pen.ago(Some(one.seen.last)));
+    format!("{}; first {first}, last {last}", counted(world, place, one))
+}
+
+fn counted(world: &World, place: Place<'_>, one: &Destination) -> String {
     let week = Week::of(world, place);
     let hours = week.window.map_or_else(
         || "? hours".to_owned(),
@@ -222,12 +228,7 @@ fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> S
             format!("{seen} of {all} hours")
         },
     );
-    format!(
-        "{} flows in {hours}; first {}, last {}",
-        count(one.seen.flows),
-        pen.ago(Some(one.seen.first)),
-        pen.ago(Some(one.seen.last))
-    )
+    format!("{} flows in {hours}", count(one.seen.flows))
 }
 
 /// One line a day, one cell an hour, by the operator's clock.
