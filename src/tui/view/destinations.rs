@@ -99,10 +99,13 @@ fn top(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas: &Ar
     let mut spans = vec![pen.span(" ", Role::Text)];
     let (role, words) = readiness(&row);
     spans.push(pen.span(words, role));
-    if let (Some(all), Some(suspects)) = (row.destinations, row.suspects) {
-        let role = if suspects > 0 { Role::Denied } else { Role::Text };
+    if let Some(all) = row.destinations {
         spans.push(pen.span(format!("  {}, ", plural(all, "destination")), Role::Text));
-        spans.push(pen.span(plural(suspects, "suspect"), role));
+        spans.push(match row.suspects {
+            None => pen.span("? suspects", Role::Unknown),
+            Some(0) => pen.span("0 suspects", Role::Text),
+            Some(some) => pen.span(plural(some, "suspect"), Role::Denied),
+        });
     }
     spans.push(pen.span(format!("  {}", read(world, place, pen)), Role::Dim));
     if model.found.order != Order::Suspects || model.found.reversed {

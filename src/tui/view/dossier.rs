@@ -90,9 +90,9 @@ pub fn short(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) 
     match one.suspect() {
         Some(finding) => {
             out.push(finding_line(finding));
-            out.push((Role::Text, format!("ask: {}", dossier::question(finding.class.as_str()))));
+            out.push((Role::Text, format!("ask: {}", ask(world, finding))));
         }
-        None => out.push(category_line(one)),
+        None => out.push(category_line(world, one)),
     }
     out.push(name_line(one));
     out.push((Role::Text, often(world, pen, place, one)));
@@ -103,17 +103,16 @@ pub fn short(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) 
 /// Everything that is known of it.
 pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> Text {
     let mut out: Text = one.meaning.findings.iter().map(finding_line).collect();
-    let mut questions: Vec<_> =
-        one.meaning.findings.iter().map(|finding| dossier::question(finding.class.as_str())).collect();
+    let mut questions: Vec<_> = one.meaning.findings.iter().map(|finding| ask(world, finding)).collect();
     questions.dedup();
     if !questions.is_empty() {
         out.push((Role::Title, "what to ask the owner".to_owned()));
-        out.extend(questions.into_iter().map(|question| (Role::Text, question.to_owned())));
+        out.extend(questions.into_iter().map(|question| (Role::Text, question)));
     }
     if let Some(ns) = world.namespace(place.0, place.1) {
         out.push((Role::Text, owner_words(world, ns)));
     }
-    out.push(category_line(one));
+    out.push(category_line(world, one));
     out.push((Role::Title, "what it is called".to_owned()));
     out.push(name_line(one));
     out.extend(names(one));
@@ -144,13 +143,21 @@ fn finding_line(finding: &Finding) -> (Role, String) {
     (role, format!("{marks} {severity} {}: {} ({}{party})", finding.class, finding.reason, finding.source))
 }
 
-fn category_line(one: &Destination) -> (Role, String) {
+fn ask(world: &World, finding: &Finding) -> String {
+    dossier::question(world.discoveries().rules(), finding.class.as_str())
+}
+
+fn category_line(world: &World, one: &Destination) -> (Role, String) {
     let by = if one.meaning.category_by.is_empty() {
         String::new()
     } else {
         format!(", by {}", one.meaning.category_by)
     };
-    let suspect = if one.meaning.findings.is_empty() { "; nothing suspect was found" } else { "" };
+    let suspect = match (one.meaning.findings.is_empty(), world.discoveries().rules()) {
+        (false, _) => "",
+        (true, Some(_)) => "; nothing suspect was found",
+        (true, None) => "; not judged: the rules are being read",
+    };
     (Role::Text, format!("category {}{by}{suspect}", one.meaning.category.as_str()))
 }
 
