@@ -42,7 +42,6 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
-    mod assembly;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
