@@ -76,6 +76,7 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    pub mod discovery;
     pub mod fleet_file;
     pub mod policy_files;
     pub mod root;
@@ -87,6 +88,16 @@ pub mod workspace {
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
     pub mod denials;
+    /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
+    /// its companion that holds the edges.
+    pub mod discovery {
+        pub mod companion;
+        pub mod json;
+        pub mod markdown;
+        pub mod notes;
+        pub mod page;
+        pub mod text;
+    }
     pub mod orders;
     pub mod status;
     pub mod table;
