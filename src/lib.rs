@@ -6,13 +6,18 @@
 
 /// Values and rules. No clock, no I/O, no async, no serde, no Kubernetes, no terminal.
 pub mod domain {
+    pub mod addresses;
+    pub mod answers;
     pub mod coverage;
+    pub mod credit;
     pub mod denial;
     pub mod destination;
     pub mod edge;
     mod excuse;
     pub mod fleet;
     pub mod flow;
+    mod interned;
+    pub mod ledger;
     pub mod minutes;
     pub mod names;
     pub mod policy;
