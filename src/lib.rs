@@ -8,20 +8,28 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod behaviour;
+    pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
     pub mod destination;
+    pub mod discovery;
     pub mod edge;
+    mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
     pub mod ledger;
+    pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod range;
+    pub mod registrable;
     pub mod sighting;
+    pub mod suspect;
     pub mod time;
     pub mod valve;
 }
@@ -81,13 +89,20 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    pub mod catalogue;
+    pub mod categories;
     pub mod discovery;
+    pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
     pub mod root;
+    mod rules;
+    mod rules_keys;
     #[cfg(test)]
     mod tests;
     pub mod yaml;
+
+    pub use rules::{rules, rules_of};
 }
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
