@@ -28,6 +28,7 @@ pub mod domain {
     pub mod policy;
     pub mod range;
     pub mod registrable;
+    pub mod resolver;
     pub mod sighting;
     pub mod suspect;
     pub mod time;
@@ -57,6 +58,16 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     pub mod source;
+    /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
+    pub mod dnstap {
+        mod conversation;
+        pub mod decode;
+        pub mod frames;
+        pub mod listen;
+        mod message;
+        mod senders;
+        mod sockets;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         pub mod decode;
@@ -73,6 +84,7 @@ pub mod flows {
 pub mod k8s {
     pub mod cni;
     pub mod connect;
+    mod cronjobs;
     mod decode;
     mod failure;
     mod follow;
@@ -157,6 +169,7 @@ pub mod cli {
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
 pub mod pb {
+    pub mod dnstap;
     pub mod flow;
     pub mod observer;
     pub mod relay;
