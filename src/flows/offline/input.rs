@@ -20,7 +20,6 @@ use crate::{
 };
 
 /// A file that can be read.
-#[derive(Debug)]
 pub(super) struct Good {
     pub path: PathBuf,
     pub format: Format,
@@ -55,10 +54,9 @@ pub(super) fn check(job: &Job) -> Checked {
     let roles = job.dns.iter().map(|input| (Role::Answers, input));
     for (role, input) in job.flows.iter().map(|input| (Role::Flows, input)).chain(roles) {
         let is_standard = input.path == Path::new("-");
-        let looked = match is_standard && std::mem::replace(&mut has_standard, has_standard || is_standard) {
-            true => Err(Why::Again),
-            false => look(input, role),
-        };
+        let is_again = is_standard && has_standard;
+        has_standard |= is_standard;
+        let looked = if is_again { Err(Why::Again) } else { look(input, role) };
         match looked {
             Ok(good) => out.good.push(good),
             Err(why) => out.complaints.push(Complaint::file(&input.path, why)),

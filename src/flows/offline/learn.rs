@@ -13,7 +13,7 @@ use crate::{
     domain::{
         addresses::AddressBook,
         answers::Answers,
-        sighting::{Answer, Side, Sighting, Told},
+        sighting::{Side, Sighting, Told},
     },
     flows::{
         dnstap,
