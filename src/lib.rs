@@ -58,7 +58,6 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     pub mod offline;
-    pub mod records;
     pub mod source;
     /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
     pub mod dnstap {
@@ -126,6 +125,7 @@ pub mod documents {
     /// its companion that holds the edges.
     pub mod discovery {
         pub mod companion;
+        pub mod gather;
         pub mod json;
         pub mod markdown;
         pub mod notes;

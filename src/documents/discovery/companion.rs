@@ -12,6 +12,7 @@ use super::page::Evidence;
 use crate::{
     domain::{
         coverage::{Coverage, CronJob, Hole, Readiness},
+        credit::{CronFinding, CronSeen},
         edge::{Edge, EdgeKey, Hours, Window},
         names::{ClusterName, NodeName, NsName, Text, Workload},
         time::Timestamp,
@@ -106,6 +107,8 @@ struct WireCron {
     suspended: bool,
     last_run: Option<String>,
     longest_pause_secs: Option<i64>,
+    seen: String,
+    waived: bool,
 }
 
 /// The whole file.
@@ -214,7 +217,8 @@ fn hole_out(hole: &Hole) -> WireHole {
     }
 }
 
-fn cron_out(cron: &CronJob) -> WireCron {
+fn cron_out(finding: &CronFinding) -> WireCron {
+    let cron = &finding.job;
     WireCron {
         name: cron.name.to_string(),
         schedule: cron.schedule.to_string(),
@@ -222,6 +226,21 @@ fn cron_out(cron: &CronJob) -> WireCron {
         suspended: cron.suspended,
         last_run: cron.last_run.map(time),
         longest_pause_secs: cron.longest_pause.map(|pause| pause.num_seconds()),
+        seen: seen_out(finding.seen).to_owned(),
+        waived: finding.waived,
+    }
+}
+
+const SEEN: [CronSeen; 5] =
+    [CronSeen::Ran, CronSeen::NotInside, CronSeen::InHole, CronSeen::Rare, CronSeen::Unreadable];
+
+fn seen_out(seen: CronSeen) -> &'static str {
+    match seen {
+        CronSeen::Ran => "ran",
+        CronSeen::NotInside => "notInside",
+        CronSeen::InHole => "inHole",
+        CronSeen::Rare => "rare",
+        CronSeen::Unreadable => "unreadable",
     }
 }
 
@@ -279,8 +298,8 @@ fn hole_in(wire: &WireHole) -> Result<Hole, String> {
     })
 }
 
-fn cron_in(ns: &NsName, wire: &WireCron) -> Result<CronJob, String> {
-    Ok(CronJob {
+fn cron_in(ns: &NsName, wire: &WireCron) -> Result<CronFinding, String> {
+    let job = CronJob {
         ns: ns.clone(),
         name: Text::new(&wire.name),
         schedule: Text::new(&wire.schedule),
@@ -288,7 +307,10 @@ fn cron_in(ns: &NsName, wire: &WireCron) -> Result<CronJob, String> {
         suspended: wire.suspended,
         last_run: wire.last_run.as_deref().map(time_in).transpose()?,
         longest_pause: wire.longest_pause_secs.map(seconds),
-    })
+    };
+    let seen = SEEN.into_iter().find(|seen| seen_out(*seen) == wire.seen);
+    let seen = seen.ok_or_else(|| format!("`seen` is {:?}", Text::new(&wire.seen)))?;
+    Ok(CronFinding { job, seen, waived: wire.waived })
 }
 
 fn seconds(secs: i64) -> TimeDelta {

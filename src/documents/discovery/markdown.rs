@@ -258,11 +258,11 @@ impl Writer {
                     Rows::new(&["CronJob", "Schedule", "Last run (UTC)", "In the window", "Longest pause"]);
                 for cron in crons {
                     table.row([
-                        code(cron.name.as_str()),
-                        md(&super::text::schedule(cron)),
-                        cron.last_run.map_or("never".to_owned(), page::minute),
-                        super::text::ran(page, cron.last_run).to_owned(),
-                        cron.longest_pause.map_or("unknown".to_owned(), span),
+                        code(cron.job.name.as_str()),
+                        md(&page::schedule(cron)),
+                        cron.job.last_run.map_or("never".to_owned(), page::minute),
+                        page::ran(cron),
+                        cron.job.longest_pause.map_or("unknown".to_owned(), span),
                     ]);
                 }
                 self.para(&table.out);

@@ -4,9 +4,12 @@
 
 use std::cmp::Reverse;
 
+use super::companion::Part;
 use crate::domain::{
-    coverage::{Coverage, CronJob, Readiness},
-    destination::{Destination, Severity},
+    coverage::{Coverage, Readiness},
+    credit::{CronFinding, CronSeen},
+    destination::Destination,
+    discovery::{Everywhere, Rules, assemble},
     edge::{Hours, Peer, Window},
     names::{ClusterName, NsName, Text, Workload},
     sighting::Outcome,
@@ -31,11 +34,43 @@ pub struct Page {
 pub struct Evidence {
     pub coverage: Coverage,
     pub readiness: Readiness,
-    pub crons: Option<Vec<CronJob>>,
+    pub crons: Option<Vec<CronFinding>>,
     /// Workloads that were there and had no traffic.
     pub silent: Option<Vec<Workload>>,
     /// What else must be known: a waiver asked for, records that name no pod.
     pub remarks: Vec<Text>,
+}
+
+/// Which attempts are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// What passed: destinations.
+    Passed,
+    /// Denied attempts too, marked by their outcome.
+    All,
+}
+
+/// A page from what was kept, by the rules as they are now.
+pub fn of(
+    cluster: &ClusterName,
+    ns: &NsName,
+    part: &Part,
+    rules: &Rules,
+    everywhere: &Everywhere,
+    shown: Shown,
+) -> Page {
+    let edges = part.edges.iter().filter(|(key, _)| shown == Shown::All || key.outcome != Outcome::Denied);
+    let edges = edges.map(|(key, edge)| (key, edge));
+    let mut destinations = assemble(edges, rules, everywhere, part.window);
+    sort(&mut destinations);
+    Page {
+        cluster: cluster.clone(),
+        ns: ns.clone(),
+        window: part.window,
+        generated: part.generated,
+        destinations,
+        evidence: part.evidence.clone(),
+    }
 }
 
 /// Suspects first, most severe first; then by category, direction, destination, workload and port.
@@ -189,9 +224,23 @@ pub fn readiness(readiness: &Readiness) -> (&'static str, Vec<String>) {
     }
 }
 
-/// How many destinations an owner must look at, by severity.
-pub fn suspects(page: &Page) -> impl Iterator<Item = (&Destination, Severity)> {
-    page.destinations.iter().filter_map(|d| d.suspect().map(|finding| (d, finding.severity)))
+/// Did the window see the job run, in words.
+pub fn ran(finding: &CronFinding) -> String {
+    let said = match finding.seen {
+        CronSeen::Ran => "yes",
+        CronSeen::NotInside => "no",
+        CronSeen::InHole => "in a gap",
+        CronSeen::Rare => "once at most: it may pause as long as the window",
+        CronSeen::Unreadable => "yes, but its schedule cannot be read",
+    };
+    format!("{said}{}", if finding.waived { ", waived" } else { "" })
+}
+
+/// The schedule with its zone, and whether it is switched off.
+pub fn schedule(finding: &CronFinding) -> String {
+    let job = &finding.job;
+    let zone = job.zone.as_ref().map_or(String::new(), |zone| format!(" {zone}"));
+    format!("{}{zone}{}", job.schedule, if job.suspended { " (suspended)" } else { "" })
 }
 
 /// The minute, in UTC, as people read it.

@@ -4,10 +4,7 @@
 use super::page::{self, Page};
 use crate::{
     documents::table::Table,
-    domain::{
-        destination::Destination,
-        time::{Timestamp, span},
-    },
+    domain::{destination::Destination, time::span},
 };
 
 /// One namespace.
@@ -34,7 +31,7 @@ pub fn text(page: &Page) -> String {
 fn head(page: &Page) -> String {
     let (word, why) = page::readiness(&page.evidence.readiness);
     let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
-    let suspects = page::suspects(page).count();
+    let suspects = page.destinations.iter().filter(|destination| destination.suspect().is_some()).count();
     let total = page.destinations.len();
     format!(
         "{}/{}  {} to {} UTC, {} hours\n{word}{why}\n{total} {}, {suspects} {}\n",
@@ -149,28 +146,12 @@ fn crons(page: &Page) -> String {
     let mut table = Table::new(&["CRONJOB", "SCHEDULE", "LAST RUN", "IN THE WINDOW", "LONGEST PAUSE"]);
     for cron in crons {
         table.row([
-            cron.name.to_string(),
-            schedule(cron),
-            cron.last_run.map_or("never".to_owned(), page::minute),
-            ran(page, cron.last_run).to_owned(),
-            cron.longest_pause.map_or("unknown".to_owned(), span),
+            cron.job.name.to_string(),
+            page::schedule(cron),
+            cron.job.last_run.map_or("never".to_owned(), page::minute),
+            page::ran(cron),
+            cron.job.longest_pause.map_or("unknown".to_owned(), span),
         ]);
     }
     table.text("")
-}
-
-/// The schedule with its zone, and whether it is switched off.
-pub fn schedule(cron: &crate::domain::coverage::CronJob) -> String {
-    let zone = cron.zone.as_ref().map_or(String::new(), |zone| format!(" {zone}"));
-    format!("{}{zone}{}", cron.schedule, if cron.suspended { " (suspended)" } else { "" })
-}
-
-/// Did a run fall inside the window? A run after it says nothing of it.
-pub fn ran(page: &Page, last: Option<Timestamp>) -> &'static str {
-    match last {
-        None => "no",
-        Some(at) if page.window.contains(at) => "yes",
-        Some(at) if at >= page.window.to => "unknown",
-        Some(_) => "no",
-    }
 }
