@@ -58,6 +58,7 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     pub mod offline;
+    pub mod records;
     pub mod source;
     /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
     pub mod dnstap {
