@@ -94,6 +94,7 @@ pub mod k8s {
     mod identity;
     mod place;
     mod preview;
+    mod resolver;
     mod rollback;
     pub mod watch;
     mod wire;

@@ -10,6 +10,7 @@ use crate::domain::{
     flow::Flow,
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
+    resolver::DnsPath,
     time::Timestamp,
 };
 
@@ -76,6 +77,8 @@ pub enum ClusterFact {
     Gap(Gap),
     Source(SourceState),
     CronJobs(Change<CronJob, (NsName, Text)>),
+    /// How lookups of pods reach the DNS server.
+    Dns(DnsPath),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
     /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].

@@ -264,7 +264,10 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
-            ClusterFact::CronJobs(_) | ClusterFact::Collector(_) | ClusterFact::Baseline(_) => {}
+            ClusterFact::CronJobs(_)
+            | ClusterFact::Dns(_)
+            | ClusterFact::Collector(_)
+            | ClusterFact::Baseline(_) => {}
         }
     }
 
