@@ -158,10 +158,13 @@ pub mod cli {
     pub mod cockpit;
     pub mod demo;
     pub mod denials;
+    pub mod discover;
     pub mod exit;
     pub mod info;
     pub mod log;
     pub mod print;
+    pub mod records;
+    pub mod review;
     pub mod rollback;
     pub mod run;
     pub mod session;

@@ -16,13 +16,8 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{
-        addresses::AddressBook,
-        answers::Answers,
-        credit::Credit,
-        edge::Window,
-        ledger::Ledger,
-        names::NodeName,
-        time::Timestamp,
+        addresses::AddressBook, answers::Answers, credit::Credit, edge::Window, ledger::Ledger,
+        names::NodeName, time::Timestamp,
     },
     flows::records::Format,
 };

@@ -26,11 +26,7 @@ pub struct Known {
 }
 
 /// A part for each namespace that is wanted; all that have edges where none is named.
-pub fn parts(
-    edges: Vec<(EdgeKey, Edge)>,
-    known: &Known,
-    wanted: &[NsName],
-) -> BTreeMap<NsName, Part> {
+pub fn parts(edges: Vec<(EdgeKey, Edge)>, known: &Known, wanted: &[NsName]) -> BTreeMap<NsName, Part> {
     let mut by_ns: BTreeMap<NsName, Vec<(EdgeKey, Edge)>> =
         wanted.iter().map(|ns| (ns.clone(), Vec::new())).collect();
     for (key, edge) in edges {

@@ -34,7 +34,10 @@ pub enum Why {
     /// Nobody knows the format by its first bytes.
     NoFormat,
     /// None of its lines is of the format.
-    OtherFormat { named: records::Format, looks: Option<records::Format> },
+    OtherFormat {
+        named: records::Format,
+        looks: Option<records::Format>,
+    },
     /// It holds answers where flows were asked for.
     NoFlows(records::Format),
     /// It holds no answers.
@@ -91,8 +94,9 @@ impl Complaint {
             }
             Why::NoFlows(format) => format!("it is {format}, which holds DNS answers and no flows"),
             Why::NoAnswers(format) => format!("it is {format}, which holds no DNS answers"),
-            Why::Once => "it can be read only once, and this needs two passes: answers first, then flows"
-                .to_owned(),
+            Why::Once => {
+                "it can be read only once, and this needs two passes: answers first, then flows".to_owned()
+            }
             Why::Again => "standard input is named more than once".to_owned(),
             Why::HalfLine => times("the file ends within it; the lines before it count"),
             Why::Line(bad) => times(&bad.to_string()),
@@ -101,9 +105,7 @@ impl Complaint {
                 count => format!("{count} frames, the first is frame {}: {bad}", self.first),
             },
             Why::Frames(said) => format!("{said}; everything whole before that counts"),
-            Why::Ahead => {
-                times("its time is more than an hour in the future, so it is not counted")
-            }
+            Why::Ahead => times("its time is more than an hour in the future, so it is not counted"),
         }
     }
 
@@ -113,9 +115,7 @@ impl Complaint {
             Why::NoFile => "Name the files in it: FORMAT:FOLDER/*.".to_owned(),
             Why::Empty => "Check whether it was rotated or is still to be written.".to_owned(),
             Why::Packed(with) => format!("Unpack it with {with} first; gzip is read as it is."),
-            Why::CutShort(_) | Why::Frames(_) => {
-                "Copy it once more from where it was written.".to_owned()
-            }
+            Why::CutShort(_) | Why::Frames(_) => "Copy it once more from where it was written.".to_owned(),
             Why::NoFormat => {
                 let names: Vec<_> = records::Format::ALL.iter().map(|format| format.as_str()).collect();
                 format!("Name it: FORMAT:PATH, with one of {}.", names.join(", "))
@@ -127,9 +127,7 @@ impl Complaint {
             Why::Once => "Write it to a file and name that.".to_owned(),
             Why::Again => "Name - once.".to_owned(),
             Why::HalfLine => "If it is still being written, run this again later.".to_owned(),
-            Why::Line(_) | Why::Frame(_) => {
-                "Look at it; the rest of the file is read.".to_owned()
-            }
+            Why::Line(_) | Why::Frame(_) => "Look at it; the rest of the file is read.".to_owned(),
             Why::Ahead => "Check the clock of the machine that wrote it.".to_owned(),
         }
     }

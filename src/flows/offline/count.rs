@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        addresses::AddressBook,
-        answers::Answers,
-        credit::Credit,
-        ledger::Ledger,
-        sighting::Told,
+        addresses::AddressBook, answers::Answers, credit::Credit, ledger::Ledger, sighting::Told,
         time::Timestamp,
     },
     flows::records::Decoder,
@@ -144,7 +140,8 @@ impl Pass<'_> {
         pace: &Pace,
     ) {
         let mut own = worker.decoders[piece.input].take();
-        let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| self.inputs[piece.input].decoder()));
+        let decoder =
+            ordered.unwrap_or_else(|| own.get_or_insert_with(|| self.inputs[piece.input].decoder()));
         let Worker { sums, tally, .. } = worker;
         let latest = self.job.now + super::AHEAD;
         let (before, mut good) = (sums.counts.flows, 0);

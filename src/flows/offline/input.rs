@@ -75,7 +75,8 @@ pub(super) fn check(job: &Job) -> Checked {
 /// Answers that name their client by address only are given to pods by a book of addresses, which
 /// comes from the flows.
 pub(super) fn needs_book(inputs: &[Good]) -> bool {
-    inputs.iter().any(|good| good.format == Format::Dnstap)
+    let by_address = |format| matches!(format, Format::Dnstap | Format::CalicoJson);
+    inputs.iter().any(|good| good.role == Role::Answers && by_address(good.format))
 }
 
 impl Good {
@@ -178,4 +179,3 @@ impl<R: Read> Read for Counted<'_, R> {
         Ok(count)
     }
 }
-

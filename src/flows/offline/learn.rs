@@ -171,7 +171,6 @@ impl Pass<'_> {
     }
 }
 
-
 /// Both ends of a flow are signs of who has an address.
 fn seen(book: &mut AddressBook, flow: &Sighting<'_>) {
     for side in [&flow.source, &flow.destination] {
