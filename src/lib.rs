@@ -29,6 +29,7 @@ pub mod domain {
     pub mod range;
     pub mod registrable;
     pub mod resolver;
+    mod runs;
     pub mod sighting;
     pub mod suspect;
     pub mod time;
@@ -37,8 +38,13 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    mod assembly;
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;
@@ -60,6 +66,15 @@ pub mod flows {
     pub mod offline;
     pub mod records;
     pub mod source;
+    /// The collector: what sources tell becomes edges in a database of its own, served read-only.
+    pub mod baseline {
+        mod encode;
+        pub mod owned;
+        pub mod read;
+        pub mod serve;
+        pub mod store;
+        pub mod wire;
+    }
     /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
     pub mod dnstap {
         mod conversation;
@@ -220,6 +235,27 @@ pub mod sim {
         pub mod workspace;
     }
 
+    /// A week of traffic with known truth: what happens is seeded, each format's records are written
+    /// by hand after the documents, and every edge that they show is known. Nothing of the product
+    /// is asked.
+    pub mod week {
+        pub mod antrea;
+        pub mod calico;
+        pub mod cases;
+        pub mod dnstap;
+        pub mod event;
+        pub mod happen;
+        mod hard;
+        pub mod hubble;
+        pub mod inventory;
+        pub mod script;
+        #[cfg(test)]
+        mod tests;
+        mod text;
+        pub mod truth;
+        mod wire;
+    }
+
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod access;
@@ -291,6 +327,7 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod destinations;
     pub mod dialog;
     pub mod filter;
     pub mod keys;

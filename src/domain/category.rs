@@ -101,7 +101,7 @@ impl Categories {
             rule.own == own
                 && rule.ports.hold(question.port)
                 && rule.protocol.is_none_or(|protocol| protocol == question.protocol)
-                && (!rule.inside || !is_public(question))
+                && (!rule.inside || !may_be_public(question))
         };
         let mut best: Option<(usize, u32)> = None;
         if let Some(name) = question.name {
@@ -150,9 +150,15 @@ impl Categories {
     }
 }
 
-fn is_public(question: &Question<'_>) -> bool {
+/// May the other end be somewhere in the internet?
+fn may_be_public(question: &Question<'_>) -> bool {
     let public = |address: &IpAddr| range::space(range::fold(*address)) == range::Space::Public;
-    question.addresses.iter().any(public)
+    match question.peer {
+        Peer::Pods { .. } => false,
+        Peer::Entity(entity) => *entity == Entity::World,
+        Peer::Address(_) => question.addresses.iter().any(public),
+        Peer::Unsaid(class) => class.as_str() != "pvt",
+    }
 }
 
 /// What needs no rule: the data plane's own words, and names of the cluster.
