@@ -244,6 +244,7 @@ pub mod sim {
         pub mod cases;
         pub mod dnstap;
         pub mod event;
+        pub mod files;
         pub mod happen;
         mod hard;
         pub mod hubble;

@@ -177,6 +177,11 @@ impl Truth {
         self.edges.len()
     }
 
+    /// Records that support an edge.
+    pub fn flows(&self) -> u64 {
+        self.edges.values().map(|tally| tally.flows).sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.edges.is_empty()
     }
