@@ -55,6 +55,7 @@ fn head(class: &WireClass, group: &WireGroup, severity: Severity) -> Result<Grou
         purpose: Purpose::parse(&group.purpose).ok_or_else(|| format!("use {:?}", group.purpose))?,
         severity,
         ports: Ports(group.ports.clone()),
+        ask: group.ask.as_deref().map(Text::new),
         source: SOURCE.into(),
     })
 }
@@ -109,6 +110,7 @@ struct WireGroup {
     #[serde(rename = "use")]
     purpose: String,
     severity: Option<String>,
+    ask: Option<String>,
     #[serde(default)]
     ports: Vec<u16>,
     #[serde(flatten)]

@@ -156,8 +156,8 @@ fn put(catalogue: &mut Catalogue, entry: &FeedEntry, shown: &str, feed: &Feed, t
     catalogue.add_class(Class {
         id: class.clone(),
         title: class.clone(),
-        what: Text::from(format!("the feed {name} lists it as {class}")),
-        ask: Text::from(format!("what is it used for, since the feed {name} lists it as {class}")),
+        what: Text::from(format!("it is listed as {class}")),
+        ask: Text::from(format!("what is it used for, being listed as {class}")),
         severity,
     });
     let group = Group {
@@ -166,6 +166,7 @@ fn put(catalogue: &mut Catalogue, entry: &FeedEntry, shown: &str, feed: &Feed, t
         purpose: Purpose::Dedicated,
         severity,
         ports: Ports::default(),
+        ask: None,
         source: source(&name, entry, header),
     };
     catalogue.add_group(group, &feed.entries);
