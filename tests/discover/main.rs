@@ -4,4 +4,5 @@
 mod binary;
 mod documents;
 mod input;
+mod lines;
 mod week;

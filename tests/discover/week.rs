@@ -90,13 +90,12 @@ fn finding(severity: Severity, class: &str, reason: &str) -> Finding {
 }
 
 pub fn destinations() -> Vec<Destination> {
-    let mut payments = to(Peer::Address(ip("203.0.113.80")), Some(name("api.payments.example")), Category::Vendor, &[
-        (0, 24),
-        (1, 24),
-        (2, 12),
-        (4, 1),
-        (6, 6),
-    ]);
+    let mut payments = to(
+        Peer::Address(ip("203.0.113.80")),
+        Some(name("api.payments.example")),
+        Category::Vendor,
+        &[(0, 24), (1, 24), (2, 12), (4, 1), (6, 6)],
+    );
     payments.addresses.push(ip("203.0.113.81"));
     payments.addresses_total = 9;
     payments.also = vec![name("cdn.example")];
@@ -105,7 +104,8 @@ pub fn destinations() -> Vec<Destination> {
     let mut other = payments.clone();
     other.workload = Workload::new("", "worker");
     other.grade = Grade::Stale;
-    let mut hook = to(Peer::Address(ip("198.51.100.7")), Some(name("webhook.site")), Category::Unknown, &[(3, 2)]);
+    let mut hook =
+        to(Peer::Address(ip("198.51.100.7")), Some(name("webhook.site")), Category::Unknown, &[(3, 2)]);
     hook.meaning.findings = vec![
         finding(Severity::High, "webhook-receiver", "webhook.site keeps whatever is sent to it."),
         finding(Severity::Low, "one-workload", "Only cart talks to it in the whole fleet."),

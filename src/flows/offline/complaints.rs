@@ -83,7 +83,9 @@ impl Complaint {
             Why::Empty => "it is empty".to_owned(),
             Why::Packed(with) => format!("it is packed with {with}, which is not read"),
             Why::CutShort(said) => {
-                format!("its compressed data end too early ({said}); everything whole before that counts")
+                format!(
+                    "its compressed data break off or are damaged ({said}); what came out whole before that counts"
+                )
             }
             Why::NoFormat => "its first lines are of no known format, so nothing of it was read".to_owned(),
             Why::OtherFormat { named, looks: None } => {
@@ -111,8 +113,11 @@ impl Complaint {
 
     fn next(&self) -> String {
         match &self.why {
+            Why::Unreadable(_) if self.path.to_string_lossy().contains('*') => {
+                "Write a space behind FORMAT: so that the shell finds the files.".to_owned()
+            }
             Why::Unreadable(_) => "Correct the path or its rights.".to_owned(),
-            Why::NoFile => "Name the files in it: FORMAT:FOLDER/*.".to_owned(),
+            Why::NoFile => "Name the files in it: FORMAT: FOLDER/*.".to_owned(),
             Why::Empty => "Check whether it was rotated or is still to be written.".to_owned(),
             Why::Packed(with) => format!("Unpack it with {with} first; gzip is read as it is."),
             Why::CutShort(_) | Why::Frames(_) => "Copy it once more from where it was written.".to_owned(),
@@ -185,6 +190,18 @@ impl Tally {
         }
         out
     }
+}
+
+/// The same thing of the same file is one complaint with a count.
+pub(super) fn summed(complaints: impl Iterator<Item = Complaint>) -> Vec<Complaint> {
+    let mut out: Vec<Complaint> = Vec::new();
+    for complaint in complaints {
+        match out.iter_mut().find(|kept| kept.path == complaint.path && kept.why == complaint.why) {
+            Some(kept) => kept.count += complaint.count,
+            None => out.push(complaint),
+        }
+    }
+    out
 }
 
 /// The same thing said by both passes is said once; the order stays.

@@ -6,7 +6,7 @@ use memchr::memchr;
 use super::{
     Counts, Job, Pace,
     complaints::{Complaint, Tally, Why},
-    feed::{Feed, Piece},
+    feed::{End, Feed, Piece},
     input::{Good, Role},
 };
 use crate::{
@@ -145,13 +145,14 @@ impl Pass<'_> {
         let Worker { sums, tally, .. } = worker;
         let latest = self.job.now + super::AHEAD;
         let (before, mut good) = (sums.counts.flows, 0);
-        each_line(piece, bytes, |number, line, is_half| {
+        each_line(piece, bytes, |number, line, half| {
             sums.counts.lines += 1;
             let mut is_ahead = false;
             let read = decoder.line(line, &mut |told| is_ahead |= sums.take(&told, self.known, latest));
             match read {
                 Ok(()) => good += 1,
-                Err(_) if is_half => tally.bad(piece.input, Why::HalfLine, number),
+                Err(_) if half == End::File => tally.bad(piece.input, Why::HalfLine, number),
+                Err(_) if half == End::Broken => {}
                 Err(bad) => tally.bad(piece.input, Why::Line(bad), number),
             }
             if is_ahead {
@@ -165,16 +166,16 @@ impl Pass<'_> {
 }
 
 /// Lines with their numbers; the last one may be a half.
-pub(super) fn each_line(piece: Piece, bytes: &[u8], mut take: impl FnMut(u64, &[u8], bool)) {
+pub(super) fn each_line(piece: Piece, bytes: &[u8], mut take: impl FnMut(u64, &[u8], End)) {
     let (mut rest, mut number) = (bytes, piece.first);
     while !rest.is_empty() {
         match memchr(b'\n', rest) {
             Some(end) => {
-                take(number, &rest[..end], false);
+                take(number, &rest[..end], End::Whole);
                 rest = &rest[end + 1..];
             }
             None => {
-                take(number, rest, piece.is_unended);
+                take(number, rest, piece.end);
                 rest = &[];
             }
         }

@@ -6,18 +6,18 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use memchr::{memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
     Pace,
-    complaints::{Complaint, Why},
+    complaints::{self, Complaint, Why},
     input::Good,
 };
 use crate::{
     domain::names::Text,
     flows::{
         dnstap::frames,
-        records::{Decoder, Format},
+        records::{Decoder, Format, Malformed},
     },
 };
 
@@ -31,8 +31,17 @@ pub(super) struct Piece {
     pub input: usize,
     /// Number of the first line or frame, from 1.
     pub first: u64,
-    /// The last line has no end: the file ends there.
-    pub is_unended: bool,
+    pub end: End,
+}
+
+/// How the last line of a piece ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    /// Without an end of line: the file ends there, and it may be a half.
+    File,
+    /// The file broke off within it, which is told already.
+    Broken,
 }
 
 /// Inputs that are read one after the other: one file, or, where the decoder must remember what it
@@ -59,6 +68,8 @@ enum From<'g> {
         /// The beginning of a line whose end is still to be read.
         rest: Vec<u8>,
         is_over: bool,
+        /// Inside a line that is longer than any record: it is thrown away up to its end.
+        is_skipping: bool,
     },
     Frames(frames::File<Box<dyn Read + Send + 'g>>),
 }
@@ -141,7 +152,8 @@ impl<'g> Feed<'g> {
     /// What went wrong with the files themselves.
     pub(super) fn complaints(self) -> Vec<Complaint> {
         let lanes = self.lanes.into_iter();
-        lanes.flat_map(|lane| lane.into_inner().unwrap_or_else(PoisonError::into_inner).complaints).collect()
+        let all = lanes.flat_map(|lane| lane.into_inner().unwrap_or_else(PoisonError::into_inner).complaints);
+        complaints::summed(all)
     }
 }
 
@@ -160,17 +172,24 @@ impl<'g> Lane<'g> {
         let open = self.open.as_mut()?;
         let (input, first) = (open.input, open.next);
         let got = match &mut open.from {
-            From::Lines { reader, rest, is_over } => lines(reader, rest, is_over, buffer),
+            From::Lines { reader, rest, is_over, is_skipping } => {
+                let got = lines(reader, rest, is_over, buffer);
+                got.without_long_line(buffer, *is_over, is_skipping)
+            }
             From::Frames(file) => frames(file, buffer),
         };
         open.next += got.count;
         if let Some(why) = got.complaint {
             self.complaints.push(Complaint::file(&open.good.path, why));
         }
+        if got.has_long {
+            let why = Why::Line(Malformed::Long);
+            self.complaints.push(Complaint { first, ..Complaint::file(&open.good.path, why) });
+        }
         if got.is_over {
             self.open = None;
         }
-        (!buffer.is_empty()).then_some(Piece { input, first, is_unended: got.is_unended })
+        (!buffer.is_empty()).then_some(Piece { input, first: first + got.skipped, end: got.end })
     }
 
     fn opened(&mut self, input: usize, good: &'g Good, pace: &'g Pace) -> Option<Open<'g>> {
@@ -179,7 +198,7 @@ impl<'g> Lane<'g> {
                 Some(Open { input, good, next: 1, from: From::Frames(frames::File::new(reader)) })
             }
             Ok(reader) => {
-                let from = From::Lines { reader, rest: Vec::new(), is_over: false };
+                let from = From::Lines { reader, rest: Vec::new(), is_over: false, is_skipping: false };
                 Some(Open { input, good, next: 1, from })
             }
             Err(why) => {
@@ -194,13 +213,32 @@ impl<'g> Lane<'g> {
 struct Got {
     /// Lines or frames, also those that are thrown away.
     count: u64,
+    /// Of those, thrown away at the beginning.
+    skipped: u64,
     is_over: bool,
-    is_unended: bool,
+    end: End,
     complaint: Option<Why>,
+    /// A line that does not fit begins here.
+    has_long: bool,
 }
 
-/// Whole lines; what is behind the last end of line waits for the next call. A line that does not
-/// fit is handed on in parts, which the decoder refuses one by one.
+impl Got {
+    /// Takes the parts of a line that does not fit out of the buffer.
+    fn without_long_line(mut self, buffer: &mut Vec<u8>, is_over: bool, is_skipping: &mut bool) -> Self {
+        if *is_skipping {
+            let end = memchr(b'\n', buffer).map(|at| at + 1);
+            self.skipped = u64::from(end.is_some());
+            *is_skipping = end.is_none() && !is_over;
+            buffer.drain(..end.unwrap_or(buffer.len()));
+        } else if !is_over && !buffer.ends_with(b"\n") && !buffer.is_empty() {
+            (self.has_long, *is_skipping) = (true, true);
+            buffer.clear();
+        }
+        self
+    }
+}
+
+/// Whole lines; what is behind the last end of line waits for the next call.
 fn lines(reader: &mut dyn Read, rest: &mut Vec<u8>, is_over: &mut bool, buffer: &mut Vec<u8>) -> Got {
     buffer.append(rest);
     let mut complaint = None;
@@ -216,13 +254,17 @@ fn lines(reader: &mut dyn Read, rest: &mut Vec<u8>, is_over: &mut bool, buffer: 
         }
     }
     let end = memrchr(b'\n', buffer).map_or(0, |at| at + 1);
-    let is_unended = *is_over && end < buffer.len();
+    let end_of_last = match (*is_over && end < buffer.len(), &complaint) {
+        (false, _) => End::Whole,
+        (true, None) => End::File,
+        (true, Some(_)) => End::Broken,
+    };
     if !*is_over && end > 0 {
         rest.extend_from_slice(&buffer[end..]);
         buffer.truncate(end);
     }
-    let count = memchr_iter(b'\n', buffer).count() as u64 + u64::from(is_unended);
-    Got { count, is_over: *is_over, is_unended, complaint }
+    let count = memchr_iter(b'\n', buffer).count() as u64 + u64::from(end_of_last != End::Whole);
+    Got { count, skipped: 0, is_over: *is_over, end: end_of_last, complaint, has_long: false }
 }
 
 fn cut_short(error: &std::io::Error) -> Why {
@@ -235,7 +277,8 @@ fn cut_short(error: &std::io::Error) -> Why {
 
 /// Whole frames, each with its length before it.
 fn frames(file: &mut frames::File<Box<dyn Read + Send + '_>>, buffer: &mut Vec<u8>) -> Got {
-    let mut got = Got { count: 0, is_over: false, is_unended: false, complaint: None };
+    let mut got =
+        Got { count: 0, skipped: 0, is_over: false, end: End::Whole, complaint: None, has_long: false };
     while buffer.len() < PIECE {
         match file.next() {
             Some(Ok(frame)) => {

@@ -6,7 +6,7 @@ use memchr::{memchr, memmem, memrchr};
 use super::{
     Job, Learned, Pace,
     complaints::{Tally, Why},
-    feed::{Feed, Piece, each_frame},
+    feed::{End, Feed, Piece, each_frame},
     input::{Good, Role, needs_book},
 };
 use crate::{
@@ -31,7 +31,7 @@ struct Worker {
 
 pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Learned {
     let has_book = needs_book(inputs);
-    let wanted = |good: &Good| good.role == Role::Answers || has_book || has_answers(good.format);
+    let wanted = |good: &Good| good.role == Role::Answers || has_book || answer_word(good.format).is_some();
     let feed = Feed::new(inputs, wanted, pace);
     let pass = Pass { job, inputs, has_book };
     let mut workers = std::thread::scope(|scope| {
@@ -63,11 +63,12 @@ pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Le
     Learned { book: all.book, answers: all.answers, complaints }
 }
 
-/// May its lines hold answers beside flows?
-fn has_answers(format: Format) -> bool {
+/// A word that stands in every line with an answer, where lines of the format can have answers.
+fn answer_word(format: Format) -> Option<&'static [u8]> {
     match format {
-        Format::HubbleJson | Format::Dnstap => true,
-        Format::CalicoJson | Format::AntreaCsv | Format::AntreaLog | Format::KernelLog => false,
+        Format::HubbleJson => Some(b"\"dns\""),
+        Format::CalicoJson => Some(b"\"qname\""),
+        Format::AntreaCsv | Format::AntreaLog | Format::KernelLog | Format::Dnstap => None,
     }
 }
 
@@ -104,10 +105,10 @@ impl Pass<'_> {
         } else {
             let mut own = worker.decoders[piece.input].take();
             let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
-            if good.format == Format::HubbleJson && !self.has_book {
-                self.answers_only(worker, piece, bytes, decoder);
-            } else {
-                self.all_lines(worker, piece, bytes, decoder);
+            let is_skimmed = good.role == Role::Answers || !self.has_book;
+            match answer_word(good.format).filter(|_| is_skimmed) {
+                Some(word) => self.answers_only(worker, piece, bytes, (decoder, word)),
+                None => self.all_lines(worker, piece, bytes, decoder),
             }
             worker.decoders[piece.input] = own;
         }
@@ -126,9 +127,15 @@ impl Pass<'_> {
         });
     }
 
-    /// Only lines with the word `"dns"` in them can be answers of Hubble.
-    fn answers_only(&self, worker: &mut Worker, piece: Piece, bytes: &[u8], decoder: &mut Decoder) {
-        let finder = memmem::Finder::new(b"\"dns\"");
+    /// Only lines with the word in them can be answers.
+    fn answers_only(
+        &self,
+        worker: &mut Worker,
+        piece: Piece,
+        bytes: &[u8],
+        (decoder, word): (&mut Decoder, &[u8]),
+    ) {
+        let finder = memmem::Finder::new(word);
         let mut from = 0;
         while let Some(found) = finder.find(&bytes[from..]) {
             let at = from + found;
@@ -152,11 +159,12 @@ impl Pass<'_> {
     fn all_lines(&self, worker: &mut Worker, piece: Piece, bytes: &[u8], decoder: &mut Decoder) {
         let is_flows = self.inputs[piece.input].role == Role::Flows;
         let Worker { book, answers, tally, .. } = worker;
-        super::count::each_line(piece, bytes, |number, line, is_half| {
+        super::count::each_line(piece, bytes, |number, line, half| {
             match decoder.line(line, &mut |told| self.take(book, answers, &told)) {
                 Ok(()) => tally.good(piece.input, 1),
                 Err(_) if is_flows => {}
-                Err(_) if is_half => tally.bad(piece.input, Why::HalfLine, number),
+                Err(_) if half == End::File => tally.bad(piece.input, Why::HalfLine, number),
+                Err(_) if half == End::Broken => {}
                 Err(bad) => tally.bad(piece.input, Why::Line(bad), number),
             }
         });
