@@ -17,10 +17,13 @@ pub mod domain {
     pub mod discovery;
     pub mod edge;
     mod everywhere;
+    mod ends;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
