@@ -18,6 +18,8 @@ pub mod domain {
     pub mod edge;
     mod everywhere;
     mod ends;
+    mod ends;
+    mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
@@ -250,6 +252,7 @@ pub mod sim {
         pub mod files;
         pub mod happen;
         mod hard;
+        pub mod history;
         pub mod hubble;
         pub mod inventory;
         pub mod script;
