@@ -331,7 +331,7 @@ impl Catalogue {
             How::Asked(name, part) => subject(name, part, group),
             How::Also(name, part) => {
                 let (subject, party) = subject(name, part, group);
-                (format!("Meant may be, in place of {asked}, {subject}"), party)
+                (format!("The same address was asked for as {subject}"), party)
             }
             How::Chained(name, part) => {
                 let (subject, party) = subject(name, part, group);
@@ -365,7 +365,7 @@ fn subject(name: &str, Part { part, left }: Part<'_>, group: &Group) -> (String,
     let label = left.rsplit('.').next().filter(|label| !label.is_empty());
     match (group.purpose, owned.or(label.map(|label| (label, part)))) {
         (Purpose::Platform, Some((label, host))) => {
-            (format!("{name} is {label}'s under {host} ({operator})"), Some(Text::new(label)))
+            (format!("{name}, {label}'s under {host} ({operator})"), Some(Text::new(label)))
         }
         (Purpose::Platform, None) | (Purpose::Dedicated | Purpose::Shared, _) => {
             (format!("{name} ({operator})"), None)
