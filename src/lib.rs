@@ -16,8 +16,6 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
-    mod everywhere;
-    mod ends;
     mod ends;
     mod everywhere;
     mod excuse;
