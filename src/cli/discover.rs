@@ -81,7 +81,7 @@ pub fn run(global: &Global, args: &Discover, printer: &mut Printer<'_>) -> Exit 
         threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
     };
     let found = read(&job, printer);
-    let exit = exit_of(&found, &job);
+    let exit = exit_of(&found);
     finish(&run, found, window, exit, printer)
 }
 
@@ -171,14 +171,13 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// Failed where nothing could be read, done in part where something could not.
-fn exit_of(found: &Found, job: &Job) -> Exit {
+/// Failed where nothing at all was read, done in part where something was not.
+fn exit_of(found: &Found) -> Exit {
     let is_loss = found.complaints.iter().any(offline::Complaint::is_loss);
-    let whole = found.complaints.iter().filter(|complaint| complaint.first == 0).count();
-    match (is_loss, found.counts.flows) {
-        (true, 0) if whole >= job.flows.len() => Exit::Failed,
-        (true, _) => Exit::Partial,
-        (false, _) => Exit::Done,
+    match (found.complaints.is_empty(), found.counts.lines) {
+        (false, 0) => Exit::Failed,
+        _ if is_loss => Exit::Partial,
+        _ => Exit::Done,
     }
 }
 

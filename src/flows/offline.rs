@@ -135,7 +135,7 @@ pub fn run(job: &Job, progress: &mut dyn FnMut(Progress)) -> Found {
             from_nobody: known.from_nobody,
             ..counted.counts
         },
-        complaints: complaints::joined(complaints),
+        complaints: complaints::in_order(complaints::joined(complaints), job),
     }
 }
 

@@ -90,7 +90,8 @@ fn week() -> String {
         line(flow(at(0, hour), POD, "203.0.113.80", 443));
     }
     line(flow(at(2, 3), POD, "169.254.169.254", 80));
-    line(flow(at(2, 4), POD, "198.51.100.9", 25).replace(FORWARDED, DENIED));
+    let denied = flow(at(2, 4), POD, "198.51.100.9", 25).replace(FORWARDED, DENIED);
+    line(denied.replace(r#"{"type":4,"sub_type":3}"#, r#"{"type":1,"sub_type":133}"#));
     out
 }
 

@@ -2,7 +2,7 @@
 //! form of a discovery reads this and nothing else. Decides nothing: categories, findings and
 //! readiness come in.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::companion::Part;
 use crate::domain::{
@@ -61,7 +61,7 @@ pub fn of(
 ) -> Page {
     let edges = part.edges.iter().filter(|(key, _)| shown == Shown::All || key.outcome != Outcome::Denied);
     let edges = edges.map(|(key, edge)| (key, edge));
-    let mut destinations = assemble(edges, rules, everywhere, part.window);
+    let mut destinations = joined(assemble(edges, rules, everywhere, part.window));
     sort(&mut destinations);
     Page {
         cluster: cluster.clone(),
@@ -71,6 +71,51 @@ pub fn of(
         destinations,
         evidence: part.evidence.clone(),
     }
+}
+
+/// One for each workload, direction, place, port and protocol: what passed under audit joins what was
+/// plainly allowed, and pods that were reached by several names are one place.
+fn joined(destinations: Vec<Destination>) -> Vec<Destination> {
+    let mut at = BTreeMap::new();
+    let mut out: Vec<Destination> = Vec::new();
+    for destination in destinations {
+        let is_denied = destination.outcome == Outcome::Denied;
+        let place = (kind(&destination), title(&destination), destination.port, destination.protocol);
+        let who = (destination.workload.clone(), destination.direction, is_denied);
+        match *at.entry((who, place)).or_insert(out.len()) {
+            same if same < out.len() => absorb(&mut out[same], destination),
+            _ => out.push(destination),
+        }
+    }
+    out
+}
+
+fn absorb(into: &mut Destination, other: Destination) {
+    let named = other.name.filter(|name| into.name.as_ref() != Some(name));
+    into.also.extend(named.into_iter().chain(other.also));
+    into.also.sort();
+    into.also.dedup();
+    into.chain.extend(other.chain);
+    into.chain.sort();
+    into.chain.dedup();
+    into.addresses.extend(other.addresses);
+    into.addresses.sort();
+    into.addresses.dedup();
+    into.addresses.truncate(Destination::ADDRESSES);
+    into.addresses_total = into.addresses_total.max(other.addresses_total).max(into.addresses.len());
+    into.outcome = into.outcome.min(other.outcome);
+    into.grade = into.grade.min(other.grade);
+    let (seen, more) = (&mut into.seen, other.seen);
+    seen.flows = seen.flows.saturating_add(more.flows);
+    seen.first = seen.first.min(more.first);
+    seen.last = seen.last.max(more.last);
+    seen.hours.union(&more.hours);
+    seen.churn.addresses_a_day = seen.churn.addresses_a_day.max(more.churn.addresses_a_day);
+    seen.churn.new_share = seen.churn.new_share.max(more.churn.new_share);
+    let findings = &mut into.meaning.findings;
+    findings.extend(other.meaning.findings);
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+    findings.dedup();
 }
 
 /// Suspects first, most severe first; then by category, direction, destination, workload and port.

@@ -218,3 +218,10 @@ pub(super) fn joined(complaints: Vec<Complaint>) -> Vec<Complaint> {
     }
     out
 }
+
+/// By file in the order given.
+pub(super) fn in_order(mut complaints: Vec<Complaint>, job: &super::Job) -> Vec<Complaint> {
+    let place = |path: &PathBuf| job.flows.iter().chain(&job.dns).position(|input| input.path == *path);
+    complaints.sort_by_cached_key(|complaint| place(&complaint.path));
+    complaints
+}
