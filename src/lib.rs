@@ -45,6 +45,7 @@ pub mod flows {
     pub mod dial;
     pub mod records;
     pub mod source;
+    pub mod tail;
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         pub mod decode;
