@@ -70,6 +70,7 @@ pub mod flows {
     pub mod offline;
     pub mod records;
     pub mod source;
+    pub mod tail;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
