@@ -13,12 +13,12 @@ fn read(bytes: &[u8], size: usize) -> (Vec<String>, Option<Broken>) {
     for piece in bytes.chunks(size) {
         reader.feed(piece);
         loop {
-            match reader.next() {
+            match reader.event() {
                 Ok(Some(Event::Frame(frame))) => out.push(String::from_utf8_lossy(&frame).into_owned()),
                 Ok(Some(event)) => out.push(format!("{event:?}")),
                 Ok(None) => break,
                 Err(broken) => {
-                    assert_eq!(reader.next(), Err(broken), "broken once, broken for ever");
+                    assert_eq!(reader.event(), Err(broken), "broken once, broken for ever");
                     return (out, Some(broken));
                 }
             }
@@ -61,10 +61,10 @@ fn both_forms_are_read_however_the_bytes_are_cut() {
     }
     let mut reader = Reader::default();
     reader.feed(&start);
-    assert_eq!((reader.next(), reader.answers()), (Ok(Some(Event::Started)), false));
+    assert_eq!((reader.event(), reader.answers()), (Ok(Some(Event::Started)), false));
     let mut reader = Reader::default();
     reader.feed(&bi);
-    assert_eq!((reader.next(), reader.answers()), (Ok(Some(Event::Ready)), true));
+    assert_eq!((reader.event(), reader.answers()), (Ok(Some(Event::Ready)), true));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     /// Up to START, with an answer to READY.
     async fn open(&mut self) -> Result<(), Fault> {
         loop {
-            match self.reader.next()? {
+            match self.reader.event()? {
                 Some(Event::Ready) => {
                     self.io.write_all(&accept()).await.map_err(|error| failed(&error))?;
                     self.io.flush().await.map_err(|error| failed(&error))?;
@@ -163,7 +163,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     /// Frames, until the sender stops or goes.
     async fn listen(&mut self) -> Result<(), Fault> {
         loop {
-            match self.reader.next()? {
+            match self.reader.event()? {
                 Some(Event::Frame(frame)) => self.take(&frame)?,
                 Some(Event::Stopped) => return self.stop().await,
                 Some(Event::Ready | Event::Started) => {}
