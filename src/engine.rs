@@ -147,7 +147,9 @@ impl Engine {
                     watching.again.notify_one();
                 }
             }
-            Effect::ReadEdges(..) => {}
+            Effect::ReadEdges(cluster, ns) => {
+                self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+            }
             Effect::Reload => self.reload(),
         }
     }

@@ -81,6 +81,8 @@ pub enum ClusterFact {
     Dns(DnsPath),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
+    /// Its collector is being asked for the edges of this namespace.
+    Asked(NsName),
     /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].
     Baseline(Box<Baseline>),
 }

@@ -163,6 +163,37 @@ impl fmt::Debug for Workload {
     }
 }
 
+/// The workload that a pod's name speaks of, by Kubernetes' own naming; the whole name where nothing
+/// was added to it. Exact for what controllers named, a guess for pods that people named alike.
+///
+/// Deployments add the ReplicaSet's hash and 5 characters, DaemonSets and Jobs 5 characters, CronJobs
+/// the minute of the run and those, StatefulSets a number.
+pub fn workload_of(pod: &str) -> &str {
+    let Some((owner, last)) = split_last(pod) else { return pod };
+    if last.len() == 5 && last.bytes().all(is_random) {
+        return match split_last(owner) {
+            Some((name, hash)) if (6..=10).contains(&hash.len()) && hash.bytes().all(is_random) => name,
+            Some((name, minute)) if (8..=10).contains(&minute.len()) && is_number(minute) => name,
+            Some(_) | None => owner,
+        };
+    }
+    if is_number(last) && last.len() <= 6 { owner } else { pod }
+}
+
+/// What stands before the last `-`, and what stands after it; neither is empty.
+fn split_last(raw: &str) -> Option<(&str, &str)> {
+    raw.rsplit_once('-').filter(|(before, after)| !before.is_empty() && !after.is_empty())
+}
+
+/// The characters Kubernetes draws its suffixes from: no vowels, and no digits that look like them.
+fn is_random(b: u8) -> bool {
+    matches!(b, b'b'..=b'd' | b'f'..=b'h' | b'j'..=b'n' | b'p'..=b't' | b'v'..=b'x' | b'z' | b'2' | b'4'..=b'9')
+}
+
+fn is_number(raw: &str) -> bool {
+    raw.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn free_name(raw: &str) -> Result<(), &'static str> {
     if raw.is_empty() {
         Err("it is empty")
@@ -231,6 +262,33 @@ mod tests {
         let text = Text::new(&"x".repeat(2_000_000));
         assert_eq!(text.as_str().chars().count(), Text::LIMIT + 1);
         assert!(text.as_str().ends_with('…'));
+    }
+
+    #[test]
+    fn a_pod_name_tells_its_workload() {
+        for (pod, workload) in [
+            ("cart-6c9f7d8b5-x7k2z", "cart"),
+            ("cart-api-7d4b9c-bcdfg", "cart-api"),
+            ("cart-6c9f7d8b5d-x7k2z", "cart"),
+            ("kube-proxy-x7k2z", "kube-proxy"),
+            ("nightly-28456780-4zxcv", "nightly"),
+            ("nightly-29001313-4zxcv", "nightly"),
+            ("migrate-x7k2z", "migrate"),
+            ("db-0", "db"),
+            ("db-shard-12", "db-shard"),
+            ("debug", "debug"),
+            ("debug-shell", "debug-shell"),
+            ("cart-6c9f7-x7k2z", "cart-6c9f7"),
+            ("cart-6c9f7d8b5d9-x7k2z", "cart-6c9f7d8b5d9"),
+            ("cart-6c9f7a8b5-x7k2z", "cart-6c9f7a8b5"),
+            ("cart-6c9f7d8b5-x7k2", "cart-6c9f7d8b5-x7k2"),
+            ("6c9f7d8b5-x7k2z", "6c9f7d8b5"),
+            ("-0", "-0"),
+            ("a-", "a-"),
+            ("", ""),
+        ] {
+            assert_eq!(workload_of(pod), workload, "{pod}");
+        }
     }
 
     #[test]

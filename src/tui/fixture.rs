@@ -261,6 +261,7 @@ fn plan() -> FleetFile {
             owner: Text::new("Team Pay"),
             contact: Some(Text::new("#pay-oncall")),
         }],
+        ..FleetFile::default()
     }
 }
 
