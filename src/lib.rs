@@ -8,12 +8,16 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod behaviour;
+    pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
     pub mod destination;
+    pub mod discovery;
     pub mod edge;
     mod ends;
+    mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
@@ -21,12 +25,17 @@ pub mod domain {
     #[cfg(test)]
     mod join_tests;
     pub mod ledger;
+    pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod range;
     pub mod readiness;
+    pub mod registrable;
+    pub mod resolver;
     mod runs;
     pub mod sighting;
+    pub mod suspect;
     pub mod time;
     pub mod valve;
 }
@@ -34,7 +43,11 @@ pub mod domain {
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;
@@ -53,16 +66,42 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod memory;
+    pub mod records;
     pub mod source;
+    /// The collector: what sources tell becomes edges in a database of its own, served read-only.
+    pub mod baseline {
+        mod encode;
+        pub mod gather;
+        mod hold;
+        pub mod owned;
+        pub mod read;
+        pub mod serve;
+        pub mod store;
+        pub mod wire;
+    }
+    /// DNS answers as DNS servers tell them: Frame Streams, dnstap in it, and the sockets they come by.
+    pub mod dnstap {
+        mod conversation;
+        pub mod decode;
+        pub mod frames;
+        pub mod listen;
+        mod message;
+        mod senders;
+        mod sockets;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
+        mod aim;
         pub mod decode;
         mod follow;
         mod link;
         mod nodes;
         pub mod request;
+        mod restart;
+        pub mod sight;
 
-        pub use follow::run;
+        pub use follow::{Gathering, gather, run};
     }
 }
 
@@ -70,6 +109,7 @@ pub mod flows {
 pub mod k8s {
     pub mod cni;
     pub mod connect;
+    mod cronjobs;
     mod decode;
     mod failure;
     mod follow;
@@ -77,6 +117,7 @@ pub mod k8s {
     mod identity;
     mod place;
     mod preview;
+    mod resolver;
     mod rollback;
     pub mod watch;
     mod wire;
@@ -86,12 +127,19 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    pub mod catalogue;
+    pub mod categories;
+    pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
     pub mod root;
+    mod rules;
+    mod rules_keys;
     #[cfg(test)]
     mod tests;
     pub mod yaml;
+
+    pub use rules::{rules, rules_of};
 }
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
@@ -136,6 +184,7 @@ pub mod cli {
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
 pub mod pb {
+    pub mod dnstap;
     pub mod flow;
     pub mod observer;
     pub mod relay;
@@ -177,6 +226,29 @@ pub mod sim {
         mod verdict_tests;
         pub mod views;
         pub mod workspace;
+    }
+
+    /// A week of traffic with known truth: what happens is seeded, each format's records are written
+    /// by hand after the documents, and every edge that they show is known. Nothing of the product
+    /// is asked.
+    pub mod week {
+        pub mod antrea;
+        pub mod calico;
+        pub mod cases;
+        pub mod dnstap;
+        pub mod event;
+        pub mod files;
+        pub mod happen;
+        mod hard;
+        pub mod history;
+        pub mod hubble;
+        pub mod inventory;
+        pub mod script;
+        #[cfg(test)]
+        mod tests;
+        mod text;
+        pub mod truth;
+        mod wire;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
@@ -250,6 +322,7 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod destinations;
     pub mod dialog;
     pub mod filter;
     pub mod keys;

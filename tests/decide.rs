@@ -36,7 +36,14 @@ fn world(path: Option<Text>) -> World {
     };
     let clusters = vec![entry];
     let (excluded, included) = (Vec::new(), Vec::new());
-    world.absorb(Fact::Fleet(FleetFile { path, clusters, excluded, included, owners: Vec::new() }));
+    world.absorb(Fact::Fleet(FleetFile {
+        path,
+        clusters,
+        excluded,
+        included,
+        owners: Vec::new(),
+        ..FleetFile::default()
+    }));
     world
 }
 

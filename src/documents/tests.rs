@@ -136,6 +136,7 @@ fn fleet() -> FleetFile {
             owner: Text::new("team-shop"),
             contact: Some(Text::new("#team-shop")),
         }],
+        ..FleetFile::default()
     }
 }
 

@@ -36,25 +36,28 @@ pub fn parse(path: &str, text: &str) -> Result<Parsed, Vec<Trouble>> {
             return Err(reader.errors);
         }
     };
-    let top = reader.map(&node, "the file", &["clusters", "namespaces", "owners"]);
+    let top = reader.map(&node, "the file", &["clusters", "namespaces", "owners", "categories", "feeds"]);
     let clusters = reader.clusters(top.get("clusters").copied());
     let (excluded, included) = reader.scope(top.get("namespaces").copied());
     let owners = reader.owners(top.get("owners").copied());
+    let categories = reader.categories(top.get("categories").copied());
+    let feeds = reader.feeds(top.get("feeds").copied());
     if clusters.is_empty() && reader.errors.is_empty() {
         reader.error(node.line, "it names no cluster", "List the clusters under `clusters:`.");
     }
     if !reader.errors.is_empty() {
         return Err(reader.errors);
     }
-    let fleet = FleetFile { path: Some(Text::new(path)), clusters, excluded, included, owners };
+    let path = Some(Text::new(path));
+    let fleet = FleetFile { path, clusters, excluded, included, owners, categories, feeds };
     Ok(Parsed { fleet, notices: reader.notices })
 }
 
 /// A mapping's values by key.
-type Fields<'n> = BTreeMap<&'n str, &'n Node>;
+pub(super) type Fields<'n> = BTreeMap<&'n str, &'n Node>;
 
 /// Turns nodes into values and keeps what it could not accept.
-struct Reader<'p> {
+pub(super) struct Reader<'p> {
     path: &'p str,
     errors: Vec<Trouble>,
     notices: Vec<Trouble>,
@@ -65,7 +68,7 @@ impl Reader<'_> {
         if line == 0 { self.path.to_owned() } else { format!("{} line {line}", self.path) }
     }
 
-    fn error(&mut self, line: u64, fact: &str, next: &str) {
+    pub(super) fn error(&mut self, line: u64, fact: &str, next: &str) {
         self.errors.push(Trouble::new(&self.place(line), fact, next));
     }
 
@@ -77,7 +80,7 @@ impl Reader<'_> {
         self.error(node.line, &format!("`{key}` is {}", node.kind()), &format!("Write {wanted} there."));
     }
 
-    fn map<'n>(&mut self, node: &'n Node, key: &str, known: &[&str]) -> Fields<'n> {
+    pub(super) fn map<'n>(&mut self, node: &'n Node, key: &str, known: &[&str]) -> Fields<'n> {
         let mut fields = Fields::new();
         match &node.value {
             Value::Null => {}
@@ -98,7 +101,7 @@ impl Reader<'_> {
         fields
     }
 
-    fn list<'n>(&mut self, node: Option<&'n Node>, key: &str) -> &'n [Node] {
+    pub(super) fn list<'n>(&mut self, node: Option<&'n Node>, key: &str) -> &'n [Node] {
         match node.map(|node| (&node.value, node)) {
             None | Some((Value::Null, _)) => &[],
             Some((Value::List(items), _)) => items,
@@ -109,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text<'n>(&mut self, node: Option<&'n Node>, key: &str) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, node: Option<&'n Node>, key: &str) -> Option<&'n str> {
         let node = node?;
         match &node.value {
             Value::Text(text) if !text.trim().is_empty() => Some(text),
@@ -229,7 +232,7 @@ impl Reader<'_> {
         (excluded, included)
     }
 
-    fn namespaces(&mut self, node: Option<&Node>, key: &str) -> Vec<NsName> {
+    pub(super) fn namespaces(&mut self, node: Option<&Node>, key: &str) -> Vec<NsName> {
         let mut out = Vec::new();
         for (i, item) in self.list(node, key).iter().enumerate() {
             let key = format!("{key}[{i}]");
@@ -287,6 +290,7 @@ fn relay_address(raw: &str, ca: Option<&str>) -> Option<RelayAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::destination::{Category, Severity};
 
     fn complaints(text: &str) -> String {
         let troubles = match parse("sluice.yaml", text) {
@@ -319,6 +323,18 @@ mod tests {
         assert!(parsed.fleet.excludes(&NsName::parse("kube-system").expect("valid")));
         let shop = NsName::parse("shop").expect("valid");
         assert!(!parsed.fleet.excludes(&shop));
+        let categories: Vec<_> =
+            parsed.fleet.categories.iter().map(|c| (c.category, c.label.as_str())).collect();
+        assert_eq!(
+            categories,
+            [
+                (Category::Customer, "customers' own endpoints"),
+                (Category::Infra, "our mail relay"),
+                (Category::Registry, "our Harbor"),
+            ]
+        );
+        let feed = &parsed.fleet.feeds[0];
+        assert_eq!((feed.file.as_str(), feed.severity), ("feeds/phishing.txt", Some(Severity::High)));
         assert_eq!(parsed.fleet.owner_of(&shop).map(|entry| entry.owner.as_str()), Some("team-shop"));
     }
 
@@ -326,7 +342,7 @@ mod tests {
     fn unknown_keys_are_named_and_the_rest_is_read() {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
-        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners.
+        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds.
         sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA.
         ");
         assert!(parse("sluice.yaml", text).is_ok());

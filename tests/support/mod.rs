@@ -124,13 +124,7 @@ pub fn fleet_file(fleet: &Fleet) -> FleetFile {
         },
         relay: None,
     });
-    FleetFile {
-        path: Some(Text::new("sluice.yaml")),
-        clusters: clusters.collect(),
-        excluded: Vec::new(),
-        included: Vec::new(),
-        owners: Vec::new(),
-    }
+    FleetFile { path: Some(Text::new("sluice.yaml")), clusters: clusters.collect(), ..FleetFile::default() }
 }
 
 /// The product on a simulated fleet, signed in as this person.
