@@ -16,17 +16,21 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
+    mod ends;
     mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
     pub mod range;
+    pub mod readiness;
     pub mod registrable;
     pub mod resolver;
     mod runs;
@@ -39,7 +43,11 @@ pub mod domain {
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;
@@ -58,11 +66,14 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod memory;
     pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
+        pub mod gather;
+        mod hold;
         pub mod owned;
         pub mod read;
         pub mod serve;
@@ -81,13 +92,16 @@ pub mod flows {
     }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
+        mod aim;
         pub mod decode;
         mod follow;
         mod link;
         mod nodes;
         pub mod request;
+        mod restart;
+        pub mod sight;
 
-        pub use follow::run;
+        pub use follow::{Gathering, gather, run};
     }
 }
 
@@ -223,8 +237,10 @@ pub mod sim {
         pub mod cases;
         pub mod dnstap;
         pub mod event;
+        pub mod files;
         pub mod happen;
         mod hard;
+        pub mod history;
         pub mod hubble;
         pub mod inventory;
         pub mod script;
@@ -306,6 +322,7 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod destinations;
     pub mod dialog;
     pub mod filter;
     pub mod keys;
