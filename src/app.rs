@@ -98,6 +98,10 @@ impl Cockpit {
                 () = self.engine.turn() => self.dirty = true,
                 _ = ages.tick() => {
                     self.engine.tick();
+                    if let Some(command) = update::follow(&self.model, self.engine.world()) {
+                        // What the page lacks is said on the page.
+                        let _ = self.engine.command(&command);
+                    }
                     self.dirty = true;
                 }
             }

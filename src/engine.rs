@@ -2,6 +2,7 @@
 //! the headless commands both drive it by [`Engine::turn`] and [`Engine::command`]. It never draws.
 
 mod clock;
+mod collectors;
 mod performer;
 mod sources;
 
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 pub use self::clock::Clock;
-use self::{performer::Performer, sources::Sources};
+use self::{collectors::Collectors, performer::Performer, sources::Sources};
 use crate::{
     cockpit::{
         decide::{self, Command, Refusal},
@@ -60,6 +61,7 @@ pub struct Engine {
     batch: Vec<Fact>,
     watches: BTreeMap<ClusterName, Watching>,
     sources: Option<Sources>,
+    collectors: Option<Collectors>,
     performer: Performer,
 }
 
@@ -89,6 +91,7 @@ impl Engine {
             clock: setup.clock,
             performer: Performer::new(sender.clone(), setup.reach.clone()),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
+            collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
             reach: setup.reach,
             workspace: setup.workspace,
             inbox,
@@ -147,7 +150,9 @@ impl Engine {
                     watching.again.notify_one();
                 }
             }
-            Effect::ReadEdges(..) => {}
+            Effect::ReadEdges(cluster, ns) => {
+                self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+            }
             Effect::Reload => self.reload(),
         }
     }
@@ -163,6 +168,11 @@ impl Engine {
                         sources.touch(name);
                     }
                 }
+                Fact::Cluster(name, ClusterFact::Pods(change)) => {
+                    if let Some(collectors) = &mut self.collectors {
+                        collectors.see(name, change);
+                    }
+                }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
                 _ => {}
             }
@@ -173,6 +183,9 @@ impl Engine {
         }
         if let Some(sources) = &mut self.sources {
             sources.follow(&self.world, &self.reach);
+        }
+        if let Some(collectors) = &mut self.collectors {
+            collectors.follow(self.world.plan(), replanned, &self.reach);
         }
         self.world.settle();
     }

@@ -8,29 +8,43 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod behaviour;
+    pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
     pub mod destination;
+    pub mod discovery;
     pub mod edge;
+    mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
     pub mod ledger;
+    pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
+    pub mod range;
+    pub mod registrable;
     pub mod resolver;
+    mod runs;
     pub mod sighting;
+    pub mod suspect;
     pub mod time;
     pub mod valve;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    mod assembly;
     pub mod commands;
+    pub mod coverage;
     pub mod decide;
+    pub mod discoveries;
+    pub mod discovery;
+    pub mod dossier;
     pub mod orders;
     pub mod plan;
     pub mod ports;
@@ -50,9 +64,11 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     mod memory;
+    pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
+        pub mod dns;
         mod encode;
         pub mod gather;
         mod hold;
@@ -97,8 +113,10 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    pub mod owners;
     mod place;
     mod preview;
+    mod resolver;
     mod rollback;
     pub mod watch;
     mod wire;
@@ -108,12 +126,19 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    pub mod catalogue;
+    pub mod categories;
+    pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
     pub mod root;
+    mod rules;
+    mod rules_keys;
     #[cfg(test)]
     mod tests;
     pub mod yaml;
+
+    pub use rules::{rules, rules_of};
 }
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
@@ -141,6 +166,7 @@ pub mod cli {
     pub mod ask;
     pub mod change;
     pub mod cockpit;
+    pub mod collect;
     pub mod demo;
     pub mod denials;
     pub mod exit;
@@ -200,6 +226,27 @@ pub mod sim {
         mod verdict_tests;
         pub mod views;
         pub mod workspace;
+    }
+
+    /// A week of traffic with known truth: what happens is seeded, each format's records are written
+    /// by hand after the documents, and every edge that they show is known. Nothing of the product
+    /// is asked.
+    pub mod week {
+        pub mod antrea;
+        pub mod calico;
+        pub mod cases;
+        pub mod dnstap;
+        pub mod event;
+        pub mod happen;
+        mod hard;
+        pub mod hubble;
+        pub mod inventory;
+        pub mod script;
+        #[cfg(test)]
+        mod tests;
+        mod text;
+        pub mod truth;
+        mod wire;
     }
 
     /// One Kubernetes API server: objects in memory, served over any byte stream.
@@ -273,6 +320,7 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod destinations;
     pub mod dialog;
     pub mod filter;
     pub mod keys;

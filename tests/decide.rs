@@ -33,10 +33,18 @@ fn world(path: Option<Text>) -> World {
         context: Text::new("prod-eu"),
         environment: Environment::Production,
         relay: None,
+        collector: None,
     };
     let clusters = vec![entry];
     let (excluded, included) = (Vec::new(), Vec::new());
-    world.absorb(Fact::Fleet(FleetFile { path, clusters, excluded, included, owners: Vec::new() }));
+    world.absorb(Fact::Fleet(FleetFile {
+        path,
+        clusters,
+        excluded,
+        included,
+        owners: Vec::new(),
+        ..FleetFile::default()
+    }));
     world
 }
 

@@ -25,6 +25,8 @@ pub enum On {
     Namespace,
     /// A denial group.
     Denials,
+    /// The list of destinations.
+    Destinations,
     Activity,
 }
 
@@ -55,7 +57,7 @@ commands! {
     Apply: "apply", ["a"], Namespace, Writes, "Preview the workspace's policies of this row, then apply them on a typed yes.";
     RollBack: "rollback", ["ctrl-r"], Row, TakesBack, "Open the valve and delete our policies of this row; press it twice.";
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
-    Open: "open", ["enter"], Anywhere, Looks, "Open a namespace or a denial; unfold a cluster.";
+    Open: "open", ["enter"], Anywhere, Looks, "Open a namespace, a denial or a destination; unfold a cluster.";
     Back: "back", ["esc"], Anywhere, Looks, "One level back; never quits.";
     Unfold: "unfold", ["l", "right"], Anywhere, Looks, "Unfold a cluster or a namespace; elsewhere open.";
     Fold: "fold", ["h", "left"], Anywhere, Looks, "Fold, or go to the row it belongs to; elsewhere back.";
@@ -68,6 +70,11 @@ commands! {
     Activity: "activity", ["4"], Anywhere, Looks, "Every changing call of this session, with its result.";
     Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
+    Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
+    Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
+    Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";
+    Reverse: "reverse", ["S"], Destinations, Looks, "Turn the order of destinations round.";
+    Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";
     Last: "last", ["-"], Anywhere, Looks, "The view before this one.";
     Older: "older", ["["], Anywhere, Looks, "Back in the history of views.";
     Newer: "newer", ["]"], Anywhere, Looks, "Forward in the history of views.";

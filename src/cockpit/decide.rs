@@ -13,7 +13,7 @@ use crate::domain::{
 
 use super::{
     orders::{ApplyOrder, Order, OrderId, OrderKind, OrderState, PreviewOrder, RollbackOrder, Target},
-    ports::Effect,
+    ports::{Effect, Link},
     world::World,
 };
 
@@ -28,6 +28,8 @@ pub enum Command {
     /// Stop these orders before their next write; empty: all that run.
     Abort(Vec<OrderId>),
     Reconnect(ClusterName),
+    /// Ask the collector for the edges of this namespace.
+    ReadEdges(ClusterName, NsName),
     Reload,
 }
 
@@ -96,6 +98,14 @@ pub enum Reason {
     Server(Text),
     #[error("nothing runs that could be stopped")]
     NothingRuns,
+    #[error(
+        "no collector is known in {cluster}{why}: install it there with assets/collect/sluice-collect.yaml"
+    )]
+    NoCollector { cluster: ClusterName, why: Text },
+    #[error("the collector of {cluster} cannot be reached: {why}")]
+    CollectorAway { cluster: ClusterName, why: Text },
+    #[error("the collector of {cluster} was asked {since} ago and has not answered yet")]
+    Asked { cluster: ClusterName, since: String },
     #[error("no row was named")]
     NoTarget,
 }
@@ -108,6 +118,7 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::RollBack(targets) => roll_back(world, targets),
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
+        Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
         Command::Reload => Ok(just(Effect::Reload)),
     }
 }
@@ -297,6 +308,38 @@ fn abort(world: &World, orders: &[OrderId]) -> Result<Orders, Refusal> {
         return Err(Refusal { what: Text::new("abort"), reasons: vec![Reason::NothingRuns] });
     }
     Ok(Orders { started: Vec::new(), effects })
+}
+
+/// Every reason why a collector cannot be asked for edges now.
+pub fn read_reasons(world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<Reason> {
+    if world.cluster(cluster).is_none() {
+        return vec![Reason::UnknownCluster(cluster.clone())];
+    }
+    let link = world.discoveries().collected(cluster).map(|collected| &collected.state.link);
+    let name = || cluster.clone();
+    match link {
+        None => vec![Reason::NoCollector { cluster: name(), why: Text::default() }],
+        Some(Link::None(why)) => {
+            vec![Reason::NoCollector { cluster: name(), why: Text::from(format!(" ({why})")) }]
+        }
+        Some(Link::Broken(trouble)) => {
+            vec![Reason::CollectorAway { cluster: name(), why: Text::from(trouble.to_string()) }]
+        }
+        Some(Link::Connecting) => {
+            vec![Reason::CollectorAway { cluster: name(), why: Text::new("it is being connected") }]
+        }
+        Some(Link::Live) => {
+            let asked = world.discoveries().opened(cluster, ns).filter(|opened| opened.is_waiting());
+            let waits = asked.filter(|_| !world.discoveries().is_due(cluster, ns, world.now()));
+            let since = waits.map(|opened| span(age(opened.asked, world.now())));
+            since.map(|since| Reason::Asked { cluster: name(), since }).into_iter().collect()
+        }
+    }
+}
+
+fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Orders, Refusal> {
+    refuse_if("refresh", &[format!("{cluster}/{ns}")], read_reasons(world, cluster, ns))?;
+    Ok(just(Effect::ReadEdges(cluster.clone(), ns.clone())))
 }
 
 fn refuse_if<T: fmt::Display>(what: &str, of: &[T], mut reasons: Vec<Reason>) -> Result<(), Refusal> {

@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use crate::domain::{
+    destination::{Category, Severity},
     fleet::Environment,
     flow::Direction,
     names::{ClusterName, NsName, Text},
+    suspect::Entries,
     valve::Set,
 };
 
@@ -21,6 +25,34 @@ pub struct FleetFile {
     /// Where it is not empty, every other namespace is left out.
     pub included: Vec<NsName>,
     pub owners: Vec<OwnerEntry>,
+    /// What destinations are, before the built-in rules.
+    pub categories: Vec<CategoryEntry>,
+    /// Lists of suspects beside the built-in catalogue.
+    pub feeds: Vec<FeedEntry>,
+}
+
+/// Names, networks and namespaces that are of one category.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CategoryEntry {
+    pub category: Category,
+    /// The rule in words, as documents show it.
+    pub label: Text,
+    pub entries: Entries,
+    pub namespaces: Vec<NsName>,
+    /// Empty: any.
+    pub ports: Vec<u16>,
+}
+
+/// A file with one name or network a line. What is left out here stands in the file's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Relative to `sluice.yaml`.
+    pub file: Text,
+    pub name: Option<Text>,
+    pub class: Option<Text>,
+    pub severity: Option<Severity>,
+    pub origin: Option<Text>,
+    pub date: Option<NaiveDate>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +63,11 @@ pub struct ClusterEntry {
     pub environment: Environment,
     /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
     pub relay: Option<RelayAddress>,
+    /// Where its `sluice collect` listens; `None`: found by its label and reached by port-forward.
+    pub collector: Option<RelayAddress>,
 }
 
-/// An address of a Hubble Relay that is reached without the API server.
+/// An address of a Hubble Relay, or of a collector, that is reached without the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayAddress {
     pub host: Text,

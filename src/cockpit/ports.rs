@@ -10,6 +10,7 @@ use crate::domain::{
     flow::Flow,
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
+    resolver::DnsPath,
     time::Timestamp,
 };
 
@@ -76,8 +77,12 @@ pub enum ClusterFact {
     Gap(Gap),
     Source(SourceState),
     CronJobs(Change<CronJob, (NsName, Text)>),
+    /// How lookups of pods reach the DNS server.
+    Dns(DnsPath),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
+    /// Its collector is being asked for the edges of this namespace.
+    Asked(NsName),
     /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].
     Baseline(Box<Baseline>),
 }

@@ -11,6 +11,7 @@ use crate::domain::{
 };
 
 use super::{
+    discovery::{self, CollectionRow, CollectorRow},
     orders::{OrderId, OrderKind, OrderState, Preview, Target},
     ports::{Link, Trouble},
     world::{Source, World},
@@ -39,6 +40,7 @@ pub struct ClusterRow {
     /// Denials a minute; `None` without a live source.
     pub denials_per_minute: Option<f64>,
     pub source: SourceRow,
+    pub collector: CollectorRow,
 }
 
 /// The CNI as a cell.
@@ -80,6 +82,7 @@ pub struct NamespaceRow {
     pub owner: Option<Text>,
     pub contact: Option<Text>,
     pub pods: Option<usize>,
+    pub collection: CollectionRow,
     pub egress: RolloutRow,
     pub ingress: RolloutRow,
 }
@@ -199,6 +202,7 @@ pub fn cluster_row(world: &World, cluster: &Cluster) -> ClusterRow {
         tight: cluster.is_complete().then(|| cluster.namespaces.values().map(tight).sum()),
         denials_per_minute: live(source).then(|| denials_per_minute(world, cluster)),
         source: source_of(world, cluster),
+        collector: discovery::collector_row(world, &cluster.name),
     }
 }
 
@@ -292,6 +296,7 @@ pub fn namespace_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Namesp
         owner,
         contact,
         pods: cluster.listed.contains(&Listed::Pods).then_some(ns.pods.len()),
+        collection: discovery::collection_row(world, &cluster.name, &ns.seen.name),
         egress: rollout_row(world, cluster, ns, Direction::Egress),
         ingress: rollout_row(world, cluster, ns, Direction::Ingress),
     }

@@ -15,6 +15,7 @@ use crate::domain::{
 };
 
 use super::{
+    discoveries::Discoveries,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
@@ -77,6 +78,7 @@ pub struct World {
     clusters: IndexMap<ClusterName, Cluster>,
     sources: BTreeMap<ClusterName, Source>,
     denials: Denials,
+    discoveries: Discoveries,
     orders: Orders,
     notices: VecDeque<Notice>,
 }
@@ -94,6 +96,7 @@ impl World {
             clusters: IndexMap::new(),
             sources: BTreeMap::new(),
             denials: Denials::default(),
+            discoveries: Discoveries::default(),
             orders: Orders::default(),
             notices: VecDeque::new(),
         }
@@ -141,6 +144,10 @@ impl World {
         &self.denials
     }
 
+    pub fn discoveries(&self) -> &Discoveries {
+        &self.discoveries
+    }
+
     pub fn orders(&self) -> &Orders {
         &self.orders
     }
@@ -167,6 +174,7 @@ impl World {
     /// Brings what views read in order, once a batch.
     pub fn settle(&mut self) {
         self.denials.settle();
+        self.discoveries.settle(&self.clusters);
     }
 
     fn replan(&mut self, plan: FleetFile) {
@@ -179,6 +187,7 @@ impl World {
             cluster.revision += 1;
             self.clusters.insert(entry.name.clone(), cluster);
         }
+        self.discoveries.retain(&self.clusters);
         self.plan = plan;
     }
 
@@ -224,6 +233,7 @@ impl World {
             }
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
+                self.discoveries.touch(name);
                 match change {
                     Change::Reset(seen) => cluster.reset_namespaces(seen),
                     Change::Put(seen) => cluster.put_namespace(seen),
@@ -241,6 +251,7 @@ impl World {
             }
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
+                self.discoveries.touch(name);
                 match change {
                     Change::Reset(pods) => {
                         pods.iter().for_each(|pod| ready(&mut self.denials, name, pod));
@@ -264,7 +275,11 @@ impl World {
                 source.state = Some(state);
                 source.at = Some(self.now);
             }
-            ClusterFact::CronJobs(_) | ClusterFact::Collector(_) | ClusterFact::Baseline(_) => {}
+            ClusterFact::CronJobs(change) => self.discoveries.schedule(name, change),
+            ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
+            ClusterFact::Asked(ns) => self.discoveries.ask(name, ns, self.now),
+            ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
+            ClusterFact::Dns(_) => {}
         }
     }
 

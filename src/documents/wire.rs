@@ -193,6 +193,9 @@ fn code(reason: &Reason) -> &'static str {
         Reason::Stale(_) => "stale",
         Reason::Server(_) => "server",
         Reason::NothingRuns => "nothing-runs",
+        Reason::NoCollector { .. } => "no-collector",
+        Reason::CollectorAway { .. } => "collector-away",
+        Reason::Asked { .. } => "asked",
         Reason::NoTarget => "no-target",
     }
 }

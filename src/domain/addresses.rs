@@ -97,10 +97,14 @@ impl AddressBook {
     /// first sign, else nobody's. After the last sign still its owner's. Before the first sign the
     /// owner's if the address never changed hands and the API did not tell its start.
     pub fn owner(&self, address: IpAddr, at: Timestamp) -> Owner<'_> {
+        self.owner_at(address, millis(at))
+    }
+
+    pub(super) fn owner_at(&self, address: IpAddr, at: u64) -> Owner<'_> {
         if !self.nodes.is_empty() && self.nodes.contains(&address) {
             return Owner::Node;
         }
-        let owner = self.hands.get(&address).and_then(|hands| owner(hands, millis(at)));
+        let owner = self.hands.get(&address).and_then(|hands| owner(hands, at));
         owner.map_or(Owner::Nobody, |pod| {
             let (ns, pod) = self.pods.get(pod);
             Owner::Pod { ns, pod }

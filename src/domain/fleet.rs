@@ -327,6 +327,7 @@ pub enum Part {
     Namespaces,
     Policies(PolicyKind),
     Pods,
+    CronJobs,
     /// Who am I and what may I do.
     Rights,
     Cni,

@@ -45,10 +45,6 @@ impl Pairs {
         self.0.get_index(id as usize).map_or(("", ""), |pair| (&pair.0, &pair.1))
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|pair| (pair.0.as_str(), pair.1.as_str()))
     }

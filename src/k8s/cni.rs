@@ -275,7 +275,7 @@ fn k3s(seen: &Seen) -> Option<Finding> {
 }
 
 impl DaemonSet {
-    fn container(&self, name: &str) -> Option<&Container> {
+    pub fn container(&self, name: &str) -> Option<&Container> {
         self.spec.template.spec.containers.iter().find(|container| container.name == name)
     }
 }
@@ -288,6 +288,16 @@ impl Container {
             "" => Some("true"),
             rest => rest.strip_prefix('='),
         })
+    }
+
+    /// Value of `-argument value` or `-argument=value`.
+    pub fn argument(&self, argument: &str) -> Option<&str> {
+        let mut words = self.command.iter().chain(&self.args).flatten().map(String::as_str);
+        let word = words.find(|word| word.starts_with(argument))?;
+        match word.strip_prefix(argument)? {
+            "" => words.next(),
+            rest => rest.strip_prefix('='),
+        }
     }
 
     /// The image's tag, without a digest.

@@ -160,7 +160,7 @@ fn annotation(meta: &Meta, name: &str) -> Option<Text> {
     found.map(|(_, value)| Text::new(value.trim()))
 }
 
-fn time(raw: &str) -> Option<Timestamp> {
+pub fn time(raw: &str) -> Option<Timestamp> {
     DateTime::parse_from_rfc3339(raw).ok().map(|time| time.with_timezone(&Utc))
 }
 

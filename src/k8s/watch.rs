@@ -22,10 +22,11 @@ use crate::{
 use super::{
     cni,
     connect::Access,
+    cronjobs::{self, CronJobs},
     decode::MetaOnly,
     failure::Failure,
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
-    identity,
+    identity, resolver,
     wire::{Call, Server},
 };
 
@@ -98,6 +99,10 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
         Box::pin(follow(Policies(PolicyKind::NetworkPolicy), server.clone(), out.clone())),
         Box::pin(follow(Pods, server.clone(), out.clone())),
     ];
+    all.push(Box::pin(async {
+        sleep(cronjobs::LATER).await;
+        follow(CronJobs, server.clone(), out.clone()).await;
+    }));
     for kind in &kinds {
         all.push(Box::pin(follow(Policies(*kind), server.clone(), out.clone())));
     }
@@ -238,4 +243,5 @@ async fn review(server: &Server, out: &Out) -> bool {
 async fn find_cni(server: &Server, out: &Out, version: &Option<Text>) {
     let seen = cni::look(server, version.as_ref().map_or("", Text::as_str)).await;
     out.tell(ClusterFact::Cni(cni::recognise(&seen))).await;
+    out.tell(ClusterFact::Dns(resolver::recognise(&seen))).await;
 }

@@ -23,6 +23,8 @@ pub struct Columns {
     pub plain: &'static [&'static str],
     /// All keys that `key:word` knows.
     pub keys: &'static [&'static str],
+    /// Keys that stand alone too: `suspect:` is every row that has one, `!suspect:` every other.
+    pub alone: &'static [&'static str],
 }
 
 impl Filter {
@@ -82,7 +84,8 @@ fn term(raw: &str, columns: &Columns) -> Option<Term> {
         Some((key, word)) if columns.keys.contains(&key) => (Some(key.to_owned()), word),
         Some(_) | None => (None, rest),
     };
-    (!word.is_empty()).then(|| Term { not, key, word: word.to_ascii_lowercase() })
+    let alone = key.as_deref().is_some_and(|key| columns.alone.contains(&key));
+    (alone || !word.is_empty()).then(|| Term { not, key, word: word.to_ascii_lowercase() })
 }
 
 /// Does `text` hold `word` (lower case), without regard to ASCII case?
@@ -95,13 +98,18 @@ fn contains(text: &str, word: &str) -> bool {
 mod tests {
     use super::*;
 
-    const COLUMNS: Columns = Columns { plain: &["ns", "cluster"], keys: &["ns", "cluster", "phase"] };
+    const COLUMNS: Columns = Columns {
+        plain: &["ns", "cluster"],
+        keys: &["ns", "cluster", "phase", "owner", "suspect"],
+        alone: &["owner", "suspect"],
+    };
 
     fn row(key: &str) -> Option<Cow<'static, str>> {
         match key {
             "ns" => Some("payments".into()),
             "cluster" => Some("Prod-EU".into()),
             "phase" => Some("soaking".into()),
+            "suspect" => Some("tunnel".into()),
             _ => None,
         }
     }
@@ -121,6 +129,12 @@ mod tests {
             ("phase:", true),
             ("!", true),
             ("fe80:1", false),
+            ("owner:", false),
+            ("!owner:", true),
+            ("suspect:", true),
+            ("!suspect:", false),
+            ("suspect:tunnel", true),
+            ("suspect:paste", false),
         ] {
             assert_eq!(Filter::parse(text, &COLUMNS).passes(&COLUMNS, row), passes, "{text:?}");
         }

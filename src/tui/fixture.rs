@@ -49,7 +49,7 @@ pub fn target(cluster_: &str, ns_: &str, direction: Direction) -> Target {
 }
 
 pub fn entry(name: &str, environment: Environment) -> ClusterEntry {
-    ClusterEntry { name: cluster(name), context: Text::from(format!("ctx-{name}")), environment, relay: None }
+    ClusterEntry { name: cluster(name), context: Text::from(format!("ctx-{name}")), environment, relay: None, collector: None }
 }
 
 fn fact(world: &mut World, name: &str, fact: ClusterFact) {
@@ -261,6 +261,7 @@ fn plan() -> FleetFile {
             owner: Text::new("Team Pay"),
             contact: Some(Text::new("#pay-oncall")),
         }],
+        ..FleetFile::default()
     }
 }
 

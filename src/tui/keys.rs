@@ -81,6 +81,7 @@ pub fn place(on: On) -> &'static str {
         On::Row => "a cluster or below",
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
+        On::Destinations => "destinations",
         On::Activity => "activity",
     }
 }

@@ -7,6 +7,7 @@ use tui_input::Input as LineInput;
 
 use crate::{
     cockpit::{
+        dossier::DestinationKey,
         orders::{OrderId, Target},
         ports::Trouble,
         rows::ClusterRow,
@@ -39,6 +40,48 @@ pub enum View {
     Main(Main),
     Namespace(ClusterName, NsName),
     Group(GroupId),
+    /// Where the workloads of a namespace talk.
+    Destinations(ClusterName, NsName),
+    /// One of them in full.
+    Dossier(ClusterName, NsName, Box<DestinationKey>),
+    /// What the collected week has seen of a namespace.
+    Coverage(ClusterName, NsName),
+}
+
+impl View {
+    /// The namespace that the page is about.
+    pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
+        match self {
+            Self::Main(_) | Self::Group(_) => None,
+            Self::Namespace(cluster, ns)
+            | Self::Destinations(cluster, ns)
+            | Self::Dossier(cluster, ns, _)
+            | Self::Coverage(cluster, ns) => Some((cluster, ns)),
+        }
+    }
+
+    /// The list on this page that a filter narrows.
+    pub fn sheet(&self) -> Option<Sheet> {
+        match self {
+            Self::Main(main) => Some(Sheet::Main(*main)),
+            Self::Destinations(..) => Some(Sheet::Destinations),
+            Self::Namespace(..) | Self::Group(_) | Self::Dossier(..) | Self::Coverage(..) => None,
+        }
+    }
+}
+
+/// A list that a filter narrows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sheet {
+    Main(Main),
+    /// Of whatever namespace.
+    Destinations,
+}
+
+impl From<Main> for Sheet {
+    fn from(main: Main) -> Self {
+        Self::Main(main)
+    }
 }
 
 /// A page with a number key.
@@ -185,12 +228,80 @@ pub enum Focus {
     Denials,
 }
 
+impl Focus {
+    /// The one direction that is meant.
+    pub fn direction(self) -> Option<Direction> {
+        match self {
+            Self::One(direction) => Some(direction),
+            Self::Both | Self::Denials => None,
+        }
+    }
+}
+
 /// The namespace page and the page of one denial.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub focus: Focus,
     pub denials: List<GroupId>,
     pub scroll: usize,
+}
+
+/// What destinations are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The most severe first, then by category and name.
+    Suspects,
+    Name,
+    Workload,
+    Flows,
+    Hours,
+    /// Newcomers first.
+    First,
+    Last,
+}
+
+impl Order {
+    pub const ALL: [Self; 7] =
+        [Self::Suspects, Self::Name, Self::Workload, Self::Flows, Self::Hours, Self::First, Self::Last];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Suspects => "suspects",
+            Self::Name => "name",
+            Self::Workload => "workload",
+            Self::Flows => "flows",
+            Self::Hours => "hours",
+            Self::First => "first seen",
+            Self::Last => "last seen",
+        }
+    }
+
+    pub fn next(self) -> Self {
+        let at = Self::ALL.iter().position(|order| *order == self).map_or(0, |at| at + 1);
+        Self::ALL[at % Self::ALL.len()]
+    }
+}
+
+/// The list of destinations.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub list: List<DestinationKey>,
+    /// Where each row stands among the namespace's destinations.
+    pub places: Vec<usize>,
+    pub order: Order,
+    pub reversed: bool,
+    /// What the rows were made from: they are not made anew for every frame.
+    pub made: Option<Made>,
+}
+
+/// A set of destinations, and how it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub place: (ClusterName, NsName),
+    pub revision: u64,
+    pub filter: String,
+    pub order: (Order, bool),
+    pub direction: Option<Direction>,
 }
 
 /// A row of the activity page.
@@ -221,16 +332,16 @@ pub struct Frozen {
 /// Filters by page; one may be in the making.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
-    pub texts: BTreeMap<Main, String>,
+    pub texts: BTreeMap<Sheet, String>,
     pub editing: Option<LineInput>,
 }
 
 impl Filters {
     /// What narrows a page now, also while it is typed.
-    pub fn text(&self, main: Main, current: &View) -> &str {
+    pub fn text(&self, sheet: Sheet, current: &View) -> &str {
         match &self.editing {
-            Some(input) if *current == View::Main(main) => input.value(),
-            Some(_) | None => self.texts.get(&main).map_or("", String::as_str),
+            Some(input) if current.sheet() == Some(sheet) => input.value(),
+            Some(_) | None => self.texts.get(&sheet).map_or("", String::as_str),
         }
     }
 }
@@ -320,6 +431,7 @@ pub struct Model {
     pub fleet: Fleet,
     pub page: Page,
     pub denials: List<GroupId>,
+    pub found: Found,
     /// By the number of the attempt.
     pub live: List<u64>,
     pub activity: List<ActKey>,
@@ -341,6 +453,13 @@ impl Model {
             fleet: Fleet::default(),
             page: Page { focus: Focus::Both, denials: List::default(), scroll: 0 },
             denials: List::default(),
+            found: Found {
+                list: List::default(),
+                places: Vec::new(),
+                order: Order::Suspects,
+                reversed: false,
+                made: None,
+            },
             live: List::following(),
             activity: List::following(),
             calls: Calls::new(),
@@ -365,8 +484,8 @@ impl Model {
         self.views.now()
     }
 
-    pub fn filter(&self, main: Main) -> &str {
-        self.filters.text(main, self.view())
+    pub fn filter(&self, sheet: impl Into<Sheet>) -> &str {
+        self.filters.text(sheet.into(), self.view())
     }
 
     /// The group as the page shows it: as it was when frozen, else as it is.

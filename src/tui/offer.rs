@@ -67,6 +67,17 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             }
         }
         View::Group(id) => rollout_of(world, model, Some(*id)),
+        View::Destinations(cluster, ns) | View::Coverage(cluster, ns) => {
+            let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
+            Some(match model.page.focus.direction() {
+                Some(direction) => RowKey::Rollout(target(direction)),
+                None => RowKey::Namespace(cluster.clone(), ns.clone()),
+            })
+        }
+        View::Dossier(cluster, ns, key) => {
+            let (cluster, ns) = (cluster.clone(), ns.clone());
+            Some(RowKey::Rollout(Target { cluster, ns, direction: key.direction }))
+        }
     }
 }
 
@@ -209,7 +220,11 @@ pub fn sentences(reasons: impl Iterator<Item = Reason>) -> Vec<String> {
 pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
     let main = match model.view() {
         View::Main(main) => Some(*main),
-        View::Namespace(..) | View::Group(_) => None,
+        View::Namespace(..)
+        | View::Group(_)
+        | View::Destinations(..)
+        | View::Dossier(..)
+        | View::Coverage(..) => None,
     };
     match id {
         CommandId::Apply => apply_offer(world, model),
@@ -221,12 +236,18 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Freeze => freeze_offer(model, main),
         CommandId::Mark => mark_offer(model, main),
         CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
-        CommandId::Filter => main.map_or(Offer::Absent, |_| Offer::Ready),
-        CommandId::ClearFilter => match main {
+        CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
+        CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,
-            Some(main) if model.filter(main).is_empty() => off("no filter is set"),
+            Some(sheet) if model.filter(sheet).is_empty() => off("no filter is set"),
             Some(_) => Offer::Ready,
         },
+        CommandId::Destinations | CommandId::Coverage => discovery_offer(world, model, id),
+        CommandId::Sort | CommandId::Reverse => match model.view() {
+            View::Destinations(..) => Offer::Ready,
+            _ => Offer::Absent,
+        },
+        CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
             if subject(world, model).is_some() {
                 Offer::Ready
@@ -234,7 +255,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus if matches!(model.view(), View::Namespace(..)) => Offer::Ready,
+        CommandId::Focus if matches!(model.view(), View::Namespace(..) | View::Destinations(..)) => {
+            Offer::Ready
+        }
         CommandId::Focus => Offer::Absent,
         CommandId::Unmark
         | CommandId::Open
@@ -267,6 +290,27 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Theme
         | CommandId::Suspend
         | CommandId::Quit => Offer::Ready,
+    }
+}
+
+fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
+    match (model.view(), id) {
+        (View::Destinations(..), CommandId::Destinations) | (View::Coverage(..), CommandId::Coverage) => {
+            off("this is the page")
+        }
+        _ => match subject(world, model) {
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
+            Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
+            None => off("no row is chosen"),
+        },
+    }
+}
+
+fn refresh_offer(world: &World, model: &Model) -> Offer {
+    let Some((cluster, ns)) = model.view().place() else { return Offer::Absent };
+    match sentences(decide::read_reasons(world, cluster, ns).into_iter()) {
+        reasons if reasons.is_empty() => Offer::Ready,
+        reasons => Offer::Off(reasons),
     }
 }
 

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::{
     cockpit::{
+        discovery,
         orders::{Order, OrderId, OrderKind, OrderState, Outcome, Target},
         rows::{self, ClusterRow},
         world::World,
@@ -19,46 +20,52 @@ use crate::{
 };
 
 use super::{
+    destinations,
     dialog::{ApplyDialog, Overlay, outcome_words},
     filter::{Columns, Filter},
-    model::{ActKey, Calls, Kept, Main, Model, RowKey, Tone, View},
+    model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
     view::frame::Areas,
 };
 
 /// What filters of the fleet page can ask.
 pub const FLEET: Columns = Columns {
     plain: &["cluster", "env", "ns", "owner"],
-    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase"],
+    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase", "collected"],
+    alone: &["owner"],
 };
 /// What filters of the denials page can ask.
 pub const DENIALS: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port"],
     keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto"],
+    alone: &[],
 };
 /// What filters of the live page can ask.
 pub const LIVE: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port", "pod"],
     keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto", "pod"],
+    alone: &[],
 };
 /// What filters of the activity page can ask.
 pub const ACTIVITY: Columns = Columns {
     plain: &["cluster", "ns", "order", "kind"],
     keys: &["cluster", "ns", "dir", "order", "kind", "state"],
+    alone: &[],
 };
 /// What filters of the sources page can ask.
-pub const SOURCES: Columns = Columns { plain: &["cluster"], keys: &["cluster", "link", "env"] };
+pub const SOURCES: Columns = Columns { plain: &["cluster"], keys: &["cluster", "link", "env"], alone: &[] };
 /// What filters of the notices page can ask.
-pub const NOTICES: Columns = Columns { plain: &["object", "fact"], keys: &["object", "fact"] };
+pub const NOTICES: Columns = Columns { plain: &["object", "fact"], keys: &["object", "fact"], alone: &[] };
 
 /// The columns of a page.
-pub fn columns(main: Main) -> &'static Columns {
-    match main {
-        Main::Fleet => &FLEET,
-        Main::Denials => &DENIALS,
-        Main::Live => &LIVE,
-        Main::Activity => &ACTIVITY,
-        Main::Sources => &SOURCES,
-        Main::Notices => &NOTICES,
+pub fn columns(sheet: Sheet) -> &'static Columns {
+    match sheet {
+        Sheet::Main(Main::Fleet) => &FLEET,
+        Sheet::Main(Main::Denials) => &DENIALS,
+        Sheet::Main(Main::Live) => &LIVE,
+        Sheet::Main(Main::Activity) => &ACTIVITY,
+        Sheet::Main(Main::Sources) => &SOURCES,
+        Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Destinations => &destinations::COLUMNS,
     }
 }
 
@@ -127,7 +134,11 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.page.denials.set(rows);
             model.page.denials.set_height(height);
         }
-        View::Group(_) => {}
+        View::Destinations(cluster, ns) => {
+            destinations::refresh(model, world, &cluster, &ns);
+            model.found.list.set_height(height);
+        }
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
     }
     fit_overlay(model);
 }
@@ -198,6 +209,7 @@ fn cluster_field<'a>(row: &'a ClusterRow, key: &str) -> Option<Cow<'a, str>> {
         "env" => Some(row.environment.as_str().into()),
         "health" => Some(row.health.word().into()),
         "cni" => Some(row.cni.words.as_str().into()),
+        "collected" => Some(row.collector.progress.words().into()),
         _ => None,
     }
 }
@@ -212,6 +224,10 @@ fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &st
         "phase" => {
             let phases = Direction::ALL.map(|direction| rows::rollout_phase(world, cluster, ns, direction));
             Some(format!("{} {}", phases[0].as_str(), phases[1].as_str()).into())
+        }
+        "collected" => {
+            let row = discovery::collection_row(world, &cluster.name, &ns.seen.name);
+            Some(row.progress.words().into())
         }
         _ => None,
     }

@@ -53,7 +53,7 @@ pub enum Ask {
 pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     model.told.now = world.now();
     let filtering = model.filters.editing.is_some();
-    let asks = match input {
+    let mut asks = match input {
         Input::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Input::Key(key) => {
             model.told.key_pressed();
@@ -76,8 +76,16 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     if filtering || model.filters.editing.is_some() {
         look::land(model);
     }
+    asks.extend(follow(model, world).map(Ask::Command));
     note_asked(model, &asks);
     asks
+}
+
+/// What the page on screen wants to be asked now, also when no key was pressed.
+pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
+    let (cluster, ns) = model.view().place()?;
+    let is_due = world.discoveries().is_due(cluster, ns, world.now());
+    is_due.then(|| decide::Command::ReadEdges(cluster.clone(), ns.clone()))
 }
 
 /// `decide` said no: every reason, in a dialog; for a stray abort a message is enough.
@@ -125,6 +133,8 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
+                // Asked beside other things, also without a key; the page itself shows what came of it.
+                decide::Command::ReadEdges(..) => continue,
             });
         }
     }
@@ -210,6 +220,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
+        CommandId::Refresh => act::refresh(model),
         CommandId::Copy => act::copy(model, world),
         CommandId::CopyCommand => act::copy_command(model, world),
         CommandId::Theme => {

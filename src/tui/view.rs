@@ -1,8 +1,11 @@
 //! Draws the world as the model looks at it. Reads only; builds only rows that can be seen.
 
 pub mod activity;
+pub mod coverage;
 pub mod denials;
+pub mod destinations;
 pub mod detail;
+pub mod dossier;
 pub mod fleet;
 pub mod frame;
 pub mod live;
@@ -59,6 +62,13 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Notices) => notices::draw(model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
+        View::Destinations(cluster, ns) => {
+            destinations::draw(world, model, (cluster, ns), pen, &areas, buf);
+        }
+        View::Dossier(cluster, ns, key) => {
+            dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
+        }
+        View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
     }
     for pane in panes(world, model, pen, &areas) {
         pane.draw(pen, model.page.scroll, buf);
@@ -80,6 +90,11 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Group(id) => {
             return detail::group_evidence(world, model, *id, pen, areas).into_iter().collect();
         }
+        View::Destinations(cluster, ns) => destinations::about(world, model, (cluster, ns), pen),
+        View::Dossier(cluster, ns, key) => {
+            return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
+        }
+        View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };
     let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };
     about.map(pane).into_iter().collect()

@@ -11,7 +11,10 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::time::{Timestamp, age, span};
+use crate::{
+    cockpit::dossier::Heat,
+    domain::time::{Timestamp, age, span},
+};
 
 use super::theme::{Role, Theme};
 
@@ -132,6 +135,17 @@ pub fn sparkline(minutes: Option<&[u32]>, width: usize) -> String {
             level => LEVELS[(level as usize - 1).min(LEVELS.len() - 1)],
         })
         .collect()
+}
+
+/// Parts of a window as cells: how much of each had traffic. A dot was watched and quiet, `?` was
+/// not wholly watched and shows nothing.
+pub fn strip(parts: &[Heat]) -> String {
+    let cell = |part: &Heat| match part {
+        Heat::Unknown => '?',
+        Heat::Quiet => '·',
+        Heat::Busy { hours, of } => LEVELS[(hours * LEVELS.len()).div_ceil((*of).max(1)).clamp(1, 8) - 1],
+    };
+    parts.iter().map(cell).collect()
 }
 
 /// Which side of its cell a text keeps to.
@@ -394,6 +408,13 @@ mod tests {
         assert_eq!(sparkline(None, 5), "?");
         assert_eq!(sparkline(Some(&[0, 0, 0]), 5), "···");
         assert_eq!(sparkline(Some(&[9, 0, 1, 2, 3, 7, 8, 200, 5_000]), 8), "·▁▂▂▃▄██");
+    }
+
+    #[test]
+    fn a_strip_tells_quiet_from_not_watched_and_little_from_much() {
+        let busy = |hours| Heat::Busy { hours, of: 24 };
+        let parts = [Heat::Unknown, Heat::Quiet, busy(1), busy(12), busy(23), busy(24)];
+        assert_eq!(strip(&parts), "?·▁▄██");
     }
 
     #[test]

@@ -64,12 +64,7 @@ pub struct Place {
 /// with policy files is among the notices.
 pub fn read(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     let root = place.root.as_path();
-    let path = root.join(FILE);
-    let shown = path.to_string_lossy();
-    let text = read_limited(&path).map_err(|error| {
-        vec![Trouble::new(&shown, &format!("cannot be read ({error})"), "Correct the file or its rights.")]
-    })?;
-    let Parsed { mut fleet, mut notices } = fleet_file::parse(&shown, &text)?;
+    let Parsed { mut fleet, mut notices } = read_fleet(root)?;
     for relay in fleet.clusters.iter_mut().filter_map(|entry| entry.relay.as_mut()) {
         relay.ca = relay.ca.take().map(|ca| Text::new(&root.join(ca.as_str()).to_string_lossy()));
     }
@@ -77,6 +72,16 @@ pub fn read(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     notices.extend(troubles);
     subset(&mut fleet, &place.only).map_err(|unknown| vec![unknown])?;
     Ok(Workspace { fleet, files, notices })
+}
+
+/// `sluice.yaml` alone.
+pub(super) fn read_fleet(root: &Path) -> Result<Parsed, Vec<Trouble>> {
+    let path = root.join(FILE);
+    let shown = path.to_string_lossy();
+    let text = read_limited(&path).map_err(|error| {
+        vec![Trouble::new(&shown, &format!("cannot be read ({error})"), "Correct the file or its rights.")]
+    })?;
+    fleet_file::parse(&shown, &text)
 }
 
 fn read_limited(path: &Path) -> io::Result<String> {
@@ -98,6 +103,7 @@ pub fn stand_in<'c>(contexts: impl IntoIterator<Item = &'c str>) -> Workspace {
                 context: Text::new(context),
                 environment: Environment::Unknown,
                 relay: None,
+                collector: None,
             }),
             Err(bad) => workspace.notices.push(Trouble::new(
                 "kubeconfig",

@@ -123,14 +123,9 @@ pub fn fleet_file(fleet: &Fleet) -> FleetFile {
             scenario::Environment::Production => Environment::Production,
         },
         relay: None,
+        collector: None,
     });
-    FleetFile {
-        path: Some(Text::new("sluice.yaml")),
-        clusters: clusters.collect(),
-        excluded: Vec::new(),
-        included: Vec::new(),
-        owners: Vec::new(),
-    }
+    FleetFile { path: Some(Text::new("sluice.yaml")), clusters: clusters.collect(), ..FleetFile::default() }
 }
 
 /// The product on a simulated fleet, signed in as this person.

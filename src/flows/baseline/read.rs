@@ -159,8 +159,12 @@ impl Visitor {
         let time = |at: Timestamp| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
         // The window's last moment has been seen: the answer's end must be after it.
         let to = baseline.window.to + TimeDelta::seconds(1);
-        let path =
-            format!("/v1/edges?namespace={}&from={}&to={}", baseline.ns, time(baseline.window.from), time(to));
+        let path = format!(
+            "/v1/edges?namespace={}&from={}&to={}",
+            baseline.ns,
+            time(baseline.window.from),
+            time(to)
+        );
         let mut body = self.get(dial, &path).await?;
         let mut rest = Vec::new();
         while let Some(piece) = self.piece(&mut body).await? {
@@ -235,7 +239,10 @@ impl Visitor {
     }
 
     fn silent(&self, error: &hyper::Error) -> Trouble {
-        self.trouble(&format!("the connection broke: {error}"), "It is tried again by itself; see its log if this stays.")
+        self.trouble(
+            &format!("the connection broke: {error}"),
+            "It is tried again by itself; see its log if this stays.",
+        )
     }
 
     fn foreign(&self, fact: &str) -> Trouble {

@@ -239,8 +239,9 @@ impl Wanted {
 fn moment(key: &str, value: &str) -> Result<Timestamp, String> {
     let value = value.replace("%3A", ":").replace("%3a", ":");
     let at = chrono::DateTime::parse_from_rfc3339(&value);
-    at.map(|at| at.to_utc())
-        .map_err(|_| format!("`{key}` must be a time such as 2026-03-02T09:00:00Z, not {:?}.", Text::new(&value)))
+    at.map(|at| at.to_utc()).map_err(|_| {
+        format!("`{key}` must be a time such as 2026-03-02T09:00:00Z, not {:?}.", Text::new(&value))
+    })
 }
 
 fn text(status: StatusCode, said: &str) -> Response<Body> {
@@ -273,7 +274,10 @@ mod tests {
             Ok(Wanted { ns, window: Some(window) })
         );
         for (query, said) in [
-            ("namespace=Shop", "namespace \"Shop\" is not valid: it must start and end with a lower-case letter or digit."),
+            (
+                "namespace=Shop",
+                "namespace \"Shop\" is not valid: it must start and end with a lower-case letter or digit.",
+            ),
             ("from=now", "`from` must be a time such as 2026-03-02T09:00:00Z, not \"now\"."),
             ("a\u{1b}=1", "\"a\u{fffd}\" is not known here. Known: namespace, from, to."),
             ("from=2026-03-02T09:00:00Z&to=2026-03-02T09:00:00Z", "`from` must be before `to`."),

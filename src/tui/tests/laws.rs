@@ -87,7 +87,11 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(Command::Apply(_)) => Some("apply"),
             Ask::Command(Command::RollBack(_)) => Some("rollback"),
             Ask::Command(
-                Command::Preview(_) | Command::Abort(_) | Command::Reconnect(_) | Command::Reload,
+                Command::Preview(_)
+                | Command::Abort(_)
+                | Command::Reconnect(_)
+                | Command::ReadEdges(..)
+                | Command::Reload,
             )
             | Ask::Copy(_)
             | Ask::Theme(_)

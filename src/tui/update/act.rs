@@ -8,10 +8,11 @@ use crate::{
 
 use super::{
     super::{
-        copy,
+        copy, destinations,
         dialog::{Overlay, RollbackDialog},
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer, settle,
+        view::{coverage, dossier},
     },
     Ask,
 };
@@ -42,6 +43,15 @@ pub fn reconnect(model: &mut Model, world: &World) -> Vec<Ask> {
     vec![Ask::Command(Command::Reconnect(cluster))]
 }
 
+/// Asks the collector for the namespace on screen.
+pub fn refresh(model: &mut Model) -> Vec<Ask> {
+    let Some((cluster, ns)) = model.view().place() else { return Vec::new() };
+    let command = Command::ReadEdges(cluster.clone(), ns.clone());
+    let text = format!("the collector of {cluster} is asked for {ns}");
+    model.told.say(text, Tone::Plain);
+    vec![Ask::Command(command)]
+}
+
 /// Leaves at once, unless orders run.
 pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
     if world.running().next().is_none() {
@@ -63,6 +73,11 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
             let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
             notice.map(|(_, trouble)| trouble.to_string())
         }
+        View::Destinations(cluster, ns) => destinations::chosen(model, world)
+            .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
+        View::Dossier(cluster, ns, key) => destinations::find(world, cluster, ns, key)
+            .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
+        View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),
             Some(_) | None => offer::subject(world, model).map(|key| row(world, &key)),

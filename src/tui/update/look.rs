@@ -17,8 +17,8 @@ use crate::{
 
 use super::super::{
     keys,
-    model::{Focus, Frozen, Main, Model, RowKey, Tone, View},
-    view,
+    model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
+    offer, view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -55,11 +55,21 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Unmark => model.fleet.marks.clear(),
         CommandId::Filter => start_filter(model),
         CommandId::ClearFilter => {
-            if let View::Main(main) = model.view().clone() {
-                model.filters.texts.remove(&main);
+            if let Some(sheet) = model.view().sheet() {
+                model.filters.texts.remove(&sheet);
             }
         }
         CommandId::Freeze => freeze(model, world),
+        CommandId::Destinations => open_discovery(model, world, View::Destinations),
+        CommandId::Coverage => open_discovery(model, world, View::Coverage),
+        CommandId::Sort => {
+            model.found.order = model.found.order.next();
+            sorted(model);
+        }
+        CommandId::Reverse => {
+            model.found.reversed = !model.found.reversed;
+            sorted(model);
+        }
         CommandId::Times => model.settings.clock = !model.settings.clock,
         _ => {}
     }
@@ -83,7 +93,11 @@ pub fn back(model: &mut Model) {
     match model.view() {
         View::Main(Main::Fleet) => model.told.say("this is the top; q leaves sluice", Tone::Plain),
         View::Main(_) => go(model, Main::Fleet),
-        View::Namespace(..) | View::Group(_) => {
+        View::Namespace(..)
+        | View::Group(_)
+        | View::Destinations(..)
+        | View::Dossier(..)
+        | View::Coverage(..) => {
             if !model.views.older() {
                 go(model, Main::Fleet);
             }
@@ -119,7 +133,41 @@ fn open(model: &mut Model, world: &World) {
                 open_namespace(model, key.cluster, key.ns, Focus::One(key.direction));
             }
         }
+        View::Destinations(cluster, ns) => {
+            if let Some(key) = model.found.list.chosen().cloned() {
+                model.settings.zoomed = false;
+                model.page.scroll = 0;
+                model.views.go(View::Dossier(cluster, ns, Box::new(key)));
+            }
+        }
+        View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
+        View::Coverage(..) => open_discovery(model, world, View::Destinations),
     }
+}
+
+/// Opens a page about the namespace of the row under the cursor.
+fn open_discovery(model: &mut Model, world: &World, page: fn(ClusterName, NsName) -> View) {
+    let (cluster, ns, direction) = match offer::subject(world, model) {
+        Some(RowKey::Namespace(cluster, ns)) => (cluster, ns, None),
+        Some(RowKey::Rollout(target)) => (target.cluster, target.ns, Some(target.direction)),
+        Some(RowKey::Cluster(_)) | None => return,
+    };
+    // A dossier or a denial is about one direction, its namespace's list about both.
+    let is_one = matches!(
+        model.view(),
+        View::Main(Main::Fleet) | View::Namespace(..) | View::Destinations(..) | View::Coverage(..)
+    );
+    model.page.focus = direction.filter(|_| is_one).map_or(Focus::Both, Focus::One);
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(page(cluster, ns));
+}
+
+/// Says by what, where the columns are too narrow to show it.
+fn sorted(model: &mut Model) {
+    let order = model.found.order.word();
+    let turned = if model.found.reversed { ", turned round" } else { "" };
+    model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
 }
 
 /// Opens the page of a namespace.
@@ -134,7 +182,7 @@ pub fn open_namespace(model: &mut Model, cluster: ClusterName, ns: NsName, focus
 /// Shows a cluster in the fleet, unfolded.
 pub fn open_cluster(model: &mut Model, cluster: ClusterName) {
     go(model, Main::Fleet);
-    model.filters.texts.remove(&Main::Fleet);
+    model.filters.texts.remove(&Sheet::Main(Main::Fleet));
     model.fleet.unfolded.insert(cluster.clone());
     model.fleet.list.choose(RowKey::Cluster(cluster));
 }
@@ -186,6 +234,14 @@ fn fold(model: &mut Model) {
 }
 
 fn focus(model: &mut Model) {
+    if matches!(model.view(), View::Destinations(..)) {
+        model.page.focus = match model.page.focus {
+            Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
+            Focus::One(Direction::Egress) => Focus::One(Direction::Ingress),
+            Focus::One(Direction::Ingress) => Focus::Both,
+        };
+        return;
+    }
     if matches!(model.view(), View::Namespace(..)) {
         model.page.scroll = 0;
         model.page.focus = match model.page.focus {
@@ -212,7 +268,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         };
     }
     match model.view() {
-        View::Main(_) if model.settings.zoomed => scroll_page(model, world, id),
+        View::Main(_) | View::Destinations(..) if model.settings.zoomed => scroll_page(model, world, id),
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
@@ -222,7 +278,10 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
-        View::Namespace(..) | View::Group(_) => scroll_page(model, world, id),
+        View::Destinations(..) => list!(model.found.list),
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {
+            scroll_page(model, world, id);
+        }
     }
 }
 
@@ -258,15 +317,15 @@ fn mark(model: &mut Model) {
 }
 
 fn start_filter(model: &mut Model) {
-    if let View::Main(main) = model.view() {
-        let text = model.filters.texts.get(main).cloned().unwrap_or_default();
+    if let Some(sheet) = model.view().sheet() {
+        let text = model.filters.texts.get(&sheet).cloned().unwrap_or_default();
         model.filters.editing = Some(LineInput::from(text));
     }
 }
 
 /// Keys while a filter is typed: rows narrow with each of them.
 pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
-    let View::Main(main) = *model.view() else {
+    let Some(sheet) = model.view().sheet() else {
         model.filters.editing = None;
         return;
     };
@@ -276,9 +335,9 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
             if let Some(input) = model.filters.editing.take() {
                 let text = input.value().trim().to_owned();
                 if text.is_empty() {
-                    model.filters.texts.remove(&main);
+                    model.filters.texts.remove(&sheet);
                 } else {
-                    model.filters.texts.insert(main, text);
+                    model.filters.texts.insert(sheet, text);
                 }
             }
         }
@@ -308,7 +367,8 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Activity) => land!(model.activity),
         View::Main(Main::Sources) => land!(model.sources),
         View::Main(Main::Notices) => land!(model.notices.list),
-        View::Namespace(..) | View::Group(_) => {}
+        View::Destinations(..) => land!(model.found.list),
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
     }
 }
 

@@ -72,6 +72,7 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
             model.page.focus = Focus::Denials;
             choose!(model.page.denials);
         }
-        View::Group(_) => {}
+        View::Destinations(..) => choose!(model.found.list),
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 
 use super::super::{
     keys,
-    model::{Focus, Main, Model, RowKey, Tone, View},
+    model::{Focus, Main, Model, RowKey, Sheet, Tone, View},
     offer::{self, Offer},
     settle,
     theme::Role,
@@ -60,7 +60,12 @@ impl Areas {
         }
         match model.view() {
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
-            View::Group(_) => {}
+            View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+            View::Destinations(..) => {
+                areas.split_bottom(detail_lines(Main::Denials, body.height));
+                std::mem::swap(&mut areas.list, &mut areas.detail);
+                areas.take_head(DESTINATIONS_HEAD);
+            }
             View::Main(main) => {
                 let head = head_lines(*main, model);
                 if width >= Self::WIDE {
@@ -101,6 +106,9 @@ impl Areas {
         self.list.height -= lines;
     }
 }
+
+/// Band and facts of the namespace, and the columns' names.
+const DESTINATIONS_HEAD: u16 = 3;
 
 fn head_lines(main: Main, model: &Model) -> u16 {
     match main {
@@ -190,9 +198,11 @@ fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buf
         }
         spans.push(pen.span(crumb, Role::Title));
     }
-    if let View::Main(main) = model.view() {
+    if let View::Main(_) = model.view() {
         spans.extend(place(world, model, pen));
-        spans.extend(filter(model, *main, pen));
+    }
+    if let Some(sheet) = model.view().sheet() {
+        spans.extend(filter(model, sheet, pen));
     }
     let badges = badges(world, model, pen);
     let left = area.width.saturating_sub(badges.width() as u16 + 1);
@@ -224,11 +234,20 @@ fn path(world: &World, model: &Model) -> Vec<String> {
             Some(group) => vec!["denials".into(), group.key.cluster.to_string(), group.key.ns.to_string()],
             None => vec!["denials".into(), "gone".into()],
         },
+        View::Destinations(cluster, ns) => {
+            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destinations".into()]
+        }
+        View::Dossier(cluster, ns, _) => {
+            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destination".into()]
+        }
+        View::Coverage(cluster, ns) => {
+            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
+        }
     }
 }
 
-fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
-    let text = model.filter(main);
+fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
+    let text = model.filter(sheet);
     if let Some(input) = &model.filters.editing {
         let (before, after) = input.value().split_at(byte_at(input.value(), input.cursor()));
         return vec![
@@ -241,7 +260,7 @@ fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'
     if text.is_empty() {
         return Vec::new();
     }
-    let rows = shown(model, main);
+    let rows = shown(model, sheet);
     vec![
         pen.span("  filter ", Role::Dim),
         pen.span(text.to_owned(), Role::Input),
@@ -252,8 +271,8 @@ fn filter(model: &Model, main: Main, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'
     ]
 }
 
-fn keyed(main: Main) -> String {
-    let keys: Vec<_> = settle::columns(main).keys.iter().map(|key| format!("{key}:")).collect();
+fn keyed(sheet: Sheet) -> String {
+    let keys: Vec<_> = settle::columns(sheet).keys.iter().map(|key| format!("{key}:")).collect();
     keys.join(" ")
 }
 
@@ -261,14 +280,15 @@ fn byte_at(text: &str, chars: usize) -> usize {
     text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
 }
 
-fn shown(model: &Model, main: Main) -> usize {
-    match main {
-        Main::Fleet => model.fleet.list.rows().len(),
-        Main::Denials => model.denials.rows().len(),
-        Main::Live => model.live.rows().len(),
-        Main::Activity => model.activity.rows().len(),
-        Main::Sources => model.sources.rows().len(),
-        Main::Notices => model.notices.list.rows().len(),
+fn shown(model: &Model, sheet: Sheet) -> usize {
+    match sheet {
+        Sheet::Main(Main::Fleet) => model.fleet.list.rows().len(),
+        Sheet::Main(Main::Denials) => model.denials.rows().len(),
+        Sheet::Main(Main::Live) => model.live.rows().len(),
+        Sheet::Main(Main::Activity) => model.activity.rows().len(),
+        Sheet::Main(Main::Sources) => model.sources.rows().len(),
+        Sheet::Main(Main::Notices) => model.notices.list.rows().len(),
+        Sheet::Destinations => model.found.list.rows().len(),
     }
 }
 
@@ -348,8 +368,15 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Main(Main::Activity) => vec![Id::Open, Id::Copy, Id::CopyCommand, Id::Filter, Id::RollBack],
         View::Main(Main::Sources) => vec![Id::Open, Id::Reconnect, Id::Filter],
         View::Main(Main::Notices) => vec![Id::Reload, Id::Copy, Id::Filter],
-        View::Namespace(..) => vec![Id::Focus, Id::Apply, Id::RollBack, Id::CopyCommand, Id::Zoom],
-        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Back],
+        View::Namespace(..) => {
+            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Destinations, Id::Coverage, Id::Zoom]
+        }
+        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Destinations, Id::Back],
+        View::Destinations(..) => {
+            vec![Id::Open, Id::Filter, Id::Sort, Id::Coverage, Id::Copy, Id::Focus, Id::Refresh]
+        }
+        View::Dossier(..) => vec![Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
+        View::Coverage(..) => vec![Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
     if world.running().any(|order| order.kind == OrderKind::Apply) {
@@ -362,8 +389,8 @@ fn messages(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     const MOST: usize = 5;
     let mut out = Vec::new();
     let width = usize::from(areas.body.width).saturating_sub(2);
-    if let (Some(_), View::Main(main)) = (&model.filters.editing, model.view()) {
-        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(*main))));
+    if let (Some(_), Some(sheet)) = (&model.filters.editing, model.view().sheet()) {
+        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(sheet))));
         out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
     }
     if cursor_is_gone(model) {
@@ -396,7 +423,8 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Sources) => model.sources.is_gone(),
         View::Main(Main::Notices) => model.notices.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
-        View::Group(_) => false,
+        View::Destinations(..) => model.found.list.is_gone(),
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) => false,
     }
 }
 

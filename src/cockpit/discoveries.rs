@@ -1,0 +1,296 @@
+//! What discovery knows: each cluster's collector with its age, CronJobs, and the destinations of
+//! the namespaces that somebody opened lately. Facts go in; what views read is worked out in
+//! [`Discoveries::settle`], never while drawing. Asks nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use crate::domain::{
+    coverage::CronJob,
+    destination::Destination,
+    fleet::Cluster,
+    names::{ClusterName, NsName, Text},
+    time::{Timestamp, age},
+};
+
+use super::{
+    assembly,
+    coverage::{self, ChurnRow},
+    discovery::{self, Judged},
+    ports::{Baseline, Change, CollectorState, Link},
+};
+
+/// A collector as it was last heard of.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    pub state: CollectorState,
+    /// When `state` was told.
+    pub at: Timestamp,
+}
+
+/// A namespace whose edges were asked for.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub cluster: ClusterName,
+    pub ns: NsName,
+    /// When they were asked for last.
+    pub asked: Timestamp,
+    pub answer: Option<Answer>,
+}
+
+/// What the collector answered, and what it means.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub at: Timestamp,
+    pub baseline: Baseline,
+    /// Suspects first, then by category. Filled by [`Discoveries::settle`].
+    pub destinations: Vec<Destination>,
+    /// Destinations and callers of each workload, by its name.
+    pub evidence: BTreeMap<Text, [usize; 2]>,
+    pub churned: Vec<ChurnRow>,
+    pub suspects: usize,
+}
+
+impl Answer {
+    fn new(baseline: Baseline, at: Timestamp) -> Self {
+        Self {
+            at,
+            baseline,
+            destinations: Vec::new(),
+            evidence: BTreeMap::new(),
+            churned: Vec::new(),
+            suspects: 0,
+        }
+    }
+
+    fn sort_out(&mut self) {
+        self.destinations = assembly::destinations(&self.baseline);
+        self.evidence = coverage::evidence(&self.destinations);
+        self.churned = coverage::churned(&self.destinations);
+        self.suspects = self.destinations.iter().filter(|one| one.suspect().is_some()).count();
+    }
+}
+
+impl Opened {
+    /// Asked, and not answered since.
+    pub fn is_waiting(&self) -> bool {
+        self.answer.as_ref().is_none_or(|answer| answer.at < self.asked)
+    }
+}
+
+/// The discovery of the whole fleet, as far as it is known here.
+#[derive(Clone, Debug, Default)]
+pub struct Discoveries {
+    collected: BTreeMap<ClusterName, Collected>,
+    /// A cluster without an entry has not told its CronJobs: that is not the same as having none.
+    crons: BTreeMap<ClusterName, BTreeMap<(NsName, Text), CronJob>>,
+    /// The one used last stands last; at most [`Discoveries::OPEN`].
+    opened: Vec<Opened>,
+    judged: BTreeMap<ClusterName, BTreeMap<NsName, Judged>>,
+    /// Clusters of which something came that readiness rests on.
+    touched: BTreeSet<ClusterName>,
+    /// Edges or rules came.
+    unsorted: bool,
+    /// Grows whenever destinations were worked out anew.
+    revision: u64,
+}
+
+impl Discoveries {
+    /// Namespaces whose edges are kept; older ones are asked for again.
+    pub const OPEN: usize = 8;
+    /// An answer older than this is asked for again while its page is open.
+    const FRESH_SECS: i64 = 300;
+    /// A question that got no answer for this long is asked again.
+    const PATIENCE_SECS: i64 = 60;
+
+    pub fn collected(&self, cluster: &ClusterName) -> Option<&Collected> {
+        self.collected.get(cluster)
+    }
+
+    /// CronJobs of a namespace; `None` where the cluster has not told them.
+    pub fn crons<'a>(
+        &'a self,
+        cluster: &ClusterName,
+        ns: &'a NsName,
+    ) -> Option<impl Iterator<Item = &'a CronJob>> {
+        let all = self.crons.get(cluster)?;
+        Some(all.values().filter(move |cron| cron.ns == *ns))
+    }
+
+    pub fn opened(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Opened> {
+        self.opened.iter().find(|opened| opened.ns == *ns && opened.cluster == *cluster)
+    }
+
+    /// Every namespace whose edges are here.
+    pub fn all_opened(&self) -> impl Iterator<Item = &Opened> {
+        self.opened.iter()
+    }
+
+    pub fn destinations(&self, cluster: &ClusterName, ns: &NsName) -> Option<&[Destination]> {
+        Some(&self.opened(cluster, ns)?.answer.as_ref()?.destinations)
+    }
+
+    /// Grows whenever destinations change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How far a namespace is; `None` where no collector ever told anything.
+    pub fn judged(&self, cluster: &ClusterName, ns: &NsName) -> Option<&Judged> {
+        self.judged.get(cluster)?.get(ns)
+    }
+
+    /// Should its edges be asked for (again), now that somebody looks at it?
+    pub fn is_due(&self, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> bool {
+        let is_live = self.collected.get(cluster).is_some_and(|c| c.state.link == Link::Live);
+        is_live
+            && self.opened(cluster, ns).is_none_or(|opened| {
+                let limit = if opened.is_waiting() { Self::PATIENCE_SECS } else { Self::FRESH_SECS };
+                age(opened.asked, now).num_seconds() >= limit
+            })
+    }
+
+    /// Something came on which the readiness of its namespaces rests.
+    pub(super) fn touch(&mut self, cluster: &ClusterName) {
+        if self.collected.contains_key(cluster) {
+            self.touched.insert(cluster.clone());
+        }
+    }
+
+    pub(super) fn collect(&mut self, cluster: &ClusterName, state: CollectorState, at: Timestamp) {
+        self.collected.insert(cluster.clone(), Collected { state, at });
+        self.touch(cluster);
+    }
+
+    pub(super) fn schedule(&mut self, cluster: &ClusterName, change: Change<CronJob, (NsName, Text)>) {
+        let crons = self.crons.entry(cluster.clone()).or_default();
+        let key = |cron: &CronJob| (cron.ns.clone(), cron.name.clone());
+        match change {
+            Change::Reset(all) => *crons = all.into_iter().map(|cron| (key(&cron), cron)).collect(),
+            Change::Put(cron) => {
+                crons.insert(key(&cron), cron);
+            }
+            Change::Gone(key) => {
+                crons.remove(&key);
+            }
+        }
+        self.touch(cluster);
+    }
+
+    pub(super) fn ask(&mut self, cluster: &ClusterName, ns: NsName, now: Timestamp) {
+        self.use_now(cluster, &ns, now).asked = now;
+    }
+
+    pub(super) fn answer(&mut self, cluster: &ClusterName, baseline: Baseline, now: Timestamp) {
+        let opened = self.use_now(cluster, &baseline.ns, now);
+        opened.answer = Some(Answer::new(baseline, now));
+        self.unsorted = true;
+        self.touch(cluster);
+    }
+
+    /// The entry of a namespace, moved to the end; the one unused for longest makes room.
+    fn use_now(&mut self, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> &mut Opened {
+        let found = self.opened.iter().position(|opened| opened.ns == *ns && opened.cluster == *cluster);
+        let opened = match found {
+            Some(at) => self.opened.remove(at),
+            None => Opened { cluster: cluster.clone(), ns: ns.clone(), asked: now, answer: None },
+        };
+        if self.opened.len() == Self::OPEN {
+            self.opened.remove(0);
+        }
+        self.opened.push(opened);
+        self.opened.last_mut().expect("one was pushed in the line above")
+    }
+
+    /// Forgets clusters that left the plan.
+    pub(super) fn retain(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
+        self.collected.retain(|name, _| clusters.contains_key(name));
+        self.crons.retain(|name, _| clusters.contains_key(name));
+        self.judged.retain(|name, _| clusters.contains_key(name));
+        self.opened.retain(|opened| clusters.contains_key(&opened.cluster));
+    }
+
+    /// Works out what views read, once a batch.
+    pub(super) fn settle(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
+        if std::mem::take(&mut self.unsorted) {
+            self.revision += 1;
+            self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()).for_each(Answer::sort_out);
+        }
+        for name in std::mem::take(&mut self.touched) {
+            let Some(cluster) = clusters.get(&name) else { continue };
+            let judged = cluster
+                .namespaces
+                .values()
+                .filter_map(|ns| Some((ns.seen.name.clone(), discovery::judge(self, cluster, ns)?)))
+                .collect();
+            self.judged.insert(name, judged);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone, Utc};
+
+    use super::*;
+    use crate::domain::{coverage::Coverage, edge::Window};
+
+    fn at(secs: i64) -> Timestamp {
+        Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).single().expect("a time") + TimeDelta::seconds(secs)
+    }
+
+    fn cluster() -> ClusterName {
+        ClusterName::parse("prod-eu").expect("valid")
+    }
+
+    fn ns(nth: usize) -> NsName {
+        NsName::parse(&format!("ns-{nth}")).expect("valid")
+    }
+
+    fn baseline(ns: NsName) -> Baseline {
+        let window = Window { from: at(-604_800), to: at(0) };
+        Baseline { ns, window, edges: Vec::new(), left_out: 0, trouble: None }
+    }
+
+    fn state(link: Link) -> CollectorState {
+        CollectorState {
+            link,
+            version: None,
+            sources: Vec::new(),
+            window: None,
+            coverage: Coverage::default(),
+            edges: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_namespaces_used_last_are_kept_and_the_oldest_make_room() {
+        let mut known = Discoveries::default();
+        for nth in 0..Discoveries::OPEN {
+            known.ask(&cluster(), ns(nth), at(0));
+        }
+        // Looked at again: now the second is the one unused for longest.
+        known.answer(&cluster(), baseline(ns(0)), at(1));
+        known.ask(&cluster(), ns(99), at(2));
+        assert!(known.opened(&cluster(), &ns(0)).is_some() && known.opened(&cluster(), &ns(99)).is_some());
+        assert!(known.opened(&cluster(), &ns(1)).is_none());
+        assert_eq!(known.all_opened().count(), Discoveries::OPEN);
+    }
+
+    #[test]
+    fn edges_are_asked_for_when_they_are_missing_old_or_unanswered_and_the_collector_lives() {
+        let mut known = Discoveries::default();
+        let due = |known: &Discoveries, secs| known.is_due(&cluster(), &ns(1), at(secs));
+        assert!(!due(&known, 0), "no collector is known");
+        known.collect(&cluster(), state(Link::Connecting), at(0));
+        assert!(!due(&known, 0));
+        known.collect(&cluster(), state(Link::Live), at(0));
+        assert!(due(&known, 0));
+        known.ask(&cluster(), ns(1), at(0));
+        assert!(!due(&known, 59) && due(&known, 60), "unanswered");
+        known.answer(&cluster(), baseline(ns(1)), at(3));
+        assert!(!due(&known, 299) && due(&known, 300), "old");
+    }
+}

@@ -1,0 +1,288 @@
+//! What people see of discovery: destinations, how far the collection is, what the window has not
+//! seen. One projection that the screen and `-o json` both read (law 10). Unknown is a value of its
+//! own: never zero, never ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use crate::domain::{
+    coverage::{Coverage, CronJob, Readiness},
+    edge::{Hours, Window},
+    fleet::{Cluster, Listed, Namespace},
+    names::{ClusterName, NodeName, NsName, Text},
+    time::{Timestamp, span},
+};
+
+use super::{discoveries::Discoveries, ports::Link, world::World};
+
+/// How long is collected before a policy is written.
+pub const WANTED: TimeDelta = TimeDelta::days(7);
+
+/// The newest [`WANTED`] of what a collector can answer for.
+pub fn wanted(window: Window) -> Window {
+    Window { from: window.to - WANTED, to: window.to }
+}
+
+/// How far a namespace is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// `None`: the collector has not said what it saw.
+    pub readiness: Option<Readiness>,
+    pub window: Option<Window>,
+    /// Credited hours of each node that counts for it, worst first.
+    pub nodes: Vec<(Option<NodeName>, usize)>,
+    /// Hours in which all of them were credited.
+    pub credited: Hours,
+}
+
+/// How far the collection is, in one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing was told of a collector, or it has not said what it saw.
+    Unknown,
+    NoCollector,
+    /// So much of the week is proved to have been watched.
+    Collecting {
+        credited: TimeDelta,
+    },
+    /// The time is there, and something else stands in the way.
+    Blocked,
+    Ready,
+}
+
+impl Progress {
+    /// `4d06h of 7d`.
+    pub fn words(self) -> String {
+        match self {
+            Self::Unknown => "?".to_owned(),
+            Self::NoCollector => "no collector".to_owned(),
+            Self::Collecting { credited } => format!("{} of {}d", span(credited), WANTED.num_days()),
+            Self::Blocked => "blocked".to_owned(),
+            Self::Ready => "ready".to_owned(),
+        }
+    }
+
+    /// Six columns at most.
+    pub fn short(self) -> String {
+        match self {
+            Self::NoCollector => "none".to_owned(),
+            Self::Collecting { credited } => span(credited),
+            Self::Blocked => "block".to_owned(),
+            Self::Unknown | Self::Ready => self.words(),
+        }
+    }
+
+    fn of(readiness: &Readiness) -> Self {
+        match readiness {
+            Readiness::Ready => Self::Ready,
+            Readiness::NotYet { left } => {
+                Self::Collecting { credited: (WANTED - *left).max(TimeDelta::zero()) }
+            }
+            Readiness::Blocked { .. } => Self::Blocked,
+        }
+    }
+}
+
+/// A cluster's collector as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectorRow {
+    /// `unknown`, `none`, `connecting`, `live`, `broken`.
+    pub link: &'static str,
+    pub reason: Option<Text>,
+    /// When it was heard of last.
+    pub at: Option<Timestamp>,
+    pub version: Option<Text>,
+    pub window: Option<Window>,
+    /// That of the namespace that is furthest behind.
+    pub progress: Progress,
+    /// Namespaces that are ready, of those it can judge.
+    pub ready: Option<(usize, usize)>,
+    /// What it reads, in words, with lag and losses.
+    pub sources: Vec<Text>,
+    pub troubles: Vec<Text>,
+}
+
+/// How far a namespace is, as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionRow {
+    pub progress: Progress,
+    /// Why it is not ready, every reason.
+    pub why: Vec<Text>,
+    /// What the collector holds of it.
+    pub edges: Option<u64>,
+    /// As far as its edges are read here.
+    pub destinations: Option<usize>,
+    pub suspects: Option<usize>,
+    pub at: Option<Timestamp>,
+}
+
+pub fn collector_row(world: &World, cluster: &ClusterName) -> CollectorRow {
+    let Some(collected) = world.discoveries().collected(cluster) else {
+        return CollectorRow {
+            link: "unknown",
+            reason: None,
+            at: None,
+            version: None,
+            window: None,
+            progress: Progress::Unknown,
+            ready: None,
+            sources: Vec::new(),
+            troubles: Vec::new(),
+        };
+    };
+    let state = &collected.state;
+    let (link, reason) = match &state.link {
+        Link::None(why) => ("none", Some(why.clone())),
+        Link::Connecting => ("connecting", None),
+        Link::Live => ("live", None),
+        Link::Broken(trouble) => ("broken", Some(Text::from(trouble.to_string()))),
+    };
+    let all: Vec<_> = in_scope(world, cluster).collect();
+    let behind = all.iter().map(|judged| progress(Some(judged), &state.link));
+    CollectorRow {
+        link,
+        reason,
+        at: Some(collected.at),
+        version: state.version.clone(),
+        window: state.window,
+        progress: behind.min_by_key(|progress| rank(*progress)).unwrap_or(progress(None, &state.link)),
+        ready: (!all.is_empty()).then(|| {
+            let ready = all.iter().filter(|judged| judged.readiness == Some(Readiness::Ready)).count();
+            (ready, all.len())
+        }),
+        sources: state.sources.iter().map(source_words).collect(),
+        troubles: state.troubles.iter().map(|trouble| Text::from(trouble.to_string())).collect(),
+    }
+}
+
+/// Namespaces that a policy may ever be written for.
+fn in_scope<'w>(world: &'w World, cluster: &'w ClusterName) -> impl Iterator<Item = &'w Judged> {
+    let all = world.cluster(cluster).into_iter().flat_map(|cluster| cluster.namespaces.keys());
+    all.filter(|ns| !world.plan().excludes(ns)).filter_map(|ns| world.discoveries().judged(cluster, ns))
+}
+
+/// Furthest behind first; what is not known is behind all.
+fn rank(progress: Progress) -> (u8, TimeDelta) {
+    match progress {
+        Progress::Unknown => (0, TimeDelta::zero()),
+        Progress::NoCollector => (1, TimeDelta::zero()),
+        Progress::Collecting { credited } => (2, credited),
+        Progress::Blocked => (3, TimeDelta::zero()),
+        Progress::Ready => (4, TimeDelta::zero()),
+    }
+}
+
+fn progress(judged: Option<&Judged>, link: &Link) -> Progress {
+    match (judged.and_then(|judged| judged.readiness.as_ref()), link) {
+        (Some(readiness), _) => Progress::of(readiness),
+        (None, Link::None(_)) => Progress::NoCollector,
+        (None, Link::Connecting | Link::Live | Link::Broken(_)) => Progress::Unknown,
+    }
+}
+
+fn source_words(source: &super::ports::SourceState) -> Text {
+    let lag = source.lag.map_or_else(|| "lag unknown".to_owned(), |lag| format!("lag {}", span(lag)));
+    let link = match &source.link {
+        Link::None(why) => format!("none: {why}"),
+        Link::Connecting => "connecting".to_owned(),
+        Link::Live => "live".to_owned(),
+        Link::Broken(trouble) => format!("broken: {trouble}"),
+    };
+    Text::from(format!("{} {link}, {lag}, {} not understood", source.name, source.malformed))
+}
+
+pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> CollectionRow {
+    let discoveries = world.discoveries();
+    let Some(collected) = discoveries.collected(cluster) else {
+        return CollectionRow {
+            progress: Progress::Unknown,
+            why: Vec::new(),
+            edges: None,
+            destinations: None,
+            suspects: None,
+            at: None,
+        };
+    };
+    let judged = discoveries.judged(cluster, ns);
+    let answer = discoveries.opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
+    // Without a window it has not said what it holds.
+    let edges = collected.state.window.map(|_| {
+        let told = collected.state.edges.iter().find(|(name, _)| name == ns);
+        told.map_or(0, |(_, edges)| *edges)
+    });
+    CollectionRow {
+        progress: progress(judged, &collected.state.link),
+        why: match judged.and_then(|judged| judged.readiness.as_ref()) {
+            Some(Readiness::Blocked { why }) => why.clone(),
+            Some(Readiness::NotYet { left }) => {
+                vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
+            }
+            Some(Readiness::Ready) | None => Vec::new(),
+        },
+        edges,
+        destinations: answer.map(|answer| answer.destinations.len()),
+        suspects: answer.map(|answer| answer.suspects),
+        at: Some(collected.at),
+    }
+}
+
+/// `None`: nothing was told of a collector there.
+pub fn judge(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> Option<Judged> {
+    let state = &discoveries.collected(&cluster.name)?.state;
+    let window = state.window.map(wanted);
+    let nodes: BTreeSet<NodeName> = ns.pods.values().filter_map(|pod| pod.node.clone()).collect();
+    let known = cluster.listed.contains(&Listed::Pods).then_some(&nodes);
+    let (nodes, credited) = window.map(|window| nodes_of(&state.coverage, known, window)).unwrap_or_default();
+    let crons: Vec<_> =
+        discoveries.crons(&cluster.name, &ns.seen.name).into_iter().flatten().cloned().collect();
+    let readiness = window.map(|window| readiness(&state.coverage, &nodes, window, &crons));
+    Some(Judged { readiness, window, nodes, credited })
+}
+
+/// Credited hours of the nodes that count, worst first, and those of all of them together.
+fn nodes_of(
+    coverage: &Coverage,
+    nodes: Option<&BTreeSet<NodeName>>,
+    window: Window,
+) -> (Vec<(Option<NodeName>, usize)>, Hours) {
+    let hours = window.hours();
+    let empty = Hours::default();
+    let mut counted: BTreeMap<Option<NodeName>, &Hours> = BTreeMap::new();
+    match nodes.filter(|nodes| !nodes.is_empty()) {
+        // Where the source cannot say the node, what it saw counts for all of them.
+        Some(nodes) if !coverage.credited.contains_key(&None) => {
+            for node in nodes {
+                let seen = coverage.credited.get(&Some(node.clone())).unwrap_or(&empty);
+                counted.insert(Some(node.clone()), seen);
+            }
+        }
+        Some(_) | None => counted.extend(coverage.credited.iter().map(|(node, seen)| (node.clone(), seen))),
+    }
+    let all = hours.clone().filter(|hour| counted.values().all(|seen| seen.contains(*hour)));
+    let all: Hours = if counted.is_empty() { empty.clone() } else { all.collect() };
+    let mut rows: Vec<_> =
+        counted.into_iter().map(|(node, seen)| (node, seen.count_in(hours.clone()))).collect();
+    rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+    (rows, all)
+}
+
+fn readiness(
+    coverage: &Coverage,
+    nodes: &[(Option<NodeName>, usize)],
+    window: Window,
+    crons: &[CronJob],
+) -> Readiness {
+    let hours = window.hours().count();
+    let mut why = coverage.doubts.clone();
+    for cron in crons.iter().filter(|cron| !cron.suspended) {
+        if cron.longest_pause.is_none_or(|pause| pause > WANTED) {
+            why.push(Text::from(format!("CronJob {} runs less often than the window is long", cron.name)));
+        }
+    }
+    let least = nodes.first().map_or(0, |(_, hours)| *hours);
+    if least < hours {
+        return Readiness::NotYet { left: TimeDelta::hours((hours - least) as i64) };
+    }
+    if why.is_empty() { Readiness::Ready } else { Readiness::Blocked { why } }
+}
