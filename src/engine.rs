@@ -151,7 +151,10 @@ impl Engine {
                 }
             }
             Effect::ReadEdges(cluster, ns) => {
-                self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                self.world.absorb(Fact::Cluster(cluster.clone(), ClusterFact::Asked(ns.clone())));
+                if let Some(collectors) = &self.collectors {
+                    collectors.ask(&cluster, ns);
+                }
             }
             Effect::Reload => self.reload(),
         }
