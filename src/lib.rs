@@ -16,17 +16,21 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
+    mod ends;
     mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
     pub mod range;
+    pub mod readiness;
     pub mod registrable;
     pub mod resolver;
     mod runs;
@@ -38,7 +42,6 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
-    mod assembly;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
@@ -237,8 +240,10 @@ pub mod sim {
         pub mod cases;
         pub mod dnstap;
         pub mod event;
+        pub mod files;
         pub mod happen;
         mod hard;
+        pub mod history;
         pub mod hubble;
         pub mod inventory;
         pub mod script;
