@@ -73,6 +73,7 @@ pub mod flows {
     pub mod tail;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
+        pub mod dns;
         mod encode;
         pub mod gather;
         mod hold;
@@ -117,6 +118,7 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    pub mod owners;
     mod place;
     mod preview;
     mod resolver;
@@ -181,6 +183,7 @@ pub mod cli {
     pub mod ask;
     pub mod change;
     pub mod cockpit;
+    pub mod collect;
     pub mod demo;
     pub mod denials;
     pub mod discover;

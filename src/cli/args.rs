@@ -1,13 +1,16 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::{
-    flow::Direction,
-    names::{NsName, Text},
+use crate::{
+    cockpit::ports::RelayAddress,
+    domain::{
+        flow::Direction,
+        names::{NsName, Text},
+    },
 };
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -73,6 +76,11 @@ pub enum Command {
     ///
     /// Needs the cluster's API server and nothing else: no sluice.yaml, no relay, no other cluster.
     Rollback(Rollback),
+    /// Gather a cluster's flows and DNS answers into edges, for days, and serve them read-only
+    ///
+    /// Runs in or near one cluster: around this pod, or by the kubeconfig's current context or
+    /// --context. It goes on where it stopped, and the cockpit finds it by its pod's label.
+    Collect(Collect),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
@@ -106,7 +114,7 @@ pub struct Demo {
     /// one a port higher; without a port, each on any free one
     #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
         num_args = 0..=1, default_missing_value = "127.0.0.1")]
-    pub relay_address: Option<std::net::SocketAddr>,
+    pub relay_address: Option<SocketAddr>,
     /// The fleet to simulate: a name or a file
     #[arg(long, value_name = "FILE|NAME")]
     pub scenario: Option<String>,
@@ -220,6 +228,35 @@ pub struct Rollback {
     pub direction: Option<Direction>,
     #[command(flatten)]
     pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Collect {
+    /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
+    pub hubble: Option<RelayAddress>,
+    /// Do not read Hubble
+    #[arg(long)]
+    pub no_hubble: bool,
+    /// Where DNS servers send dnstap to; may be repeated
+    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
+    pub dnstap: Vec<DnstapDoor>,
+    /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where edges are served; on loopback only the API server's port-forward reaches it
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], crate::flows::baseline::serve::PORT)))]
+    pub listen: SocketAddr,
+    /// How long edges are kept after they were last seen
+    #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
+    pub keep: Duration,
+}
+
+/// Where DNS servers send dnstap to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnstapDoor {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
 }
 
 /// What apply and rollback share.

@@ -10,7 +10,7 @@ use super::{
     args::{Change, Cli, Command, Global},
     ask::{self, Asker},
     change::Changing,
-    cockpit, demo, denials, discover,
+    cockpit, collect, demo, denials, discover,
     exit::Exit,
     info, log,
     print::Printer,
@@ -56,6 +56,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Info) => {
             printer.out(&info::text(global));
             Exit::Done
+        }
+        Some(Command::Collect(args)) => {
+            with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
             cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
