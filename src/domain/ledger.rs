@@ -255,7 +255,9 @@ fn add(edge: &mut Edge, sighting: &Sighting<'_>, until: Timestamp, naming: &Nami
     edge.flows = edge.flows.saturating_add(sighting.flows);
     edge.first = edge.first.min(sighting.at);
     edge.last = edge.last.max(until);
-    for hour in hour_of(sighting.at)..=hour_of(until) {
+    // A record that ends with an hour says nothing of the next one.
+    let last = (until - TimeDelta::nanoseconds(1)).max(sighting.at);
+    for hour in hour_of(sighting.at)..=hour_of(last) {
         if !edge.hours.contains(hour) {
             edge.hours.insert(hour);
         }

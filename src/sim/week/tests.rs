@@ -27,7 +27,7 @@ struct Written {
 
 fn write(settings: &Settings) -> Written {
     let mut week = cases::week(settings);
-    let mut hubble = Hubble::new(&week.inventory, settings.start, settings.seed, true);
+    let mut hubble = Hubble::new(&week.inventory, week.window.clone(), settings.seed, true);
     let mut dnstap = Dnstap::new(&week.inventory);
     let mut events = Vec::new();
     while week.next_hour(&mut events) {
