@@ -61,6 +61,8 @@ pub struct Engine {
     watches: BTreeMap<ClusterName, Watching>,
     sources: Option<Sources>,
     performer: Performer,
+    /// The rules of meaning are large: they are read when the first collector speaks.
+    has_rules: bool,
 }
 
 /// The tasks that watch one cluster's API server.
@@ -95,6 +97,7 @@ impl Engine {
             sender,
             batch: Vec::with_capacity(Self::BATCH),
             watches: BTreeMap::new(),
+            has_rules: false,
         };
         engine.batch.push(Fact::Zone(setup.zone));
         if setup.read_only {
@@ -156,10 +159,11 @@ impl Engine {
 
     fn absorb_batch(&mut self) {
         self.tick();
-        let mut replanned = false;
+        let (mut replanned, mut wants_rules) = (false, false);
         for fact in self.batch.drain(..) {
             match &fact {
                 Fact::Fleet(_) => replanned = true,
+                Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
                 Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
@@ -172,6 +176,9 @@ impl Engine {
         }
         if replanned {
             self.watch_fleet();
+        }
+        if wants_rules || (replanned && self.has_rules) {
+            self.read_rules();
         }
         if let Some(sources) = &mut self.sources {
             sources.follow(&self.world, &self.reach);
@@ -194,6 +201,28 @@ impl Engine {
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
             self.watches.insert(entry.name.clone(), Watching { again, task });
         }
+    }
+
+    /// In the background: what is on screen does not wait for it.
+    fn read_rules(&mut self) {
+        self.has_rules = true;
+        let (fleet, sender) = (self.world.plan().clone(), self.sender.clone());
+        let root = self.workspace.as_ref().map(|place| place.root.clone());
+        tokio::spawn(async move {
+            let read = move || workspace::rules_of(&fleet, root.as_deref());
+            let (rules, troubles) = match tokio::task::spawn_blocking(read).await {
+                Ok(read) => read,
+                Err(stopped) => {
+                    tracing::error!(%stopped, "reading the rules stopped");
+                    return;
+                }
+            };
+            for fact in
+                std::iter::once(Fact::Rules(Arc::new(rules))).chain(troubles.into_iter().map(Fact::Notice))
+            {
+                let _ = sender.send(fact).await;
+            }
+        });
     }
 
     fn reload(&self) {

@@ -30,6 +30,7 @@ pub mod domain {
     pub mod names;
     pub mod policy;
     pub mod range;
+    pub mod readiness;
     pub mod registrable;
     pub mod resolver;
     mod runs;
@@ -41,7 +42,6 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
-    mod assembly;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
@@ -66,11 +66,14 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod memory;
     pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
+        pub mod gather;
+        mod hold;
         pub mod owned;
         pub mod read;
         pub mod serve;
@@ -89,13 +92,16 @@ pub mod flows {
     }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
+        mod aim;
         pub mod decode;
         mod follow;
         mod link;
         mod nodes;
         pub mod request;
+        mod restart;
+        pub mod sight;
 
-        pub use follow::run;
+        pub use follow::{Gathering, gather, run};
     }
 }
 

@@ -2,20 +2,23 @@
 //! the namespaces that somebody opened lately. Facts go in; what views read is worked out in
 //! [`Discoveries::settle`], never while drawing. Asks nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 
 use crate::domain::{
     coverage::CronJob,
     destination::Destination,
+    discovery::{Everywhere, Rules, assemble},
     fleet::Cluster,
     names::{ClusterName, NsName, Text},
     time::{Timestamp, age},
 };
 
 use super::{
-    assembly,
     coverage::{self, ChurnRow},
     discovery::{self, Judged},
     ports::{Baseline, Change, CollectorState, Link},
@@ -64,8 +67,10 @@ impl Answer {
         }
     }
 
-    fn sort_out(&mut self) {
-        self.destinations = assembly::destinations(&self.baseline);
+    fn sort_out(&mut self, rules: &Rules, everywhere: &Everywhere) {
+        let edges = self.baseline.edges.iter().map(|(key, edge)| (key, edge));
+        let window = discovery::wanted(self.baseline.window);
+        self.destinations = assemble(edges, rules, everywhere, window);
         self.evidence = coverage::evidence(&self.destinations);
         self.churned = coverage::churned(&self.destinations);
         self.suspects = self.destinations.iter().filter(|one| one.suspect().is_some()).count();
@@ -87,6 +92,8 @@ pub struct Discoveries {
     crons: BTreeMap<ClusterName, BTreeMap<(NsName, Text), CronJob>>,
     /// The one used last stands last; at most [`Discoveries::OPEN`].
     opened: Vec<Opened>,
+    /// Until they come nothing is called harmless.
+    rules: Option<Arc<Rules>>,
     judged: BTreeMap<ClusterName, BTreeMap<NsName, Judged>>,
     /// Clusters of which something came that readiness rests on.
     touched: BTreeSet<ClusterName>,
@@ -131,6 +138,10 @@ impl Discoveries {
         Some(&self.opened(cluster, ns)?.answer.as_ref()?.destinations)
     }
 
+    pub fn rules(&self) -> Option<&Rules> {
+        self.rules.as_deref()
+    }
+
     /// Grows whenever destinations change.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -156,6 +167,11 @@ impl Discoveries {
         if self.collected.contains_key(cluster) {
             self.touched.insert(cluster.clone());
         }
+    }
+
+    pub(super) fn rule(&mut self, rules: Arc<Rules>) {
+        self.rules = Some(rules);
+        self.unsorted = true;
     }
 
     pub(super) fn collect(&mut self, cluster: &ClusterName, state: CollectorState, at: Timestamp) {
@@ -211,11 +227,25 @@ impl Discoveries {
         self.opened.retain(|opened| clusters.contains_key(&opened.cluster));
     }
 
+    /// What one namespace means also depends on what all others do.
+    fn sort_out(&mut self) {
+        let mut everywhere = Everywhere::default();
+        for opened in &self.opened {
+            let edges = opened.answer.iter().flat_map(|answer| &answer.baseline.edges);
+            everywhere.note(&opened.cluster, edges.map(|(key, edge)| (key, edge)));
+        }
+        let none = Rules::default();
+        let rules = self.rules.as_deref().unwrap_or(&none);
+        for answer in self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()) {
+            answer.sort_out(rules, &everywhere);
+        }
+    }
+
     /// Works out what views read, once a batch.
     pub(super) fn settle(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
         if std::mem::take(&mut self.unsorted) {
             self.revision += 1;
-            self.opened.iter_mut().filter_map(|opened| opened.answer.as_mut()).for_each(Answer::sort_out);
+            self.sort_out();
         }
         for name in std::mem::take(&mut self.touched) {
             let Some(cluster) = clusters.get(&name) else { continue };

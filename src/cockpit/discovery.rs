@@ -222,7 +222,8 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
         },
         edges,
         destinations: answer.map(|answer| answer.destinations.len()),
-        suspects: answer.map(|answer| answer.suspects),
+        // Without rules nothing was looked for.
+        suspects: discoveries.rules().and(answer).map(|answer| answer.suspects),
         at: Some(collected.at),
     }
 }

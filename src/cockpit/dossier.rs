@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use crate::domain::{
     destination::{Destination, Severity},
+    discovery::Rules,
     edge::{DnsName, Hours, Peer, Window},
-    flow::{Direction, Protocol},
+    flow::{Direction, Entity, Protocol},
     names::{ClusterName, NsName, Text, Workload},
     sighting::Outcome,
 };
@@ -29,7 +30,9 @@ pub struct DestinationKey {
 
 impl DestinationKey {
     pub fn of(destination: &Destination) -> Self {
-        let is_named = destination.name.is_some() && matches!(destination.peer, Peer::Address(_));
+        // As `assemble` takes edges together: by name, unless pods or nodes stand for themselves.
+        let is_named = destination.name.is_some()
+            && matches!(destination.peer, Peer::Address(_) | Peer::Unsaid(_) | Peer::Entity(Entity::World));
         Self {
             workload: destination.workload.clone(),
             direction: destination.direction,
@@ -160,29 +163,11 @@ pub fn suspect_words(destination: &Destination) -> Option<(Severity, &Text)> {
 }
 
 /// What its owner should be asked, by the class of the finding.
-pub fn question(class: &str) -> &'static str {
-    match class {
-        "webhook-receiver" => "Who reads the inbox, and since when? Is it left over from debugging?",
-        "automation-webhook" => "Which account is it, and what data leaves by it?",
-        "chat-webhook" => "Which channel and which bot?",
-        "pastebin" => "Does it fetch or post? Nothing legitimate posts there.",
-        "tunnel" => "Which agent holds the tunnel, and who may come in by it?",
-        "remote-access" => "Why does a server need remote access software?",
-        "cloud-metadata" => "Which library asks for it? Can pod identity take its place?",
-        "wildcard-ip-dns" => "Which host is meant? Can it have a name of its own?",
-        "dynamic-dns" => "Whose line is it, and under which contract?",
-        "file-drop" => "What is uploaded, and who picks it up?",
-        "personal-cloud-storage" => "Is it the company's tenant or a private account?",
-        "link-shortener" => "Where does the link lead? Write that instead.",
-        "code-hosting-raw" => "Which repository is it? Pin it, or mirror it.",
-        "throwaway-hosting" => "Whose application is it?",
-        "disposable-mail" => "Why not the mail relay?",
-        "encrypted-dns" => "Which library resolves past the cluster? Use the cluster's resolver.",
-        "anonymity-network" | "mining-pool" => "This is an incident unless somebody can explain it.",
-        "proxyware" => "Is there a contract for this proxy product? Else it is an incident.",
-        "ip-lookup" => "Which component asks for its own address, and what for?",
-        "unresolved-ip" => "What is behind this address, and who wrote it down?",
-        _ => "What is it for, who answers for it, and since when?",
+pub fn question(rules: Option<&Rules>, class: &str) -> String {
+    let class = rules.and_then(|rules| rules.catalogue.class(class));
+    match class.filter(|class| !class.ask.is_empty()) {
+        Some(class) => format!("{}?", class.ask),
+        None => "what is it for, who answers for it, and since when?".to_owned(),
     }
 }
 

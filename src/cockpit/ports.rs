@@ -1,10 +1,13 @@
 //! The border: what the outside may tell us (`Fact`) and what we may ask of it (`Effect`).
 //! Both are plain data: printable, comparable, recordable. No traits, no callbacks.
 
+use std::sync::Arc;
+
 use chrono::{FixedOffset, TimeDelta};
 
 use crate::domain::{
     coverage::{Coverage, CronJob},
+    discovery::Rules,
     edge::{Edge, EdgeKey, Window},
     fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
     flow::Flow,
@@ -36,6 +39,8 @@ pub enum Fact {
     Fleet(FleetFile),
     /// The policy files of the workspace were read.
     Files(PolicyFiles),
+    /// By what destinations are judged: built-in lists and those of the workspace.
+    Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.
     Notice(Trouble),
     Cluster(ClusterName, ClusterFact),

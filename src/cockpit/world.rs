@@ -165,6 +165,7 @@ impl World {
             Fact::ReadOnly => self.read_only = true,
             Fact::Fleet(plan) => self.replan(plan),
             Fact::Files(files) => self.files = files,
+            Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cockpit::{
+        discovery::{CollectionRow, CollectorRow, Progress, WANTED},
         rows::{self, ClusterRow, NamespaceRow, RolloutRow},
         world::World,
     },
@@ -51,9 +52,58 @@ struct ClusterOut {
     may: Vec<&'static str>,
     denials_per_minute: Option<f64>,
     source: SourceOut,
+    collector: CollectorOut,
     /// `false`: namespaces were not listed yet, so an empty list says nothing.
     namespaces_listed: bool,
     namespaces: Vec<NamespaceOut>,
+}
+
+/// What collects the week's evidence, and how far it is.
+#[derive(Debug, Serialize)]
+struct CollectorOut {
+    /// `unknown`, `none`, `connecting`, `live`, `broken`.
+    link: &'static str,
+    reason: Option<String>,
+    /// Age of what it told last.
+    age_seconds: Option<i64>,
+    version: Option<String>,
+    window: Option<WindowOut>,
+    /// Of the namespace that is furthest behind.
+    progress: ProgressOut,
+    namespaces_ready: Option<usize>,
+    namespaces_judged: Option<usize>,
+    sources: Vec<String>,
+    troubles: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct WindowOut {
+    from: String,
+    to: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ProgressOut {
+    /// `unknown`, `no collector`, `collecting`, `blocked`, `ready`.
+    state: &'static str,
+    /// Proved hours of the week that is wanted; `null` where they are not known.
+    credited_hours: Option<i64>,
+    wanted_hours: i64,
+    /// As the screen says it.
+    words: String,
+}
+
+/// How far a namespace's evidence is.
+#[derive(Debug, Serialize)]
+struct CollectionOut {
+    #[serde(flatten)]
+    progress: ProgressOut,
+    /// Why it is not ready, every reason.
+    why: Vec<String>,
+    edges: Option<u64>,
+    /// `null`: its edges were not read in this run.
+    destinations: Option<usize>,
+    suspects: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +128,7 @@ struct NamespaceOut {
     contact: Option<String>,
     excluded: bool,
     terminating: bool,
+    collection: CollectionOut,
     egress: RolloutOut,
     ingress: RolloutOut,
 }
@@ -134,8 +185,46 @@ fn cluster_out(world: &World, row: &ClusterRow) -> ClusterOut {
         may: row.may.clone(),
         denials_per_minute: row.denials_per_minute.map(rate),
         source: (&row.source).into(),
+        collector: collector_out(world, &row.collector),
         namespaces_listed: row.namespaces.is_some(),
         namespaces: namespaces(world, row).iter().map(namespace_out).collect(),
+    }
+}
+
+fn collector_out(world: &World, row: &CollectorRow) -> CollectorOut {
+    CollectorOut {
+        link: row.link,
+        reason: row.reason.as_ref().map(ToString::to_string),
+        age_seconds: row.at.map(|at| age(at, world.now()).num_seconds()),
+        version: row.version.as_ref().map(ToString::to_string),
+        window: row.window.map(|window| WindowOut { from: time(window.from), to: time(window.to) }),
+        progress: progress_out(row.progress),
+        namespaces_ready: row.ready.map(|(ready, _)| ready),
+        namespaces_judged: row.ready.map(|(_, all)| all),
+        sources: row.sources.iter().map(ToString::to_string).collect(),
+        troubles: row.troubles.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn progress_out(progress: Progress) -> ProgressOut {
+    let (state, credited_hours) = match progress {
+        Progress::Unknown => ("unknown", None),
+        Progress::NoCollector => ("no collector", None),
+        Progress::Collecting { credited } => ("collecting", Some(credited.num_hours())),
+        // Nothing of the time is missing there.
+        Progress::Blocked => ("blocked", None),
+        Progress::Ready => ("ready", Some(WANTED.num_hours())),
+    };
+    ProgressOut { state, credited_hours, wanted_hours: WANTED.num_hours(), words: progress.words() }
+}
+
+fn collection_out(row: &CollectionRow) -> CollectionOut {
+    CollectionOut {
+        progress: progress_out(row.progress),
+        why: row.why.iter().map(ToString::to_string).collect(),
+        edges: row.edges,
+        destinations: row.destinations,
+        suspects: row.suspects,
     }
 }
 
@@ -151,6 +240,7 @@ fn namespace_out(row: &NamespaceRow) -> NamespaceOut {
         contact: row.contact.as_ref().map(ToString::to_string),
         excluded: row.excluded,
         terminating: row.terminating,
+        collection: collection_out(&row.collection),
         egress: rollout_out(&row.egress),
         ingress: rollout_out(&row.ingress),
     }
@@ -208,18 +298,29 @@ fn cluster_text(world: &World, row: &ClusterRow) -> String {
         enforcement(row.cni.enforcement)
     ));
     out.push_str(&format!("  flows: {}\n", source_line(&row.source, world.now(), world.zone())));
+    out.push_str(&format!("  collector: {}\n", collector_text(world, &row.collector)));
     if row.namespaces.is_none() {
         out.push_str("  namespaces: unknown\n");
         return out;
     }
-    let mut table =
-        Table::new(&["NAMESPACE", "PODS", "EGRESS", "DENIED/MIN", "INGRESS", "DENIED/MIN", "OWNER", "NOTE"]);
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "PODS",
+        "WEEK SEEN",
+        "EGRESS",
+        "DENIED/MIN",
+        "INGRESS",
+        "DENIED/MIN",
+        "OWNER",
+        "NOTE",
+    ]);
     for ns in namespaces(world, row) {
         let cell = |direction| rollout_cell(ns.rollout(direction));
         let rate = |direction| denied_cell(ns.rollout(direction).denials_per_minute);
         table.row([
             ns.name.to_string(),
             ns.pods.map_or("?".to_owned(), |pods| pods.to_string()),
+            ns.collection.progress.words(),
             cell(Direction::Egress),
             rate(Direction::Egress),
             cell(Direction::Ingress),
@@ -230,6 +331,22 @@ fn cluster_text(world: &World, row: &ClusterRow) -> String {
     }
     out.push_str(&table.text("  "));
     out
+}
+
+fn collector_text(world: &World, row: &CollectorRow) -> String {
+    let mut parts = vec![match &row.reason {
+        Some(reason) => format!("{}: {reason}", row.link),
+        None => row.link.to_owned(),
+    }];
+    if let Some(at) = row.at {
+        parts.push(format!("told {} ago", span(age(at, world.now()))));
+    }
+    if let Some((ready, all)) = row.ready {
+        let words = row.progress.words();
+        parts.push(format!("{ready} of {all} namespaces ready, furthest behind {words}"));
+    }
+    parts.extend(row.sources.iter().chain(&row.troubles).map(ToString::to_string));
+    parts.join(", ")
 }
 
 fn rollout_cell(row: &RolloutRow) -> String {

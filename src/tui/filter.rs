@@ -91,7 +91,7 @@ fn term(raw: &str, columns: &Columns) -> Option<Term> {
 /// Does `text` hold `word` (lower case), without regard to ASCII case?
 fn contains(text: &str, word: &str) -> bool {
     let (text, word) = (text.as_bytes(), word.as_bytes());
-    text.len() >= word.len() && text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+    word.is_empty() || text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
+pub mod week;
+
 use std::collections::BTreeMap;
 
 use chrono::{FixedOffset, TimeDelta, TimeZone, Utc};
@@ -11,7 +13,7 @@ use crate::{
         decide,
         orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
         plan::{Authored, ClusterEntry, FleetFile, OwnerEntry, PolicyFiles},
-        ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+        ports::{Change, ClusterFact, Effect, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         world::World,
     },
     domain::{
@@ -239,6 +241,7 @@ pub fn world() -> World {
     source(&mut world, "stage-2", Link::Broken(gone));
     let typo = Trouble::new("sluice.yaml", "unknown key `clsuters`", "Correct it, then ctrl-l.");
     world.absorb(Fact::Notice(typo));
+    week::tell(&mut world);
     world.settle();
     world
 }
@@ -269,6 +272,7 @@ fn plan() -> FleetFile {
 fn down(world: &mut World) {
     meet(world, "prod-us-2", CniKind::Cilium, Enforcement::Enforces, "DaemonSet cilium");
     fill(world, "prod-us-2", &["billing"], set("billing", Direction::Egress).into_values().collect());
+    fact(world, "prod-us-2", week::whole_week());
     let away = Trouble::new("https://10.1.2.3:6443", "no answer within 5 s", "Check the VPN.");
     fact(world, "prod-us-2", ClusterFact::Away(away));
 }
@@ -452,6 +456,11 @@ impl Player {
         match decide::decide(&self.world, command) {
             Err(refusal) => note_refusal(&mut self.model, &refusal),
             Ok(orders) => {
+                for effect in orders.effects {
+                    if let Effect::ReadEdges(cluster, ns) = effect {
+                        self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                    }
+                }
                 let ids = orders.started.iter().map(|(id, ..)| *id).collect();
                 for (id, kind, target) in orders.started {
                     self.world.absorb(Fact::Order(id, OrderFact::Started { kind, target }));

@@ -40,6 +40,18 @@ const SCREENS: &[(&str, &str)] = &[
     ("namespace", "enter j j j enter"),
     ("namespace_egress", "enter j j j enter tab"),
     ("namespace_denials", "enter j j j enter tab tab tab"),
+    ("destinations", "enter j j j d"),
+    ("destinations_by_flows_egress", "enter j j j d tab s s s esc j"),
+    ("destinations_filtered", "enter j j j d / \"dir:egress_!cat:internal_stripe\" enter"),
+    ("destinations_filter_typed", "enter j j j d / \"grade:none\""),
+    ("destinations_never_read", "enter j j d"),
+    ("destinations_no_collector", "j j j enter j d"),
+    ("destinations_collector_broken", "j j j j enter j d"),
+    ("dossier", "enter j j j d j j enter"),
+    ("dossier_scrolled", "enter j j j d j j enter pgdn"),
+    ("coverage", "enter j j j v"),
+    ("coverage_scrolled", "enter j j j v pgdn pgdn"),
+    ("coverage_unknown", "j j j enter j v"),
     ("help", "?"),
     ("help_searched", "? \"mark\""),
     ("palette", ": \"pay\""),
@@ -65,7 +77,14 @@ fn every_view_and_dialog() {
             insta::assert_snapshot!(name(view, size), player.screen());
         }
     }
-    for (view, keys) in [("fleet", "enter j j j"), ("denials", "2")] {
+    let widest = [
+        ("fleet", "enter j j j"),
+        ("denials", "2"),
+        ("destinations", "enter j j j d j"),
+        ("dossier", "enter j j j d j enter"),
+        ("coverage", "enter j j j v"),
+    ];
+    for (view, keys) in widest {
         let mut player = Player::new(world(), (200, 60));
         player.keys(keys);
         insta::assert_snapshot!(name(view, (200, 60)), player.screen());

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         coverage::Hole,
         names::{ClusterName, NodeName, NsName},
-        time::span,
+        time::{Timestamp, span},
     },
 };
 
@@ -93,7 +93,7 @@ fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) ->
     let told = pen.ago(row.collection.at);
     out.push((
         Role::Dim,
-        format!("window {} to {}, told {told}", pen.minute(window.from), pen.minute(window.to)),
+        format!("window {} to {}, told {told}", day(pen, window.from), day(pen, window.to)),
     ));
     out.push((Role::Title, format!("proved hours of {}, by node", row.hours)));
     out.extend(row.nodes.iter().map(|(node, hours)| node_line(node.as_ref(), *hours, row.hours)));
@@ -107,6 +107,11 @@ fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) ->
         out.push((Role::Dim, "none were told".to_owned()));
     }
     out
+}
+
+/// With the day of the week: jobs run by it.
+fn day(pen: &Pen<'_>, at: Timestamp) -> impl std::fmt::Display {
+    at.with_timezone(&pen.zone).format("%a %m-%d %H:%M")
 }
 
 fn node_line(node: Option<&NodeName>, hours: usize, all: usize) -> (Role, String) {
@@ -128,7 +133,7 @@ fn hole_line(pen: &Pen<'_>, hole: &Hole) -> (Role, String) {
     let lost =
         hole.lost.map_or_else(|| "unknown number lost".to_owned(), |lost| format!("{} lost", count(lost)));
     let long = span(hole.to - hole.from);
-    (Role::Warn, format!("{} for {long}, {node}, {lost}: {}", pen.minute(hole.from), hole.why))
+    (Role::Warn, format!("{} for {long}, {node}, {lost}: {}", day(pen, hole.from), hole.why))
 }
 
 fn missed(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) -> Text {
@@ -176,11 +181,13 @@ fn why_unread(world: &World, (cluster, ns): Place<'_>) -> &'static str {
 fn cron_lines(pen: &Pen<'_>, row: &CronRow) -> Text {
     let cron = &row.cron;
     let zone = cron.zone.as_ref().map_or_else(String::new, |zone| format!(" {zone}"));
-    let last = cron.last_run.map_or_else(|| "never seen".to_owned(), |run| pen.ago(Some(run)));
     let role = if row.wants.is_some() { Role::Warn } else { Role::Text };
     let suspended = if cron.suspended { ", suspended" } else { "" };
-    let words =
-        format!("{} ({}{zone}){suspended}: last run {last}, {}", cron.name, cron.schedule, row.fell.words());
+    let last = match cron.last_run {
+        None => "no run is known".to_owned(),
+        Some(run) => format!("last run {}, {}", pen.ago(Some(run)), row.fell.words()),
+    };
+    let words = format!("{} ({}{zone}){suspended}: {last}", cron.name, cron.schedule);
     let mut out = vec![(role, words)];
     out.extend(row.wants.iter().map(|wants| (Role::Warn, format!("  {wants}"))));
     out

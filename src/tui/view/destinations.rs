@@ -23,7 +23,7 @@ use crate::{
 use super::{
     super::{
         destinations,
-        model::{Model, Sheet},
+        model::{Model, Order, Sheet},
         theme::Role,
         widgets::{Align, Cells, Pen, count, fit, highlight, plural, put, strip},
     },
@@ -99,12 +99,19 @@ fn top(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas: &Ar
     let mut spans = vec![pen.span(" ", Role::Text)];
     let (role, words) = readiness(&row);
     spans.push(pen.span(words, role));
-    if let (Some(all), Some(suspects)) = (row.destinations, row.suspects) {
-        let role = if suspects > 0 { Role::Denied } else { Role::Text };
+    if let Some(all) = row.destinations {
         spans.push(pen.span(format!("  {}, ", plural(all, "destination")), Role::Text));
-        spans.push(pen.span(plural(suspects, "suspect"), role));
+        spans.push(match row.suspects {
+            None => pen.span("? suspects", Role::Unknown),
+            Some(0) => pen.span("0 suspects", Role::Text),
+            Some(some) => pen.span(plural(some, "suspect"), Role::Denied),
+        });
     }
     spans.push(pen.span(format!("  {}", read(world, place, pen)), Role::Dim));
+    if model.found.order != Order::Suspects || model.found.reversed {
+        let turned = if model.found.reversed { ", turned" } else { "" };
+        spans.push(pen.span(format!("  by {}{turned} (s)", model.found.order.word()), Role::Key));
+    }
     put(buf, line(areas.head, 1), &Line::from(spans));
 }
 
@@ -197,7 +204,12 @@ pub fn unread(world: &World, (cluster, ns): Place<'_>, pen: &Pen<'_>) -> (Role, 
         Some(Link::Live) => match world.discoveries().opened(cluster, ns) {
             Some(opened) => {
                 let since = span(age(opened.asked, pen.now));
-                (Role::Unknown, format!("The collector of {cluster} was asked {since} ago; r asks again."))
+                (
+                    Role::Unknown,
+                    format!(
+                        "The collector of {cluster} was asked {since} ago. Rows come by themselves; without an answer it is asked again after a minute."
+                    ),
+                )
             }
             None => (Role::Unknown, format!("The collector of {cluster} is being asked.")),
         },

@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        discovery::{self, CollectionRow, CollectorRow, Progress},
         orders::Target,
         rows::{self, ClusterRow, Phase, RolloutRow, Standing},
         world::World,
@@ -26,7 +27,8 @@ use super::{
         theme::Role,
         widgets::{Pen, plural, put, rate, sparkline},
     },
-    fleet::{STALE_SECS, standing_role},
+    destinations::readiness,
+    fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
     frame::{About, Areas, Pane, band},
 };
 
@@ -112,10 +114,50 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
     let tight = row.tight.map_or_else(|| "? directions".to_owned(), |n| plural(n, "direction"));
     let pods = row.pods.map_or_else(|| "? pods".to_owned(), |n| plural(n, "pod"));
     out.push((Role::Text, format!("{tight} closed, {pods}; flows: {source}")));
+    out.push(collector_line(pen, &row.collector));
     let version = row.version.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let uid = row.uid.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     out.push((Role::Dim, format!("Kubernetes {version}, context {}, UID {uid}", row.context)));
     out
+}
+
+/// How the collector is and how far it is, with the age of what it told.
+fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
+    let told = pen.ago(row.at);
+    let reason = row.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let far = match (row.progress, row.ready) {
+        (Progress::Unknown | Progress::NoCollector, _) | (_, None) => String::new(),
+        (progress, Some((ready, all))) => {
+            format!("; {ready} of {} ready, furthest behind {}", plural(all, "namespace"), progress.words())
+        }
+    };
+    let trouble = row.troubles.first().map_or_else(String::new, |trouble| format!("; {trouble}"));
+    let role = match row.link {
+        "live" if row.troubles.is_empty() => Role::Text,
+        "live" | "broken" => Role::Warn,
+        _ => Role::Unknown,
+    };
+    match row.link {
+        "unknown" => (role, "collector: nothing was told of one; the week's evidence is unknown".to_owned()),
+        link => {
+            let old = row.at.is_some_and(|then| age(then, pen.now).num_seconds() >= COLLECTOR_STALE_SECS);
+            let was = if old { " was" } else { "" };
+            (role, format!("collector{was} {link}{reason}{far}, told {told}{trouble}"))
+        }
+    }
+}
+
+/// The week's evidence of a namespace.
+fn collection_line(row: &CollectionRow) -> (Role, String) {
+    let (role, words) = readiness(row);
+    let found = match (row.destinations, row.suspects, row.edges) {
+        (Some(all), Some(suspects), _) => {
+            format!("; {}, {}", plural(all, "destination"), plural(suspects, "suspect"))
+        }
+        (_, _, Some(edges)) => format!("; {edges} edges kept"),
+        (_, _, None) => String::new(),
+    };
+    (role, format!("the week: {words}{found}; d shows destinations, v coverage"))
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
@@ -189,6 +231,7 @@ fn namespace_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespac
         let (role, next) = next(world, pen, &row);
         out.push((role, format!("{direction}: {}. next: {next}", state(&row))));
     }
+    out.push(collection_line(&discovery::collection_row(world, &cluster.name, &ns.seen.name)));
     out.push((Role::Text, owner_words(world, ns)));
     out.push((Role::Dim, "l shows both directions as rows; enter opens the page".to_owned()));
     out
@@ -222,6 +265,7 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     let (role, next) = next(world, pen, &row);
     out.push((role, format!("{}. next: {next}", state(&row))));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
+    out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
     out.push((Role::Text, owner_words(world, ns)));
     if let Some(order) = world.orders().latest(target) {

@@ -90,9 +90,9 @@ pub fn short(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) 
     match one.suspect() {
         Some(finding) => {
             out.push(finding_line(finding));
-            out.push((Role::Text, format!("ask: {}", dossier::question(finding.class.as_str()))));
+            out.push((Role::Text, format!("ask: {}", ask(world, finding))));
         }
-        None => out.push(category_line(one)),
+        None => out.push(category_line(world, one)),
     }
     out.push(name_line(one));
     out.push((Role::Text, often(world, pen, place, one)));
@@ -103,25 +103,25 @@ pub fn short(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) 
 /// Everything that is known of it.
 pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> Text {
     let mut out: Text = one.meaning.findings.iter().map(finding_line).collect();
-    let mut questions: Vec<_> =
-        one.meaning.findings.iter().map(|finding| dossier::question(finding.class.as_str())).collect();
+    let mut questions: Vec<_> = one.meaning.findings.iter().map(|finding| ask(world, finding)).collect();
     questions.dedup();
     if !questions.is_empty() {
         out.push((Role::Title, "what to ask the owner".to_owned()));
-        out.extend(questions.into_iter().map(|question| (Role::Text, question.to_owned())));
+        out.extend(questions.into_iter().map(|question| (Role::Text, question)));
     }
     if let Some(ns) = world.namespace(place.0, place.1) {
         out.push((Role::Text, owner_words(world, ns)));
     }
-    out.push(category_line(one));
+    out.push(category_line(world, one));
     out.push((Role::Title, "what it is called".to_owned()));
     out.push(name_line(one));
     out.extend(names(one));
     out.push(addresses(one));
     out.extend(churn(one));
     out.push((Role::Title, "how often".to_owned()));
-    out.push((Role::Text, often(world, pen, place, one)));
-    out.push((Role::Dim, format!("first {}, last {}", pen.both(one.seen.first), pen.both(one.seen.last))));
+    out.push((Role::Text, counted(world, place, one)));
+    out.push((Role::Text, format!("first {}", pen.both(one.seen.first))));
+    out.push((Role::Text, format!("last  {}", pen.both(one.seen.last))));
     out.extend(hours(pen, one, &Week::of(world, place)));
     out.extend(who(world, pen, place, one));
     out
@@ -143,13 +143,21 @@ fn finding_line(finding: &Finding) -> (Role, String) {
     (role, format!("{marks} {severity} {}: {} ({}{party})", finding.class, finding.reason, finding.source))
 }
 
-fn category_line(one: &Destination) -> (Role, String) {
+fn ask(world: &World, finding: &Finding) -> String {
+    dossier::question(world.discoveries().rules(), finding.class.as_str())
+}
+
+fn category_line(world: &World, one: &Destination) -> (Role, String) {
     let by = if one.meaning.category_by.is_empty() {
         String::new()
     } else {
         format!(", by {}", one.meaning.category_by)
     };
-    let suspect = if one.meaning.findings.is_empty() { "; nothing suspect was found" } else { "" };
+    let suspect = match (one.meaning.findings.is_empty(), world.discoveries().rules()) {
+        (false, _) => "",
+        (true, Some(_)) => "; nothing suspect was found",
+        (true, None) => "; not judged: the rules are being read",
+    };
     (Role::Text, format!("category {}{by}{suspect}", one.meaning.category.as_str()))
 }
 
@@ -214,6 +222,11 @@ fn churn(one: &Destination) -> Option<(Role, String)> {
 }
 
 fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> String {
+    let (first, last) = (pen.ago(Some(one.seen.first)), pen.ago(Some(one.seen.last)));
+    format!("{}; first {first}, last {last}", counted(world, place, one))
+}
+
+fn counted(world: &World, place: Place<'_>, one: &Destination) -> String {
     let week = Week::of(world, place);
     let hours = week.window.map_or_else(
         || "? hours".to_owned(),
@@ -222,12 +235,7 @@ fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> S
             format!("{seen} of {all} hours")
         },
     );
-    format!(
-        "{} flows in {hours}; first {}, last {}",
-        count(one.seen.flows),
-        pen.ago(Some(one.seen.first)),
-        pen.ago(Some(one.seen.last))
-    )
+    format!("{} flows in {hours}", count(one.seen.flows))
 }
 
 /// One line a day, one cell an hour, by the operator's clock.

@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        discovery::Progress,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
         world::World,
     },
@@ -26,6 +27,8 @@ use super::{
 
 /// A good answer older than this is stale, and says so.
 pub const STALE_SECS: i64 = 120;
+/// A collector that is silent for longer is stale.
+pub const COLLECTOR_STALE_SECS: i64 = 600;
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     head(pen, areas, buf);
@@ -65,6 +68,9 @@ struct Widths {
     standing: usize,
     spark: usize,
     rate: usize,
+    /// Progress of collection, of a cluster and of a namespace.
+    collected: usize,
+    week: usize,
 }
 
 impl Widths {
@@ -73,20 +79,26 @@ impl Widths {
         let more = usize::from(width).saturating_sub(80).min(20);
         let narrow = Self {
             name: 17 + more,
-            cni: 15,
+            cni: 8,
             source: 0,
             ns: 15 + more,
             phase: 11,
             standing: 0,
             spark: 6,
             rate: 0,
+            collected: 6,
+            week: 0,
         };
         match width {
             0..118 => narrow,
             118..140 => {
-                Self { name: 26, cni: 24, source: 18, ns: 20, standing: 8, spark: 8, rate: 4, ..narrow }
+                let wide = Self { name: 24, cni: 15, source: 16, collected: 12, ..narrow };
+                Self { ns: 20, standing: 8, spark: 6, rate: 0, week: 6, ..wide }
             }
-            _ => Self { name: 34, cni: 30, source: 26, ns: 28, standing: 8, spark: 15, rate: 4, ..narrow },
+            _ => {
+                let wide = Self { name: 30, cni: 26, source: 22, collected: 12, ..narrow };
+                Self { ns: 28, standing: 8, spark: 10, rate: 4, week: 12, ..wide }
+            }
         }
     }
 }
@@ -99,7 +111,8 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         .left("cluster", wide.name, Role::Title)
         .left("CNI", wide.cni, Role::Title)
         .right("ns", 3, Role::Title)
-        .right("deny/m", 6, Role::Title);
+        .right("deny/m", 6, Role::Title)
+        .left(if wide.collected < 12 { "week" } else { "week seen" }, wide.collected, Role::Title);
     if wide.source > 0 {
         cells = cells.left("flows from", wide.source, Role::Title);
     }
@@ -107,7 +120,11 @@ fn head(pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     if areas.head.height < 2 {
         return;
     }
-    let mut cells = Cells::new(pen, areas.list.width).left("      namespace", wide.ns + 6, Role::Dim);
+    let mut cells = Cells::new(pen, areas.list.width).left("      namespace", wide.ns + 6, Role::Dim).left(
+        if wide.week < 12 { "week" } else { "week seen" },
+        wide.week,
+        Role::Dim,
+    );
     for direction in Direction::ALL {
         cells = cells.left(direction.as_str(), wide.phase, Role::Dim).left("set", 3, Role::Dim);
         if wide.standing > 0 {
@@ -183,6 +200,10 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     if row.cni.words.as_str() == "unknown" {
         return ("unknown".to_owned(), Role::Unknown);
     }
+    if width < 15 {
+        let word = if row.cni.enforcement == Enforcement::DoesNot { "ignores!" } else { word };
+        return (word.to_owned(), role);
+    }
     // The version yields to the word that matters.
     let kind = row.cni.words.as_str().split(' ').next().unwrap_or_default();
     let full = format!("{} {word}", row.cni.words);
@@ -208,12 +229,30 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
         .left(&cni, wide.cni, dim(cni_role))
         .right(&known(row.namespaces), 3, dim(Role::Text))
         .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
+    let (progress, role) = progress(row.collector.progress, wide.collected);
+    cells = cells.left(&progress, wide.collected, if is_old(pen, row) { Role::Dim } else { dim(role) });
     if wide.source > 0 {
         let (text, role) = source(row);
         cells = cells.left(&text, wide.source, dim(role));
     }
     let (age, role) = read(pen, row);
     cells.rest(&age, role).line()
+}
+
+/// How much of the week is proved; never a zero for what is not known.
+fn progress(progress: Progress, width: usize) -> (String, Role) {
+    let role = match progress {
+        Progress::Unknown | Progress::NoCollector => Role::Unknown,
+        Progress::Collecting { .. } => Role::Text,
+        Progress::Blocked => Role::Warn,
+        Progress::Ready => Role::Good,
+    };
+    (if width < 12 { progress.short() } else { progress.words() }, role)
+}
+
+/// A collector that was not heard of for a while: what it said is dimmed, the pane says how old.
+fn is_old(pen: &Pen<'_>, row: &ClusterRow) -> bool {
+    row.collector.at.is_some_and(|then| age(then, pen.now).num_seconds() >= COLLECTOR_STALE_SECS)
 }
 
 fn source(row: &ClusterRow) -> (String, Role) {
@@ -287,11 +326,20 @@ fn namespace(
     let (note, role) = if row.terminating { (" (terminating)", Role::Warn) } else { ("", Role::Text) };
     let name = format!("{mark}{}{note}", row.name);
     let role = if look.marked { Role::Marked } else { look.role(role) };
-    let mut cells = Cells::new(pen, width).tight("    ", 4, Role::Text).left(&name, wide.ns + 2, role);
+    let (week, week_role) = progress(row.collection.progress, wide.week);
+    let mut cells = Cells::new(pen, width).tight("    ", 4, Role::Text).left(&name, wide.ns + 2, role).left(
+        &week,
+        wide.week,
+        look.role(week_role),
+    );
     for direction in Direction::ALL {
         let rollout = row.rollout(direction);
-        let (phase, role) = phase(world, rollout);
-        cells = cells.left(phase, wide.phase, look.role(role)).left(&set(rollout), 3, look.role(Role::Text));
+        let (mut phase, mut role) = phase(world, rollout);
+        // Where the week has no column, a namespace that waits for it says how far it is.
+        if wide.week == 0 && rollout.phase == Phase::Discovery && is_counted(row.collection.progress) {
+            (phase, role) = progress(row.collection.progress, 12);
+        }
+        cells = cells.left(&phase, wide.phase, look.role(role)).left(&set(rollout), 3, look.role(Role::Text));
         if wide.standing > 0 {
             cells = cells.left(
                 rollout.standing.as_str(),
@@ -314,16 +362,20 @@ fn namespace(
 }
 
 /// The phase, or what is more urgent to know.
-fn phase(world: &World, row: &RolloutRow) -> (&'static str, Role) {
+fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
     let own = |id| world.orders().get(id).filter(|order| order.target == row.target);
     if let Some(order) = row.order.and_then(own) {
-        return (order.kind.as_str(), Role::Warn);
+        return (order.kind.as_str().to_owned(), Role::Warn);
     }
     // An open or partial set says so by its phase already.
     if row.phase == Phase::Soaking && !row.drift.is_empty() {
-        return ("drift", Role::Warn);
+        return ("drift".to_owned(), Role::Warn);
     }
-    (row.phase.as_str(), phase_role(row.phase))
+    (row.phase.as_str().to_owned(), phase_role(row.phase))
+}
+
+fn is_counted(progress: Progress) -> bool {
+    matches!(progress, Progress::Collecting { .. } | Progress::Ready | Progress::Blocked)
 }
 
 pub fn standing_role(standing: Standing) -> Role {
@@ -347,7 +399,7 @@ fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u1
     let mut cells = Cells::new(pen, width)
         .tight("      ", 6, Role::Text)
         .left(&format!("{mark}{}", row.target.direction), 9, role)
-        .left(phase, 11, look.role(phase_role))
+        .left(&phase, 11, look.role(phase_role))
         .left(&format!("{} live", set(row)), 8, look.role(Role::Text))
         .left(standing, 8, look.role(standing_role(row.standing)))
         .left(&isolated, 21, look.role(Role::Text));

@@ -192,7 +192,12 @@ fn right(buf: &mut Buffer, area: Rect, line: &Line<'_>) {
 /// Where we are, what narrows it, and what must not be overlooked.
 fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut spans = vec![pen.span(" ", Role::Text)];
-    for (nth, crumb) in path(world, model).into_iter().enumerate() {
+    let mut path = path(world, model);
+    if area.width < 100 && matches!(model.view(), View::Destinations(..)) {
+        // The band below says the cluster; a filter needs the room.
+        path.drain(..2);
+    }
+    for (nth, crumb) in path.into_iter().enumerate() {
         if nth > 0 {
             spans.push(pen.span(" › ", Role::Dim));
         }
@@ -331,6 +336,7 @@ pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     messages(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
     let mut used = 1;
+    let mut gap = "";
     for id in hints(world, model) {
         let role = match offer::offer(world, model, id) {
             Offer::Ready => Role::Text,
@@ -338,13 +344,14 @@ pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
             Offer::Absent => continue,
         };
         let (key, name) = (keys::first(id), row(id).name);
-        let wide = key.width() + 1 + name.width() + 2;
-        if used + wide > usize::from(areas.hints.width) + 2 {
+        let wide = gap.width() + key.width() + 1 + name.width();
+        if used + wide > usize::from(areas.hints.width) {
             break;
         }
         used += wide;
         let key_role = if role == Role::Dim { Role::Dim } else { Role::Key };
-        line.extend([pen.span(key, key_role), pen.span(format!(" {name}  "), role)]);
+        line.extend([pen.span(gap, role), pen.span(key, key_role), pen.span(format!(" {name}"), role)]);
+        gap = "  ";
     }
     put(buf, areas.hints, &Line::from(line));
 }

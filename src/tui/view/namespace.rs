@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        discovery,
         orders::Target,
         rows::{self, RolloutRow, Standing},
         world::World,
@@ -22,9 +23,10 @@ use super::{
         copy,
         model::{Focus, Model},
         theme::Role,
-        widgets::{Cells, Pen, count, heading, highlight, known, put, rate, sparkline},
+        widgets::{Cells, Pen, count, heading, highlight, known, plural, put, rate, sparkline},
     },
     denials::arrow,
+    destinations::readiness,
     detail,
     fleet::{phase_role, set, standing_role},
     frame::{Areas, Pane, band},
@@ -75,6 +77,13 @@ fn top(
         pen.span(format!("  {} pods", known(pods)), Role::Text),
         pen.span(format!("  read {}", pen.ago(cluster.last_good)), Role::Dim),
     ];
+    let collection = discovery::collection_row(world, &cluster.name, &ns.seen.name);
+    let (role, words) = readiness(&collection);
+    facts.push(pen.span("  the week: ", Role::Dim));
+    facts.push(pen.span(words, role));
+    if let Some(suspects) = collection.suspects.filter(|suspects| *suspects > 0) {
+        facts.push(pen.span(format!(", {} (d)", plural(suspects, "suspect")), Role::Denied));
+    }
     if ns.seen.terminating {
         facts.push(pen.span("  TERMINATING", Role::Warn));
     }
