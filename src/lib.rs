@@ -67,6 +67,7 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     mod memory;
+    pub mod offline;
     pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
@@ -129,6 +130,7 @@ pub mod k8s {
 pub mod workspace {
     pub mod catalogue;
     pub mod categories;
+    pub mod discovery;
     pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
@@ -145,6 +147,17 @@ pub mod workspace {
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
     pub mod denials;
+    /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
+    /// its companion that holds the edges.
+    pub mod discovery {
+        pub mod companion;
+        pub mod gather;
+        pub mod json;
+        pub mod markdown;
+        pub mod notes;
+        pub mod page;
+        pub mod text;
+    }
     pub mod orders;
     pub mod status;
     pub mod table;
@@ -169,10 +182,13 @@ pub mod cli {
     pub mod cockpit;
     pub mod demo;
     pub mod denials;
+    pub mod discover;
     pub mod exit;
     pub mod info;
     pub mod log;
     pub mod print;
+    pub mod records;
+    pub mod review;
     pub mod rollback;
     pub mod run;
     pub mod session;
