@@ -341,7 +341,7 @@ fn row(pen: &Pen<'_>, one: &Destination, week: &Week, wide: Widths, width: u16) 
             (one.workload.name.as_str(), plain),
             (&label(one, wide.label.saturating_sub(1)), plain),
             (&dossier::port(one), plain),
-            (grade, grade_role(one.grade)),
+            (grade, grade_role(one)),
             (&count(one.seen.flows), plain),
             (&hours, plain),
             (&pen.when(Some(one.seen.first)), Role::Dim),
@@ -397,10 +397,12 @@ fn grade(grade: Grade) -> &'static str {
     }
 }
 
-pub fn grade_role(grade: Grade) -> Role {
-    match grade {
+/// A missing name is a doubt only where the data plane has no other word for it.
+pub fn grade_role(one: &Destination) -> Role {
+    match one.grade {
         Grade::Fresh => Role::Text,
         Grade::Stale | Grade::Ambiguous => Role::Warn,
-        Grade::None => Role::Unknown,
+        Grade::None if dossier::raw_address(one).is_some() => Role::Unknown,
+        Grade::None => Role::Dim,
     }
 }
