@@ -16,17 +16,21 @@ pub mod domain {
     pub mod destination;
     pub mod discovery;
     pub mod edge;
+    mod ends;
     mod everywhere;
     mod excuse;
     pub mod fleet;
     pub mod flow;
     mod interned;
+    #[cfg(test)]
+    mod join_tests;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
     pub mod names;
     pub mod policy;
     pub mod range;
+    pub mod readiness;
     pub mod registrable;
     pub mod resolver;
     mod runs;
@@ -64,11 +68,14 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod memory;
     pub mod records;
     pub mod source;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         mod encode;
+        pub mod gather;
+        mod hold;
         pub mod owned;
         pub mod read;
         pub mod serve;
@@ -87,13 +94,16 @@ pub mod flows {
     }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
+        mod aim;
         pub mod decode;
         mod follow;
         mod link;
         mod nodes;
         pub mod request;
+        mod restart;
+        pub mod sight;
 
-        pub use follow::run;
+        pub use follow::{Gathering, gather, run};
     }
 }
 
@@ -229,8 +239,10 @@ pub mod sim {
         pub mod cases;
         pub mod dnstap;
         pub mod event;
+        pub mod files;
         pub mod happen;
         mod hard;
+        pub mod history;
         pub mod hubble;
         pub mod inventory;
         pub mod script;

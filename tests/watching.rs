@@ -18,10 +18,11 @@ use serde_json::json;
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile},
-        ports::Fact,
+        ports::{Change, ClusterFact, Fact},
         world::World,
     },
     domain::{
+        coverage::CronJob,
         fleet::{Cluster as Row, Enforcement, Environment},
         flow::Direction,
         names::{ClusterName, NsName, Text},
@@ -52,6 +53,8 @@ struct Followed {
     inbox: mpsc::Receiver<Fact>,
     again: Arc<Notify>,
     began: Instant,
+    /// CronJobs and the way to the DNS server, in words.
+    told: Vec<String>,
 }
 
 fn start() -> DateTime<Utc> {
@@ -113,7 +116,7 @@ impl Followed {
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
         tokio::spawn(watch::run(name, access, sender, again.clone()));
-        Self { cluster, wire, world, inbox, again, began: Instant::now() }
+        Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new() }
     }
 
     /// Lets time pass and takes in what is told.
@@ -121,9 +124,37 @@ impl Followed {
         let until = Instant::now() + time;
         while let Ok(Some(fact)) = tokio::time::timeout_at(until, self.inbox.recv()).await {
             self.tick();
+            self.note(&fact);
             self.world.absorb(fact);
         }
         self.tick();
+    }
+
+    fn note(&mut self, fact: &Fact) {
+        let name = |job: &CronJob| {
+            let pause = job.longest_pause.map_or(-1, |pause| pause.num_hours());
+            format!(
+                "{}/{} {pause}h {}",
+                job.ns,
+                job.name,
+                job.last_run.map_or("-".into(), |at| at.to_rfc3339())
+            )
+        };
+        let Fact::Cluster(_, fact) = fact else { return };
+        match fact {
+            ClusterFact::CronJobs(Change::Reset(jobs)) => {
+                let jobs: Vec<_> = jobs.iter().map(name).collect();
+                self.told.push(format!("all: {}", jobs.join(", ")));
+            }
+            ClusterFact::CronJobs(Change::Put(job)) => self.told.push(format!("put: {}", name(job))),
+            ClusterFact::CronJobs(Change::Gone((ns, job))) => self.told.push(format!("gone: {ns}/{job}")),
+            ClusterFact::Dns(path) => self.told.push(format!("{path:?}")),
+            _ => {}
+        }
+    }
+
+    fn take_told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
     }
 
     fn tick(&mut self) {
@@ -367,4 +398,64 @@ async fn one_hostile_or_huge_object_costs_only_itself() {
     it.run(SECOND).await;
     let shop = &it.row().namespaces[&NsName::parse("shop").expect("a name")];
     assert_eq!((shop.policies.len(), it.health().as_str()), (2, "up: "));
+}
+
+fn put_job(cluster: &Cluster, name: &str, schedule: &str, last: Option<&str>) {
+    cluster.seed(json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "schedule": schedule, "jobTemplate": { "spec": { "template": { "spec": {} } } } },
+        "status": last.map_or(json!({}), |last| json!({ "lastScheduleTime": last })),
+    }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cron_jobs_are_followed_behind_what_decisions_need() {
+    let cluster = cluster();
+    put_job(&cluster, "report", "0 3 * * 1", Some("2026-03-02T03:00:00Z"));
+    put_job(&cluster, "odd", "whenever", None);
+    let mut it = Followed::new(cluster);
+    it.run(SECOND).await;
+    assert!(it.row().is_complete(), "nothing waits for them");
+    let direct = "Direct { evidence: \"no node-local-dns among 1 DaemonSets\" }";
+    assert_eq!(it.take_told(), [direct]);
+    it.run(Duration::from_secs(6)).await;
+    assert_eq!(it.take_told(), ["all: shop/odd -1h -, shop/report 168h 2026-03-02T03:00:00+00:00"]);
+    put_job(&it.cluster, "report", "0 3 * * 1", Some("2026-03-09T03:00:00Z"));
+    it.cluster.unseed("batch/v1", "CronJob", "shop", "odd");
+    it.run(SECOND).await;
+    assert_eq!(it.take_told(), ["put: shop/report 168h 2026-03-09T03:00:00+00:00", "gone: shop/odd"]);
+    assert_eq!(it.health(), "up: ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_cron_jobs_the_rest_goes_on() {
+    for code in [403, 404] {
+        let mut it = Followed::new(cluster());
+        it.refuse(Some(("/apis/batch/v1/cronjobs", code)));
+        it.run(Duration::from_secs(7)).await;
+        assert!(it.row().is_complete());
+        assert_eq!(it.pods(), 3);
+        let said = it.health();
+        assert!(said.starts_with(&format!("degraded: cron jobs of one: refused with HTTP {code}")), "{said}");
+        it.refuse(None);
+        it.run(Duration::from_secs(60)).await;
+        assert_eq!(it.health(), "up: ");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_on_the_nodes_is_told_with_its_evidence() {
+    let cluster = cluster();
+    cluster.seed(json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": { "name": "node-local-dns", "namespace": "kube-system" },
+        "spec": { "template": { "spec": { "containers": [
+            { "name": "node-cache", "image": "k8s-dns-node-cache:1.26", "args": ["-localip", "169.254.20.10"] }
+        ] } } },
+        "status": { "desiredNumberScheduled": 3, "numberReady": 3 },
+    }));
+    let mut it = Followed::new(cluster);
+    it.run(SECOND).await;
+    let cache = "NodeCache { evidence: \"DaemonSet kube-system/node-local-dns: container node-cache, -localip=169.254.20.10\" }";
+    assert_eq!(it.take_told(), [cache]);
 }

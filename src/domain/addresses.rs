@@ -44,7 +44,7 @@ struct Tenure {
     first: u64,
     last: u64,
     pod: u32,
-    /// The API told when it began: before that it was somebody else's.
+    /// Before that it was somebody else's: the API told when it began, or another owner was forgotten.
     born: bool,
 }
 
@@ -136,10 +136,11 @@ impl AddressBook {
         let (at, mut kept) = (millis(at), Self { left_out: self.left_out, ..Self::default() });
         kept.nodes = std::mem::take(&mut self.nodes);
         for (address, hands) in &self.hands {
+            let forgets = hands.iter().any(|tenure| tenure.last < at);
             for tenure in hands.iter().filter(|tenure| tenure.last >= at) {
                 let (ns, pod) = self.pods.get(tenure.pod);
-                let pod = kept.pods.put(ns, pod);
-                kept.hands.entry(*address).or_default().push(Tenure { pod, ..*tenure });
+                let tenure = Tenure { pod: kept.pods.put(ns, pod), born: tenure.born || forgets, ..*tenure };
+                kept.hands.entry(*address).or_default().push(tenure);
             }
         }
         *self = kept;
@@ -170,6 +171,7 @@ impl AddressBook {
             join_neighbours(hands);
             let over = hands.len().saturating_sub(TENURES);
             hands.drain(..over);
+            hands[0].born |= over > 0;
         }
     }
 }
@@ -237,4 +239,104 @@ fn sole(hands: &[Tenure], at: usize) -> Option<&Tenure> {
     let tenure = hands.get(at)?;
     let tied = |other: &Tenure| other.first == tenure.first && other.pod != tenure.pod;
     (!hands.iter().any(tied)).then_some(tenure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_772_409_600 + secs, 0).expect("in range")
+    }
+
+    fn ip() -> IpAddr {
+        IpAddr::from([10, 0, 0, 7])
+    }
+
+    fn owner(book: &AddressBook, secs: i64) -> &str {
+        match book.owner(ip(), at(secs)) {
+            Owner::Pod { pod, .. } => pod,
+            Owner::Node => "a node",
+            Owner::Nobody => "nobody",
+        }
+    }
+
+    #[test]
+    fn an_address_that_changed_hands_is_nobodys_between() {
+        let mut book = AddressBook::default();
+        for (pod, secs) in [("old", 1_000), ("old", 1_100), ("new", 2_000), ("new", 9_000)] {
+            book.seen(ip(), "shop", pod, at(secs));
+        }
+        for (secs, expected) in [
+            (0, "nobody"),
+            (969, "nobody"),
+            (970, "old"),
+            (1_000, "old"),
+            (1_050, "old"),
+            (1_101, "nobody"),
+            (1_969, "nobody"),
+            (1_970, "new"),
+            (5_000, "new"),
+            (900_000, "new"),
+        ] {
+            assert_eq!(owner(&book, secs), expected, "at {secs}");
+        }
+    }
+
+    #[test]
+    fn a_late_record_of_the_old_pod_takes_nothing_from_the_new_one() {
+        let mut book = AddressBook::default();
+        for (pod, secs) in [("old", 1_000), ("new", 1_060), ("old", 1_062), ("new", 1_100)] {
+            book.seen(ip(), "shop", pod, at(secs));
+        }
+        for (secs, expected) in [(1_059, "old"), (1_060, "new"), (1_061, "new"), (1_200, "new")] {
+            assert_eq!(owner(&book, secs), expected, "at {secs}");
+        }
+    }
+
+    #[test]
+    fn two_pods_that_share_an_address_own_nothing_they_cannot_be_told_apart_in() {
+        let mut book = AddressBook::default();
+        for secs in (0..1_200).step_by(100) {
+            book.seen(ip(), "shop", if secs % 200 == 0 { "a" } else { "b" }, at(secs));
+        }
+        book.seen(ip(), "shop", "a", at(5_000));
+        book.seen(ip(), "shop", "b", at(5_000));
+        assert_eq!(owner(&book, 5_001), "nobody");
+        assert_eq!(owner(&book, 4_990), "nobody");
+    }
+
+    #[test]
+    fn before_its_only_owners_first_sign_it_is_the_owners_unless_the_api_told_its_start() {
+        let mut book = AddressBook::default();
+        book.seen(ip(), "shop", "only", at(5_000));
+        assert_eq!(owner(&book, 0), "only");
+        book.owns(ip(), "shop", "only", at(4_000), None);
+        assert_eq!((owner(&book, 3_969), owner(&book, 3_970)), ("nobody", "only"));
+        book.node(ip());
+        assert_eq!(owner(&book, 5_000), "a node");
+    }
+
+    #[test]
+    fn what_is_forgotten_is_nobodys_and_one_address_stays_small() {
+        let mut book = AddressBook::default();
+        for n in 0..1_000 {
+            book.seen(ip(), "shop", if n % 2 == 0 { "a" } else { "b" }, at(n * 1_000));
+            book.seen(ip(), "shop", if n % 2 == 0 { "a" } else { "b" }, at(n * 1_000 + 400));
+        }
+        assert!(book.hands[&ip()].len() <= TENURES);
+        book.forget_before(at(998_500));
+        assert_eq!((owner(&book, 998_600), owner(&book, 999_200)), ("nobody", "b"));
+        book.forget_before(at(2_000_000));
+        assert!(book.is_empty());
+    }
+
+    #[test]
+    fn signs_of_a_quiet_pod_are_joined() {
+        let mut book = AddressBook::default();
+        (0..40).for_each(|n| book.seen(ip(), "shop", "quiet", at(n * 7_200)));
+        book.settle();
+        assert_eq!(book.hands[&ip()].len(), 1);
+        assert_eq!(owner(&book, 100_000), "quiet");
+    }
 }

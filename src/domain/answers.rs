@@ -428,3 +428,121 @@ impl Equivalent<Told> for ToldRef<'_> {
             && self.chain.iter().zip(&key.chain).all(|(a, b)| *a == b.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_772_409_600 + secs, 0).expect("in range")
+    }
+
+    fn ip(raw: &str) -> IpAddr {
+        raw.parse().expect("an address")
+    }
+
+    fn answer<'a>(secs: i64, client: Client<'a>, query: &'a str, addresses: &'a [IpAddr]) -> Answer<'a> {
+        Answer {
+            at: at(secs),
+            client,
+            query,
+            cnames: &["edge.cdn.example", "not a name"],
+            addresses,
+            ttl_secs: 30,
+        }
+    }
+
+    /// An address that went from `old` to `new`, and a node's.
+    fn book() -> AddressBook {
+        let mut book = AddressBook::default();
+        for (pod, secs) in [("old", 0), ("old", 100), ("new", 1_000), ("new", 2_000)] {
+            book.seen(ip("10.0.0.7"), "shop", pod, at(secs));
+        }
+        book.node(ip("10.9.9.9"));
+        book
+    }
+
+    fn name<'a>(answers: &'a Answers, pod: &str, raw: &str, secs: i64) -> (&'a str, Grade) {
+        let named = answers.named("shop", pod, "cart", ip(raw), at(secs));
+        (named.name.map_or("", DnsName::as_str), named.grade)
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_pod_that_had_the_address_then_now_or_later() {
+        let (target, client) = ([ip("203.0.113.1")], Client::Address(ip("10.0.0.7")));
+        let told = [(50, "old.example"), (500, "nobody.example"), (975, "new.example")];
+        let (mut now, mut later) = (Answers::new(), Answers::new());
+        for (secs, query) in told {
+            now.learn(&answer(secs, client, query, &target), &book());
+            later.hold(&answer(secs, client, query, &target));
+        }
+        later.assign(&book());
+        for answers in [&now, &later] {
+            assert_eq!(name(answers, "old", "203.0.113.1", 600), ("old.example", Grade::Stale));
+            assert_eq!(name(answers, "new", "203.0.113.1", 1_000), ("new.example", Grade::Fresh));
+            let expected = Counts { answers: 3, from_nobody: 1, kept: 2, ..Counts::default() };
+            assert_eq!(answers.counts(), expected);
+        }
+    }
+
+    #[test]
+    fn a_flow_over_ipv6_meets_the_answer_asked_over_ipv4() {
+        let mut answers = Answers::new();
+        let target = [ip("203.0.113.1"), ip("2001:db8::1"), ip("::ffff:203.0.113.2")];
+        answers.learn(&answer(0, Client::Address(ip("10.0.0.7")), "api.example", &target), &book());
+        for raw in ["203.0.113.1", "2001:db8::1", "203.0.113.2"] {
+            assert_eq!(name(&answers, "old", raw, 10), ("api.example", Grade::Fresh), "{raw}");
+        }
+        let named = answers.named("shop", "old", "cart", target[0], at(10));
+        assert_eq!(named.chain.iter().map(DnsName::as_str).collect::<Vec<_>>(), ["edge.cdn.example"]);
+        assert_eq!(named.ttl_secs, Some(30));
+        assert_eq!(answers.named("bank", "old", "cart", target[0], at(10)), Named::NONE, "another namespace");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_counted() {
+        let mut answers = Answers::new();
+        let target = [ip("203.0.113.1")];
+        let pod = Client::Pod { ns: "shop", pod: "old" };
+        answers.learn(&answer(0, Client::Address(ip("10.9.9.9")), "a.example", &target), &book());
+        answers.learn(&answer(0, pod, "no name", &target), &book());
+        answers.learn(&Answer { at: Timestamp::MAX_UTC, ..answer(0, pod, "a.example", &target) }, &book());
+        answers.learn(&Answer { at: Timestamp::MIN_UTC, ..answer(0, pod, "b.example", &target) }, &book());
+        let expected = Counts { answers: 4, from_nodes: 1, unusable: 2, kept: 1, ..Counts::default() };
+        assert_eq!(answers.counts(), expected);
+    }
+
+    #[test]
+    fn what_is_forgotten_takes_its_names_with_it() {
+        let mut answers = Answers::new();
+        let waiting = Client::Address(ip("10.0.0.8"));
+        for (n, client) in
+            [Client::Pod { ns: "shop", pod: "old" }, Client::Pod { ns: "shop", pod: "new" }, waiting]
+                .into_iter()
+                .cycle()
+                .take(300)
+                .enumerate()
+        {
+            let query = format!("n{n}.example");
+            answers.hold(&answer(n as i64, client, &query, &[IpAddr::from([203, 0, 113, n as u8])]));
+        }
+        answers.forget_before(at(298));
+        assert_eq!((answers.counts().kept, answers.told.len(), answers.addresses.len()), (2, 2, 2));
+        assert_eq!(name(&answers, "new", "203.0.113.42", 300), ("n298.example", Grade::Fresh));
+        assert_eq!(name(&answers, "old", "203.0.113.41", 300), ("", Grade::None));
+    }
+
+    #[test]
+    fn repeats_cost_one_entry() {
+        let mut answers = Answers::new();
+        for n in 0..10_000 {
+            let client = Client::Pod { ns: "shop", pod: "old" };
+            answers
+                .learn(&answer(n * 20, client, "api.example", &[ip("203.0.113.1")]), &AddressBook::default());
+        }
+        assert!(answers.counts().kept < 1_200, "{} while learning", answers.counts().kept);
+        answers.settle();
+        assert_eq!(answers.counts().kept, 1);
+        assert_eq!(name(&answers, "old", "203.0.113.1", 100_007), ("api.example", Grade::Fresh));
+    }
+}

@@ -365,9 +365,10 @@ impl Judge<'_, '_> {
         let also: Vec<_> = group.also.iter().flat_map(|name| spellings(name.as_str(), search)).collect();
         let also: Vec<_> = spelled.iter().skip(1).copied().chain(also).collect();
         let chain: Vec<_> = group.chain.iter().map(DnsName::as_str).collect();
+        let asked = name;
         let name = spelled.first().copied();
         let (port, protocol) = (group.key.port, group.key.protocol);
-        let question = suspect::Question { name, also: &also, chain: &chain, addresses, port };
+        let question = suspect::Question { asked, name, also: &also, chain: &chain, addresses, port };
         let mut findings = self.rules.catalogue.findings(&question);
         let parent = name.filter(|_| !own_name).and_then(registrable);
         let long = parent.and_then(|parent| self.tunnels.get(&(group.key.owner, parent)));

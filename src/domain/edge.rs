@@ -144,11 +144,15 @@ pub struct DnsName(CompactString);
 impl DnsName {
     /// `None` for what cannot be a host's name; such answers keep their address only.
     pub fn parse(raw: &str) -> Option<Self> {
+        Self::check(raw).map(|raw| Self(CompactString::new(raw).to_ascii_lowercase().into()))
+    }
+
+    /// The name without its trailing dot, if it can be a host's. Does not allocate.
+    pub fn check(raw: &str) -> Option<&str> {
         let raw = raw.strip_suffix('.').unwrap_or(raw);
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*' | b'.');
         let whole = !raw.is_empty() && raw.len() <= 253 && raw.bytes().all(good);
-        (whole && raw.split('.').all(|label| !label.is_empty() && label.len() <= 63))
-            .then(|| Self(CompactString::new(raw).to_ascii_lowercase().into()))
+        (whole && raw.split('.').all(|label| !label.is_empty() && label.len() <= 63)).then_some(raw)
     }
 
     pub fn as_str(&self) -> &str {

@@ -180,11 +180,18 @@ impl Log {
         self.join_until(newest.saturating_sub(Self::QUIET));
     }
 
-    /// Joins neighbours last heard up to a moment. Needs a sorted log.
+    /// Joins neighbours last heard up to a moment. Needs a sorted log. One that came at the same
+    /// moment as another name stays alone: its run would win over that name.
     fn join_until(&mut self, until: u64) {
+        let mut alone = false;
         self.runs.dedup_by(|later, run| {
-            let joined = run.joined(later).filter(|joined| joined.at() <= until);
-            joined.inspect(|joined| *run = *joined).is_some()
+            let joined = run.joined(later).filter(|joined| !alone && joined.at() <= until);
+            if let Some(joined) = joined {
+                *run = joined;
+                return true;
+            }
+            alone = (run.address, run.at()) == (later.address, later.at()) && run.told != later.told;
+            false
         });
         self.sorted = self.runs.len();
     }

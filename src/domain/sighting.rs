@@ -74,10 +74,11 @@ pub struct Sighting<'a> {
     pub flows: u64,
     /// Names of the destination that the source itself knows (Cilium's FQDN cache, Calico's
     /// `dest_domains`), at most [`Sighting::NAMES`].
-    pub names: [Option<&'a str>; Sighting::NAMES],
+    pub names: [Option<&'a str>; 4],
 }
 
 impl Sighting<'_> {
+    /// Written out at the field: a constant there crashes rustc 1.95 where a closure takes its fields.
     pub const NAMES: usize = 4;
 }
 

@@ -12,6 +12,7 @@ use super::{
     lookup::{Names, Networks, Pattern},
     names::Text,
     range,
+    registrable::registrable,
 };
 
 /// Every class with its entries, ready to be asked.
@@ -49,6 +50,8 @@ pub struct Group {
     pub purpose: Purpose,
     pub severity: Severity,
     pub ports: Ports,
+    /// Another question than the class's.
+    pub ask: Option<Text>,
     /// Where the entries stand: `built-in catalogue`, a feed with its date.
     pub source: Text,
 }
@@ -128,6 +131,8 @@ pub struct Hint {
 /// What is known of a destination when the catalogue is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
+    /// The asked name as it stands.
+    pub asked: Option<&'a str>,
     /// The asked name without search suffixes.
     pub name: Option<&'a str>,
     /// Names that may be meant instead.
@@ -149,9 +154,17 @@ struct Hit<'a> {
 
 #[derive(Clone, Copy)]
 enum How<'a> {
-    Asked { name: &'a str, part: &'a str, left: &'a str },
-    Chained { name: &'a str, part: &'a str, left: &'a str },
+    Asked(&'a str, Part<'a>),
+    Also(&'a str, Part<'a>),
+    Chained(&'a str, Part<'a>),
     Address { address: IpAddr, network: IpNet },
+}
+
+/// The matched part of a name, and what stands left of it.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    part: &'a str,
+    left: &'a str,
 }
 
 impl Catalogue {
@@ -209,61 +222,64 @@ impl Catalogue {
         found
     }
 
-    /// Everything that fits, most severe first: one finding a class and party.
+    /// Everything that fits, most severe first: of each class the best entry, and one more for each
+    /// party. The asked name goes before chain and addresses, unless those are more severe.
     pub fn findings(&self, question: &Question<'_>) -> Vec<Finding> {
+        let port = question.port;
         let mut hits: Vec<Hit<'_>> = Vec::new();
-        question.name.into_iter().for_each(|name| self.by_name(name, question.port, &mut hits));
-        question.also.iter().for_each(|name| self.by_name(name, question.port, &mut hits));
-        let asked = hits.len();
+        question.name.into_iter().for_each(|name| self.by_name(name, How::Asked, port, &mut hits));
+        question.also.iter().for_each(|name| self.by_name(name, How::Also, port, &mut hits));
         let mut rest = Vec::new();
-        question.chain.iter().for_each(|name| self.by_chain(name, question.port, &mut rest));
-        question.addresses.iter().for_each(|address| self.by_address(*address, question.port, &mut rest));
+        question.chain.iter().for_each(|name| self.by_name(name, How::Chained, port, &mut rest));
+        question.addresses.iter().for_each(|address| self.by_address(*address, port, &mut rest));
         for hit in rest {
-            self.keep(hit, asked, &mut hits);
+            let covers = |other: &Hit<'_>| {
+                self.class_of(other) == self.class_of(&hit) && self.severity(other) >= self.severity(&hit)
+            };
+            if !hits.iter().any(covers) {
+                hits.retain(|other| self.class_of(other) != self.class_of(&hit));
+                hits.push(hit);
+            }
         }
         if hits.is_empty() {
             return Vec::new();
         }
         let shut = self.shut(question);
-        hits.retain(|hit| !shut.contains(&self.groups[hit.group as usize].class.as_str()));
-        let mut findings: Vec<_> = hits.iter().map(|hit| self.word(hit, question.name)).collect();
+        hits.retain(|hit| !shut.contains(&self.class_of(hit).as_str()));
+        let mut findings: Vec<_> = hits.iter().map(|hit| self.word(hit, question.asked)).collect();
         sort(&mut findings);
         findings
     }
 
-    /// Every name that stands beside others is one to ask about: the best entry of each class.
-    fn by_name<'a>(&self, name: &'a str, port: u16, hits: &mut Vec<Hit<'a>>) {
+    /// The best entry of each class for one name.
+    fn by_name<'a>(
+        &self,
+        name: &'a str,
+        how: impl Fn(&'a str, Part<'a>) -> How<'a>,
+        port: u16,
+        hits: &mut Vec<Hit<'a>>,
+    ) {
         let from = hits.len();
         self.names.each(name, |found| {
-            let how = How::Asked { name, part: found.part, left: found.left };
-            let hit = Hit { group: found.value, how, weight: found.part.len() };
+            let part = Part { part: found.part, left: found.left };
+            let hit = Hit { group: found.value, how: how(name, part), weight: found.part.len() };
             if self.groups[hit.group as usize].ports.hold(port) {
                 self.keep_best(hit, from, hits);
             }
         });
     }
 
-    fn by_chain<'a>(&self, name: &'a str, port: u16, hits: &mut Vec<Hit<'a>>) {
-        self.names.each(name, |found| {
-            let how = How::Chained { name, part: found.part, left: found.left };
-            let hit = Hit { group: found.value, how, weight: found.part.len() };
-            if self.groups[hit.group as usize].ports.hold(port) {
-                hits.push(hit);
-            }
-        });
-    }
-
     fn by_address<'a>(&self, address: IpAddr, port: u16, hits: &mut Vec<Hit<'a>>) {
-        let folded = range::fold(address);
-        self.networks.each(folded, |network, group| {
+        let from = hits.len();
+        self.networks.each(range::fold(address), |network, group| {
             if self.groups[group as usize].ports.hold(port) {
                 let how = How::Address { address, network };
-                hits.push(Hit { group, how, weight: usize::from(network.prefix_len()) });
+                self.keep_best(Hit { group, how, weight: usize::from(network.prefix_len()) }, from, hits);
             }
         });
     }
 
-    /// The better of two entries of the same class and party, among those since `from`.
+    /// The longer of two entries of one class, among those since `from`.
     fn keep_best<'a>(&self, hit: Hit<'a>, from: usize, hits: &mut Vec<Hit<'a>>) {
         match hits[from..].iter_mut().find(|other| self.class_of(other) == self.class_of(&hit)) {
             Some(other) if other.weight >= hit.weight => {}
@@ -272,12 +288,8 @@ impl Catalogue {
         }
     }
 
-    /// A chain or an address adds a class that the asked names did not show.
-    fn keep<'a>(&self, hit: Hit<'a>, asked: usize, hits: &mut Vec<Hit<'a>>) {
-        let same = |other: &Hit<'_>| self.class_of(other) == self.class_of(&hit);
-        if !hits[..asked].iter().any(same) {
-            self.keep_best(hit, asked, hits);
-        }
+    fn severity(&self, hit: &Hit<'_>) -> Severity {
+        self.groups[hit.group as usize].severity
     }
 
     fn class_of(&self, hit: &Hit<'_>) -> &Text {
@@ -311,14 +323,19 @@ impl Catalogue {
     fn word(&self, hit: &Hit<'_>, asked: Option<&str>) -> Finding {
         let group = &self.groups[hit.group as usize];
         let class = self.class(group.class.as_str());
-        let (what, ask) = class.map_or(("", ""), |class| (class.what.as_str(), class.ask.as_str()));
+        let what = class.map_or("", |class| class.what.as_str());
+        let ask = group.ask.as_ref().or(class.map(|class| &class.ask)).map_or("", Text::as_str);
+        let asked = asked.unwrap_or("the asked name");
         let operator = &group.operator;
         let (subject, party) = match hit.how {
-            How::Asked { name, part, left } => subject(name, part, left, group),
-            How::Chained { name, part, left } => {
-                let (subject, party) = subject(name, part, left, group);
-                let from = asked.unwrap_or("the asked name");
-                (format!("{from} leads by CNAME to {subject}"), party)
+            How::Asked(name, part) => subject(name, part, group),
+            How::Also(name, part) => {
+                let (subject, party) = subject(name, part, group);
+                (format!("The same address was asked for as {subject}"), party)
+            }
+            How::Chained(name, part) => {
+                let (subject, party) = subject(name, part, group);
+                (format!("{asked} leads by CNAME to {subject}"), party)
             }
             How::Address { address, network } if network.prefix_len() == network.max_prefix_len() => {
                 (format!("{address} ({operator})"), None)
@@ -339,13 +356,16 @@ impl Catalogue {
     }
 }
 
-/// What a sentence begins with, and whose label it is.
-fn subject(name: &str, part: &str, left: &str, group: &Group) -> (String, Option<Text>) {
+/// What a sentence begins with, and whose label it is. The label is that of the registrable name
+/// where the Public Suffix List knows the host, else the one left of the entry.
+fn subject(name: &str, Part { part, left }: Part<'_>, group: &Group) -> (String, Option<Text>) {
     let operator = &group.operator;
+    let registered = registrable(name).filter(|registered| registered.len() > part.len());
+    let owned = registered.and_then(|registered| registered.split_once('.'));
     let label = left.rsplit('.').next().filter(|label| !label.is_empty());
-    match (group.purpose, label) {
-        (Purpose::Platform, Some(label)) => {
-            (format!("{name} is {label}'s under {part} ({operator})"), Some(Text::new(label)))
+    match (group.purpose, owned.or(label.map(|label| (label, part)))) {
+        (Purpose::Platform, Some((label, host))) => {
+            (format!("{name}, {label}'s under {host} ({operator})"), Some(Text::new(label)))
         }
         (Purpose::Platform, None) | (Purpose::Dedicated | Purpose::Shared, _) => {
             (format!("{name} ({operator})"), None)

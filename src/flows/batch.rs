@@ -2,8 +2,7 @@
 //! time, and closes at 512 flows or after 100 ms. Its memory is bounded and says how far it reaches.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    hash::{BuildHasher, RandomState},
+    collections::{HashMap, VecDeque},
     net::IpAddr,
 };
 
@@ -11,12 +10,12 @@ use chrono::TimeDelta;
 use tokio::time::{Duration, Instant};
 
 use crate::domain::{
-    flow::{Direction, Flow, FlowId, Protocol, Verdict},
+    flow::{Direction, Flow, Protocol, Verdict},
     names::NodeName,
     time::Timestamp,
 };
 
-use super::hubble::decode::Event;
+use super::{hubble::decode::Event, memory::Memory};
 
 /// What became of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub enum Pushed {
     Twin,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     open: Vec<Flow>,
     opened: Option<Instant>,
@@ -36,12 +35,21 @@ pub struct Batch {
     twins: Twins,
 }
 
+impl Default for Batch {
+    fn default() -> Self {
+        let memory = Memory::new(Self::REMEMBERED);
+        Self { open: Vec::new(), opened: None, memory, twins: Twins::default() }
+    }
+}
+
 impl Batch {
+    /// What the ring buffers of 32 nodes hold by default.
+    const REMEMBERED: usize = 131_072;
     pub const FLOWS: usize = 512;
     pub const OPEN: Duration = Duration::from_millis(100);
 
     pub fn push(&mut self, flow: Flow, event: Event, here: Instant) -> Pushed {
-        if !self.memory.note(&flow.id, flow.at) {
+        if !self.memory.note(Memory::hash(&flow.id), flow.at) {
             return Pushed::Repeat;
         }
         if matches!(flow.verdict, Verdict::Denied { .. }) && self.twins.pair(&flow, event) {
@@ -72,7 +80,7 @@ impl Batch {
 
     /// Reading again from before this moment could count something twice.
     pub fn remembers_since(&self) -> Option<Timestamp> {
-        self.memory.forgotten_until
+        self.memory.forgotten_until()
     }
 
     /// The policy verdict names policies where the drop cannot: it takes the drop's place while
@@ -85,37 +93,6 @@ impl Batch {
         if let Some(drop) = self.open.iter_mut().rev().find(|open| TwinKey::of(open) == key) {
             *drop = flow;
         }
-    }
-}
-
-/// The ids of the newest flows, as hashes: 8 bytes each instead of a text.
-#[derive(Debug, Default)]
-struct Memory {
-    hasher: RandomState,
-    known: HashSet<u64>,
-    order: VecDeque<(u64, Timestamp)>,
-    /// Newest time among what was forgotten.
-    forgotten_until: Option<Timestamp>,
-}
-
-impl Memory {
-    /// What the ring buffers of 32 nodes hold by default.
-    const LEN: usize = 131_072;
-
-    /// False: it is known already.
-    fn note(&mut self, id: &FlowId, at: Timestamp) -> bool {
-        let hash = self.hasher.hash_one(&id.0);
-        if !self.known.insert(hash) {
-            return false;
-        }
-        if self.order.len() == Self::LEN
-            && let Some((old, at)) = self.order.pop_front()
-        {
-            self.known.remove(&old);
-            self.forgotten_until = self.forgotten_until.max(Some(at));
-        }
-        self.order.push_back((hash, at));
-        true
     }
 }
 
@@ -203,7 +180,10 @@ impl Twins {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{flow::End, names::Text};
+    use crate::domain::{
+        flow::{End, FlowId},
+        names::Text,
+    };
 
     /// `id time verdict source_port`, for instance `a 0.5 drop 4000`.
     fn flow(line: &str) -> (Flow, Event) {
@@ -297,18 +277,6 @@ mod tests {
         assert!(batch.is_full());
         assert_eq!(batch.close().len(), Batch::FLOWS);
         assert_eq!(batch.due(), None);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_says_how_far_it_reaches() {
-        let mut memory = Memory::default();
-        let at = |n: usize| Timestamp::from_timestamp(n as i64, 0).expect("in range");
-        for n in 0..Memory::LEN + 10 {
-            assert_eq!(memory.forgotten_until, n.checked_sub(Memory::LEN + 1).map(at));
-            assert!(memory.note(&FlowId(n.to_string().into()), at(n)));
-        }
-        assert_eq!((memory.known.len(), memory.order.len()), (Memory::LEN, Memory::LEN));
-        assert!(!memory.note(&FlowId("131000".into()), at(131_000)), "still known");
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct Flow {
     pub is_reply: ::core::option::Option<bool>,
     #[prost(string, tag = "34")]
     pub uuid: ::prost::alloc::string::String,
+    /// A TraceReason of upstream; kept as a number, because new ones must not fail the flow.
+    #[prost(int32, tag = "36")]
+    pub trace_reason: i32,
     #[prost(message, repeated, tag = "21001")]
     pub egress_allowed_by: ::prost::alloc::vec::Vec<Policy>,
     #[prost(message, repeated, tag = "21002")]

@@ -55,6 +55,7 @@ fn head(class: &WireClass, group: &WireGroup, severity: Severity) -> Result<Grou
         purpose: Purpose::parse(&group.purpose).ok_or_else(|| format!("use {:?}", group.purpose))?,
         severity,
         ports: Ports(group.ports.clone()),
+        ask: group.ask.as_deref().map(Text::new),
         source: SOURCE.into(),
     })
 }
@@ -109,6 +110,7 @@ struct WireGroup {
     #[serde(rename = "use")]
     purpose: String,
     severity: Option<String>,
+    ask: Option<String>,
     #[serde(default)]
     ports: Vec<u16>,
     #[serde(flatten)]
@@ -170,4 +172,66 @@ fn severity(raw: &str) -> Result<Severity, String> {
 
 fn network(raw: &str) -> Result<ipnet::IpNet, String> {
     raw.parse().map_err(|_| format!("network {raw:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the page that the catalogue was made from.
+    #[test]
+    fn every_class_name_and_network_is_there() {
+        let file: File = serde_yaml::from_str(FILE).expect("the file");
+        let groups = || file.classes.iter().flat_map(|class| &class.groups);
+        let sum =
+            |count: fn(&WireEntries) -> usize| groups().map(|group| count(&group.entries)).sum::<usize>();
+        assert_eq!(file.classes.len(), 21);
+        assert_eq!(groups().count(), 160);
+        assert_eq!(sum(|entries| entries.suffixes.len()), 3_371);
+        assert_eq!(sum(|entries| entries.exact.len()), 3);
+        assert_eq!(sum(|entries| entries.patterns.len()), 5);
+        assert_eq!(sum(|entries| entries.networks.len()), 157);
+        assert_eq!(file.classes.iter().map(|class| class.exclusions.len()).sum::<usize>(), 7);
+        assert_eq!(file.classes.iter().map(|class| class.rules.len()).sum::<usize>(), 8);
+        let of = |id: &str| {
+            let class = file.classes.iter().find(|class| class.id == id).expect("a class");
+            class
+                .groups
+                .iter()
+                .map(|group| group.entries.suffixes.len() + group.entries.exact.len())
+                .sum::<usize>()
+        };
+        let counts = ["webhook-receiver", "tunnel", "cloud-metadata", "dynamic-dns", "ip-lookup"].map(of);
+        assert_eq!(counts, [81, 193, 10, 1_106, 157]);
+    }
+
+    #[test]
+    fn the_file_is_read_whole() {
+        let catalogue = built_in();
+        assert_eq!((catalogue.classes().len(), catalogue.groups().len()), (21, 160));
+        let Hints { public_no_name, private_no_name, port_of_interest, reserved, .. } = &catalogue.hints;
+        let Hints { direct_smtp, foreign_resolver, stratum_port, access_line, .. } = &catalogue.hints;
+        let hints = [
+            public_no_name,
+            private_no_name,
+            port_of_interest,
+            reserved,
+            direct_smtp,
+            foreign_resolver,
+            stratum_port,
+            access_line,
+        ];
+        assert!(hints.iter().all(|hint| hint.is_some()));
+    }
+
+    #[test]
+    fn a_wrong_entry_is_named() {
+        for (from, to, why) in [
+            ("severity: critical", "severity: bad", "severity \"bad\""),
+            ("use: shared", "use: public", "use \"public\""),
+            ("webhook.cool", "webhook..cool", "name \"webhook..cool\""),
+        ] {
+            assert_eq!(parse(&FILE.replacen(from, to, 1)).map(|_| ()), Err(why.to_owned()));
+        }
+    }
 }

@@ -80,3 +80,19 @@ struct WireRule {
     #[serde(flatten)]
     entries: WireEntries,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_whole_and_leaves_customers_to_the_workspace() {
+        let categories = built_in();
+        let has = |category| categories.rules().iter().any(|rule| rule.category == category);
+        assert!(
+            [Category::Internal, Category::Infra, Category::Registry, Category::Vendor].into_iter().all(has)
+        );
+        assert!(!has(Category::Customer));
+        assert!(categories.rules().iter().all(|rule| !rule.own));
+    }
+}

@@ -156,8 +156,8 @@ fn put(catalogue: &mut Catalogue, entry: &FeedEntry, shown: &str, feed: &Feed, t
     catalogue.add_class(Class {
         id: class.clone(),
         title: class.clone(),
-        what: Text::from(format!("the feed {name} lists it as {class}")),
-        ask: Text::from(format!("what is it used for, since the feed {name} lists it as {class}")),
+        what: Text::from(format!("it is listed as {class}")),
+        ask: Text::from(format!("what is it used for, being listed as {class}")),
         severity,
     });
     let group = Group {
@@ -166,6 +166,7 @@ fn put(catalogue: &mut Catalogue, entry: &FeedEntry, shown: &str, feed: &Feed, t
         purpose: Purpose::Dedicated,
         severity,
         ports: Ports::default(),
+        ask: None,
         source: source(&name, entry, header),
     };
     catalogue.add_group(group, &feed.entries);
@@ -225,7 +226,9 @@ ALSO.Example.
     #[test]
     fn a_feed_says_what_it_is_and_its_bad_lines_are_named() {
         let (catalogue, troubles) = told(&entry(), FEED);
-        insta::assert_snapshot!(troubles, @"");
+        insta::assert_snapshot!(troubles, @r#"
+        feeds/shady.txt: line 13 "not a name", line 14 "<b>", line 15 "a..b" are neither a name nor a network and 1 more. Correct or delete them; the other lines are used.
+        "#);
         let group = &catalogue.groups()[0];
         assert_eq!((group.class.as_str(), group.severity), ("phishing", Severity::High));
         assert_eq!(group.source.as_str(), "feed shady of 2026-11-01 (https://feeds.example/shady)");

@@ -290,6 +290,7 @@ fn relay_address(raw: &str, ca: Option<&str>) -> Option<RelayAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::destination::{Category, Severity};
 
     fn complaints(text: &str) -> String {
         let troubles = match parse("sluice.yaml", text) {
@@ -322,6 +323,18 @@ mod tests {
         assert!(parsed.fleet.excludes(&NsName::parse("kube-system").expect("valid")));
         let shop = NsName::parse("shop").expect("valid");
         assert!(!parsed.fleet.excludes(&shop));
+        let categories: Vec<_> =
+            parsed.fleet.categories.iter().map(|c| (c.category, c.label.as_str())).collect();
+        assert_eq!(
+            categories,
+            [
+                (Category::Customer, "customers' own endpoints"),
+                (Category::Infra, "our mail relay"),
+                (Category::Registry, "our Harbor"),
+            ]
+        );
+        let feed = &parsed.fleet.feeds[0];
+        assert_eq!((feed.file.as_str(), feed.severity), ("feeds/phishing.txt", Some(Severity::High)));
         assert_eq!(parsed.fleet.owner_of(&shop).map(|entry| entry.owner.as_str()), Some("team-shop"));
     }
 
@@ -329,7 +342,7 @@ mod tests {
     fn unknown_keys_are_named_and_the_rest_is_read() {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
-        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners.
+        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds.
         sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA.
         ");
         assert!(parse("sluice.yaml", text).is_ok());

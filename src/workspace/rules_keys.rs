@@ -153,3 +153,84 @@ impl Reader<'_> {
         Some(FeedEntry { file: file?, name, class, severity, origin, date })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fleet_file::parse;
+
+    fn complaints(text: &str) -> String {
+        let text = format!("clusters: [{{name: a, environment: staging}}]\n{text}");
+        let troubles = match parse("sluice.yaml", &text) {
+            Ok(parsed) => parsed.notices,
+            Err(errors) => errors,
+        };
+        troubles.iter().map(|trouble| format!("{trouble}\n")).collect()
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let text = "\
+categories:
+- {category: vendor, names: [a.example], colour: red}
+feeds:
+- {file: a.txt, url: b}
+";
+        insta::assert_snapshot!(complaints(text), @"
+        sluice.yaml line 3: the key `colour` is not known and not read. Known in categories[0]: category, label, names, networks, namespaces, ports.
+        sluice.yaml line 5: the key `url` is not known and not read. Known in feeds[0]: file, name, class, severity, origin, date.
+        ");
+    }
+
+    #[test]
+    fn every_wrong_value_is_told_with_its_line() {
+        let text = "\
+categories:
+- category: friend
+  names: [a.example]
+- names: [a.example]
+- category: vendor
+- category: vendor
+  names: ['a b', '=a..b', '*.**.x', 7]
+  networks: [10.0.0.0/33, 10.0.0.1, x]
+  ports: [0, 443, ssh, 70000]
+  namespaces: [Shop]
+- vendor
+feeds:
+- class: x
+- file: a.txt
+  severity: bad
+  date: yesterday
+- file: [a]
+- a.txt
+";
+        insta::assert_snapshot!(complaints(text), @r#"
+        sluice.yaml line 3: `categories[0].category` is "friend". Write one of internal, infra, vendor, registry, customer, unknown.
+        sluice.yaml line 5: `categories[1].category` is missing. Write one of internal, infra, vendor, registry, customer, unknown.
+        sluice.yaml line 6: categories[2] names nothing. Write `names:`, `networks:`, `namespaces:` or `ports:`.
+        sluice.yaml line 8: `categories[3].names[0]` "a b" is not a DNS name. Write a name such as example.com, =api.example.com or *.cdn.example.com.
+        sluice.yaml line 8: `categories[3].names[1]` "=a..b" is not a DNS name. Write a name such as example.com, =api.example.com or *.cdn.example.com.
+        sluice.yaml line 8: `categories[3].names[2]` "*.**.x" is not a DNS name. Write a name such as example.com, =api.example.com or *.cdn.example.com.
+        sluice.yaml line 8: `categories[3].names[3]` is a number. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 9: `categories[3].networks[0]` "10.0.0.0/33" is not a network. Write a network such as 10.0.0.0/8, or an address.
+        sluice.yaml line 9: `categories[3].networks[2]` "x" is not a network. Write a network such as 10.0.0.0/8, or an address.
+        sluice.yaml line 11: `categories[3].namespaces[0]`: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Write the namespace's exact name.
+        sluice.yaml line 10: `categories[3].ports[0]` is no port. Write a number from 1 to 65535.
+        sluice.yaml line 10: `categories[3].ports[2]` is no port. Write a number from 1 to 65535.
+        sluice.yaml line 10: `categories[3].ports[3]` is no port. Write a number from 1 to 65535.
+        sluice.yaml line 12: `categories[4]` is text. Write a mapping with the keys category, label, names, networks, namespaces, ports there.
+        sluice.yaml line 14: feeds[0] has no file. Write `file:` with a path relative to sluice.yaml.
+        sluice.yaml line 16: `feeds[1].severity` is "bad". Write one of low, medium, high, critical.
+        sluice.yaml line 17: `feeds[1].date` is "yesterday". Write one of the days of the calendar, as in 2026-11-24.
+        sluice.yaml line 18: `feeds[2].file` is a list. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 19: `feeds[3]` is text. Write a mapping with the keys file, name, class, severity, origin, date there.
+        "#);
+    }
+
+    #[test]
+    fn lists_are_wanted() {
+        insta::assert_snapshot!(complaints("categories: vendor\nfeeds: {file: a}\n"), @"
+        sluice.yaml line 2: `categories` is text. Write a list there.
+        sluice.yaml line 3: `feeds` is a mapping. Write a list there.
+        ");
+    }
+}

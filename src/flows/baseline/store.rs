@@ -9,7 +9,7 @@ mod tests;
 mod tidy;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     cockpit::ports::Trouble,
     domain::{
         coverage::{Coverage, Hole},
-        edge::{Edge, EdgeKey, Hours},
+        edge::{Edge, EdgeKey},
         names::{NodeName, NsName, Text},
         time::Timestamp,
     },
@@ -93,7 +93,8 @@ pub struct Batch {
     pub positions: BTreeMap<Text, Position>,
     pub ids: BTreeMap<Text, Vec<Id>>,
     pub answers: HashMap<Vec<u8>, HeardAnswer>,
-    pub coverage: Coverage,
+    /// All that is known of it; takes the place of what stood there.
+    pub coverage: Option<Coverage>,
     pub stretches: BTreeMap<NodeName, (Timestamp, Timestamp)>,
     /// Flows that became no edge, by reason.
     pub left_out: BTreeMap<Text, u64>,
@@ -102,33 +103,61 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// What waits while the disk takes nothing.
+    pub const EDGES: usize = 200_000;
+    const ANSWERS: usize = 200_000;
+    const IDS: usize = 1 << 19;
+
     pub fn is_empty(&self) -> bool {
         self.edges.is_empty()
             && self.positions.is_empty()
             && self.answers.is_empty()
-            && self.coverage == Coverage::default()
+            && self.coverage.is_none()
             && self.left_out.is_empty()
     }
 
-    /// Takes a later batch in: what could not be written waits with what came since.
-    pub fn absorb(&mut self, later: Self) {
+    /// Takes a later batch in: what could not be written waits with what came since. Answers how
+    /// many flows were lost for want of room.
+    pub fn absorb(&mut self, later: Self) -> u64 {
+        let mut lost = 0;
         for (key, edge) in later.edges {
-            self.edges.entry(key).and_modify(|old| old.merge(&edge)).or_insert(edge);
+            let room = self.edges.len() < Self::EDGES;
+            match self.edges.entry(key) {
+                Entry::Occupied(mut old) => old.get_mut().merge(&edge),
+                Entry::Vacant(place) if room => drop(place.insert(edge)),
+                Entry::Vacant(_) => lost += edge.flows,
+            }
         }
         self.positions.extend(later.positions);
-        for (source, ids) in later.ids {
-            self.ids.entry(source).or_default().extend(ids);
+        for (source, new) in later.ids {
+            let ids = self.ids.entry(source).or_default();
+            ids.extend(new);
+            let over = ids.len().saturating_sub(Self::IDS);
+            ids.drain(..over);
         }
-        self.answers.extend(later.answers);
-        for (node, hours) in later.coverage.credited {
-            self.coverage.credited.entry(node).or_default().union(&hours);
+        for (key, answer) in later.answers {
+            if self.answers.len() < Self::ANSWERS || self.answers.contains_key(&key) {
+                self.answers.insert(key, answer);
+            }
         }
-        self.coverage.gaps.extend(later.coverage.gaps);
+        self.coverage = later.coverage.or(self.coverage.take());
         self.stretches.extend(later.stretches);
         for (why, count) in later.left_out {
             *self.left_out.entry(why).or_default() += count;
         }
         self.until = self.until.max(later.until);
+        lost
+    }
+
+    /// Keeps an answer to be written.
+    pub fn learn(&mut self, answer: &HeardAnswer) {
+        for address in &answer.addresses {
+            let key = encode::answer_key(answer, *address);
+            if self.answers.len() < Self::ANSWERS || self.answers.contains_key(&key) {
+                let one = HeardAnswer { addresses: vec![*address], ..answer.clone() };
+                self.answers.insert(key, one);
+            }
+        }
     }
 }
 
@@ -168,6 +197,9 @@ pub struct Store {
 }
 
 impl Store {
+    /// Why flows of edges beyond the limit are left out.
+    pub const NO_ROOM: &str = "no room for another edge";
+
     /// Opens or makes the database in this folder.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Resume), Trouble> {
         let object = folder.display().to_string();
@@ -343,7 +375,7 @@ impl Store {
         refused: u64,
     ) -> Result<(), redb::Error> {
         let mut meta = transaction.open_table(META)?;
-        let refused = (refused > 0).then(|| (Text::new("no room for another edge"), refused));
+        let refused = (refused > 0).then(|| (Text::new(Self::NO_ROOM), refused));
         for (why, count) in batch.left_out.iter().map(|(why, count)| (why.clone(), *count)).chain(refused) {
             let key = format!("left out/{why}");
             let old = meta.get(key.as_str())?.map_or(0, |row| open::number(row.value()));
@@ -359,40 +391,44 @@ impl Store {
 }
 
 fn write_coverage(transaction: &WriteTransaction, batch: &Batch, limit: u64) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(HOURS)?;
-    for (node, hours) in &batch.coverage.credited {
-        let node = node.as_ref().map_or("", NodeName::as_str);
-        let mut all: Hours =
-            table.get(node)?.and_then(|row| encode::hours_of(row.value())).unwrap_or_default();
-        let before = all.len();
-        all.union(hours);
-        if all.len() > before {
-            table.insert(node, encode::hours(&all).as_slice())?;
-        }
-    }
     let mut stretches = transaction.open_table(STRETCHES)?;
     for (node, (from, until)) in &batch.stretches {
         stretches.insert(node.as_str(), encode::times(&[*from, *until]).as_slice())?;
     }
-    let mut holes = transaction.open_table(HOLES)?;
-    for hole in &batch.coverage.gaps {
-        let Hole { from, to, node, lost, why } = hole;
-        let key = (
-            from.timestamp_nanos_opt().unwrap_or(i64::MAX),
-            node.as_ref().map_or("", NodeName::as_str),
-            why.as_str(),
-        );
-        let mut value = encode::times(&[*from, *to]);
-        value.extend(lost.map_or([0; 9], |lost| {
-            let mut bytes = [1; 9];
-            bytes[1..].copy_from_slice(&lost.to_be_bytes());
-            bytes
-        }));
-        holes.insert(key, value.as_slice())?;
+    let Some(coverage) = &batch.coverage else { return Ok(()) };
+    let mut table = transaction.open_table(HOURS)?;
+    for (node, hours) in &coverage.credited {
+        let node = node.as_ref().map_or("", NodeName::as_str);
+        let hours = encode::hours(hours);
+        let same = table.get(node)?.is_some_and(|old| old.value() == hours);
+        if !same {
+            table.insert(node, hours.as_slice())?;
+        }
     }
-    // The oldest go first: their hours stay without credit all the same.
-    while redb::ReadableTableMetadata::len(&holes)? > limit {
-        holes.pop_first()?;
+    let mut holes = transaction.open_table(HOLES)?;
+    let mut gone: BTreeSet<_> = BTreeSet::new();
+    for row in holes.iter()? {
+        let (key, _) = row?;
+        let (from, node, why) = key.value();
+        gone.insert((from, node.to_owned(), why.to_owned()));
+    }
+    // The newest are kept: hours that lie further back stay without credit all the same.
+    let over = coverage.gaps.len().saturating_sub(limit as usize);
+    for hole in coverage.gaps.iter().skip(over) {
+        let (from, node, why, value) = hole_row(hole);
+        gone.remove(&(from, node.to_owned(), why.to_owned()));
+        holes.insert((from, node, why), value.as_slice())?;
+    }
+    for (from, node, why) in &gone {
+        holes.remove((*from, node.as_str(), why.as_str()))?;
     }
     Ok(())
+}
+
+fn hole_row(hole: &Hole) -> (i64, &str, &str, Vec<u8>) {
+    let node = hole.node.as_ref().map_or("", NodeName::as_str);
+    let mut value = encode::times(&[hole.from, hole.to]);
+    value.push(u8::from(hole.lost.is_some()));
+    value.extend(hole.lost.unwrap_or(0).to_be_bytes());
+    (hole.from.timestamp_nanos_opt().unwrap_or(i64::MAX), node, hole.why.as_str(), value)
 }

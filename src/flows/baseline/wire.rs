@@ -302,7 +302,7 @@ fn timestamp(raw: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    const STATE: &str = r##"{"schema":1,"version":"0.1.0","window":{"from":"2026-03-02T09:00:00Z","to":"2026-03-09T09:00:00Z"},"sources":[{"name":"Hubble Relay","link":"live","historyFrom":"2026-03-09T08:50:00Z","lagMillis":1200,"nodesConnected":2,"nodesUnavailable":0,"malformed":3,"repeats":7},{"name":"dnstap unix:/run/d","link":{"broken":{"object":"dnstap","fact":"nobody connects","next":"Look."}},"malformed":0,"repeats":0}],"coverage":{"credited":[{"node":"worker-1","hours":[[492345,492400],[492401,492402]]},{"hours":[[492345,492346]]}],"gaps":[{"from":"2026-03-03T00:00:00Z","to":"2026-03-03T01:00:00Z","node":"worker-2","lost":7,"why":"silent"}],"doubts":["answers: none"]},"edges":[{"namespace":"shop","edges":12}],"troubles":[{"object":"a","fact":"b","next":"c"}]}"##;
+    const STATE: &str = r##"{"schema":1,"version":"0.1.0","window":{"from":"2026-03-02T09:00:00Z","to":"2026-03-09T09:00:00Z"},"sources":[{"name":"Hubble Relay","link":"live","historyFrom":"2026-03-09T08:50:00Z","lagMillis":1200,"nodesConnected":2,"nodesUnavailable":0,"malformed":3,"repeats":7},{"name":"dnstap unix:/run/d","link":{"broken":{"object":"dnstap","fact":"nobody connects","next":"Look."}},"malformed":0,"repeats":0}],"coverage":{"credited":[{"hours":[[492345,492346]]},{"node":"worker-1","hours":[[492345,492400],[492401,492402]]}],"gaps":[{"from":"2026-03-03T00:00:00Z","to":"2026-03-03T01:00:00Z","node":"worker-2","lost":7,"why":"silent"}],"doubts":["answers: none"]},"edges":[{"namespace":"shop","edges":12}],"troubles":[{"object":"a","fact":"b","next":"c"}]}"##;
 
     #[test]
     fn a_state_survives_both_ways() {

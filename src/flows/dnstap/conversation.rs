@@ -7,7 +7,7 @@ use std::{collections::VecDeque, pin::Pin};
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    time::timeout,
+    time::{Duration, Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -68,6 +68,8 @@ struct Voice {
 
 /// Answers that there was no room for.
 struct Lost {
+    /// When they are told: one gap a second, so that gaps do not take the room of answers.
+    due: Instant,
     count: u64,
     from: Timestamp,
     until: Timestamp,
@@ -98,6 +100,9 @@ pub(super) struct Conversation<'a, S> {
 
 /// Identities on one connection: one, where nothing stands in between that gathers.
 const VOICES: usize = 8;
+
+/// Losses within this time are one gap.
+const FOLD: Duration = Duration::from_secs(1);
 
 impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     pub fn new(ear: &'a Ear, io: Pin<Box<S>>, manner: Manner) -> Self {
@@ -139,7 +144,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     /// Up to START, with an answer to READY.
     async fn open(&mut self) -> Result<(), Fault> {
         loop {
-            match self.reader.next()? {
+            match self.reader.event()? {
                 Some(Event::Ready) => {
                     self.io.write_all(&accept()).await.map_err(|error| failed(&error))?;
                     self.io.flush().await.map_err(|error| failed(&error))?;
@@ -158,7 +163,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     /// Frames, until the sender stops or goes.
     async fn listen(&mut self) -> Result<(), Fault> {
         loop {
-            match self.reader.next()? {
+            match self.reader.event()? {
                 Some(Event::Frame(frame)) => self.take(&frame)?,
                 Some(Event::Stopped) => return self.stop().await,
                 Some(Event::Ready | Event::Started) => {}
@@ -176,8 +181,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     async fn read(&mut self) -> Result<usize, Fault> {
         let idle = self.ear.limits.idle;
         loop {
-            let has_news = !self.pending.is_empty() || self.lost.is_some();
-            let place = tokio::select! {
+            let due = self.lost.as_ref().map(|lost| lost.due);
+            tokio::select! {
                 biased;
                 read = timeout(idle, self.io.read_buf(self.reader.room())) => {
                     return match read {
@@ -185,14 +190,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
                         Ok(read) => read.map_err(|error| failed(&error)),
                     };
                 }
-                place = self.ear.heard.reserve(), if has_news => place.map_err(|_| Fault::Untaken)?,
-            };
-            if self.pending.is_empty() {
-                // The sender pauses: a loss need not wait for the next answer.
-                self.tell_loss();
-            }
-            if let Some(told) = self.pending.pop_front() {
-                place.send(told);
+                place = self.ear.heard.reserve(), if !self.pending.is_empty() => {
+                    let place = place.map_err(|_| Fault::Untaken)?;
+                    if let Some(told) = self.pending.pop_front() {
+                        place.send(told);
+                    }
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tell_loss(),
             }
         }
     }
@@ -251,9 +255,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
         if self.ear.heard.is_closed() {
             return Err(Fault::Untaken);
         }
-        let free = self.ear.heard.capacity();
-        // One free place after a flood is for an answer; a loss is told when the worst is over.
-        if self.lost.is_some() && free > self.ear.limits.answers / 4 {
+        if self.lost.as_ref().is_some_and(|lost| lost.due <= Instant::now()) {
             self.tell_loss();
         }
         while let Some(told) = self.pending.pop_front() {
@@ -276,7 +278,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
     fn lose(&mut self, at: Option<Timestamp>) {
         self.news.dropped += 1;
         let at = at.or(self.lost.as_ref().map(|lost| lost.until)).unwrap_or_default();
-        let lost = self.lost.get_or_insert(Lost { count: 0, from: at, until: at });
+        let lost = self.lost.get_or_insert_with(|| {
+            let due = Instant::now() + FOLD;
+            Lost { due, count: 0, from: at, until: at }
+        });
         lost.count += 1;
         lost.from = lost.from.min(at);
         lost.until = lost.until.max(at);

@@ -40,7 +40,7 @@ pub enum Malformed {
     NoResponse,
     #[error("the DNS message has not exactly one question")]
     Questions,
-    #[error("the DNS message claims more than 4096 answers")]
+    #[error("the DNS message claims more than 1024 answers")]
     TooManyRecords,
     #[error("a name in the DNS message is too long, or its compression leads nowhere")]
     Name,

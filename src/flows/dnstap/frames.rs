@@ -102,7 +102,7 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Where bytes may be read into directly. Take all [events](Self::next) between two reads, and
+    /// Where bytes may be read into directly. Take all [events](Self::event) between two reads, and
     /// it holds one frame and one read at most.
     pub fn room(&mut self) -> &mut BytesMut {
         self.buffer.reserve(64 * 1024);
@@ -124,7 +124,7 @@ impl Reader {
     }
 
     /// The next event of what was fed; `None` until more is. Once broken, always broken.
-    pub fn next(&mut self) -> Result<Option<Event>, Broken> {
+    pub fn event(&mut self) -> Result<Option<Event>, Broken> {
         match self.broken {
             Some(broken) => Err(broken),
             None => self.step().inspect_err(|broken| self.broken = Some(*broken)),
@@ -261,7 +261,7 @@ impl<R: Read> File<R> {
 
     fn pull(&mut self) -> Result<Option<Bytes>, CutShort> {
         loop {
-            match self.reader.next()? {
+            match self.reader.event()? {
                 Some(Event::Frame(frame)) => return Ok(Some(frame)),
                 Some(Event::Ready | Event::Started | Event::Stopped) => {}
                 None => match self.from.read(&mut self.chunk) {

@@ -13,8 +13,8 @@ use hickory_proto::{
 use super::decode::Malformed;
 
 const LONGEST: usize = 65_535;
-/// More answer records than any resolver gives; the longest message has room for 4,095 addresses.
-const RECORDS: u16 = 4_096;
+/// More answer records than any resolver gives. Each costs a walk along its name's pointers.
+const RECORDS: u16 = 1_024;
 /// Aliases from the question to the address.
 const ALIASES: usize = 16;
 const CLASS_IN: u16 = 1;

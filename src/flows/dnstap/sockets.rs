@@ -5,7 +5,6 @@
 use std::{
     convert::Infallible,
     fs::{self, Permissions},
-    future::Future,
     io,
     net::SocketAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
@@ -105,19 +104,17 @@ fn admit(ear: &Ear, io: BoxIo, peer: String, tasks: &mut JoinSet<()>) {
 
 /// Follows a DNS server that listens (`dnstap listen`, CoreDNS 1.14.5 or newer), for ever. Each replica
 /// has only its own clients, so each needs a call of its own.
-pub fn call(ear: Ear, dial: Dial, peer: String) -> impl Future<Output = Infallible> + Send {
-    async move {
-        let mut backoff = Backoff::default();
-        loop {
-            match dial().await {
-                Ok(io) => {
-                    if ear.hear(io, &peer, Manner::Called).await.opened {
-                        backoff.reset();
-                    }
+pub async fn call(ear: Ear, dial: Dial, peer: String) -> Infallible {
+    let mut backoff = Backoff::default();
+    loop {
+        match dial().await {
+            Ok(io) => {
+                if ear.hear(io, &peer, Manner::Called).await.opened {
+                    backoff.reset();
                 }
-                Err(trouble) => ear.turn_away(trouble),
             }
-            sleep(backoff.pause()).await;
+            Err(trouble) => ear.turn_away(trouble),
         }
+        sleep(backoff.pause()).await;
     }
 }

@@ -22,9 +22,12 @@ use crate::{
     },
 };
 
+use super::sight::Sight;
+
 /// `event_type.type` of the events that can carry a policy's outcome.
 pub mod event {
     pub const DROP: i32 = 1;
+    pub const TRACE: i32 = 4;
     pub const POLICY_VERDICT: i32 = 5;
     pub const ACCESS_LOG: i32 = 129;
 }
@@ -45,6 +48,8 @@ const NODES: usize = 5_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     Flow(Box<Sighting>),
+    /// The same as edges are made from; see [`super::sight`].
+    Edge(Box<Sight>),
     Nodes(NodeWord),
     Lost(Loss),
     /// Well-formed, and none of our business: an old server widens what it does not understand.
@@ -175,10 +180,10 @@ pub fn timestamp(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 
 /// Remembers the first detail that was not right.
 #[derive(Default)]
-struct Flaws(Option<Malformed>);
+pub(super) struct Flaws(pub Option<Malformed>);
 
 impl Flaws {
-    fn note(&mut self, flaw: Malformed) {
+    pub fn note(&mut self, flaw: Malformed) {
         self.0.get_or_insert(flaw);
     }
 }
@@ -272,7 +277,7 @@ fn judged(flow: &pb::Flow) -> Result<Option<(Outcome, Event)>, Malformed> {
     Ok(Some((outcome, event)))
 }
 
-fn policy_reason(number: i32) -> Option<&'static str> {
+pub(super) fn policy_reason(number: i32) -> Option<&'static str> {
     match number {
         reason::POLICY_DENIED => Some("POLICY_DENIED"),
         reason::POLICY_DENY => Some("POLICY_DENY"),
@@ -334,7 +339,7 @@ fn deployment_of(pod: &PodName) -> Option<Workload> {
 }
 
 /// Reserved identities. `init` (5) is a pod that has no labels yet: it has no word of its own.
-fn entity(identity: u32) -> Option<Entity> {
+pub(super) fn entity(identity: u32) -> Option<Entity> {
     match identity {
         1 => Some(Entity::Host),
         2 | 9 | 10 => Some(Entity::World),
@@ -347,14 +352,14 @@ fn entity(identity: u32) -> Option<Entity> {
     }
 }
 
-struct Layer4 {
-    protocol: Protocol,
-    source_port: u16,
-    port: u16,
-    closing: bool,
+pub(super) struct Layer4 {
+    pub protocol: Protocol,
+    pub source_port: u16,
+    pub port: u16,
+    pub closing: bool,
 }
 
-fn layer4(flow: &pb::Flow, flaws: &mut Flaws) -> Layer4 {
+pub(super) fn layer4(flow: &pb::Flow, flaws: &mut Flaws) -> Layer4 {
     use pb::layer4::Protocol as Wire;
     let mut port = |raw: u32| {
         u16::try_from(raw).unwrap_or_else(|_| {
@@ -379,7 +384,7 @@ fn layer4(flow: &pb::Flow, flaws: &mut Flaws) -> Layer4 {
 
 /// The server's uuid. Without one, what tells this event from others: the same event replayed has
 /// the same id.
-fn id_of(flow: &pb::Flow, node: &str, at: Timestamp, l4: &Layer4) -> FlowId {
+pub(super) fn id_of(flow: &pb::Flow, node: &str, at: Timestamp, l4: &Layer4) -> FlowId {
     let uuid = &flow.uuid;
     if !uuid.is_empty() && uuid.len() <= 64 && uuid.bytes().all(|b| b.is_ascii_graphic()) {
         return FlowId(CompactString::new(uuid));

@@ -1,5 +1,5 @@
 //! Follows one cluster's Hubble Relay for ever: connects, reads, resumes, and tells facts. Decides
-//! nothing: `decode` understands messages, `nodes` judges signs and gaps, `batch` orders flows.
+//! nothing: `aim` knows what for, `decode` understands messages, `nodes` judges signs and gaps.
 //! Waiting for a full inbox is right here, because Hubble counts what it overwrites meanwhile.
 
 use std::collections::BTreeSet;
@@ -19,8 +19,9 @@ use crate::{
         time::Timestamp,
     },
     flows::{
-        batch::{Batch, Pushed},
-        source::{Backoff, Closed, Dial, FarClock, Health, Inbox},
+        baseline::{gather::Input, store::Id},
+        batch::Pushed,
+        source::{Backoff, Closed, Dial, FarClock, Health},
     },
     pb::{
         observer::{GetFlowsRequest, ServerStatusResponse},
@@ -29,10 +30,12 @@ use crate::{
 };
 
 use super::{
-    decode::{Malformed, Seen, Sighting, decode, depth},
+    aim::{Aim, Edges},
+    decode::{Malformed, Node, Seen, depth},
     link::{self, Again, Item, Link, Survey},
     nodes::{Moment, Nodes, Quiet},
     request::{self, From, Mask},
+    restart::{self, Stopped},
 };
 
 /// A new stream begins this much before the last thing read.
@@ -59,7 +62,34 @@ pub async fn run(
     inbox: mpsc::Sender<Fact>,
 ) {
     let closed = inbox.clone();
-    let mut follower = Follower::new(Inbox::new(cluster, inbox), wanted);
+    let mut follower = Follower::new(Aim::denials(cluster, wanted, inbox), None);
+    tokio::select! {
+        () = closed.closed() => {}
+        _ = follower.for_ever(&dial) => {}
+    }
+}
+
+/// Where the collector reads, and what it has read before.
+pub struct Gathering {
+    pub cluster: ClusterName,
+    /// What the source is called in positions and ids.
+    pub source: Text,
+    pub dial: Dial,
+    pub position: Option<Timestamp>,
+    /// The time now.
+    pub now: Timestamp,
+    /// Committed ids that reading from the position could repeat, oldest first.
+    pub known: Vec<Id>,
+}
+
+/// The same for the collector: all that edges are made from, until its inputs close.
+pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
+    let Gathering { cluster, source, dial, position, now, known } = gathering;
+    let closed = inputs.clone();
+    let mut here = FarClock::default();
+    here.told(now, Instant::now());
+    let stopped = position.map(|position| (position, here));
+    let mut follower = Follower::new(Aim::Edges(Edges::new(cluster, source, inputs, &known)), stopped);
     tokio::select! {
         () = closed.closed() => {}
         _ = follower.for_ever(&dial) => {}
@@ -80,10 +110,8 @@ impl std::convert::From<Closed> for End {
 
 /// What outlives a connection.
 struct Follower {
-    inbox: Inbox,
-    wanted: watch::Receiver<Vec<NsName>>,
+    aim: Aim,
     health: Health,
-    batch: Batch,
     nodes: Nodes,
     clock: FarClock,
     mask: Mask,
@@ -93,6 +121,9 @@ struct Follower {
     heard: Option<Instant>,
     /// Nothing was read since then, because there is no connection.
     broken: Option<(Timestamp, Text)>,
+    /// Where an earlier run of the program stopped reading, until that was caught up with; and our
+    /// own clock, for that alone.
+    stopped: Option<(Timestamp, FarClock)>,
 }
 
 /// What one connection keeps.
@@ -124,24 +155,23 @@ enum Wake {
 }
 
 impl Follower {
-    fn new(inbox: Inbox, wanted: watch::Receiver<Vec<NsName>>) -> Self {
+    fn new(aim: Aim, stopped: Option<(Timestamp, FarClock)>) -> Self {
         Self {
-            inbox,
-            wanted,
+            aim,
             health: Health::new("Hubble Relay"),
-            batch: Batch::default(),
             nodes: Nodes::default(),
             clock: FarClock::default(),
             mask: Mask::Full,
             noticed: BTreeSet::new(),
             heard: None,
             broken: None,
+            stopped,
         }
     }
 
     async fn for_ever(&mut self, dial: &Dial) -> Result<(), Closed> {
         let mut backoff = Backoff::default();
-        self.inbox.send_all(self.health.news()).await?;
+        self.aim.send_all(self.health.news()).await?;
         loop {
             let start = Instant::now();
             match self.session(dial).await {
@@ -158,16 +188,17 @@ impl Follower {
 
     /// One connection, until it breaks.
     async fn session(&mut self, dial: &Dial) -> Result<std::convert::Infallible, End> {
-        let link = Link::connect(self.inbox.cluster(), dial).await.map_err(End::Broken)?;
+        let link = Link::connect(self.aim.cluster(), dial).await.map_err(End::Broken)?;
         let survey = link.clone().survey().await;
         if let Err(status) = &survey.status
             && status.code() != Code::Unimplemented
         {
-            return Err(End::Broken(link::trouble(self.inbox.cluster(), status)));
+            return Err(End::Broken(link::trouble(self.aim.cluster(), status)));
         }
         let from = self.resume_from(survey.asked);
         self.note_survey(&survey).await?;
         self.resumed(from).await?;
+        self.restarted(&link, &survey).await?;
         let now = Instant::now();
         // Without a word of the relay's clock the counters above could not be placed in time.
         let next_survey = now + if self.clock.now(now).is_some() { SURVEY } else { FIRST_SURVEY };
@@ -183,7 +214,7 @@ impl Follower {
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let due = self.batch.due();
+            let due = self.aim.due();
             let wake = tokio::select! {
                 biased;
                 answer = question(&mut session.question) => Wake::Answer(answer),
@@ -191,7 +222,7 @@ impl Follower {
                 _ = second.tick() => Wake::Second,
                 () = sleep_until(session.next_survey), if session.question.is_none() => Wake::Survey,
                 () = sleep_until(session.reopen) => Wake::Reopen,
-                () = changed(&mut self.wanted) => Wake::Reopen,
+                () = self.aim.changed() => Wake::Reopen,
                 items = session.stream.next() => Wake::Items(items),
             };
             self.wake(&mut session, wake).await?;
@@ -205,7 +236,7 @@ impl Follower {
                     self.take_item(session, item).await?;
                 }
             }
-            Wake::Items(None) => return Err(End::Broken(link::ended(self.inbox.cluster()))),
+            Wake::Items(None) => return Err(End::Broken(link::ended(self.aim.cluster()))),
             Wake::Answer(Answer::Survey(survey)) => self.surveyed(session, &survey).await?,
             Wake::Answer(Answer::Again(again, quiet)) => self.read_again(session, again, &quiet).await?,
             Wake::BatchDue => self.flush().await?,
@@ -224,11 +255,11 @@ impl Follower {
         match item {
             Ok(Item::Opened) => {
                 self.health.state.link = ports::Link::Live;
-                self.inbox.send_all(self.health.news()).await?;
+                self.aim.send_all(self.health.news()).await?;
             }
             Ok(Item::Message(message)) => {
                 self.heard = Some(Instant::now());
-                self.take(decode(*message), true).await?;
+                self.take(self.aim.decode(*message), true).await?;
             }
             Err(status) => self.refused(session, &status)?,
         }
@@ -239,7 +270,7 @@ impl Follower {
     fn refused(&mut self, session: &mut Session, status: &Status) -> Result<(), End> {
         let simpler = self.mask.simpler().filter(|_| status.code() == Code::InvalidArgument);
         let Some(simpler) = simpler else {
-            return Err(End::Broken(link::trouble(self.inbox.cluster(), status)));
+            return Err(End::Broken(link::trouble(self.aim.cluster(), status)));
         };
         self.mask = simpler;
         session.stream = session.link.follow(self.request(self.resume_from(session.opened)));
@@ -257,22 +288,36 @@ impl Follower {
     }
 
     fn request(&mut self, from: From) -> GetFlowsRequest {
-        request::follow(&self.wanted.borrow_and_update(), from, self.mask)
+        self.aim.follow(from, self.mask)
     }
 
     /// The oldest moment at which some node was read, less an overlap; never before what would be
     /// counted twice.
     fn resume_from(&self, here: Instant) -> From {
-        let broke = self.broken.as_ref().map(|(from, _)| *from);
+        let broke = self.broken.as_ref().map(|(from, _)| *from).or(self.stopped.map(|(at, _)| at));
         let Some(now) = broke.or_else(|| self.clock.now(here)) else { return From::Recent };
         let farthest = now - FARTHEST;
+        From::Since((self.unread(now) - OVERLAP).max(self.aim.remembers_since().unwrap_or(farthest)))
+    }
+
+    /// From where on some node was not read; no further back than is read again.
+    fn unread(&self, now: Timestamp) -> Timestamp {
         let unread = self.nodes.unread_since().map_or(now, |read| read.min(now));
-        From::Since((unread.max(farthest) - OVERLAP).max(self.batch.remembers_since().unwrap_or(farthest)))
+        unread.max(now - FARTHEST)
     }
 
     async fn take(&mut self, seen: Result<Seen, Malformed>, live: bool) -> Result<(), Closed> {
         match seen {
-            Ok(Seen::Flow(seen)) => self.take_flow(*seen, live).await,
+            Ok(Seen::Flow(seen)) => {
+                let stamp = Stamp { node: seen.node.clone(), at: seen.flow.at, flaw: seen.flaw };
+                let pushed = self.aim.push_flow(*seen, Instant::now());
+                self.took(stamp, pushed, live).await
+            }
+            Ok(Seen::Edge(seen)) => {
+                let stamp = Stamp { node: seen.node.clone(), at: seen.at, flaw: seen.flaw };
+                let pushed = self.aim.push_edge(*seen, Instant::now());
+                self.took(stamp, pushed, live).await
+            }
             Ok(Seen::Nodes(word)) => {
                 let here = Instant::now();
                 if let Some(at) = word.at {
@@ -297,24 +342,22 @@ impl Follower {
         }
     }
 
-    async fn take_flow(&mut self, seen: Sighting, live: bool) -> Result<(), Closed> {
-        if let Some(flaw) = seen.flaw {
+    /// A flow was taken in: what it says of its node and of the time.
+    async fn took(&mut self, stamp: Stamp, pushed: Pushed, live: bool) -> Result<(), Closed> {
+        let Stamp { node, at, flaw } = stamp;
+        if let Some(flaw) = flaw {
             self.malformed(flaw).await?;
         }
-        let here = Instant::now();
-        let asked = request::asked(&self.wanted.borrow(), &seen);
-        let Sighting { flow, event, node, .. } = seen;
-        let at = flow.at;
-        let pushed = if asked { self.batch.push(flow, event, here) } else { Pushed::Fresh };
         if pushed == Pushed::Repeat {
             self.health.state.repeats += 1;
             return Ok(());
         }
+        let here = Instant::now();
         self.clock.event(at, here);
         // What a re-read proves is judged when it is whole.
         let node = node.filter(|_| live);
         let closed = node.and_then(|node| self.nodes.event(&node, at, here));
-        if self.batch.is_full() {
+        if self.aim.is_full() {
             self.flush().await?;
         }
         self.gaps(closed).await
@@ -326,29 +369,29 @@ impl Follower {
             return Ok(());
         }
         let trouble = Trouble::new(
-            &link::object(self.inbox.cluster()),
+            &link::object(self.aim.cluster()),
             &malformed.to_string(),
             "The stream goes on and such messages are counted; look at this cluster's agents with: cilium status",
         );
-        self.inbox.notice(trouble).await
+        self.aim.notice(trouble).await
     }
 
     async fn gaps(&mut self, gaps: impl IntoIterator<Item = Gap>) -> Result<(), Closed> {
-        self.inbox.send_all(gaps.into_iter().map(ClusterFact::Gap)).await
+        self.aim.send_all(gaps.into_iter().map(ClusterFact::Gap)).await
     }
 
     async fn flush(&mut self) -> Result<(), Closed> {
-        let flows = self.batch.close();
-        let Some(newest) = flows.last() else { return Ok(()) };
-        self.health.state.lag =
-            self.clock.now(Instant::now()).map(|now| (now - newest.at).max(TimeDelta::zero()));
-        self.inbox.send(ClusterFact::Flows(flows)).await
+        if let Some(newest) = self.aim.flush().await? {
+            let now = self.clock.now(Instant::now());
+            self.health.state.lag = now.map(|now| (now - newest).max(TimeDelta::zero()));
+        }
+        Ok(())
     }
 
     /// Once a second: signs (after the flows they stand for), silence, figures.
     async fn second(&mut self, session: &mut Session) -> Result<(), Closed> {
         self.flush().await?;
-        self.inbox.send_all(self.nodes.signs()).await?;
+        self.aim.send_all(self.nodes.signs()).await?;
         let here = Instant::now();
         if let Some(there) = self.clock.now(here) {
             let silent = self.nodes.silent(Moment { there, here });
@@ -356,8 +399,9 @@ impl Follower {
                 session.reopen = here;
             }
             self.gaps(silent).await?;
+            self.aim.position(self.unread(there)).await?;
         }
-        self.inbox.send_all(self.health.news()).await
+        self.aim.send_all(self.health.news()).await
     }
 
     async fn surveyed(&mut self, session: &mut Session, survey: &Survey) -> Result<(), End> {
@@ -366,7 +410,7 @@ impl Follower {
             Err(status) if status.code() != Code::Unimplemented => {
                 session.failed_surveys += 1;
                 if session.failed_surveys >= PATIENCE {
-                    return Err(End::Broken(link::trouble(self.inbox.cluster(), status)));
+                    return Err(End::Broken(link::trouble(self.aim.cluster(), status)));
                 }
             }
             Ok(_) | Err(_) => session.failed_surveys = 0,
@@ -375,7 +419,7 @@ impl Follower {
         if let Some(since) = quiet.iter().map(|node| node.since).min() {
             let names: Vec<_> = quiet.iter().map(|node| node.raw.to_string()).collect();
             let names = if names.len() > NAMED { &[][..] } else { &names };
-            let request = request::again(&self.wanted.borrow(), since - OVERLAP, names, self.mask);
+            let request = self.aim.again(since - OVERLAP, names, self.mask);
             let again = session.link.clone().again(request, request::newest(names));
             session.question = Some(again.map(move |again| Answer::Again(again, quiet)).boxed());
         }
@@ -396,7 +440,7 @@ impl Follower {
             }
             (Ok(_), None) | (Err(_), _) => Vec::new(),
         };
-        self.inbox.send(self.health.tell()).await?;
+        self.aim.send(self.health.tell()).await?;
         Ok(quiet)
     }
 
@@ -420,7 +464,7 @@ impl Follower {
         let mut until = self.clock.now(again.asked);
         let mut lost = false;
         for message in again.messages {
-            let seen = decode(message);
+            let seen = self.aim.decode(message);
             match &seen {
                 Ok(Seen::Nodes(word)) if word.state == NodeState::NodeConnected => {
                     until = word.at.or(until);
@@ -431,7 +475,7 @@ impl Follower {
                     Some(node) => drop(doubtful.insert(node.name.clone())),
                     None => lost = true,
                 },
-                Ok(Seen::Flow(_) | Seen::Unasked { .. }) | Err(_) => {}
+                Ok(Seen::Flow(_) | Seen::Edge(_) | Seen::Unasked { .. }) | Err(_) => {}
             }
             self.take(seen, false).await?;
         }
@@ -453,10 +497,24 @@ impl Follower {
         Ok(())
     }
 
+    /// An earlier run stopped reading at some moment: what the nodes have overwritten since is a gap.
+    async fn restarted(&mut self, link: &Link, survey: &Survey) -> Result<(), End> {
+        let Some((at, clock)) = self.stopped else { return Ok(()) };
+        let Some(oldest) = link.oldest().await else {
+            let ended = "it did not say how far back its nodes remember";
+            return Err(End::Broken(link::slow(self.aim.cluster(), ended)));
+        };
+        self.stopped = None;
+        let listed = survey.nodes.as_ref().map_or(&[][..], |answer| &answer.nodes);
+        let now = clock.now(Instant::now()).unwrap_or(at);
+        let gaps = restart::missed(listed, &oldest, Stopped { at, now });
+        Ok(self.gaps(gaps).await?)
+    }
+
     /// The connection is gone: what happens from here on is not read.
     async fn broke(&mut self, trouble: Trouble) -> Result<(), Closed> {
         self.flush().await?;
-        self.inbox.send_all(self.nodes.signs()).await?;
+        self.aim.send_all(self.nodes.signs()).await?;
         if self.broken.is_none()
             && let Some(from) = self.heard.and_then(|heard| self.clock.now(heard))
         {
@@ -466,7 +524,7 @@ impl Follower {
         }
         self.health.state.link = ports::Link::Broken(trouble);
         self.health.state.lag = None;
-        self.inbox.send_all(self.health.news()).await
+        self.aim.send_all(self.health.news()).await
     }
 
     /// The connection is back and will be read again from `from`. Closes the gap: in full where the
@@ -494,16 +552,16 @@ impl Follower {
     }
 }
 
+/// When and where a flow was, and what was wrong with it.
+struct Stamp {
+    node: Option<Node>,
+    at: Timestamp,
+    flaw: Option<Malformed>,
+}
+
 async fn question(question: &mut Option<BoxFuture<'static, Answer>>) -> Answer {
     match question {
         Some(question) => question.await,
         None => std::future::pending().await,
-    }
-}
-
-/// The namespaces changed. Never, once nobody can change them any more.
-async fn changed(wanted: &mut watch::Receiver<Vec<NsName>>) {
-    if wanted.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

@@ -24,7 +24,10 @@ use crate::{
     },
 };
 
-use super::decode::{Node, stamp};
+use super::{
+    decode::{Node, stamp},
+    request,
+};
 
 type Client = ObserverClient<Channel>;
 
@@ -132,6 +135,12 @@ impl Link {
         Again { messages, whole, newest: newest.iter().filter_map(stamp).collect(), asked }
     }
 
+    /// The oldest event that each node still has; `None`: no whole answer.
+    pub async fn oldest(&self) -> Option<Vec<(Node, Timestamp)>> {
+        let (oldest, whole) = self.clone().read(request::oldest(), Instant::now() + ANSWER).await;
+        whole.then(|| oldest.iter().filter_map(stamp).collect())
+    }
+
     /// What a stream holds, and whether it came to its end.
     async fn read(&mut self, request: GetFlowsRequest, deadline: Instant) -> (Vec<GetFlowsResponse>, bool) {
         let mut messages = Vec::new();
@@ -204,7 +213,7 @@ pub fn object(cluster: &ClusterName) -> String {
     format!("Hubble Relay of {cluster}")
 }
 
-fn slow(cluster: &ClusterName, fact: &str) -> Trouble {
+pub fn slow(cluster: &ClusterName, fact: &str) -> Trouble {
     let next = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
     Trouble::new(&object(cluster), fact, next)
 }

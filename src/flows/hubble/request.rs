@@ -40,6 +40,11 @@ const FIELDS: [&str; 22] = [
 /// Fields that came later. A server that lacks one refuses the whole mask.
 const LATER: [&str; 4] = ["egress_allowed_by", "ingress_allowed_by", "egress_denied_by", "ingress_denied_by"];
 
+/// Fields of `Flow` that edges are made from. Verdicts name no policy there.
+const EDGE_FIELDS: [&str; 3] = ["l7", "source_service", "destination_service"];
+/// Beside them, where the server has it.
+const EDGE_LATER: [&str; 1] = ["trace_reason"];
+
 /// How much of a flow is asked for. A server too old for one is asked for the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
@@ -58,13 +63,13 @@ impl Mask {
         }
     }
 
-    fn paths(self) -> Option<prost_types::FieldMask> {
-        let later: &[&str] = match self {
-            Self::Full => &LATER,
+    fn paths(self, also: &[&str], later: &[&str]) -> Option<prost_types::FieldMask> {
+        let later = match self {
+            Self::Full => later,
             Self::Early => &[],
             Self::Off => return None,
         };
-        let paths = FIELDS.iter().chain(later).map(|path| (*path).to_owned()).collect();
+        let paths = FIELDS.iter().chain(also).chain(later).map(|path| (*path).to_owned()).collect();
         Some(prost_types::FieldMask { paths })
     }
 }
@@ -94,7 +99,7 @@ pub fn follow(wanted: &[NsName], from: From, mask: Mask) -> GetFlowsRequest {
         follow: true,
         whitelist: filters(wanted, &[]),
         since,
-        field_mask: mask.paths(),
+        field_mask: mask.paths(&[], &LATER),
         ..GetFlowsRequest::default()
     }
 }
@@ -104,9 +109,41 @@ pub fn again(wanted: &[NsName], since: Timestamp, nodes: &[String], mask: Mask) 
     GetFlowsRequest {
         whitelist: filters(wanted, nodes),
         since: Some(wire_time(since)),
-        field_mask: mask.paths(),
+        field_mask: mask.paths(&[], &LATER),
         ..GetFlowsRequest::default()
     }
+}
+
+/// What edges are made from, as a stream that goes on: every verdict, new connections where no
+/// policy asks for a verdict, and DNS answers.
+pub fn follow_edges(from: From, mask: Mask) -> GetFlowsRequest {
+    let (number, since) = match from {
+        From::Recent => (0, None),
+        From::Since(at) => (0, Some(wire_time(at))),
+    };
+    GetFlowsRequest {
+        number,
+        follow: true,
+        whitelist: edge_filters(&[]),
+        since,
+        field_mask: mask.paths(&EDGE_FIELDS, &EDGE_LATER),
+        ..GetFlowsRequest::default()
+    }
+}
+
+/// The same as a stream that ends.
+pub fn edges_again(since: Timestamp, nodes: &[String], mask: Mask) -> GetFlowsRequest {
+    GetFlowsRequest {
+        whitelist: edge_filters(nodes),
+        since: Some(wire_time(since)),
+        field_mask: mask.paths(&EDGE_FIELDS, &EDGE_LATER),
+        ..GetFlowsRequest::default()
+    }
+}
+
+/// The oldest event that each node still has, and no more of it than when and where.
+pub fn oldest() -> GetFlowsRequest {
+    GetFlowsRequest { first: true, ..newest(&[]) }
 }
 
 /// The newest event of each of these nodes, of any kind, and no more of it than when and where.
@@ -147,6 +184,20 @@ fn filters(wanted: &[NsName], nodes: &[String]) -> Vec<FlowFilter> {
         filters.push(FlowFilter { destination_pod: pods, ..allowed });
     }
     filters
+}
+
+fn edge_filters(nodes: &[String]) -> Vec<FlowFilter> {
+    let of = |kind: i32| FlowFilter {
+        event_type: vec![EventTypeFilter { r#type: kind, match_sub_type: false, sub_type: 0 }],
+        node_name: nodes.to_vec(),
+        ..FlowFilter::default()
+    };
+    vec![
+        of(event::POLICY_VERDICT),
+        FlowFilter { reply: vec![false], verdict: vec![Wire::Forwarded as i32], ..of(event::TRACE) },
+        FlowFilter { protocol: vec!["dns".to_owned()], ..of(event::ACCESS_LOG) },
+        FlowFilter { verdict: vec![Wire::Dropped as i32], ..of(event::ACCESS_LOG) },
+    ]
 }
 
 fn wire_time(at: Timestamp) -> prost_types::Timestamp {

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Malformed;
 
@@ -257,13 +257,30 @@ impl<'de, T: Default + Deserialize<'de>, const N: usize> Deserialize<'de> for Fe
     }
 }
 
-/// Any value, checked and thrown away.
+/// Any value, checked and thrown away. Knows how deep it is: what is nested deeper than
+/// [`Skip::DEPTH`] is hostile, and would only be there to overflow a stack.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Skip;
+pub struct Skip(u8);
+
+impl Skip {
+    const DEPTH: u8 = 32;
+
+    fn below<E: Error>(self) -> Result<Self, E> {
+        if self.0 < Self::DEPTH { Ok(Self(self.0 + 1)) } else { Err(E::custom("nested too deep")) }
+    }
+}
 
 impl<'de> Deserialize<'de> for Skip {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Self)
+        from.deserialize_any(Self(0))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Skip {
+    type Value = Self;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(self)
     }
 }
 
@@ -275,38 +292,40 @@ impl<'de> Visitor<'de> for Skip {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(Self)
+        Ok(self)
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(Self)
+        Ok(self)
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(Self)
+        Ok(self)
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(Self)
+        Ok(self)
     }
 
     #[inline]
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
-        Ok(Self)
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
     }
 
     fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(Self)
+        Ok(self)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
-        while list.next_element::<Self>()?.is_some() {}
+        let below = self.below()?;
+        while list.next_element_seed(below)?.is_some() {}
         Ok(self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        while map.next_key::<Self>()?.is_some() {
-            map.next_value::<Self>()?;
+        let below = self.below()?;
+        while map.next_key_seed(below)?.is_some() {
+            map.next_value_seed(below)?;
         }
         Ok(self)
     }

@@ -53,6 +53,12 @@ impl Cron {
         (1..32 * 24 * 60).map(|n| minute + Duration::minutes(n)).find(|at| self.matches(*at))
     }
 
+    /// The last run up to `now`, within 32 days.
+    pub fn last(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let minute = now.with_second(0)?.with_nanosecond(0)?;
+        (0..32 * 24 * 60).map(|n| minute - Duration::minutes(n)).find(|at| self.matches(*at))
+    }
+
     fn matches(&self, at: DateTime<Utc>) -> bool {
         let [minute, hour, day, month, weekday] = self.fields;
         minute.matches(at.minute())
@@ -72,6 +78,19 @@ impl fmt::Display for Cron {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_run_is_the_latest_matching_minute() {
+        let now: DateTime<Utc> = "2026-03-02T09:15:04Z".parse().expect("a time");
+        for (cron, last) in [
+            ("*/15 * * * *", "2026-03-02T09:15:00Z"),
+            ("10 2 * * *", "2026-03-02T02:10:00Z"),
+            ("0 3 1 * *", "2026-03-01T03:00:00Z"),
+        ] {
+            let last: DateTime<Utc> = last.parse().expect("a time");
+            assert_eq!(Cron::parse(cron).expect(cron).last(now), Some(last), "{cron}");
+        }
+    }
 
     #[test]
     fn the_next_run_is_the_next_matching_minute() {

@@ -154,6 +154,7 @@ fn dns(plan: &Plan, packet: &Packet, answer: bool, external: usize, flow: &mut F
         flow.destination_service = None;
         record.ips = it.addresses.iter().map(ToString::to_string).collect();
         record.ttl = 30;
+        record.cnames = it.cnames.iter().map(|name| format!("{name}.")).collect();
         record.rrtypes = vec!["A".to_owned()];
     }
     let kind = if answer { pb::L7FlowType::Response } else { pb::L7FlowType::Request };

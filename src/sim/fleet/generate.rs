@@ -28,6 +28,11 @@ pub fn plan(scenario: &Scenario, index: usize, seed: u64) -> Plan {
             builder.namespace(name, pattern);
         }
     }
+    if let Some(collector) = &spec.collector {
+        for new in system::collector(collector) {
+            builder.system(new);
+        }
+    }
     builder.externals(scenario);
     builder.edges(scenario, spec);
     builder.plan
@@ -78,6 +83,14 @@ impl Builder {
             self.plan.nodes.push(Node { name, address, control_plane: n == 0 });
             self.given.push(4);
         }
+    }
+
+    /// A workload of the cluster itself, and its namespace where that is new.
+    fn system(&mut self, new: NewWorkload) {
+        if !self.plan.namespaces.iter().any(|ns| ns.name == new.namespace) {
+            self.plan.namespaces.push(system_namespace(&new.namespace));
+        }
+        self.workload(new);
     }
 
     fn namespace(&mut self, name: &str, pattern: &Pattern) {
@@ -182,6 +195,7 @@ impl Builder {
                 host: external.host.clone(),
                 class: external.class,
                 churns: external.churns,
+                cnames: external.cnames.clone(),
                 addresses: external.addresses.iter().filter_map(|a| a.parse::<IpAddr>().ok()).collect(),
             });
         }

@@ -24,6 +24,7 @@ struct Job {
 /// Starts and ends jobs for as long as the cluster is there.
 pub async fn keep(plan: &Plan, server: &Cluster, clock: &Clock, speed: f64) {
     let start = clock.now();
+    let created = (start - chrono::Duration::days(40)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let next =
         |workload: usize, now| plan.workloads[workload].schedule.as_ref().and_then(|cron| cron.next(now));
     let mut jobs: Vec<Job> = (0..plan.workloads.len())
@@ -47,6 +48,7 @@ pub async fn keep(plan: &Plan, server: &Cluster, clock: &Clock, speed: f64) {
                 job.running_until = Some(now + chrono::Duration::seconds(JOB_SECS));
                 job.next = next(job.workload, now);
                 show(plan, server, job.workload, Phase::Running, now);
+                server.seed(objects::cron_job_at(plan, job.workload, &created, now));
             }
         }
     }

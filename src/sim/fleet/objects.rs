@@ -1,6 +1,7 @@
 //! Writes a cluster's inventory as Kubernetes objects, the way its controllers would have left
-//! them: owners, addresses, labels, conditions. Pure: the plan and a time as text in, JSON out.
+//! them: owners, addresses, labels, conditions. Pure: the plan and times in, JSON out.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::fleet::{
@@ -11,8 +12,8 @@ use crate::sim::fleet::{
 };
 
 /// Everything a cluster holds at the start.
-pub fn all(plan: &Plan, created: &str) -> Vec<Value> {
-    let maker = Maker { plan, created };
+pub fn all(plan: &Plan, created: &str, now: DateTime<Utc>) -> Vec<Value> {
+    let maker = Maker { plan, created, now };
     let mut objects: Vec<Value> = plan.namespaces.iter().map(|ns| maker.namespace(ns)).collect();
     objects.extend(plan.nodes.iter().enumerate().map(|(index, node)| maker.node(index, node)));
     objects.extend(maker.config_maps());
@@ -36,12 +37,20 @@ pub enum Phase {
 
 /// A pod that came into this phase at `at`.
 pub fn pod_in(plan: &Plan, pod: usize, phase: Phase, at: &str) -> Value {
-    Maker { plan, created: at }.pod(plan.pod_workload(pod), &plan.pods[pod], phase)
+    let maker = Maker { plan, created: at, now: DateTime::default() };
+    maker.pod(plan.pod_workload(pod), &plan.pods[pod], phase)
+}
+
+/// A CronJob that last ran at this moment.
+pub fn cron_job_at(plan: &Plan, workload: usize, created: &str, at: DateTime<Utc>) -> Value {
+    Maker { plan, created, now: at }.cron_job(&plan.workloads[workload], Some(at))
 }
 
 struct Maker<'a> {
     plan: &'a Plan,
     created: &'a str,
+    /// CronJobs ran up to now.
+    now: DateTime<Utc>,
 }
 
 impl Maker<'_> {
@@ -172,7 +181,10 @@ impl Maker<'_> {
         match workload.kind {
             Kind::Deployment => vec![self.deployment(workload), self.replica_set(workload)],
             Kind::DaemonSet => vec![self.daemon_set(workload)],
-            Kind::CronJob => vec![self.cron_job(workload), self.job(workload)],
+            Kind::CronJob => {
+                let last_run = workload.schedule.as_ref().and_then(|cron| cron.last(self.now));
+                vec![self.cron_job(workload, last_run), self.job(workload)]
+            }
         }
     }
 
@@ -211,13 +223,16 @@ impl Maker<'_> {
         })
     }
 
-    fn cron_job(&self, it: &Workload) -> Value {
+    fn cron_job(&self, it: &Workload, last_run: Option<DateTime<Utc>>) -> Value {
         let schedule = it.schedule.as_ref().map_or("@daily", |cron| cron.as_str());
         json!({
             "apiVersion": "batch/v1", "kind": "CronJob",
             "metadata": self.generated(self.meta("CronJob", &it.namespace, &it.name, &it.labels)),
             "spec": { "schedule": schedule, "concurrencyPolicy": "Forbid", "jobTemplate": { "spec": { "template": template(it) } } },
-            "status": {},
+            "status": last_run.map_or_else(|| json!({}), |at| {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                json!({ "lastScheduleTime": at, "lastSuccessfulTime": at })
+            }),
         })
     }
 

@@ -110,6 +110,7 @@ pub struct External {
     pub host: Option<String>,
     pub class: Class,
     pub churns: bool,
+    pub cnames: Vec<String>,
     pub addresses: Vec<IpAddr>,
 }
 

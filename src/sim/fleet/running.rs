@@ -3,7 +3,7 @@
 //! on loopback. All its time is the runtime's, so a paused clock drives it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -82,7 +82,13 @@ struct State {
     /// The faults that were in force at the last look.
     felt: Mutex<Vec<Fault>>,
     reach: watch::Sender<Reachable>,
+    listeners: Listeners,
 }
+
+/// What answers at ports of pods: a handler hands out the near end of a stream for each connection.
+type Listeners = Arc<Mutex<HashMap<(String, u16), Listener>>>;
+
+pub type Listener = Arc<dyn Fn() -> Option<DuplexStream> + Send + Sync>;
 
 /// Whether a connection to the API server can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +165,7 @@ impl Member {
             seed: seed_of(options.seed, &spec.name),
             address: format!("{}:6443", plan.nodes[0].address),
         });
-        let created = options.start - chrono::Duration::days(40);
-        let created = created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        seed_objects(&server, &plan, &spec, &created);
+        seed_objects(&server, &plan, &spec, options.start);
         let mut views = Views::new(Enforcement::of(spec.cni));
         views.refresh(&server);
         let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
@@ -170,8 +174,13 @@ impl Member {
         let relay = Relay::new(agents, clock.clone(), options.speed);
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
-        let state =
-            Arc::new(State { schedule, schedule_changed: Notify::new(), felt: Mutex::default(), reach });
+        let state = Arc::new(State {
+            schedule,
+            schedule_changed: Notify::new(),
+            felt: Mutex::default(),
+            reach,
+            listeners: Listeners::default(),
+        });
         let member = Self { spec, plan, server, relay, clock, options, state };
         member.answer_portforwards();
         member.apply_faults();
@@ -264,16 +273,33 @@ impl Member {
         }
     }
 
+    /// Lets something answer at a port of a workload's pods, in place of what stood there.
+    pub fn listen(&self, namespace: &str, workload: &str, port: u16, listener: &Listener) {
+        let Some(index) = self.plan.workload(namespace, workload) else { return };
+        let mut known = self.state.listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for pod in &self.plan.workloads[index].pods {
+            let pod = format!("{namespace}/{}", self.plan.pods[*pod].name);
+            known.insert((pod, port), listener.clone());
+        }
+    }
+
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.state.schedule.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn answer_portforwards(&self) {
-        if self.spec.cni != Cni::Cilium {
+        if self.spec.cni != Cni::Cilium && self.spec.collector.is_none() {
             return;
         }
         let (relay, plan) = (self.relay.clone(), self.plan.clone());
+        let listeners = self.state.listeners.clone();
         self.server.set_portforward(Arc::new(move |asked: PodPort| {
+            let pod = format!("{}/{}", asked.namespace, asked.pod);
+            let known = listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(listener) = known.get(&(pod, asked.port)).cloned() {
+                drop(known);
+                return listener();
+            }
             let workload = plan.workload("kube-system", "hubble-relay")?;
             let is_relay = |pod: &usize| plan.pods[*pod].name == asked.pod;
             let found =

@@ -54,6 +54,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         class: Class::Vendor,
         port: 443,
         churns: false,
+        cnames: Vec::new(),
         addresses: vec!["203.0.113.200".to_owned()],
     };
     let cluster = |index: usize| ClusterSpec {
@@ -67,6 +68,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         policies: scale.policies,
         dns_visibility: false,
         audit: false,
+        collector: None,
         faults: Vec::new(),
     };
     Scenario {

@@ -46,7 +46,46 @@ pub struct ClusterSpec {
     pub dns_visibility: bool,
     /// Cilium only says what it would drop.
     pub audit: bool,
+    /// Its `sluice-collect`, if it has one.
+    pub collector: Option<CollectorSpec>,
     pub faults: Vec<TimedFault>,
+}
+
+/// What a cluster's collector has seen when the scenario begins.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectorSpec {
+    /// Days of history; fewer than seven: it is still collecting.
+    #[serde(default = "seven")]
+    pub days: u32,
+    #[serde(default)]
+    pub answers: Answers,
+    /// A node reported nothing for some hours.
+    pub hole: Option<HoleSpec>,
+    /// Each node's agent lost events about so many times a day.
+    #[serde(default)]
+    pub losses_a_day: f64,
+}
+
+/// Where the collector's DNS answers come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answers {
+    #[default]
+    Dnstap,
+    /// From Hubble's L7 flows.
+    Hubble,
+    /// From dnstap behind NodeLocal DNSCache: the client is a node there.
+    NodeCache,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoleSpec {
+    pub node: String,
+    /// When it began, before the scenario does.
+    pub hours_ago: u32,
+    pub hours: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -137,6 +176,9 @@ pub struct External {
     /// Each DNS answer has other addresses of the list.
     #[serde(default)]
     pub churns: bool,
+    /// Where the host's CNAME leads, in order.
+    #[serde(default)]
+    pub cnames: Vec<String>,
     pub addresses: Vec<String>,
 }
 
@@ -331,6 +373,10 @@ fn deployment() -> Kind {
 
 fn one() -> usize {
     1
+}
+
+fn seven() -> u32 {
+    7
 }
 
 fn https() -> u16 {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
-    scenario::{ClusterSpec, Cni, Environment, External, Pattern},
+    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
 };
 
 #[derive(Deserialize)]
@@ -40,6 +40,7 @@ pub struct ClusterFile {
     dns_visibility: bool,
     #[serde(default)]
     audit: bool,
+    collector: Option<CollectorSpec>,
     #[serde(default)]
     faults: Vec<FaultFile>,
 }
@@ -63,6 +64,7 @@ impl ClusterFile {
             policies: self.policies,
             dns_visibility: self.dns_visibility,
             audit: self.audit,
+            collector: self.collector,
         })
     }
 }

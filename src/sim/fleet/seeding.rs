@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::sim::{
@@ -31,8 +32,10 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
 }
 
 /// Everything the cluster holds at the start.
-pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, created: &str) {
-    for object in objects::all(plan, created) {
+pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, now: DateTime<Utc>) {
+    let created = now - chrono::Duration::days(40);
+    let created = &created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    for object in objects::all(plan, created, now) {
         server.seed(object);
     }
     let plugin: Vec<&str> = system::namespaces(spec.cni)

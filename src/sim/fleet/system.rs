@@ -5,8 +5,12 @@
 use crate::sim::fleet::{
     generate::NewWorkload,
     plan::{Container, Labels, Port, Protocol},
-    scenario::{Cni, Kind},
+    scenario::{Answers, Cni, CollectorSpec, Kind},
 };
+
+pub const COLLECTOR_NAMESPACE: &str = "sluice";
+pub const COLLECTOR: &str = "sluice-collect";
+pub const COLLECTOR_PORT: u16 = 7117;
 
 /// Namespaces that belong to the cluster itself.
 pub fn namespaces(cni: Cni) -> Vec<&'static str> {
@@ -140,6 +144,22 @@ fn cilium() -> Vec<NewWorkload> {
     relay.host_network = false;
     relay.ports = vec![port("grpc", 4245, Protocol::Tcp)];
     vec![agent, operator, relay]
+}
+
+/// The collector, and the cache on each node that its answers come through.
+pub fn collector(spec: &CollectorSpec) -> Vec<NewWorkload> {
+    let image = [("sluice", "registry.corp.example/sluice/sluice:0.1.0")];
+    let labels = [("app.kubernetes.io/name", COLLECTOR)];
+    let mut collector = host(Kind::Deployment, COLLECTOR_NAMESPACE, COLLECTOR, &labels, &image);
+    collector.host_network = false;
+    collector.ports = vec![port("http", COLLECTOR_PORT, Protocol::Tcp)];
+    let mut all = vec![collector];
+    if spec.answers == Answers::NodeCache {
+        let cache = [("node-cache", "registry.k8s.io/dns/k8s-dns-node-cache:1.26.5")];
+        let labels = [("k8s-app", "node-local-dns")];
+        all.push(host(Kind::DaemonSet, "kube-system", "node-local-dns", &labels, &cache));
+    }
+    all
 }
 
 fn calico(namespace: &str) -> Vec<NewWorkload> {

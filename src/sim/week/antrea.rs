@@ -23,7 +23,7 @@ pub struct Antrea {
     pub logs: Vec<Vec<u8>>,
     /// Of the records.
     pub truth: Truth,
-    /// Of the logs: the peer is an address there, whoever has it.
+    /// Of the logs: the peer is an address there, and a pod where another line names the address.
     pub log_truth: Truth,
 }
 
@@ -175,11 +175,9 @@ impl Antrea {
         );
         put(out, if denied { " [3 packets in 1.5s]\n" } else { "\n" });
         let (from, flows) = if denied { (at - 3 * SECOND / 2, 3) } else { (at, 1) };
-        let peer = if way == Way::Egress { destination } else { source };
         let found = note(inventory, way, it, denied, (from, at));
         found.iter().for_each(|note| {
             self.log_truth.note(&Note {
-                peer: Ref::Address(peer),
                 port: if ported { note.port } else { 0 },
                 flows,
                 ..*note

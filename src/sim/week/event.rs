@@ -12,6 +12,16 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// A lookup that got an address.
+    pub fn is_answered(&self) -> bool {
+        match &self.what {
+            What::Lookup(it) => matches!(it.question, Question::Site { .. } | Question::Service { .. }),
+            What::Connection(_) | What::Lost { .. } => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum What {
     Connection(Connection),

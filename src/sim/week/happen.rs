@@ -23,6 +23,8 @@ pub struct Week {
     pub window: Range<i64>,
     /// A node's agent loses some events about so many times a day.
     pub losses_a_day: f64,
+    /// Pods ask a cache on their node, which asks the resolver: only the node's address is seen there.
+    pub node_cache: bool,
     /// Of the connections, so many are reported with their answering packets.
     pub replies: f64,
     rng: Rng,
@@ -41,6 +43,7 @@ impl Week {
             hour: window.start,
             window,
             losses_a_day: 0.0,
+            node_cache: false,
             replies: 0.2,
             rng: Rng::with_seed(seed),
             source_port: 32_768,
@@ -136,7 +139,7 @@ impl Week {
             }
             Party::Api | Party::Nodes => return Some((Expect::default(), soon)),
         };
-        let fresh = Expect { grade: Grade::Fresh, site: Some(site), also: None };
+        let fresh = self.expect(Grade::Fresh, site);
         let plain = Question::Site { site, v6: false };
         match it.manner {
             Manner::Asks => self.ask(events, from, plain, at, 0),
@@ -157,10 +160,8 @@ impl Week {
                 if (at / HOUR) % 2 == 0 {
                     self.ask(events, from, Question::Site { site: other, v6: false }, at - 10 * SECOND, 0);
                     self.ask(events, from, plain, at, 0);
-                    return Some((
-                        Expect { grade: Grade::Ambiguous, site: Some(site), also: Some(other) },
-                        soon,
-                    ));
+                    let expect = self.expect(Grade::Ambiguous, site);
+                    return Some((Expect { also: expect.site.map(|_| other), ..expect }, soon));
                 }
                 self.ask(events, from, plain, at, 0);
             }
@@ -191,11 +192,16 @@ impl Week {
         let Some(asked) = self.asked.get(&(script, pod)).copied() else {
             self.asked.insert((script, pod), at);
             self.ask(events, from, Question::Site { site, v6: false }, at, 0);
-            let fresh = Expect { grade: Grade::Fresh, site: Some(site), also: None };
+            let fresh = self.expect(Grade::Fresh, site);
             return (it.manner == Manner::AsksOnce).then_some((fresh, at + SECOND / 10));
         };
-        let stale = Expect { grade: Grade::Stale, site: Some(site), also: None };
+        let stale = self.expect(Grade::Stale, site);
         (at - asked > STALE_AFTER).then_some((stale, at))
+    }
+
+    /// Behind a cache on the node nobody can say which pod asked.
+    fn expect(&self, grade: Grade, site: usize) -> Expect {
+        if self.node_cache { Expect::default() } else { Expect { grade, site: Some(site), also: None } }
     }
 
     fn ask(&mut self, events: &mut Vec<Event>, asker: Place, question: Question, at: i64, late: i64) {
@@ -204,6 +210,10 @@ impl Week {
         }
         let resolver = self.inventory.resolvers[self.rng.usize(..self.inventory.resolvers.len())];
         let source_port = self.port();
+        let asker = match asker {
+            Place::Pod(pod) if self.node_cache => Place::Node(self.inventory.pods[pod].node),
+            Place::Pod(_) | Place::Node(_) | Place::Outside(_) => asker,
+        };
         self.push(events, at, What::Lookup(Lookup { asker, question, resolver, source_port, late }));
     }
 

@@ -153,7 +153,11 @@ impl Truth {
         tally.flows += note.flows;
         tally.first = tally.first.min(note.from);
         tally.last = tally.last.max(note.until);
-        set(&mut tally.hours, note.from.div_euclid(HOUR) - self.first_hour);
+        // A record that ends with an hour says nothing of the next one.
+        let last = (note.until - 1).max(note.from).div_euclid(HOUR);
+        for hour in note.from.div_euclid(HOUR)..=last {
+            set(&mut tally.hours, hour - self.first_hour);
+        }
         match note.expect.grade {
             Grade::Fresh => tally.graded[0] += note.flows,
             Grade::Stale => tally.graded[1] += note.flows,
@@ -175,6 +179,11 @@ impl Truth {
 
     pub fn len(&self) -> usize {
         self.edges.len()
+    }
+
+    /// Records that support an edge.
+    pub fn flows(&self) -> u64 {
+        self.edges.values().map(|tally| tally.flows).sum()
     }
 
     pub fn is_empty(&self) -> bool {

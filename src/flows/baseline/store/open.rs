@@ -180,21 +180,17 @@ impl Store {
     }
 }
 
-/// Makes the tables; the form that was found.
+/// The form that was found. Makes the tables where they are missing; else writes nothing, so that
+/// a full disk can be read.
 fn prepare(database: &Database) -> Result<u64, Error> {
-    let transaction = database.begin_write()?;
-    let found = {
-        let mut meta = transaction.open_table(META)?;
-        let found = meta.get("schema")?.map(|row| number(row.value()));
-        if found.is_none() {
-            meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
-        }
-        found.unwrap_or(SCHEMA)
-    };
-    if found > SCHEMA {
-        transaction.abort()?;
-        return Ok(found);
+    let read = database.begin_read()?;
+    if let Ok(meta) = read.open_table(META)
+        && let Some(found) = meta.get("schema")?
+    {
+        return Ok(number(found.value()));
     }
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
     transaction.open_table(EDGES)?;
     transaction.open_table(POSITIONS)?;
     transaction.open_table(IDS)?;
@@ -203,7 +199,7 @@ fn prepare(database: &Database) -> Result<u64, Error> {
     transaction.open_table(HOLES)?;
     transaction.open_table(ANSWERS)?;
     transaction.commit()?;
-    Ok(found)
+    Ok(SCHEMA)
 }
 
 fn read_coverage(read: &redb::ReadTransaction, resume: &mut Resume) -> Result<(), Error> {

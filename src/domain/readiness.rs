@@ -1,0 +1,348 @@
+//! Judges coverage for one namespace: 7 days of credited time on every node that runs its pods, jobs
+//! that ran inside the window, workloads that spoke. Unknown never passes. Pure.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::{
+    coverage::{Coverage, CronJob, Hole, Readiness},
+    edge::{Hours, Window, hour_of, hour_start},
+    names::{NodeName, NsName, Text, Workload},
+    time::span,
+};
+
+/// Credited time that a policy may be written from.
+pub const NEEDED: TimeDelta = TimeDelta::days(7);
+
+/// What must be known of a namespace to judge it.
+#[derive(Clone, Debug)]
+pub struct NamespaceFacts<'a> {
+    pub ns: &'a NsName,
+    /// Nodes that run its pods; `None` (or none at all) where that is not known: all nodes seen count.
+    pub nodes: Option<&'a [NodeName]>,
+    /// Those of other namespaces are passed over.
+    pub crons: &'a [CronJob],
+    /// Jobs that somebody takes upon himself, by name.
+    pub waived: &'a [Text],
+    /// All workloads, and whether any edge is theirs.
+    pub workloads: &'a BTreeMap<Workload, bool>,
+}
+
+/// What the window has seen of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceCoverage {
+    pub needed: TimeDelta,
+    /// Of the node with the least.
+    pub credited: TimeDelta,
+    /// The node with the least; `None` where no node gave a sign or the source cannot name it.
+    pub worst: Option<NodeName>,
+    /// Of its nodes and of all nodes, sorted.
+    pub holes: Vec<Hole>,
+    /// Sorted by name.
+    pub crons: Vec<CronFinding>,
+    /// Workloads without any traffic: no evidence, which is not the same as needing nothing.
+    pub silent: Vec<Workload>,
+    pub readiness: Readiness,
+}
+
+/// One scheduled job and what the window has seen of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronFinding {
+    pub job: CronJob,
+    pub seen: CronSeen,
+    pub waived: bool,
+}
+
+/// Did the window see the job run?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CronSeen {
+    /// It ran inside, and runs more often than the window is long.
+    Ran,
+    /// Its last run is not inside the window, or it never ran.
+    NotInside,
+    /// It runs rarely, and its last run fell into a hole.
+    InHole,
+    /// It ran inside, but may pause as long as the window or longer: one run at most was seen.
+    Rare,
+    /// It ran inside, but how long it may pause cannot be told from its schedule.
+    Unreadable,
+}
+
+impl CronSeen {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ran => "ran",
+            Self::NotInside => "not inside",
+            Self::InHole => "in a hole",
+            Self::Rare => "rare",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl CronFinding {
+    /// Why it stands in the way, in one sentence with the next step; `None` where it does not.
+    pub fn reason(&self, window: Window) -> Option<Text> {
+        let CronJob { ns, name, schedule, last_run, longest_pause, suspended, .. } = &self.job;
+        let ran = last_run.map_or("it never ran".to_owned(), |at| {
+            format!("its last run was {}", at.format("%Y-%m-%d %H:%M UTC"))
+        });
+        let why = match self.seen {
+            CronSeen::Ran => return None,
+            CronSeen::NotInside => format!("{ran}, not inside the window"),
+            CronSeen::InHole => format!("{ran}, in a stretch that was not seen"),
+            CronSeen::Rare => {
+                let pause = longest_pause.map_or_else(|| "?".to_owned(), span);
+                format!(
+                    "{ran}; it may pause {pause}, and the window is {} long",
+                    span(window.to - window.from)
+                )
+            }
+            CronSeen::Unreadable => format!("{ran}; how often it runs cannot be told from its schedule"),
+        };
+        let rest = if *suspended { " It is suspended." } else { "" };
+        let text =
+            format!("CronJob {ns}/{name} ({schedule}): {why}.{rest} Waive it, or take a longer window.");
+        (!self.waived).then(|| Text::from(text))
+    }
+}
+
+/// Judges one namespace.
+pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>) -> NamespaceCoverage {
+    let rows = rows(coverage, facts.nodes);
+    let time = |hours: Option<&Hours>| hours.map_or(TimeDelta::zero(), |hours| credited(hours, window));
+    let least = rows.iter().map(|(node, hours)| (time(*hours), *node)).min();
+    let (credited, worst) = least.unwrap_or((TimeDelta::zero(), None));
+    let left = (NEEDED - credited).max(TimeDelta::zero());
+    let crons = crons(window, facts, &rows);
+    let mut why: Vec<Text> = crons
+        .iter()
+        .filter(|finding| left.is_zero() || !may_still_run(finding))
+        .filter_map(|finding| finding.reason(window))
+        .collect();
+    why.extend(coverage.doubts.iter().cloned());
+    let ours = |hole: &&Hole| hole.node.is_none() || rows.iter().any(|(node, _)| *node == hole.node.as_ref());
+    NamespaceCoverage {
+        needed: NEEDED,
+        credited,
+        worst: worst.cloned(),
+        holes: coverage.gaps.iter().filter(ours).cloned().collect(),
+        crons,
+        silent: facts.workloads.iter().filter(|(_, spoke)| !**spoke).map(|(name, _)| name.clone()).collect(),
+        readiness: match (why.is_empty(), left.is_zero()) {
+            (true, true) => Readiness::Ready,
+            (true, false) => Readiness::NotYet { left },
+            (false, true) => Readiness::Blocked { why },
+            (false, false) => {
+                why.push(Text::from(format!("{} of credited time are missing.", span(left))));
+                Readiness::Blocked { why }
+            }
+        },
+    }
+}
+
+type Row<'a> = (Option<&'a NodeName>, Option<&'a Hours>);
+
+/// The nodes that count, each with its credited hours. A source that names no nodes speaks for all.
+fn rows<'a>(coverage: &'a Coverage, nodes: Option<&'a [NodeName]>) -> Vec<Row<'a>> {
+    let names_nodes = coverage.credited.keys().any(Option::is_some);
+    match nodes {
+        Some(nodes) if names_nodes && !nodes.is_empty() => {
+            nodes.iter().map(|node| (Some(node), coverage.credited.get(&Some(node.clone())))).collect()
+        }
+        Some(_) | None => {
+            coverage.credited.iter().map(|(node, hours)| (node.as_ref(), Some(hours))).collect()
+        }
+    }
+}
+
+/// Credited time inside the window: hours at its ends count with the part that is inside.
+fn credited(hours: &Hours, window: Window) -> TimeDelta {
+    let inside = |hour| hour_start(hour + 1).min(window.to) - hour_start(hour).max(window.from);
+    hours.iter().map(inside).filter(|part| *part > TimeDelta::zero()).sum()
+}
+
+fn crons(window: Window, facts: &NamespaceFacts<'_>, rows: &[Row<'_>]) -> Vec<CronFinding> {
+    let ours = facts.crons.iter().filter(|job| job.ns == *facts.ns);
+    let mut out: Vec<CronFinding> = ours
+        .map(|job| CronFinding {
+            job: job.clone(),
+            seen: seen(job, window, rows),
+            waived: facts.waived.contains(&job.name),
+        })
+        .collect();
+    out.sort_by(|a, b| a.job.name.cmp(&b.job.name));
+    out
+}
+
+fn seen(job: &CronJob, window: Window, rows: &[Row<'_>]) -> CronSeen {
+    let length = (window.to - window.from).max(NEEDED);
+    let Some(last) = job.last_run.filter(|last| window.contains(*last)) else { return CronSeen::NotInside };
+    let whole = rows.iter().all(|(_, hours)| hours.is_some_and(|hours| hours.contains(hour_of(last))));
+    match job.longest_pause {
+        // Of a frequent job, other runs were seen.
+        pause if !whole && pause.is_none_or(|pause| pause * 2 > length) => CronSeen::InHole,
+        None => CronSeen::Unreadable,
+        Some(pause) if pause >= length => CronSeen::Rare,
+        Some(_) => CronSeen::Ran,
+    }
+}
+
+/// While the window still grows, a job that runs often enough is not yet overdue.
+fn may_still_run(finding: &CronFinding) -> bool {
+    let often = finding.job.longest_pause.is_some_and(|pause| pause < NEEDED);
+    match finding.seen {
+        CronSeen::NotInside | CronSeen::InHole => often && !finding.job.suspended,
+        CronSeen::Ran | CronSeen::Rare | CronSeen::Unreadable => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn at(hour: i64) -> Timestamp {
+        hour_start(hour_of("2026-03-02T00:00:00Z".parse().expect("a time")) + hour)
+    }
+
+    fn days(days: i64) -> Window {
+        Window { from: at(0), to: at(days * 24) }
+    }
+
+    fn node(name: &str) -> NodeName {
+        NodeName::parse(name).expect("a name")
+    }
+
+    fn coverage(rows: &[(Option<&str>, &[std::ops::Range<i64>])]) -> Coverage {
+        let hours = |ranges: &[std::ops::Range<i64>]| {
+            ranges.iter().cloned().flatten().map(|hour| hour_of(at(hour))).collect()
+        };
+        let credited = rows.iter().map(|(name, ranges)| (name.map(node), hours(ranges))).collect();
+        Coverage { credited, ..Coverage::default() }
+    }
+
+    fn job(last_run: Option<i64>, pause_hours: Option<i64>) -> CronJob {
+        CronJob {
+            ns: NsName::parse("shop").expect("a name"),
+            name: "report".into(),
+            schedule: "0 3 1 * *".into(),
+            zone: None,
+            suspended: false,
+            last_run: last_run.map(at),
+            longest_pause: pause_hours.map(TimeDelta::hours),
+        }
+    }
+
+    fn judge(
+        coverage: &Coverage,
+        window: Window,
+        nodes: Option<&[NodeName]>,
+        crons: &[CronJob],
+        waived: &[Text],
+    ) -> NamespaceCoverage {
+        let ns = NsName::parse("shop").expect("a name");
+        let workloads = BTreeMap::from([
+            (Workload::new("Deployment", "cart"), true),
+            (Workload::new("Deployment", "idle"), false),
+        ]);
+        readiness(coverage, window, &NamespaceFacts { ns: &ns, nodes, crons, waived, workloads: &workloads })
+    }
+
+    #[test]
+    fn the_worst_node_decides() {
+        let seen = coverage(&[(Some("a"), &[0..192]), (Some("b"), &[0..100, 120..150])]);
+        let all = judge(&seen, days(8), None, &[], &[]);
+        assert_eq!((all.credited, all.worst), (TimeDelta::hours(130), Some(node("b"))));
+        assert_eq!(all.readiness, Readiness::NotYet { left: TimeDelta::hours(38) });
+        assert_eq!(all.silent, [Workload::new("Deployment", "idle")]);
+        let on_a = judge(&seen, days(8), Some(&[node("a")]), &[], &[]);
+        assert_eq!((on_a.readiness, on_a.credited), (Readiness::Ready, TimeDelta::hours(192)));
+        let on_c = judge(&seen, days(8), Some(&[node("a"), node("c")]), &[], &[]);
+        assert_eq!(on_c.readiness, Readiness::NotYet { left: NEEDED }, "a node that never gave a sign");
+        assert_eq!(
+            judge(&coverage(&[]), days(8), None, &[], &[]).readiness,
+            Readiness::NotYet { left: NEEDED }
+        );
+    }
+
+    #[test]
+    fn seven_days_from_half_past_to_half_past_are_seven_days() {
+        let half = TimeDelta::minutes(30);
+        let window = Window { from: at(0) + half, to: at(168) + half };
+        let seen = coverage(&[(None, &[0..169])]);
+        assert_eq!(judge(&seen, window, Some(&[node("a")]), &[], &[]).readiness, Readiness::Ready);
+        let short = Window { to: at(168), ..window };
+        assert_eq!(judge(&seen, short, None, &[], &[]).readiness, Readiness::NotYet { left: half });
+    }
+
+    #[test]
+    fn jobs_that_the_window_cannot_have_seen_stand_in_the_way() {
+        let whole = coverage(&[(Some("a"), &[0..192])]);
+        let torn = coverage(&[(Some("a"), &[0..20, 21..192])]);
+        for (seen, window, job, expected) in [
+            (&whole, days(7), job(Some(20), Some(24)), CronSeen::Ran),
+            (&whole, days(7), job(Some(-1), Some(24)), CronSeen::NotInside),
+            (&whole, days(7), job(Some(168), Some(24)), CronSeen::NotInside),
+            (&whole, days(7), job(None, Some(24)), CronSeen::NotInside),
+            (&whole, days(7), job(Some(20), Some(168)), CronSeen::Rare),
+            (&whole, days(8), job(Some(20), Some(168)), CronSeen::Ran),
+            (&whole, days(8), job(Some(20), Some(744)), CronSeen::Rare),
+            (&whole, days(7), job(Some(20), None), CronSeen::Unreadable),
+            (&torn, days(8), job(Some(20), Some(168)), CronSeen::InHole),
+            (&torn, days(8), job(Some(20), Some(24)), CronSeen::Ran),
+        ] {
+            let found = judge(seen, window, None, std::slice::from_ref(&job), &[]);
+            assert_eq!(found.crons[0].seen, expected, "{job:?}");
+            let waived = judge(seen, window, None, std::slice::from_ref(&job), &["report".into()]);
+            assert_eq!(waived.readiness, Readiness::Ready, "{job:?}");
+            match (expected, found.readiness) {
+                (CronSeen::Ran, readiness) => assert_eq!(readiness, Readiness::Ready),
+                (_, Readiness::Blocked { why }) => assert_eq!(why.len(), 1),
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_reason_names_the_job_its_schedule_and_its_last_run() {
+        let seen = coverage(&[(None, &[0..168])]);
+        let of = |job: CronJob| match judge(&seen, days(7), None, &[job], &[]).readiness {
+            Readiness::Blocked { why } => why[0].to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            of(job(Some(-21), Some(744))),
+            "CronJob shop/report (0 3 1 * *): its last run was 2026-03-01 03:00 UTC, not inside the window. Waive it, or take a longer window."
+        );
+        assert_eq!(
+            of(CronJob { suspended: true, ..job(None, None) }),
+            "CronJob shop/report (0 3 1 * *): it never ran, not inside the window. It is suspended. Waive it, or take a longer window."
+        );
+        assert_eq!(
+            of(job(Some(3), Some(744))),
+            "CronJob shop/report (0 3 1 * *): its last run was 2026-03-02 03:00 UTC; it may pause 31d00h, and the window is 7d00h long. Waive it, or take a longer window."
+        );
+    }
+
+    #[test]
+    fn a_young_window_waits_for_a_daily_job_and_not_for_a_monthly_one() {
+        let seen = coverage(&[(None, &[0..24])]);
+        let daily = judge(&seen, days(1), None, &[job(Some(-3), Some(24))], &[]);
+        assert_eq!(daily.readiness, Readiness::NotYet { left: TimeDelta::days(6) });
+        let monthly = judge(&seen, days(1), None, &[job(Some(-3), Some(744))], &[]);
+        match monthly.readiness {
+            Readiness::Blocked { why } => assert_eq!(why[1].as_str(), "6d00h of credited time are missing."),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_doubt_never_passes() {
+        let mut seen = coverage(&[(None, &[0..168])]);
+        seen.doubts.push("answers: the clients are node addresses".into());
+        let why = vec!["answers: the clients are node addresses".into()];
+        assert_eq!(judge(&seen, days(7), None, &[], &[]).readiness, Readiness::Blocked { why });
+    }
+}

@@ -1,0 +1,117 @@
+//! What the collector says of itself: its sources, each with lag and losses, what it covers, how
+//! many edges it has, and what troubles it. Values in, one value out.
+
+use std::collections::BTreeMap;
+
+use super::desk::Desk;
+use crate::{
+    cockpit::ports::{CollectorState, Link, SourceState, Trouble},
+    domain::{
+        names::{NsName, Text},
+        time::Timestamp,
+    },
+    flows::baseline::store::{Committed, Resume, Store},
+};
+
+/// Holes told at most: the newest.
+const HOLES: usize = 1_000;
+
+#[derive(Debug)]
+pub struct Sources {
+    version: &'static str,
+    sources: BTreeMap<Text, SourceState>,
+    /// By what they are about.
+    troubles: BTreeMap<Text, Trouble>,
+    edges: Vec<(NsName, u64)>,
+    /// Flows that found no room for another edge, ever.
+    refused: u64,
+}
+
+impl Sources {
+    pub fn new(version: &'static str, edges: Vec<(NsName, u64)>, resume: &Resume) -> Self {
+        let refused = resume.left_out.get(&Text::new(Store::NO_ROOM)).copied().unwrap_or(0);
+        Self { version, sources: BTreeMap::new(), troubles: BTreeMap::new(), edges, refused }
+    }
+
+    pub fn put(&mut self, source: Text, state: SourceState) {
+        self.sources.insert(source, state);
+    }
+
+    pub fn trouble(&mut self, about: Text, trouble: Option<Trouble>) {
+        match trouble {
+            Some(trouble) => drop(self.troubles.insert(about, trouble)),
+            None => drop(self.troubles.remove(&about)),
+        }
+    }
+
+    pub fn committed(&mut self, store: &Store, done: Committed) {
+        self.edges = store.counts();
+        self.refused += done.refused;
+    }
+
+    pub fn state(&self, desk: &Desk, now: Timestamp) -> CollectorState {
+        let mut coverage = desk.coverage().clone();
+        let over = coverage.gaps.len().saturating_sub(HOLES);
+        coverage.gaps.drain(..over);
+        let mut troubles: Vec<_> = self.troubles.values().cloned().collect();
+        troubles.extend(self.no_room());
+        troubles.extend(lost_in_memory(desk));
+        troubles.extend(clients_unknown(desk));
+        let window = desk.window().map(|window| crate::domain::edge::Window { to: window.to.min(now), ..window });
+        CollectorState {
+            link: Link::Live,
+            version: Some(Text::new(self.version)),
+            sources: self.sources.values().cloned().collect(),
+            window,
+            coverage,
+            edges: self.edges.clone(),
+            troubles,
+        }
+    }
+
+    fn no_room(&self) -> Option<Trouble> {
+        (self.refused > 0).then(|| {
+            Trouble::new(
+                "database",
+                &format!("{} flows found no room for another edge", self.refused),
+                "Look for a namespace with edges beyond number in /v1/state, such as one that is scanned.",
+            )
+        })
+    }
+}
+
+fn lost_in_memory(desk: &Desk) -> Option<Trouble> {
+    let lost = desk.figures().lost_in_memory;
+    (lost > 0).then(|| {
+        Trouble::new(
+            "memory",
+            &format!("{lost} flows were dropped while the disk took nothing"),
+            "Make room on the disk; the time is marked as a gap.",
+        )
+    })
+}
+
+/// Most answers went to nobody: the join cannot work.
+fn clients_unknown(desk: &Desk) -> Option<Trouble> {
+    let names = desk.names();
+    let nobody = names.from_nodes + names.from_nobody;
+    (names.answers >= 1_000 && nobody * 2 > names.answers).then(|| {
+        Trouble::new(
+            "DNS answers",
+            &format!(
+                "of {} answers {} went to nodes and {} to addresses of no known pod",
+                names.answers, names.from_nodes, names.from_nobody
+            ),
+            "Look for NodeLocal DNSCache or address translation before DNS; names are missing until then.",
+        )
+    })
+}
+
+/// The task that writes stopped on a fault of ours.
+pub fn writer_gone() -> Trouble {
+    Trouble::new(
+        "database",
+        "writing stopped on a fault of sluice",
+        "Restart sluice collect: it goes on from the last commit; and report its log.",
+    )
+}
