@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, TimeZone, Utc};
 
 use super::{
-    coverage::{Fell, coverage_row},
+    coverage::coverage_row,
     discovery::{CollectionRow, Progress, collection_row, collector_row},
     dossier::{self, DestinationKey, Heat},
     plan::{ClusterEntry, FleetFile},
@@ -20,6 +20,7 @@ use crate::domain::{
     flow::{Direction, Protocol},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::Labels,
+    readiness::CronSeen,
     sighting::Outcome,
     time::Timestamp,
 };
@@ -188,7 +189,7 @@ fn the_week_is_as_far_as_the_node_with_the_least() {
 }
 
 #[test]
-fn a_job_that_no_run_of_was_watched_asks_for_more() {
+fn a_job_that_the_window_has_not_seen_stands_in_the_way() {
     let job = |name: &str, last_run: Option<i64>, pause: Option<i64>| CronJob {
         ns: ns(),
         name: Text::new(name),
@@ -199,38 +200,25 @@ fn a_job_that_no_run_of_was_watched_asks_for_more() {
         longest_pause: pause.map(TimeDelta::days),
     };
     let cases = [
-        (job("a-daily", Some(5), Some(1)), Fell::Inside, None),
-        (
-            job("b-monthly", Some(24 * 22), Some(31)),
-            Fell::Before,
-            Some("runs every 31 days: needs a longer window or a waiver"),
-        ),
-        (
-            job("c-silent", None, Some(1)),
-            Fell::Never,
-            Some("should run every 1d00h, and no run was watched: find out why"),
-        ),
-        (
-            job("d-odd", None, None),
-            Fell::Never,
-            Some("its schedule cannot be read: check by hand that a run was watched"),
-        ),
+        (job("a-daily", Some(5), Some(1)), CronSeen::Ran, false),
+        (job("b-monthly", Some(24 * 22), Some(31)), CronSeen::NotInside, true),
+        (job("c-silent", None, Some(1)), CronSeen::NotInside, true),
+        (job("d-odd", Some(5), None), CronSeen::Unreadable, true),
     ];
     let mut world = world();
-    tell(&mut world, "eu", collector(&[("a", 168), ("b", 168)]));
+    let panel = |world: &World| {
+        let eu = cluster("eu");
+        coverage_row(world, world.cluster(&eu).expect("one"), world.namespace(&eu, &ns()).expect("one"))
+    };
     let jobs = cases.iter().map(|(job, ..)| job.clone()).collect();
     tell(&mut world, "eu", ClusterFact::CronJobs(Change::Reset(jobs)));
-    let panel = coverage_row(
-        &world,
-        world.cluster(&cluster("eu")).expect("one"),
-        world.namespace(&cluster("eu"), &ns()).expect("one"),
-    );
-    let crons = panel.crons.expect("told");
-    for (row, (job, fell, wants)) in crons.iter().zip(cases) {
-        assert_eq!((row.fell, row.wants.as_deref()), (fell, wants), "{}", job.name);
+    let before = panel(&world).crons.expect("told");
+    assert!(before.iter().all(|row| row.seen.is_none()), "without a window nothing is claimed");
+    tell(&mut world, "eu", collector(&[("a", 168), ("b", 168)]));
+    for (row, (job, seen, blocks)) in panel(&world).crons.expect("told").iter().zip(cases) {
+        assert_eq!((row.seen, row.blocks), (Some(seen), blocks), "{}", job.name);
     }
-    assert_eq!(row(&world).progress, Progress::Blocked);
-    assert_eq!(panel.hours, 168);
+    assert_eq!((row(&world).progress.words(), row(&world).why.len()), ("blocked".to_owned(), 3));
 }
 
 #[test]

@@ -76,10 +76,13 @@ mod tests {
             uptime_ns: up * 1_000_000_000,
             ..Listed::default()
         };
-        let nodes =
-            [listed("a", 4_095, 9_000), listed("b", 4_095, 9_000), listed("c", 10, 9_000), listed("d", 10, 5)];
-        let oldest =
-            [(node("a"), at(-10)), (node("b"), at(60)), (node("c"), at(60)), (node("d"), at(90))];
+        let nodes = [
+            listed("a", 4_095, 9_000),
+            listed("b", 4_095, 9_000),
+            listed("c", 10, 9_000),
+            listed("d", 10, 5),
+        ];
+        let oldest = [(node("a"), at(-10)), (node("b"), at(60)), (node("c"), at(60)), (node("d"), at(90))];
         let said = |gaps: Vec<Gap>| -> Vec<_> {
             let secs = |gap: &Gap| gap.until.map(|until| (until - gap.from).num_seconds());
             gaps.iter().map(|gap| (gap.node.as_ref().map(ToString::to_string), secs(gap))).collect()

@@ -149,12 +149,8 @@ fn dns_of(flow: &pb::Flow) -> Option<&pb::Dns> {
 /// The answer's packet goes to the client.
 fn answer_of(flow: &pb::Flow, dns: &pb::Dns, at: Timestamp) -> Option<Heard> {
     let query = dns.query.trim_end_matches('.').to_ascii_lowercase();
-    let cnames: Vec<String> = dns
-        .cnames
-        .iter()
-        .take(CHAIN)
-        .map(|name| name.trim_end_matches('.').to_ascii_lowercase())
-        .collect();
+    let cnames: Vec<String> =
+        dns.cnames.iter().take(CHAIN).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
     let cnames: Vec<&str> = cnames.iter().map(String::as_str).collect();
     let addresses: Vec<IpAddr> = dns.ips.iter().take(ADDRESSES).filter_map(|ip| address_of(ip)).collect();
     let end = flow.destination.as_ref();
@@ -288,9 +284,15 @@ mod tests {
     /// `v` a verdict, `t` a trace, `.` six seconds: which of them count.
     #[test]
     fn a_connection_counts_once_whatever_tells_of_it() {
-        for (events, expected) in
-            [("vt", "v"), ("vttt", "v"), ("tv", "t"), ("tvt", "t"), ("vtvt", "vv"), ("t..t", "tt"), ("t.t", "t")]
-        {
+        for (events, expected) in [
+            ("vt", "v"),
+            ("vttt", "v"),
+            ("tv", "t"),
+            ("tvt", "t"),
+            ("vtvt", "vv"),
+            ("t..t", "tt"),
+            ("t.t", "t"),
+        ] {
             let mut connections = Connections::default();
             let mut at = 1_000_000;
             let mut out = String::new();

@@ -25,7 +25,7 @@ use super::{
         theme::{Role, Theme},
         widgets::{Pen, count, plural, put},
     },
-    destinations::{Week, banner, grade_role, marks, unread},
+    destinations::{Watched, banner, grade_role, marks, unread},
     detail::owner_words,
     frame::{Areas, Pane},
 };
@@ -130,7 +130,7 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
     out.push((Role::Text, counted(world, place, one)));
     out.push((Role::Text, format!("first {}", pen.both(one.seen.first))));
     out.push((Role::Text, format!("last  {}", pen.both(one.seen.last))));
-    out.extend(hours(pen, one, &Week::of(world, place)));
+    out.extend(hours(pen, one, &Watched::of(world, place)));
     out.extend(who(world, pen, place, one));
     out
 }
@@ -245,23 +245,27 @@ fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> S
 }
 
 fn counted(world: &World, place: Place<'_>, one: &Destination) -> String {
-    let week = Week::of(world, place);
-    let hours = week.window.map_or_else(
+    let hours = Watched::of(world, place).newest().map_or_else(
         || "? hours".to_owned(),
-        |window| {
-            let (seen, all) = dossier::hours_in(one, window);
-            format!("{seen} of {all} hours")
+        |week| {
+            let (seen, all) = dossier::hours_in(one, week);
+            format!("{seen} of the last {all} hours")
         },
     );
-    format!("{} flows in {hours}", count(one.seen.flows))
+    format!("{} flows, {hours}", count(one.seen.flows))
 }
 
+/// Days of the hours in full; what is older has its dates above.
+const DAYS: i64 = 14;
+
 /// One line a day, one cell an hour, by the operator's clock.
-fn hours(pen: &Pen<'_>, one: &Destination, week: &Week) -> Text {
+fn hours(pen: &Pen<'_>, one: &Destination, week: &Watched) -> Text {
     let Some(window) = week.window else {
         return vec![(Role::Unknown, "hours: the collector has not said what it watched".to_owned())];
     };
     let mut out = vec![(Role::Dim, format!("{:11}0     6     12    18", pen.zone.to_string()))];
+    let from = window.from.max(window.to - TimeDelta::days(DAYS));
+    let window = Window { from, ..window };
     let first = hour_start(window.hours().start).with_timezone(&pen.zone);
     let mut day = hour_of(hour_start(window.hours().start) - TimeDelta::hours(i64::from(first.hour())));
     while day < window.hours().end {

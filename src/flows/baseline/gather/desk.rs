@@ -15,7 +15,7 @@ use crate::{
         coverage::{Coverage, Hole},
         credit::Credit,
         edge::Window,
-        ledger::{LeftOut, Ledger},
+        ledger::{Ledger, LeftOut},
         names::{NodeName, Text},
         sighting::Lost,
         time::Timestamp,

@@ -57,7 +57,8 @@ impl Sources {
         troubles.extend(self.no_room());
         troubles.extend(lost_in_memory(desk));
         troubles.extend(clients_unknown(desk));
-        let window = desk.window().map(|window| crate::domain::edge::Window { to: window.to.min(now), ..window });
+        let window =
+            desk.window().map(|window| crate::domain::edge::Window { to: window.to.min(now), ..window });
         CollectorState {
             link: Link::Live,
             version: Some(Text::new(self.version)),

@@ -133,7 +133,11 @@ fn a_database_in_use_is_left_alone() {
 fn what_is_no_database_of_ours_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(FILE);
-    for bytes in [&b"not a database at all, but long enough to be looked at"[..], &[0; 70_000], b"redb\x1a\x0a\xa9\x0d\x0a"] {
+    for bytes in [
+        &b"not a database at all, but long enough to be looked at"[..],
+        &[0; 70_000],
+        b"redb\x1a\x0a\xa9\x0d\x0a",
+    ] {
         std::fs::write(&file, bytes).expect("written");
         let said = Store::open(folder.path(), limits()).expect_err("no database").to_string();
         assert!(said.contains("damaged") && said.contains("move it away"), "{said}");
@@ -180,8 +184,7 @@ fn hours_older_than_what_is_kept_are_forgotten() {
     let mut first = batch([edge(1, 1, old), edge(2, 1, old), edge(3, 1, new)], 0);
     let node = NodeName::parse("w").ok();
     let hole = |from, to| Hole { from, to, node: node.clone(), lost: Some(3), why: Text::new("x") };
-    let (ancient, fresh) =
-        (hole(at(-40 * 86_400), at(-39 * 86_400)), hole(at(-86_400), at(-86_000)));
+    let (ancient, fresh) = (hole(at(-40 * 86_400), at(-39 * 86_400)), hole(at(-86_400), at(-86_000)));
     first.coverage = Some(Coverage {
         credited: [(node.clone(), [old, new].into_iter().collect())].into(),
         gaps: vec![ancient, fresh.clone()],
