@@ -101,6 +101,7 @@ fn differences(expected: &str, actual: &str) -> String {
 fn printed(decoded: Result<Seen, Malformed>) -> String {
     match decoded {
         Ok(Seen::Flow(seen)) => flow_text(&seen),
+        Ok(Seen::Edge(_)) => panic!("`decode` answers the cockpit; edges are read by `sight`"),
         Ok(Seen::Nodes(word)) => {
             let nodes: Vec<_> = word.nodes.iter().map(|node| node.name.as_str()).collect();
             let at = word.at.map_or("-".into(), |at| at.to_rfc3339());
