@@ -52,6 +52,8 @@ pub mod cockpit {
     pub mod plan;
     pub mod ports;
     pub mod rows;
+    #[cfg(test)]
+    mod tests;
     pub mod world;
 }
 
