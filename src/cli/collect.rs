@@ -77,7 +77,12 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
         sources.dnstap(door, &mut tasks).await.map_err(failed)?;
     }
     drop(sources);
-    printer.say(&format!("sluice collect {}: {} into {}\n", env!("CARGO_PKG_VERSION"), args.listen, shown(&folder)));
+    printer.say(&format!(
+        "sluice collect {}: {} into {}\n",
+        env!("CARGO_PKG_VERSION"),
+        args.listen,
+        shown(&folder)
+    ));
     let setup = gather::Setup {
         store,
         resume,
@@ -176,7 +181,9 @@ impl Sources {
     async fn dnstap(&self, door: &DnstapDoor, tasks: &mut JoinSet<()>) -> Result<(), Trouble> {
         let (ear, heard) = Ear::new(EarLimits::USUAL);
         let (open, name) = match door {
-            DnstapDoor::Unix(path) => (Door::unix(path, 0o660).await?, format!("dnstap unix:{}", path.display())),
+            DnstapDoor::Unix(path) => {
+                (Door::unix(path, 0o660).await?, format!("dnstap unix:{}", path.display()))
+            }
             DnstapDoor::Tcp(address) => (Door::tcp(*address).await?, format!("dnstap tcp:{address}")),
         };
         let figures = ear.figures();
@@ -228,7 +235,9 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
             None if args.hubble.is_some() || args.no_hubble => return Ok(None),
             None => return Err(usage("no context is current", "Name the cluster with --context.")),
         },
-        [_, _, ..] => return Err(usage("it is given more than once", "A collector gathers from one cluster.")),
+        [_, _, ..] => {
+            return Err(usage("it is given more than once", "A collector gathers from one cluster."));
+        }
     };
     Ok(Some(Access::Context { kubeconfig: Arc::new(kubeconfig), context }))
 }

@@ -107,7 +107,14 @@ impl Collectors {
                 Ok(()) => return,
                 Err(mpsc::error::TrySendError::Full(ns) | mpsc::error::TrySendError::Closed(ns)) => {
                     let next = "Ask again in a moment.";
-                    (ns, Trouble::new(&format!("collector of {cluster}"), "it is busy with other questions", next))
+                    (
+                        ns,
+                        Trouble::new(
+                            &format!("collector of {cluster}"),
+                            "it is busy with other questions",
+                            next,
+                        ),
+                    )
                 }
             },
             None => {
@@ -146,13 +153,15 @@ fn state(link: Link) -> ClusterFact {
 }
 
 fn is_collector(pod: &Pod) -> bool {
-    serve::LABEL.split_once('=').is_some_and(|(key, value)| pod.labels.get(key) == Some(value)) && !pod.finished
+    serve::LABEL.split_once('=').is_some_and(|(key, value)| pod.labels.get(key) == Some(value))
+        && !pod.finished
 }
 
 fn through_port_forward(access: Access) -> Dial {
     let wanted = Labelled { label: serve::LABEL, port: serve::PORT, name: NAME, ns: "sluice" };
     Arc::new(move || {
         let access = access.clone();
-        async move { forward::labelled(&access, wanted).await.map(|stream| Box::pin(stream) as BoxIo) }.boxed()
+        async move { forward::labelled(&access, wanted).await.map(|stream| Box::pin(stream) as BoxIo) }
+            .boxed()
     })
 }

@@ -22,7 +22,13 @@ use super::{connect::Access, failure::Failure};
 /// What the API says of an address, or why it does not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
-    Pod { address: IpAddr, ns: Text, pod: Text, from: Timestamp, until: Option<Timestamp> },
+    Pod {
+        address: IpAddr,
+        ns: Text,
+        pod: Text,
+        from: Timestamp,
+        until: Option<Timestamp>,
+    },
     Node(IpAddr),
     /// A list that cannot be read, by its name; `None`: it can again.
     Trouble(&'static str, Option<Trouble>),
@@ -94,7 +100,10 @@ fn trouble(name: &str, error: &watcher::Error) -> Trouble {
         | watcher::Error::WatchFailed(error) => Failure::of_client(error).trouble(name),
         other => Trouble::new(name, &other.to_string(), "It is tried again by itself."),
     };
-    Trouble { next: Text::new("Without it, names are found by flows alone; give list and watch on it."), ..failed }
+    Trouble {
+        next: Text::new("Without it, names are found by flows alone; give list and watch on it."),
+        ..failed
+    }
 }
 
 /// A pod of the host's network has its node's address, which is nobody's own.

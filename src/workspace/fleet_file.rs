@@ -147,7 +147,8 @@ impl Reader<'_> {
     }
 
     fn cluster(&mut self, node: &Node, key: &str) -> Option<ClusterEntry> {
-        let fields = self.map(node, key, &["name", "context", "environment", "relay", "relayCA", "collector"]);
+        let fields =
+            self.map(node, key, &["name", "context", "environment", "relay", "relayCA", "collector"]);
         if !matches!(node.value, Value::Map(_) | Value::Null) {
             return None;
         }

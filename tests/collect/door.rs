@@ -126,7 +126,10 @@ async fn a_reader_that_does_not_take_its_answer_holds_up_nobody() {
         slow.push(stream);
     }
     let (status, said) = get(&house, "GET", "/v1/edges").await;
-    assert_eq!((status, said.as_str()), (503, "Too many answers are being written; try again in a few seconds.\n"));
+    assert_eq!(
+        (status, said.as_str()),
+        (503, "Too many answers are being written; try again in a few seconds.\n")
+    );
     assert_eq!(get(&house, "GET", "/v1/state").await.0, 200, "the state is not in their way");
     tokio::time::sleep(tokio::time::Duration::from_secs(60)).await;
     assert_eq!(get(&house, "GET", "/v1/edges").await.0, 200, "those who took nothing were given up");

@@ -14,7 +14,10 @@ const UNIT: &str = include_str!("../../assets/collect/sluice-collect.service");
 
 fn objects() -> BTreeMap<String, Value> {
     let objects: Vec<Value> = serde_yaml::from_multiple(MANIFEST).expect("YAML");
-    objects.into_iter().map(|object| (object["kind"].as_str().unwrap_or_default().to_owned(), object)).collect()
+    objects
+        .into_iter()
+        .map(|object| (object["kind"].as_str().unwrap_or_default().to_owned(), object))
+        .collect()
 }
 
 fn args(deployment: &Value) -> Vec<String> {
@@ -58,7 +61,11 @@ fn the_manifest_names_what_the_program_knows() {
     assert!(args.contains(&format!("--dnstap=tcp:0.0.0.0:{port}")), "{args:?}");
     assert!(MANIFEST.contains(&format!("dnstap tcp://sluice-collect.sluice.svc:{port} full")));
     assert_eq!(service["spec"]["selector"], json!({ key: value }));
-    assert_eq!(service["spec"]["ports"].as_array().map(Vec::len), Some(1), "the edges are not in the Service");
+    assert_eq!(
+        service["spec"]["ports"].as_array().map(Vec::len),
+        Some(1),
+        "the edges are not in the Service"
+    );
 }
 
 #[test]
@@ -71,7 +78,10 @@ fn the_manifest_gives_the_least_rights() {
             { "apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["get", "list", "watch"] },
         ])
     );
-    assert_eq!(objects["ClusterRoleBinding"]["subjects"][0]["name"], objects["ServiceAccount"]["metadata"]["name"]);
+    assert_eq!(
+        objects["ClusterRoleBinding"]["subjects"][0]["name"],
+        objects["ServiceAccount"]["metadata"]["name"]
+    );
     let pod = &objects["Deployment"]["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     let container = &pod["containers"][0]["securityContext"];
@@ -80,7 +90,10 @@ fn the_manifest_gives_the_least_rights() {
         json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } })
     );
     assert_eq!(pod["containers"][0]["resources"]["limits"]["memory"], "1Gi");
-    assert_eq!(objects["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    assert_eq!(
+        objects["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
+        "restricted"
+    );
 }
 
 #[test]

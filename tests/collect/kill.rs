@@ -120,7 +120,10 @@ fn being_killed_neither_loses_nor_counts_twice_what_was_acknowledged() {
         acknowledged = last.unwrap_or(acknowledged);
         let (store, committed) = open(folder.path());
         let place = format!("seed {SEED}, round {round}");
-        assert!((acknowledged..=acknowledged + 1).contains(&committed), "{place}: {committed} of {acknowledged}");
+        assert!(
+            (acknowledged..=acknowledged + 1).contains(&committed),
+            "{place}: {committed} of {acknowledged}"
+        );
         assert_eq!(flows(&store), committed, "{place}: edges and position disagree");
         acknowledged = committed;
     }

@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use crate::{
-    cockpit::ports::{CollectorState, Link, Trouble},
+    cockpit::ports::{Link, Trouble},
     domain::{
         edge::Window,
-        names::{NodeName, Text},
+        names::{ClusterName, NodeName, Text},
         resolver::Askers,
         time::Timestamp,
     },
@@ -30,8 +30,10 @@ use crate::{
             serve::{self, Door},
             store::{Batch, Limits, Resume, Store},
         },
+        hubble,
         offline::{self, Input, Job},
         records::Format,
+        source::{BoxIo, Dial},
     },
     sim::{
         fleet::{
@@ -128,7 +130,7 @@ fn fill(
     let files = folder.join("history");
     let week = history::week(member.plan(), spec, now);
     let at = chrono::DateTime::from_timestamp_nanos;
-    let window = Window { from: at(week.window.start), to: at(week.window.end) };
+    let window = Window { from: at(week.window.start), to: now };
     let form = match spec.answers {
         Answers::Hubble => Form::Hubble,
         Answers::Dnstap | Answers::NodeCache => Form::HubbleAndDnstap,
@@ -180,12 +182,32 @@ fn batch(mut found: offline::Found, window: Window) -> Batch {
     }
 }
 
+/// The cluster's relay, read from here on; `None` where it has none.
+fn relay_of(member: &Member, now: Timestamp) -> Option<hubble::Gathering> {
+    let relay = member.relay()?.clone();
+    let object = format!("relay of {}", member.name());
+    let dial: Dial = Arc::new(move || {
+        let stream = relay.connect().map(|stream| Box::pin(stream) as BoxIo);
+        let away = || Trouble::new(&object, "it is away", "Wait: it is asked again.");
+        Box::pin(std::future::ready(stream.ok_or_else(away)))
+    });
+    Some(hubble::Gathering {
+        cluster: ClusterName::parse(member.name()).ok()?,
+        source: Text::new("hubble"),
+        dial,
+        position: None,
+        now,
+        known: Vec::new(),
+    })
+}
+
 /// Gathers for as long as the demo runs.
 async fn collect(member: Member, store: Store, resume: Resume, door: watch::Sender<Option<Door>>, now: Now) {
     let (inputs, taken) = mpsc::channel(gather::INPUTS);
     let (state, states) = watch::channel(Arc::new(read::bare(Link::Connecting)));
     let (_stop, stopped) = watch::channel(false);
     door.send_replace(Some(Door::new(states, store.reader())));
+    let gathering = relay_of(&member, now());
     let setup = gather::Setup {
         store,
         resume,
@@ -195,8 +217,15 @@ async fn collect(member: Member, store: Store, resume: Resume, door: watch::Send
         state,
         stop: stopped,
     };
-    drop((member, inputs));
-    if let Err(trouble) = gather::run(setup).await {
+    let live = async move {
+        match gathering {
+            Some(gathering) => hubble::gather(gathering, inputs).await,
+            // The history is all there is; as long as somebody might tell more, the collector stays.
+            None => inputs.closed().await,
+        }
+    };
+    let (ended, ()) = tokio::join!(gather::run(setup), live);
+    if let Err(trouble) = ended {
         tracing::warn!(%trouble, "the demo's collector lost its last edges");
     }
 }
