@@ -12,9 +12,9 @@ use super::page::Evidence;
 use crate::{
     domain::{
         coverage::{Coverage, CronJob, Hole, Readiness},
-        credit::{CronFinding, CronSeen},
         edge::{Edge, EdgeKey, Hours, Window},
         names::{ClusterName, NodeName, NsName, Text, Workload},
+        readiness::{CronFinding, CronSeen},
         time::Timestamp,
     },
     edges,

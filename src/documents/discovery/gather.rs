@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{companion::Part, page::Evidence};
 use crate::domain::{
     coverage::{Coverage, CronJob, Readiness},
-    credit::{self, NamespaceFacts},
     edge::{Edge, EdgeKey, Window},
     names::{NsName, Text, Workload},
+    readiness::{NamespaceFacts, readiness},
     time::Timestamp,
 };
 
@@ -55,7 +55,7 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
         waived: &[],
         workloads: &workloads,
     };
-    let judged = credit::readiness(&known.coverage, known.window, &facts);
+    let judged = readiness(&known.coverage, known.window, &facts);
     let evidence = Evidence {
         coverage: known.coverage.clone(),
         readiness: not_unknown(judged.readiness, known),

@@ -7,11 +7,11 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::companion::Part;
 use crate::domain::{
     coverage::{Coverage, Readiness},
-    credit::{CronFinding, CronSeen},
     destination::Destination,
     discovery::{Everywhere, Rules, assemble},
     edge::{Hours, Peer, Window},
     names::{ClusterName, NsName, Text, Workload},
+    readiness::{CronFinding, CronSeen},
     sighting::Outcome,
     time::Timestamp,
 };
