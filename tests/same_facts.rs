@@ -86,6 +86,7 @@ fn world() -> World {
         context: Text::new(name),
         environment,
         relay: None,
+        collector: None,
     };
     let clusters = vec![
         entry("prod-eu", Environment::Production),

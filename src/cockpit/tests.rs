@@ -64,6 +64,7 @@ fn world() -> World {
         context: Text::new(name),
         environment: Environment::Production,
         relay: None,
+        collector: None,
     };
     let fleet = FleetFile { clusters: vec![entry("eu"), entry("us")], ..FleetFile::default() };
     world.absorb(Fact::Fleet(fleet));

@@ -123,6 +123,7 @@ fn fleet() -> FleetFile {
         context: Text::from(format!("ctx-{name}")),
         environment,
         relay: None,
+        collector: None,
     };
     FleetFile {
         path: Some(Text::new("/fleet/sluice.yaml")),
