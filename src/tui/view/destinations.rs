@@ -153,9 +153,7 @@ pub fn readiness(row: &CollectionRow) -> (Role, String) {
         Progress::Collecting { credited } => {
             (Role::Warn, format!("not yet: {} left", span(discovery::WANTED - credited)))
         }
-        Progress::Blocked { .. } => {
-            (Role::Bad, format!("blocked for {} (v)", plural(row.why.len(), "reason")))
-        }
+        Progress::Blocked { .. } => (Role::Bad, format!("blocked for {}", plural(row.why.len(), "reason"))),
         Progress::NoCollector => (Role::Unknown, "no collector".to_owned()),
         Progress::Unknown => (Role::Unknown, "how far it is: unknown".to_owned()),
     }

@@ -157,9 +157,7 @@ fn collection_line(row: &CollectionRow) -> (Role, String) {
         (_, _, Some(edges)) => format!("; {edges} edges kept"),
         (_, _, None) => String::new(),
     };
-    let why = row.why.first().filter(|_| matches!(row.progress, Progress::Blocked { .. }));
-    let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    (role, format!("the week: {words}{why}{found}; d shows destinations, v coverage"))
+    (role, format!("the week: {words}{found}; d shows destinations, v coverage"))
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
