@@ -153,6 +153,7 @@ fn world() -> World {
         context: Text::new("east"),
         environment: Environment::Staging,
         relay: None,
+        collector: None,
     };
     world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
     let namespaces = (0..NAMESPACES).map(|n| NamespaceSeen {

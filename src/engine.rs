@@ -2,6 +2,7 @@
 //! the headless commands both drive it by [`Engine::turn`] and [`Engine::command`]. It never draws.
 
 mod clock;
+mod collectors;
 mod performer;
 mod sources;
 
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 pub use self::clock::Clock;
-use self::{performer::Performer, sources::Sources};
+use self::{collectors::Collectors, performer::Performer, sources::Sources};
 use crate::{
     cockpit::{
         decide::{self, Command, Refusal},
@@ -60,6 +61,7 @@ pub struct Engine {
     batch: Vec<Fact>,
     watches: BTreeMap<ClusterName, Watching>,
     sources: Option<Sources>,
+    collectors: Option<Collectors>,
     performer: Performer,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
@@ -91,6 +93,7 @@ impl Engine {
             clock: setup.clock,
             performer: Performer::new(sender.clone(), setup.reach.clone()),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
+            collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
             reach: setup.reach,
             workspace: setup.workspace,
             inbox,
@@ -151,7 +154,10 @@ impl Engine {
                 }
             }
             Effect::ReadEdges(cluster, ns) => {
-                self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                self.world.absorb(Fact::Cluster(cluster.clone(), ClusterFact::Asked(ns.clone())));
+                if let Some(collectors) = &self.collectors {
+                    collectors.ask(&cluster, ns);
+                }
             }
             Effect::Reload => self.reload(),
         }
@@ -169,6 +175,11 @@ impl Engine {
                         sources.touch(name);
                     }
                 }
+                Fact::Cluster(name, ClusterFact::Pods(change)) => {
+                    if let Some(collectors) = &mut self.collectors {
+                        collectors.see(name, change);
+                    }
+                }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
                 _ => {}
             }
@@ -182,6 +193,9 @@ impl Engine {
         }
         if let Some(sources) = &mut self.sources {
             sources.follow(&self.world, &self.reach);
+        }
+        if let Some(collectors) = &mut self.collectors {
+            collectors.follow(self.world.plan(), replanned, &self.reach);
         }
         self.world.settle();
     }

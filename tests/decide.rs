@@ -33,6 +33,7 @@ fn world(path: Option<Text>) -> World {
         context: Text::new("prod-eu"),
         environment: Environment::Production,
         relay: None,
+        collector: None,
     };
     let clusters = vec![entry];
     let (excluded, included) = (Vec::new(), Vec::new());

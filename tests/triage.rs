@@ -49,6 +49,7 @@ impl Story {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            collector: None,
         };
         story.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
         let seen = NamespaceSeen {

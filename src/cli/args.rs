@@ -1,13 +1,16 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::{
-    flow::Direction,
-    names::{NsName, Text},
+use crate::{
+    cockpit::ports::RelayAddress,
+    domain::{
+        flow::Direction,
+        names::{NsName, Text},
+    },
 };
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -61,12 +64,23 @@ pub enum Command {
     Status(Status),
     /// Print denied flows and what the sources lost
     Denials(Denials),
+    /// Print where the workloads of a cluster really talk, or write it for review
+    ///
+    /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
+    /// them: which destinations, how sure their names are, which of them an owner must look at, and
+    /// what the window has not seen.
+    Discover(Discover),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Take our policies of a namespace back: the valve opened first
     ///
     /// Needs the cluster's API server and nothing else: no sluice.yaml, no relay, no other cluster.
     Rollback(Rollback),
+    /// Gather a cluster's flows and DNS answers into edges, for days, and serve them read-only
+    ///
+    /// Runs in or near one cluster: around this pod, or by the kubeconfig's current context or
+    /// --context. It goes on where it stopped, and the cockpit finds it by its pod's label.
+    Collect(Collect),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
@@ -100,7 +114,7 @@ pub struct Demo {
     /// one a port higher; without a port, each on any free one
     #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
         num_args = 0..=1, default_missing_value = "127.0.0.1")]
-    pub relay_address: Option<std::net::SocketAddr>,
+    pub relay_address: Option<SocketAddr>,
     /// The fleet to simulate: a name or a file
     #[arg(long, value_name = "FILE|NAME")]
     pub scenario: Option<String>,
@@ -148,6 +162,47 @@ pub struct Denials {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = super::discover::HELP)]
+pub struct Discover {
+    /// Only this namespace; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    /// Flow records: FORMAT:PATH, and further paths of the same format
+    #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
+    pub flows: Vec<super::records::Source>,
+    /// DNS answers: FORMAT:PATH, and further paths of the same format
+    #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
+    pub dns: Vec<super::records::Source>,
+    /// Only what began at or after T: RFC 3339, a date (UTC), or 7d for seven days ago
+    #[arg(long, value_name = "T", value_parser = super::records::moment)]
+    pub from: Option<super::records::Moment>,
+    /// Only what began before T
+    #[arg(long, value_name = "T", value_parser = super::records::moment)]
+    pub to: Option<super::records::Moment>,
+    /// How to print; json: one object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DiscoverFormat,
+    /// Print denied attempts too, marked as such; they never count as destinations
+    #[arg(long)]
+    pub denied: bool,
+    /// Write network-policies/discovery/NAMESPACE.md and its companion instead of printing; what
+    /// people wrote into the notes is kept
+    #[arg(long)]
+    pub write: bool,
+    /// With --write: give up edits outside the notes
+    #[arg(long, requires = "write")]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiscoverFormat {
+    #[default]
+    Text,
+    Json,
+    Md,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Apply {
     /// The namespace; may be repeated, and they are applied one after the other
     #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
@@ -173,6 +228,35 @@ pub struct Rollback {
     pub direction: Option<Direction>,
     #[command(flatten)]
     pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Collect {
+    /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
+    pub hubble: Option<RelayAddress>,
+    /// Do not read Hubble
+    #[arg(long)]
+    pub no_hubble: bool,
+    /// Where DNS servers send dnstap to; may be repeated
+    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
+    pub dnstap: Vec<DnstapDoor>,
+    /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where edges are served; on loopback only the API server's port-forward reaches it
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], crate::flows::baseline::serve::PORT)))]
+    pub listen: SocketAddr,
+    /// How long edges are kept after they were last seen
+    #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
+    pub keep: Duration,
+}
+
+/// Where DNS servers send dnstap to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnstapDoor {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
 }
 
 /// What apply and rollback share.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use directories::ProjectDirs;
 
-use super::{args::Global, session};
+use super::{args::Global, collect, session};
 use crate::{documents::table::Table, k8s::connect, workspace::policy_files};
 
 /// Folder of the log files; `None` where there is no home.
@@ -44,6 +44,11 @@ pub fn text(global: &Global) -> String {
         }
         Err(trouble) => line("sluice.yaml", "-".to_owned(), trouble.to_string()),
     }
+    let data = collect::data_folder(None);
+    let found = data.as_ref().map_or("no home folder: sluice collect needs --data", |folder| {
+        if folder.is_dir() { "there" } else { "made by sluice collect" }
+    });
+    line("collected edges", data.as_deref().map_or("-".to_owned(), shown), found.to_owned());
     let log = log_folder();
     let found = log.as_ref().map_or("no home folder: nothing is logged", |folder| {
         if folder.is_dir() { "there" } else { "made when something is logged" }

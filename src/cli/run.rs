@@ -10,7 +10,7 @@ use super::{
     args::{Change, Cli, Command, Global},
     ask::{self, Asker},
     change::Changing,
-    cockpit, demo, denials,
+    cockpit, collect, demo, denials, discover,
     exit::Exit,
     info, log,
     print::Printer,
@@ -57,6 +57,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             printer.out(&info::text(global));
             Exit::Done
         }
+        Some(Command::Collect(args)) => {
+            with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
+        }
         None => with_runtime(printer, async |_| {
             cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
         }),
@@ -71,6 +74,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(global, Need::Clusters, true)?;
             Ok(denials::run(&mut session, args, printer).await)
         }),
+        Some(Command::Discover(args)) => discover::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await

@@ -92,7 +92,7 @@ fn zone() -> FixedOffset {
     Local::now().offset().fix()
 }
 
-fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
+pub fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
     match path {
         None => connect::read_kubeconfig(),
         Some(path) => connect::read_kubeconfig_at(path),

@@ -63,9 +63,11 @@ pub struct ClusterEntry {
     pub environment: Environment,
     /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
     pub relay: Option<RelayAddress>,
+    /// Where its `sluice collect` listens; `None`: found by its label and reached by port-forward.
+    pub collector: Option<RelayAddress>,
 }
 
-/// An address of a Hubble Relay that is reached without the API server.
+/// An address of a Hubble Relay, or of a collector, that is reached without the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayAddress {
     pub host: Text,

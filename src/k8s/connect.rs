@@ -46,6 +46,22 @@ pub fn read_kubeconfig_at(path: &std::path::Path) -> Result<Kubeconfig, Trouble>
         .map_err(|error| kubeconfig_trouble(&format!("kubeconfig {}", path.display()), &error))
 }
 
+/// The cluster that this program runs in, by the service account of its pod. `None`: it runs in none.
+pub fn in_cluster() -> Option<Result<Access, Trouble>> {
+    const OBJECT: &str = "the cluster around this pod";
+    if !std::path::Path::new("/var/run/secrets/kubernetes.io/serviceaccount/token").exists() {
+        return None;
+    }
+    let config = Config::incluster().map_err(|error| {
+        Trouble::new(OBJECT, &error.to_string(), "Let the pod mount its service account's token.")
+    });
+    let client = config.and_then(|config| {
+        let config = settled(config, OBJECT)?;
+        kube::Client::try_from(config).map_err(|error| client_trouble(OBJECT, &error))
+    });
+    Some(client.map(Access::Client))
+}
+
 /// All contexts, in the order of the files.
 pub fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
     let named = kubeconfig.contexts.iter();

@@ -1,5 +1,5 @@
-//! A byte stream to a cluster's Hubble Relay: Service, one of its ready pods, port-forward through
-//! the API server. Nothing listens on this machine, and nothing is known of what flows through.
+//! A byte stream to a cluster's Hubble Relay, or to a pod by its label: a ready pod, port-forward
+//! through the API server. Nothing listens on this machine, and nothing is known of what flows through.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ pub async fn relay(access: &Access) -> Result<BoxStream, Trouble> {
     let pods = ready_pods(&server, &service).await?;
     let mut trouble = None;
     for pod in &pods {
-        match open(&server, &service, pod).await {
+        match open(&server, pod, service.target_port(pod)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -54,6 +54,39 @@ pub async fn relay(access: &Access) -> Result<BoxStream, Trouble> {
             "it has no ready pod",
             "Look at the relay's pods: `kubectl -n kube-system get pods -l k8s-app=hubble-relay`.",
         )
+    }))
+}
+
+/// A pod to be found by a label, and its port.
+#[derive(Clone, Copy, Debug)]
+pub struct Labelled {
+    /// `key=value`.
+    pub label: &'static str,
+    pub port: u16,
+    /// What people call it.
+    pub name: &'static str,
+    /// Where it stands by default: those there come first.
+    pub ns: &'static str,
+}
+
+/// Opens a stream to a ready pod with this label, in whatever namespace.
+pub async fn labelled(access: &Access, wanted: Labelled) -> Result<BoxStream, Trouble> {
+    let server = access.server().await?;
+    let path = format!("/api/v1/pods?labelSelector={}", escaped(wanted.label));
+    let list = server.ask::<List<Pod>>(Call::get(path)).await;
+    let list = list.map_err(|failure| failure.trouble(&format!("pods of {}", wanted.name)))?;
+    let mut pods: Vec<_> = list.items.unwrap_or_default().into_iter().filter(Pod::is_ready).collect();
+    pods.sort_by_key(|pod| pod.metadata.namespace != wanted.ns);
+    let mut trouble = None;
+    for pod in &pods {
+        match open(&server, pod, wanted.port).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => trouble = trouble.or(Some(error)),
+        }
+    }
+    Err(trouble.unwrap_or_else(|| {
+        let next = format!("Look at its pods: `kubectl get pods -A -l {}`.", wanted.label);
+        Trouble::new(wanted.name, "it has no ready pod", &next)
     }))
 }
 
@@ -93,10 +126,9 @@ async fn ready_pods(server: &Server, service: &Service) -> Result<Vec<Pod>, Trou
     Ok(list.items.unwrap_or_default().into_iter().filter(Pod::is_ready).collect())
 }
 
-async fn open(server: &Server, service: &Service, pod: &Pod) -> Result<BoxStream, Trouble> {
+async fn open(server: &Server, pod: &Pod, port: u16) -> Result<BoxStream, Trouble> {
     let ns = &pod.metadata.namespace;
     let object = format!("port-forward to pod {ns}/{}", pod.metadata.name);
-    let port = service.target_port(pod);
     let api: Api<core::Pod> = Api::namespaced(server.client().clone(), ns);
     let ports = [port];
     let forward = timeout(DEADLINE, api.portforward(&pod.metadata.name, &ports)).await;

@@ -51,7 +51,13 @@ pub fn target(cluster_: &str, ns_: &str, direction: Direction) -> Target {
 }
 
 pub fn entry(name: &str, environment: Environment) -> ClusterEntry {
-    ClusterEntry { name: cluster(name), context: Text::from(format!("ctx-{name}")), environment, relay: None }
+    ClusterEntry {
+        name: cluster(name),
+        context: Text::from(format!("ctx-{name}")),
+        environment,
+        relay: None,
+        collector: None,
+    }
 }
 
 fn fact(world: &mut World, name: &str, fact: ClusterFact) {

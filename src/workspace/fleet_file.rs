@@ -147,7 +147,8 @@ impl Reader<'_> {
     }
 
     fn cluster(&mut self, node: &Node, key: &str) -> Option<ClusterEntry> {
-        let fields = self.map(node, key, &["name", "context", "environment", "relay", "relayCA"]);
+        let fields =
+            self.map(node, key, &["name", "context", "environment", "relay", "relayCA", "collector"]);
         if !matches!(node.value, Value::Map(_) | Value::Null) {
             return None;
         }
@@ -155,6 +156,7 @@ impl Reader<'_> {
         let raw = self.text(name_node, &format!("{key}.name"));
         let environment = self.environment(fields.get("environment").copied(), node, key);
         let relay = self.relay(fields.get("relay").copied(), fields.get("relayCA").copied(), key);
+        let collector = self.collector(fields.get("collector").copied(), key);
         let context = self.text(fields.get("context").copied(), &format!("{key}.context"));
         let Some(raw) = raw else {
             if name_node.is_none_or(Node::is_null) {
@@ -175,7 +177,8 @@ impl Reader<'_> {
         }
         match ClusterName::parse(raw) {
             Ok(name) => {
-                Some(ClusterEntry { name, context: Text::new(context.unwrap_or(raw)), environment, relay })
+                let context = Text::new(context.unwrap_or(raw));
+                Some(ClusterEntry { name, context, environment, relay, collector })
             }
             Err(bad) => {
                 self.error(line, &format!("`{key}.name`: {bad}"), "Choose another name.");
@@ -216,6 +219,17 @@ impl Reader<'_> {
         if let (None, Some(node)) = (&address, node) {
             let fact = format!("`{key}.relay` is {:?}", Text::new(raw));
             self.error(node.line, &fact, "Write host:port, or tls://host:port.");
+        }
+        address
+    }
+
+    fn collector(&mut self, node: Option<&Node>, key: &str) -> Option<RelayAddress> {
+        let raw = self.text(node, &format!("{key}.collector"))?;
+        // It speaks plain HTTP; whoever wants TLS puts it behind a tunnel.
+        let address = relay_address(raw, None).filter(|address| !address.tls);
+        if let (None, Some(node)) = (&address, node) {
+            let fact = format!("`{key}.collector` is {:?}", Text::new(raw));
+            self.error(node.line, &fact, "Write host:port.");
         }
         address
     }
@@ -272,7 +286,7 @@ impl Reader<'_> {
 }
 
 /// `host:port`, `[v6]:port`, `tls://host:port`. A CA asks for TLS by itself.
-fn relay_address(raw: &str, ca: Option<&str>) -> Option<RelayAddress> {
+pub fn relay_address(raw: &str, ca: Option<&str>) -> Option<RelayAddress> {
     let (tls, rest) = raw.strip_prefix("tls://").map_or((false, raw), |rest| (true, rest));
     let (host, port) = rest.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -320,6 +334,8 @@ mod tests {
         );
         let relay = parsed.fleet.clusters[2].relay.clone().expect("it has one");
         assert_eq!((relay.host.as_str(), relay.port, relay.tls), ("hubble-relay.example.net", 443, true));
+        let collector = parsed.fleet.clusters[2].collector.clone().expect("it has one");
+        assert_eq!((collector.host.as_str(), collector.port), ("collect.example.net", 7117));
         assert!(parsed.fleet.excludes(&NsName::parse("kube-system").expect("valid")));
         let shop = NsName::parse("shop").expect("valid");
         assert!(!parsed.fleet.excludes(&shop));
@@ -343,7 +359,7 @@ mod tests {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
         sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds.
-        sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA.
+        sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA, collector.
         ");
         assert!(parse("sluice.yaml", text).is_ok());
     }
@@ -355,6 +371,7 @@ clusters:
 - name: a
   environment: prod
   relay: nowhere
+  collector: tls://collect:7117
 - context: b
 - name: c/d
 - name: 7
@@ -373,17 +390,18 @@ owners:
         insta::assert_snapshot!(complaints(text), @r#"
         sluice.yaml line 3: `clusters[0].environment` is "prod". Write staging or production.
         sluice.yaml line 4: `clusters[0].relay` is "nowhere". Write host:port, or tls://host:port.
-        sluice.yaml line 5: clusters[1] has no name. Write `name:`, and `context:` where it differs.
-        sluice.yaml line 6: `clusters[2].name` "c/d" cannot be a folder under network-policies/. Choose a short name here and put the context's own into `context:`.
-        sluice.yaml line 7: `clusters[3].name` is a number. Write text (in quotes if it looks like something else) there.
-        sluice.yaml line 9: `clusters[4].relayCA` stands without `relay`. Write `relay: host:port` too.
-        sluice.yaml line 10: e and f have the same context e. Keep one of them: a cluster is in the fleet once.
-        sluice.yaml line 13: `clusters[7]` is a list. Write a mapping with the keys name, context, environment, relay, relayCA there.
-        sluice.yaml line 14: `namespaces` is text. Write a mapping with the keys exclude, include there.
-        sluice.yaml line 16: `owners[0].namespaces[0]`: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Write the namespace's exact name.
-        sluice.yaml line 16: `owners[0].namespaces[1]` is a number. Write text (in quotes if it looks like something else) there.
-        sluice.yaml line 16: owners[0] has no owner. Write `owner:` with the team's name.
-        sluice.yaml line 18: `owners[1].owner` is empty. Write a value, or leave the key out.
+        sluice.yaml line 5: `clusters[0].collector` is "tls://collect:7117". Write host:port.
+        sluice.yaml line 6: clusters[1] has no name. Write `name:`, and `context:` where it differs.
+        sluice.yaml line 7: `clusters[2].name` "c/d" cannot be a folder under network-policies/. Choose a short name here and put the context's own into `context:`.
+        sluice.yaml line 8: `clusters[3].name` is a number. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 10: `clusters[4].relayCA` stands without `relay`. Write `relay: host:port` too.
+        sluice.yaml line 11: e and f have the same context e. Keep one of them: a cluster is in the fleet once.
+        sluice.yaml line 14: `clusters[7]` is a list. Write a mapping with the keys name, context, environment, relay, relayCA, collector there.
+        sluice.yaml line 15: `namespaces` is text. Write a mapping with the keys exclude, include there.
+        sluice.yaml line 17: `owners[0].namespaces[0]`: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Write the namespace's exact name.
+        sluice.yaml line 17: `owners[0].namespaces[1]` is a number. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 17: owners[0] has no owner. Write `owner:` with the team's name.
+        sluice.yaml line 19: `owners[1].owner` is empty. Write a value, or leave the key out.
         "#);
     }
 

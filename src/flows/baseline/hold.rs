@@ -38,8 +38,6 @@ pub struct Hold {
     waiting: VecDeque<(Instant, Held)>,
     /// Flows and answers among them.
     told: usize,
-    /// Those that left before their time, for want of room.
-    early: u64,
 }
 
 impl Held {
@@ -64,7 +62,7 @@ impl Hold {
     }
 
     fn new(time: Duration, room: usize) -> Self {
-        Self { time, room, waiting: VecDeque::new(), told: 0, early: 0 }
+        Self { time, room, waiting: VecDeque::new(), told: 0 }
     }
 
     pub fn push(&mut self, held: Held, here: Instant) {
@@ -83,7 +81,6 @@ impl Hold {
         let (_, held) = self.waiting.pop_front()?;
         if held.is_told() {
             self.told -= 1;
-            self.early += u64::from(!due && !all);
         }
         Some(held)
     }
@@ -91,11 +88,6 @@ impl Hold {
     /// When the oldest is due.
     pub fn due(&self) -> Option<Instant> {
         self.waiting.front().map(|(since, _)| *since + self.time)
-    }
-
-    /// Those that left before their time, for want of room.
-    pub fn early(&self) -> u64 {
-        self.early
     }
 }
 
@@ -127,6 +119,6 @@ mod tests {
         assert_eq!(seconds(&hold.pop(start + time, false)), Some(1));
         assert!(hold.pop(start + time, false).is_none());
         assert_eq!(seconds(&hold.pop(start + time, true)), Some(2));
-        assert!(hold.due().is_none() && hold.early() == 0);
+        assert_eq!(hold.due(), None);
     }
 }

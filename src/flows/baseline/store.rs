@@ -5,7 +5,7 @@
 mod open;
 mod page;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tidy;
 
 use std::{

@@ -7,7 +7,9 @@ use super::desk::Desk;
 use crate::{
     cockpit::ports::{CollectorState, Link, SourceState, Trouble},
     domain::{
+        edge::Window,
         names::{NsName, Text},
+        resolver::Askers,
         time::Timestamp,
     },
     flows::baseline::store::{Committed, Resume, Store},
@@ -56,9 +58,8 @@ impl Sources {
         let mut troubles: Vec<_> = self.troubles.values().cloned().collect();
         troubles.extend(self.no_room());
         troubles.extend(lost_in_memory(desk));
-        troubles.extend(clients_unknown(desk));
-        let window =
-            desk.window().map(|window| crate::domain::edge::Window { to: window.to.min(now), ..window });
+        coverage.doubts.extend(askers(desk).doubt());
+        let window = desk.window().map(|window| Window { to: window.to.min(now), ..window });
         CollectorState {
             link: Link::Live,
             version: Some(Text::new(self.version)),
@@ -92,20 +93,11 @@ fn lost_in_memory(desk: &Desk) -> Option<Trouble> {
     })
 }
 
-/// Most answers went to nobody: the join cannot work.
-fn clients_unknown(desk: &Desk) -> Option<Trouble> {
+/// Whose the clients of DNS answers are.
+fn askers(desk: &Desk) -> Askers {
     let names = desk.names();
-    let nobody = names.from_nodes + names.from_nobody;
-    (names.answers >= 1_000 && nobody * 2 > names.answers).then(|| {
-        Trouble::new(
-            "DNS answers",
-            &format!(
-                "of {} answers {} went to nodes and {} to addresses of no known pod",
-                names.answers, names.from_nodes, names.from_nobody
-            ),
-            "Look for NodeLocal DNSCache or address translation before DNS; names are missing until then.",
-        )
-    })
+    let (nodes, unknown) = (names.from_nodes, names.from_nobody);
+    Askers { pods: names.answers.saturating_sub(nodes + unknown), nodes, unknown }
 }
 
 /// The task that writes stopped on a fault of ours.

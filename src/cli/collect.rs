@@ -1,0 +1,372 @@
+//! `sluice collect`: gathers the flows and DNS answers of one cluster for days, without a screen, and
+//! serves the edges read-only. Ends well when it is asked to; goes on where it stopped.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::TimeDelta;
+use directories::ProjectDirs;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Duration, MissedTickBehavior, interval},
+};
+
+use super::{
+    args::{Collect, DnstapDoor, Global},
+    exit::Exit,
+    print::Printer,
+    session::{self, NoStart},
+};
+use crate::{
+    cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
+    domain::{
+        names::{ClusterName, Text},
+        time,
+    },
+    engine::Clock,
+    flows::{
+        baseline::{
+            dns,
+            gather::{self, Input, Now, Owner},
+            read, serve,
+            store::{Limits, Resume, Store},
+        },
+        dnstap::listen::{Door, Ear, Limits as EarLimits},
+        hubble,
+        source::{BoxIo, Dial, dial_address},
+    },
+    k8s::{
+        connect::{self, Access},
+        forward, owners,
+    },
+};
+
+/// Where a service keeps its data; systemd and the manifest make it.
+pub const SERVICE_DATA: &str = "/var/lib/sluice";
+/// Hubble Relay's Service, as pods of the cluster reach it.
+pub const RELAY_SERVICE: (&str, u16) = ("hubble-relay.kube-system.svc", 80);
+const HUBBLE: &str = "hubble";
+
+/// Runs until it is asked to stop.
+pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let folder = data_folder(args.data.as_deref()).ok_or_else(no_folder)?;
+    let keep = TimeDelta::from_std(args.keep).unwrap_or(TimeDelta::MAX);
+    let (store, resume) = open(folder.clone(), Limits::new(keep)).await.map_err(failed)?;
+    let listener = serve::bind(args.listen).await.map_err(|error| {
+        let next = "Stop what listens there, or choose another address with --listen.";
+        failed(Trouble::new(&format!("--listen {}", args.listen), &error.to_string(), next))
+    })?;
+    let access = access(global, args)?;
+    let clock = Clock::system();
+    let now: Now = Arc::new(move || clock.now());
+    let (inputs, taken) = mpsc::channel(gather::INPUTS);
+    let (state, states) = watch::channel(Arc::new(read::bare(Link::Connecting)));
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(never(serve::listen(listener, serve::Door::new(states.clone(), store.reader()))));
+    let sources = Sources { inputs, now: now.clone() };
+    sources.hubble(args, access.as_ref(), &resume, &mut tasks);
+    if let Some(access) = access {
+        sources.owners(access, &mut tasks);
+    }
+    for door in &args.dnstap {
+        sources.dnstap(door, &mut tasks).await.map_err(failed)?;
+    }
+    drop(sources);
+    printer.say(&format!(
+        "sluice collect {}: {} into {}\n",
+        env!("CARGO_PKG_VERSION"),
+        args.listen,
+        shown(&folder)
+    ));
+    let setup = gather::Setup {
+        store,
+        resume,
+        now,
+        version: env!("CARGO_PKG_VERSION"),
+        inputs: taken,
+        state,
+        stop: stopped,
+    };
+    let ended = watch_over(tokio::spawn(gather::run(setup)), states, &stop, printer).await;
+    tasks.shutdown().await;
+    match ended {
+        Ok(()) => {
+            printer.say("Everything is committed.\n");
+            Ok(Exit::Done)
+        }
+        Err(trouble) => Err(failed(trouble)),
+    }
+}
+
+/// Tells what happens, until the gathering ends by itself or by a signal.
+async fn watch_over(
+    mut gathering: tokio::task::JoinHandle<Result<(), Trouble>>,
+    mut states: watch::Receiver<Arc<CollectorState>>,
+    stop: &watch::Sender<bool>,
+    printer: &mut Printer<'_>,
+) -> Result<(), Trouble> {
+    let mut interrupted = std::pin::pin!(session::interrupted());
+    let mut minute = interval(Duration::from_secs(60));
+    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    minute.tick().await;
+    let mut teller = Teller::default();
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut gathering => {
+                return ended.unwrap_or_else(|_| {
+                    let next = "Start it again: it goes on from the last commit; and report its log.";
+                    Err(Trouble::new("sluice collect", "gathering stopped on a fault of sluice", next))
+                });
+            }
+            () = &mut interrupted, if !stopping => {
+                stopping = true;
+                stop.send_replace(true);
+            }
+            _ = minute.tick() => printer.say(&summary(&states.borrow_and_update())),
+            Ok(()) = states.changed() => {
+                let state = states.borrow_and_update().clone();
+                teller.events(&state).iter().for_each(|event| printer.say(event));
+            }
+        }
+    }
+}
+
+/// The tasks that tell the gathering.
+struct Sources {
+    inputs: mpsc::Sender<Input>,
+    now: Now,
+}
+
+impl Sources {
+    fn hubble(&self, args: &Collect, access: Option<&Access>, resume: &Resume, tasks: &mut JoinSet<()>) {
+        let source = Text::new(HUBBLE);
+        let dial = match (&args.hubble, access) {
+            _ if args.no_hubble => return,
+            (Some(address), _) => dial_address(address.clone()),
+            (None, Some(Access::Client(_))) => dial_address(relay_service()),
+            (None, Some(access)) => through_port_forward(access.clone()),
+            (None, None) => return,
+        };
+        let gathering = hubble::Gathering {
+            cluster: ClusterName::parse("this cluster").expect("a free name without control characters"),
+            position: resume.positions.get(&source).and_then(|position| position.time()),
+            known: resume.ids.get(&source).cloned().unwrap_or_default(),
+            now: (self.now)(),
+            source,
+            dial,
+        };
+        tasks.spawn(hubble::gather(gathering, self.inputs.clone()));
+    }
+
+    /// Whose an address is, from the API.
+    fn owners(&self, access: Access, tasks: &mut JoinSet<()>) {
+        let (said, mut heard) = mpsc::channel(256);
+        tasks.spawn(owners::run(access, said));
+        let inputs = self.inputs.clone();
+        tasks.spawn(async move {
+            while let Some(said) = heard.recv().await {
+                if inputs.send(of_api(said)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn dnstap(&self, door: &DnstapDoor, tasks: &mut JoinSet<()>) -> Result<(), Trouble> {
+        let (ear, heard) = Ear::new(EarLimits::USUAL);
+        let (open, name) = match door {
+            DnstapDoor::Unix(path) => {
+                (Door::unix(path, 0o660).await?, format!("dnstap unix:{}", path.display()))
+            }
+            DnstapDoor::Tcp(address) => (Door::tcp(*address).await?, format!("dnstap tcp:{address}")),
+        };
+        let figures = ear.figures();
+        tasks.spawn(never(open.serve(ear)));
+        tasks.spawn(dns::run(Text::new(&name), heard, figures, self.now.clone(), self.inputs.clone()));
+        Ok(())
+    }
+}
+
+fn of_api(said: owners::Said) -> Input {
+    match said {
+        owners::Said::Pod { address, ns, pod, from, until } => {
+            Input::Owns { address, owner: Owner::Pod { ns, pod, from, until } }
+        }
+        owners::Said::Node(address) => Input::Owns { address, owner: Owner::Node },
+        owners::Said::Trouble(about, trouble) => Input::Trouble(Text::new(about), trouble),
+    }
+}
+
+async fn never(task: impl Future<Output = std::convert::Infallible>) {
+    match task.await {}
+}
+
+async fn open(folder: PathBuf, limits: Limits) -> Result<(Store, Resume), Trouble> {
+    let object = shown(&folder);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, limits)).await;
+    opened.unwrap_or_else(|_| {
+        let next = "Bring back a copy of its file, or give another folder with --data.";
+        Err(Trouble::new(&object, "the database is damaged beyond reading", next))
+    })
+}
+
+/// The cluster's API server: around this pod, or by the kubeconfig. `None`: neither is there, and a
+/// relay's address was given.
+fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
+    let asked = global.kubeconfig.is_some() || !global.contexts.is_empty();
+    if !asked && let Some(around) = connect::in_cluster() {
+        return around.map(Some).map_err(failed);
+    }
+    let kubeconfig = match session::kubeconfig(global.kubeconfig.as_deref()) {
+        Ok(kubeconfig) => kubeconfig,
+        Err(_) if !asked && (args.hubble.is_some() || args.no_hubble) => return Ok(None),
+        Err(trouble) => return Err(failed(trouble)),
+    };
+    let context = match global.contexts.as_slice() {
+        [one] => one.clone(),
+        [] => match &kubeconfig.current_context {
+            Some(current) => current.clone(),
+            None if args.hubble.is_some() || args.no_hubble => return Ok(None),
+            None => return Err(usage("no context is current", "Name the cluster with --context.")),
+        },
+        [_, _, ..] => {
+            return Err(usage("it is given more than once", "A collector gathers from one cluster."));
+        }
+    };
+    Ok(Some(Access::Context { kubeconfig: Arc::new(kubeconfig), context }))
+}
+
+fn relay_service() -> RelayAddress {
+    let (host, port) = RELAY_SERVICE;
+    RelayAddress { host: Text::new(host), port, tls: false, ca: None }
+}
+
+fn through_port_forward(access: Access) -> Dial {
+    Arc::new(move || {
+        let access = access.clone();
+        Box::pin(async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) })
+    })
+}
+
+/// Where the database stands: as told, else the service's folder if it can be written, else our own
+/// of this user. `None`: there is no home either.
+pub fn data_folder(told: Option<&Path>) -> Option<PathBuf> {
+    if let Some(told) = told {
+        return Some(told.to_owned());
+    }
+    let service = Path::new(SERVICE_DATA);
+    if may_write(service) {
+        return Some(service.to_owned());
+    }
+    ProjectDirs::from("", "", "sluice").map(|dirs| dirs.data_dir().join("collect"))
+}
+
+/// By owner, group and mode, without writing.
+fn may_write(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(found) = std::fs::metadata(folder) else { return false };
+    let user = rustix::process::geteuid().as_raw();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let ours = rustix::process::getegid().as_raw() == found.gid()
+        || groups.iter().any(|group| group.as_raw() == found.gid());
+    let allowed = (found.uid() == user && found.mode() & 0o200 != 0)
+        || (ours && found.mode() & 0o020 != 0)
+        || found.mode() & 0o002 != 0;
+    found.is_dir() && (user == 0 || allowed)
+}
+
+/// Says what changed since the last state, each thing once.
+#[derive(Default)]
+struct Teller {
+    links: std::collections::BTreeMap<Text, Link>,
+    troubles: Vec<Trouble>,
+}
+
+impl Teller {
+    fn events(&mut self, state: &CollectorState) -> Vec<String> {
+        let mut out = Vec::new();
+        for source in &state.sources {
+            let old = self.links.insert(source.name.clone(), source.link.clone());
+            let is_news = old.as_ref().map(word) != Some(word(&source.link));
+            if is_news && let Link::Broken(trouble) = &source.link {
+                out.push(format!("{trouble}\n"));
+            } else if is_news {
+                out.push(format!("{}: {}\n", source.name, word(&source.link)));
+            }
+        }
+        let told = |list: &[Trouble], one: &Trouble| list.iter().any(|other| other.object == one.object);
+        let (new, gone): (Vec<_>, Vec<_>) = (
+            state.troubles.iter().filter(|one| !told(&self.troubles, one)).collect(),
+            self.troubles.iter().filter(|one| !told(&state.troubles, one)).collect(),
+        );
+        out.extend(new.iter().map(|trouble| format!("{trouble}\n")));
+        out.extend(gone.iter().map(|trouble| format!("{}: well again\n", trouble.object)));
+        self.troubles.clone_from(&state.troubles);
+        out
+    }
+}
+
+fn word(link: &Link) -> &'static str {
+    match link {
+        Link::None(_) => "none",
+        Link::Connecting => "connecting",
+        Link::Live => "live",
+        Link::Broken(_) => "broken",
+    }
+}
+
+/// How it goes, in one line.
+fn summary(state: &CollectorState) -> String {
+    let edges: u64 = state.edges.iter().map(|(_, count)| count).sum();
+    let source = |source: &SourceState| match source.lag {
+        Some(lag) => format!("{} {}, {} behind", source.name, word(&source.link), time::span(lag)),
+        None => format!("{} {}", source.name, word(&source.link)),
+    };
+    let sources: Vec<_> = state.sources.iter().map(source).collect();
+    let sources = if sources.is_empty() { "no source yet".to_owned() } else { sources.join("; ") };
+    format!(
+        "{edges} edges in {} namespaces; {} gaps; {sources}\n",
+        state.edges.len(),
+        state.coverage.gaps.len()
+    )
+}
+
+fn shown(path: &Path) -> String {
+    Text::new(&path.to_string_lossy()).to_string()
+}
+
+fn failed(trouble: Trouble) -> NoStart {
+    NoStart { exit: Exit::Failed, troubles: vec![trouble] }
+}
+
+fn usage(fact: &str, next: &str) -> NoStart {
+    NoStart { exit: Exit::Usage, troubles: vec![Trouble::new("--context", fact, next)] }
+}
+
+fn no_folder() -> NoStart {
+    failed(Trouble::new("--data", "there is no home folder", "Give the folder of the database with --data."))
+}
+
+/// `unix:/path` or `tcp:ADDRESS:PORT`.
+pub fn dnstap_door(raw: &str) -> Result<DnstapDoor, String> {
+    const NEXT: &str = "write unix:/path/to/socket or tcp:ADDRESS:PORT";
+    match raw.split_once(':') {
+        Some(("unix", path)) if path.starts_with('/') => Ok(DnstapDoor::Unix(PathBuf::from(path))),
+        Some(("tcp", address)) => {
+            address.parse::<SocketAddr>().map(DnstapDoor::Tcp).map_err(|_| NEXT.to_owned())
+        }
+        Some(_) | None => Err(NEXT.to_owned()),
+    }
+}
+
+/// `host:port` or `tls://host:port`.
+pub fn relay(raw: &str) -> Result<RelayAddress, String> {
+    crate::workspace::fleet_file::relay_address(raw, None)
+        .ok_or_else(|| "write host:port, or tls://host:port".to_owned())
+}
