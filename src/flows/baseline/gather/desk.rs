@@ -110,9 +110,12 @@ impl Desk {
 
     pub fn take(&mut self, input: Input, here: Instant) {
         match input {
-            Input::Told { source, told } => {
+            Input::Told { source, told, position } => {
                 for (heard, id) in told {
                     self.hear(&source, heard, id, here);
+                }
+                if let Some(position) = position {
+                    self.flows.push(Held::Position(source, position), here);
                 }
             }
             Input::Position(source, position) => self.flows.push(Held::Position(source, position), here),
