@@ -52,6 +52,8 @@ pub mod cockpit {
     pub mod plan;
     pub mod ports;
     pub mod rows;
+    #[cfg(test)]
+    mod tests;
     pub mod world;
 }
 
@@ -67,8 +69,10 @@ pub mod flows {
     pub mod batch;
     pub mod dial;
     mod memory;
+    pub mod offline;
     pub mod records;
     pub mod source;
+    pub mod tail;
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         pub mod dns;
@@ -132,6 +136,7 @@ pub mod k8s {
 pub mod workspace {
     pub mod catalogue;
     pub mod categories;
+    pub mod discovery;
     pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
@@ -148,6 +153,17 @@ pub mod workspace {
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
     pub mod denials;
+    /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
+    /// its companion that holds the edges.
+    pub mod discovery {
+        pub mod companion;
+        pub mod gather;
+        pub mod json;
+        pub mod markdown;
+        pub mod notes;
+        pub mod page;
+        pub mod text;
+    }
     pub mod orders;
     pub mod status;
     pub mod table;
@@ -173,10 +189,13 @@ pub mod cli {
     pub mod collect;
     pub mod demo;
     pub mod denials;
+    pub mod discover;
     pub mod exit;
     pub mod info;
     pub mod log;
     pub mod print;
+    pub mod records;
+    pub mod review;
     pub mod rollback;
     pub mod run;
     pub mod session;

@@ -64,6 +64,12 @@ pub enum Command {
     Status(Status),
     /// Print denied flows and what the sources lost
     Denials(Denials),
+    /// Print where the workloads of a cluster really talk, or write it for review
+    ///
+    /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
+    /// them: which destinations, how sure their names are, which of them an owner must look at, and
+    /// what the window has not seen.
+    Discover(Discover),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Take our policies of a namespace back: the valve opened first
@@ -153,6 +159,47 @@ pub struct Denials {
     /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = super::discover::HELP)]
+pub struct Discover {
+    /// Only this namespace; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    /// Flow records: FORMAT:PATH, and further paths of the same format
+    #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
+    pub flows: Vec<super::records::Source>,
+    /// DNS answers: FORMAT:PATH, and further paths of the same format
+    #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
+    pub dns: Vec<super::records::Source>,
+    /// Only what began at or after T: RFC 3339, a date (UTC), or 7d for seven days ago
+    #[arg(long, value_name = "T", value_parser = super::records::moment)]
+    pub from: Option<super::records::Moment>,
+    /// Only what began before T
+    #[arg(long, value_name = "T", value_parser = super::records::moment)]
+    pub to: Option<super::records::Moment>,
+    /// How to print; json: one object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DiscoverFormat,
+    /// Print denied attempts too, marked as such; they never count as destinations
+    #[arg(long)]
+    pub denied: bool,
+    /// Write network-policies/discovery/NAMESPACE.md and its companion instead of printing; what
+    /// people wrote into the notes is kept
+    #[arg(long)]
+    pub write: bool,
+    /// With --write: give up edits outside the notes
+    #[arg(long, requires = "write")]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiscoverFormat {
+    #[default]
+    Text,
+    Json,
+    Md,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,7 +10,7 @@ use super::{
     args::{Change, Cli, Command, Global},
     ask::{self, Asker},
     change::Changing,
-    cockpit, collect, demo, denials,
+    cockpit, collect, demo, denials, discover,
     exit::Exit,
     info, log,
     print::Printer,
@@ -74,6 +74,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(global, Need::Clusters, true)?;
             Ok(denials::run(&mut session, args, printer).await)
         }),
+        Some(Command::Discover(args)) => discover::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-
 use crate::domain::{
     coverage::{CronJob, Hole},
     destination::Destination,
@@ -13,13 +11,13 @@ use crate::domain::{
     fleet::{Cluster, Listed, Namespace},
     flow::Direction,
     names::{NodeName, Text, Workload},
+    readiness::{CronFinding, CronSeen, NamespaceCoverage},
     sighting::Outcome,
-    time::span,
 };
 
 use super::{
     discoveries::Answer,
-    discovery::{CollectionRow, WANTED, collection_row},
+    discovery::{CollectionRow, Judged, collection_row},
     world::World,
 };
 
@@ -28,8 +26,6 @@ use super::{
 pub struct CoverageRow {
     pub collection: CollectionRow,
     pub window: Option<Window>,
-    /// Hours of the window, 168 as a rule.
-    pub hours: usize,
     /// Credited hours by node, worst first.
     pub nodes: Vec<(Option<NodeName>, usize)>,
     /// Those of its nodes and of all nodes, newest first.
@@ -45,34 +41,13 @@ pub struct CoverageRow {
     pub left_out: u64,
 }
 
-/// Whether a job ran while it was watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fell {
-    Inside,
-    Before,
-    /// No run is known at all.
-    Never,
-    /// There is no window yet.
-    Unknown,
-}
-
-impl Fell {
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Inside => "in the window",
-            Self::Before => "before the window",
-            Self::Never => "never, as far as known",
-            Self::Unknown => "?",
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct CronRow {
     pub cron: CronJob,
-    pub fell: Fell,
-    /// What it takes before a policy may rest on this window.
-    pub wants: Option<String>,
+    /// Did the window see it run? `None`: there is no window yet.
+    pub seen: Option<CronSeen>,
+    /// It stands in the way until it is waived or the window is longer.
+    pub blocks: bool,
 }
 
 /// A workload that runs now, and how many destinations and callers were seen.
@@ -103,19 +78,20 @@ pub fn coverage_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Coverag
     let discoveries = world.discoveries();
     let name = &ns.seen.name;
     let judged = discoveries.judged(&cluster.name, name);
-    let window = judged.and_then(|judged| judged.window);
+    let window = judged.map(|judged| judged.window);
     let coverage = discoveries.collected(&cluster.name).map(|collected| &collected.state.coverage);
     let nodes = judged.map(|judged| judged.nodes.clone()).unwrap_or_default();
     let answer = discoveries.opened(&cluster.name, name).and_then(|opened| opened.answer.as_ref());
     let listed = cluster.listed.contains(&Listed::Pods);
+    let told = discoveries.crons(&cluster.name, name);
     CoverageRow {
         collection: collection_row(world, &cluster.name, name),
-        hours: window.map_or(0, |window| window.hours().count()),
-        holes: window.zip(coverage).map(|(window, c)| holes(&c.gaps, &nodes, window)).unwrap_or_default(),
+        holes: judged.map(holes).unwrap_or_default(),
         doubts: coverage.map(|coverage| coverage.doubts.clone()).unwrap_or_default(),
-        crons: discoveries
-            .crons(&cluster.name, name)
-            .map(|crons| crons.map(|cron| cron_row(cron, window)).collect()),
+        crons: told.map(|told| match judged {
+            Some(judged) => crons(&judged.coverage, judged.window),
+            None => told.map(|cron| CronRow { cron: cron.clone(), seen: None, blocks: false }).collect(),
+        }),
         workloads: answer.filter(|_| listed).map(|answer| workloads(ns, answer)),
         churned: answer.map(|answer| answer.churned.clone()),
         left_out: answer.map_or(0, |answer| answer.baseline.left_out),
@@ -124,47 +100,20 @@ pub fn coverage_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Coverag
     }
 }
 
-fn holes(gaps: &[Hole], nodes: &[(Option<NodeName>, usize)], window: Window) -> Vec<Hole> {
-    let ours = |gap: &&Hole| {
-        let concerns = gap.node.is_none() || nodes.iter().any(|(node, _)| *node == gap.node);
-        concerns && gap.from < window.to && window.from < gap.to
-    };
-    let mut out: Vec<_> = gaps.iter().filter(ours).cloned().collect();
+/// Newest first.
+fn holes(judged: &Judged) -> Vec<Hole> {
+    let mut out = judged.coverage.holes.clone();
     out.sort_by(|a, b| b.cmp(a));
     out
 }
 
-fn cron_row(cron: &CronJob, window: Option<Window>) -> CronRow {
-    let fell = match (cron.last_run, window) {
-        (_, None) => Fell::Unknown,
-        (None, Some(_)) => Fell::Never,
-        (Some(run), Some(window)) if run < window.from => Fell::Before,
-        (Some(_), Some(_)) => Fell::Inside,
+fn crons(found: &NamespaceCoverage, window: Window) -> Vec<CronRow> {
+    let row = |finding: &CronFinding| CronRow {
+        cron: finding.job.clone(),
+        seen: Some(finding.seen),
+        blocks: finding.reason(window).is_some(),
     };
-    CronRow { wants: wants(cron, fell), cron: cron.clone(), fell }
-}
-
-fn wants(cron: &CronJob, fell: Fell) -> Option<String> {
-    if cron.suspended {
-        return Some("suspended: what it needs when it runs again is not known".to_owned());
-    }
-    match (cron.longest_pause, fell) {
-        (_, Fell::Inside) => None,
-        (None, Fell::Before | Fell::Never | Fell::Unknown) => {
-            Some("its schedule cannot be read: check by hand that a run was watched".to_owned())
-        }
-        (Some(pause), Fell::Before | Fell::Never | Fell::Unknown) if pause >= WANTED => {
-            Some(format!("runs every {}: needs a longer window or a waiver", days(pause)))
-        }
-        (Some(pause), Fell::Before | Fell::Never) => {
-            Some(format!("should run every {}, and no run was watched: find out why", span(pause)))
-        }
-        (Some(_), Fell::Unknown) => None,
-    }
-}
-
-fn days(pause: TimeDelta) -> String {
-    format!("{} days", pause.num_days())
+    found.crons.iter().map(row).collect()
 }
 
 /// Workloads of pods that run now; those without evidence first.

@@ -69,8 +69,7 @@ impl Answer {
 
     fn sort_out(&mut self, rules: &Rules, everywhere: &Everywhere) {
         let edges = self.baseline.edges.iter().map(|(key, edge)| (key, edge));
-        let window = discovery::wanted(self.baseline.window);
-        self.destinations = assemble(edges, rules, everywhere, window);
+        self.destinations = assemble(edges, rules, everywhere, self.baseline.window);
         self.evidence = coverage::evidence(&self.destinations);
         self.churned = coverage::churned(&self.destinations);
         self.suspects = self.destinations.iter().filter(|one| one.suspect().is_some()).count();

@@ -7,29 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::domain::{
-    coverage::{Coverage, CronJob, Readiness},
+    coverage::{Coverage, Readiness},
     edge::{Hours, Window},
     fleet::{Cluster, Listed, Namespace},
-    names::{ClusterName, NodeName, NsName, Text},
+    names::{ClusterName, NodeName, NsName, Text, Workload},
+    readiness::{NEEDED, NamespaceCoverage, NamespaceFacts, readiness},
     time::{Timestamp, span},
 };
 
 use super::{discoveries::Discoveries, ports::Link, world::World};
 
 /// How long is collected before a policy is written.
-pub const WANTED: TimeDelta = TimeDelta::days(7);
+pub const WANTED: TimeDelta = NEEDED;
 
-/// The newest [`WANTED`] of what a collector can answer for.
-pub fn wanted(window: Window) -> Window {
+/// The newest week of what a collector can answer for: what strips and counts of hours show.
+pub fn week(window: Window) -> Window {
     Window { from: window.to - WANTED, to: window.to }
 }
 
 /// How far a namespace is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
-    /// `None`: the collector has not said what it saw.
-    pub readiness: Option<Readiness>,
-    pub window: Option<Window>,
+    /// Everything that its collector can answer for.
+    pub window: Window,
+    pub coverage: NamespaceCoverage,
     /// Credited hours of each node that counts for it, worst first.
     pub nodes: Vec<(Option<NodeName>, usize)>,
     /// Hours in which all of them were credited.
@@ -46,9 +47,13 @@ pub enum Progress {
     Collecting {
         credited: TimeDelta,
     },
-    /// The time is there, and something else stands in the way.
-    Blocked,
-    Ready,
+    /// Something else than time stands in the way.
+    Blocked {
+        credited: TimeDelta,
+    },
+    Ready {
+        credited: TimeDelta,
+    },
 }
 
 impl Progress {
@@ -58,8 +63,8 @@ impl Progress {
             Self::Unknown => "?".to_owned(),
             Self::NoCollector => "no collector".to_owned(),
             Self::Collecting { credited } => format!("{} of {}d", span(credited), WANTED.num_days()),
-            Self::Blocked => "blocked".to_owned(),
-            Self::Ready => "ready".to_owned(),
+            Self::Blocked { .. } => "blocked".to_owned(),
+            Self::Ready { .. } => "ready".to_owned(),
         }
     }
 
@@ -68,18 +73,27 @@ impl Progress {
         match self {
             Self::NoCollector => "none".to_owned(),
             Self::Collecting { credited } => span(credited),
-            Self::Blocked => "block".to_owned(),
-            Self::Unknown | Self::Ready => self.words(),
+            Self::Blocked { .. } => "block".to_owned(),
+            Self::Unknown | Self::Ready { .. } => self.words(),
         }
     }
 
-    fn of(readiness: &Readiness) -> Self {
-        match readiness {
-            Readiness::Ready => Self::Ready,
-            Readiness::NotYet { left } => {
-                Self::Collecting { credited: (WANTED - *left).max(TimeDelta::zero()) }
+    /// Proved time of the node with the least; `None` where it is not known.
+    pub fn credited(self) -> Option<TimeDelta> {
+        match self {
+            Self::Unknown | Self::NoCollector => None,
+            Self::Collecting { credited } | Self::Blocked { credited } | Self::Ready { credited } => {
+                Some(credited)
             }
-            Readiness::Blocked { .. } => Self::Blocked,
+        }
+    }
+
+    fn of(coverage: &NamespaceCoverage) -> Self {
+        let credited = coverage.credited;
+        match &coverage.readiness {
+            Readiness::Ready => Self::Ready { credited },
+            Readiness::NotYet { .. } => Self::Collecting { credited },
+            Readiness::Blocked { .. } => Self::Blocked { credited },
         }
     }
 }
@@ -148,7 +162,7 @@ pub fn collector_row(world: &World, cluster: &ClusterName) -> CollectorRow {
         window: state.window,
         progress: behind.min_by_key(|progress| rank(*progress)).unwrap_or(progress(None, &state.link)),
         ready: (!all.is_empty()).then(|| {
-            let ready = all.iter().filter(|judged| judged.readiness == Some(Readiness::Ready)).count();
+            let ready = all.iter().filter(|judged| judged.coverage.readiness == Readiness::Ready).count();
             (ready, all.len())
         }),
         sources: state.sources.iter().map(source_words).collect(),
@@ -164,18 +178,19 @@ fn in_scope<'w>(world: &'w World, cluster: &'w ClusterName) -> impl Iterator<Ite
 
 /// Furthest behind first; what is not known is behind all.
 fn rank(progress: Progress) -> (u8, TimeDelta) {
-    match progress {
-        Progress::Unknown => (0, TimeDelta::zero()),
-        Progress::NoCollector => (1, TimeDelta::zero()),
-        Progress::Collecting { credited } => (2, credited),
-        Progress::Blocked => (3, TimeDelta::zero()),
-        Progress::Ready => (4, TimeDelta::zero()),
-    }
+    let class = match progress {
+        Progress::Unknown => 0,
+        Progress::NoCollector => 1,
+        Progress::Collecting { .. } => 2,
+        Progress::Blocked { .. } => 3,
+        Progress::Ready { .. } => 4,
+    };
+    (class, progress.credited().unwrap_or_default())
 }
 
 fn progress(judged: Option<&Judged>, link: &Link) -> Progress {
-    match (judged.and_then(|judged| judged.readiness.as_ref()), link) {
-        (Some(readiness), _) => Progress::of(readiness),
+    match (judged, link) {
+        (Some(judged), _) => Progress::of(&judged.coverage),
         (None, Link::None(_)) => Progress::NoCollector,
         (None, Link::Connecting | Link::Live | Link::Broken(_)) => Progress::Unknown,
     }
@@ -213,7 +228,7 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     });
     CollectionRow {
         progress: progress(judged, &collected.state.link),
-        why: match judged.and_then(|judged| judged.readiness.as_ref()) {
+        why: match judged.map(|judged| &judged.coverage.readiness) {
             Some(Readiness::Blocked { why }) => why.clone(),
             Some(Readiness::NotYet { left }) => {
                 vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
@@ -228,62 +243,56 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     }
 }
 
-/// `None`: nothing was told of a collector there.
+/// `None`: no collector told what it can answer for.
 pub fn judge(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> Option<Judged> {
     let state = &discoveries.collected(&cluster.name)?.state;
-    let window = state.window.map(wanted);
-    let nodes: BTreeSet<NodeName> = ns.pods.values().filter_map(|pod| pod.node.clone()).collect();
-    let known = cluster.listed.contains(&Listed::Pods).then_some(&nodes);
-    let (nodes, credited) = window.map(|window| nodes_of(&state.coverage, known, window)).unwrap_or_default();
+    let window = state.window?;
+    let running: BTreeSet<NodeName> = ns.pods.values().filter_map(|pod| pod.node.clone()).collect();
+    let running: Vec<_> = running.into_iter().collect();
+    let known = cluster.listed.contains(&Listed::Pods).then_some(running.as_slice());
+    let (nodes, credited) = nodes_of(&state.coverage, known, window);
     let crons: Vec<_> =
         discoveries.crons(&cluster.name, &ns.seen.name).into_iter().flatten().cloned().collect();
-    let readiness = window.map(|window| readiness(&state.coverage, &nodes, window, &crons));
-    Some(Judged { readiness, window, nodes, credited })
+    let facts = NamespaceFacts {
+        ns: &ns.seen.name,
+        nodes: known,
+        crons: &crons,
+        waived: &[],
+        workloads: &spoke(discoveries, cluster, ns),
+    };
+    Some(Judged { window, coverage: readiness(&state.coverage, window, &facts), nodes, credited })
 }
 
-/// Credited hours of the nodes that count, worst first, and those of all of them together.
+/// Workloads that run now, and whether any edge is theirs. Empty until edges were read: nobody is
+/// called silent on a guess.
+fn spoke(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> BTreeMap<Workload, bool> {
+    let answer = discoveries.opened(&cluster.name, &ns.seen.name).and_then(|opened| opened.answer.as_ref());
+    let Some(answer) = answer else { return BTreeMap::new() };
+    let pods = ns.pods.values().filter(|pod| !pod.finished);
+    pods.map(|pod| (pod.workload.clone(), answer.evidence.contains_key(&pod.workload.name))).collect()
+}
+
+/// Credited hours of the nodes that count, worst first, and those of all of them together. A source
+/// that names no node speaks for all.
 fn nodes_of(
     coverage: &Coverage,
-    nodes: Option<&BTreeSet<NodeName>>,
+    nodes: Option<&[NodeName]>,
     window: Window,
 ) -> (Vec<(Option<NodeName>, usize)>, Hours) {
     let hours = window.hours();
     let empty = Hours::default();
-    let mut counted: BTreeMap<Option<NodeName>, &Hours> = BTreeMap::new();
-    match nodes.filter(|nodes| !nodes.is_empty()) {
-        // Where the source cannot say the node, what it saw counts for all of them.
-        Some(nodes) if !coverage.credited.contains_key(&None) => {
-            for node in nodes {
-                let seen = coverage.credited.get(&Some(node.clone())).unwrap_or(&empty);
-                counted.insert(Some(node.clone()), seen);
-            }
-        }
-        Some(_) | None => counted.extend(coverage.credited.iter().map(|(node, seen)| (node.clone(), seen))),
-    }
-    let all = hours.clone().filter(|hour| counted.values().all(|seen| seen.contains(*hour)));
-    let all: Hours = if counted.is_empty() { empty.clone() } else { all.collect() };
+    let names_nodes = coverage.credited.keys().any(Option::is_some);
+    let counted: BTreeMap<Option<NodeName>, &Hours> = match nodes {
+        Some(nodes) if names_nodes && !nodes.is_empty() => nodes
+            .iter()
+            .map(|node| (Some(node.clone()), coverage.credited.get(&Some(node.clone())).unwrap_or(&empty)))
+            .collect(),
+        Some(_) | None => coverage.credited.iter().map(|(node, seen)| (node.clone(), seen)).collect(),
+    };
+    let whole = |hour: &i64| !counted.is_empty() && counted.values().all(|seen| seen.contains(*hour));
+    let all = hours.clone().filter(whole).collect();
     let mut rows: Vec<_> =
         counted.into_iter().map(|(node, seen)| (node, seen.count_in(hours.clone()))).collect();
     rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
     (rows, all)
-}
-
-fn readiness(
-    coverage: &Coverage,
-    nodes: &[(Option<NodeName>, usize)],
-    window: Window,
-    crons: &[CronJob],
-) -> Readiness {
-    let hours = window.hours().count();
-    let mut why = coverage.doubts.clone();
-    for cron in crons.iter().filter(|cron| !cron.suspended) {
-        if cron.longest_pause.is_none_or(|pause| pause > WANTED) {
-            why.push(Text::from(format!("CronJob {} runs less often than the window is long", cron.name)));
-        }
-    }
-    let least = nodes.first().map_or(0, |(_, hours)| *hours);
-    if least < hours {
-        return Readiness::NotYet { left: TimeDelta::hours((hours - least) as i64) };
-    }
-    if why.is_empty() { Readiness::Ready } else { Readiness::Blocked { why } }
 }

@@ -162,12 +162,15 @@ pub fn suspect_words(destination: &Destination) -> Option<(Severity, &Text)> {
     destination.suspect().map(|finding| (finding.severity, &finding.class))
 }
 
+/// What is asked where the class has no question of its own.
+pub const ANYWAY: &str = "what is it for, who answers for it, and since when?";
+
 /// What its owner should be asked, by the class of the finding.
 pub fn question(rules: Option<&Rules>, class: &str) -> String {
     let class = rules.and_then(|rules| rules.catalogue.class(class));
     match class.filter(|class| !class.ask.is_empty()) {
         Some(class) => format!("{}?", class.ask),
-        None => "what is it for, who answers for it, and since when?".to_owned(),
+        None => ANYWAY.to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{
     denial::{Denials, PodAge},
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
-    names::{ClusterName, NodeName, NsName, Text},
+    names::{ClusterName, NodeName, NsName, PodName, Text},
     time::Timestamp,
 };
 
@@ -253,17 +253,7 @@ impl World {
             ClusterFact::Pods(change) => {
                 answered(cluster, self.now);
                 self.discoveries.touch(name);
-                match change {
-                    Change::Reset(pods) => {
-                        pods.iter().for_each(|pod| ready(&mut self.denials, name, pod));
-                        cluster.reset_pods(pods);
-                    }
-                    Change::Put(pod) => {
-                        ready(&mut self.denials, name, &pod);
-                        cluster.put_pod(pod);
-                    }
-                    Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
-                }
+                change_pods(cluster, &mut self.denials, change);
             }
             ClusterFact::Flows(flows) => self.absorb_flows(name, flows),
             ClusterFact::Heard { node, until } => {
@@ -323,6 +313,20 @@ impl World {
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
     cluster.health = cluster.answering();
+}
+
+fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod, (NsName, PodName)>) {
+    match change {
+        Change::Reset(pods) => {
+            pods.iter().for_each(|pod| ready(denials, &cluster.name, pod));
+            cluster.reset_pods(pods);
+        }
+        Change::Put(pod) => {
+            ready(denials, &cluster.name, &pod);
+            cluster.put_pod(pod);
+        }
+        Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
+    }
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {

@@ -86,7 +86,7 @@ struct WindowOut {
 struct ProgressOut {
     /// `unknown`, `no collector`, `collecting`, `blocked`, `ready`.
     state: &'static str,
-    /// Proved hours of the week that is wanted; `null` where they are not known.
+    /// Proved hours of the node with the least; `null` where they are not known.
     credited_hours: Option<i64>,
     wanted_hours: i64,
     /// As the screen says it.
@@ -207,14 +207,14 @@ fn collector_out(world: &World, row: &CollectorRow) -> CollectorOut {
 }
 
 fn progress_out(progress: Progress) -> ProgressOut {
-    let (state, credited_hours) = match progress {
-        Progress::Unknown => ("unknown", None),
-        Progress::NoCollector => ("no collector", None),
-        Progress::Collecting { credited } => ("collecting", Some(credited.num_hours())),
-        // Nothing of the time is missing there.
-        Progress::Blocked => ("blocked", None),
-        Progress::Ready => ("ready", Some(WANTED.num_hours())),
+    let state = match progress {
+        Progress::Unknown => "unknown",
+        Progress::NoCollector => "no collector",
+        Progress::Collecting { .. } => "collecting",
+        Progress::Blocked { .. } => "blocked",
+        Progress::Ready { .. } => "ready",
     };
+    let credited_hours = progress.credited().map(|credited| credited.num_hours());
     ProgressOut { state, credited_hours, wanted_hours: WANTED.num_hours(), words: progress.words() }
 }
 

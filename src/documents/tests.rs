@@ -12,10 +12,12 @@ use crate::{
         decide::{Command, decide},
         orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
         plan::{ClusterEntry, FleetFile, OwnerEntry},
-        ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+        ports::{Change, ClusterFact, CollectorState, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         world::World,
     },
     domain::{
+        coverage::Coverage,
+        edge::{Window, hour_of, hour_start},
         fleet::{Cni, CniKind, Enforcement, Environment, Identity, Isolation, NamespaceSeen, Pod, Rights},
         flow::{Direction, End, Entity, Flow, FlowId, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
@@ -173,6 +175,22 @@ fn well() -> Vec<ClusterFact> {
     ]
 }
 
+/// Half a week of one node, and trouble of its own.
+fn collector() -> ClusterFact {
+    let to = hour_start(hour_of(now()));
+    let window = Window { from: to - TimeDelta::days(8), to };
+    let credited = (1..=84).map(|ago| hour_of(to) - ago).collect();
+    ClusterFact::Collector(Box::new(CollectorState {
+        link: Link::Live,
+        version: Some(Text::new("0.3.0")),
+        sources: vec![source(Link::Live)],
+        window: Some(window),
+        coverage: Coverage { credited: [(None, credited)].into(), ..Coverage::default() },
+        edges: vec![(ns("shop"), 31)],
+        troubles: vec![Trouble::new("/var/lib/sluice", "the disk is 93 % full", "Make room.")],
+    }))
+}
+
 /// The small fleet.
 pub(crate) fn world() -> World {
     let mut world = World::new(now());
@@ -190,7 +208,17 @@ pub(crate) fn world() -> World {
         }),
         ClusterFact::Namespaces(Change::Reset(vec![seen("shop")])),
         ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())),
+        ClusterFact::Collector(Box::new(CollectorState {
+            link: Link::None(Text::new("no pod labelled app.kubernetes.io/name=sluice-collect")),
+            version: None,
+            sources: Vec::new(),
+            window: None,
+            coverage: Coverage::default(),
+            edges: Vec::new(),
+            troubles: Vec::new(),
+        })),
     ];
+    world.absorb(Fact::Cluster(cluster("prod-eu"), collector()));
     for fact in stage {
         world.absorb(Fact::Cluster(cluster("stage"), fact));
     }

@@ -54,6 +54,8 @@ const JOIN: u64 = 300_000;
 /// How long before its first sign a pod may have had its address already, milliseconds: it asks DNS
 /// before it connects.
 const AHEAD: u64 = 30_000;
+/// How long after its last sign a pod still has its address, milliseconds: clocks of nodes differ.
+const BEHIND: u64 = 5_000;
 /// Tenures kept of one address before neighbours of the same pod are joined.
 const TENURES: usize = 32;
 
@@ -94,7 +96,7 @@ impl AddressBook {
     }
 
     /// Whose the address was. Between two owners: the new one's in the last 30 seconds before its
-    /// first sign, else nobody's. After the last sign still its owner's. Before the first sign the
+    /// first sign, else the old one's in the first 5 seconds after its last, else nobody's. After the last sign still its owner's. Before the first sign the
     /// owner's if the address never changed hands and the API did not tell its start.
     pub fn owner(&self, address: IpAddr, at: Timestamp) -> Owner<'_> {
         self.owner_at(address, millis(at))
@@ -229,7 +231,8 @@ fn owner(hands: &[Tenure], at: u64) -> Option<u32> {
     if at <= current.last || (stays && !contested) {
         Some(current.pod)
     } else {
-        soon.filter(|_| !contested).map(|tenure| tenure.pod)
+        let behind = Some(current).filter(|current| at - current.last <= BEHIND);
+        soon.or(behind).filter(|_| !contested).map(|tenure| tenure.pod)
     }
 }
 
@@ -273,7 +276,8 @@ mod tests {
             (970, "old"),
             (1_000, "old"),
             (1_050, "old"),
-            (1_101, "nobody"),
+            (1_105, "old"),
+            (1_106, "nobody"),
             (1_969, "nobody"),
             (1_970, "new"),
             (5_000, "new"),

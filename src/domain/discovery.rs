@@ -210,9 +210,9 @@ impl<'e> Group<'e> {
     fn add(&mut self, key: &'e EdgeKey, edge: &'e Edge, hours: Hours, window: Window) {
         self.peer = if self.hours.is_empty() { &key.peer } else { self.peer.min(&key.peer) };
         self.flows = self.flows.saturating_add(edge.flows);
-        let (low, high) = (hours.iter().next(), hours.iter().last());
-        let start = low.map_or(edge.first, |hour| hour_start(hour).max(window.from));
-        let end = high.map_or(edge.last, |hour| hour_start(hour.saturating_add(1)).min(window.to));
+        let (low, high) = hours.bounds().unwrap_or_default();
+        let start = hour_start(low).max(window.from);
+        let end = hour_start(high.saturating_add(1)).min(window.to);
         self.first = self.first.min(edge.first.max(start));
         self.last = self.last.max(edge.last.min(end));
         if let Some(name) = &key.name {
@@ -263,10 +263,13 @@ impl<'e> Group<'e> {
     }
 
     fn churn(&self) -> Churn {
+        if self.addresses.len() <= 1 {
+            return Churn { addresses_a_day: self.addresses.len() as u32, new_share: 0.0 };
+        }
         let mut days: Map<i64, u32> = Map::default();
         let mut fresh = Hours::default();
         for (_, hours) in &self.addresses {
-            fresh.insert(hours.iter().next().unwrap_or_default());
+            fresh.insert(hours.bounds().map_or(0, |(first, _)| first));
             let mut last = None;
             for day in hours.iter().map(|hour| hour.div_euclid(24)) {
                 if last.replace(day) != Some(day) {

@@ -103,7 +103,24 @@ impl Hours {
     }
 
     pub fn union(&mut self, other: &Self) {
-        other.iter().for_each(|hour| self.insert(hour));
+        if self.words.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        let (from, len) = ((other.first - self.first) / 64, other.words.len() as i64);
+        if from >= 0 && from + len <= self.words.len() as i64 {
+            let into = self.words[from as usize..].iter_mut();
+            into.zip(&other.words).for_each(|(into, word)| *into |= word);
+        } else {
+            other.iter().for_each(|hour| self.insert(hour));
+        }
+    }
+
+    /// The first and the last hour.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        let (low, high) = (self.words.first()?, self.words.last()?);
+        let last = self.first + (self.words.len() as i64 - 1) * 64;
+        Some((self.first + i64::from(low.trailing_zeros()), last + 63 - i64::from(high.leading_zeros())))
     }
 
     pub fn len(&self) -> usize {
@@ -116,7 +133,13 @@ impl Hours {
 
     /// Ascending.
     pub fn iter(&self) -> impl Iterator<Item = i64> + '_ {
-        let bits = |word: u64| (0..64).filter(move |bit| word >> bit & 1 == 1);
+        let bits = |mut word: u64| {
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| i64::from(word.trailing_zeros()));
+                word &= word.wrapping_sub(1);
+                bit
+            })
+        };
         self.words
             .iter()
             .enumerate()
@@ -302,6 +325,7 @@ mod tests {
         assert_eq!(hours.iter().collect::<Vec<_>>(), [489_900, 490_000, 490_001]);
         assert_eq!((hours.len(), hours.count_in(490_000..490_002)), (3, 2));
         assert!(hours.contains(489_900) && !hours.contains(489_901) && !hours.contains(0));
+        assert_eq!((hours.bounds(), Hours::default().bounds()), (Some((489_900, 490_001)), None));
         hours.insert(490_000 + Hours::SPAN);
         assert!(!hours.contains(489_900) && hours.contains(490_000 + Hours::SPAN));
         hours.insert(10);
@@ -315,6 +339,11 @@ mod tests {
         let a: Hours = [100, 5, 700].into_iter().collect();
         let b: Hours = [700, 100, 5].into_iter().collect();
         assert_eq!(a, b);
+        let mut joined = Hours::default();
+        for part in [[700, 5], [5, 100], [6, 699]] {
+            joined.union(&part.into_iter().collect());
+        }
+        assert_eq!(joined.iter().collect::<Vec<_>>(), [5, 6, 100, 699, 700]);
     }
 
     #[test]

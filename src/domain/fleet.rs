@@ -327,12 +327,13 @@ pub enum Part {
     Namespaces,
     Policies(PolicyKind),
     Pods,
-    CronJobs,
     /// Who am I and what may I do.
     Rights,
     Cni,
     /// It answers, but late.
     Answers,
+    /// Last: of several troubles the first one is shown, and this one costs least.
+    CronJobs,
 }
 
 impl Cluster {

@@ -68,6 +68,7 @@ fn naive_owner(signs: &[Sign], at: i64) -> Option<&'static str> {
     match (before, after) {
         (Some(before), Some(after)) if before.pod == after.pod => Some(before.pod),
         (_, Some(after)) if after.at - at <= 30_000 => Some(after.pod),
+        (Some(before), Some(_)) if at - before.at <= 5_000 => Some(before.pod),
         (Some(_), Some(_)) | (None, None) => None,
         (Some(before), None) => Some(before.pod),
         (None, Some(after)) => signs.iter().all(|sign| sign.pod == after.pod).then_some(after.pod),
@@ -107,7 +108,7 @@ proptest! {
         if settled {
             book.settle();
         }
-        let edges = [-30_001, -30_000, -1, 0, 1, 30_000];
+        let edges = [-30_001, -30_000, -1, 0, 1, 5_000, 5_001, 30_000];
         let near = signs.iter().flat_map(|sign| edges.map(|by| sign.at + by));
         for probe in near.chain(probes) {
             let found = match book.owner(ip(POD_IP), at(probe)) {

@@ -255,7 +255,9 @@ fn add(edge: &mut Edge, sighting: &Sighting<'_>, until: Timestamp, naming: &Nami
     edge.flows = edge.flows.saturating_add(sighting.flows);
     edge.first = edge.first.min(sighting.at);
     edge.last = edge.last.max(until);
-    for hour in hour_of(sighting.at)..=hour_of(until) {
+    // A record that ends with an hour says nothing of the next one.
+    let last = (until - TimeDelta::nanoseconds(1)).max(sighting.at);
+    for hour in hour_of(sighting.at)..=hour_of(last) {
         if !edge.hours.contains(hour) {
             edge.hours.insert(hour);
         }
@@ -463,9 +465,12 @@ mod tests {
     fn hours_of_a_long_record_are_marked_and_a_clock_gone_wrong_marks_a_week_at_most() {
         let book = AddressBook::default();
         let long = Sighting { until: at(3 * 3_600), ..sighting(CART, out("203.0.113.9")) };
-        assert_eq!(one(&book, &long).expect("an edge").1.hours.len(), 4);
+        // An interval ends before the hour that its end names.
+        assert_eq!(one(&book, &long).expect("an edge").1.hours.len(), 3);
+        let longer = Sighting { until: at(3 * 3_600 + 1), ..long };
+        assert_eq!(one(&book, &longer).expect("an edge").1.hours.len(), 4);
         let wrong = Sighting { until: Timestamp::MAX_UTC, ..long };
-        assert_eq!(one(&book, &wrong).expect("an edge").1.hours.len(), 169);
+        assert_eq!(one(&book, &wrong).expect("an edge").1.hours.len(), 168);
         let turned = Sighting { until: Timestamp::MIN_UTC, ..long };
         assert_eq!(one(&book, &turned).expect("an edge").1.last, at(0));
     }

@@ -104,7 +104,7 @@ pub fn spellings<'n>(name: &'n str, search: &[DnsName]) -> Vec<&'n str> {
 }
 
 fn normal(name: &str) -> CompactString {
-    CompactString::from(name.trim_end_matches('.')).to_ascii_lowercase().into()
+    CompactString::from(name.trim_end_matches('.')).to_ascii_lowercase()
 }
 
 /// A name with gaps, matched label by label. In a label `*` stands for one character or more, `@`

@@ -70,7 +70,7 @@ pub struct Sighting<'a> {
     pub port: u16,
     /// `None` where the source does not say.
     pub reply: Option<bool>,
-    /// At least 1.
+    /// 0: a further record of a connection that was counted. It moves `until` and counts nothing.
     pub flows: u64,
     /// Names of the destination that the source itself knows (Cilium's FQDN cache, Calico's
     /// `dest_domains`), at most [`Sighting::NAMES`].

@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     copy,
-    model::{ActKey, Focus, Main, Model, RowKey, View},
+    model::{ActKey, Focus, Main, Model, RowKey, Sheet, View},
 };
 
 /// Whether a command can be run here and now.
@@ -218,13 +218,9 @@ pub fn sentences(reasons: impl Iterator<Item = Reason>) -> Vec<String> {
 
 /// Can this command be run here and now?
 pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
-    let main = match model.view() {
-        View::Main(main) => Some(*main),
-        View::Namespace(..)
-        | View::Group(_)
-        | View::Destinations(..)
-        | View::Dossier(..)
-        | View::Coverage(..) => None,
+    let main = match model.view().sheet() {
+        Some(Sheet::Main(main)) => Some(main),
+        Some(Sheet::Destinations) | None => None,
     };
     match id {
         CommandId::Apply => apply_offer(world, model),
@@ -243,10 +239,10 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Some(_) => Offer::Ready,
         },
         CommandId::Destinations | CommandId::Coverage => discovery_offer(world, model, id),
-        CommandId::Sort | CommandId::Reverse => match model.view() {
-            View::Destinations(..) => Offer::Ready,
-            _ => Offer::Absent,
-        },
+        CommandId::Sort | CommandId::Reverse => {
+            let is_list = matches!(model.view(), View::Destinations(..));
+            if is_list { Offer::Ready } else { Offer::Absent }
+        }
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
             if subject(world, model).is_some() {

@@ -76,7 +76,10 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     if filtering || model.filters.editing.is_some() {
         look::land(model);
     }
-    asks.extend(follow(model, world).map(Ask::Command));
+    let is_read = |ask: &Ask| matches!(ask, Ask::Command(decide::Command::ReadEdges(..)));
+    if !asks.iter().any(is_read) {
+        asks.extend(follow(model, world).map(Ask::Command));
+    }
     note_asked(model, &asks);
     asks
 }

@@ -1,10 +1,11 @@
 //! The members of Hubble's JSON lines that are read, as they stand in the line. No meaning here.
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-
 use crate::domain::{flow::Entity, sighting::Sighting};
 
-use super::json::{Code, Few, Flag, Num, Skip, Str, object};
+use super::{
+    Malformed,
+    json::{Code, Few, Flag, Num, Reader, Skip, Str, Value, object},
+};
 
 object! {
     /// One line. Which member is set says what it is.
@@ -148,30 +149,13 @@ impl Reserved {
     }
 }
 
-impl<'de> Deserialize<'de> for Reserved {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Labels;
-
-        impl<'de> Visitor<'de> for Labels {
-            type Value = Reserved;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list of labels")
-            }
-
-            fn visit_unit<E>(self) -> Result<Reserved, E> {
-                Ok(Reserved::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Reserved, A::Error> {
-                let mut out = Reserved::default();
-                while let Some(label) = list.next_element::<Str<'de>>()? {
-                    out.note(label.as_str());
-                }
-                Ok(out)
-            }
-        }
-
-        from.deserialize_any(Labels)
+impl<'a> Value<'a> for Reserved {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        from.list(|from| {
+            let mut label = Str::default();
+            label.fill(from)?;
+            self.note(label.as_str());
+            Ok(())
+        })
     }
 }

@@ -1,23 +1,34 @@
-//! JSON values as the decoders of lines take them: borrowed, tolerant of `null`, of numbers in
-//! quotes and of unknown members, and never deeper than the reader's limit (sonic-rs skips an
-//! ignored value by unbounded recursion, so [`Skip`] stands where `IgnoredAny` would).
+//! JSON lines as the decoders take them: each member is filled in place, texts are borrowed, `null`
+//! and numbers in quotes are taken, unknown members are passed over.
+//!
+//! Written by hand for three reasons, all measured or met: a line is read in one pass without a copy,
+//! as fast without the processor features that SIMD readers need at build time; depth costs no stack
+//! (sonic-rs skips an ignored value by unbounded recursion, so one hostile line would end the
+//! process); and a member that is passed over is only balanced, not checked.
 
-use std::{borrow::Cow, fmt};
-
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 
 use super::Malformed;
 
 /// One whole line as `T`. Bytes that are not UTF-8 are told apart from text that is not JSON.
-pub fn line<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Malformed> {
-    sonic_rs::from_slice(line).map_err(|_| match std::str::from_utf8(line) {
-        Ok(_) => Malformed::Json,
-        Err(_) => Malformed::Text,
-    })
+pub fn line<'a, T: Value<'a>>(line: &'a [u8]) -> Result<T, Malformed> {
+    let text = std::str::from_utf8(line).map_err(|_| Malformed::Text)?;
+    let mut reader = Reader { text, at: 0 };
+    let mut out = T::default();
+    out.fill(&mut reader)?;
+    match reader.peek() {
+        None => Ok(out),
+        Some(_) => Err(Malformed::Json),
+    }
+}
+
+/// Something that a value of the line can be. Absent and `null` are the default.
+pub trait Value<'a>: Default {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed>;
 }
 
 /// A struct read from an object, field by field as they come: what is missing or `null` keeps its
-/// default, what is not listed is skipped, the last of two wins.
+/// default, what is not listed is passed over, the last of two wins.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($($key:literal)|+ => $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -27,41 +38,204 @@ macro_rules! object {
             line: std::marker::PhantomData<&'a ()>,
         }
 
-        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct Fields<'a>(std::marker::PhantomData<&'a ()>);
-
-                impl<'de: 'a, 'a> serde::de::Visitor<'de> for Fields<'a> {
-                    type Value = $name<'a>;
-
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str("an object")
-                    }
-
-                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                        Ok($name::default())
-                    }
-
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                        let mut out = $name::default();
-                        while let Some(key) = map.next_key::<crate::flows::records::json::Str<'de>>()? {
-                            match key.as_str() {
-                                $($($key)|+ => out.$field = map.next_value()?,)*
-                                _ => {
-                                    map.next_value::<crate::flows::records::json::Skip>()?;
-                                }
-                            }
-                        }
-                        Ok(out)
-                    }
-                }
-
-                from.deserialize_any(Fields(std::marker::PhantomData))
+        impl<'a> crate::flows::records::json::Value<'a> for $name<'a> {
+            fn fill(
+                &mut self,
+                from: &mut crate::flows::records::json::Reader<'a>,
+            ) -> Result<(), crate::flows::records::Malformed> {
+                from.object(|from, key| match key {
+                    $($($key)|+ => crate::flows::records::json::Value::fill(&mut self.$field, from),)*
+                    _ => from.skip(),
+                })
             }
         }
     };
 }
 pub(super) use object;
+
+/// A place in a line.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next byte that is no space.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(Malformed::Json)
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Malformed> {
+        let is_there = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
+        self.at += word.len();
+        is_there.then_some(()).ok_or(Malformed::Json)
+    }
+
+    /// True: it was `null`, and is behind us.
+    fn null(&mut self) -> Result<bool, Malformed> {
+        if self.peek() == Some(b'n') { self.word("null").map(|()| true) } else { Ok(false) }
+    }
+
+    /// Calls `member` for each key; it must take the value.
+    pub fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &str) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if self.null()? {
+            return Ok(());
+        }
+        self.expect(b'{')?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.string()?;
+            self.expect(b':')?;
+            member(self, key.as_str())?;
+            if self.is_last(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Calls `item` for each element; it must take it.
+    pub fn list(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if self.null()? {
+            return Ok(());
+        }
+        self.expect(b'[')?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.is_last(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_last(&mut self, close: u8) -> Result<bool, Malformed> {
+        let next = self.peek().ok_or(Malformed::Json)?;
+        self.at += 1;
+        if next == close {
+            Ok(true)
+        } else if next == b',' {
+            Ok(false)
+        } else {
+            Err(Malformed::Json)
+        }
+    }
+
+    fn string(&mut self) -> Result<Str<'a>, Malformed> {
+        self.expect(b'"')?;
+        let from = self.at;
+        let (end, has_escapes) = end_of_string(self.text.as_bytes(), from).ok_or(Malformed::Json)?;
+        self.at = end + 1;
+        if has_escapes {
+            let quoted = &self.text[from - 1..=end];
+            return serde_json::from_str(quoted)
+                .map(|text| Str(Cow::Owned(text)))
+                .map_err(|_| Malformed::Json);
+        }
+        Ok(Str(Cow::Borrowed(&self.text[from..end])))
+    }
+
+    /// A number's text.
+    fn number(&mut self) -> Result<&'a str, Malformed> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let number = |b: &u8| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let len = bytes.iter().position(|b| !number(b)).unwrap_or(bytes.len());
+        let from = self.at;
+        self.at += len;
+        if len == 0 { Err(Malformed::Json) } else { Ok(&self.text[from..self.at]) }
+    }
+
+    /// Passes over any value: what brackets open must be closed, the rest is not looked at.
+    pub fn skip(&mut self) -> Result<(), Malformed> {
+        match self.peek().ok_or(Malformed::Json)? {
+            b'"' => {
+                self.at = end_of_string(self.text.as_bytes(), self.at + 1).ok_or(Malformed::Json)?.0 + 1;
+                Ok(())
+            }
+            b'{' | b'[' => self.skip_brackets(),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number().map(|_| ()),
+        }
+    }
+
+    fn skip_brackets(&mut self) -> Result<(), Malformed> {
+        let bytes = self.text.as_bytes();
+        let mut open = 0_usize;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'"' => self.at = end_of_string(bytes, self.at).ok_or(Malformed::Json)?.0 + 1,
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => {
+                    open -= 1;
+                    if open == 0 {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Err(Malformed::Json)
+    }
+}
+
+/// Where a string's closing quote stands, and whether there are escapes before it.
+fn end_of_string(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
+    let (mut at, mut has_escapes) = (from, false);
+    loop {
+        at = quote_or_escape(bytes, at)?;
+        if bytes[at] == b'"' {
+            return Some((at, has_escapes));
+        }
+        has_escapes = true;
+        at += 2;
+    }
+}
+
+/// Eight bytes at once: a byte of `word ^ pattern` is zero where the two are equal, and subtracting
+/// one from each byte carries into the high bit of the lowest zero.
+fn quote_or_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    Some(at + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?)
+}
 
 /// A text; owned only where it holds an escape. Absent, `null` and empty are one.
 #[derive(Clone, Debug, Default)]
@@ -78,52 +252,14 @@ impl Str<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Str<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            #[inline]
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Str<'de>, E> {
-                Ok(Str(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Str<'de>, E> {
-                Ok(Str(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_unit<E>(self) -> Result<Str<'de>, E> {
-                Ok(Str::default())
-            }
-        }
-
-        from.deserialize_any(Text)
+impl<'a> Value<'a> for Str<'a> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        *self = if from.null()? { Self::default() } else { from.string()? };
+        Ok(())
     }
 }
 
-/// A count or code written as a number, as a text or as `null`. What is negative or no number is
-/// `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Num(pub Option<u64>);
-
-impl<'de> Deserialize<'de> for Num {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match Code::deserialize(from)? {
-            Code::Number(number) => Ok(Self(Some(number))),
-            Code::Name(name) => Ok(Self(name.as_str().trim().parse().ok())),
-            Code::Absent => Ok(Self(None)),
-        }
-    }
-}
-
-/// An enum's value by number or by name, as it came.
+/// An enum's value by number or by name, as it came. What is negative or no whole number is absent.
 #[derive(Clone, Debug, Default)]
 pub enum Code<'a> {
     #[default]
@@ -132,47 +268,40 @@ pub enum Code<'a> {
     Name(Str<'a>),
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Code<'a> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
+impl<'a> Value<'a> for Code<'a> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        *self = match from.peek() {
+            Some(b'"') => Self::Name(from.string()?),
+            Some(b'n') => from.null().map(|_| Self::Absent)?,
+            Some(_) | None => whole(from.number()?)?.map_or(Self::Absent, Self::Number),
+        };
+        Ok(())
+    }
+}
 
-        impl<'de> Visitor<'de> for Either {
-            type Value = Code<'de>;
+fn whole(number: &str) -> Result<Option<u64>, Malformed> {
+    if let Ok(number) = number.parse::<u64>() {
+        return Ok(Some(number));
+    }
+    let number: f64 = number.parse().map_err(|_| Malformed::Json)?;
+    Ok((0.0..9.0e15).contains(&number).then_some(number as u64))
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number or a text")
-            }
+/// A count or code written as a number, as a text or as `null`. What is negative or no number is
+/// `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Num(pub Option<u64>);
 
-            #[inline]
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Code<'de>, E> {
-                Ok(Code::Name(Str(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Code<'de>, E> {
-                Ok(Code::Name(Str(Cow::Owned(text.to_owned()))))
-            }
-
-            #[inline]
-            fn visit_u64<E>(self, number: u64) -> Result<Code<'de>, E> {
-                Ok(Code::Number(number))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Code<'de>, E> {
-                Ok(u64::try_from(number).map_or(Code::Absent, Code::Number))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Code<'de>, E> {
-                let whole = number.is_finite() && (0.0..9.0e15).contains(&number);
-                Ok(if whole { Code::Number(number as u64) } else { Code::Absent })
-            }
-
-            fn visit_unit<E>(self) -> Result<Code<'de>, E> {
-                Ok(Code::Absent)
-            }
-        }
-
-        from.deserialize_any(Either)
+impl<'a> Value<'a> for Num {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        let mut code = Code::Absent;
+        code.fill(from)?;
+        self.0 = match code {
+            Code::Number(number) => Some(number),
+            Code::Name(name) => name.as_str().trim().parse().ok(),
+            Code::Absent => None,
+        };
+        Ok(())
     }
 }
 
@@ -180,35 +309,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Code<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flag(pub Option<bool>);
 
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl Visitor<'_> for Either {
-            type Value = Flag;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or null")
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
-                Ok(Flag(Some(flag)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Flag, E> {
-                Ok(Flag(text.parse().ok()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Flag, E> {
-                Ok(Flag(None))
-            }
-        }
-
-        from.deserialize_any(Either)
+impl<'a> Value<'a> for Flag {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        self.0 = match from.peek() {
+            Some(b't') => from.word("true").map(|()| Some(true))?,
+            Some(b'f') => from.word("false").map(|()| Some(false))?,
+            Some(b'"') => from.string()?.as_str().parse().ok(),
+            Some(_) | None => from.word("null").map(|()| None)?,
+        };
+        Ok(())
     }
 }
 
-/// The first `N` of a list; `len` of them are set. `null` is empty.
+impl<'a, T: Value<'a>> Value<'a> for Option<T> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        if from.null()? {
+            *self = None;
+            return Ok(());
+        }
+        self.insert(T::default()).fill(from)
+    }
+}
+
+/// The first `N` of a list; `len` of them are set.
 #[derive(Clone, Debug)]
 pub struct Few<T, const N: usize> {
     items: [T; N],
@@ -227,137 +350,58 @@ impl<T: Default, const N: usize> Default for Few<T, N> {
     }
 }
 
-impl<'de, T: Default + Deserialize<'de>, const N: usize> Deserialize<'de> for Few<T, N> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct List<T, const N: usize>(Few<T, N>);
-
-        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for List<T, N> {
-            type Value = Few<T, N>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
+impl<'a, T: Value<'a>, const N: usize> Value<'a> for Few<T, N> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        self.len = 0;
+        from.list(|from| match self.items.get_mut(self.len) {
+            Some(item) => {
+                self.len += 1;
+                item.fill(from)
             }
-
-            fn visit_unit<E>(self) -> Result<Few<T, N>, E> {
-                Ok(self.0)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Few<T, N>, A::Error> {
-                while self.0.len < N {
-                    let Some(item) = list.next_element()? else { return Ok(self.0) };
-                    self.0.items[self.0.len] = item;
-                    self.0.len += 1;
-                }
-                while list.next_element::<Skip>()?.is_some() {}
-                Ok(self.0)
-            }
-        }
-
-        from.deserialize_any(List(Self::default()))
+            None => from.skip(),
+        })
     }
 }
 
-/// Any value, checked and thrown away. Knows how deep it is: what is nested deeper than
-/// [`Skip::DEPTH`] is hostile, and would only be there to overflow a stack.
+/// Any value, passed over: that it was there is all that is kept.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Skip(u8);
+pub struct Skip;
 
-impl Skip {
-    const DEPTH: u8 = 32;
-
-    fn below<E: Error>(self) -> Result<Self, E> {
-        if self.0 < Self::DEPTH { Ok(Self(self.0 + 1)) } else { Err(E::custom("nested too deep")) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Skip {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Self(0))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Skip {
-    type Value = Self;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Skip {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    #[inline]
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
-        let below = self.below()?;
-        while list.next_element_seed(below)?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let below = self.below()?;
-        while map.next_key_seed(below)?.is_some() {
-            map.next_value_seed(below)?;
-        }
-        Ok(self)
+impl<'a> Value<'a> for Skip {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        from.skip()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+    use serde_json::{Value as Json, json};
+
     use super::*;
 
     object! {
         /// A line of the tests.
-        Line { "a" => a: Num, "b" => b: Str<'a>, "c" => c: Few<Str<'a>, 2>, "d" => d: Flag, }
+        Line { "a" => a: Num, "b" => b: Str<'a>, "c" => c: Few<Str<'a>, 2>, "d" => d: Flag, "e" => e: Option<Skip>, }
     }
 
     #[test]
     fn members_may_come_in_any_order_be_missing_null_or_unknown() {
-        let text =
-            br#"{"x":{"y":[1,-2,3.5,null,true,"\n"]},"c":["p","q","r"],"b":"x\u003cy","a":"12","d":false}"#;
+        let text = br#" {"x":{"y":[1,-2,3.5,null,true,"\n]}"]}, "c":["p","q","r"],"b":"x\u003cy" , "a":"12","d":false, "e":[] }"#;
         let read: Line<'_> = line(text).expect("whole");
         assert_eq!((read.a, read.b.as_str(), read.d), (Num(Some(12)), "x<y", Flag(Some(false))));
+        assert!(read.e.is_some());
         let few: Vec<_> = read.c.as_slice().iter().map(Str::as_str).collect();
         assert_eq!(few, ["p", "q"]);
-        let read: Line<'_> = line(br#"{"a":null,"b":null,"c":null,"d":null}"#).expect("whole");
-        assert_eq!((read.a, read.b.said(), read.d), (Num(None), None, Flag(None)));
+        let read: Line<'_> = line(br#"{"a":null,"b":null,"c":null,"d":null,"e":null}"#).expect("whole");
+        assert_eq!((read.a, read.b.said(), read.d, read.e.is_none()), (Num(None), None, Flag(None), true));
         assert!(read.c.as_slice().is_empty());
     }
 
     #[test]
     fn numbers_are_taken_as_they_come() {
-        for (raw, number) in
-            [("7", Some(7)), ("7.0", Some(7)), ("\" 7 \"", Some(7)), ("-7", None), ("\"-\"", None)]
-        {
+        let cases = [("7", Some(7)), ("7.0", Some(7)), ("7e0", Some(7)), ("\" 7 \"", Some(7)), ("-7", None)];
+        for (raw, number) in cases.into_iter().chain([("\"-\"", None), ("1e999", None)]) {
             let text = format!("{{\"a\":{raw}}}");
             assert_eq!(line::<Line<'_>>(text.as_bytes()).expect("whole").a, Num(number), "{raw}");
         }
@@ -365,20 +409,73 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_or_not_text_is_said() {
-        for half in ["{", "{\"a\":1", "{\"a\":1}}", "[]", "{\"a\":{}}", "{\"b\":\"x"] {
+        for half in [
+            "",
+            "{",
+            "{\"a\":1",
+            "{\"a\":1}}",
+            "[]",
+            "{\"a\":{}}",
+            "{\"b\":\"x",
+            "{\"b\":\"x\\",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{\"x\":}",
+            "{\"x\":nul}",
+            "{\"x\":[}",
+            "{\"d\":1}",
+            "{\"b\":\"\\ud800\"}",
+            "{\"a\":--}",
+            "{\"c\":[\"p\",]}",
+        ] {
             assert_eq!(line::<Line<'_>>(half.as_bytes()).expect_err(half), Malformed::Json);
         }
         assert_eq!(line::<Line<'_>>(b"{\"b\":\"\xff\"}").expect_err("not text"), Malformed::Text);
     }
 
-    /// A depth that would overflow the stack of a reader that recurses without a limit.
+    /// A depth that would overflow the stack of a reader that recurses.
     #[test]
-    fn depth_is_bounded() {
+    fn depth_costs_no_stack() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
             let deep = format!("{{\"x\":{}1{}}}", open.repeat(200_000), close.repeat(200_000));
-            assert_eq!(line::<Line<'_>>(deep.as_bytes()).expect_err("too deep"), Malformed::Json);
+            assert!(line::<Line<'_>>(deep.as_bytes()).is_ok());
             let unfinished = format!("{{\"x\":{}", open.repeat(200_000));
-            assert_eq!(line::<Line<'_>>(unfinished.as_bytes()).expect_err("too deep"), Malformed::Json);
+            assert_eq!(line::<Line<'_>>(unfinished.as_bytes()).expect_err("half"), Malformed::Json);
+        }
+    }
+
+    fn anything() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            "(\\PC|[\\\\\"\n\u{1}]){0,20}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+                proptest::collection::hash_map("(\\PC|[\\\\\"]){0,12}", inner, 0..4)
+                    .prop_map(|map| Json::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// A second opinion: what serde_json writes is read as it was meant, around any other members.
+        #[test]
+        fn agrees_with_another_writer(before in anything(), after in anything(), number in any::<u64>(),
+                                      text in "(\\PC|[\\\\\"\n\u{7f}]){0,40}", pretty in any::<bool>()) {
+            let value = json!({"0": before, "a": number, "b": text, "c": [text, number.to_string(), after], "x": after});
+            let written = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let written = written.expect("JSON");
+            let read: Line<'_> = line(written.as_bytes()).expect("whole");
+            proptest::prop_assert_eq!(read.a, Num(Some(number)));
+            proptest::prop_assert_eq!(read.b.as_str(), text.as_str());
+            proptest::prop_assert_eq!(read.c.as_slice()[0].as_str(), text);
+            for end in (0..written.len()).filter(|end| written.is_char_boundary(*end)) {
+                proptest::prop_assert!(line::<Line<'_>>(&written.as_bytes()[..end]).is_err());
+            }
         }
     }
 }

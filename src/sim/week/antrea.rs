@@ -2,6 +2,8 @@
 //! cluster, records of both ends) and `np.log` (a file for each node, the enforcing side only).
 //! Written by hand after the documented form, with the truth of the records beside it.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Datelike, Timelike};
 
 use super::{
@@ -28,12 +30,12 @@ pub struct Antrea {
 }
 
 impl Antrea {
-    pub fn new(inventory: &Inventory, start: i64) -> Self {
+    pub fn new(inventory: &Inventory, window: Range<i64>) -> Self {
         Self {
             records: Vec::new(),
             logs: vec![Vec::new(); inventory.nodes.len()],
-            truth: Truth::new(start, false),
-            log_truth: Truth::new(start, false),
+            truth: Truth::new(window.clone(), false),
+            log_truth: Truth::new(window, false),
         }
     }
 

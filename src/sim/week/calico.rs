@@ -2,7 +2,7 @@
 //! records of five minutes each, not of single packets. Half of the nodes merge source ports. Written
 //! by hand after the documented form, with the truth of these very lines beside it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::{
     event::{Connection, Event, Expect, Fate, Grade, Lookup, Place, Question, What},
@@ -60,11 +60,11 @@ struct Asked {
 }
 
 impl Calico {
-    pub fn new(inventory: &Inventory, start: i64) -> Self {
+    pub fn new(inventory: &Inventory, window: Range<i64>) -> Self {
         Self {
             flows: vec![Vec::new(); inventory.nodes.len()],
             dns: vec![Vec::new(); inventory.nodes.len()],
-            truth: Truth::new(start, false),
+            truth: Truth::new(window, false),
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
             stamp: Stamp::default(),

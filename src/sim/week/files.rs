@@ -69,13 +69,13 @@ struct Writer {
 
 impl Writer {
     fn new(week: &Week, form: Form, seed: u64) -> Self {
-        let (inventory, start) = (&week.inventory, week.window.start);
+        let (inventory, window) = (&week.inventory, || week.window.clone());
         let (records, tapped) = match form {
-            Form::Hubble => (Records::Hubble(Hubble::new(inventory, start, seed, true)), false),
-            Form::HubbleAndDnstap => (Records::Hubble(Hubble::new(inventory, start, seed, false)), true),
-            Form::Calico => (Records::Calico(Calico::new(inventory, start)), false),
-            Form::AntreaAndDnstap => (Records::Antrea(Antrea::new(inventory, start)), true),
-            Form::AntreaLogAndDnstap => (Records::AntreaLog(Antrea::new(inventory, start)), true),
+            Form::Hubble => (Records::Hubble(Hubble::new(inventory, window(), seed, true)), false),
+            Form::HubbleAndDnstap => (Records::Hubble(Hubble::new(inventory, window(), seed, false)), true),
+            Form::Calico => (Records::Calico(Calico::new(inventory, window())), false),
+            Form::AntreaAndDnstap => (Records::Antrea(Antrea::new(inventory, window())), true),
+            Form::AntreaLogAndDnstap => (Records::AntreaLog(Antrea::new(inventory, window())), true),
         };
         Self { records, dnstap: tapped.then(|| Dnstap::new(inventory)) }
     }

@@ -3,7 +3,7 @@
 //! every forwarded record counts one, a question to the resolver's proxy too; of the two records of
 //! a denied packet one counts.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::Range};
 
 use fastrand::Rng;
 
@@ -52,10 +52,10 @@ enum Kind<'a> {
 }
 
 impl Hubble {
-    pub fn new(inventory: &Inventory, start: i64, seed: u64, dns: bool) -> Self {
+    pub fn new(inventory: &Inventory, window: Range<i64>, seed: u64, dns: bool) -> Self {
         Self {
             lines: vec![Vec::new(); inventory.nodes.len()],
-            truth: Truth::new(start, true),
+            truth: Truth::new(window, true),
             endpoints: (0..inventory.pods.len()).map(|pod| endpoint(inventory, pod)).collect(),
             stamps: vec![Stamp::default(); inventory.nodes.len()],
             rng: Rng::with_seed(seed),

@@ -8,9 +8,11 @@ use super::{
     cases::{self, Case, Settings, Size},
     dnstap::Dnstap,
     event::What,
+    history,
     hubble::Hubble,
     truth::{Key, Seen},
 };
+use crate::sim::fleet::{generate, scenario::Scenario};
 
 /// Monday, 2 March 2026.
 const START: i64 = 1_772_409_600 * 1_000_000_000;
@@ -27,7 +29,7 @@ struct Written {
 
 fn write(settings: &Settings) -> Written {
     let mut week = cases::week(settings);
-    let mut hubble = Hubble::new(&week.inventory, settings.start, settings.seed, true);
+    let mut hubble = Hubble::new(&week.inventory, week.window.clone(), settings.seed, true);
     let mut dnstap = Dnstap::new(&week.inventory);
     let mut events = Vec::new();
     while week.next_hour(&mut events) {
@@ -116,4 +118,54 @@ fn events_come_in_order_of_time_within_the_window() {
         }
     }
     assert!(last > week.window.end - 3600 * 1_000_000_000 && lookups > 500, "{lookups}");
+}
+
+/// The names in the egress of a cluster's history, and how many lines it has.
+fn history_of(scenario: &Scenario, index: usize, now: &str) -> (BTreeSet<String>, usize) {
+    let plan = generate::plan(scenario, index, 1);
+    let spec = scenario.clusters[index].collector.as_ref().expect("it has a collector");
+    let mut week = history::week(&plan, spec, now.parse().expect("a time"));
+    let mut hubble = Hubble::new(&week.inventory, week.window.clone(), 1, true);
+    let (mut events, mut lines) = (Vec::new(), 0);
+    while week.next_hour(&mut events) {
+        events.drain(..).for_each(|event| hubble.write(&week.inventory, &event));
+        for written in &mut hubble.lines {
+            lines += written.iter().filter(|byte| **byte == b'\n').count();
+            written.clear();
+        }
+    }
+    let edges = hubble.truth.edges(&week.inventory);
+    let mut words: BTreeSet<String> = edges.keys().filter_map(|key| key.name.clone()).collect();
+    words.extend(edges.keys().map(|key| format!("{}/{}", key.ns, key.workload.1)));
+    words.extend(edges.keys().map(|key| format!("{:?}", key.peer)));
+    (words, lines)
+}
+
+#[test]
+fn the_demos_history_is_small_and_has_something_to_find() {
+    let demo = Scenario::named("demo").expect("it parses");
+    let (mut words, mut lines) = (BTreeSet::new(), 0);
+    for index in (0..demo.clusters.len()).filter(|index| demo.clusters[*index].collector.is_some()) {
+        let (more, count) = history_of(&demo, index, "2026-03-10T12:20:00Z");
+        assert!((10_000..80_000).contains(&count), "{}: {count} lines", demo.clusters[index].name);
+        words.extend(more);
+        lines += count;
+    }
+    assert!((100_000..400_000).contains(&lines), "{lines} lines");
+    for wanted in [
+        "b3f1-desk.ngrok-free.app",
+        "webhook.site",
+        "branch-nas.duckdns.org",
+        "Address(169.254.169.254)",
+        "ghcr.io",
+        "api.cardpay.example",
+        "sftp.northwind.example",
+        "objects.cloud.example",
+        "Address(198.51.100.240)",
+        "payments/settlement",
+    ] {
+        assert!(words.contains(wanted), "nobody went to {wanted}");
+    }
+    // Of the two monthly jobs one at least did not run, whatever the day.
+    assert!(!words.contains("billing/statements") && !words.contains("analytics/monthly-report"));
 }

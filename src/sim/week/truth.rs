@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    ops::Range,
 };
 
 use super::{
@@ -111,6 +112,7 @@ pub struct Hole {
 
 #[derive(Debug)]
 pub struct Truth {
+    window: Range<i64>,
     first_hour: i64,
     edges: HashMap<Short, Tally>,
     pub holes: Vec<Hole>,
@@ -121,10 +123,10 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// `start` is the week's beginning.
-    pub fn new(start: i64, kinds: bool) -> Self {
+    pub fn new(window: Range<i64>, kinds: bool) -> Self {
         Self {
-            first_hour: start.div_euclid(HOUR) - 1,
+            first_hour: window.start.div_euclid(HOUR) - 1,
+            window,
             edges: HashMap::new(),
             holes: Vec::new(),
             signs: BTreeMap::new(),
@@ -132,7 +134,12 @@ impl Truth {
         }
     }
 
+    /// Intervals that reach beyond the week count up to its end.
     pub fn note(&mut self, note: &Note) {
+        if !self.window.contains(&note.from) {
+            return;
+        }
+        let until = note.until.min(self.window.end - 1);
         let key = Short {
             workload: note.workload,
             direction: note.direction,
@@ -145,16 +152,16 @@ impl Truth {
         let tally = self.edges.entry(key).or_insert_with(|| Tally {
             flows: 0,
             first: note.from,
-            last: note.until,
+            last: until,
             hours: [0; 4],
             graded: [0; 3],
             also: None,
         });
         tally.flows += note.flows;
         tally.first = tally.first.min(note.from);
-        tally.last = tally.last.max(note.until);
+        tally.last = tally.last.max(until);
         // A record that ends with an hour says nothing of the next one.
-        let last = (note.until - 1).max(note.from).div_euclid(HOUR);
+        let last = (until - 1).max(note.from).div_euclid(HOUR);
         for hour in note.from.div_euclid(HOUR)..=last {
             set(&mut tally.hours, hour - self.first_hour);
         }

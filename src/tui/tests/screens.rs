@@ -6,16 +6,24 @@ use unicode_width::UnicodeWidthStr;
 use crate::{
     cockpit::{
         orders::{Answer, OrderId, Outcome},
-        ports::{ClusterFact, Fact, Trouble},
+        ports::{Baseline, Change, ClusterFact, Fact, Link, Trouble},
         world::World,
     },
     domain::{
+        coverage::CronJob,
+        edge::Peer,
         fleet::{Environment, Health, Isolation},
-        flow::Direction,
+        flow::{Direction, Protocol},
+        names::Text,
+        sighting,
     },
     tui::{
         Theme,
-        fixture::{self, Denied, Player, now, world},
+        fixture::{
+            self, Denied, Player, now,
+            week::{self, Went},
+            world,
+        },
         theme,
     },
 };
@@ -193,8 +201,55 @@ fn hostile() -> World {
             },
         );
     }
+    hostile_week(&mut world, &long);
     world.settle();
     world
+}
+
+/// The same in everything that a collector tells.
+fn hostile_week(world: &mut World, long: &str) {
+    let mut tell = |name: &str, fact| world.absorb(Fact::Cluster(fixture::cluster(name), fact));
+    let none = Link::None(Text::new(long));
+    tell("stage-1", ClusterFact::Collector(Box::new(week::collector(none))));
+    let broken = Link::Broken(Trouble::new(long, long, long));
+    tell("stage-2", ClusterFact::Collector(Box::new(week::collector(broken))));
+    let longest = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+    let named = Went {
+        workload: "checkout",
+        peer: week::address("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+        name: Some(&longest),
+        also: &[&longest],
+        chain: &[&longest],
+        direction: Direction::Egress,
+        port: 65_535,
+        protocol: Protocol::Sctp,
+        outcome: sighting::Outcome::Allowed,
+        flows: u64::MAX,
+        hours: vec![1],
+        grades: [0; 3],
+    };
+    let (key, edge) = named.edge(&fixture::ns("payments"));
+    let hostile =
+        Went { workload: long, name: None, peer: Peer::Unsaid(Text::new(long)), hours: vec![2], ..named };
+    let edges = vec![(key, edge), hostile.edge(&fixture::ns("payments"))];
+    let baseline = Baseline {
+        ns: fixture::ns("payments"),
+        window: week::window(),
+        edges,
+        left_out: u64::MAX,
+        trouble: Some(Trouble::new(long, long, long)),
+    };
+    tell("prod-eu-1", ClusterFact::Baseline(Box::new(baseline)));
+    let job = CronJob {
+        ns: fixture::ns("payments"),
+        name: Text::new(long),
+        schedule: Text::new(long),
+        zone: Some(Text::new(long)),
+        suspended: true,
+        last_run: None,
+        longest_pause: None,
+    };
+    tell("prod-eu-1", ClusterFact::CronJobs(Change::Reset(vec![job])));
 }
 
 #[test]
@@ -238,4 +293,8 @@ fn unknown_is_never_drawn_as_zero() {
     let row = player.model.fleet.row(&fixture::cluster("prod-us-2")).unwrap();
     assert!(matches!(row.health, Health::Down(_)) && row.environment == Environment::Production);
     assert_eq!(row.denials_per_minute, None);
+    let silent = player.model.fleet.row(&fixture::cluster("edge-9")).unwrap();
+    assert_eq!(silent.collector.progress.words(), "?");
+    let none = screen.lines().find(|line| line.contains("stage-1")).unwrap();
+    assert!(none.contains("no collector"), "{none}");
 }

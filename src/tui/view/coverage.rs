@@ -6,12 +6,13 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use crate::{
     cockpit::{
         coverage::{CoverageRow, CronRow, coverage_row},
-        discovery,
+        discovery::{self, Progress},
         world::World,
     },
     domain::{
         coverage::Hole,
         names::{ClusterName, NodeName, NsName},
+        readiness::CronSeen,
         time::{Timestamp, span},
     },
 };
@@ -80,7 +81,9 @@ fn row(world: &World, (cluster, ns): Place<'_>) -> Option<CoverageRow> {
 fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) -> Text {
     let (role, words) = readiness(&row.collection);
     let mut out = vec![(role, words)];
-    out.extend(row.collection.why.iter().skip(1).map(|why| (Role::Bad, format!("and: {why}"))));
+    if matches!(row.collection.progress, Progress::Blocked { .. }) {
+        out.extend(row.collection.why.iter().map(|why| (Role::Bad, format!("- {why}"))));
+    }
     let Some(window) = row.window else {
         out.push(match world.discoveries().collected(place.0) {
             Some(collected) if collected.state.link == crate::cockpit::ports::Link::Live => {
@@ -95,12 +98,12 @@ fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) ->
         Role::Dim,
         format!("window {} to {}, told {told}", day(pen, window.from), day(pen, window.to)),
     ));
-    out.push((Role::Title, format!("proved hours of {}, by node", row.hours)));
-    out.extend(row.nodes.iter().map(|(node, hours)| node_line(node.as_ref(), *hours, row.hours)));
+    let needed = discovery::WANTED.num_hours() as usize;
+    out.push((Role::Title, format!("proved hours, by node; {needed} are needed")));
+    out.extend(row.nodes.iter().map(|(node, hours)| node_line(node.as_ref(), *hours, needed)));
     if row.nodes.is_empty() {
         out.push((Role::Unknown, "no node was heard".to_owned()));
     }
-    out.extend(row.doubts.iter().map(|doubt| (Role::Bad, format!("doubt: {doubt}"))));
     out.push((Role::Title, format!("holes: {}", row.holes.len())));
     out.extend(row.holes.iter().map(|hole| hole_line(pen, hole)));
     if row.holes.is_empty() {
@@ -181,15 +184,27 @@ fn why_unread(world: &World, (cluster, ns): Place<'_>) -> &'static str {
 fn cron_lines(pen: &Pen<'_>, row: &CronRow) -> Text {
     let cron = &row.cron;
     let zone = cron.zone.as_ref().map_or_else(String::new, |zone| format!(" {zone}"));
-    let role = if row.wants.is_some() { Role::Warn } else { Role::Text };
+    let role = if row.blocks { Role::Warn } else { Role::Text };
     let suspended = if cron.suspended { ", suspended" } else { "" };
-    let last = match cron.last_run {
-        None => "no run is known".to_owned(),
-        Some(run) => format!("last run {}, {}", pen.ago(Some(run)), row.fell.words()),
+    let last = cron
+        .last_run
+        .map_or_else(|| "no run is known".to_owned(), |run| format!("last run {}", pen.ago(Some(run))));
+    let seen = match (row.seen, cron.longest_pause) {
+        (None, _) => ", in the window: ?".to_owned(),
+        (Some(CronSeen::Ran), _) => ", in the window".to_owned(),
+        (Some(CronSeen::NotInside), _) if cron.last_run.is_none() => String::new(),
+        (Some(CronSeen::NotInside), _) => ", not in the window".to_owned(),
+        (Some(CronSeen::InHole), _) => ", in a stretch that was not seen".to_owned(),
+        (Some(CronSeen::Rare), Some(pause)) => {
+            format!(", may pause {}: one run at most was seen", span(pause))
+        }
+        (Some(CronSeen::Rare), None) => ", one run at most was seen".to_owned(),
+        (Some(CronSeen::Unreadable), _) => ", how often it runs cannot be read".to_owned(),
     };
-    let words = format!("{} ({}{zone}){suspended}: {last}", cron.name, cron.schedule);
-    let mut out = vec![(role, words)];
-    out.extend(row.wants.iter().map(|wants| (Role::Warn, format!("  {wants}"))));
+    let mut out = vec![(role, format!("{} ({}{zone}){suspended}: {last}{seen}", cron.name, cron.schedule))];
+    if row.blocks {
+        out.push((Role::Warn, "  it takes a waiver, or a longer window".to_owned()));
+    }
     out
 }
 

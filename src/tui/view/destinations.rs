@@ -41,7 +41,7 @@ pub fn draw(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas
     top(world, model, place, pen, areas, buf);
     let wide = Widths::of(areas.list.width);
     put(buf, line(areas.head, 2), &head(pen, wide, areas.head.width));
-    let week = Week::of(world, place);
+    let week = Watched::of(world, place);
     for (nth, (at, _)) in model.found.list.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + nth as u16, height: 1, ..areas.list };
         if let Some(one) = destinations::at(model, world, at) {
@@ -69,21 +69,28 @@ pub fn about(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>) -> O
     Some((full::title(one), text))
 }
 
-/// The window and what of it was watched.
-pub struct Week {
+/// What the collector can answer for, and what of it was watched.
+pub struct Watched {
     pub window: Option<Window>,
     pub credited: Hours,
 }
 
-impl Week {
+impl Watched {
     pub fn of(world: &World, (cluster, ns): Place<'_>) -> Self {
         let judged = world.discoveries().judged(cluster, ns);
         let answered = world.discoveries().opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
-        // Before the collector said what it watched, nothing is credited.
-        let window = judged
-            .and_then(|judged| judged.window)
-            .or_else(|| answered.map(|answer| discovery::wanted(answer.baseline.window)));
+        let window = match (judged, answered) {
+            (Some(judged), _) => Some(judged.window),
+            // Before the collector said what it watched, nothing is credited.
+            (None, Some(answer)) => Some(answer.baseline.window),
+            (None, None) => None,
+        };
         Self { window, credited: judged.map(|judged| judged.credited.clone()).unwrap_or_default() }
+    }
+
+    /// Its newest part, which strips show.
+    pub fn newest(&self) -> Option<Window> {
+        self.window.map(discovery::week)
     }
 }
 
@@ -142,19 +149,11 @@ fn read(world: &World, (cluster, ns): Place<'_>, pen: &Pen<'_>) -> String {
 /// May a policy be written from it, in words.
 pub fn readiness(row: &CollectionRow) -> (Role, String) {
     match row.progress {
-        Progress::Ready => (Role::Good, "ready".to_owned()),
+        Progress::Ready { .. } => (Role::Good, "ready".to_owned()),
         Progress::Collecting { credited } => {
-            let left = discovery::WANTED - credited;
-            (Role::Warn, format!("not yet: {} left", span(left)))
+            (Role::Warn, format!("not yet: {} left", span(discovery::WANTED - credited)))
         }
-        Progress::Blocked => {
-            let first = row.why.first().map_or_else(String::new, |why| format!(": {why}"));
-            let more = match row.why.len() {
-                0 | 1 => String::new(),
-                all => format!(" (and {} more, v)", all - 1),
-            };
-            (Role::Bad, format!("blocked{first}{more}"))
-        }
+        Progress::Blocked { .. } => (Role::Bad, format!("blocked for {}", plural(row.why.len(), "reason"))),
         Progress::NoCollector => (Role::Unknown, "no collector".to_owned()),
         Progress::Unknown => (Role::Unknown, "how far it is: unknown".to_owned()),
     }
@@ -316,19 +315,20 @@ fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 12]) -> 
         .line()
 }
 
-fn row(pen: &Pen<'_>, one: &Destination, week: &Week, wide: Widths, width: u16) -> Line<'static> {
+fn row(pen: &Pen<'_>, one: &Destination, week: &Watched, wide: Widths, width: u16) -> Line<'static> {
     let denied = one.outcome == Outcome::Denied;
     let plain = if denied { Role::Dim } else { Role::Text };
     let (suspect, suspect_role) = suspect(one, wide);
     let (way, way_role) = if denied { ("✖", Role::Denied) } else { (arrow(one.direction), Role::Dim) };
     let grade = if wide.grade < 9 { grade(one.grade) } else { one.grade.as_str() };
-    let hours = week.window.map(|window| dossier::hours_in(one, window));
+    let newest = week.newest();
+    let hours = newest.map(|window| dossier::hours_in(one, window));
     let hours = match hours {
         None => "?".to_owned(),
         Some((seen, all)) if wide.hours > 3 => format!("{seen}/{all}"),
         Some((seen, _)) => seen.to_string(),
     };
-    let parts = week.window.map(|window| dossier::heat(&one.seen.hours, &week.credited, window, wide.strip));
+    let parts = newest.map(|window| dossier::heat(&one.seen.hours, &week.credited, window, wide.strip));
     let strip = parts.map_or_else(|| "?".to_owned(), |parts| strip(&parts));
     cells(
         pen,
@@ -341,7 +341,7 @@ fn row(pen: &Pen<'_>, one: &Destination, week: &Week, wide: Widths, width: u16) 
             (one.workload.name.as_str(), plain),
             (&label(one, wide.label.saturating_sub(1)), plain),
             (&dossier::port(one), plain),
-            (grade, grade_role(one.grade)),
+            (grade, grade_role(one)),
             (&count(one.seen.flows), plain),
             (&hours, plain),
             (&pen.when(Some(one.seen.first)), Role::Dim),
@@ -397,10 +397,12 @@ fn grade(grade: Grade) -> &'static str {
     }
 }
 
-pub fn grade_role(grade: Grade) -> Role {
-    match grade {
+/// A missing name is a doubt only where the data plane has no other word for it.
+pub fn grade_role(one: &Destination) -> Role {
+    match one.grade {
         Grade::Fresh => Role::Text,
         Grade::Stale | Grade::Ambiguous => Role::Warn,
-        Grade::None => Role::Unknown,
+        Grade::None if dossier::raw_address(one).is_some() => Role::Unknown,
+        Grade::None => Role::Dim,
     }
 }

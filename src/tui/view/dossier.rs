@@ -25,7 +25,7 @@ use super::{
         theme::{Role, Theme},
         widgets::{Pen, count, plural, put},
     },
-    destinations::{Week, banner, grade_role, marks, unread},
+    destinations::{Watched, banner, grade_role, marks, unread},
     detail::owner_words,
     frame::{Areas, Pane},
 };
@@ -90,13 +90,18 @@ pub fn short(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) 
     match one.suspect() {
         Some(finding) => {
             out.push(finding_line(finding));
-            out.push((Role::Text, format!("ask: {}", ask(world, finding))));
+            let more = one.meaning.findings.len() - 1;
+            if more > 0 {
+                out.push((Role::Warn, format!("and {} (enter)", plural(more, "milder finding"))));
+            }
         }
         None => out.push(category_line(world, one)),
     }
-    out.push(name_line(one));
     out.push((Role::Text, often(world, pen, place, one)));
-    out.push((Role::Dim, "enter opens the dossier; y copies it for the owner".to_owned()));
+    out.push(name_short(one));
+    if let Some(finding) = one.suspect() {
+        out.push((Role::Text, format!("ask: {}", ask(world, finding))));
+    }
     out
 }
 
@@ -105,6 +110,9 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
     let mut out: Text = one.meaning.findings.iter().map(finding_line).collect();
     let mut questions: Vec<_> = one.meaning.findings.iter().map(|finding| ask(world, finding)).collect();
     questions.dedup();
+    if questions.iter().any(|question| question != dossier::ANYWAY) {
+        questions.retain(|question| question != dossier::ANYWAY);
+    }
     if !questions.is_empty() {
         out.push((Role::Title, "what to ask the owner".to_owned()));
         out.extend(questions.into_iter().map(|question| (Role::Text, question)));
@@ -122,7 +130,7 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
     out.push((Role::Text, counted(world, place, one)));
     out.push((Role::Text, format!("first {}", pen.both(one.seen.first))));
     out.push((Role::Text, format!("last  {}", pen.both(one.seen.last))));
-    out.extend(hours(pen, one, &Week::of(world, place)));
+    out.extend(hours(pen, one, &Watched::of(world, place)));
     out.extend(who(world, pen, place, one));
     out
 }
@@ -151,7 +159,7 @@ fn category_line(world: &World, one: &Destination) -> (Role, String) {
     let by = if one.meaning.category_by.is_empty() {
         String::new()
     } else {
-        format!(", by {}", one.meaning.category_by)
+        format!(" ({})", one.meaning.category_by)
     };
     let suspect = match (one.meaning.findings.is_empty(), world.discoveries().rules()) {
         (false, _) => "",
@@ -163,7 +171,7 @@ fn category_line(world: &World, one: &Destination) -> (Role, String) {
 
 /// The name and how sure it is.
 fn name_line(one: &Destination) -> (Role, String) {
-    let role = grade_role(one.grade);
+    let role = grade_role(one);
     let label = dossier::label(one);
     let words = match (&one.name, one.grade) {
         (None, _) if dossier::raw_address(one).is_some() => {
@@ -180,6 +188,16 @@ fn name_line(one: &Destination) -> (Role, String) {
         (Some(_), Grade::None) => format!("{label}: no answer was seen (grade none)"),
     };
     (role, words)
+}
+
+/// The same in half a line; its name stands above it.
+fn name_short(one: &Destination) -> (Role, String) {
+    let words = match (&one.name, dossier::raw_address(one)) {
+        (Some(_), _) => format!("name {}", one.grade.as_str()),
+        (None, Some(_)) => "no DNS answer led to it".to_owned(),
+        (None, None) => "named by the data plane".to_owned(),
+    };
+    (grade_role(one), format!("{words}; {}", addresses(one).1))
 }
 
 fn names(one: &Destination) -> Text {
@@ -227,23 +245,27 @@ fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> S
 }
 
 fn counted(world: &World, place: Place<'_>, one: &Destination) -> String {
-    let week = Week::of(world, place);
-    let hours = week.window.map_or_else(
+    let hours = Watched::of(world, place).newest().map_or_else(
         || "? hours".to_owned(),
-        |window| {
-            let (seen, all) = dossier::hours_in(one, window);
-            format!("{seen} of {all} hours")
+        |week| {
+            let (seen, all) = dossier::hours_in(one, week);
+            format!("{seen} of the last {all} hours")
         },
     );
-    format!("{} flows in {hours}", count(one.seen.flows))
+    format!("{} flows, {hours}", count(one.seen.flows))
 }
 
+/// Days of the hours in full; what is older has its dates above.
+const DAYS: i64 = 14;
+
 /// One line a day, one cell an hour, by the operator's clock.
-fn hours(pen: &Pen<'_>, one: &Destination, week: &Week) -> Text {
+fn hours(pen: &Pen<'_>, one: &Destination, week: &Watched) -> Text {
     let Some(window) = week.window else {
         return vec![(Role::Unknown, "hours: the collector has not said what it watched".to_owned())];
     };
     let mut out = vec![(Role::Dim, format!("{:11}0     6     12    18", pen.zone.to_string()))];
+    let from = window.from.max(window.to - TimeDelta::days(DAYS));
+    let window = Window { from, ..window };
     let first = hour_start(window.hours().start).with_timezone(&pen.zone);
     let mut day = hour_of(hour_start(window.hours().start) - TimeDelta::hours(i64::from(first.hour())));
     while day < window.hours().end {

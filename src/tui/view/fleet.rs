@@ -244,8 +244,8 @@ fn progress(progress: Progress, width: usize) -> (String, Role) {
     let role = match progress {
         Progress::Unknown | Progress::NoCollector => Role::Unknown,
         Progress::Collecting { .. } => Role::Text,
-        Progress::Blocked => Role::Warn,
-        Progress::Ready => Role::Good,
+        Progress::Blocked { .. } => Role::Warn,
+        Progress::Ready { .. } => Role::Good,
     };
     (if width < 12 { progress.short() } else { progress.words() }, role)
 }
@@ -375,7 +375,7 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
 }
 
 fn is_counted(progress: Progress) -> bool {
-    matches!(progress, Progress::Collecting { .. } | Progress::Ready | Progress::Blocked)
+    matches!(progress, Progress::Collecting { .. } | Progress::Ready { .. } | Progress::Blocked { .. })
 }
 
 pub fn standing_role(standing: Standing) -> Role {

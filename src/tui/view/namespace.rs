@@ -78,9 +78,9 @@ fn top(
         pen.span(format!("  read {}", pen.ago(cluster.last_good)), Role::Dim),
     ];
     let collection = discovery::collection_row(world, &cluster.name, &ns.seen.name);
-    let (role, words) = readiness(&collection);
-    facts.push(pen.span("  the week: ", Role::Dim));
-    facts.push(pen.span(words, role));
+    let (role, _) = readiness(&collection);
+    facts.push(pen.span("  week ", Role::Dim));
+    facts.push(pen.span(collection.progress.words(), role));
     if let Some(suspects) = collection.suspects.filter(|suspects| *suspects > 0) {
         facts.push(pen.span(format!(", {} (d)", plural(suspects, "suspect")), Role::Denied));
     }

@@ -1,0 +1,292 @@
+//! The places of a discovery document where people write, and whether anything else was edited.
+//! Pure: text in, notes out. A marker that is not as it was written is an error with its line, so
+//! that nothing of a person's is ever overwritten by mistake.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Months, NaiveDate, SecondsFormat};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::time::Timestamp;
+
+/// Notes by their id.
+pub type Notes = BTreeMap<String, Note>;
+
+/// What people wrote in one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// What it is on, as the marker says.
+    pub title: String,
+    /// Lines as they were, each with its newline.
+    pub body: String,
+}
+
+/// A document as it lies in the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Old {
+    pub generated: Timestamp,
+    pub due: NaiveDate,
+    pub notes: Notes,
+    /// Something outside the notes is not as it was written.
+    pub is_edited: bool,
+}
+
+/// Why a document cannot be regenerated without losing something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("its first line is not the one that sluice writes")]
+    NotOurs,
+    #[error("it was written by another version of sluice (form {0})")]
+    Form(u32),
+    #[error("line {line}: {why}")]
+    Marker { line: usize, why: &'static str },
+}
+
+/// Id of the note that holds the reviews.
+pub const REVIEW: &str = "review";
+/// Id of the note on the namespace as a whole.
+pub const NAMESPACE: &str = "namespace";
+
+const FORM: u32 = 1;
+const SEAL: &str = ", content sha256:";
+const BEGIN: &str = "<!-- notes ";
+const END: &str = "<!-- end of notes ";
+const CLOSE: &str = " -->";
+
+/// A stable id for what a note is on.
+pub fn id(parts: &[&str]) -> String {
+    hex(&Sha256::digest(parts.join("\n").as_bytes())[..6])
+}
+
+/// One place for notes, with what was written there before.
+pub fn block(id: &str, title: &str, body: &str) -> String {
+    let body = if body.is_empty() { "\n" } else { body };
+    format!("{BEGIN}{id}: {}{CLOSE}\n{body}{END}{id}{CLOSE}\n", plain(title))
+}
+
+/// A title that cannot end a comment or begin a marker.
+fn plain(title: &str) -> String {
+    let safe = |c: char| c.is_alphanumeric() || " ._-/:@*,".contains(c);
+    title.chars().take(160).map(|c| if safe(c) { c } else { '?' }).collect::<String>().trim().to_owned()
+}
+
+/// The document with its first line, which holds the hash of everything outside the notes.
+pub fn seal(generated: Timestamp, due: NaiveDate, body: &str) -> String {
+    let at = generated.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let head = format!("<!-- sluice discovery {FORM}, generated {at}, review due {due}");
+    let unsealed = format!("{head}{CLOSE}\n{body}");
+    format!("{head}{SEAL}{}{CLOSE}\n{body}", content(&unsealed))
+}
+
+/// Reads what people wrote and whether the rest is untouched.
+pub fn read(text: &str) -> Result<Old, Broken> {
+    let head = text.lines().next().unwrap_or_default().trim_end();
+    let (generated, due, sealed) = header(head)?;
+    let notes = notes(text)?;
+    Ok(Old { generated, due, notes, is_edited: content(text) != sealed })
+}
+
+fn header(line: &str) -> Result<(Timestamp, NaiveDate, &str), Broken> {
+    let rest = line.strip_prefix("<!-- sluice discovery ").ok_or(Broken::NotOurs)?;
+    let (form, rest) = rest.split_once(", generated ").ok_or(Broken::NotOurs)?;
+    let form: u32 = form.parse().map_err(|_| Broken::NotOurs)?;
+    if form != FORM {
+        return Err(Broken::Form(form));
+    }
+    let (generated, rest) = rest.split_once(", review due ").ok_or(Broken::NotOurs)?;
+    let (due, rest) = rest.split_once(SEAL).ok_or(Broken::NotOurs)?;
+    let sealed = rest.strip_suffix(CLOSE).ok_or(Broken::NotOurs)?;
+    let generated = DateTime::parse_from_rfc3339(generated).map_err(|_| Broken::NotOurs)?.to_utc();
+    let due = due.parse().map_err(|_| Broken::NotOurs)?;
+    Ok((generated, due, sealed))
+}
+
+fn notes(text: &str) -> Result<Notes, Broken> {
+    let mut out = Notes::new();
+    let mut open: Option<(String, Note, usize)> = None;
+    for (at, line) in text.lines().enumerate() {
+        let bad = |why| Broken::Marker { line: at + 1, why };
+        match (marker(line), open.as_mut()) {
+            (Marker::None, Some((_, note, _))) => {
+                note.body.push_str(line);
+                note.body.push('\n');
+            }
+            (Marker::None, None) => {}
+            (Marker::Bad, _) => return Err(bad("this marker of notes is not one that sluice wrote")),
+            (Marker::Begin(..), Some(_)) => return Err(bad("notes begin inside other notes")),
+            (Marker::Begin(id, title), None) => {
+                let note = Note { title: title.to_owned(), body: String::new() };
+                open = Some((id.to_owned(), note, at + 1));
+            }
+            (Marker::End(_), None) => return Err(bad("notes end that never began")),
+            (Marker::End(end), Some((id, _, _))) if *end != **id => {
+                return Err(bad("the notes that end here are not those that began above"));
+            }
+            (Marker::End(_), Some(_)) => {
+                let Some((id, note, _)) = open.take() else { continue };
+                if out.insert(id, note).is_some() {
+                    return Err(bad("these notes are there twice"));
+                }
+            }
+        }
+    }
+    match open {
+        None => Ok(out),
+        Some((_, _, line)) => Err(Broken::Marker { line, why: "the notes that begin here never end" }),
+    }
+}
+
+enum Marker<'l> {
+    None,
+    Begin(&'l str, &'l str),
+    End(&'l str),
+    Bad,
+}
+
+fn marker(line: &str) -> Marker<'_> {
+    let line = line.trim();
+    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if let Some(rest) = line.strip_prefix(BEGIN) {
+        let inner = rest.strip_suffix(CLOSE).and_then(|rest| rest.split_once(": "));
+        return inner.filter(|(id, _)| is_id(id)).map_or(Marker::Bad, |(id, title)| Marker::Begin(id, title));
+    }
+    if let Some(rest) = line.strip_prefix(END) {
+        return rest.strip_suffix(CLOSE).filter(|id| is_id(id)).map_or(Marker::Bad, Marker::End);
+    }
+    let loose: String = line.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    match loose.contains("<!-- notes") || loose.contains("<!-- end of notes") || loose.contains("<!--notes") {
+        true => Marker::Bad,
+        false => Marker::None,
+    }
+}
+
+/// Hash of everything outside the notes. What editors do to line ends and to the end of the file
+/// does not count.
+fn content(text: &str) -> String {
+    let mut hash = Sha256::new();
+    let mut is_inside = false;
+    let mut blank = 0;
+    for line in text.lines() {
+        let found = marker(line);
+        if matches!(found, Marker::End(_)) {
+            is_inside = false;
+        }
+        if !is_inside {
+            let line = line.trim_end();
+            let line = line.split_once(SEAL).map_or(line, |(head, _)| head);
+            let line = line.strip_suffix(CLOSE).unwrap_or(line);
+            if line.is_empty() {
+                blank += 1;
+            } else {
+                (0..blank).for_each(|_| hash.update(b"\n"));
+                blank = 0;
+                hash.update(line.as_bytes());
+                hash.update(b"\n");
+            }
+        }
+        if matches!(found, Marker::Begin(..)) {
+            is_inside = true;
+        }
+    }
+    hex(&hash.finalize()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The day of the latest review that people wrote down (`Reviewed: 2026-11-24 by Ann`), not later
+/// than the day of the document.
+pub fn reviewed(notes: &Notes, today: NaiveDate) -> Option<NaiveDate> {
+    let body = &notes.get(REVIEW)?.body;
+    let dates = body.lines().filter_map(|line| {
+        let line = line.trim_start_matches(['-', '*', ' ']);
+        let word = line.get(..9).filter(|word| word.eq_ignore_ascii_case("reviewed:"))?;
+        line[word.len()..].split_whitespace().next()?.parse::<NaiveDate>().ok()
+    });
+    dates.filter(|date| *date <= today).max()
+}
+
+/// A month after the last review; without one the date that was set before stays.
+pub fn due(reviewed: Option<NaiveDate>, before: Option<NaiveDate>, today: NaiveDate) -> NaiveDate {
+    let month_after = |date: NaiveDate| date.checked_add_months(Months::new(1)).unwrap_or(date);
+    reviewed.map(month_after).or(before).unwrap_or_else(|| month_after(today))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(raw: &str) -> NaiveDate {
+        raw.parse().expect("a date")
+    }
+
+    fn document() -> String {
+        let at = DateTime::from_timestamp(1_772_409_600, 0).expect("valid");
+        let body = format!(
+            "# Title\n\n{}\ntail\n",
+            block("ab12", "vendor --> <b> `x` in eu", "- kept  \n\n<!-- mine -->\n")
+        );
+        seal(at, day("2026-04-02"), &body)
+    }
+
+    #[test]
+    fn notes_are_read_back_to_the_byte() {
+        let old = read(&document()).expect("ours");
+        assert_eq!(old.notes["ab12"].body, "- kept  \n\n<!-- mine -->\n");
+        assert_eq!(old.notes["ab12"].title, "vendor --? ?b? ?x? in eu");
+        assert_eq!((old.due, old.is_edited), (day("2026-04-02"), false));
+    }
+
+    #[test]
+    fn only_edits_outside_the_notes_count() {
+        let text = document();
+        for (from, to, is_edited) in [
+            ("- kept", "- changed\nmore", false),
+            ("# Title", "# Another", true),
+            ("tail\n", "", true),
+            ("tail\n", "tail\n\n\n", false),
+            ("\n", "\r\n", false),
+            ("review due 2026-04-02", "review due 2027-04-02", true),
+            ("vendor", "seller", true),
+        ] {
+            let old = read(&text.replace(from, to)).expect("ours");
+            assert_eq!(old.is_edited, is_edited, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn broken_markers_are_told_with_their_line() {
+        let text = document();
+        let said = |from: &str, to: &str| read(&text.replace(from, to)).expect_err("broken").to_string();
+        let cases = [
+            said("<!-- end of notes ab12 -->\n", ""),
+            said("<!-- end of notes ab12 -->", "<!-- end of notes cd34 -->"),
+            said("<!-- end of notes ab12 -->", "<!-- End of notes ab12-->"),
+            said("- kept", "<!-- notes cd34: x -->"),
+            said("tail", "<!-- end of notes ab12 -->"),
+            said("tail", "<!-- notes ab12: x -->\n<!-- end of notes ab12 -->"),
+            said("<!-- sluice discovery 1", "<!-- sluice discovery 7"),
+            said("<!-- sluice", "<!-- SLUICE"),
+        ];
+        insta::assert_snapshot!(cases.join("\n"), @"");
+    }
+
+    #[test]
+    fn a_review_is_due_a_month_after_the_last() {
+        let note = |body: &str| {
+            Notes::from([(REVIEW.to_owned(), Note { title: String::new(), body: body.to_owned() })])
+        };
+        let today = day("2026-03-31");
+        for (body, last, next) in [
+            ("Reviewed: not yet\n", None, "2026-04-30"),
+            ("Reviewed: 2026-01-31 by Ann\n- reviewed: 2026-03-01, Bo\n", Some("2026-03-01"), "2026-04-01"),
+            ("Reviewed: 2062-01-01 by a typo\n", None, "2026-04-30"),
+        ] {
+            let found = reviewed(&note(body), today);
+            assert_eq!(found, last.map(day), "{body}");
+            assert_eq!(due(found, None, today), day(next), "{body}");
+        }
+        assert_eq!(due(None, Some(day("2026-03-15")), today), day("2026-03-15"));
+    }
+}

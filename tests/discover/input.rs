@@ -1,0 +1,155 @@
+//! Files as they come: packed, rotated, cut short, mixed, with wrong clocks. Everything whole counts,
+//! and everything else is a sentence with its file, its line and the next step.
+
+use std::path::Path;
+
+use sluice::flows::{
+    offline::{Complaint, Found, Input},
+    records::Format,
+};
+
+use crate::{
+    lines::{answer, flow, gz, input, put, read, said},
+    week::{at, window},
+};
+
+const HUBBLE: Option<Format> = Some(Format::HubbleJson);
+
+fn lines(count: i64) -> String {
+    (0..count)
+        .map(|n| format!("{}\n", flow(at(0, n % 160), "cart-6d4b9c7f5b-x2x4z", "203.0.113.80", 443)))
+        .collect()
+}
+
+fn file(format: Option<Format>, bytes: &[u8]) -> (tempfile::TempDir, Found) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = put(folder.path(), "flows", bytes);
+    let found = read(vec![input(format, &path)], Vec::new(), None);
+    (folder, found)
+}
+
+#[test]
+fn plain_and_packed_files_are_told_by_their_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let members = [gz(&lines(3)), gz(&lines(4))].concat();
+    let files = [
+        put(folder.path(), "events.log.gz", lines(5).as_bytes()),
+        put(folder.path(), "events.log.1", &members),
+        put(folder.path(), "events.log.2.gz", &gz(&lines(2))),
+    ];
+    for format in [HUBBLE, None] {
+        let inputs = files.iter().map(|path| input(format, path)).collect();
+        let found = read(inputs, Vec::new(), None);
+        assert_eq!((found.counts.flows, found.counts.lines), (14, 14), "{format:?}");
+        assert_eq!(said(&found, folder.path()), "");
+        assert_eq!(found.span, Some((at(0, 0), at(0, 4))));
+    }
+}
+
+#[test]
+fn many_pieces_lose_no_line() {
+    let text = lines(5_000);
+    assert!(text.len() > 2 << 20, "more than one piece");
+    let (folder, found) = file(HUBBLE, text.as_bytes());
+    assert_eq!((found.counts.flows, said(&found, folder.path()).as_str()), (5_000, ""));
+}
+
+#[test]
+fn bad_files_are_a_sentence_each_and_what_is_whole_counts() {
+    let whole = lines(3);
+    let half = &whole[..whole.len() - 40];
+    let packed = gz(&whole);
+    let cut = &gz(&lines(2_000))[..6_000];
+    let mut damaged = gz(&lines(2_000));
+    damaged.iter_mut().skip(5_000).take(50).for_each(|byte| *byte ^= 0x55);
+    let mixed = format!("{whole}kernel: [12.0] IN= OUT=eth0\n\n{{\"flow\":\n{}", lines(1));
+    let ahead = format!("{whole}{}\n", flow(at(7, 8), "cart-1", "203.0.113.80", 443));
+    let other = "{\"start_time\":1,\"end_time\":2,\"reporter\":\"src\"}\n".repeat(3);
+    let long = format!("{whole}{}\n{whole}", "x".repeat(3 << 20));
+    let cases: [(&str, Option<Format>, &[u8], u64); 12] = [
+        ("half line", HUBBLE, half.as_bytes(), 2),
+        ("no end of line", HUBBLE, whole.trim_end().as_bytes(), 3),
+        ("half gzip", HUBBLE, cut, 0),
+        ("damaged gzip", HUBBLE, &damaged, 0),
+        ("gzip, garbage behind", HUBBLE, &[packed.as_slice(), b"garbage!garbage!"].concat(), 3),
+        ("mixed", HUBBLE, mixed.as_bytes(), 4),
+        ("future", HUBBLE, ahead.as_bytes(), 3),
+        ("other format", HUBBLE, other.as_bytes(), 0),
+        ("no format", None, b"hello\nworld\n", 0),
+        ("zstd", None, b"\x28\xb5\x2f\xfd rest", 0),
+        ("empty", HUBBLE, b"", 0),
+        ("long line", HUBBLE, long.as_bytes(), 6),
+    ];
+    let mut all = String::new();
+    for (what, format, bytes, flows) in cases {
+        let (folder, found) = file(format, bytes);
+        let least = if what.contains("half gzip") || what.contains("damaged") { 1 } else { flows };
+        assert!(found.counts.flows >= least, "{what}: {}", found.counts.flows);
+        assert!(flows == 0 || found.counts.flows == flows, "{what}: {}", found.counts.flows);
+        all.push_str(&format!("{what}: {}", said(&found, folder.path()).replace("\nflows", "\n  flows")));
+        if found.complaints.is_empty() {
+            all.push('\n');
+        }
+    }
+    insta::assert_snapshot!("bad-files", all);
+}
+
+#[test]
+fn inputs_that_cannot_be_are_told_before_anything_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = put(folder.path(), "flows", lines(1).as_bytes());
+    let frames = put(folder.path(), "frames", b"\0\0\0\0\0\0\0\x04");
+    let missing = folder.path().join("missing*");
+    let dash = |format| Input { format, path: "-".into(), node: None };
+    let found = read(
+        vec![input(HUBBLE, &missing), input(None, folder.path()), input(None, &frames), input(HUBBLE, &file)],
+        vec![input(Some(Format::AntreaLog), &file), dash(Some(Format::Dnstap)), dash(Some(Format::Dnstap))],
+        None,
+    );
+    assert_eq!(found.counts.flows, 1);
+    insta::assert_snapshot!("bad-inputs", said(&found, folder.path()));
+    assert!(found.complaints.iter().any(Complaint::is_loss));
+}
+
+#[test]
+fn lines_of_complaints_are_those_of_the_file() {
+    let mut text = lines(4_000);
+    text.push_str("not json\n");
+    let (folder, found) = file(HUBBLE, text.as_bytes());
+    assert_eq!(
+        said(&found, folder.path()),
+        "flows: line 4001: a line is not whole JSON of this format. Look at it; the rest of the file is read.\n"
+    );
+    assert_eq!(found.counts.flows, 4_000);
+}
+
+#[test]
+fn what_is_outside_the_window_is_left_out_by_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut text = lines(2);
+    text.push_str(&format!("{}\n", flow(at(-1, 0), "cart-1", "203.0.113.80", 443)));
+    let path = put(folder.path(), "flows", text.as_bytes());
+    let found = read(vec![input(HUBBLE, &path)], Vec::new(), Some(window()));
+    assert_eq!(found.complaints, []);
+    let left: Vec<_> = found.ledger.left_out().map(|(why, count)| (why.as_str(), count)).collect();
+    assert_eq!(left, [("outside the window", 1)]);
+}
+
+#[test]
+fn answers_give_names_whatever_file_they_are_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pod = "cart-6d4b9c7f5b-x2x4z";
+    let said = format!("{}\n", answer(at(0, 1), pod, "api.payments.example", "203.0.113.80"));
+    let went = format!("{}\n", flow(at(0, 1), pod, "203.0.113.80", 443));
+    let one = put(folder.path(), "one", format!("{went}{said}").as_bytes());
+    let flows = put(folder.path(), "flows", went.as_bytes());
+    let answers = put(folder.path(), "answers", &gz(&said));
+    let named = |flows: &Path, dns: Vec<Input>| {
+        let found = read(vec![input(HUBBLE, flows)], dns, None);
+        assert_eq!((found.counts.answers, found.complaints), (1, Vec::new()));
+        let edges = found.ledger.into_edges();
+        edges.into_iter().filter_map(|(key, _)| key.name).map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&one, Vec::new()), ["api.payments.example"]);
+    assert_eq!(named(&flows, vec![input(HUBBLE, &answers)]), ["api.payments.example"]);
+}
