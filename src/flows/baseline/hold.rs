@@ -38,6 +38,8 @@ pub struct Hold {
     waiting: VecDeque<(Instant, Held)>,
     /// Flows and answers among them.
     told: usize,
+    /// What came together leaves together: a position stands behind the flows that it is of.
+    leaving: Option<Instant>,
 }
 
 impl Held {
@@ -62,7 +64,7 @@ impl Hold {
     }
 
     fn new(time: Duration, room: usize) -> Self {
-        Self { time, room, waiting: VecDeque::new(), told: 0 }
+        Self { time, room, waiting: VecDeque::new(), told: 0, leaving: None }
     }
 
     pub fn push(&mut self, held: Held, here: Instant) {
@@ -74,11 +76,12 @@ impl Hold {
     pub fn pop(&mut self, here: Instant, all: bool) -> Option<Held> {
         let (since, _) = self.waiting.front()?;
         let due = *since + self.time <= here;
-        let crowded = self.told > self.room;
+        let crowded = self.told > self.room || self.leaving == Some(*since);
         if !(due || crowded || all) {
             return None;
         }
-        let (_, held) = self.waiting.pop_front()?;
+        let (since, held) = self.waiting.pop_front()?;
+        self.leaving = Some(since);
         if held.is_told() {
             self.told -= 1;
         }

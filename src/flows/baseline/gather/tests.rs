@@ -46,7 +46,10 @@ fn begin(opener: Opener) -> Running {
 impl Running {
     async fn tell(&self, heard: Heard) {
         let told = vec![(heard, None)];
-        self.inputs.send(Input::Told { source: Text::new("x"), told }).await.expect("it listens");
+        self.inputs
+            .send(Input::Told { source: Text::new("x"), told, position: None })
+            .await
+            .expect("it listens");
     }
 
     async fn end(self) -> Result<(), Trouble> {
