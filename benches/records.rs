@@ -67,7 +67,8 @@ fn hubble(n: u64, out: &mut String) {
         1 | 2 => ("FORWARDED", 4),
         _ => ("FORWARDED", 5),
     };
-    let denied = if n % 8 == 0 { ",\"drop_reason_desc\":\"POLICY_DENIED\"" } else { ",\"is_reply\":false" };
+    let denied =
+        if n.is_multiple_of(8) { ",\"drop_reason_desc\":\"POLICY_DENIED\"" } else { ",\"is_reply\":false" };
     let _ = write!(
         out,
         r#"{{"flow":{{"time":"2026-03-02T09:15:04.{micros:06}Z","uuid":"{n:08x}-4a39-4a57-9c63-1f6f6f3f0a11","verdict":"{verdict}","ethernet":{{"source":"0a:58:0a:2a:03:11","destination":"0a:58:0a:2a:03:01"}},"IP":{{"source":"10.42.3.{pod}","destination":"203.0.113.{peer}","ipVersion":"IPv4"}},"l4":{{"TCP":{{"source_port":{port},"destination_port":443,"flags":{{"SYN":true}}}}}},"source":{{"ID":912,"identity":48211,"cluster_name":"east-1","namespace":"shop","labels":["k8s:app=cart","k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop","k8s:io.cilium.k8s.policy.cluster=east-1","k8s:io.cilium.k8s.policy.serviceaccount=cart","k8s:io.kubernetes.pod.namespace=shop","k8s:tier=backend"],"pod_name":"cart-6c9f7d8b5-x{pod:04}","workloads":[{{"name":"cart","kind":"Deployment"}}]}},"destination":{{"identity":16777300,"labels":["cidr:203.0.113.0/24","reserved:world"]}},"Type":"L3_L4","node_name":"east-1/worker-3","node_labels":["kubernetes.io/arch=amd64","kubernetes.io/os=linux","topology.kubernetes.io/zone=a"],"destination_names":["api.payments.example"],"event_type":{{"type":{kind}}},"traffic_direction":"EGRESS"{denied},"Summary":"TCP Flags: SYN"}},"node_name":"east-1/worker-3","time":"2026-03-02T09:15:04.{micros:06}Z"}}"#

@@ -77,6 +77,7 @@ pub mod flows {
     pub mod baseline {
         pub mod dns;
         mod encode;
+        pub mod files;
         pub mod gather;
         mod hold;
         pub mod owned;

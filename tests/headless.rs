@@ -94,7 +94,13 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
-        Command::Demo(_) | Command::Completions { .. } | Command::Info => panic!("not here"),
+        Command::Demo(_)
+        | Command::Collect(_)
+        | Command::Discover(_)
+        | Command::Completions { .. }
+        | Command::Info => {
+            panic!("not here")
+        }
     };
     drop(printer);
     Ran { exit, out: out.text(), said: said.text() }

@@ -241,6 +241,10 @@ pub struct Collect {
     /// Where DNS servers send dnstap to; may be repeated
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,
+    /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
+    /// calico-json, antrea-csv, antrea-log, kernel-log
+    #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
+    pub flows: Vec<FlowFile>,
     /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -250,6 +254,13 @@ pub struct Collect {
     /// How long edges are kept after they were last seen
     #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
     pub keep: Duration,
+}
+
+/// A file of flow records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowFile {
+    pub format: crate::flows::records::Format,
+    pub path: PathBuf,
 }
 
 /// Where DNS servers send dnstap to.

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    args::{Collect, DnstapDoor, Global},
+    args::{Collect, DnstapDoor, FlowFile, Global},
     exit::Exit,
     print::Printer,
     session::{self, NoStart},
@@ -30,13 +30,14 @@ use crate::{
     engine::Clock,
     flows::{
         baseline::{
-            dns,
+            dns, files,
             gather::{self, Input, Now, Owner},
             read, serve,
             store::{Limits, Resume, Store},
         },
         dnstap::listen::{Door, Ear, Limits as EarLimits},
         hubble,
+        records::Format,
         source::{BoxIo, Dial, dial_address},
     },
     k8s::{
@@ -75,6 +76,9 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     }
     for door in &args.dnstap {
         sources.dnstap(door, &mut tasks).await.map_err(failed)?;
+    }
+    for file in &args.flows {
+        sources.file(file, &resume, &mut tasks);
     }
     drop(sources);
     printer.say(&format!(
@@ -162,6 +166,13 @@ impl Sources {
             dial,
         };
         tasks.spawn(hubble::gather(gathering, self.inputs.clone()));
+    }
+
+    fn file(&self, file: &FlowFile, resume: &Resume, tasks: &mut JoinSet<()>) {
+        let source = Text::new(&format!("{}:{}", file.format, file.path.display()));
+        let position = resume.positions.get(&source).cloned();
+        let file = files::File { source, format: file.format, path: file.path.clone(), position };
+        tasks.spawn(files::run(file, self.now.clone(), self.inputs.clone()));
     }
 
     /// Whose an address is, from the API.
@@ -362,6 +373,21 @@ pub fn dnstap_door(raw: &str) -> Result<DnstapDoor, String> {
             address.parse::<SocketAddr>().map(DnstapDoor::Tcp).map_err(|_| NEXT.to_owned())
         }
         Some(_) | None => Err(NEXT.to_owned()),
+    }
+}
+
+/// `hubble-json:/var/run/cilium/hubble/events.log`.
+pub fn flow_file(raw: &str) -> Result<FlowFile, String> {
+    let known = || Format::ALL.into_iter().filter(|format| *format != Format::Dnstap);
+    let found = raw.split_once(':').filter(|(_, path)| !path.is_empty());
+    let found = found.and_then(|(format, path)| Some((Format::parse(format)?, path)));
+    match found {
+        Some((Format::Dnstap, _)) => Err("DNS servers send dnstap to a socket: use --dnstap".to_owned()),
+        Some((format, path)) => Ok(FlowFile { format, path: PathBuf::from(path) }),
+        None => {
+            let names: Vec<_> = known().map(|format| format.as_str()).collect();
+            Err(format!("write FORMAT:PATH, with one of {}", names.join(", ")))
+        }
     }
 }
 

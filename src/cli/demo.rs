@@ -1,6 +1,8 @@
 //! `sluice demo`: the simulated fleet on loopback, and the cockpit on it like on any other. With
 //! `--serve` the fleet alone, until it is interrupted.
 
+mod collectors;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -10,6 +12,7 @@ use std::{
 use chrono::{DateTime, SubsecRound as _, Utc};
 use directories::ProjectDirs;
 
+use self::collectors::Collectors;
 use super::{
     args::{Demo, Global, PersonArg},
     cockpit,
@@ -42,6 +45,8 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let options = ServeOptions { directory: folder.path.clone(), relay_address: args.relay_address };
     let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
     workspace::write(&fleet, &folder.path).map_err(|error| no_start("the demo's workspace", &error))?;
+    let clock = Clock::simulated(start, args.speed);
+    let _collectors = Collectors::start(&fleet, &folder.path, clock.clone());
     let person = person(args.person);
     let kubeconfig = served.kubeconfig(person).map(Path::to_owned).unwrap_or_default();
     if args.serve {
@@ -52,7 +57,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let global =
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
     let mut setup = session::setup(&global, Need::Clusters, true)?;
-    setup.clock = Clock::simulated(start, args.speed);
+    setup.clock = clock;
     cockpit::run(&global, setup).await
 }
 

@@ -136,11 +136,9 @@ impl Answers {
     pub fn assign(&mut self, book: &AddressBook) {
         for (client, log) in std::mem::take(&mut self.waiting) {
             for run in log.into_runs() {
-                match given(&mut self.counts, book.owner_at(client, run.at())) {
-                    Some((ns, pod)) => {
-                        self.pods.log(ns, pod).push(run, |a, b| compare(&self.told, a, b));
-                    }
-                    None => {}
+                let owner = book.owner_at(client, run.at());
+                if let Some((ns, pod)) = given(&mut self.counts, owner) {
+                    self.pods.log(ns, pod).push(run, |a, b| compare(&self.told, a, b));
                 }
             }
         }

@@ -17,6 +17,8 @@ use super::{
     time::Timestamp,
 };
 
+pub use super::readiness::{CronFinding, CronSeen, NEEDED, NamespaceCoverage, NamespaceFacts, readiness};
+
 /// Why an hour without any sign is a hole.
 pub const NO_SIGN: &str = "no sign of the node";
 
@@ -33,7 +35,7 @@ pub struct Credit {
 }
 
 /// What was lost within one hour.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Loss {
     from: Timestamp,
     until: Timestamp,
@@ -176,7 +178,7 @@ impl Credit {
     fn put(&mut self, key: (Option<NodeName>, Text, i64), loss: Loss) {
         let full = self.losses.len() >= Self::LOSSES && !self.losses.contains_key(&key);
         let key = if full { (None, Text::new("too many losses to tell apart"), key.2) } else { key };
-        let known = self.losses.entry(key).or_insert_with(|| Loss { count: None, ..loss.clone() });
+        let known = self.losses.entry(key).or_insert_with(|| Loss { count: None, ..loss });
         known.from = known.from.min(loss.from);
         known.until = known.until.max(loss.until);
         known.count = sum(known.count, loss.count);

@@ -171,13 +171,19 @@ impl fmt::Debug for Workload {
 pub fn workload_of(pod: &str) -> &str {
     let Some((owner, last)) = split_last(pod) else { return pod };
     if last.len() == 5 && last.bytes().all(is_random) {
-        return match split_last(owner) {
-            Some((name, hash)) if (6..=10).contains(&hash.len()) && hash.bytes().all(is_random) => name,
-            Some((name, minute)) if (8..=10).contains(&minute.len()) && is_number(minute) => name,
-            Some(_) | None => owner,
-        };
+        return workload_of_pods(owner);
     }
     if is_number(last) && last.len() <= 6 { owner } else { pod }
+}
+
+/// The workload of all pods whose names begin so: without a ReplicaSet's hash, or the minute of a
+/// CronJob's run.
+pub fn workload_of_pods(prefix: &str) -> &str {
+    match split_last(prefix) {
+        Some((name, hash)) if (6..=10).contains(&hash.len()) && hash.bytes().all(is_random) => name,
+        Some((name, minute)) if (8..=10).contains(&minute.len()) && is_number(minute) => name,
+        Some(_) | None => prefix,
+    }
 }
 
 /// What stands before the last `-`, and what stands after it; neither is empty.

@@ -215,9 +215,12 @@ mod tests {
         NodeName::parse(name).expect("a name")
     }
 
-    fn coverage(rows: &[(Option<&str>, &[std::ops::Range<i64>])]) -> Coverage {
-        let hours = |ranges: &[std::ops::Range<i64>]| {
-            ranges.iter().cloned().flatten().map(|hour| hour_of(at(hour))).collect()
+    /// From one hour to another.
+    type Ranges<'a> = &'a [(i64, i64)];
+
+    fn coverage(rows: &[(Option<&str>, Ranges<'_>)]) -> Coverage {
+        let hours = |ranges: Ranges<'_>| {
+            ranges.iter().flat_map(|(from, to)| *from..*to).map(|hour| hour_of(at(hour))).collect()
         };
         let credited = rows.iter().map(|(name, ranges)| (name.map(node), hours(ranges))).collect();
         Coverage { credited, ..Coverage::default() }
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_worst_node_decides() {
-        let seen = coverage(&[(Some("a"), &[0..192]), (Some("b"), &[0..100, 120..150])]);
+        let seen = coverage(&[(Some("a"), &[(0, 192)]), (Some("b"), &[(0, 100), (120, 150)])]);
         let all = judge(&seen, days(8), None, &[], &[]);
         assert_eq!((all.credited, all.worst), (TimeDelta::hours(130), Some(node("b"))));
         assert_eq!(all.readiness, Readiness::NotYet { left: TimeDelta::hours(38) });
@@ -271,7 +274,7 @@ mod tests {
     fn seven_days_from_half_past_to_half_past_are_seven_days() {
         let half = TimeDelta::minutes(30);
         let window = Window { from: at(0) + half, to: at(168) + half };
-        let seen = coverage(&[(None, &[0..169])]);
+        let seen = coverage(&[(None, &[(0, 169)])]);
         assert_eq!(judge(&seen, window, Some(&[node("a")]), &[], &[]).readiness, Readiness::Ready);
         let short = Window { to: at(168), ..window };
         assert_eq!(judge(&seen, short, None, &[], &[]).readiness, Readiness::NotYet { left: half });
@@ -279,8 +282,8 @@ mod tests {
 
     #[test]
     fn jobs_that_the_window_cannot_have_seen_stand_in_the_way() {
-        let whole = coverage(&[(Some("a"), &[0..192])]);
-        let torn = coverage(&[(Some("a"), &[0..20, 21..192])]);
+        let whole = coverage(&[(Some("a"), &[(0, 192)])]);
+        let torn = coverage(&[(Some("a"), &[(0, 20), (21, 192)])]);
         for (seen, window, job, expected) in [
             (&whole, days(7), job(Some(20), Some(24)), CronSeen::Ran),
             (&whole, days(7), job(Some(-1), Some(24)), CronSeen::NotInside),
@@ -307,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_reason_names_the_job_its_schedule_and_its_last_run() {
-        let seen = coverage(&[(None, &[0..168])]);
+        let seen = coverage(&[(None, &[(0, 168)])]);
         let of = |job: CronJob| match judge(&seen, days(7), None, &[job], &[]).readiness {
             Readiness::Blocked { why } => why[0].to_string(),
             other => panic!("{other:?}"),
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_young_window_waits_for_a_daily_job_and_not_for_a_monthly_one() {
-        let seen = coverage(&[(None, &[0..24])]);
+        let seen = coverage(&[(None, &[(0, 24)])]);
         let daily = judge(&seen, days(1), None, &[job(Some(-3), Some(24))], &[]);
         assert_eq!(daily.readiness, Readiness::NotYet { left: TimeDelta::days(6) });
         let monthly = judge(&seen, days(1), None, &[job(Some(-3), Some(744))], &[]);
@@ -340,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_doubt_never_passes() {
-        let mut seen = coverage(&[(None, &[0..168])]);
+        let mut seen = coverage(&[(None, &[(0, 168)])]);
         seen.doubts.push("answers: the clients are node addresses".into());
         let why = vec!["answers: the clients are node addresses".into()];
         assert_eq!(judge(&seen, days(7), None, &[], &[]).readiness, Readiness::Blocked { why });

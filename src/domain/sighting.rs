@@ -70,7 +70,7 @@ pub struct Sighting<'a> {
     pub port: u16,
     /// `None` where the source does not say.
     pub reply: Option<bool>,
-    /// At least 1.
+    /// 0: a further record of a connection that was counted. It moves `until` and counts nothing.
     pub flows: u64,
     /// Names of the destination that the source itself knows (Cilium's FQDN cache, Calico's
     /// `dest_domains`), at most [`Sighting::NAMES`].
@@ -115,6 +115,7 @@ pub struct Answer<'a> {
 
 /// One thing a decoder understood. Handed to a closure, so that it may borrow from the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for one call; a box would cost more")]
 pub enum Told<'a> {
     Flow(Sighting<'a>),
     Answer(Answer<'a>),

@@ -7,8 +7,6 @@
 
 mod reading;
 mod rotated;
-#[cfg(test)]
-mod tests;
 
 use std::{
     io,
@@ -241,3 +239,6 @@ fn first_that_opens(files: &[PathBuf]) -> io::Result<Option<Reading>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

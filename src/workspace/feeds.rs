@@ -226,9 +226,7 @@ ALSO.Example.
     #[test]
     fn a_feed_says_what_it_is_and_its_bad_lines_are_named() {
         let (catalogue, troubles) = told(&entry(), FEED);
-        insta::assert_snapshot!(troubles, @r#"
-        feeds/shady.txt: line 13 "not a name", line 14 "<b>", line 15 "a..b" are neither a name nor a network and 1 more. Correct or delete them; the other lines are used.
-        "#);
+        insta::assert_snapshot!(troubles, @r#"feeds/shady.txt: line 13 "not a name", line 14 "<b>", line 15 "a..b" are neither a name nor a network and 1 more. Correct or delete them; the other lines are used."#);
         let group = &catalogue.groups()[0];
         assert_eq!((group.class.as_str(), group.severity), ("phishing", Severity::High));
         assert_eq!(group.source.as_str(), "feed shady of 2026-11-01 (https://feeds.example/shady)");

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use sluice::{
     cockpit::ports::{CollectorState, Link, Trouble},
     domain::{
+        coverage::Hole,
         names::{ClusterName, Text},
         time::Timestamp,
     },
@@ -151,16 +152,21 @@ async fn nodes_and_sources_are_in_the_state() {
     let (fleet, begun) = (two(2), Instant::now());
     let folder = tempfile::tempdir().expect("a folder");
     let collector = collect(&fleet, folder.path(), begun);
-    wait(3 * 3_600).await;
+    wait(65 * 60).await;
     let state = collector.end().await;
     assert_eq!((state.link.clone(), state.sources.len()), (Link::Live, 1));
     let source = &state.sources[0];
     assert_eq!((&source.link, source.nodes_connected, source.malformed), (&Link::Live, Some(2), 0));
     assert!(source.lag.is_some_and(|lag| lag < TimeDelta::seconds(30)), "{:?}", source.lag);
     let window = state.window.expect("something was seen");
-    assert!(window.to - window.from > TimeDelta::minutes(170), "{window:?}");
-    let credited: Vec<_> = state.coverage.credited.values().map(|hours| hours.len()).collect();
-    assert!(credited.len() == 2 && credited.iter().all(|hours| *hours >= 2), "{credited:?}");
+    assert!(window.to - window.from > TimeDelta::minutes(60), "{window:?}");
+    let credited =
+        state.coverage.credited.iter().filter_map(|(node, hours)| Some((node.as_ref()?, hours.len())));
+    let credited: Vec<_> = credited.map(|(node, hours)| format!("{node} {hours}")).collect();
+    assert!(
+        credited.contains(&"worker-1 2".to_owned()) && credited.contains(&"worker-2 2".to_owned()),
+        "{credited:?}"
+    );
     assert!(state.edges.iter().any(|(ns, edges)| ns.as_str() == "shop" && *edges > 0), "{:?}", state.edges);
 }
 
@@ -177,9 +183,8 @@ async fn what_the_relay_loses_is_a_hole_with_its_reason() {
     wait(400).await;
     let open = collector.state.borrow().coverage.gaps.clone();
     let silent = |why: &str| why.contains("silent") || why.contains("lists this node");
-    let is_open = |hole: &&sluice::domain::coverage::Hole| silent(hole.why.as_str());
-    let hole = open.iter().find(is_open).unwrap_or_else(|| panic!("{open:?}"));
-    assert_eq!(hole.node.as_ref().map(ToString::to_string).as_deref(), Some("worker-2"));
+    let of = |hole: &Hole| hole.node.as_ref().is_some_and(|node| node.as_str() == "worker-2");
+    assert!(open.iter().any(|hole| of(hole) && silent(hole.why.as_str())), "{open:?}");
     fleet.heal("east");
     wait(120).await;
     let state = collector.end().await;
@@ -197,7 +202,7 @@ async fn what_nodes_forgot_while_it_was_away_is_a_hole() {
     let steady = collect(&fleet, other.path(), begun);
     wait(60).await;
     collector.kill().await;
-    wait(24 * 3_600).await;
+    wait(2 * 3_600).await;
     let collector = collect(&fleet, folder.path(), begun);
     wait(30).await;
     let state = collector.end().await;

@@ -77,7 +77,9 @@ async fn hand_on(
         }
     }
     told.retain(|(heard, _)| matches!(heard, Heard::Answer(_)));
-    if !told.is_empty() && to.send(Input::Told { source: source.clone(), told }).await.is_err() {
+    if !told.is_empty()
+        && to.send(Input::Told { source: source.clone(), told, position: None }).await.is_err()
+    {
         return false;
     }
     for gap in lost {

@@ -47,8 +47,9 @@ const CHUNK: usize = 64;
 /// What sources tell. One source's inputs keep their order.
 #[derive(Debug)]
 pub enum Input {
-    /// Each with what a repeat of it would be known by.
-    Told { source: Text, told: Vec<(Heard, Option<u64>)> },
+    /// Each with what a repeat of it would be known by. `position`: reading may go on behind them
+    /// after a restart; both are committed together.
+    Told { source: Text, told: Vec<(Heard, Option<u64>)>, position: Option<Position> },
     /// Everything told so far is from before here: reading may go on there after a restart.
     Position(Text, Position),
     /// A node was alive and read up to here. `None`: the source does not know nodes.

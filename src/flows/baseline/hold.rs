@@ -38,8 +38,8 @@ pub struct Hold {
     waiting: VecDeque<(Instant, Held)>,
     /// Flows and answers among them.
     told: usize,
-    /// Those that left before their time, for want of room.
-    early: u64,
+    /// What came together leaves together: a position stands behind the flows that it is of.
+    leaving: Option<Instant>,
 }
 
 impl Held {
@@ -64,7 +64,7 @@ impl Hold {
     }
 
     fn new(time: Duration, room: usize) -> Self {
-        Self { time, room, waiting: VecDeque::new(), told: 0, early: 0 }
+        Self { time, room, waiting: VecDeque::new(), told: 0, leaving: None }
     }
 
     pub fn push(&mut self, held: Held, here: Instant) {
@@ -76,14 +76,14 @@ impl Hold {
     pub fn pop(&mut self, here: Instant, all: bool) -> Option<Held> {
         let (since, _) = self.waiting.front()?;
         let due = *since + self.time <= here;
-        let crowded = self.told > self.room;
+        let crowded = self.told > self.room || self.leaving == Some(*since);
         if !(due || crowded || all) {
             return None;
         }
-        let (_, held) = self.waiting.pop_front()?;
+        let (since, held) = self.waiting.pop_front()?;
+        self.leaving = Some(since);
         if held.is_told() {
             self.told -= 1;
-            self.early += u64::from(!due && !all);
         }
         Some(held)
     }
@@ -91,11 +91,6 @@ impl Hold {
     /// When the oldest is due.
     pub fn due(&self) -> Option<Instant> {
         self.waiting.front().map(|(since, _)| *since + self.time)
-    }
-
-    /// Those that left before their time, for want of room.
-    pub fn early(&self) -> u64 {
-        self.early
     }
 }
 
@@ -127,6 +122,6 @@ mod tests {
         assert_eq!(seconds(&hold.pop(start + time, false)), Some(1));
         assert!(hold.pop(start + time, false).is_none());
         assert_eq!(seconds(&hold.pop(start + time, true)), Some(2));
-        assert!(hold.due().is_none() && hold.early() == 0);
+        assert_eq!(hold.due(), None);
     }
 }

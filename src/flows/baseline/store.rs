@@ -5,7 +5,7 @@
 mod open;
 mod page;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tidy;
 
 use std::{
@@ -42,8 +42,6 @@ const POSITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("positi
 const IDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ids");
 /// Hours credited; the node without a name is the empty text.
 const HOURS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("hours");
-/// Since when and until when each node was read without a break.
-const STRETCHES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("stretches");
 /// By where it begins, on which node and why.
 const HOLES: TableDefinition<'_, (i64, &str, &str), &[u8]> = TableDefinition::new("holes");
 const ANSWERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("answers");
@@ -95,7 +93,6 @@ pub struct Batch {
     pub answers: HashMap<Vec<u8>, HeardAnswer>,
     /// All that is known of it; takes the place of what stood there.
     pub coverage: Option<Coverage>,
-    pub stretches: BTreeMap<NodeName, (Timestamp, Timestamp)>,
     /// Flows that became no edge, by reason.
     pub left_out: BTreeMap<Text, u64>,
     /// Newest moment that any source was read up to.
@@ -141,7 +138,6 @@ impl Batch {
             }
         }
         self.coverage = later.coverage.or(self.coverage.take());
-        self.stretches.extend(later.stretches);
         for (why, count) in later.left_out {
             *self.left_out.entry(why).or_default() += count;
         }
@@ -168,7 +164,6 @@ pub struct Resume {
     pub ids: BTreeMap<Text, Vec<Id>>,
     /// Oldest first.
     pub answers: Vec<HeardAnswer>,
-    pub stretches: BTreeMap<NodeName, (Timestamp, Timestamp)>,
     pub coverage: Coverage,
     pub left_out: BTreeMap<Text, u64>,
     /// From the first to the last commit's moment.
@@ -391,10 +386,6 @@ impl Store {
 }
 
 fn write_coverage(transaction: &WriteTransaction, batch: &Batch, limit: u64) -> Result<(), redb::Error> {
-    let mut stretches = transaction.open_table(STRETCHES)?;
-    for (node, (from, until)) in &batch.stretches {
-        stretches.insert(node.as_str(), encode::times(&[*from, *until]).as_slice())?;
-    }
     let Some(coverage) = &batch.coverage else { return Ok(()) };
     let mut table = transaction.open_table(HOURS)?;
     for (node, hours) in &coverage.credited {

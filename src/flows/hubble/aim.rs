@@ -209,7 +209,7 @@ impl Aim {
                 edges.opened = None;
                 let told = std::mem::take(&mut edges.told);
                 if !told.is_empty() {
-                    edges.send(Input::Told { source: edges.source.clone(), told }).await?;
+                    edges.send(Input::Told { source: edges.source.clone(), told, position: None }).await?;
                 }
                 Ok(edges.newest.take())
             }

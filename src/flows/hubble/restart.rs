@@ -43,11 +43,9 @@ pub fn missed(
     let mut gaps = Vec::new();
     for listed in listed {
         let Some(node) = node_of(&listed.name) else { continue };
-        match of(&node) {
-            Some(at) if at <= stopped => {}
-            Some(_) if holds_all(listed, stopped, now) => {}
-            Some(at) => gaps.push(gap(Some(&node), at)),
-            None => gaps.push(gap(Some(&node), now)),
+        let oldest = of(&node).unwrap_or(now);
+        if oldest > stopped && !holds_all(listed, stopped, now) {
+            gaps.push(gap(Some(&node), oldest));
         }
     }
     gaps

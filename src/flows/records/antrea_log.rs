@@ -28,10 +28,9 @@ impl Decoder {
 
     pub fn decode(&mut self, line: &[u8], tell: &mut impl FnMut(Told<'_>)) -> Result<(), Malformed> {
         let text = std::str::from_utf8(line).map_err(|_| Malformed::Text)?;
-        let (text, packets) = merged(text)?;
-        let line = Words::split(text)?;
+        let merged = merged(text)?;
+        let line = Words::split(merged.line)?;
         let until = self.time(line.date, line.time)?;
-        let (flows, span) = packets.unwrap_or((1, TimeDelta::zero()));
         let outcome = match line.action {
             // Redirected to the L7 engine: it passed this rule.
             "Allow" | "Redirect" => Outcome::Allowed,
@@ -45,7 +44,7 @@ impl Decoder {
             Direction::Ingress => enforced_at(&mut destination, line.pod),
         }
         tell(Told::Flow(Sighting {
-            at: until - span,
+            at: until - merged.span,
             until,
             node: self.node.as_deref(),
             direction: Some(direction),
@@ -57,7 +56,7 @@ impl Decoder {
             port: words::port(line.port)?,
             // Rules judge the packet that opens a connection; conntrack lets answers pass before.
             reply: Some(false),
-            flows,
+            flows: merged.packets,
             names: [None; Sighting::NAMES],
         }));
         Ok(())
@@ -77,17 +76,26 @@ impl Decoder {
     }
 }
 
+/// A line that stands for several packets.
+struct Merged<'a> {
+    line: &'a str,
+    packets: u64,
+    span: TimeDelta,
+}
+
 /// The line without ` [N packets in D]`, and what that says.
-fn merged(text: &str) -> Result<(&str, Option<(u64, TimeDelta)>), Malformed> {
-    let Some((line, suffix)) = text.rsplit_once(" [") else { return Ok((text, None)) };
+fn merged(text: &str) -> Result<Merged<'_>, Malformed> {
+    let Some((line, suffix)) = text.rsplit_once(" [") else {
+        return Ok(Merged { line: text, packets: 1, span: TimeDelta::zero() });
+    };
     let read = || {
         let (count, span) = suffix.strip_suffix(']')?.split_once(" packet")?;
         let span = span.strip_prefix('s').unwrap_or(span).strip_prefix(" in ")?;
         Some((count.parse::<u64>().ok().filter(|count| *count > 0)?, words::go_span(span)?))
     };
     // A day at most: nothing is merged over more than seconds.
-    let merged = read().filter(|(_, span)| *span < TimeDelta::days(1)).ok_or(Malformed::Columns)?;
-    Ok((line, Some(merged)))
+    let (packets, span) = read().filter(|(_, span)| *span < TimeDelta::days(1)).ok_or(Malformed::Columns)?;
+    Ok(Merged { line, packets, span })
 }
 
 struct Words<'a> {

@@ -11,6 +11,7 @@ use compact_str::CompactString;
 
 use crate::domain::{
     flow::Direction,
+    names,
     sighting::{Answer, Client, Lost, Outcome, Side, Sighting, Told},
     time::Timestamp,
 };
@@ -205,22 +206,12 @@ impl<'a> End<'a, '_> {
             return Ok(Side { address, class, ..Side::default() });
         }
         let (pod, workload) = match aggr.and_then(|aggr| aggr.strip_suffix("-*")) {
-            Some(prefix) => (name, Some(("", workload_of(prefix)))),
+            Some(prefix) => (name, Some(("", names::workload_of_pods(prefix)))),
             // Nothing made this pod from a template: it was never merged with others.
             None => (name.or(aggr), None),
         };
         Ok(Side { address, ns: word(self.ns), pod, workload, ..Side::default() })
     }
-}
-
-/// What owns the pods whose names begin so: without a ReplicaSet's hash, or the minutes of a
-/// CronJob's Job.
-fn workload_of(prefix: &str) -> &str {
-    let Some((name, last)) = prefix.rsplit_once('-') else { return prefix };
-    let hash =
-        (6..=10).contains(&last.len()) && last.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b));
-    let minutes = (8..=9).contains(&last.len()) && last.bytes().all(|b| b.is_ascii_digit());
-    if (hash || minutes) && !name.is_empty() { name } else { prefix }
 }
 
 fn answer(
@@ -258,7 +249,7 @@ fn client<'a>(dns: &'a Dns<'_>) -> Result<Option<Client<'a>>, Malformed> {
     if let Some(address) = words::address(word(&dns.client_ip).unwrap_or(""))? {
         return Ok(Some(Client::Address(address)));
     }
-    Ok(ns.zip(prefix).map(|(ns, prefix)| Client::Workload { ns, name: workload_of(prefix) }))
+    Ok(ns.zip(prefix).map(|(ns, prefix)| Client::Workload { ns, name: names::workload_of_pods(prefix) }))
 }
 
 /// The question's name and the names that it stands for.
@@ -302,24 +293,5 @@ impl<'a> Chain<'a> {
             }
         }
         Ok(out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::workload_of;
-
-    #[test]
-    fn merged_names_lose_what_the_controllers_added() {
-        for (prefix, workload) in [
-            ("cart-6c9f7d8b5", "cart"),
-            ("cart", "cart"),
-            ("node-exporter", "node-exporter"),
-            ("backup-29012345", "backup"),
-            ("shop-cart-7d8b5c9f6d", "shop-cart"),
-            ("shop-east1", "shop-east1"),
-        ] {
-            assert_eq!(workload_of(prefix), workload, "{prefix}");
-        }
     }
 }

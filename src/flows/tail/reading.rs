@@ -57,7 +57,7 @@ pub enum Likeness {
 pub fn likeness(path: &Path, position: Position) -> io::Result<Likeness> {
     let Some(reading) = Reading::open(path)? else { return Ok(Likeness::Other) };
     let is_same = reading.is(position.device, position.inode);
-    Ok(match (reading.is_the_file_of(position)?, is_same) {
+    Ok(match (reading.begins_as(position)?, is_same) {
         (true, true) => Likeness::Same,
         (true, false) => Likeness::Alike,
         (false, _) => Likeness::Other,
@@ -93,7 +93,7 @@ impl Reading {
     /// `None`: this is not the file of that position, or not as long.
     pub fn resume(path: &Path, from: Position) -> io::Result<Option<Self>> {
         let Some(probe) = Self::open(path)? else { return Ok(None) };
-        if !probe.is_the_file_of(from)? {
+        if !probe.begins_as(from)? {
             return Ok(None);
         }
         let Some(mut reading) = Self::open(path)? else { return Ok(None) };
@@ -205,7 +205,7 @@ impl Reading {
         self.offset += bytes.len() as u64;
     }
 
-    fn is_the_file_of(mut self, position: Position) -> io::Result<bool> {
+    fn begins_as(mut self, position: Position) -> io::Result<bool> {
         if position.head.len == 0 {
             return Ok(self.is(position.device, position.inode));
         }

@@ -21,6 +21,8 @@ pub struct Week {
     pub inventory: Inventory,
     pub scripts: Vec<Script>,
     pub window: Range<i64>,
+    /// Nothing happens after it, where that is before the window's end.
+    pub until: i64,
     /// A node's agent loses some events about so many times a day.
     pub losses_a_day: f64,
     /// Pods ask a cache on their node, which asks the resolver: only the node's address is seen there.
@@ -41,6 +43,7 @@ impl Week {
             inventory,
             scripts,
             hour: window.start,
+            until: window.end,
             window,
             losses_a_day: 0.0,
             node_cache: false,
@@ -305,7 +308,7 @@ impl Week {
                 continue;
             }
             let at = self.rng.i64(self.hour + MINUTE..self.hour + HOUR - MINUTE);
-            if !self.is_silent(Place::Node(node), at) {
+            if at < self.until && !self.is_silent(Place::Node(node), at) {
                 let count = self.rng.u64(1..5_000);
                 events.push(Event { at, what: What::Lost { node, count } });
             }
@@ -314,6 +317,9 @@ impl Week {
 
     /// Events of the last seconds of the week would leave it on a clock that is ahead.
     fn push(&self, events: &mut Vec<Event>, at: i64, what: What) {
+        if at > self.until {
+            return;
+        }
         events.push(Event { at: at.clamp(self.window.start + MARGIN, self.window.end - MARGIN), what });
     }
 

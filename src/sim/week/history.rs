@@ -22,19 +22,20 @@ const LINES_A_DAY: f64 = 4_500.0;
 /// Lines of one visit: the question and its answer at both ends, and two connections.
 const LINES_A_VISIT: f64 = 6.0;
 
-/// The history of a cluster up to the last whole hour before `now`.
+/// The history of a cluster up to `now`.
 pub fn week(plan: &Plan, spec: &CollectorSpec, now: DateTime<Utc>) -> Week {
-    let end = now.timestamp().div_euclid(3600) * HOUR;
+    let end = (now.timestamp() + 3_599).div_euclid(3_600) * HOUR;
     let window = end - i64::from(spec.days) * DAY..end;
     let mut rng = Rng::with_seed(plan.seed ^ 0x01d);
     let mut inventory = Inventory { cluster: plan.cluster.clone(), ..Inventory::default() };
     inventory.nodes = nodes(plan, spec, &window, &mut rng);
     inventory.workloads = plan.workloads.iter().map(workload).collect();
-    pods(plan, &window, &mut inventory, &mut rng);
+    pods(plan, window.start..nanos(now), &mut inventory, &mut rng);
     inventory.sites = plan.externals.iter().map(site).collect();
     inventory.resolvers = plan.resolver().map(|it| inventory.workloads[it].pods.clone()).unwrap_or_default();
     let scripts = scripts(plan, &window);
     let mut week = Week::new(inventory, scripts, window, plan.seed);
+    week.until = nanos(now);
     week.replies = 0.03;
     week.losses_a_day = spec.losses_a_day;
     week.node_cache = spec.answers == Answers::NodeCache;
@@ -72,7 +73,7 @@ fn workload(it: &plan::Workload) -> Workload {
 }
 
 /// The pods that are there now were there all the time; a CronJob had one for each run.
-fn pods(plan: &Plan, window: &Range<i64>, inventory: &mut Inventory, rng: &mut Rng) {
+fn pods(plan: &Plan, window: Range<i64>, inventory: &mut Inventory, rng: &mut Rng) {
     for (index, workload) in plan.workloads.iter().enumerate() {
         let runs = workload.schedule.as_ref().map(|cron| {
             let mut runs = Vec::new();

@@ -29,8 +29,6 @@ use crate::{
 
 /// Coverage is worked out this often, and at once after a loss.
 const COVERAGE: Duration = Duration::from_secs(60);
-/// A node without a sign for longer begins a new stretch.
-const STRETCH: TimeDelta = TimeDelta::minutes(5);
 /// Names are known for a window of discovery, and a day more.
 const NAMES_KEPT: TimeDelta = TimeDelta::days(8);
 /// An event further ahead of the clock says that its node's clock is wrong.
@@ -57,7 +55,6 @@ pub struct Desk {
     coverage: Coverage,
     /// When coverage was worked out; `None`: something changed since.
     covered_at: Option<Instant>,
-    stretches: BTreeMap<NodeName, (Timestamp, Timestamp)>,
     batch: Batch,
     batch_at: Instant,
     told: Figures,
@@ -80,10 +77,6 @@ impl Desk {
         coverage.gaps = gaps;
         let mut credit = Credit::default();
         credit.resume(&coverage);
-        for (node, (from, until)) in &resume.stretches {
-            credit.sign(Some(node.as_str()), *from);
-            credit.sign(Some(node.as_str()), *until);
-        }
         let mut desk = Self {
             flows: Hold::of_flows(),
             answers_held: Hold::of_answers(),
@@ -97,7 +90,6 @@ impl Desk {
             window: resume.window.map(|(from, to)| Window { from, to: to.min(now) }),
             coverage,
             covered_at: None,
-            stretches: resume.stretches,
             batch: Batch::default(),
             batch_at: Instant::now(),
             told: Figures::default(),
@@ -110,9 +102,12 @@ impl Desk {
 
     pub fn take(&mut self, input: Input, here: Instant) {
         match input {
-            Input::Told { source, told } => {
+            Input::Told { source, told, position } => {
                 for (heard, id) in told {
                     self.hear(&source, heard, id, here);
+                }
+                if let Some(position) = position {
+                    self.flows.push(Held::Position(source, position), here);
                 }
             }
             Input::Position(source, position) => self.flows.push(Held::Position(source, position), here),
@@ -203,13 +198,6 @@ impl Desk {
     fn sign(&mut self, node: Option<NodeName>, until: Timestamp) {
         self.credit.sign(node.as_ref().map(NodeName::as_str), until);
         self.saw(until);
-        let Some(node) = node else { return };
-        let stretch = self.stretches.entry(node.clone()).or_insert((until, until));
-        if until - stretch.1 > STRETCH || until < stretch.0 {
-            *stretch = (until, until);
-        }
-        stretch.1 = stretch.1.max(until);
-        self.batch.stretches.insert(node, *stretch);
     }
 
     /// An open gap is counted when it closes; until then it stands in the coverage as it is.
@@ -243,13 +231,6 @@ impl Desk {
     fn lost(&mut self, lost: &Lost<'_>) {
         self.covered_at = None;
         self.credit.lost(lost);
-        let hit = |node: &NodeName| lost.node.is_none_or(|lost| lost == node.as_str());
-        for (node, stretch) in self.stretches.iter_mut().filter(|(node, _)| hit(node)) {
-            if stretch.0 < lost.until {
-                *stretch = (lost.until, stretch.1.max(lost.until));
-                self.batch.stretches.insert(node.clone(), *stretch);
-            }
-        }
     }
 
     /// Edges were dropped, because the disk took nothing and memory is full.
@@ -286,11 +267,13 @@ impl Desk {
 
     fn cover(&mut self, now: Timestamp, here: Instant) {
         let Some(window) = self.window else { return };
-        let mut coverage = self.credit.coverage(window);
+        // An open gap costs credit as long as it is open; it may turn out to have no length.
+        let mut credit = self.credit.clone();
         for ((node, from), why) in &self.open {
-            let to = now.max(*from);
-            coverage.gaps.push(Hole { from: *from, to, node: node.clone(), lost: None, why: why.clone() });
+            let (node, why) = (node.as_ref().map(NodeName::as_str), why.as_str());
+            credit.lost(&Lost { node, from: *from, until: now.max(*from), count: None, why });
         }
+        let mut coverage = credit.coverage(window);
         coverage.gaps.extend(self.nameless.iter().cloned());
         coverage.gaps.sort();
         coverage.gaps.dedup();

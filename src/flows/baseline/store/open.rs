@@ -6,9 +6,7 @@ use std::{fmt, io::ErrorKind, path::PathBuf, sync::Arc};
 use chrono::TimeDelta;
 use redb::{Builder, Database, DatabaseError, Error, ReadableDatabase, ReadableTable};
 
-use super::{
-    ANSWERS, EDGES, HOLES, HOURS, IDS, Id, META, POSITIONS, Position, Resume, SCHEMA, STRETCHES, Store,
-};
+use super::{ANSWERS, EDGES, HOLES, HOURS, IDS, Id, META, POSITIONS, Position, Resume, SCHEMA, Store};
 use crate::{
     cockpit::ports::Trouble,
     domain::{
@@ -195,7 +193,6 @@ fn prepare(database: &Database) -> Result<u64, Error> {
     transaction.open_table(POSITIONS)?;
     transaction.open_table(IDS)?;
     transaction.open_table(HOURS)?;
-    transaction.open_table(STRETCHES)?;
     transaction.open_table(HOLES)?;
     transaction.open_table(ANSWERS)?;
     transaction.commit()?;
@@ -208,11 +205,6 @@ fn read_coverage(read: &redb::ReadTransaction, resume: &mut Resume) -> Result<()
         let (node, hours) = row?;
         let Some(hours) = encode::hours_of(hours.value()) else { continue };
         resume.coverage.credited.insert(node_of(node.value()), hours);
-    }
-    for row in read.open_table(STRETCHES)?.iter()? {
-        let (node, times) = row?;
-        let Some([from, until]) = encode::times_of::<2>(times.value()) else { continue };
-        resume.stretches.extend(node_of(node.value()).map(|node| (node, (from, until))));
     }
     for row in read.open_table(HOLES)?.iter()? {
         let (key, value) = row?;

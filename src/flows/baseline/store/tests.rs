@@ -41,7 +41,8 @@ impl StorageBackend for Disk {
     }
 }
 
-fn disk() -> (Opener, Arc<Mutex<u64>>) {
+/// A disk that keeps what is on it, and how much room it has.
+pub fn disk() -> (Opener, Arc<Mutex<u64>>) {
     let (inner, room) = (Arc::new(InMemoryBackend::new()), Arc::new(Mutex::new(u64::MAX)));
     let left = room.clone();
     let open = move |builder: &redb::Builder| {

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use redb::{Database, ReadableTable, WriteTransaction};
 
-use super::{ANSWERS, EDGES, HOLES, HOURS, STRETCHES, Store, open};
+use super::{ANSWERS, EDGES, HOLES, HOURS, Store, open};
 use crate::{
     cockpit::ports::Trouble,
     domain::{
@@ -94,7 +94,6 @@ fn forget_coverage(transaction: &WriteTransaction, before: Timestamp) -> Result<
     }
     let goes_on = |value: &[u8]| encode::times_of::<2>(value).is_some_and(|[_, to]| to >= before);
     transaction.open_table(HOLES)?.retain(|_, value| goes_on(value))?;
-    transaction.open_table(STRETCHES)?.retain(|_, value| goes_on(value))?;
     Ok(())
 }
 

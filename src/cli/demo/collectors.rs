@@ -1,0 +1,231 @@
+//! The collectors of the demo's clusters: the product's own, in process, each with a database in the
+//! demo's folder. The week before is read in the background, one cluster after the other, from files
+//! that the simulation writes; then each goes on from its cluster's relay. Nothing waits for them.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::TimeDelta;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    cockpit::ports::{Link, Trouble},
+    domain::{
+        edge::Window,
+        names::{ClusterName, NodeName, Text},
+        resolver::Askers,
+        time::Timestamp,
+    },
+    engine::Clock,
+    flows::{
+        baseline::{
+            gather::{self, Now},
+            read,
+            serve::{self, Door},
+            store::{Batch, Limits, Resume, Store},
+        },
+        hubble,
+        offline::{self, Input, Job},
+        records::Format,
+        source::{BoxIo, Dial},
+    },
+    sim::{
+        fleet::{
+            running::{Fleet, Listener, Member},
+            scenario::{Answers, CollectorSpec},
+            system::{COLLECTOR, COLLECTOR_NAMESPACE, COLLECTOR_PORT},
+        },
+        week::{
+            files::{self, Form, Paths},
+            history,
+        },
+    },
+};
+
+/// Bytes on their way between a reader and a collector.
+const STREAM: usize = 64 * 1024;
+/// A little more than a week, as the collector keeps it.
+const KEEP: TimeDelta = TimeDelta::days(8);
+
+/// Starts the collectors of a fleet. Dropping it ends them.
+pub struct Collectors {
+    _tasks: JoinSet<()>,
+}
+
+impl Collectors {
+    /// `folder` is the demo's own; `clock` is the fleet's.
+    pub fn start(fleet: &Fleet, folder: &Path, clock: Clock) -> Self {
+        let now: Now = Arc::new(move || clock.now());
+        let folder = folder.join("collect");
+        let mut tasks = JoinSet::new();
+        let mut waiting = Vec::new();
+        for member in fleet.clusters() {
+            let Some(spec) = member.spec().collector.clone() else { continue };
+            let (door, opened) = watch::channel(None);
+            answer_port(member, opened);
+            waiting.push(Starting { member: member.clone(), spec, door, folder: folder.join(member.name()) });
+        }
+        tasks.spawn(start_each(waiting, now));
+        Self { _tasks: tasks }
+    }
+}
+
+/// A collector before it has read its history.
+struct Starting {
+    member: Member,
+    spec: CollectorSpec,
+    door: watch::Sender<Option<Door>>,
+    folder: PathBuf,
+}
+
+/// Its pod's port takes connections at once; they are answered when there is something to say.
+fn answer_port(member: &Member, opened: watch::Receiver<Option<Door>>) {
+    let listener: Listener = Arc::new(move || {
+        let (near, far) = tokio::io::duplex(STREAM);
+        let mut opened = opened.clone();
+        tokio::spawn(async move {
+            let door = match opened.wait_for(Option::is_some).await {
+                Ok(door) => door.clone(),
+                Err(_) => None,
+            };
+            if let Some(door) = door {
+                serve::connection(far, door).await;
+            }
+        });
+        Some(near)
+    });
+    member.listen(COLLECTOR_NAMESPACE, COLLECTOR, COLLECTOR_PORT, &listener);
+}
+
+/// One history after the other: memory holds one, and the machine stays free for the screen.
+async fn start_each(waiting: Vec<Starting>, now: Now) {
+    let mut running = JoinSet::new();
+    for starting in waiting {
+        let Starting { member, spec, door, folder } = starting;
+        let (filled, at) = (member.clone(), now());
+        let filling = tokio::task::spawn_blocking(move || fill(&filled, &spec, &folder, at));
+        match filling.await {
+            Ok(Ok((store, resume))) => drop(running.spawn(collect(member, store, resume, door, now.clone()))),
+            Ok(Err(trouble)) => tracing::warn!(%trouble, "the demo's collector has no history"),
+            Err(_) => tracing::warn!(cluster = member.name(), "the demo's collector could not be started"),
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Writes the history, reads it as `sluice discover` would, and stores what was found.
+fn fill(
+    member: &Member,
+    spec: &CollectorSpec,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<(Store, Resume), Trouble> {
+    let (mut store, _) = Store::open(folder, Limits::new(KEEP))?;
+    let files = folder.join("history");
+    let week = history::week(member.plan(), spec, now);
+    let at = chrono::DateTime::from_timestamp_nanos;
+    let window = Window { from: at(week.window.start), to: now };
+    let form = match spec.answers {
+        Answers::Hubble => Form::Hubble,
+        Answers::Dnstap | Answers::NodeCache => Form::HubbleAndDnstap,
+    };
+    let unwritten = |error: io::Error| {
+        Trouble::new(&files.to_string_lossy(), &error.to_string(), "See `sluice demo --help`.")
+    };
+    fs::create_dir_all(&files).map_err(unwritten)?;
+    let written = files::write(week, form, &files, member.plan().seed).map_err(unwritten)?;
+    let job = Job {
+        flows: inputs(&written.flows, Format::HubbleJson),
+        dns: match form {
+            Form::Hubble => inputs(&written.flows, Format::HubbleJson),
+            _ => inputs(&written.dns, Format::Dnstap),
+        },
+        window: Some(window),
+        now,
+        threads: 1,
+    };
+    let found = offline::run(&job, &mut |_| {});
+    // Read once: nobody looks at the files again.
+    let _ = fs::remove_dir_all(&files);
+    store.commit(&batch(found, window))?;
+    let resume = store.reopen()?;
+    Ok((store, resume))
+}
+
+fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
+    let node = |node: &Option<String>| node.as_deref().and_then(|node| NodeName::parse(node).ok());
+    paths
+        .iter()
+        .map(|(path, of)| Input { format: Some(format), path: path.clone(), node: node(of) })
+        .collect()
+}
+
+fn batch(mut found: offline::Found, window: Window) -> Batch {
+    let counts = found.counts;
+    let pods = counts.answers.saturating_sub(counts.from_nodes + counts.from_nobody);
+    let askers = Askers { pods, nodes: counts.from_nodes, unknown: counts.from_nobody };
+    if let Some(doubt) = askers.doubt() {
+        found.credit.doubt(doubt);
+    }
+    Batch {
+        coverage: Some(found.credit.coverage(window)),
+        left_out: found.ledger.left_out().map(|(why, count)| (Text::new(why.as_str()), count)).collect(),
+        until: Some(window.to),
+        edges: found.ledger.into_edges().into_iter().collect(),
+        ..Batch::default()
+    }
+}
+
+/// The cluster's relay, read from here on; `None` where it has none.
+fn relay_of(member: &Member, now: Timestamp) -> Option<hubble::Gathering> {
+    let relay = member.relay()?.clone();
+    let object = format!("relay of {}", member.name());
+    let dial: Dial = Arc::new(move || {
+        let stream = relay.connect().map(|stream| Box::pin(stream) as BoxIo);
+        let away = || Trouble::new(&object, "it is away", "Wait: it is asked again.");
+        Box::pin(std::future::ready(stream.ok_or_else(away)))
+    });
+    Some(hubble::Gathering {
+        cluster: ClusterName::parse(member.name()).ok()?,
+        source: Text::new("hubble"),
+        dial,
+        position: None,
+        now,
+        known: Vec::new(),
+    })
+}
+
+/// Gathers for as long as the demo runs.
+async fn collect(member: Member, store: Store, resume: Resume, door: watch::Sender<Option<Door>>, now: Now) {
+    let (inputs, taken) = mpsc::channel(gather::INPUTS);
+    let (state, states) = watch::channel(Arc::new(read::bare(Link::Connecting)));
+    let (_stop, stopped) = watch::channel(false);
+    door.send_replace(Some(Door::new(states, store.reader())));
+    let gathering = relay_of(&member, now());
+    let setup = gather::Setup {
+        store,
+        resume,
+        now,
+        version: env!("CARGO_PKG_VERSION"),
+        inputs: taken,
+        state,
+        stop: stopped,
+    };
+    let live = async move {
+        match gathering {
+            Some(gathering) => hubble::gather(gathering, inputs).await,
+            // The history is all there is; as long as somebody might tell more, the collector stays.
+            None => inputs.closed().await,
+        }
+    };
+    let (ended, ()) = tokio::join!(gather::run(setup), live);
+    if let Err(trouble) = ended {
+        tracing::warn!(%trouble, "the demo's collector lost its last edges");
+    }
+}
