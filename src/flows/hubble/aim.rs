@@ -79,16 +79,18 @@ impl Edges {
     }
 
     fn push(&mut self, sight: Sight, here: Instant) -> Pushed {
-        if !self.memory.note(sight.id, sight.at) {
+        let fresh = self.memory.note(sight.id, sight.at);
+        // A repeat counts as seen, too: its twin may be read for the first time.
+        let counts = sight.connection.is_none_or(|one| self.connections.counts(one, sight.at));
+        if !fresh {
             return Pushed::Repeat;
-        }
-        if sight.connection.is_some_and(|one| !self.connections.counts(one, sight.at)) {
-            return Pushed::Twin;
         }
         self.opened.get_or_insert(here);
         self.newest = self.newest.max(Some(sight.at));
-        self.told.push((sight.heard, Some(sight.id)));
-        Pushed::Fresh
+        // A twin's id is kept all the same, or it would count when it is read again without the other.
+        let heard = if counts { sight.heard } else { Heard::Other { node: None, at: Some(sight.at) } };
+        self.told.push((heard, Some(sight.id)));
+        if counts { Pushed::Fresh } else { Pushed::Twin }
     }
 
     async fn send(&self, input: Input) -> Result<(), Closed> {

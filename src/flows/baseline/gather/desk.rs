@@ -145,7 +145,11 @@ impl Desk {
                 }
             }
             Heard::Lost(lost) => self.lost(&lost.lend()),
-            Heard::Other { .. } => {}
+            Heard::Other { at, .. } => {
+                if let Some(id) = id.zip(at) {
+                    self.batch.ids.entry(source.clone()).or_default().push(id);
+                }
+            }
         }
     }
 
