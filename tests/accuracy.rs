@@ -1,30 +1,25 @@
-//! Every edge right, none extra: generated weeks with every hard case, read by the product's own
-//! decoders, answers and ledger, and held against what the generator knows. Each format is held to
+//! Every edge right, none extra: generated weeks with every hard case, read as `sluice discover` reads
+//! files, and held against what the generator knows. Each format is held to
 //! what it has words for; what it cannot say stands at its test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
+    path::PathBuf,
 };
 
 use chrono::DateTime;
 use sluice::{
     domain::{
-        addresses::AddressBook,
-        answers::Answers,
         edge::{DnsName, Edge, EdgeKey, Peer, Window},
-        ledger::Ledger,
         names::{NodeName, Workload},
-        sighting::{Side, Told},
     },
     flows::{
-        dnstap::{decode::decode, frames},
-        records::{Context, Decoder, Format},
+        offline::{self, Found, Input, Job},
+        records::Format,
     },
     sim::week::{
         cases::{self, Case, Settings, Size},
-        files::{self, Form, Written},
+        files::{self, Form, Paths, Written},
         truth::{self, Seen},
     },
 };
@@ -47,8 +42,12 @@ fn check(form: Form, seed: u64, without: &[Case]) {
     let written = files::write(cases::week(&settings), form, folder.path(), seed).expect("it can be written");
     let known: BTreeMap<String, Row> =
         written.truth.edges(&written.inventory).iter().map(|(key, seen)| expected(form, key, seen)).collect();
+    let read = read(form, &written);
+    if matches!(form, Form::Hubble | Form::HubbleAndDnstap) {
+        check_coverage(&written, &read);
+    }
     let found: BTreeMap<String, Row> =
-        read(form, &written).iter().map(|(key, edge)| row(form, key, edge)).collect();
+        read.ledger.into_edges().iter().map(|(key, edge)| row(form, key, edge)).collect();
     let wrong = differences(&known, &found);
     assert!(
         wrong.is_empty(),
@@ -163,71 +162,60 @@ fn row(form: Form, key: &EdgeKey, edge: &Edge) -> (String, Row) {
     (shown, row)
 }
 
-/// The product's way: whose address was whose and the answers first, then the flows.
-fn read(form: Form, written: &Written) -> Vec<(EdgeKey, Edge)> {
-    let (mut book, mut answers) = (AddressBook::default(), Answers::new());
-    for (path, node) in &written.flows {
-        lines(form, path, node.as_deref(), &mut |told| match told {
-            Told::Flow(flow) => {
-                let ends: [(&Side<'_>, _); 2] = [(&flow.source, flow.at), (&flow.destination, flow.at)];
-                for (side, at) in ends {
-                    if let (Some(address), Some(ns), Some(pod)) = (side.address, side.ns, side.pod) {
-                        book.seen(address, ns, pod, at);
-                    }
-                }
-            }
-            Told::Answer(answer) => answers.hold(&answer),
-            Told::Lost(_) | Told::Other { .. } => {}
-        });
-    }
-    for (path, node) in &written.dns {
-        if form == Form::Calico {
-            lines(form, path, node.as_deref(), &mut |told| {
-                if let Told::Answer(answer) = told {
-                    answers.hold(&answer);
-                }
-            });
-            continue;
-        }
-        let file = fs::File::open(path).expect("it was written");
-        for frame in frames::File::new(file) {
-            decode(&frame.expect("a whole frame"), &mut |told| {
-                if let Told::Answer(answer) = told {
-                    answers.hold(&answer);
-                }
-            })
-            .expect("a good frame");
-        }
-    }
-    book.settle();
-    answers.assign(&book);
-    answers.settle();
-    let at = DateTime::from_timestamp_nanos;
-    let window = Window { from: at(START), to: at(START + DAYS * 86_400_000_000_000) };
-    let mut ledger = Ledger::new(Some(window));
-    for (path, node) in &written.flows {
-        lines(form, path, node.as_deref(), &mut |told| {
-            if let Told::Flow(flow) = told {
-                ledger.sight(&answers, &book, &flow);
-            }
-        });
-    }
-    ledger.into_edges()
+/// The product's way.
+fn read(form: Form, written: &Written) -> Found {
+    let (flows, dns) = match form {
+        Form::Hubble => (Format::HubbleJson, Format::HubbleJson),
+        Form::HubbleAndDnstap => (Format::HubbleJson, Format::Dnstap),
+        Form::Calico => (Format::CalicoJson, Format::CalicoJson),
+        Form::AntreaAndDnstap => (Format::AntreaCsv, Format::Dnstap),
+        Form::AntreaLogAndDnstap => (Format::AntreaLog, Format::Dnstap),
+    };
+    let answers = if form == Form::Hubble { &written.flows } else { &written.dns };
+    let job = Job {
+        flows: inputs(&written.flows, flows),
+        dns: inputs(answers, dns),
+        window: Some(window()),
+        now: window().to,
+        threads: 2,
+    };
+    let found = offline::run(&job, &mut |_| {});
+    // The control plane's node had no pods to tell of.
+    let lost: Vec<_> = found.complaints.iter().filter(|complaint| complaint.is_loss()).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    found
 }
 
-fn lines(form: Form, path: &Path, node: Option<&str>, tell: &mut impl FnMut(Told<'_>)) {
-    let format = match form {
-        Form::Hubble | Form::HubbleAndDnstap => Format::HubbleJson,
-        Form::Calico => Format::CalicoJson,
-        Form::AntreaAndDnstap => Format::AntreaCsv,
-        Form::AntreaLogAndDnstap => Format::AntreaLog,
+fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
+    let node = |node: &String| NodeName::parse(node).expect("a node's name");
+    let input = |(path, of): &(PathBuf, Option<String>)| Input {
+        format: Some(format),
+        path: path.clone(),
+        node: of.as_ref().map(node),
     };
-    let node = node.map(|node| NodeName::parse(node).expect("a node's name"));
-    let mut decoder = Decoder::new(format, Context { node, ..Context::default() });
-    for line in fs::read(path).expect("it was written").split(|byte| *byte == b'\n') {
-        let said = decoder.line(line, tell);
-        assert!(said.is_ok(), "{}: {said:?}\n{}", path.display(), String::from_utf8_lossy(line));
+    paths.iter().map(input).collect()
+}
+
+fn window() -> Window {
+    let at = DateTime::from_timestamp_nanos;
+    Window { from: at(START), to: at(START + DAYS * 86_400_000_000_000) }
+}
+
+/// Credited are the hours in which a node wrote something and said nothing of losses.
+fn check_coverage(written: &Written, found: &Found) {
+    let coverage = found.credit.coverage(window());
+    for (index, node) in written.inventory.nodes.iter().enumerate() {
+        let mut known = written.truth.heard(index);
+        for hole in written.truth.holes.iter().filter(|hole| hole.node == node.name) {
+            known.remove(&hole.from.div_euclid(3_600_000_000_000));
+        }
+        let name = NodeName::parse(&node.name).expect("a node's name");
+        let credited: Option<BTreeSet<i64>> =
+            coverage.credited.get(&Some(name)).map(|hours| hours.iter().collect());
+        assert_eq!(credited.unwrap_or_default(), known, "{}", node.name);
     }
+    let lost: u64 = coverage.gaps.iter().filter_map(|gap| gap.lost).sum();
+    assert_eq!(lost, written.truth.holes.iter().filter_map(|hole| hole.lost).sum::<u64>());
 }
 
 #[test]

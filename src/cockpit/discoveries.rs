@@ -193,8 +193,8 @@ impl Discoveries {
         self.touch(cluster);
     }
 
-    pub(super) fn ask(&mut self, cluster: &ClusterName, ns: NsName, now: Timestamp) {
-        self.use_now(cluster, &ns, now).asked = now;
+    pub(super) fn ask(&mut self, cluster: &ClusterName, ns: &NsName, now: Timestamp) {
+        self.use_now(cluster, ns, now).asked = now;
     }
 
     pub(super) fn answer(&mut self, cluster: &ClusterName, baseline: Baseline, now: Timestamp) {
@@ -298,11 +298,11 @@ mod tests {
     fn the_namespaces_used_last_are_kept_and_the_oldest_make_room() {
         let mut known = Discoveries::default();
         for nth in 0..Discoveries::OPEN {
-            known.ask(&cluster(), ns(nth), at(0));
+            known.ask(&cluster(), &ns(nth), at(0));
         }
         // Looked at again: now the second is the one unused for longest.
         known.answer(&cluster(), baseline(ns(0)), at(1));
-        known.ask(&cluster(), ns(99), at(2));
+        known.ask(&cluster(), &ns(99), at(2));
         assert!(known.opened(&cluster(), &ns(0)).is_some() && known.opened(&cluster(), &ns(99)).is_some());
         assert!(known.opened(&cluster(), &ns(1)).is_none());
         assert_eq!(known.all_opened().count(), Discoveries::OPEN);
@@ -317,7 +317,7 @@ mod tests {
         assert!(!due(&known, 0));
         known.collect(&cluster(), state(Link::Live), at(0));
         assert!(due(&known, 0));
-        known.ask(&cluster(), ns(1), at(0));
+        known.ask(&cluster(), &ns(1), at(0));
         assert!(!due(&known, 59) && due(&known, 60), "unanswered");
         known.answer(&cluster(), baseline(ns(1)), at(3));
         assert!(!due(&known, 299) && due(&known, 300), "old");

@@ -268,7 +268,7 @@ impl World {
             }
             ClusterFact::CronJobs(change) => self.discoveries.schedule(name, change),
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
-            ClusterFact::Asked(ns) => self.discoveries.ask(name, ns, self.now),
+            ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(_) => {}
         }

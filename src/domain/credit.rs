@@ -17,6 +17,8 @@ use super::{
     time::Timestamp,
 };
 
+pub use super::readiness::{CronFinding, CronSeen, NEEDED, NamespaceCoverage, NamespaceFacts, readiness};
+
 /// Why an hour without any sign is a hole.
 pub const NO_SIGN: &str = "no sign of the node";
 

@@ -215,8 +215,11 @@ mod tests {
         NodeName::parse(name).expect("a name")
     }
 
-    fn coverage(rows: &[(Option<&str>, &[(i64, i64)])]) -> Coverage {
-        let hours = |ranges: &[(i64, i64)]| {
+    /// From one hour to another.
+    type Ranges<'a> = &'a [(i64, i64)];
+
+    fn coverage(rows: &[(Option<&str>, Ranges<'_>)]) -> Coverage {
+        let hours = |ranges: Ranges<'_>| {
             ranges.iter().flat_map(|(from, to)| *from..*to).map(|hour| hour_of(at(hour))).collect()
         };
         let credited = rows.iter().map(|(name, ranges)| (name.map(node), hours(ranges))).collect();

@@ -115,6 +115,7 @@ pub struct Answer<'a> {
 
 /// One thing a decoder understood. Handed to a closure, so that it may borrow from the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for one call; a box would cost more")]
 pub enum Told<'a> {
     Flow(Sighting<'a>),
     Answer(Answer<'a>),

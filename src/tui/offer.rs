@@ -239,10 +239,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Some(_) => Offer::Ready,
         },
         CommandId::Destinations | CommandId::Coverage => discovery_offer(world, model, id),
-        CommandId::Sort | CommandId::Reverse => {
-            let is_list = matches!(model.view(), View::Destinations(..));
-            if is_list { Offer::Ready } else { Offer::Absent }
-        }
+        CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
             if subject(world, model).is_some() {
@@ -300,6 +297,10 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
             None => off("no row is chosen"),
         },
     }
+}
+
+fn sort_offer(model: &Model) -> Offer {
+    if matches!(model.view(), View::Destinations(..)) { Offer::Ready } else { Offer::Absent }
 }
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use super::{
     Pace,
@@ -260,11 +260,29 @@ fn lines(reader: &mut dyn Read, rest: &mut Vec<u8>, is_over: &mut bool, buffer: 
         (true, Some(_)) => End::Broken,
     };
     if !*is_over && end > 0 {
+        let end = before_denials(buffer, end);
         rest.extend_from_slice(&buffer[end..]);
         buffer.truncate(end);
     }
     let count = memchr_iter(b'\n', buffer).count() as u64 + u64::from(end_of_last != End::Whole);
     Got { count, skipped: 0, is_over: *is_over, end: end_of_last, complaint, has_long: false }
+}
+
+/// Where to cut instead, so that the two events of one denied packet come to one decoder: before the
+/// denials that the lines end with, unless those are more than a few.
+fn before_denials(lines: &[u8], end: usize) -> usize {
+    let mut cut = end;
+    for _ in 0..64 {
+        let start = memrchr(b'\n', &lines[..cut - 1]).map_or(0, |at| at + 1);
+        if memmem::find(&lines[start..cut], b"\"DROPPED\"").is_none() {
+            return cut;
+        }
+        if start == 0 {
+            break;
+        }
+        cut = start;
+    }
+    end
 }
 
 fn cut_short(error: &std::io::Error) -> Why {

@@ -462,6 +462,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
         /// A second opinion: what serde_json writes is read as it was meant, around any other members.
         #[test]
         fn agrees_with_another_writer(before in anything(), after in anything(), number in any::<u64>(),

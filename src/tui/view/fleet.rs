@@ -77,9 +77,11 @@ impl Widths {
     fn of(width: u16) -> Self {
         // What is left beyond 80 columns goes to the names.
         let more = usize::from(width).saturating_sub(80).min(20);
+        // The kind of CNI comes first.
+        let cni = if more >= 7 { 15 } else { 8 };
         let narrow = Self {
-            name: 17 + more,
-            cni: 8,
+            name: 17 + more - (cni - 8),
+            cni,
             source: 0,
             ns: 15 + more,
             phase: 11,
