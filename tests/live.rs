@@ -82,3 +82,17 @@ async fn losses_are_shown_and_a_broken_source_makes_rates_unknown() {
     assert_eq!(west.source.link, "broken");
     assert!(west.source.gaps > 0, "a break is a gap: {:?}", west.source);
 }
+
+/// A cluster without a collector says so at once and is not asked for one.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_a_collector_says_how_to_get_one() {
+    let fleet = fleet("two", 1);
+    let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());
+    run_until(&mut engine, "the missing collector is told", 30 * SECOND, |world| {
+        world.clusters().all(|cluster| {
+            let row = sluice::cockpit::discovery::collector_row(world, &cluster.name);
+            format!("{row:?}").contains("sluice-collect.yaml")
+        })
+    })
+    .await;
+}

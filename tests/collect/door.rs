@@ -1,6 +1,6 @@
 //! The collector's door and the cockpit's reader of it, over streams in memory.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures::FutureExt;

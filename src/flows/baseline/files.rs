@@ -46,7 +46,7 @@ pub struct File {
 /// Follows until the collector is gone.
 pub async fn run(file: File, now: Now, to: mpsc::Sender<Input>) {
     let source = file.source.clone();
-    let mut follower = Follower::new(file);
+    let mut follower = Follower::new(&file);
     loop {
         let read = tokio::task::spawn_blocking(move || {
             let piece = follower.piece();
@@ -85,7 +85,7 @@ struct Piece {
 }
 
 impl Follower {
-    fn new(file: File) -> Self {
+    fn new(file: &File) -> Self {
         let from = match &file.position {
             Some(Position::File(text)) => position_of(text),
             Some(Position::Time(_)) | None => None,

@@ -164,7 +164,7 @@ pub fn from_json(text: &[u8]) -> Result<CollectorState, BadState> {
     Ok(CollectorState {
         link: Link::Live,
         version: (!wire.version.is_empty()).then(|| Text::new(&wire.version)),
-        sources: wire.sources.into_iter().take(SOURCES).map(source_in).collect(),
+        sources: wire.sources.iter().take(SOURCES).map(source_in).collect(),
         window,
         coverage: coverage_in(wire.coverage),
         edges: counts
@@ -192,7 +192,7 @@ fn source_out(state: &SourceState) -> WireSource {
     }
 }
 
-fn source_in(wire: WireSource) -> SourceState {
+fn source_in(wire: &WireSource) -> SourceState {
     SourceState {
         name: Text::new(&wire.name),
         link: match &wire.link {

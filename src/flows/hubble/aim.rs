@@ -1,6 +1,8 @@
 //! What a relay's stream is read for: the denials that the cockpit shows, or the edges that the
 //! collector keeps. It asks, understands, drops repeats and tells; when to read is `follow`'s.
 
+use std::collections::HashSet;
+
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -52,8 +54,13 @@ pub struct Edges {
     opened: Option<Instant>,
     newest: Option<Timestamp>,
     memory: Memory,
+    /// Known from before a restart, and not counted: another event of their connection was.
+    twins: HashSet<u64>,
     connections: Connections,
 }
+
+/// Set in the id of what was told and did not count.
+const TWIN: u64 = 1;
 
 impl Edges {
     /// Ids remembered, to drop what is read twice: 12 MB.
@@ -63,9 +70,11 @@ impl Edges {
     /// `known`: what was committed and a new stream could repeat, oldest first.
     pub fn new(cluster: ClusterName, source: Text, to: mpsc::Sender<Input>, known: &[Id]) -> Self {
         let mut memory = Memory::new(Self::REMEMBERED);
-        for (id, at) in &known[known.len().saturating_sub(Self::REMEMBERED)..] {
-            memory.note(*id, *at);
+        let known = &known[known.len().saturating_sub(Self::REMEMBERED)..];
+        for (id, at) in known {
+            memory.note(*id & !TWIN, *at);
         }
+        let twins = known.iter().filter(|(id, _)| id & TWIN != 0).map(|(id, _)| id & !TWIN).collect();
         Self {
             cluster,
             source,
@@ -74,21 +83,27 @@ impl Edges {
             opened: None,
             newest: None,
             memory,
+            twins,
             connections: Connections::default(),
         }
     }
 
     fn push(&mut self, sight: Sight, here: Instant) -> Pushed {
-        if !self.memory.note(sight.id, sight.at) {
+        let id = sight.id & !TWIN;
+        if !self.memory.note(id, sight.at) {
+            // Counted before a restart: its twin may be read for the first time now.
+            if let Some((key, kind)) = sight.connection.filter(|_| !self.twins.contains(&id)) {
+                self.connections.mark(key, kind, sight.at);
+            }
             return Pushed::Repeat;
         }
-        if sight.connection.is_some_and(|one| !self.connections.counts(one, sight.at)) {
-            return Pushed::Twin;
-        }
+        let counts = sight.connection.is_none_or(|one| self.connections.counts(one, sight.at));
         self.opened.get_or_insert(here);
         self.newest = self.newest.max(Some(sight.at));
-        self.told.push((sight.heard, Some(sight.id)));
-        Pushed::Fresh
+        // A twin's id is kept all the same, or it would count when it is read again without the other.
+        let other = Heard::Other { node: None, at: Some(sight.at) };
+        self.told.push(if counts { (sight.heard, Some(id)) } else { (other, Some(id | TWIN)) });
+        if counts { Pushed::Fresh } else { Pushed::Twin }
     }
 
     async fn send(&self, input: Input) -> Result<(), Closed> {

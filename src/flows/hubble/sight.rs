@@ -260,6 +260,14 @@ impl Connections {
     /// Events of one connection's beginning are closer together, and its ports come again later.
     const APART_SECS: i64 = 10;
 
+    /// This event was counted before; a later one of the same connection keeps its place.
+    pub fn mark(&mut self, key: u64, kind: Kind, at: Timestamp) {
+        let place = &mut self.places[key as usize % Self::PLACES];
+        if place.is_none_or(|(old, _, when)| old != key || when < at.timestamp()) {
+            *place = Some((key, kind, at.timestamp()));
+        }
+    }
+
     /// False: the connection was counted by another event.
     pub fn counts(&mut self, (key, kind): (u64, Kind), at: Timestamp) -> bool {
         let at = at.timestamp();

@@ -145,7 +145,11 @@ impl Desk {
                 }
             }
             Heard::Lost(lost) => self.lost(&lost.lend()),
-            Heard::Other { .. } => {}
+            Heard::Other { at, .. } => {
+                if let Some(id) = id.zip(at) {
+                    self.batch.ids.entry(source.clone()).or_default().push(id);
+                }
+            }
         }
     }
 
@@ -174,7 +178,7 @@ impl Desk {
             Held::Flow { source, flow, id } => self.sight(source, &flow, id, now),
             Held::Answer(answer) => self.learn(&answer),
             Held::Position(source, position) => drop(self.batch.positions.insert(source, position)),
-            Held::Sign(node, until) => self.sign(node, until.min(now)),
+            Held::Sign(node, until) => self.sign(node.as_ref(), until.min(now)),
         }
     }
 
@@ -195,8 +199,8 @@ impl Desk {
         self.batch.until = self.batch.until.max(Some(at));
     }
 
-    fn sign(&mut self, node: Option<NodeName>, until: Timestamp) {
-        self.credit.sign(node.as_ref().map(NodeName::as_str), until);
+    fn sign(&mut self, node: Option<&NodeName>, until: Timestamp) {
+        self.credit.sign(node.map(NodeName::as_str), until);
         self.saw(until);
     }
 
