@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
     workspace::write(&fleet, &folder.path).map_err(|error| no_start("the demo's workspace", &error))?;
     let clock = Clock::simulated(start, args.speed);
-    let _collectors = Collectors::start(&fleet, &folder.path, clock.clone());
+    let _collectors = Collectors::start(&fleet, &folder.path, clock);
     let person = person(args.person);
     let kubeconfig = served.kubeconfig(person).map(Path::to_owned).unwrap_or_default();
     if args.serve {

@@ -111,7 +111,7 @@ async fn start_each(waiting: Vec<Starting>, now: Now) {
         let (filled, at) = (member.clone(), now());
         let filling = tokio::task::spawn_blocking(move || fill(&filled, &spec, &folder, at));
         match filling.await {
-            Ok(Ok((store, resume))) => drop(running.spawn(collect(member, store, resume, door, now.clone()))),
+            Ok(Ok(filled)) => drop(running.spawn(collect(member, filled, door, now.clone()))),
             Ok(Err(trouble)) => tracing::warn!(%trouble, "the demo's collector has no history"),
             Err(_) => tracing::warn!(cluster = member.name(), "the demo's collector could not be started"),
         }
@@ -119,13 +119,15 @@ async fn start_each(waiting: Vec<Starting>, now: Now) {
     while running.join_next().await.is_some() {}
 }
 
+/// A collector that has read its history.
+struct Filled {
+    store: Store,
+    resume: Resume,
+    doubt: Option<Text>,
+}
+
 /// Writes the history, reads it as `sluice discover` would, and stores what was found.
-fn fill(
-    member: &Member,
-    spec: &CollectorSpec,
-    folder: &Path,
-    now: Timestamp,
-) -> Result<(Store, Resume), Trouble> {
+fn fill(member: &Member, spec: &CollectorSpec, folder: &Path, now: Timestamp) -> Result<Filled, Trouble> {
     let (mut store, _) = Store::open(folder, Limits::new(KEEP))?;
     let files = folder.join("history");
     let week = history::week(member.plan(), spec, now);
@@ -153,9 +155,10 @@ fn fill(
     let found = offline::run(&job, &mut |_| {});
     // Read once: nobody looks at the files again.
     let _ = fs::remove_dir_all(&files);
+    let doubt = doubt(found.counts);
     store.commit(&batch(found, window))?;
     let resume = store.reopen()?;
-    Ok((store, resume))
+    Ok(Filled { store, resume, doubt })
 }
 
 fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
@@ -166,13 +169,13 @@ fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
         .collect()
 }
 
-fn batch(mut found: offline::Found, window: Window) -> Batch {
-    let counts = found.counts;
+/// What a reader of the live stream would find out of the answers' clients by and by.
+fn doubt(counts: offline::Counts) -> Option<Text> {
     let pods = counts.answers.saturating_sub(counts.from_nodes + counts.from_nobody);
-    let askers = Askers { pods, nodes: counts.from_nodes, unknown: counts.from_nobody };
-    if let Some(doubt) = askers.doubt() {
-        found.credit.doubt(doubt);
-    }
+    Askers { pods, nodes: counts.from_nodes, unknown: counts.from_nobody }.doubt()
+}
+
+fn batch(found: offline::Found, window: Window) -> Batch {
     Batch {
         coverage: Some(found.credit.coverage(window)),
         left_out: found.ledger.left_out().map(|(why, count)| (Text::new(why.as_str()), count)).collect(),
@@ -202,7 +205,8 @@ fn relay_of(member: &Member, now: Timestamp) -> Option<hubble::Gathering> {
 }
 
 /// Gathers for as long as the demo runs.
-async fn collect(member: Member, store: Store, resume: Resume, door: watch::Sender<Option<Door>>, now: Now) {
+async fn collect(member: Member, filled: Filled, door: watch::Sender<Option<Door>>, now: Now) {
+    let Filled { store, resume, doubt } = filled;
     let (inputs, taken) = mpsc::channel(gather::INPUTS);
     let (state, states) = watch::channel(Arc::new(read::bare(Link::Connecting)));
     let (_stop, stopped) = watch::channel(false);
@@ -218,6 +222,10 @@ async fn collect(member: Member, store: Store, resume: Resume, door: watch::Send
         stop: stopped,
     };
     let live = async move {
+        if let Some(doubt) = doubt {
+            // Gathering has not begun, so there is room; and if it ended, nobody needs it.
+            let _ = inputs.send(gather::Input::Doubt(doubt)).await;
+        }
         match gathering {
             Some(gathering) => hubble::gather(gathering, inputs).await,
             // The history is all there is; as long as somebody might tell more, the collector stays.
@@ -227,5 +235,58 @@ async fn collect(member: Member, store: Store, resume: Resume, door: watch::Send
     let (ended, ()) = tokio::join!(gather::run(setup), live);
     if let Err(trouble) = ended {
         tracing::warn!(%trouble, "the demo's collector lost its last edges");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::fleet::{running::Options, scenario::Scenario};
+
+    const FLEET: &str = r#"
+        name = "collected"
+        [[cluster]]
+        name = "whole"
+        environment = "staging"
+        cni = "cilium"
+        nodes = 3
+        namespaces = ["support", "data"]
+        collector = { days = 2, hole = { node = "worker-1", hours_ago = 20, hours = 5 } }
+        [[cluster]]
+        name = "cached"
+        environment = "staging"
+        cni = "cilium"
+        nodes = 2
+        namespaces = ["support", "data"]
+        collector = { days = 1, answers = "node-cache" }
+    "#;
+
+    #[tokio::test]
+    async fn a_collector_begins_with_what_its_scenario_says_it_has_seen() {
+        let scenario = Scenario::parse("collected.toml", FLEET).expect("it parses");
+        let start: Timestamp = "2026-03-10T12:20:00Z".parse().expect("a time");
+        let fleet = Fleet::new(&scenario, Options { seed: 1, speed: 1.0, start });
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let found: Vec<Filled> = fleet
+            .clusters()
+            .iter()
+            .map(|member| {
+                let spec = member.spec().collector.clone().expect("it has one");
+                fill(member, &spec, &folder.path().join(member.name()), start).expect("it can be filled")
+            })
+            .collect();
+        let [whole, cached] = &found[..] else { panic!("two clusters") };
+        let resume = &whole.resume;
+        let namespaces: Vec<String> = whole.store.counts().iter().map(|(ns, _)| ns.to_string()).collect();
+        assert_eq!(namespaces, ["data", "kube-system", "support"]);
+        let hours = |resume: &Resume, node: &str| {
+            let node = NodeName::parse(node).expect("a node's name");
+            resume.coverage.credited.get(&Some(node)).map_or(0, |hours| hours.len())
+        };
+        assert!((45..=48).contains(&hours(resume, "worker-2")), "{:?}", resume.coverage.credited);
+        assert!(hours(resume, "worker-2") - hours(resume, "worker-1") >= 5);
+        assert_eq!(whole.doubt, None);
+        let doubt = cached.doubt.as_ref().map(Text::as_str).unwrap_or_default();
+        assert!(doubt.starts_with("answers: the clients of"), "{doubt:?}");
     }
 }

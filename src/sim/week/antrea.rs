@@ -179,7 +179,7 @@ impl Antrea {
         let (from, flows) = if denied { (at - 3 * SECOND / 2, 3) } else { (at, 1) };
         let found = note(inventory, way, it, denied, (from, at));
         found.iter().for_each(|note| {
-            self.log_truth.note(&Note { port: if ported { note.port } else { 0 }, flows, ..*note })
+            self.log_truth.note(&Note { port: if ported { note.port } else { 0 }, flows, ..*note });
         });
     }
 }

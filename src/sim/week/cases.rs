@@ -67,7 +67,7 @@ impl Size {
         sites: 40,
         calls: 4,
         visits_a_day: 3.3,
-        connections: 2,
+        connections: 3,
     };
 }
 
@@ -212,7 +212,9 @@ impl<'a> Builder<'a> {
         for caller in first..self.inventory.workloads.len() {
             for n in 0..size.sites {
                 let host = format!("api{n}.vendor{caller}.example");
-                let site = self.site(&host, 1 + n % 3);
+                // A large week has an edge for each site, and addresses enough for all of them.
+                let addresses = if size.sites > 8 { 1 } else { 1 + n % 3 };
+                let site = self.site(&host, addresses);
                 self.script(Party::Workload(caller), Party::Site(site), 443, Manner::Asks);
             }
             for n in 1..=size.calls {

@@ -55,6 +55,9 @@ pub fn write(mut week: Week, form: Form, folder: &Path, seed: u64) -> io::Result
     Ok(Written { flows, dns, bytes, answers, truth: writer.truth(), inventory: week.inventory })
 }
 
+/// Takes what was written: of which kind, of which node or resolver, the bytes.
+type Sink<'a> = &'a mut dyn FnMut(Kind, &str, &[u8]) -> io::Result<()>;
+
 enum Records {
     Hubble(Hubble),
     Calico(Calico),
@@ -101,11 +104,7 @@ impl Writer {
     }
 
     /// What was written since the last time: folder, what the file is called after, bytes.
-    fn take(
-        &mut self,
-        inventory: &Inventory,
-        sink: &mut dyn FnMut(Kind, &str, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn take(&mut self, inventory: &Inventory, sink: Sink<'_>) -> io::Result<()> {
         let mut each = |kind, lines: &mut [Vec<u8>]| {
             for (node, lines) in lines.iter_mut().enumerate() {
                 sink(kind, &inventory.nodes[node].name, lines)?;
