@@ -190,6 +190,7 @@ pub mod cli {
     pub mod demo;
     pub mod denials;
     pub mod discover;
+    mod discover_live;
     pub mod exit;
     pub mod info;
     pub mod log;

@@ -67,7 +67,7 @@ pub enum Command {
     /// Print where the workloads of a cluster really talk, or write it for review
     ///
     /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
-    /// them: which destinations, how sure their names are, which of them an owner must look at, and
+    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
     /// what the window has not seen.
     Discover(Discover),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
@@ -167,11 +167,12 @@ pub struct Discover {
     /// Only this namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
     pub namespaces: Vec<NsName>,
-    /// Flow records: FORMAT:PATH, and further paths of the same format
+    /// Flow records: FORMAT:PATH, and further paths of the same format; without any, the cluster's
+    /// collector is read
     #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
     pub flows: Vec<super::records::Source>,
     /// DNS answers: FORMAT:PATH, and further paths of the same format
-    #[arg(long, value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
+    #[arg(long, requires = "flows", value_name = "FORMAT:PATH", num_args = 1.., value_parser = super::records::source)]
     pub dns: Vec<super::records::Source>,
     /// Only what began at or after T: RFC 3339, a date (UTC), or 7d for seven days ago
     #[arg(long, value_name = "T", value_parser = super::records::moment)]
@@ -192,6 +193,9 @@ pub struct Discover {
     /// With --write: give up edits outside the notes
     #[arg(long, requires = "write")]
     pub force: bool,
+    /// How long to wait for the cluster's collector
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

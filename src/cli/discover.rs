@@ -1,5 +1,5 @@
-//! `sluice discover`: files of flows and answers -> destinations, printed or written for review.
-//! Needs no cluster. Everything it prints comes from pages; here they are only made and passed on.
+//! `sluice discover`: files of flows and answers, or what a cluster's collector has -> destinations,
+//! printed or written for review. With files no cluster is needed. Everything it prints comes from pages; here they are only made and passed on.
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Timelike as _};
 
 use super::{
     args::{Discover, DiscoverFormat, Global},
+    discover_live,
     exit::Exit,
     print::Printer,
     records, review, session,
@@ -57,40 +58,54 @@ pub(super) struct Discovered {
     pub everywhere: Everywhere,
 }
 
+/// From files: nothing else is needed.
 pub fn run(global: &Global, args: &Discover, printer: &mut Printer<'_>) -> Exit {
-    let now = Clock::system().now();
-    let run = match begin(global, args, now, printer) {
-        Ok(run) => run,
-        Err((exit, trouble)) => {
-            printer.say(&format!("{trouble}\n"));
-            return exit;
-        }
-    };
-    let window = match window(args, now) {
-        Ok(window) => window,
-        Err(trouble) => {
-            printer.say(&format!("{trouble}\n"));
-            return Exit::Usage;
-        }
+    let (run, window) = match begin(global, args, printer) {
+        Ok(begun) => begun,
+        Err((exit, trouble)) => return refuse(exit, &trouble, printer),
     };
     let job = Job {
         flows: records::inputs(&args.flows),
         dns: records::inputs(&args.dns),
         window,
-        now,
+        now: run.now,
         threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
     };
     let found = read(&job, printer);
-    let exit = exit_of(&found);
-    finish(&run, found, window, exit, printer)
+    finish(&run, of_files(&run, found, window), printer)
+}
+
+/// From the cluster's collector.
+pub async fn run_live(
+    global: &Global,
+    args: &Discover,
+    printer: &mut Printer<'_>,
+) -> Result<Exit, session::NoStart> {
+    let (run, window) = match begin(global, args, printer) {
+        Ok(begun) => begun,
+        Err((exit, trouble)) => return Ok(refuse(exit, &trouble, printer)),
+    };
+    let setup = session::setup(global, session::Need::Clusters, true)?;
+    let mut session = session::Session::new(crate::engine::Engine::start(setup));
+    let told = discover_live::read(&mut session, &run.cluster, window, args.deadline, printer).await;
+    Ok(match told {
+        Ok(told) => finish(&run, of_collector(told), printer),
+        Err(trouble) => refuse(Exit::Failed, &trouble, printer),
+    })
+}
+
+fn refuse(exit: Exit, trouble: &Trouble, printer: &mut Printer<'_>) -> Exit {
+    printer.say(&format!("{trouble}\n"));
+    exit
 }
 
 fn begin<'r>(
     global: &Global,
     args: &'r Discover,
-    now: Timestamp,
     printer: &mut Printer<'_>,
-) -> Result<Run<'r>, (Exit, Trouble)> {
+) -> Result<(Run<'r>, Option<Window>), (Exit, Trouble)> {
+    let now = Clock::system().now();
+    let window = window(args, now).map_err(|trouble| (Exit::Usage, trouble))?;
     let [said] = global.contexts.as_slice() else {
         let fact = "a discovery is of one cluster, and it must be named";
         return Err((Exit::Usage, Trouble::new("--cluster", fact, "Write --cluster NAME, once.")));
@@ -98,10 +113,6 @@ fn begin<'r>(
     let cluster = ClusterName::parse(said).map_err(|bad| {
         (Exit::Usage, Trouble::new("--cluster", &bad.to_string(), "Write the cluster's name."))
     })?;
-    if args.flows.is_empty() {
-        let next = "Name files: --flows FORMAT:PATH.";
-        return Err((Exit::Usage, Trouble::new("--flows", "there are no flow records to read", next)));
-    }
     let place = session::place(global).map_err(|trouble| (Exit::Usage, trouble))?;
     let place = place.map(|place| Place { only: Vec::new(), ..place });
     let cluster = review::name_in(place.as_ref(), cluster, args.write).map_err(|t| (Exit::Failed, t))?;
@@ -109,7 +120,7 @@ fn begin<'r>(
     for trouble in &troubles {
         printer.say(&format!("note: {trouble}\n"));
     }
-    Ok(Run { args, place, cluster, rules, now })
+    Ok((Run { args, place, cluster, rules, now }, window))
 }
 
 /// The window that was asked for; a week where only its end was said.
@@ -191,33 +202,52 @@ fn seen(span: Option<(Timestamp, Timestamp)>, now: Timestamp) -> Window {
     Window { from: hour(first).unwrap_or(first), to: hour(to).unwrap_or(to) }
 }
 
-fn finish(
-    run: &Run<'_>,
-    found: Found,
-    window: Option<Window>,
+/// Edges with all that is known of them, wherever they come from.
+struct Gathered {
+    edges: Vec<(EdgeKey, Edge)>,
+    known: Known,
+    /// What was read, in a line.
+    summary: String,
+    complaints: Vec<String>,
     exit: Exit,
-    printer: &mut Printer<'_>,
-) -> Exit {
+}
+
+fn of_files(run: &Run<'_>, found: Found, window: Option<Window>) -> Gathered {
     let window = window.unwrap_or_else(|| seen(found.span, run.now));
-    let mut complaints: Vec<String> =
+    let complaints: Vec<_> =
         found.complaints.iter().map(|complaint| complaint.trouble().to_string()).collect();
-    let summary = summary(&found);
+    let (summary, exit) = (summary(&found), exit_of(&found));
     let mut coverage = found.credit.coverage(window);
     let askers = Askers {
         nodes: found.counts.from_nodes,
         unknown: found.counts.from_nobody,
-        pods: found.counts.answers - found.counts.from_nodes - found.counts.from_nobody,
+        pods: found.counts.answers.saturating_sub(found.counts.from_nodes + found.counts.from_nobody),
     };
     coverage.doubts.extend(askers.doubt());
     let known = Known {
         window,
-        generated: run.now.with_nanosecond(0).unwrap_or(run.now),
+        generated: run.now,
         coverage,
         crons: None,
         workloads: None,
+        nodes: None,
         remarks: remarks(&complaints),
     };
-    let edges: Vec<(EdgeKey, Edge)> = found.ledger.into_edges();
+    Gathered { edges: found.ledger.into_edges(), known, summary, complaints, exit }
+}
+
+fn of_collector(told: discover_live::Told) -> Gathered {
+    let complaints: Vec<_> = told.troubles.iter().map(ToString::to_string).collect();
+    let exit = if complaints.is_empty() { Exit::Done } else { Exit::Partial };
+    let mut known = told.known;
+    known.remarks.extend(remarks(&complaints));
+    let summary = format!("Read {} edges from the collector.", told.edges.len());
+    Gathered { edges: told.edges, known, summary, complaints, exit }
+}
+
+fn finish(run: &Run<'_>, gathered: Gathered, printer: &mut Printer<'_>) -> Exit {
+    let Gathered { edges, mut known, summary, mut complaints, exit } = gathered;
+    known.generated = known.generated.with_nanosecond(0).unwrap_or(known.generated);
     let mut everywhere = Everywhere::default();
     everywhere.note(&run.cluster, edges.iter().map(|(key, edge)| (key, edge)));
     let parts = gather::parts(edges, &known, &run.args.namespaces);

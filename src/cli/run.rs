@@ -74,7 +74,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(global, Need::Clusters, true)?;
             Ok(denials::run(&mut session, args, printer).await)
         }),
-        Some(Command::Discover(args)) => discover::run(global, args, printer),
+        Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
+        Some(Command::Discover(args)) => {
+            with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
+        }
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await

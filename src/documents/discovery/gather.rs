@@ -7,7 +7,7 @@ use super::{companion::Part, page::Evidence};
 use crate::domain::{
     coverage::{Coverage, CronJob, Readiness},
     edge::{Edge, EdgeKey, Window},
-    names::{NsName, Text, Workload},
+    names::{NodeName, NsName, Text, Workload},
     readiness::{NamespaceFacts, readiness},
     time::Timestamp,
 };
@@ -22,6 +22,8 @@ pub struct Known {
     pub crons: Option<Vec<CronJob>>,
     /// All workloads by namespace; `None`: nobody asked the cluster.
     pub workloads: Option<BTreeMap<NsName, BTreeSet<Workload>>>,
+    /// Nodes that run a namespace's pods; `None`: nobody asked, all nodes count.
+    pub nodes: Option<BTreeMap<NsName, BTreeSet<NodeName>>>,
     pub remarks: Vec<Text>,
 }
 
@@ -48,9 +50,11 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
         let owner = workloads.keys().find(same).unwrap_or(&key.workload).clone();
         workloads.insert(owner, true);
     }
+    let nodes = known.nodes.as_ref().and_then(|all| all.get(ns));
+    let nodes: Option<Vec<NodeName>> = nodes.map(|nodes| nodes.iter().cloned().collect());
     let facts = NamespaceFacts {
         ns,
-        nodes: None,
+        nodes: nodes.as_deref(),
         crons: known.crons.as_deref().unwrap_or_default(),
         waived: &[],
         workloads: &workloads,
@@ -74,7 +78,7 @@ fn is_kindless(said: &Workload, workload: &Workload) -> bool {
 fn not_unknown(readiness: Readiness, known: &Known) -> Readiness {
     match readiness {
         Readiness::Ready if known.crons.is_none() => Readiness::Blocked {
-            why: vec![Text::new("which CronJobs there are is unknown: files of flows do not say it")],
+            why: vec![Text::new("which CronJobs there are is unknown: files of flows do not say it, the cluster does")],
         },
         readiness @ (Readiness::Ready | Readiness::NotYet { .. } | Readiness::Blocked { .. }) => readiness,
     }
