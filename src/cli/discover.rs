@@ -160,7 +160,7 @@ fn progress_line(progress: &Progress) -> String {
         Stage::Flows => "2 of 2, flows",
     };
     let secs = progress.elapsed.as_secs_f64().max(0.001);
-    let share = if progress.of == 0 { 100 } else { (progress.bytes * 100 / progress.of).min(100) };
+    let share = (progress.bytes * 100).checked_div(progress.of).map_or(100, |share| share.min(100));
     let left = progress.left().map_or(String::new(), |left| format!(", {} left", short(left)));
     format!(
         "{what}: {share} % of {}, {} records, {} a second{left}",

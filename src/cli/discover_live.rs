@@ -114,9 +114,8 @@ fn of_cluster(
         return Err(Trouble::new(cluster.as_str(), "its collector has seen nothing yet", next));
     };
     let window = asked.unwrap_or_else(|| crate::cockpit::discovery::week(has));
-    let early = (window.from < has.from).then(|| {
-        Text::from(format!("the collector's edges begin at {}, after the window does", has.from))
-    });
+    let early = (window.from < has.from)
+        .then(|| Text::from(format!("the collector's edges begin at {}, after the window does", has.from)));
     let seen = world.cluster(cluster);
     Ok(Known {
         window,

@@ -167,7 +167,7 @@ pub struct DnsName(CompactString);
 impl DnsName {
     /// `None` for what cannot be a host's name; such answers keep their address only.
     pub fn parse(raw: &str) -> Option<Self> {
-        Self::check(raw).map(|raw| Self(CompactString::new(raw).to_ascii_lowercase().into()))
+        Self::check(raw).map(|raw| Self(CompactString::new(raw).to_ascii_lowercase()))
     }
 
     /// The name without its trailing dot, if it can be a host's. Does not allocate.

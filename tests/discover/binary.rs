@@ -118,7 +118,7 @@ fn documents_are_written_and_written_again() {
     assert_eq!(said, format!("exit 0\n{DOCUMENT}: written, with 3 edges in {COMPANION}\n"));
     let (first, companion) = (machine.document(), machine.companion());
     assert_eq!(machine.said(WRITE), format!("exit 0\n{DOCUMENT}: nothing changed\n"));
-    assert_eq!((machine.document(), machine.companion()), (first.clone(), companion));
+    assert_eq!((machine.document(), machine.companion()), (first, companion));
     machine.edit("Decision: none yet", "Decision: Ann allows it.");
     let other = WRITE.replace("prod-eu", "prod-us");
     assert!(machine.said(&other).starts_with("exit 0\n"), "{other}");

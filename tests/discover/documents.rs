@@ -85,7 +85,7 @@ fn a_companion_survives_both_ways() {
     let whole = Companion { ns: shop(), parts };
     let text = companion::to_text(&whole);
     insta::assert_snapshot!("week.edges.jsonl", text);
-    assert_eq!(companion::from_text(&text), Ok((whole.clone(), Vec::new())));
+    assert_eq!(companion::from_text(&text), Ok((whole, Vec::new())));
     let broken = text.replacen("\"egress\"", "\"out\"", 1) + "{\n{\"cluster\":\"nowhere\"}\n";
     let (read, bad) = companion::from_text(&broken).expect("the header is whole");
     assert_eq!(read.parts.values().map(|part| part.edges.len()).sum::<usize>(), 1);

@@ -227,9 +227,9 @@ pub fn heat(hours: &Hours, page: &Page) -> String {
     (0..days)
         .rev()
         .map(|day| {
-            let day = (all.end - (day + 1) * 24).max(all.start)..all.end - day * 24;
+            let mut day = (all.end - (day + 1) * 24).max(all.start)..all.end - day * 24;
             match hours.count_in(day.clone()) {
-                0 if day.clone().any(is_watched) => '·',
+                0 if day.any(is_watched) => '·',
                 0 => '?',
                 count => ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][(count - 1) / 3 % 8],
             }
