@@ -98,7 +98,7 @@ fn live<'w>(world: &'w World, cluster: &ClusterName) -> Result<&'w Collected, Tr
         Link::Live => Ok(collected),
         Link::None(why) => refuse(format!("it has no collector ({why})")),
         Link::Connecting => refuse("its collector has not answered yet".to_owned()),
-        Link::Broken(trouble) => refuse(format!("its collector cannot be read: {trouble}")),
+        Link::Broken(trouble) => Err(trouble.clone()),
     }
 }
 
@@ -114,9 +114,8 @@ fn of_cluster(
         return Err(Trouble::new(cluster.as_str(), "its collector has seen nothing yet", next));
     };
     let window = asked.unwrap_or_else(|| crate::cockpit::discovery::week(has));
-    let early = (window.from < has.from).then(|| {
-        Text::from(format!("the collector's edges begin at {}, after the window does", has.from))
-    });
+    let early = (window.from < has.from)
+        .then(|| Text::from(format!("the collector's edges begin at {}, after the window does", has.from)));
     let seen = world.cluster(cluster);
     Ok(Known {
         window,

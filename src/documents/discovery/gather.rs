@@ -78,7 +78,9 @@ fn is_kindless(said: &Workload, workload: &Workload) -> bool {
 fn not_unknown(readiness: Readiness, known: &Known) -> Readiness {
     match readiness {
         Readiness::Ready if known.crons.is_none() => Readiness::Blocked {
-            why: vec![Text::new("which CronJobs there are is unknown: files of flows do not say it, the cluster does")],
+            why: vec![Text::new(
+                "which CronJobs there are is unknown: files of flows do not say it, the cluster does",
+            )],
         },
         readiness @ (Readiness::Ready | Readiness::NotYet { .. } | Readiness::Blocked { .. }) => readiness,
     }
