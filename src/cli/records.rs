@@ -118,7 +118,7 @@ mod tests {
         let hubble = Some(Format::HubbleJson);
         for (raw, wanted) in [
             (vec!["hubble-json:a", "b"], vec![(hubble, "a"), (hubble, "b")]),
-            (vec!["hubble-json:", "a", "b:c.log"], vec![(hubble, "a"), (hubble, "b:c.log")]),
+            (vec!["hubble-json:", "a", "./b:c.log"], vec![(hubble, "a"), (hubble, "./b:c.log")]),
             (vec!["a", "dnstap:b", "auto:c"], vec![(None, "a"), (Some(Format::Dnstap), "b"), (None, "c")]),
             (vec!["hubble-json:-"], vec![(hubble, "-")]),
             (vec!["hubble-json:/x/a:b"], vec![(hubble, "/x/a:b")]),

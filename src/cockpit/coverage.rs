@@ -12,6 +12,7 @@ use crate::domain::{
     flow::Direction,
     names::{NodeName, Text, Workload},
     readiness::{CronFinding, CronSeen, NamespaceCoverage},
+    resolver::DnsPath,
     sighting::Outcome,
 };
 
@@ -87,7 +88,12 @@ pub fn coverage_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Coverag
     CoverageRow {
         collection: collection_row(world, &cluster.name, name),
         holes: judged.map(holes).unwrap_or_default(),
-        doubts: coverage.map(|coverage| coverage.doubts.clone()).unwrap_or_default(),
+        doubts: cluster
+            .dns
+            .iter()
+            .filter_map(DnsPath::doubt)
+            .chain(coverage.into_iter().flat_map(|coverage| coverage.doubts.iter().cloned()))
+            .collect(),
         crons: told.map(|told| match judged {
             Some(judged) => crons(&judged.coverage, judged.window),
             None => told.map(|cron| CronRow { cron: cron.clone(), seen: None, blocks: false }).collect(),

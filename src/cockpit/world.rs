@@ -270,7 +270,7 @@ impl World {
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
-            ClusterFact::Dns(_) => {}
+            ClusterFact::Dns(path) => cluster.dns = Some(path),
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     flow::Direction,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    resolver::DnsPath,
     time::Timestamp,
 };
 
@@ -300,6 +301,8 @@ pub struct Cluster {
     pub identity: Option<Identity>,
     pub rights: Rights,
     pub cni: Option<Cni>,
+    /// How its pods reach the DNS server; `None` until it was looked at.
+    pub dns: Option<DnsPath>,
     /// Kinds of policy that the API server serves beside NetworkPolicy.
     pub kinds: BTreeSet<PolicyKind>,
     pub namespaces: BTreeMap<NsName, Namespace>,
@@ -348,6 +351,7 @@ impl Cluster {
             identity: None,
             rights: Rights::default(),
             cni: None,
+            dns: None,
             kinds: BTreeSet::new(),
             namespaces: BTreeMap::new(),
             clusterwide: BTreeMap::new(),

@@ -53,8 +53,8 @@ async fn every_person_has_a_private_file_with_all_contexts() {
     assert_eq!(contexts, clusters);
     assert_eq!(file.current_context.as_deref(), Some("staging-eu"));
     // By token, and (every fifth cluster) by certificate.
-    assert_eq!(namespaces(&served, Person::Lead, "staging-eu").await, Ok(16));
-    assert_eq!(namespaces(&served, Person::Viewer, "prod-eu-central").await, Ok(19));
+    assert_eq!(namespaces(&served, Person::Lead, "staging-eu").await, Ok(17));
+    assert_eq!(namespaces(&served, Person::Viewer, "prod-eu-central").await, Ok(20));
 }
 
 #[tokio::test]

@@ -202,7 +202,8 @@ pub fn reviewed(notes: &Notes, today: NaiveDate) -> Option<NaiveDate> {
     let dates = body.lines().filter_map(|line| {
         let line = line.trim_start_matches(['-', '*', ' ']);
         let word = line.get(..9).filter(|word| word.eq_ignore_ascii_case("reviewed:"))?;
-        line[word.len()..].split_whitespace().next()?.parse::<NaiveDate>().ok()
+        let date = line[word.len()..].split_whitespace().next()?;
+        date.trim_end_matches([',', ';', '.', ':']).parse::<NaiveDate>().ok()
     });
     dates.filter(|date| *date <= today).max()
 }

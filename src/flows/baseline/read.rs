@@ -218,7 +218,13 @@ impl Visitor {
     }
 
     async fn connect(&self, dial: &Dial) -> Result<SendRequest<Empty<Bytes>>, Trouble> {
-        let stream = dial().await?;
+        let next = "Check that sluice collect runs and listens there, and that the network lets us through.";
+        let named = |trouble: Trouble| match trouble.object.as_str().starts_with("relay ") {
+            // The dial's words for an address are those for a relay.
+            true => self.trouble(trouble.fact.as_str(), next),
+            false => trouble,
+        };
+        let stream = dial().await.map_err(named)?;
         let opened = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = opened.map_err(|error| self.silent(&error))?;
         tokio::spawn(connection);
