@@ -16,7 +16,7 @@ use sluice::{
         args::{Change, Cli, Command},
         ask::Asker,
         change::Changing,
-        denials,
+        denials, discover,
         exit::Exit,
         print::Printer,
         rollback,
@@ -94,11 +94,8 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
-        Command::Demo(_)
-        | Command::Collect(_)
-        | Command::Discover(_)
-        | Command::Completions { .. }
-        | Command::Info => {
+        Command::Discover(args) => discover::in_session(&mut session, &cli.global, args, &mut printer).await,
+        Command::Demo(_) | Command::Collect(_) | Command::Completions { .. } | Command::Info => {
             panic!("not here")
         }
     };
@@ -302,4 +299,32 @@ async fn followed_denials_come_one_by_one() {
     assert!(denials.clone().count() > 1, "{}", ran.out);
     assert!(denials.clone().all(|line| line["namespace"] == "shop" && line["owner"] == "team-shop"));
     assert!(ran.said.contains("live, history from"), "{}", ran.said);
+}
+
+/// Without files the cluster's collector is asked, and the cluster itself for its jobs and workloads.
+#[tokio::test(start_paused = true)]
+async fn a_discovery_without_files_reads_the_collector() {
+    let fleet = support::fleet("demo", 1);
+    let read = authored(&fleet);
+    let cluster = "prod-eu-central".to_owned();
+    let words = format!("discover --cluster {cluster} -n shop -o json");
+    let ran = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.out, ran.said);
+    assert!(ran.out.lines().count() > 3, "{}", ran.out);
+    let denied = "prod-eu-west";
+    let words_denied = format!("discover --cluster {denied} -n shop");
+    let refused = sluice(only(&fleet, &read, denied), &words_denied, &[]).await;
+    assert_eq!(refused.exit, Exit::Failed);
+    assert!(
+        refused.said.contains("Ask the cluster's admin for get and create on pods/portforward"),
+        "{}",
+        refused.said
+    );
+    for line in ran.out.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        assert_eq!((&object["cluster"], &object["namespace"]), (&cluster.clone().into(), &"shop".into()));
+    }
+    let words = format!("discover --cluster {cluster} -n shop");
+    let text = sluice(only(&fleet, &read, &cluster), &words, &[]).await.out;
+    assert!(text.contains("Workloads without traffic") && !text.contains("CronJobs: unknown"), "{text}");
 }

@@ -10,7 +10,8 @@ use super::{
     discover_live,
     exit::Exit,
     print::Printer,
-    records, review, session,
+    records, review,
+    session::{self, Session},
 };
 use crate::{
     cockpit::ports::Trouble,
@@ -29,7 +30,7 @@ use crate::{
         resolver::Askers,
         time::Timestamp,
     },
-    engine::Clock,
+    engine::{Clock, Engine},
     flows::offline::{self, Found, Job, Progress, Stage},
     workspace::{self, root::Place},
 };
@@ -81,17 +82,38 @@ pub async fn run_live(
     args: &Discover,
     printer: &mut Printer<'_>,
 ) -> Result<Exit, session::NoStart> {
+    if let Err(trouble) = named(global) {
+        return Ok(refuse(Exit::Usage, &trouble, printer));
+    }
+    let setup = session::setup(global, session::Need::Clusters, true)?;
+    let mut session = Session::new(Engine::start(setup));
+    Ok(in_session(&mut session, global, args, printer).await)
+}
+
+/// The same in a session that runs already.
+pub async fn in_session(
+    session: &mut Session,
+    global: &Global,
+    args: &Discover,
+    printer: &mut Printer<'_>,
+) -> Exit {
     let (run, window) = match begin(global, args, printer) {
         Ok(begun) => begun,
-        Err((exit, trouble)) => return Ok(refuse(exit, &trouble, printer)),
+        Err((exit, trouble)) => return refuse(exit, &trouble, printer),
     };
-    let setup = session::setup(global, session::Need::Clusters, true)?;
-    let mut session = session::Session::new(crate::engine::Engine::start(setup));
-    let told = discover_live::read(&mut session, &run.cluster, window, args.deadline, printer).await;
-    Ok(match told {
+    match discover_live::read(session, &run.cluster, window, args.deadline, printer).await {
         Ok(told) => finish(&run, of_collector(told), printer),
         Err(trouble) => refuse(Exit::Failed, &trouble, printer),
-    })
+    }
+}
+
+fn named(global: &Global) -> Result<ClusterName, Trouble> {
+    let [said] = global.contexts.as_slice() else {
+        let fact = "a discovery is of one cluster, and it must be named";
+        return Err(Trouble::new("--cluster", fact, "Write --cluster NAME, once."));
+    };
+    let next = "Write the cluster's name.";
+    ClusterName::parse(said).map_err(|bad| Trouble::new("--cluster", &bad.to_string(), next))
 }
 
 fn refuse(exit: Exit, trouble: &Trouble, printer: &mut Printer<'_>) -> Exit {
@@ -106,13 +128,7 @@ fn begin<'r>(
 ) -> Result<(Run<'r>, Option<Window>), (Exit, Trouble)> {
     let now = Clock::system().now();
     let window = window(args, now).map_err(|trouble| (Exit::Usage, trouble))?;
-    let [said] = global.contexts.as_slice() else {
-        let fact = "a discovery is of one cluster, and it must be named";
-        return Err((Exit::Usage, Trouble::new("--cluster", fact, "Write --cluster NAME, once.")));
-    };
-    let cluster = ClusterName::parse(said).map_err(|bad| {
-        (Exit::Usage, Trouble::new("--cluster", &bad.to_string(), "Write the cluster's name."))
-    })?;
+    let cluster = named(global).map_err(|trouble| (Exit::Usage, trouble))?;
     let place = session::place(global).map_err(|trouble| (Exit::Usage, trouble))?;
     let place = place.map(|place| Place { only: Vec::new(), ..place });
     let cluster = review::name_in(place.as_ref(), cluster, args.write).map_err(|t| (Exit::Failed, t))?;

@@ -98,7 +98,7 @@ fn live<'w>(world: &'w World, cluster: &ClusterName) -> Result<&'w Collected, Tr
         Link::Live => Ok(collected),
         Link::None(why) => refuse(format!("it has no collector ({why})")),
         Link::Connecting => refuse("its collector has not answered yet".to_owned()),
-        Link::Broken(trouble) => refuse(format!("its collector cannot be read: {trouble}")),
+        Link::Broken(trouble) => Err(trouble.clone()),
     }
 }
 
