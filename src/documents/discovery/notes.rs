@@ -270,7 +270,16 @@ mod tests {
             said("<!-- sluice discovery 1", "<!-- sluice discovery 7"),
             said("<!-- sluice", "<!-- SLUICE"),
         ];
-        insta::assert_snapshot!(cases.join("\n"), @"");
+        insta::assert_snapshot!(cases.join("\n"), @"
+        line 4: the notes that begin here never end
+        line 8: the notes that end here are not those that began above
+        line 8: this marker of notes is not one that sluice wrote
+        line 5: notes begin inside other notes
+        line 10: notes end that never began
+        line 11: these notes are there twice
+        it was written by another version of sluice (form 7)
+        its first line is not the one that sluice writes
+        ");
     }
 
     #[test]
