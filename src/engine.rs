@@ -22,9 +22,10 @@ use crate::{
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
+        shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::names::ClusterName,
+    domain::names::{ClusterName, Text},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -159,8 +160,20 @@ impl Engine {
                     collectors.ask(&cluster, ns);
                 }
             }
+            Effect::Share(id, share) => self.share(id, &share),
             Effect::Reload => self.reload(),
         }
+    }
+
+    /// Writes to the state cluster, as soon as there is one.
+    fn share(&mut self, id: ShareId, share: &Share) {
+        let trouble = Trouble::new(
+            "the state cluster",
+            "none is connected",
+            "Name it under `state:` in sluice.yaml, and run `sluice install` there.",
+        );
+        let fact = SharedFact::Wrote { id, what: Text::new(share.words()), result: Err(trouble) };
+        self.world.absorb(Fact::Shared(fact));
     }
 
     fn absorb_batch(&mut self) {

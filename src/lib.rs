@@ -18,12 +18,16 @@ pub mod domain {
     pub mod edge;
     mod ends;
     mod everywhere;
+    pub mod evidence;
     mod excuse;
     pub mod fleet;
     pub mod flow;
+    pub mod grant;
+    pub mod hold;
     mod interned;
     #[cfg(test)]
     mod join_tests;
+    pub mod journal;
     pub mod ledger;
     pub mod lookup;
     pub mod minutes;
@@ -33,8 +37,10 @@ pub mod domain {
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
+    pub mod rollout;
     mod runs;
     pub mod sighting;
+    pub mod spans;
     pub mod suspect;
     pub mod time;
     pub mod valve;
@@ -52,6 +58,8 @@ pub mod cockpit {
     pub mod plan;
     pub mod ports;
     pub mod rows;
+    pub mod settings;
+    pub mod shared;
     #[cfg(test)]
     mod tests;
     pub mod world;

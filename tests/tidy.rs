@@ -29,12 +29,12 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("flows", &["domain", "cockpit::ports", "pb", "edges", "flows"], &["kube", "ratatui", "crossterm"]),
     (
         "k8s",
-        &["domain", "cockpit::ports", "cockpit::orders", "manifest", "k8s"],
+        &["domain", "cockpit::ports", "cockpit::orders", "cockpit::shared", "manifest", "k8s"],
         &["ratatui", "crossterm", "tonic"],
     ),
     (
         "workspace",
-        &["domain", "cockpit::ports", "cockpit::plan", "manifest", "edges", "workspace"],
+        &["domain", "cockpit::ports", "cockpit::plan", "cockpit::settings", "manifest", "edges", "workspace"],
         &["tokio", "kube", "ratatui", "crossterm"],
     ),
     ("tui", &["domain", "cockpit", "tui"], &["tokio", "kube", "tonic"]),

@@ -7,7 +7,6 @@ use compact_str::CompactString;
 
 use crate::domain::{
     fleet::{Isolation, Namespace, Presence},
-    flow::Direction,
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     time::Timestamp,
@@ -16,26 +15,14 @@ use crate::domain::{
 
 use super::ports::Trouble;
 
+pub use crate::domain::rollout::Target;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u64);
 
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
-    }
-}
-
-/// One rollout: the row of the fleet view and the unit of apply and rollback.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target {
-    pub cluster: ClusterName,
-    pub ns: NsName,
-    pub direction: Direction,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {}", self.cluster, self.ns, self.direction)
     }
 }
 

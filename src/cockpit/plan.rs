@@ -14,6 +14,8 @@ use crate::domain::{
     valve::Set,
 };
 
+use super::settings::Settings;
+
 /// The fleet: from `sluice.yaml`, or from the kubeconfig's contexts where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetFile {
@@ -29,6 +31,8 @@ pub struct FleetFile {
     pub categories: Vec<CategoryEntry>,
     /// Lists of suspects beside the built-in catalogue.
     pub feeds: Vec<FeedEntry>,
+    /// How the rollout is meant to go.
+    pub settings: Settings,
 }
 
 /// Names, networks and namespaces that are of one category.

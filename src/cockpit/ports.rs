@@ -22,6 +22,7 @@ use super::{
         ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
     },
     plan::{FleetFile, PolicyFiles},
+    shared::{Share, ShareId, SharedFact},
 };
 
 pub use super::plan::RelayAddress;
@@ -45,6 +46,8 @@ pub enum Fact {
     Notice(Trouble),
     Cluster(ClusterName, ClusterFact),
     Order(OrderId, OrderFact),
+    /// Of the state cluster: what the team shares.
+    Shared(SharedFact),
 }
 
 /// What one cluster, or an adapter that talks to it, told.
@@ -214,6 +217,8 @@ pub enum Effect {
     Reconnect(ClusterName),
     /// Ask the cluster's collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    /// Write this to the state cluster.
+    Share(ShareId, Share),
     /// Read `sluice.yaml` and the policy files again.
     Reload,
 }

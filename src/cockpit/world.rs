@@ -19,6 +19,7 @@ use super::{
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+    shared::Shared,
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -80,6 +81,7 @@ pub struct World {
     denials: Denials,
     discoveries: Discoveries,
     orders: Orders,
+    shared: Shared,
     notices: VecDeque<Notice>,
 }
 
@@ -98,6 +100,7 @@ impl World {
             denials: Denials::default(),
             discoveries: Discoveries::default(),
             orders: Orders::default(),
+            shared: Shared::default(),
             notices: VecDeque::new(),
         }
     }
@@ -152,6 +155,10 @@ impl World {
         &self.orders
     }
 
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -169,6 +176,7 @@ impl World {
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),
+            Fact::Shared(fact) => self.shared.absorb(fact, self.now),
         }
     }
 

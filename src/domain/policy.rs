@@ -289,6 +289,11 @@ impl PolicyDigest {
         Self(hash.finalize().into())
     }
 
+    /// As it is printed: `sha256:` and 64 hexadecimal digits.
+    pub fn parse(raw: &str) -> Option<Self> {
+        super::journal::Hash::parse(raw.strip_prefix("sha256:")?).map(|hash| Self(hash.bytes()))
+    }
+
     /// Twelve hexadecimal digits, for people.
     pub fn short(&self) -> String {
         self.0[..6].iter().map(|byte| format!("{byte:02x}")).collect()

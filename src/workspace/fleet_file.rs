@@ -9,6 +9,7 @@ use crate::{
     cockpit::{
         plan::{ClusterEntry, FleetFile, OwnerEntry, RelayAddress},
         ports::Trouble,
+        settings::Settings,
     },
     domain::{
         fleet::Environment,
@@ -49,7 +50,16 @@ pub fn parse(path: &str, text: &str) -> Result<Parsed, Vec<Trouble>> {
         return Err(reader.errors);
     }
     let path = Some(Text::new(path));
-    let fleet = FleetFile { path, clusters, excluded, included, owners, categories, feeds };
+    let fleet = FleetFile {
+        path,
+        clusters,
+        excluded,
+        included,
+        owners,
+        categories,
+        feeds,
+        settings: Settings::default(),
+    };
     Ok(Parsed { fleet, notices: reader.notices })
 }
 

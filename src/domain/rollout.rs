@@ -1,0 +1,86 @@
+//! A rollout, one (cluster, namespace, direction), and what the team records of it in the state
+//! cluster: where it was applied, what soaked clean, what was taken back. Times are the API server's.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{
+    flow::Direction,
+    names::{ClusterName, NsName, Text},
+    policy::PolicyDigest,
+    time::Timestamp,
+};
+
+/// One rollout: the row of the fleet view and the unit of apply and rollback.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    pub cluster: ClusterName,
+    pub ns: NsName,
+    pub direction: Direction,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {}", self.cluster, self.ns, self.direction)
+    }
+}
+
+/// Who and when, as an API server stamped it: never what a client says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    pub by: Text,
+    pub at: Timestamp,
+}
+
+/// An object of the state cluster, with what optimistic concurrency and law 4 need of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<T> {
+    /// `metadata.name`.
+    pub name: Text,
+    /// `metadata.resourceVersion`: a write names the one it was decided on.
+    pub version: Text,
+    /// `metadata.creationTimestamp`: the API server's clock, not ours.
+    pub created: Timestamp,
+    pub value: T,
+}
+
+/// What is recorded of one rollout. Kept by sluice for the team; the watch on the cluster itself
+/// stays the truth about what is live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub target: Target,
+    /// UID of the cluster's kube-system namespace: a rebuilt cluster is another one.
+    pub uid: Text,
+    /// The wave it was applied in, counted from 1; `None`: it never was.
+    pub wave: Option<u32>,
+    pub applied: Option<Applied>,
+    /// The newest bytes that soaked clean; `revert` applies them again.
+    pub clean: Option<Clean>,
+    pub rolled_back: Option<RolledBack>,
+    /// Somebody overrode a gate for it once: shown for good.
+    pub overridden: bool,
+}
+
+/// An apply that came to its end: the set was closed with this digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub digest: PolicyDigest,
+    pub stamp: Stamp,
+}
+
+/// Bytes that soaked clean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clean {
+    pub digest: PolicyDigest,
+    pub at: Timestamp,
+    /// Manifests as JSON text, ready to send, by pinned name.
+    pub manifests: BTreeMap<Text, Box<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    pub stamp: Stamp,
+    /// Why, where the person said so.
+    pub reason: Option<Text>,
+    /// Denials ended and readiness came back. Before that it is never called recovered.
+    pub recovered: Option<Timestamp>,
+}
