@@ -32,6 +32,7 @@ pub mod domain {
     pub mod lookup;
     pub mod minutes;
     pub mod names;
+    pub mod owner;
     pub mod policy;
     pub mod range;
     pub mod readiness;
@@ -54,9 +55,12 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod incidents;
     pub mod orders;
     pub mod plan;
     pub mod ports;
+    pub mod records;
+    pub mod recovery;
     pub mod rows;
     pub mod settings;
     pub mod shared;

@@ -1,18 +1,20 @@
 //! May it be done now, and what exactly? Pure: reads the world, answers with effects or with every
 //! reason against. The screen, the headless commands and the tests call the same function.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use crate::domain::{
     fleet::{Enforcement, Health},
     names::{ClusterName, NsName, Text},
     policy::Pinned,
     time::{age, span},
-    valve,
+    valve::{self, Set},
 };
 
 use super::{
-    orders::{ApplyOrder, Order, OrderId, OrderKind, OrderState, PreviewOrder, RollbackOrder, Target},
+    orders::{
+        ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, PreviewOrder, RollbackOrder, Target,
+    },
     ports::{Effect, Link},
     world::World,
 };
@@ -22,6 +24,8 @@ use super::{
 pub enum Command {
     /// What would an apply of these rows do? Changes nothing.
     Preview(Vec<Target>),
+    /// What would going back to the newest clean bytes of these rows do? Changes nothing.
+    Revert(Vec<Target>),
     /// Apply what these previews showed, one after the other.
     Apply(Vec<OrderId>),
     RollBack(Vec<Target>),
@@ -88,6 +92,12 @@ pub enum Reason {
     NotEnforced { cluster: ClusterName, evidence: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
     InFlight { order: OrderId, kind: &'static str, target: Target, since: String },
+    #[error("{0} never soaked clean, so there is nothing to go back to: roll it back instead")]
+    NeverClean(Target),
+    #[error(
+        "{0} is another cluster than the one that was recorded (its kube-system namespace has another UID)"
+    )]
+    OtherCluster(ClusterName),
     #[error("nothing differs from what is live")]
     NothingToDo,
     #[error("the preview {0} is gone or was not finished: preview again")]
@@ -113,7 +123,8 @@ pub enum Reason {
 /// The one function that decides.
 pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
     match command {
-        Command::Preview(targets) => preview(world, targets),
+        Command::Preview(targets) => preview(world, targets, Origin::Workspace),
+        Command::Revert(targets) => preview(world, targets, Origin::LastClean),
         Command::Apply(previews) => apply(world, previews),
         Command::RollBack(targets) => roll_back(world, targets),
         Command::Abort(orders) => abort(world, orders),
@@ -129,6 +140,30 @@ fn just(effect: Effect) -> Orders {
 
 /// Every reason why this row cannot be applied now, before any preview.
 pub fn apply_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = write_reasons(world, target);
+    reasons.extend(file_reasons(world, target));
+    reasons
+}
+
+/// Every reason why the newest clean bytes of this row cannot be applied again now.
+pub fn revert_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = write_reasons(world, target);
+    match world.shared().record(target).and_then(|kept| kept.value.clean.as_ref()) {
+        None => reasons.push(Reason::NeverClean(target.clone())),
+        Some(_) => reasons.extend(other_cluster(world, target)),
+    }
+    reasons
+}
+
+/// What soaked in another cluster of that name proves nothing for this one.
+fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
+    let uid = world.cluster(&target.cluster)?.uid.as_ref();
+    let known = &world.shared().record(target)?.value.uid;
+    (uid != Some(known)).then(|| Reason::OtherCluster(target.cluster.clone()))
+}
+
+/// Every reason why nothing can be written into this row now, whatever the bytes.
+fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
@@ -164,7 +199,6 @@ pub fn apply_reasons(world: &World, target: &Target) -> Vec<Reason> {
         let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
         reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
     }
-    reasons.extend(file_reasons(world, target));
     reasons.extend(in_flight(world, target));
     reasons
 }
@@ -194,23 +228,40 @@ fn busy(world: &World, order: &Order) -> Reason {
     }
 }
 
-fn preview(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
-    let reasons: Vec<_> = targets.iter().flat_map(|target| apply_reasons(world, target)).collect();
-    refuse_if("apply", targets, reasons)?;
+fn preview(world: &World, targets: &[Target], origin: Origin) -> Result<Orders, Refusal> {
+    let (word, against): (_, fn(&World, &Target) -> Vec<Reason>) = match origin {
+        Origin::Workspace => ("apply", apply_reasons),
+        Origin::LastClean => ("revert", revert_reasons),
+    };
+    let reasons: Vec<_> = targets.iter().flat_map(|target| against(world, target)).collect();
+    refuse_if(word, targets, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     for target in targets {
-        let key = (target.cluster.clone(), target.ns.clone(), target.direction);
-        let Some(authored) = world.files().sets.get(&key) else { continue };
+        let Some((wanted, manifests)) = bytes(world, target, origin) else { continue };
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Preview, target.clone()));
-        orders.effects.push(Effect::Preview(PreviewOrder {
-            id,
-            target: target.clone(),
-            wanted: authored.set.clone(),
-            manifests: authored.manifests.clone(),
-        }));
+        let (target, wanted, manifests) = (target.clone(), wanted.clone(), manifests.clone());
+        orders.effects.push(Effect::Preview(PreviewOrder { id, target, origin, wanted, manifests }));
     }
     Ok(orders)
+}
+
+/// The set that is wanted, and its manifests.
+fn bytes<'w>(
+    world: &'w World,
+    target: &Target,
+    origin: Origin,
+) -> Option<(&'w Set, &'w BTreeMap<&'static str, Box<str>>)> {
+    match origin {
+        Origin::Workspace => {
+            let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+            world.files().sets.get(&key).map(|authored| (&authored.set, &authored.manifests))
+        }
+        Origin::LastClean => {
+            let clean = world.shared().record(target)?.value.clean.as_ref()?;
+            Some((&clean.set, &clean.manifests))
+        }
+    }
 }
 
 /// Every reason why what a preview showed cannot be applied now. It is bound to the bytes in the
@@ -220,14 +271,19 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
         return vec![Reason::NoPreview(id)];
     };
     let target = &preview.target;
-    let mut reasons = apply_reasons(world, target);
+    let mut reasons = match preview.origin {
+        Origin::Workspace => apply_reasons(world, target),
+        Origin::LastClean => revert_reasons(world, target),
+    };
     if preview.steps.is_empty() {
         reasons.push(Reason::NothingToDo);
     }
     reasons.extend(preview.refusals.iter().map(|trouble| Reason::Server(Text::from(trouble.to_string()))));
-    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
-    if world.files().sets.get(&key).is_some_and(|authored| authored.manifests != preview.manifests) {
-        reasons.push(Reason::Stale(Text::new("the workspace's policy")));
+    if bytes(world, target, preview.origin).is_some_and(|(_, manifests)| *manifests != preview.manifests) {
+        reasons.push(Reason::Stale(Text::new(match preview.origin {
+            Origin::Workspace => "the workspace's policy",
+            Origin::LastClean => "what soaked clean last",
+        })));
     }
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
         let live = valve::live_set(ns, target.direction);
@@ -252,7 +308,11 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
             continue;
         };
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
-        orders.started.push((id, OrderKind::Apply, preview.target.clone()));
+        let kind = match preview.origin {
+            Origin::Workspace => OrderKind::Apply,
+            Origin::LastClean => OrderKind::Revert,
+        };
+        orders.started.push((id, kind, preview.target.clone()));
         orders.effects.push(Effect::Apply(ApplyOrder { id, preview: preview.clone(), after }));
         after = Some(id);
     }
@@ -275,14 +335,15 @@ pub fn rollback_reasons(world: &World, target: &Target) -> Vec<Reason> {
         reasons.push(Reason::NoRight { user, verb: "patch or delete", cluster: target.cluster.clone() });
     }
     // A rollback under way is not started a second time; a running apply is stopped instead.
-    reasons.extend(running(world, target, OrderKind::Rollback).map(|order| busy(world, order)));
+    reasons
+        .extend(running(world, target, |kind| kind == OrderKind::Rollback).map(|order| busy(world, order)));
     reasons
 }
 
-/// The order of this kind that runs on exactly this rollout.
-fn running<'w>(world: &'w World, target: &Target, kind: OrderKind) -> Option<&'w Order> {
+/// The order of such a kind that runs on exactly this rollout.
+fn running<'w>(world: &'w World, target: &Target, is_kind: impl Fn(OrderKind) -> bool) -> Option<&'w Order> {
     let here = world.orders().running_in(&target.cluster, &target.ns);
-    here.into_iter().find(|order| order.kind == kind && order.target == *target)
+    here.into_iter().find(|order| is_kind(order.kind) && order.target == *target)
 }
 
 fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
@@ -290,7 +351,7 @@ fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
     refuse_if("rollback", targets, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     for target in targets {
-        let aborts = running(world, target, OrderKind::Apply).map(|order| order.id);
+        let aborts = running(world, target, OrderKind::applies).map(|order| order.id);
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Rollback, target.clone()));
         orders.effects.push(Effect::Rollback(RollbackOrder { id, target: target.clone(), aborts }));
@@ -301,7 +362,7 @@ fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
 fn abort(world: &World, orders: &[OrderId]) -> Result<Orders, Refusal> {
     let effects: Vec<_> = world
         .running()
-        .filter(|order| order.kind == OrderKind::Apply && (orders.is_empty() || orders.contains(&order.id)))
+        .filter(|order| order.kind.applies() && (orders.is_empty() || orders.contains(&order.id)))
         .map(|order| Effect::Abort(order.id))
         .collect();
     if effects.is_empty() {

@@ -16,6 +16,7 @@ use crate::domain::{
 
 use super::{
     discoveries::Discoveries,
+    incidents::Incidents,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
@@ -82,6 +83,7 @@ pub struct World {
     discoveries: Discoveries,
     orders: Orders,
     shared: Shared,
+    incidents: Incidents,
     notices: VecDeque<Notice>,
 }
 
@@ -101,6 +103,7 @@ impl World {
             discoveries: Discoveries::default(),
             orders: Orders::default(),
             shared: Shared::default(),
+            incidents: Incidents::default(),
             notices: VecDeque::new(),
         }
     }
@@ -159,6 +162,10 @@ impl World {
         &self.shared
     }
 
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -176,7 +183,10 @@ impl World {
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),
-            Fact::Shared(fact) => self.shared.absorb(fact, self.now),
+            Fact::Shared(fact) => {
+                self.incidents.note(&fact);
+                self.shared.absorb(fact, self.now);
+            }
         }
     }
 
@@ -184,6 +194,9 @@ impl World {
     pub fn settle(&mut self) {
         self.denials.settle();
         self.discoveries.settle(&self.clusters);
+        let orders = &self.orders;
+        let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
+        self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
     }
 
     fn replan(&mut self, plan: FleetFile) {
@@ -215,7 +228,10 @@ impl World {
             OrderFact::Started { kind, target } => self.orders.start(id, kind, target, self.now),
             OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
             OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
-            OrderFact::Ended(outcome) => self.orders.end(id, outcome, self.now),
+            OrderFact::Ended(outcome) => {
+                self.incidents.touch_all();
+                self.orders.end(id, outcome, self.now);
+            }
         }
     }
 
@@ -251,6 +267,7 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
+                self.incidents.touch(name);
                 match change {
                     Change::Reset(policies) => cluster.reset_policies(kind, policies),
                     Change::Put(policy) => cluster.put_policy(policy),

@@ -10,7 +10,7 @@ use super::{denials, orders, status, wire};
 use crate::{
     cockpit::{
         decide::{Command, decide},
-        orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
+        orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
         plan::{ClusterEntry, FleetFile, OwnerEntry},
         ports::{Change, ClusterFact, CollectorState, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         world::World,
@@ -233,6 +233,7 @@ pub(crate) fn preview() -> Preview {
     let valve = Pinned::valve(Direction::Egress);
     let line = |sign, text: &str| DiffLine { sign, text: Text::new(text) };
     Preview {
+        origin: Origin::Workspace,
         target: target(),
         digest: PolicyDigest::of([&policy("default-deny-egress")]),
         set: BTreeMap::from([(valve.name, policy(valve.name))]),

@@ -188,6 +188,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoRight { .. } => "no-right",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::InFlight { .. } => "in-flight",
+        Reason::NeverClean(_) => "never-clean",
+        Reason::OtherCluster(_) => "other-cluster",
         Reason::NothingToDo => "nothing-to-do",
         Reason::NoPreview(_) => "no-preview",
         Reason::Stale(_) => "stale",

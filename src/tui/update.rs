@@ -131,7 +131,7 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.asked = Some(match command {
-                decide::Command::Preview(_) => Asked::Preview,
+                decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,

@@ -92,6 +92,7 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(Command::RollBack(_)) => Some("rollback"),
             Ask::Command(
                 Command::Preview(_)
+                | Command::Revert(_)
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
