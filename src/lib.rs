@@ -213,6 +213,7 @@ pub mod cli {
     pub mod run;
     pub mod session;
     pub mod status;
+    mod to_git;
     pub mod wait;
 }
 

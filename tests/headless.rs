@@ -90,6 +90,10 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             apply::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
+        Command::Revert(args) => {
+            let asker = if args.change.yes { &mut ask_less } else { &mut asker };
+            apply::revert(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
+        }
         Command::Rollback(args) => {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await

@@ -83,6 +83,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::run(changing, args).await
             })
         }
+        Some(Command::Revert(args)) => {
+            change(global, &args.change, Need::Workspace, printer, async |changing| {
+                apply::revert(changing, args).await
+            })
+        }
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {
                 rollback::run(changing, args).await

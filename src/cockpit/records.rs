@@ -104,8 +104,8 @@ fn author(world: &World, target: &Target) -> Text {
 
 /// Who wrote the valve last, by its managedFields.
 fn writer(live: &valve::Set) -> Text {
-    let managers = live.values().filter_map(|policy| policy.managers.first());
-    managers.last().cloned().unwrap_or_else(|| Text::new("unknown"))
+    let mut managers = live.values().rev().filter_map(|policy| policy.managers.first());
+    managers.next().cloned().unwrap_or_else(|| Text::new("unknown"))
 }
 
 fn taken_back(world: &World, target: &Target, known: &Record) -> Option<Record> {
