@@ -20,6 +20,7 @@ use super::{
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::Shared,
+    waves::{self, Waves},
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -82,6 +83,7 @@ pub struct World {
     discoveries: Discoveries,
     orders: Orders,
     shared: Shared,
+    waves: Waves,
     notices: VecDeque<Notice>,
 }
 
@@ -101,6 +103,7 @@ impl World {
             discoveries: Discoveries::default(),
             orders: Orders::default(),
             shared: Shared::default(),
+            waves: Waves::empty(now),
             notices: VecDeque::new(),
         }
     }
@@ -159,6 +162,11 @@ impl World {
         &self.shared
     }
 
+    /// The plan, as of the last batch in which something changed that it rests on.
+    pub fn waves(&self) -> &Waves {
+        &self.waves
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -166,6 +174,15 @@ impl World {
 
     /// The only way in. Facts come in batches; call [`World::settle`] after each.
     pub fn absorb(&mut self, fact: Fact) {
+        let rests = waves::Rests::on(&fact);
+        let before = rests.shape(self);
+        self.take_in(fact);
+        if rests.changed(before, self) {
+            self.waves.touch();
+        }
+    }
+
+    fn take_in(&mut self, fact: Fact) {
         match fact {
             Fact::Tick(now) => self.now = self.now.max(now),
             Fact::Zone(zone) => self.zone = Some(zone),
@@ -184,6 +201,10 @@ impl World {
     pub fn settle(&mut self) {
         self.denials.settle();
         self.discoveries.settle(&self.clusters);
+        if self.waves.is_due(self.now) {
+            let waves = Waves::of(self);
+            self.waves = waves;
+        }
     }
 
     fn replan(&mut self, plan: FleetFile) {
