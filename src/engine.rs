@@ -160,7 +160,10 @@ impl Engine {
                     collectors.ask(&cluster, ns);
                 }
             }
-            Effect::Share(id, share) => self.share(id, &share),
+            Effect::Share(id, share) => {
+                self.world.absorb(Fact::Shared(SharedFact::Asked(id)));
+                self.share(id, &share);
+            }
             Effect::Reload => self.reload(),
         }
     }

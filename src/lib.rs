@@ -9,10 +9,12 @@ pub mod domain {
     pub mod addresses;
     pub mod answers;
     pub mod behaviour;
+    pub mod calendar;
     pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
+    pub mod dependencies;
     pub mod destination;
     pub mod discovery;
     pub mod edge;
@@ -22,6 +24,7 @@ pub mod domain {
     mod excuse;
     pub mod fleet;
     pub mod flow;
+    pub mod forecast;
     pub mod grant;
     pub mod hold;
     mod interned;
@@ -38,6 +41,7 @@ pub mod domain {
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
+    pub mod risk;
     pub mod rollout;
     mod runs;
     pub mod sighting;
@@ -45,6 +49,7 @@ pub mod domain {
     pub mod suspect;
     pub mod time;
     pub mod valve;
+    pub mod wave;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -55,6 +60,8 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod gates;
+    pub mod holding;
     pub mod incidents;
     pub mod orders;
     pub mod plan;
@@ -66,6 +73,8 @@ pub mod cockpit {
     pub mod shared;
     #[cfg(test)]
     mod tests;
+    pub mod waves;
+    pub mod why;
     pub mod world;
 }
 

@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, fmt};
 
 use crate::domain::{
     fleet::{Enforcement, Health},
+    hold::HoldKind,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
-    time::{age, span},
+    time::{Timestamp, age, span},
     valve::{self, Set},
 };
 
 use super::{
+    gates::Gate,
+    holding::{self, Wanted},
     orders::{
         ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, PreviewOrder, RollbackOrder, Target,
     },
@@ -34,6 +37,10 @@ pub enum Command {
     Reconnect(ClusterName),
     /// Ask the collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    /// Nothing of this scope advances, or its wave goes on without it.
+    Hold(Wanted),
+    /// End a hold or an exclusion, by its name.
+    Release(Text),
     Reload,
 }
 
@@ -118,6 +125,25 @@ pub enum Reason {
     Asked { cluster: ClusterName, since: String },
     #[error("no row was named")]
     NoTarget,
+    /// What the plan has against it.
+    #[error("{0}")]
+    Gate(Box<Gate>),
+    #[error("say why: the reason is kept with it (--reason)")]
+    NoReason,
+    #[error("an exclusion ends one day: say when (--until)")]
+    NoExpiry,
+    #[error("{} is past by the state cluster's clock: give a later end (--until)", .0.format("%Y-%m-%d %H:%M UTC"))]
+    Past(Timestamp),
+    #[error("the state cluster has not told the time yet: try again")]
+    NoClock,
+    #[error("an exclusion is of a cluster, a namespace or a rollout, never of the fleet")]
+    TooWide,
+    #[error("there is a {kind} on exactly that already: {name}, by {by}")]
+    AlreadyHeld { kind: &'static str, name: Text, by: Text },
+    #[error("there is no hold {name}; there are: {known}")]
+    UnknownHold { name: Text, known: Text },
+    #[error("you may not {0} rollouts (RBAC of the state cluster); ask its admin for the right")]
+    NoShareRight(&'static str),
 }
 
 /// The one function that decides.
@@ -130,6 +156,8 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
+        Command::Hold(wanted) => hold(world, wanted),
+        Command::Release(name) => release(world, name),
         Command::Reload => Ok(just(Effect::Reload)),
     }
 }
@@ -396,6 +424,20 @@ pub fn read_reasons(world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<Re
             since.map(|since| Reason::Asked { cluster: name(), since }).into_iter().collect()
         }
     }
+}
+
+fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
+    let what = match wanted.kind {
+        HoldKind::Hold => "hold",
+        HoldKind::Exclusion => "exclude",
+    };
+    refuse_if(what, &[&wanted.scope], holding::hold_reasons(world, wanted))?;
+    Ok(just(holding::hold(world, wanted)))
+}
+
+fn release(world: &World, name: &Text) -> Result<Orders, Refusal> {
+    refuse_if("release", &[name], holding::release_reasons(world, name))?;
+    Ok(Orders { started: Vec::new(), effects: holding::release(world, name).into_iter().collect() })
 }
 
 fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Orders, Refusal> {

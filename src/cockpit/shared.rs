@@ -39,6 +39,8 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// We are about to ask for this write.
+    Asked(ShareId),
     /// A write of ours was taken, refused, or left without an answer.
     Wrote {
         id: ShareId,
@@ -162,6 +164,8 @@ pub struct Shared {
     observers: BTreeMap<ClusterName, Observer>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
+    /// The id of the newest write of ours.
+    asked: u64,
 }
 
 /// How a write of ours ended.
@@ -247,6 +251,11 @@ impl Shared {
         &self.wrote
     }
 
+    /// The id that the next write of ours takes.
+    pub fn next_id(&self) -> ShareId {
+        ShareId(self.asked + 1)
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
         match fact {
             SharedFact::Link(link) => {
@@ -281,6 +290,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {
                     self.wrote.remove(0);

@@ -21,6 +21,7 @@ use super::{
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::Shared,
+    waves::{self, Waves},
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -84,6 +85,7 @@ pub struct World {
     orders: Orders,
     shared: Shared,
     incidents: Incidents,
+    waves: Waves,
     notices: VecDeque<Notice>,
 }
 
@@ -104,6 +106,7 @@ impl World {
             orders: Orders::default(),
             shared: Shared::default(),
             incidents: Incidents::default(),
+            waves: Waves::empty(now),
             notices: VecDeque::new(),
         }
     }
@@ -166,6 +169,11 @@ impl World {
         &self.incidents
     }
 
+    /// The plan, as of the last batch in which something changed that it rests on.
+    pub fn waves(&self) -> &Waves {
+        &self.waves
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -173,6 +181,15 @@ impl World {
 
     /// The only way in. Facts come in batches; call [`World::settle`] after each.
     pub fn absorb(&mut self, fact: Fact) {
+        let rests = waves::Rests::on(&fact);
+        let before = rests.shape(self);
+        self.take_in(fact);
+        if rests.changed(before, self) {
+            self.waves.touch();
+        }
+    }
+
+    fn take_in(&mut self, fact: Fact) {
         match fact {
             Fact::Tick(now) => self.now = self.now.max(now),
             Fact::Zone(zone) => self.zone = Some(zone),
@@ -197,6 +214,10 @@ impl World {
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
         self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
+        if self.waves.is_due(self.now) {
+            let waves = Waves::of(self);
+            self.waves = waves;
+        }
     }
 
     fn replan(&mut self, plan: FleetFile) {

@@ -17,7 +17,7 @@ use crate::{
     },
     domain::{
         coverage::Coverage,
-        edge::{Window, hour_of, hour_start},
+        edge::{Tally, Window, hour_of, hour_start},
         fleet::{Cni, CniKind, Enforcement, Environment, Identity, Isolation, NamespaceSeen, Pod, Rights},
         flow::{Direction, End, Entity, Flow, FlowId, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
@@ -186,7 +186,7 @@ fn collector() -> ClusterFact {
         sources: vec![source(Link::Live)],
         window: Some(window),
         coverage: Coverage { credited: [(None, credited)].into(), ..Coverage::default() },
-        edges: vec![(ns("shop"), 31)],
+        edges: vec![(ns("shop"), Tally { edges: 31, parties: None })],
         troubles: vec![Trouble::new("/var/lib/sluice", "the disk is 93 % full", "Make room.")],
     }))
 }

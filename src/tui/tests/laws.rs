@@ -93,6 +93,8 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(
                 Command::Preview(_)
                 | Command::Revert(_)
+                | Command::Hold(_)
+                | Command::Release(_)
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
