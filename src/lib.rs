@@ -22,6 +22,7 @@ pub mod domain {
     mod everywhere;
     pub mod evidence;
     mod excuse;
+    pub mod expected;
     pub mod fleet;
     pub mod flow;
     pub mod forecast;
@@ -33,6 +34,7 @@ pub mod domain {
     pub mod journal;
     pub mod ledger;
     pub mod lookup;
+    pub mod merged;
     pub mod minutes;
     pub mod names;
     pub mod owner;
@@ -45,6 +47,8 @@ pub mod domain {
     pub mod rollout;
     mod runs;
     pub mod sighting;
+    pub mod soak;
+    pub mod source;
     pub mod spans;
     pub mod suspect;
     pub mod time;
@@ -71,6 +75,7 @@ pub mod cockpit {
     pub mod rows;
     pub mod settings;
     pub mod shared;
+    pub mod soaks;
     #[cfg(test)]
     mod tests;
     pub mod waves;
@@ -186,6 +191,7 @@ pub mod documents {
         pub mod text;
     }
     pub mod orders;
+    pub mod soak;
     pub mod status;
     pub mod table;
     #[cfg(test)]

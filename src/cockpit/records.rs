@@ -6,8 +6,9 @@ use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
     names::Text,
-    policy::PolicyDigest,
-    rollout::{Applied, Record, RolledBack, Stamp, Target},
+    policy::{Policy, PolicyDigest},
+    rollout::{Applied, Clean, Record, RolledBack, Stamp, Target},
+    soak::Verdict,
     time::Timestamp,
     valve,
 };
@@ -86,7 +87,30 @@ fn closed(
         record.applied = Some(Applied { digest, stamp: Stamp { by, at: ours.unwrap_or(world.now()) } });
         record.wave = record.wave.or_else(|| wave(target));
     }
+    if let Verdict::Clean { since } = world.soaks().verdict(target, world)
+        && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
+    {
+        let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
+        record.clean = Some(Clean { digest, at: since, set: live, manifests });
+    }
     record
+}
+
+/// The policy as JSON text, ready to send: what the server has of it, without what is only of the live
+/// object. Names need no escaping.
+fn text(policy: &Policy, target: &Target) -> Box<str> {
+    let (kind, name) = (policy.key.kind, &policy.key.name);
+    let head = format!(
+        r#"{{"apiVersion":"{}","kind":"{kind}","metadata":{{"name":"{name}","namespace":"{}"}},"#,
+        kind.api_version(),
+        target.ns
+    );
+    // Of kinds with several specs the canonical text is the object's own part.
+    let spec = match policy.canonical.strip_prefix('{') {
+        Some(own) if own.starts_with(r#""spec""#) || own.starts_with(r#""specs""#) => own.to_owned(),
+        Some(_) | None => format!(r#""spec":{}}}"#, policy.canonical),
+    };
+    (head + &spec).into()
 }
 
 /// When our own apply of exactly these bytes ended well.

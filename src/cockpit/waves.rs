@@ -14,8 +14,9 @@ use crate::domain::{
     names::{ClusterName, NsName, Text},
     risk::Risk,
     rollout::{Kept, Record, Target},
+    soak::Verdict,
     time::Timestamp,
-    wave::{Candidate, RowState, WavePlan},
+    wave::{Candidate, Pace, RowState, WavePlan},
 };
 
 use super::{
@@ -185,6 +186,7 @@ impl Rests {
                 | ClusterFact::CronJobs(_)
                 | ClusterFact::Dns(_)
                 | ClusterFact::Asked(_)
+                | ClusterFact::Probed { .. }
                 | ClusterFact::Baseline(_) => Self::Never,
             },
         }
@@ -337,8 +339,7 @@ fn exclusion<'w>(world: &'w World, target: &Target) -> Option<&'w Hold> {
 }
 
 /// How far a row is, and since when, where that is known. The one place that asks for it: what the
-/// soak's tracker knows of a live row belongs into [`live`], which answers `Soaking` without a credit
-/// until then.
+/// soak's tracker knows of a live row comes in by [`live`].
 pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>) {
     let Some(cluster) = world.cluster(&target.cluster) else {
         return (RowState::Unknown(Text::new("it is not a cluster of this fleet")), None);
@@ -372,8 +373,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
     };
     let since = applied.map(|applied| applied.stamp.at);
     match rows::rollout_phase(world, cluster, ns, target.direction) {
-        Phase::Soaking if is_clean.is_some() => (RowState::Clean, is_clean.map(|clean| clean.at)),
-        Phase::Soaking => (live(world, cluster, ns), since),
+        Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
         Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
             (RowState::Waiting, None)
         }
@@ -389,12 +389,37 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
     }
 }
 
-/// A row whose whole set is live and closed.
-fn live(world: &World, cluster: &Cluster, ns: &Namespace) -> RowState {
-    if cluster.listed.contains(&Listed::Pods) && ns.subjects().next().is_none() {
-        return RowState::Idle;
+/// A row whose whole set is live and closed: what its soak clock says. One that was clean and kept its
+/// bytes stays so when its credit lapses, unless something is against it.
+fn live(
+    world: &World,
+    target: &Target,
+    (since, clean): (Option<Timestamp>, Option<Timestamp>),
+) -> (RowState, Option<Timestamp>) {
+    let Some(judged) = world.soaks().judged(target, world) else {
+        return (RowState::Unknown(Text::new("its soak has not begun")), since);
+    };
+    if let Some(at) = clean.filter(|_| judged.verdict.reasons().is_empty()) {
+        return (RowState::Clean, Some(at));
     }
-    RowState::Soaking { credited: None, needed: world.plan().settings.soak.needed, day: None }
+    let state = match &judged.verdict {
+        Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
+        Verdict::Idle => RowState::Idle,
+        Verdict::Soaking { .. } => {
+            let (credited, wall) = judged.last_day();
+            RowState::Soaking {
+                credited: Some(TimeDelta::minutes(judged.credited)),
+                needed: TimeDelta::minutes(judged.needed),
+                day: (!wall.is_zero()).then_some(Pace { credited, wall }),
+            }
+        }
+        Verdict::Withheld { reasons } => {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            RowState::Withheld(Text::from(reasons.join("; ")))
+        }
+        Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
+    };
+    (state, since)
 }
 
 /// Can it be applied at all?

@@ -11,6 +11,7 @@ use crate::{
         coverage::{Coverage, Hole},
         edge::{Hours, Parties, Tally, Window},
         names::{NodeName, NsName, Text},
+        source::SourceKind,
         time::Timestamp,
     },
 };
@@ -223,6 +224,7 @@ fn source_out(state: &SourceState) -> WireSource {
 
 fn source_in(wire: &WireSource) -> SourceState {
     SourceState {
+        kind: SourceKind::Unknown,
         name: Text::new(&wire.name),
         link: match &wire.link {
             WireLink::None(why) => Link::None(Text::new(why)),
