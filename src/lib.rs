@@ -134,6 +134,23 @@ pub mod k8s {
     mod preview;
     mod resolver;
     mod rollback;
+    /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
+    /// types and back, names, sizes; following, writing and installing them.
+    pub mod shared {
+        pub mod evidence;
+        pub mod fit;
+        pub mod hold;
+        pub mod journal;
+        pub mod kind;
+        pub mod names;
+        mod object;
+        pub mod overrides;
+        mod parts;
+        pub mod review;
+        pub mod rollout;
+        mod spans;
+        pub mod waiver;
+    }
     pub mod watch;
     mod wire;
     pub mod write;
