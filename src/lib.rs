@@ -129,6 +129,7 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    pub mod lease;
     pub mod owners;
     mod place;
     mod preview;
@@ -142,14 +143,17 @@ pub mod k8s {
         pub mod hold;
         pub mod journal;
         pub mod kind;
+        mod lists;
         pub mod names;
-        mod object;
+        pub(super) mod object;
         pub mod overrides;
         mod parts;
         pub mod review;
         pub mod rollout;
+        pub mod session;
         mod spans;
         pub mod waiver;
+        mod write;
     }
     pub mod watch;
     mod wire;

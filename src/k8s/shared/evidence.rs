@@ -120,9 +120,11 @@ pub struct ExercisedWire {
 
 /// The whole of it. Texts are cut to what a person reads; nothing that decides is left out.
 pub fn spec(evidence: &Evidence) -> SpecWire {
-    let named = evidence.nodes.keys().chain(evidence.verdicts.in_force.keys()).chain(evidence.verdicts.proved.keys());
+    let named =
+        evidence.nodes.keys().chain(evidence.verdicts.in_force.keys()).chain(evidence.verdicts.proved.keys());
     let nodes: BTreeSet<&NodeName> = named.collect();
-    let places: BTreeMap<&NodeName, usize> = nodes.iter().enumerate().map(|(place, node)| (*node, place)).collect();
+    let places: BTreeMap<&NodeName, usize> =
+        nodes.iter().enumerate().map(|(place, node)| (*node, place)).collect();
     let Verdicts { allowed, denied, in_force, proved } = &evidence.verdicts;
     SpecWire {
         target: TargetWire::of(&evidence.target),

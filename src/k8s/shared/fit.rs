@@ -132,3 +132,224 @@ fn together(trails: &[&Trail]) -> Trail {
     out.heard.subtract(&missing);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::TimeZone as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        denial::{Class, Noise},
+        evidence::{Cause, Exercised, OpenGroup, Pause, Restart, Verdicts},
+        flow::{Direction, Protocol},
+        hold::DenialKey,
+        names::{ClusterName, NsName, Text, Workload},
+        policy::PolicyDigest,
+        rollout::Target,
+        spans::{self, Minute},
+        time::Timestamp,
+    };
+
+    fn at() -> Timestamp {
+        chrono::Utc.with_ymd_and_hms(2026, 3, 2, 9, 0, 0).single().expect("a time")
+    }
+
+    const DAYS: Minute = 14 * 24 * 60;
+
+    fn start() -> Minute {
+        spans::minute_of(at())
+    }
+
+    fn evidence(nodes: usize, trail: impl Fn(usize) -> Trail) -> Evidence {
+        Evidence {
+            target: Target {
+                cluster: ClusterName::parse("arn:aws:eks:eu-west-1:1:cluster/shop").expect("a name"),
+                ns: NsName::parse("shop").expect("a name"),
+                direction: Direction::Egress,
+            },
+            uid: "u-1".into(),
+            digest: PolicyDigest::of([]),
+            since: at(),
+            until: at() + chrono::TimeDelta::minutes(DAYS),
+            observer: "watch on host".into(),
+            nodes: (0..nodes).map(|n| (node(n), trail(n))).collect(),
+            pauses: Vec::new(),
+            restarts: Vec::new(),
+            verdicts: Verdicts::default(),
+            groups: Vec::new(),
+            more_groups: 0,
+            jobs: BTreeMap::new(),
+            exercised: Exercised::default(),
+        }
+    }
+
+    fn node(n: usize) -> NodeName {
+        NodeName::parse(&format!("ip-10-1-{}-{}.eu-west-1.compute.internal", n / 250, n % 250))
+            .expect("a name")
+    }
+
+    /// Heard all the time but for a minute every so often, at other moments on each node.
+    fn with_holes(n: usize, every: Minute) -> Trail {
+        let (from, until) = (start(), start() + DAYS);
+        let mut trail =
+            Trail { ran: Spans::of([from..until]), heard: Spans::of([from..until]), void: Spans::default() };
+        let mut hole = from + (n as Minute * 37) % every;
+        while hole < until {
+            trail.heard.remove(hole..hole + 1);
+            trail.void.insert(hole..hole + 1);
+            hole += every;
+        }
+        trail
+    }
+
+    /// The clock's rule, minute by minute: every node that ran pods was heard and lost nothing.
+    fn credited(evidence: &Evidence) -> BTreeSet<Minute> {
+        let from = start() - 10;
+        let table = |spans: &Spans| {
+            let mut table = vec![false; usize::try_from(DAYS + 20).expect("small")];
+            for range in spans.iter() {
+                for minute in range {
+                    table[usize::try_from(minute - from).expect("inside")] = true;
+                }
+            }
+            table
+        };
+        let (mut ran, mut bad) = (table(&Spans::default()), table(&Spans::default()));
+        for trail in evidence.nodes.values() {
+            let (here, heard, void) = (table(&trail.ran), table(&trail.heard), table(&trail.void));
+            for m in 0..ran.len() {
+                ran[m] |= here[m];
+                bad[m] |= here[m] && (!heard[m] || void[m]);
+            }
+        }
+        for pause in &evidence.pauses {
+            table(&pause.spans).into_iter().zip(&mut bad).for_each(|(paused, bad)| *bad |= paused);
+        }
+        (from..).zip(ran.iter().zip(&bad)).filter(|(_, (ran, bad))| **ran && !**bad).map(|(m, _)| m).collect()
+    }
+
+    fn bytes(spec: &SpecWire) -> usize {
+        serde_json::to_string(spec).expect("our own type").len()
+    }
+
+    #[test]
+    fn two_weeks_of_500_nodes_fit_and_the_clock_stays_the_same() {
+        for (every, whole) in [(100_000, true), (2_003, true), (503, false)] {
+            let evidence = evidence(500, |n| with_holes(n, every));
+            let spec = fit(&evidence).expect("it fits");
+            assert!(bytes(&spec) <= LIMIT, "{} bytes", bytes(&spec));
+            let read = evidence::read(&spec).expect("our own text");
+            assert_eq!(read == evidence, whole, "every {every} minutes");
+            assert_eq!(credited(&read), credited(&evidence), "every {every} minutes");
+        }
+    }
+
+    #[test]
+    fn a_group_of_equal_nodes_is_written_once() {
+        let evidence = evidence(500, |_| with_holes(0, DAYS * 2));
+        let spec = fit(&evidence).expect("it fits");
+        assert_eq!(spec.trails.len(), 1);
+        assert_eq!(spec.trails[0].nodes, "0-499");
+        assert_eq!(spec.trails[0].ran, format!("{}+20160", start()));
+    }
+
+    #[test]
+    fn hostile_amounts_are_shortened_against_the_clock_and_never_for_it() {
+        let mut evidence = evidence(500, |n| with_holes(n, 2));
+        let long = "ü".repeat(500);
+        evidence.groups = (0..200)
+            .map(|n| OpenGroup {
+                key: DenialKey {
+                    workload: Some(Workload::new("Deployment", &long)),
+                    destination: Text::from(format!("{n}{long}")),
+                    port: 443,
+                    protocol: Protocol::Tcp,
+                },
+                class: Class::Noisy(Noise::Closing),
+                count: 1,
+                first: at(),
+                last: at(),
+                said: Text::new(&long),
+            })
+            .collect();
+        evidence.more_groups = 3;
+        evidence.exercised =
+            Exercised { of: 2_000, again: (0..2_000).map(|n| Text::from(format!("{n}{long}"))).collect() };
+        let scattered = Spans::of((0..DAYS / 4).map(|n| start() + n * 4..start() + n * 4 + 1));
+        evidence.pauses = Cause::ALL
+            .into_iter()
+            .map(|cause| Pause { cause, spans: scattered.clone(), why: Text::new(&long) })
+            .collect();
+        let spec = fit(&evidence).expect("it fits");
+        assert!(bytes(&spec) <= LIMIT);
+        let read = evidence::read(&spec).expect("our own text");
+        assert_eq!(read.more_groups, 3 + 200 - read.groups.len() as u64);
+        assert!(read.exercised.again.is_subset(&evidence.exercised.again));
+        assert!(credited(&read).is_subset(&credited(&evidence)));
+    }
+
+    #[test]
+    fn what_cannot_fit_is_not_written() {
+        let long = |n: usize| NodeName::parse(&format!("{n:06}-{}", "a".repeat(230))).expect("a name");
+        let mut evidence = evidence(0, |_| Trail::default());
+        evidence.nodes = (0..2_000).map(|n| (long(n), Trail::default())).collect();
+        assert!(fit(&evidence).is_none());
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let mut evidence = evidence(3, |n| with_holes(n, 700));
+        evidence.pauses = vec![Pause {
+            cause: Cause::JudgeGone,
+            spans: Spans::of([start()..start() + 5]),
+            why: "x".into(),
+        }];
+        evidence.restarts = vec![Restart { at: at(), cause: Cause::Digest, why: "y".into() }];
+        evidence.verdicts = Verdicts {
+            allowed: 7,
+            denied: 2,
+            in_force: [(node(0), at()), (node(2), at())].into(),
+            proved: [(node(9), at())].into(),
+        };
+        evidence.groups = Class::ALL
+            .into_iter()
+            .map(|class| OpenGroup {
+                key: DenialKey {
+                    workload: None,
+                    destination: "api.x".into(),
+                    port: 443,
+                    protocol: Protocol::Udp,
+                },
+                class,
+                count: 4,
+                first: at(),
+                last: at(),
+                said: "POLICY_DENIED".into(),
+            })
+            .collect();
+        evidence.jobs = [("nightly".into(), at())].into();
+        evidence.exercised = Exercised { of: 2, again: ["a".into()].into() };
+        let spec = fit(&evidence).expect("it fits");
+        assert_eq!(evidence::read(&spec), Ok(evidence));
+    }
+
+    fn spans_of() -> impl Strategy<Value = Spans> {
+        prop::collection::vec((0i64..60, 0i64..20), 0..6).prop_map(|ranges| {
+            Spans::of(ranges.into_iter().map(|(from, len)| start() + from..start() + from + len))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nodes_together_give_the_clock_of_each(trails in prop::collection::vec((spans_of(), spans_of(), spans_of()), 1..5)) {
+            let trails: Vec<_> = trails.into_iter().map(|(ran, heard, void)| Trail { ran, heard, void }).collect();
+            let apart = evidence(trails.len(), |n| trails[n].clone());
+            let mut merged = apart.clone();
+            merge(&mut merged.nodes, 0);
+            prop_assert_eq!(credited(&merged), credited(&apart));
+        }
+    }
+}

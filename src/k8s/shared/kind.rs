@@ -25,12 +25,10 @@ pub static HOLD: Kind = Kind { kind: "Hold", plural: "holds", words: "holds" };
 pub static EXCLUSION: Kind = Kind { kind: "Exclusion", plural: "exclusions", words: "exclusions" };
 pub static WAIVER: Kind = Kind { kind: "Waiver", plural: "waivers", words: "waivers" };
 pub static OVERRIDE: Kind = Kind { kind: "Override", plural: "overrides", words: "overrides" };
-pub static JOURNAL: Kind =
-    Kind { kind: "JournalEntry", plural: "journalentries", words: "journal entries" };
+pub static JOURNAL: Kind = Kind { kind: "JournalEntry", plural: "journalentries", words: "journal entries" };
 
 /// All of them, in the order in which a person meets them.
-pub static ALL: [&Kind; 8] =
-    [&ROLLOUT, &EVIDENCE, &REVIEW, &HOLD, &EXCLUSION, &WAIVER, &OVERRIDE, &JOURNAL];
+pub static ALL: [&Kind; 8] = [&ROLLOUT, &EVIDENCE, &REVIEW, &HOLD, &EXCLUSION, &WAIVER, &OVERRIDE, &JOURNAL];
 
 impl Kind {
     /// Where the objects of a namespace stand.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
@@ -75,9 +75,8 @@ impl<'v> Seen<'v> {
 /// Who changed an object last, for a sentence: manager and time of the newest entry.
 pub fn last_writer(value: &Value) -> Option<(Text, Timestamp)> {
     let entries = value["metadata"]["managedFields"].as_array()?;
-    let named = entries.iter().filter_map(|entry| {
-        Some((time(entry["time"].as_str()?)?, entry["manager"].as_str()?))
-    });
+    let named =
+        entries.iter().filter_map(|entry| Some((time(entry["time"].as_str()?)?, entry["manager"].as_str()?)));
     let (at, manager) = named.max()?;
     let who = manager.strip_prefix(MANAGER).and_then(|rest| rest.strip_prefix('/')).unwrap_or(manager);
     Some((Text::new(who), at))

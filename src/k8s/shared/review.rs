@@ -103,7 +103,8 @@ pub fn spec(grant: &Grant, asked: &Asked<'_>) -> SpecWire {
         Opening::Name(name) => (Some(name.to_string()), Vec::new()),
         Opening::Networks(networks) => (None, networks.iter().map(ToString::to_string).collect()),
     };
-    let port = |port: &PortSpan| PortWire { protocol: port.protocol.to_string(), from: port.from, to: port.to };
+    let port =
+        |port: &PortSpan| PortWire { protocol: port.protocol.to_string(), from: port.from, to: port.to };
     SpecWire {
         requested_by: asked.by.to_owned(),
         aliases: strings(asked.aliases),
@@ -219,7 +220,9 @@ fn read_decisions(seen: &Seen<'_>, wire: &[DecisionWire]) -> Result<Vec<Decision
             .ok_or_else(|| format!("decision {number} has the verdict {}", Text::new(&decision.verdict)))?;
         let key = format!("k:{{\"number\":{number}}}");
         let at = seen.written(|status| !status["f:decisions"][&key].is_null());
-        let at = at.ok_or_else(|| format!("when decision {number} was made is not known: its managedFields are gone"))?;
+        let at = at.ok_or_else(|| {
+            format!("when decision {number} was made is not known: its managedFields are gone")
+        })?;
         Ok(Decision {
             verdict,
             stamp: Stamp { by: Text::new(&decision.decided_by), at },

@@ -53,7 +53,8 @@ pub fn places(places: &BTreeSet<usize>) -> String {
             _ => ranges.push((*place, *place)),
         }
     }
-    let words = ranges.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") });
+    let words =
+        ranges.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") });
     words.collect::<Vec<_>>().join(",")
 }
 
@@ -88,8 +89,20 @@ mod tests {
     #[test]
     fn what_is_no_set_of_minutes_is_refused() {
         for raw in [
-            "x", "1", "1+", "+1", "1+0", "1+1,", ",1+1", "-1+1", "1+-1", "1+1 ", "4223376000+1",
-            "9999999999+9999999999", "99999999999+1", "1+1;1+1",
+            "x",
+            "1",
+            "1+",
+            "+1",
+            "1+0",
+            "1+1,",
+            ",1+1",
+            "-1+1",
+            "1+-1",
+            "1+1 ",
+            "4223376000+1",
+            "9999999999+9999999999",
+            "99999999999+1",
+            "1+1;1+1",
         ] {
             assert_eq!(read(raw), None, "{raw}");
         }
@@ -101,7 +114,9 @@ mod tests {
         let set = BTreeSet::from([0, 1, 2, 5, 7, 8]);
         assert_eq!(places(&set), "0-2,5,7-8");
         assert_eq!(read_places("0-2,5,7-8", 9), Some(set));
-        for (raw, length) in [("0-2", 2), ("3", 3), ("2-1", 5), ("0-99999999", 5), ("a", 5), ("1,", 5), ("-1", 5)] {
+        for (raw, length) in
+            [("0-2", 2), ("3", 3), ("2-1", 5), ("0-99999999", 5), ("a", 5), ("1,", 5), ("-1", 5)]
+        {
             assert_eq!(read_places(raw, length), None, "{raw}");
         }
     }
