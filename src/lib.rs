@@ -317,6 +317,7 @@ pub mod sim {
     pub mod rules {
         pub mod apply;
         pub mod auth;
+        pub mod cel;
         pub mod decode;
         pub mod errors;
         pub mod fields;
