@@ -278,6 +278,7 @@ pub mod sim {
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod access;
+        pub mod admit;
         pub mod call;
         pub mod clock;
         pub mod cluster;
@@ -317,7 +318,13 @@ pub mod sim {
     pub mod rules {
         pub mod apply;
         pub mod auth;
+            pub mod cel;
+            pub mod constraints;
+            pub mod node;
+        /// Custom resources: their definitions, and what a structural schema does to objects.
         pub mod cel;
+        pub mod custom {
+        }
         pub mod decode;
         pub mod errors;
         pub mod fields;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::sim::api::admit::{self, Admission, Operation};
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::object;
 use crate::sim::api::read::not_found;
@@ -14,6 +15,7 @@ use crate::sim::api::status::Status;
 use crate::sim::api::store::{Key, Store};
 use crate::sim::rules::errors::{self, FieldError};
 use crate::sim::rules::kinds;
+use crate::sim::rules::rbac::User;
 use crate::sim::rules::schema::Kind;
 
 /// Larger objects do not fit into the store.
@@ -25,7 +27,15 @@ pub struct Commit<'a> {
     pub id: ResourceId,
     pub target: &'a Target,
     pub kind: &'a Kind,
+    pub user: &'a User,
     pub dry_run: bool,
+}
+
+/// What a write left behind.
+pub struct Stored {
+    pub object: Value,
+    /// For `Warning` headers.
+    pub warnings: Vec<String>,
 }
 
 impl Commit<'_> {
@@ -48,13 +58,14 @@ impl Commit<'_> {
     }
 
     /// Stores a new object, or only says what would be stored.
-    pub fn insert(&self, store: &mut Store, mut object: Value) -> Result<Value, Status> {
-        self.admit(store, &object)?;
+    pub fn insert(&self, store: &mut Store, mut object: Value) -> Result<Stored, Status> {
+        self.check_namespace(store, &object)?;
         self.complete(&mut object);
         let found = kinds::validate(&object, self.kind);
         if !found.is_empty() {
             return Err(errors::invalid(&self.kind.group, &self.kind.kind, object::name(&object), &found));
         }
+        let warnings = self.admit(store, None, &object)?;
         if !object::resource_version(&object).is_empty() {
             return Err(Status::internal("resourceVersion should not be set on objects to be created"));
         }
@@ -64,7 +75,25 @@ impl Commit<'_> {
             return Err(self.already_exists(&name, live));
         }
         check_size(&object)?;
-        Ok(if self.dry_run { object } else { Value::clone(&store.put(key, object)) })
+        let object = if self.dry_run { object } else { Value::clone(&store.put(key, object)) };
+        Ok(Stored { object, warnings })
+    }
+
+    /// Asks the admission policies about the object as it would be stored.
+    fn admit(&self, store: &Store, old: Option<&Value>, object: &Value) -> Result<Vec<String>, Status> {
+        admit::admit(&Admission {
+            cluster: self.cluster,
+            store,
+            user: self.user,
+            operation: if old.is_some() { Operation::Update } else { Operation::Create },
+            resource: self.resource(),
+            subresource: &self.target.subresource,
+            namespace: object::namespace(object),
+            name: object::name(object),
+            object: Some(object),
+            old,
+            dry_run: self.dry_run,
+        })
     }
 
     /// What the server gives every new object.
@@ -104,7 +133,7 @@ impl Commit<'_> {
     }
 
     /// The namespace must be there and not going away; a pod needs its service account.
-    fn admit(&self, store: &Store, object: &Value) -> Result<(), Status> {
+    fn check_namespace(&self, store: &Store, object: &Value) -> Result<(), Status> {
         let resource = self.resource();
         let (namespace, name) = (&self.target.namespace, object::name(object));
         if !resource.namespaced {
@@ -117,10 +146,10 @@ impl Commit<'_> {
         if object::is_deleting(live) {
             return Err(terminating(resource, namespace, name));
         }
-        if self.kind.kind == "Pod" { self.admit_pod(store, object) } else { Ok(()) }
+        if self.kind.kind == "Pod" { self.check_account(store, object) } else { Ok(()) }
     }
 
-    fn admit_pod(&self, store: &Store, pod: &Value) -> Result<(), Status> {
+    fn check_account(&self, store: &Store, pod: &Value) -> Result<(), Status> {
         let account = pod.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or_default();
         let account = if account.is_empty() { "default" } else { account };
         let namespace = &self.target.namespace;
@@ -142,7 +171,7 @@ impl Commit<'_> {
     }
 
     /// Stores a change, unless it changes nothing.
-    pub fn update(&self, store: &mut Store, live: &Value, mut object: Value) -> Result<Value, Status> {
+    pub fn update(&self, store: &mut Store, live: &Value, mut object: Value) -> Result<Stored, Status> {
         let sent = object::resource_version(&object);
         if sent.is_empty() && self.needs_version() {
             return Err(self.unconditional());
@@ -155,18 +184,19 @@ impl Commit<'_> {
         if !found.is_empty() {
             return Err(errors::invalid(&self.kind.group, &self.kind.kind, object::name(live), &found));
         }
+        let warnings = self.admit(store, Some(live), &object)?;
         let key = self.key(&self.target.name);
         if object::is_deleting(&object) && is_released(&object) {
             if !self.dry_run {
                 store.remove(&key);
             }
-            return Ok(object);
+            return Ok(Stored { object, warnings });
         }
         if &object == live || self.dry_run {
-            return Ok(object);
+            return Ok(Stored { object, warnings });
         }
         check_size(&object)?;
-        Ok(Value::clone(&store.put(key, object)))
+        Ok(Stored { object: Value::clone(&store.put(key, object)), warnings })
     }
 
     /// Kinds whose replacement must say which version it replaces.

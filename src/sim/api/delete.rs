@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::sim::api::admit::{self, Admission, Operation};
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::object;
 use crate::sim::api::options::{DeleteOptions, Propagation};
@@ -13,25 +14,28 @@ use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::status::Status;
 use crate::sim::api::store::{Key, Store};
 use crate::sim::rules::kinds;
+use crate::sim::rules::rbac::User;
 
 /// Namespaces a cluster cannot be without.
 const KEPT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// Deletes one object, and says what the server answers.
+/// Deletes one object, and says what the server answers, with texts for `Warning` headers.
 pub fn delete(
     cluster: &Cluster,
     id: ResourceId,
     key: &Key,
     options: &DeleteOptions,
-) -> Result<Value, Status> {
+    user: &User,
+) -> Result<(Value, Vec<String>), Status> {
     let resource = Arc::clone(cluster.resource(id));
-    let delete = Delete { resource: &resource, options, now: cluster.clock().stamp() };
+    let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
     cluster.write(|store| {
         let name = key.path.rsplit('/').next().unwrap_or_default();
         delete.check_kept(name)?;
         let live = store.get(key).cloned().ok_or_else(|| not_found(&resource, name))?;
         delete.check_preconditions(&live)?;
-        Ok(delete.carry_out(store, key, &live))
+        let warnings = delete.admit(store, &live)?;
+        Ok((delete.carry_out(store, key, &live), warnings))
     })
 }
 
@@ -41,24 +45,29 @@ pub fn delete_all(
     id: ResourceId,
     objects: &[Arc<Value>],
     options: &DeleteOptions,
-) -> Result<(), Status> {
+    user: &User,
+) -> Result<Vec<String>, Status> {
     let resource = Arc::clone(cluster.resource(id));
-    let delete = Delete { resource: &resource, options, now: cluster.clock().stamp() };
+    let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
+    let mut warnings = Vec::new();
     for object in objects {
         let key = Key::new(id, object::namespace(object), object::name(object));
         cluster.write(|store| {
             let Some(live) = store.get(&key).cloned() else { return Ok(()) };
             delete.check_preconditions(&live)?;
+            warnings.extend(delete.admit(store, &live)?);
             delete.carry_out(store, &key, &live);
             Ok(())
         })?;
     }
-    Ok(())
+    Ok(warnings)
 }
 
 struct Delete<'a> {
+    cluster: &'a Cluster,
     resource: &'a Resource,
     options: &'a DeleteOptions,
+    user: &'a User,
     now: String,
 }
 
@@ -98,6 +107,23 @@ impl Delete<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Asks the admission policies.
+    fn admit(&self, store: &Store, live: &Value) -> Result<Vec<String>, Status> {
+        admit::admit(&Admission {
+            cluster: self.cluster,
+            store,
+            user: self.user,
+            operation: Operation::Delete,
+            resource: self.resource,
+            subresource: "",
+            namespace: object::namespace(live),
+            name: object::name(live),
+            object: None,
+            old: Some(live),
+            dry_run: self.options.dry_run,
+        })
     }
 
     fn failed(&self, live: &Value, why: &str) -> Status {

@@ -116,11 +116,14 @@ impl Asked<'_> {
 
     fn delete(&self) -> Result<Reply, Status> {
         let options = DeleteOptions::parse(self.call.body()?, self.query())?;
-        let answer = delete::delete(self.cluster, self.id, &self.key(), &options)?;
-        if answer["kind"] == "Status" {
-            return Ok(Reply::json(200, answer));
-        }
-        self.shaped(200, answer, false)
+        let user = &self.caller.user;
+        let (answer, warnings) = delete::delete(self.cluster, self.id, &self.key(), &options, user)?;
+        let reply = if answer["kind"] == "Status" {
+            Reply::json(200, answer)
+        } else {
+            self.shaped(200, answer, false)?
+        };
+        Ok(warned(reply, &warnings))
     }
 
     async fn delete_all(&self) -> Result<Reply, Status> {
@@ -129,8 +132,8 @@ impl Asked<'_> {
         let options = DeleteOptions::parse(self.call.body()?, self.query())?;
         let (list, objects) =
             read::list(self.cluster, &selection, &ListOptions::parse(self.query(), limits)?).await?;
-        delete::delete_all(self.cluster, self.id, &objects, &options)?;
-        self.shaped(200, list, true)
+        let warnings = delete::delete_all(self.cluster, self.id, &objects, &options, &self.caller.user)?;
+        Ok(warned(self.shaped(200, list, true)?, &warnings))
     }
 
     fn as_write(&self) -> Result<Write<'_>, Status> {
@@ -153,10 +156,7 @@ impl Asked<'_> {
             "update" => write.replace()?,
             _ => write.patch()?,
         };
-        let mut reply = self.shaped(code, object, false)?;
-        let quoted = warnings.iter().map(|w| format!("299 - \"{}\"", w.replace('"', "\\\"")));
-        reply.headers.extend(quoted.map(|w| ("warning", w)));
-        Ok(reply)
+        Ok(warned(self.shaped(code, object, false)?, &warnings))
     }
 
     fn shaped(&self, code: u16, value: Value, is_list: bool) -> Result<Reply, Status> {
@@ -164,6 +164,12 @@ impl Asked<'_> {
         let shaped = forms::shape(value, self.form, is_list, self.resource, self.query(), now)?;
         Ok(Reply::json(code, shaped))
     }
+}
+
+fn warned(mut reply: Reply, warnings: &[String]) -> Reply {
+    let quoted = warnings.iter().map(|w| format!("299 - \"{}\"", w.replace('"', "\\\"")));
+    reply.headers.extend(quoted.map(|w| ("warning", w)));
+    reply
 }
 
 /// Which methods a path takes.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::sim::api::cluster::Cluster;
-use crate::sim::api::controllers::{core, file};
+use crate::sim::api::controllers::{account, core, file};
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
@@ -40,7 +40,8 @@ fn empty(cluster: &Cluster, namespace: &str) {
         let objects: Vec<_> =
             cluster.store().list(id, namespace).into_iter().map(|(_, object)| object).collect();
         // A finalizer that stays is not an error of the attempt: the conditions tell of it.
-        let _ = delete::delete_all(cluster, id, &objects, &DeleteOptions::default());
+        let user = account("namespace-controller");
+        let _ = delete::delete_all(cluster, id, &objects, &DeleteOptions::default(), &user);
     }
 }
 

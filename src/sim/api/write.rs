@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::sim::api::access::Caller;
 use crate::sim::api::cluster::Cluster;
-use crate::sim::api::commit::Commit;
+use crate::sim::api::commit::{Commit, Stored};
 use crate::sim::api::object;
 use crate::sim::api::options::{WriteKind, WriteOptions};
 use crate::sim::api::query::Query;
@@ -46,6 +46,13 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
+impl Written {
+    fn new(code: u16, stored: Stored, mut warnings: Vec<String>) -> Self {
+        warnings.extend(stored.warnings);
+        Self { code, object: stored.object, warnings }
+    }
+}
+
 impl Write<'_> {
     /// POST to a collection.
     pub fn create(&self) -> Result<Written, Status> {
@@ -60,7 +67,7 @@ impl Write<'_> {
         self.track(None, &mut object, &options, &kind);
         self.check_grant(&object)?;
         let stored = self.cluster.write(|store| self.commit(&kind, &options).insert(store, object))?;
-        Ok(Written { code: 201, object: stored, warnings: decoded.warnings })
+        Ok(Written::new(201, stored, decoded.warnings))
     }
 
     /// PUT of one object.
@@ -81,7 +88,7 @@ impl Write<'_> {
             self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
-        Ok(Written { code: 200, object: stored, warnings })
+        Ok(Written::new(200, stored, warnings))
     }
 
     /// PATCH of one object, in any of its languages.
@@ -111,7 +118,7 @@ impl Write<'_> {
             self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
-        Ok(Written { code: 200, object: stored, warnings })
+        Ok(Written::new(200, stored, warnings))
     }
 
     fn apply(&self) -> Result<Written, Status> {
@@ -141,7 +148,7 @@ impl Write<'_> {
                 }
             }
         })?;
-        Ok(Written { code, object: stored, warnings: Vec::new() })
+        Ok(Written::new(code, stored, Vec::new()))
     }
 
     fn create_by_apply(
@@ -149,7 +156,7 @@ impl Write<'_> {
         store: &mut Store,
         commit: &Commit<'_>,
         mut object: Value,
-    ) -> Result<Value, Status> {
+    ) -> Result<Stored, Status> {
         self.caller.check_create(self.target)?;
         commit.drop_server_fields(&mut object);
         object::drop_meta(&mut object, "resourceVersion");
@@ -165,7 +172,9 @@ impl Write<'_> {
     }
 
     fn commit<'k>(&'k self, kind: &'k Kind, options: &WriteOptions) -> Commit<'k> {
-        Commit { cluster: self.cluster, id: self.id, target: self.target, kind, dry_run: options.dry_run }
+        let user = &self.caller.user;
+        let dry_run = options.dry_run;
+        Commit { cluster: self.cluster, id: self.id, target: self.target, kind, user, dry_run }
     }
 
     /// Files a write under its manager: the one named, or the program that sent it.
