@@ -318,12 +318,13 @@ pub mod sim {
     pub mod rules {
         pub mod apply;
         pub mod auth;
+        pub mod cel;
+        pub mod cel_check;
+        /// Custom resources: their definitions, and what a structural schema does to objects.
+        pub mod custom {
             pub mod cel;
             pub mod constraints;
             pub mod node;
-        /// Custom resources: their definitions, and what a structural schema does to objects.
-        pub mod cel;
-        pub mod custom {
         }
         pub mod decode;
         pub mod errors;

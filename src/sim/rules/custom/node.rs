@@ -43,6 +43,8 @@ pub struct Node {
     pub constraints: Constraints,
     /// `x-kubernetes-validations` as it stands in the definition: one rule an entry.
     pub rules: Vec<Value>,
+    /// Such as `date-time`; empty for none.
+    pub format: String,
 }
 
 impl Node {
@@ -51,7 +53,8 @@ impl Node {
         Self { is_object: true, ..Self::read(schema) }
     }
 
-    fn read(schema: &Value) -> Self {
+    /// The schema of a part.
+    pub fn read(schema: &Value) -> Self {
         let below =
             |field: &str| schema.get(field).filter(|v| v.is_object()).map(|v| Box::new(Self::read(v)));
         let additional = match &schema["additionalProperties"] {
@@ -71,6 +74,7 @@ impl Node {
             ownership: ownership(schema),
             constraints: Constraints::read(schema),
             rules: schema["x-kubernetes-validations"].as_array().cloned().unwrap_or_default(),
+            format: schema["format"].as_str().unwrap_or_default().to_owned(),
         }
     }
 
