@@ -309,6 +309,7 @@ pub mod sim {
         pub mod server;
         pub mod status;
         pub mod store;
+        pub mod typecheck;
         pub mod watch;
         pub mod write;
     }
@@ -336,6 +337,13 @@ pub mod sim {
         pub mod openapi;
         pub mod patch;
         pub mod pods;
+        /// Admission policies: what they may say, which writes they match, what they answer.
+        pub mod policies {
+            pub mod evaluate;
+            pub mod matching;
+            pub mod objects;
+            pub mod typecheck;
+        }
         pub mod rbac;
         pub mod reviews;
         pub mod schema;

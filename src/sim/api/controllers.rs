@@ -15,6 +15,7 @@ use crate::sim::api::namespaces;
 use crate::sim::api::object;
 use crate::sim::api::resources::ResourceId;
 use crate::sim::api::store::{Change, Event, Key, Store};
+use crate::sim::api::typecheck;
 use crate::sim::rules::apply::{self, UpdateOptions};
 use crate::sim::rules::rbac::User;
 use crate::sim::rules::schema::Kind;
@@ -108,6 +109,7 @@ impl Controllers {
             self.hurry(event);
         }
         self.collector.react(cluster, event);
+        typecheck::react(cluster, event);
     }
 
     fn react_to_namespace(&mut self, cluster: &Cluster, event: &Event) {

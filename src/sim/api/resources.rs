@@ -165,6 +165,12 @@ impl Catalog {
         self.position(|r| r.group == group && r.plural == plural)
     }
 
+    /// The versions a resource is served in.
+    pub fn versions(&self, group: &str, plural: &str) -> Vec<String> {
+        let rows = self.rows.iter().filter(|r| r.group == group && r.plural == plural);
+        rows.map(|r| r.version.clone()).collect()
+    }
+
     /// The resource of an object, by its apiVersion and kind.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<ResourceId> {
         self.position(|r| r.kind == kind && r.api_version() == api_version)

@@ -16,6 +16,8 @@ pub enum Known<'a> {
     Anything,
     /// It fits this schema.
     Of(&'a Node),
+    /// The same, but its fields are written as they are: no schema of a client's.
+    Raw(&'a Node),
     /// It is of this plain type, named as CEL does.
     Plain(&'static str),
 }
@@ -157,6 +159,11 @@ impl<'n> Checker<'_, 'n> {
     fn select(&mut self, id: u64, select: &SelectExpr) -> Known<'n> {
         let known = match self.infer(&select.operand) {
             Known::Of(node) => self.field(id, node, &select.field),
+            Known::Raw(node) => match (node.below(&select.field), node.sort) {
+                (Some(below), _) => raw(below),
+                (None, Sort::Object) => self.undefined(id, &select.field),
+                (None, _) => Known::Anything,
+            },
             Known::Anything | Known::Plain(_) => Known::Anything,
         };
         if select.test { Known::Plain("bool") } else { known }
@@ -174,11 +181,13 @@ impl<'n> Checker<'_, 'n> {
         }
         match node.properties.iter().find(|(name, _)| escaped(name).as_deref() == Some(field)) {
             Some((_, below)) => known(below),
-            None => {
-                self.complain(id, format!("undefined field '{field}'"));
-                Known::Anything
-            }
+            None => self.undefined(id, field),
         }
+    }
+
+    fn undefined(&mut self, id: u64, field: &str) -> Known<'n> {
+        self.complain(id, format!("undefined field '{field}'"));
+        Known::Anything
     }
 
     fn call(&mut self, id: u64, call: &CallExpr) -> Known<'n> {
@@ -228,11 +237,11 @@ impl<'n> Checker<'_, 'n> {
     fn comprehension(&mut self, all: &ComprehensionExpr) -> Known<'n> {
         let item = match self.infer(&all.iter_range) {
             Known::Of(node) if node.sort == Sort::Array => inside(node),
-            Known::Of(_) | Known::Anything | Known::Plain(_) => Known::Anything,
+            Known::Of(_) | Known::Raw(_) | Known::Anything | Known::Plain(_) => Known::Anything,
         };
         let result = match self.infer(&all.accu_init) {
             Known::Plain("bool") => Known::Plain("bool"),
-            Known::Plain(_) | Known::Of(_) | Known::Anything => Known::Anything,
+            Known::Plain(_) | Known::Of(_) | Known::Raw(_) | Known::Anything => Known::Anything,
         };
         let before = self.scope.len();
         self.scope.push((all.accu_var.clone(), result));
@@ -325,6 +334,13 @@ fn known(node: &Node) -> Known<'_> {
     }
 }
 
+fn raw(node: &Node) -> Known<'_> {
+    match known(node) {
+        Known::Of(node) => Known::Raw(node),
+        other => other,
+    }
+}
+
 fn inside(node: &Node) -> Known<'_> {
     let held = match node.sort {
         Sort::Array => node.items.as_deref(),
@@ -339,7 +355,7 @@ fn plain(known: Known<'_>) -> Sure {
     match known {
         Known::Anything => None,
         Known::Plain(name) => Some(name),
-        Known::Of(node) => match node.sort {
+        Known::Of(node) | Known::Raw(node) => match node.sort {
             Sort::Object if node.properties.is_empty() => Some("map"),
             Sort::Object => Some("object"),
             Sort::Array => Some("list"),
@@ -364,7 +380,7 @@ pub fn text_type(format: &str) -> &'static str {
 
 /// The same for the types that `==` tells apart for certain; what may be null is left out.
 fn simple(known: Known<'_>) -> Sure {
-    if matches!(known, Known::Of(node) if node.nullable) {
+    if matches!(known, Known::Of(node) | Known::Raw(node) if node.nullable) {
         return None;
     }
     plain(known).filter(|name| ["bool", "int", "uint", "double", "string", "bytes"].contains(name))

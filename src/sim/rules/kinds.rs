@@ -4,8 +4,11 @@
 use serde_json::{Value, json};
 
 use super::errors::FieldError;
+use super::policies::objects as policies;
 use super::schema::Kind;
 use super::{meta, networkpolicy, pods};
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Fills in what a body leaves out; done when a body is read, so field ownership sees the result.
 /// For a namespace with a generated name, done again once the name is known (scene 05).
@@ -14,6 +17,8 @@ pub fn default(object: &mut Value, kind: &Kind) {
         ("networking.k8s.io", "NetworkPolicy") => networkpolicy::default(object),
         ("", "Namespace") => default_namespace(object),
         ("", "Pod") => pods::default(object),
+        (ADMISSION, "ValidatingAdmissionPolicy") => policies::default_policy(object),
+        (ADMISSION, "ValidatingAdmissionPolicyBinding") => policies::default_binding(object),
         _ => {}
     }
 }
@@ -75,6 +80,8 @@ fn validate_spec(object: &Value, kind: &Kind) -> Vec<FieldError> {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("networking.k8s.io", "NetworkPolicy") => networkpolicy::validate_spec(object),
         ("", "Pod") => pods::validate_spec(object),
+        (ADMISSION, "ValidatingAdmissionPolicy") => policies::validate_policy(object),
+        (ADMISSION, "ValidatingAdmissionPolicyBinding") => policies::validate_binding(object),
         _ => Vec::new(),
     }
 }

@@ -1,0 +1,232 @@
+//! What a policy says about one write that it matches: its conditions, variables, validations and
+//! messages evaluated, and complaints in the words of the real server (scene 75).
+//! Whether a complaint denies, warns or is only noted is the binding's business.
+
+use std::sync::Arc;
+
+use cel::Value as Cel;
+use serde_json::{Value, json};
+
+use super::super::cel as language;
+use super::super::rbac::User;
+
+/// Longer messages of a `messageExpression` are not used.
+const MESSAGE_LIMIT: usize = 5 * 1024;
+
+/// One write as expressions see it.
+pub struct Request<'a> {
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub operation: &'a str,
+    pub group: &'a str,
+    pub version: &'a str,
+    pub kind: &'a str,
+    pub resource: &'a str,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub user: &'a User,
+    pub dry_run: bool,
+    /// Null where there is none.
+    pub object: &'a Value,
+    pub old: &'a Value,
+    /// The namespace around the object; null for cluster scope.
+    pub namespace_object: &'a Value,
+}
+
+/// One validation that did not hold, or could not be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Complaint {
+    pub message: String,
+    /// The reason of the Status that a denial makes of it.
+    pub reason: &'static str,
+}
+
+impl Complaint {
+    fn error(message: String) -> Self {
+        Self { message, reason: "Invalid" }
+    }
+}
+
+type Bindings = Vec<(&'static str, Cel)>;
+
+/// What names stand for in every policy asked about this write.
+pub fn bindings(request: &Request<'_>) -> Bindings {
+    vec![
+        ("object", language::value(request.object)),
+        ("oldObject", language::value(request.old)),
+        ("namespaceObject", language::value(&shown_namespace(request.namespace_object))),
+        ("request", language::value(&shown_request(request))),
+    ]
+}
+
+/// The complaints of a policy about a write, in the order of its validations. `params` is null where
+/// the policy or the binding names none.
+pub fn complaints(policy: &Value, bindings: &Bindings, params: &Value) -> Vec<Complaint> {
+    let spec = &policy["spec"];
+    let ignores = spec["failurePolicy"] == "Ignore";
+    let mut known = bindings.clone();
+    known.push(("params", language::value(params)));
+    match conditions(spec, &known) {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(_) if ignores => return Vec::new(),
+        Err(said) => return vec![Complaint::error(said)],
+    }
+    let failed = bind_variables(spec, &mut known);
+    let mut found = Vec::new();
+    for validation in items(spec, "validations") {
+        let text = validation["expression"].as_str().unwrap_or_default();
+        match evaluate(text, &known, &failed) {
+            Ok(Cel::Bool(true)) => {}
+            Ok(_) => found.push(Complaint {
+                message: message(validation, &known, &failed),
+                reason: reason(&validation["reason"]),
+            }),
+            Err(_) if ignores => {}
+            Err(said) => found.push(Complaint::error(said)),
+        }
+    }
+    for annotation in items(spec, "auditAnnotations").filter(|_| !ignores) {
+        let text = annotation["valueExpression"].as_str().unwrap_or_default();
+        found.extend(evaluate(text, &known, &failed).err().map(Complaint::error));
+    }
+    found
+}
+
+/// Whether every match condition holds. One that is false counts more than one that fails.
+fn conditions(spec: &Value, known: &Bindings) -> Result<bool, String> {
+    let mut errors = Vec::new();
+    for condition in items(spec, "matchConditions") {
+        match evaluate(condition["expression"].as_str().unwrap_or_default(), known, &[]) {
+            Ok(Cel::Bool(false)) => return Ok(false),
+            Ok(_) => {}
+            Err(said) => errors.push(said),
+        }
+    }
+    match errors.len() {
+        0 => Ok(true),
+        1 => Err(errors.swap_remove(0)),
+        _ => Err(format!("[{}]", errors.join(", "))),
+    }
+}
+
+/// Adds `variables`, each seeing those before it; gives back the names and errors of those that
+/// failed, which matter only where one is used.
+fn bind_variables(spec: &Value, known: &mut Bindings) -> Vec<(String, String)> {
+    let (mut values, mut failed) = (Vec::new(), Vec::new());
+    for variable in items(spec, "variables") {
+        let name = variable["name"].as_str().unwrap_or_default().to_owned();
+        let text = variable["expression"].as_str().unwrap_or_default();
+        let mut seen = known.clone();
+        seen.push(("variables", language::map(values.clone().into_iter())));
+        match evaluate_raw(text, &seen, &failed) {
+            Ok(value) => values.push((name, value)),
+            Err(said) => failed.push((name, said)),
+        }
+    }
+    known.push(("variables", language::map(values.into_iter())));
+    failed
+}
+
+fn evaluate(text: &str, known: &Bindings, failed: &[(String, String)]) -> Result<Cel, String> {
+    evaluate_raw(text, known, failed).map_err(|said| format!("expression '{text}' resulted in error: {said}"))
+}
+
+fn evaluate_raw(text: &str, known: &Bindings, failed: &[(String, String)]) -> Result<Cel, String> {
+    let expression: Arc<language::Expression> =
+        language::compile(text).map_err(|said| format!("compilation failed: {said}"))?;
+    expression.evaluate(known).map_err(|said| {
+        let missing = said.strip_prefix("no such key: ");
+        let variable = failed.iter().find(|(name, _)| Some(name.as_str()) == missing);
+        match variable.filter(|_| expression.mentions("variables")) {
+            Some((name, why)) => format!("composited variable \"{name}\" fails to evaluate: {why}"),
+            None => said,
+        }
+    })
+}
+
+/// What a validation that does not hold says: its computed message, its own, or itself.
+fn message(validation: &Value, known: &Bindings, failed: &[(String, String)]) -> String {
+    let of = |field: &str| validation[field].as_str().unwrap_or_default();
+    let computed = match of("messageExpression") {
+        "" => None,
+        text => evaluate_raw(text, known, failed).ok(),
+    };
+    if let Some(Cel::String(said)) = computed {
+        let said = said.trim();
+        if !said.is_empty() && said.len() <= MESSAGE_LIMIT && !said.contains('\n') {
+            return said.to_owned();
+        }
+    }
+    match of("message") {
+        "" => format!("failed expression: {}", of("expression").trim()),
+        own => own.trim().to_owned(),
+    }
+}
+
+fn reason(given: &Value) -> &'static str {
+    match given.as_str() {
+        Some("Forbidden") => "Forbidden",
+        Some("Unauthorized") => "Unauthorized",
+        Some("RequestEntityTooLarge") => "RequestEntityTooLarge",
+        _ => "Invalid",
+    }
+}
+
+fn items<'v>(spec: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    spec[field].as_array().into_iter().flatten()
+}
+
+/// The variable `request`. What is empty is absent, as in the real server: an expression must ask
+/// `has(request.subResource)` first.
+fn shown_request(request: &Request<'_>) -> Value {
+    let Request { group, version, kind, resource, user, .. } = request;
+    let kind = json!({"group": group, "version": version, "kind": kind});
+    let resource = json!({"group": group, "version": version, "resource": resource});
+    let options = match request.operation {
+        "CREATE" => "CreateOptions",
+        "UPDATE" => "UpdateOptions",
+        _ => "DeleteOptions",
+    };
+    let mut shown = json!({
+        "uid": "", "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
+        "operation": request.operation, "dryRun": request.dry_run,
+        "options": {"kind": options, "apiVersion": "meta.k8s.io/v1"},
+        "userInfo": {},
+    });
+    for (field, text) in [
+        ("subResource", request.subresource),
+        ("requestSubResource", request.subresource),
+        ("name", request.name),
+        ("namespace", request.namespace),
+    ] {
+        if !text.is_empty() {
+            shown[field] = json!(text);
+        }
+    }
+    let info = &mut shown["userInfo"];
+    for (field, value, is_empty) in [
+        ("username", json!(user.name), user.name.is_empty()),
+        ("uid", json!(user.uid), user.uid.is_empty()),
+        ("groups", json!(user.groups), user.groups.is_empty()),
+        ("extra", json!(user.extra), user.extra.is_empty()),
+    ] {
+        if !is_empty {
+            info[field] = value;
+        }
+    }
+    shown
+}
+
+/// The variable `namespaceObject`: a namespace without its kind and without who owns its fields.
+fn shown_namespace(namespace: &Value) -> Value {
+    let mut shown = namespace.clone();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.retain(|name, _| ["metadata", "spec", "status"].contains(&name.as_str()));
+    }
+    if let Some(meta) = shown.get_mut("metadata").and_then(Value::as_object_mut) {
+        meta.remove("managedFields");
+        meta.remove("ownerReferences");
+    }
+    shown
+}
