@@ -220,8 +220,7 @@ impl<'n> Checker<'_, 'n> {
 
     /// Whether a name in front of a function is its library's and not a variable.
     fn is_library(&self, name: &str) -> bool {
-        ["optional", "strings", "lists"].contains(&name)
-            && !self.scope.iter().any(|(declared, _)| declared == name)
+        ["optional", "strings"].contains(&name) && !self.scope.iter().any(|(declared, _)| declared == name)
     }
 
     /// Two plain values of different types never fit `==`.
@@ -256,7 +255,7 @@ impl<'n> Checker<'_, 'n> {
 }
 
 /// What the functions of this language are called.
-const FUNCTIONS: [&str; 49] = [
+const FUNCTIONS: [&str; 43] = [
     "size",
     "contains",
     "startsWith",
@@ -294,12 +293,6 @@ const FUNCTIONS: [&str; 49] = [
     "substring",
     "format",
     "quote",
-    "reverse",
-    "slice",
-    "flatten",
-    "distinct",
-    "sort",
-    "range",
     "hasValue",
     "value",
     "or",

@@ -230,3 +230,139 @@ fn shown_namespace(namespace: &Value) -> Value {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Complaint, Request, bindings, complaints};
+    use crate::sim::rules::rbac::User;
+
+    /// What a policy says of a change of a review by this user.
+    fn said(spec: &Value, user: &str, old: &Value, object: &Value) -> Vec<String> {
+        complaints_of(spec, user, old, object).into_iter().map(|one| one.message).collect()
+    }
+
+    fn complaints_of(spec: &Value, user: &str, old: &Value, object: &Value) -> Vec<Complaint> {
+        let user = User { name: user.to_owned(), groups: vec!["team".to_owned()], ..User::default() };
+        let request = Request {
+            operation: if old.is_null() { "CREATE" } else { "UPDATE" },
+            group: "sluice.example.com",
+            version: "v1",
+            kind: "Review",
+            resource: "reviews",
+            subresource: if old.is_null() { "" } else { "status" },
+            namespace: "shop",
+            name: "r",
+            user: &user,
+            dry_run: false,
+            object,
+            old,
+            namespace_object: &json!({"kind": "Namespace", "metadata": {"name": "shop", "labels": {"a": "b"}}}),
+        };
+        complaints(&json!({"spec": spec}), &bindings(&request), &json!({"data": {"max": "2"}}))
+    }
+
+    /// The rules for decisions that a product may ship, in words every server compiles.
+    fn decisions() -> Value {
+        json!({
+            "variables": [
+                {"name": "before",
+                 "expression": "has(oldObject.status) && has(oldObject.status.decisions) ? \
+                                oldObject.status.decisions : []"},
+                {"name": "after",
+                 "expression": "has(object.status) && has(object.status.decisions) ? \
+                                object.status.decisions : []"},
+                {"name": "last", "expression": "variables.after[size(variables.after) - 1]"},
+            ],
+            "validations": [
+                {"expression": "size(variables.after) == size(variables.before) + 1",
+                 "message": "one decision at a time"},
+                {"expression": "variables.after.filter(d, d in variables.before) == variables.before",
+                 "message": "earlier decisions stay"},
+                {"expression": "variables.last.decidedBy == request.userInfo.username",
+                 "messageExpression": "'decidedBy must be ' + request.userInfo.username"},
+                {"expression": "variables.last.decidedBy != object.spec.requestedBy && \
+                                !(variables.last.decidedBy in object.spec.requestedByAliases)",
+                 "message": "nobody decides on their own request", "reason": "Forbidden"},
+            ],
+        })
+    }
+
+    fn review(decisions: Value) -> Value {
+        let spec = json!({"requestedBy": "lead", "requestedByAliases": ["lead@corp"]});
+        json!({"spec": spec, "status": {"decisions": decisions}})
+    }
+
+    #[test]
+    fn a_decision_is_added_by_somebody_else_and_the_earlier_ones_stay() {
+        let by = |who: &str, verdict: &str| json!({"decidedBy": who, "verdict": verdict});
+        let own = "nobody decides on their own request";
+        let fresh = json!({"spec": review(json!([]))["spec"]});
+        let one = review(json!([by("sec", "yes")]));
+        let two = review(json!([by("sec", "yes"), by("ops", "no")]));
+        let cases: [(&str, &Value, Value, &[&str]); 7] = [
+            ("sec", &fresh, one.clone(), &[]),
+            ("ops", &one, two.clone(), &[]),
+            ("eve", &fresh, one.clone(), &["decidedBy must be eve"]),
+            ("lead", &fresh, review(json!([by("lead", "yes")])), &[own]),
+            ("lead@corp", &one, review(json!([by("sec", "yes"), by("lead@corp", "yes")])), &[own]),
+            ("ops", &one, review(json!([by("sec", "no"), by("ops", "no")])), &["earlier decisions stay"]),
+            (
+                "ops",
+                &two,
+                review(json!([by("ops", "no")])),
+                &["one decision at a time", "earlier decisions stay"],
+            ),
+        ];
+        for (user, old, object, wanted) in cases {
+            assert_eq!(said(&decisions(), user, old, &object), wanted, "{user} {object}");
+        }
+        let complaints = complaints_of(&decisions(), "lead", &fresh, &review(json!([by("lead", "yes")])));
+        assert_eq!(complaints[0].reason, "Forbidden");
+    }
+
+    #[test]
+    fn a_variable_that_fails_is_named_where_it_is_used() {
+        let fresh = json!({"spec": {"requestedBy": "lead"}});
+        let wanted = "expression 'variables.last.decidedBy == request.userInfo.username' resulted in error: \
+                      composited variable \"last\" fails to evaluate: index out of bounds: -1";
+        assert_eq!(said(&decisions(), "ops", &fresh, &fresh)[1], wanted);
+    }
+
+    #[test]
+    fn what_is_empty_in_a_request_is_absent() {
+        let rule = |text: &str| json!({"validations": [{"expression": text}]});
+        let object = json!({"metadata": {"namespace": "shop"}});
+        let ask = |text: &str| said(&rule(text), "lead", &Value::Null, &object);
+        for text in [
+            "!has(request.subResource) && request.operation == 'CREATE' && request.namespace == 'shop'",
+            "request.userInfo.groups.exists(g, g == 'team') && !has(request.userInfo.uid)",
+            "oldObject == null && params.data.max == '2' && !request.dryRun",
+            "request.resource.resource == 'reviews' && request.kind.kind == 'Review'",
+            "namespaceObject.metadata.labels.a == 'b' && !has(namespaceObject.kind)",
+            "object.metadata.namespace == 'shop'",
+        ] {
+            assert_eq!(ask(text), [""; 0], "{text}");
+        }
+        let wanted = "expression 'request.subResource == ''' resulted in error: no such key: subResource";
+        assert_eq!(ask("request.subResource == ''"), [wanted]);
+        assert_eq!(ask("1 == 2"), ["failed expression: 1 == 2"]);
+    }
+
+    #[test]
+    fn conditions_and_the_failure_policy_decide_who_is_asked() {
+        let spec = |condition: &str, policy: &str| {
+            json!({"failurePolicy": policy, "matchConditions": [{"name": "c", "expression": condition}],
+                   "validations": [{"expression": "object.nosuch == 1"}, {"expression": "false"}]})
+        };
+        let ask = |spec: &Value| said(spec, "lead", &Value::Null, &json!({}));
+        let error = "expression 'object.nosuch == 1' resulted in error: no such key: nosuch";
+        assert_eq!(ask(&spec("true", "Fail")), [error, "failed expression: false"]);
+        assert_eq!(ask(&spec("true", "Ignore")), ["failed expression: false"]);
+        assert_eq!(ask(&spec("false", "Fail")), [""; 0]);
+        let error = "expression 'object.gone' resulted in error: no such key: gone";
+        assert_eq!(ask(&spec("object.gone", "Fail")), [error]);
+        assert_eq!(ask(&spec("object.gone", "Ignore")), [""; 0]);
+    }
+}
