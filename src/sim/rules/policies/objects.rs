@@ -333,3 +333,136 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
 fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{default_binding, default_policy, validate_binding, validate_policy};
+
+    fn policy(changes: &Value) -> Value {
+        let mut policy = json!({"spec": {
+            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+                "operations": ["CREATE"], "resources": ["pods"]}]},
+            "validations": [{"expression": "true"}],
+        }});
+        for (key, value) in changes.as_object().into_iter().flatten() {
+            policy["spec"][key] = value.clone();
+        }
+        default_policy(&mut policy);
+        policy
+    }
+
+    fn said(changes: &Value) -> Vec<String> {
+        let found = validate_policy(&policy(changes));
+        found.into_iter().map(|one| format!("{}: {}", one.field, one.message)).collect()
+    }
+
+    #[test]
+    fn defaults_are_those_of_scene_75() {
+        let spec = &policy(&json!({}))["spec"];
+        assert_eq!(spec["failurePolicy"], "Fail");
+        assert_eq!(spec["matchConstraints"]["matchPolicy"], "Equivalent");
+        assert_eq!(spec["matchConstraints"]["namespaceSelector"], json!({}));
+        assert_eq!(spec["matchConstraints"]["resourceRules"][0]["scope"], "*");
+        let mut binding = json!({"spec": {"policyName": "p", "validationActions": ["Deny"]}});
+        default_binding(&mut binding);
+        assert_eq!(binding["spec"].get("matchResources"), None);
+    }
+
+    #[test]
+    fn expressions_see_what_is_declared_for_them() {
+        for changes in [
+            json!({"validations": [{"expression": "request.namespace == 'a' && object.any.thing == 1"}]}),
+            json!({"validations": [{"expression": "params.max == 1"}],
+                   "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}),
+            json!({"variables": [{"name": "a", "expression": "1"}, {"name": "b", "expression": "variables.a"}],
+                   "validations": [{"expression": "variables.b == 1", "messageExpression": "'x' + 'y'"}]}),
+            json!({"validations": [], "auditAnnotations": [{"key": "k", "valueExpression": "'v'"}]}),
+        ] {
+            assert_eq!(said(&changes), [""; 0], "{changes}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (changes, wanted) in [
+            (
+                json!({"validations": [{"expression": "params.max == 1"}]}),
+                "spec.validations[0].expression: Invalid value: \"params.max == 1\": compilation failed: \
+                 ERROR: <input>:1:1: undeclared reference to 'params' (in container '')\n | params.max == 1\n \
+                 | ^",
+            ),
+            (
+                json!({"validations": [{"expression": "request.user == 'x'"}]}),
+                "spec.validations[0].expression: Invalid value: \"request.user == 'x'\": compilation failed: \
+                 ERROR: <input>:1:8: undefined field 'user'\n | request.user == 'x'\n | .......^",
+            ),
+            (
+                json!({"validations": [{"expression": "'text'"}]}),
+                "spec.validations[0].expression: Invalid value: \"'text'\": must evaluate to bool",
+            ),
+            (
+                json!({"validations": [{"expression": "true", "messageExpression": "1"}]}),
+                "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string",
+            ),
+            (
+                json!({"validations": [{"expression": "true", "reason": "Conflict"}]}),
+                "spec.validations[0].reason: Unsupported value: \"Conflict\": supported values: \
+                 \"Forbidden\", \"Invalid\", \"RequestEntityTooLarge\"",
+            ),
+            (
+                json!({"variables": [{"name": "a", "expression": "variables.b"},
+                                     {"name": "b", "expression": "1"}]}),
+                "spec.variables[0].expression: Invalid value: \"variables.b\": compilation failed: ERROR: \
+                 <input>:1:10: undefined field 'b'\n | variables.b\n | .........^",
+            ),
+            (
+                // Spaces around a condition do not count, unlike in scene 75.
+                json!({"matchConditions": [{"name": "c", "expression": " object.x == "}]}),
+                "spec.matchConditions[0].expression: Invalid value: \"object.x ==\": compilation failed: \
+                 ERROR: <input>:1:12: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', \
+                 '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, \
+                 IDENTIFIER}\n | object.x ==\n | ...........^",
+            ),
+            (
+                json!({"matchConstraints": {"resourceRules": []}}),
+                "spec.matchConstraints.resourceRules: Required value",
+            ),
+            (
+                json!({"failurePolicy": "Maybe"}),
+                "spec.failurePolicy: Unsupported value: \"Maybe\": supported values: \"Fail\", \"Ignore\"",
+            ),
+            (json!({"paramKind": {"kind": "X"}}), "spec.paramKind.apiVersion: Required value"),
+        ] {
+            assert_eq!(said(&changes), [wanted], "{changes}");
+        }
+    }
+
+    #[test]
+    fn a_binding_names_its_policy_and_what_to_do() {
+        let said = |spec: Value| -> Vec<String> {
+            let found = validate_binding(&json!({ "spec": spec }));
+            found.into_iter().map(|one| format!("{}: {}", one.field, one.message)).collect()
+        };
+        assert_eq!(said(json!({"policyName": "p", "validationActions": ["Warn", "Audit"]})), [""; 0]);
+        assert_eq!(
+            said(json!({"paramRef": {"name": "a", "selector": {}}})),
+            [
+                "spec.policyName: Required value",
+                "spec.paramRef.name: Forbidden: name and selector are mutually exclusive",
+                "spec.paramRef.selector: Forbidden: name and selector are mutually exclusive",
+                "spec.paramRef.parameterNotFoundAction: Required value",
+                "spec.validationActions: Required value: at least one validation action is required",
+            ]
+        );
+        assert_eq!(
+            said(json!({"policyName": "p", "validationActions": ["Deny", "Warn"]})),
+            [
+                "spec.validationActions: Invalid value: [\"Deny\",\"Warn\"]: must not contain both Deny and Warn \
+              (repeating the same validation failure information in the API response and headers serves no \
+              purpose)"
+            ]
+        );
+    }
+}

@@ -188,3 +188,38 @@ fn namespace() -> &'static Node {
         Node::read(&node)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::schema;
+    use super::{built_in, status};
+
+    #[test]
+    fn a_field_that_no_kind_has_is_told_in_the_status() {
+        let policy = json!({"metadata": {"generation": 2}, "spec": {
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"], "resources": ["networkpolicies"]},
+                {"apiGroups": ["*"], "apiVersions": ["v1"], "resources": ["pods"]},
+            ]},
+            "validations": [
+                {"expression": "object.metadata.name == 'a' && object.spec.ingress.all(r, has(r.from))"},
+                {"expression": "object.spec.nosuch == 'x'", "messageExpression": "object.metadata.nosuch"},
+            ],
+        }});
+        let schema_of = |group: &str, _: &str, plural: &str| {
+            schema::by_plural(group, plural).map(|kind| (kind.kind.clone(), built_in(kind)))
+        };
+        let kind = "networking.k8s.io/v1, Kind=NetworkPolicy";
+        assert_eq!(
+            status(&policy, schema_of),
+            json!({"observedGeneration": 2, "typeChecking": {"expressionWarnings": [
+                {"fieldRef": "spec.validations[1].expression", "warning": format!("{kind}: ERROR: \
+                    <input>:1:12: undefined field 'nosuch'\n | object.spec.nosuch == 'x'\n | ...........^\n")},
+                {"fieldRef": "spec.validations[1].messageExpression", "warning": format!("{kind}: ERROR: \
+                    <input>:1:16: undefined field 'nosuch'\n | object.metadata.nosuch\n | ...............^\n")},
+            ]}})
+        );
+    }
+}
