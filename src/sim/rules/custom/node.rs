@@ -51,6 +51,11 @@ impl Node {
         Self { is_object: true, ..Self::read(schema) }
     }
 
+    /// A schema within `allOf` and its like: it checks, and keeps nothing.
+    pub fn part(schema: &Value) -> Self {
+        Self::read(schema)
+    }
+
     fn read(schema: &Value) -> Self {
         let below =
             |field: &str| schema.get(field).filter(|v| v.is_object()).map(|v| Box::new(Self::read(v)));
