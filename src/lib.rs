@@ -285,6 +285,7 @@ pub mod sim {
         pub mod collect;
         pub mod commit;
         pub mod controllers;
+        pub mod definitions;
         pub mod delete;
         pub mod discovery;
         pub mod dispatch;
@@ -321,16 +322,27 @@ pub mod sim {
         pub mod auth;
         pub mod cel;
         pub mod cel_check;
+        pub mod configmap;
         /// Custom resources: their definitions, and what a structural schema does to objects.
         pub mod custom {
             pub mod cel;
+            pub mod check;
             pub mod constraints;
+            pub mod crd;
+            pub mod definition;
+            pub mod names;
             pub mod node;
+            pub mod path;
+            pub mod prune;
+            pub mod structural;
         }
         pub mod decode;
         pub mod errors;
+        pub mod events;
         pub mod fields;
+        pub mod gotext;
         pub mod kinds;
+        pub mod lease;
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;

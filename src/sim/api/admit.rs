@@ -10,7 +10,7 @@ use crate::sim::api::cluster::Cluster;
 use crate::sim::api::object;
 use crate::sim::api::resources::Resource;
 use crate::sim::api::status::Status;
-use crate::sim::api::store::{Key, Store};
+use crate::sim::api::store::Store;
 use crate::sim::rules::policies::evaluate::{self, Complaint, Request};
 use crate::sim::rules::policies::matching::{self, Target, selects};
 use crate::sim::rules::rbac::User;
@@ -132,15 +132,19 @@ impl Admission<'_> {
     /// The namespace around the object; null for cluster scope.
     fn namespace_object(&self) -> Arc<Value> {
         let id = self.cluster.catalog().find("", "v1", "namespaces");
-        let key = id.filter(|_| !self.namespace.is_empty()).map(|id| Key::new(id, "", self.namespace));
+        let key =
+            id.filter(|_| !self.namespace.is_empty()).map(|id| self.cluster.key(id, "", self.namespace));
         key.and_then(|key| self.store.get(&key).cloned()).unwrap_or_default()
     }
 
     /// The version of this write, then the others its resource is served in.
     fn versions(&self) -> Vec<String> {
-        let (group, own) = (&self.resource.group, &self.resource.version);
-        let others = self.cluster.catalog().versions(group, &self.resource.plural);
-        std::iter::once(own.clone()).chain(others.into_iter().filter(|version| version != own)).collect()
+        let own = self.resource;
+        let catalog = self.cluster.catalog();
+        let served = catalog.iter().map(|(_, one)| one);
+        let others = served.filter(|one| one.group == own.group && one.plural == own.plural);
+        let others = others.map(|one| one.version.clone()).filter(|version| *version != own.version);
+        std::iter::once(own.version.clone()).chain(others).collect()
     }
 
     fn target<'t>(&'t self, versions: &'t [String], namespace: &'t Value) -> Target<'t> {
@@ -207,11 +211,15 @@ impl Admission<'_> {
         }
         let name = of(reference, "name");
         let found: Vec<Value> = if name.is_empty() {
-            let all = self.store.list(id, &namespace).into_iter().map(|(_, object)| Value::clone(&object));
+            let all = self
+                .store
+                .list(self.cluster.storage(id), &namespace)
+                .into_iter()
+                .map(|(_, object)| Value::clone(&object));
             all.filter(|one| selects(&reference["selector"], &one["metadata"]["labels"])).collect()
         } else {
             self.store
-                .get(&Key::new(id, &namespace, &name))
+                .get(&self.cluster.key(id, &namespace, &name))
                 .map(|one| Value::clone(one))
                 .into_iter()
                 .collect()

@@ -115,7 +115,9 @@ fn is_there(cluster: &Cluster, store: &Store, owner: &Value, namespace: &str) ->
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let Some(id) = cluster.catalog().of_kind(text("apiVersion"), text("kind")) else { return true };
     let namespace = if cluster.resource(id).namespaced { namespace } else { "" };
-    store.get(&Key::new(id, namespace, text("name"))).is_some_and(|found| object::uid(found) == text("uid"))
+    store
+        .get(&cluster.key(id, namespace, text("name")))
+        .is_some_and(|found| object::uid(found) == text("uid"))
 }
 
 fn remove(cluster: &Cluster, key: &Key) {

@@ -13,6 +13,7 @@ use crate::sim::api::read::not_found;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::status::Status;
 use crate::sim::api::store::{Key, Store};
+use crate::sim::rules::custom::names;
 use crate::sim::rules::kinds;
 use crate::sim::rules::rbac::User;
 
@@ -27,7 +28,7 @@ pub fn delete(
     options: &DeleteOptions,
     user: &User,
 ) -> Result<(Value, Vec<String>), Status> {
-    let resource = Arc::clone(cluster.resource(id));
+    let resource = cluster.resource(id);
     let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
     cluster.write(|store| {
         let name = key.path.rsplit('/').next().unwrap_or_default();
@@ -47,11 +48,11 @@ pub fn delete_all(
     options: &DeleteOptions,
     user: &User,
 ) -> Result<Vec<String>, Status> {
-    let resource = Arc::clone(cluster.resource(id));
+    let resource = cluster.resource(id);
     let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
     let mut warnings = Vec::new();
     for object in objects {
-        let key = Key::new(id, object::namespace(object), object::name(object));
+        let key = cluster.key(id, object::namespace(object), object::name(object));
         cluster.write(|store| {
             let Some(live) = store.get(&key).cloned() else { return Ok(()) };
             delete.check_preconditions(&live)?;
@@ -168,6 +169,9 @@ impl Delete<'_> {
         let mut going = live.clone();
         let mut finalizers = object::finalizers(live);
         let begun = object::is_deleting(live);
+        if self.resource.group == "apiextensions.k8s.io" {
+            return if begun { going } else { self.ending_definition(going) };
+        }
         let added = match self.options.propagation {
             Propagation::Background => None,
             Propagation::Foreground => Some("foregroundDeletion"),
@@ -190,6 +194,16 @@ impl Delete<'_> {
             let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
             object::set_meta(&mut going, "generation", generation);
         }
+        going
+    }
+
+    /// A definition goes once its objects are gone; that is noted without a manager.
+    fn ending_definition(&self, mut going: Value) -> Value {
+        let mut finalizers = object::finalizers(&going);
+        finalizers.push(names::CLEANUP.to_owned());
+        object::set_meta(&mut going, "finalizers", finalizers);
+        object::set_meta(&mut going, "deletionTimestamp", self.now.as_str());
+        names::mark_ending(&mut going, &self.now);
         going
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
@@ -40,12 +41,18 @@ async fn answer_resource(
     target: &Target,
 ) -> Result<Reply, Status> {
     let catalog = cluster.catalog();
+    // Definitions answer for their groups alone, and where there is none, nobody does.
+    let nobody = || Status::text(404, "404 page not found\n");
     if !catalog.has_group(&target.group) {
-        return Err(Status::text(404, "404 page not found\n"));
+        return Err(nobody());
     }
-    let id = catalog.find(&target.group, &target.version, &target.resource).ok_or_else(no_route)?;
-    let resource = Arc::clone(cluster.resource(id));
+    let unserved = || if catalog.is_defined_group(&target.group) { nobody() } else { no_route() };
+    let id = catalog.find(&target.group, &target.version, &target.resource).ok_or_else(unserved)?;
+    let resource = cluster.resource(id);
     check_route(call, &resource, target)?;
+    if catalog.is_starting(id, Instant::now()) {
+        return Err(starting());
+    }
     if pods::is_stream(target) {
         return pods::answer(cluster, call, caller, target).await;
     }
@@ -73,7 +80,7 @@ struct Asked<'a> {
     caller: &'a Caller,
     target: &'a Target,
     id: ResourceId,
-    resource: &'a Resource,
+    resource: &'a Arc<Resource>,
     form: Form,
 }
 
@@ -84,11 +91,11 @@ impl Asked<'_> {
 
     fn key(&self) -> Key {
         let namespace = if self.resource.namespaced { self.target.namespace.as_str() } else { "" };
-        Key::new(self.id, namespace, &self.target.name)
+        self.cluster.key(self.id, namespace, &self.target.name)
     }
 
     fn selection(&self) -> Result<Selection, Status> {
-        Selection::parse(self.id, self.resource, self.target, self.query())
+        Selection::parse(self.id, self.cluster.storage(self.id), self.resource, self.target, self.query())
     }
 
     async fn get(&self) -> Result<Reply, Status> {
@@ -140,6 +147,7 @@ impl Asked<'_> {
         Ok(Write {
             cluster: self.cluster,
             id: self.id,
+            resource: self.resource,
             target: self.target,
             query: self.query(),
             body: self.call.body()?,
@@ -197,6 +205,13 @@ fn check_route(call: &Call, resource: &Resource, target: &Target) -> Result<(), 
 /// The 404 of a path below a known group.
 pub fn no_route() -> Status {
     Status::new(404, "NotFound", "the server could not find the requested resource").with_details(json!({}))
+}
+
+/// A definition in force whose storage is not.
+fn starting() -> Status {
+    Status::new(429, "TooManyRequests", "storage is (re)initializing")
+        .with_details(json!({ "retryAfterSeconds": 1 }))
+        .with_header("retry-after", "1")
 }
 
 fn no_method() -> Status {

@@ -55,6 +55,9 @@ fn note(cluster: &Cluster, store: &mut Store, event: &Event, status: &Value) {
 fn schema_of(cluster: &Cluster, group: &str, version: &str, plural: &str) -> Option<(String, Node)> {
     let id: ResourceId = cluster.catalog().find(group, version, plural)?;
     let resource = cluster.resource(id);
+    if let Some(definition) = &resource.definition {
+        return Some((resource.kind.clone(), definition.node.clone()));
+    }
     let kind = schema::kind(&resource.api_version(), &resource.kind).filter(|_| !resource.custom)?;
     Some((kind.kind.clone(), typecheck::built_in(kind)))
 }

@@ -89,7 +89,7 @@ pub fn object_fields() -> &'static Node {
     static MADE: OnceLock<Node> = OnceLock::new();
     MADE.get_or_init(|| {
         let text = json!({"type": "string"});
-        Node::read(&json!({"type": "object", "properties": {
+        Node::part(&json!({"type": "object", "properties": {
             "apiVersion": text, "kind": text,
             "metadata": {"type": "object", "properties": {"name": text, "generateName": text}},
         }}))
@@ -352,7 +352,7 @@ fn plain(known: Known<'_>) -> Sure {
             Sort::Object if node.properties.is_empty() => Some("map"),
             Sort::Object => Some("object"),
             Sort::Array => Some("list"),
-            Sort::Text => Some(text_type(&node.format)),
+            Sort::Text => Some(text_type(&node.constraints.format)),
             Sort::Integer => Some("int"),
             Sort::Number => Some("double"),
             Sort::Bool => Some("bool"),

@@ -26,6 +26,8 @@ pub fn columns(group: &str, plural: &str) -> Value {
         ("", "services") => &["Type", "Cluster-IP", "External-IP", "Port(s)", "Age"],
         ("", "configmaps") => &["Data", "Age"],
         ("", "serviceaccounts") => &["Secrets", "Age"],
+        ("coordination.k8s.io", "leases") => &["Holder", "Age"],
+        ("" | "events.k8s.io", "events") => return event_columns(),
         ("apps", "deployments") => &["Ready", "Up-to-date", "Available", "Age"],
         ("apps", "daemonsets") => &["Desired", "Current", "Ready", "Age"],
         ("apps", "replicasets") => &["Desired", "Current", "Ready", "Age"],
@@ -58,6 +60,10 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: DateTime<Utc>) -> V
             let size = |field: &str| object[field].as_object().map_or(0, Map::len);
             vec![name, json!(size("data") + size("binaryData")), age]
         }
+        ("coordination.k8s.io", "leases") => {
+            vec![name, json!(spec["holderIdentity"].as_str().unwrap_or_default()), age]
+        }
+        ("" | "events.k8s.io", "events") => event(object, now),
         ("", "serviceaccounts") => vec![name, json!(object["secrets"].as_array().map_or(0, Vec::len)), age],
         ("apps", "deployments") => {
             let wanted = spec["replicas"].as_i64().unwrap_or(1);
@@ -88,6 +94,67 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: DateTime<Utc>) -> V
         }
         _ => vec![name, object["metadata"]["creationTimestamp"].clone()],
     }
+}
+
+fn event_columns() -> Value {
+    let column = |(name, priority): (&str, u8)| {
+        let format = if name == "Name" { "name" } else { "" };
+        json!({"name": name, "type": "string", "format": format, "description": name, "priority": priority})
+    };
+    [
+        ("Last Seen", 0),
+        ("Type", 0),
+        ("Reason", 0),
+        ("Object", 0),
+        ("Subobject", 1),
+        ("Source", 1),
+        ("Message", 0),
+        ("First Seen", 1),
+        ("Count", 1),
+        ("Name", 1),
+    ]
+    .into_iter()
+    .map(column)
+    .collect()
+}
+
+/// An event of either group: fields go by one of two names.
+fn event(event: &Value, now: DateTime<Utc>) -> Vec<Value> {
+    let either = |a: &str, b: &str| if event[a].is_null() { event[b].clone() } else { event[a].clone() };
+    let about = either("involvedObject", "regarding");
+    let of = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let source = either("source", "deprecatedSource");
+    let reporter = either("reportingComponent", "reportingController");
+    let named = if of(&source, "component").is_empty() {
+        [reporter.as_str().unwrap_or_default().to_owned(), of(event, "reportingInstance")]
+    } else {
+        [of(&source, "component"), of(&source, "host")]
+    };
+    let named: Vec<String> = named.into_iter().filter(|text| !text.is_empty()).collect();
+    let or_time = |time: Value| if time.is_null() { event["eventTime"].clone() } else { time };
+    let first = or_time(either("firstTimestamp", "deprecatedFirstTimestamp"));
+    let series = &event["series"];
+    let last = if series.is_object() {
+        series["lastObservedTime"].clone()
+    } else {
+        Some(either("lastTimestamp", "deprecatedLastTimestamp"))
+            .filter(|t| !t.is_null())
+            .unwrap_or(first.clone())
+    };
+    let count = series["count"].as_i64().or(either("count", "deprecatedCount").as_i64());
+    let message = either("message", "note");
+    vec![
+        json!(age(&last, now)),
+        json!(of(event, "type")),
+        json!(of(event, "reason")),
+        json!(format!("{}/{}", of(&about, "kind").to_lowercase(), of(&about, "name"))),
+        json!(of(&about, "fieldPath")),
+        json!(named.join(", ")),
+        json!(message.as_str().unwrap_or_default().trim()),
+        json!(age(&first, now)),
+        json!(count.unwrap_or(1).max(1)),
+        event["metadata"]["name"].clone(),
+    ]
 }
 
 fn pod(name: Value, pod: &Value, age: Value) -> Vec<Value> {

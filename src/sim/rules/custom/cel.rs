@@ -11,6 +11,7 @@ use super::super::cel as language;
 use super::super::cel_check::{self, Known};
 use super::super::errors::{FieldError, quote};
 use super::super::schema::Ownership;
+use super::check::counterpart;
 use super::node::{Node, Sort};
 
 /// Longer texts of a `messageExpression` are not used.
@@ -65,7 +66,7 @@ fn visit(node: &Node, place: &Place<'_>, found: &mut Vec<FieldError>) {
         Value::Array(items) => {
             let Some(below) = node.items.as_deref() else { return };
             for (index, item) in items.iter().enumerate() {
-                let old = place.old.and_then(|old| same_item(old, item, &node.ownership));
+                let old = place.old.and_then(|old| counterpart(node, item, old));
                 visit(below, &place.below(item, old, &format!("{}[{index}]", place.at)), found);
             }
         }
@@ -79,12 +80,6 @@ fn path_of_key(at: &str, key: &str, is_property: bool) -> String {
         (_, true) => format!("{at}.{key}"),
         (_, false) => format!("{at}[{key}]"),
     }
-}
-
-/// The item of the old list with the same keys; only lists told apart by keys know it.
-fn same_item<'v>(old: &'v Value, item: &Value, ownership: &Ownership) -> Option<&'v Value> {
-    let Ownership::Keys(keys) = ownership else { return None };
-    old.as_array()?.iter().find(|one| keys.iter().all(|key| one.get(key) == item.get(key)))
 }
 
 /// One rule asked about one value; nothing if it holds or does not apply.
@@ -205,7 +200,7 @@ fn bind(node: &Node, json: &Value) -> Cel {
                 |value| node.items.as_deref().map_or_else(|| language::value(value), |n| bind(n, value));
             Cel::List(Arc::new(items.iter().map(item).collect()))
         }
-        (Sort::Text, Value::String(text)) => bind_text(&node.format, text),
+        (Sort::Text, Value::String(text)) => bind_text(&node.constraints.format, text),
         (Sort::Number, Value::Number(number)) => Cel::Float(number.as_f64().unwrap_or_default()),
         _ => language::value(json),
     }

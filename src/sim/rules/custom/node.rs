@@ -43,8 +43,6 @@ pub struct Node {
     pub constraints: Constraints,
     /// `x-kubernetes-validations` as it stands in the definition: one rule an entry.
     pub rules: Vec<Value>,
-    /// Such as `date-time`; empty for none.
-    pub format: String,
 }
 
 impl Node {
@@ -53,8 +51,12 @@ impl Node {
         Self { is_object: true, ..Self::read(schema) }
     }
 
-    /// The schema of a part.
-    pub fn read(schema: &Value) -> Self {
+    /// A schema within `allOf` and its like: it checks, and keeps nothing.
+    pub fn part(schema: &Value) -> Self {
+        Self::read(schema)
+    }
+
+    fn read(schema: &Value) -> Self {
         let below =
             |field: &str| schema.get(field).filter(|v| v.is_object()).map(|v| Box::new(Self::read(v)));
         let additional = match &schema["additionalProperties"] {
@@ -74,7 +76,6 @@ impl Node {
             ownership: ownership(schema),
             constraints: Constraints::read(schema),
             rules: schema["x-kubernetes-validations"].as_array().cloned().unwrap_or_default(),
-            format: schema["format"].as_str().unwrap_or_default().to_owned(),
         }
     }
 

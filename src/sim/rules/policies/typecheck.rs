@@ -35,7 +35,7 @@ impl Names {
         let before = spec["variables"].as_array().into_iter().flatten().take(count);
         let fields: Map<String, Value> =
             before.filter_map(|one| Some((one["name"].as_str()?.to_owned(), json!({})))).collect();
-        Self { variables: Some(Node::read(&json!({"type": "object", "properties": fields}))), ..self }
+        Self { variables: Some(Node::part(&json!({"type": "object", "properties": fields}))), ..self }
     }
 
     pub fn without_variables(self) -> Self {
@@ -126,7 +126,7 @@ fn matched_kinds(
 
 /// The schema of a built-in kind, as its table tells it.
 pub fn built_in(kind: &Kind) -> Node {
-    Node::read(&json_schema(&kind.root_type(), DEPTH))
+    Node::part(&json_schema(&kind.root_type(), DEPTH))
 }
 
 fn json_schema(ty: &Type, depth: usize) -> Value {
@@ -136,7 +136,7 @@ fn json_schema(ty: &Type, depth: usize) -> Value {
     match ty {
         Type::Text | Type::Named(_) | Type::Quantity => json!({"type": "string"}),
         Type::Bytes => json!({"type": "string", "format": "byte"}),
-        Type::Time => json!({"type": "string", "format": "date-time"}),
+        Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
         Type::Int32 | Type::Int64 => json!({"type": "integer"}),
         Type::Bool => json!({"type": "boolean"}),
         Type::IntOrString | Type::Any => json!({}),
@@ -166,7 +166,7 @@ fn request() -> &'static Node {
             json!({"type": "object", "properties": {"group": text, "version": text, last: text}})
         };
         let texts = json!({"type": "array", "items": text});
-        Node::read(&json!({"type": "object", "properties": {
+        Node::part(&json!({"type": "object", "properties": {
             "kind": three("kind"), "resource": three("resource"), "subResource": text,
             "requestKind": three("kind"), "requestResource": three("resource"), "requestSubResource": text,
             "name": text, "namespace": text, "operation": text, "dryRun": {"type": "boolean"}, "options": {},
@@ -185,7 +185,7 @@ fn namespace() -> &'static Node {
         if let Some(fields) = node["properties"].as_object_mut() {
             fields.retain(|name, _| ["metadata", "spec", "status"].contains(&name.as_str()));
         }
-        Node::read(&node)
+        Node::part(&node)
     })
 }
 
