@@ -152,9 +152,7 @@ impl Write<'_> {
             kinds::default(&mut object, &kind);
             match live {
                 Some(live) => {
-                    let managers = object["metadata"]["managedFields"].clone();
-                    let mut object = self.only_status(&live, object);
-                    object::set_meta(&mut object, "managedFields", managers);
+                    let object = self.only_status_applied(&live, object);
                     commit.update(store, &live, object)
                 }
                 None if !self.target.subresource.is_empty() => {
@@ -283,6 +281,20 @@ impl Write<'_> {
         }
         object::set_meta(object, "namespace", self.target.namespace.as_str());
         Ok(())
+    }
+
+    /// The same of an apply, which has settled who owns what.
+    fn only_status_applied(&self, live: &Value, applied: Value) -> Value {
+        if self.target.subresource.is_empty() {
+            return applied;
+        }
+        let managers = applied["metadata"].get("managedFields").cloned();
+        let mut object = self.only_status(live, applied);
+        match managers {
+            Some(managers) => object::set_meta(&mut object, "managedFields", managers),
+            None => object::drop_meta(&mut object, "managedFields"),
+        }
+        object
     }
 
     /// A write to a subresource changes only its part of the object.

@@ -14,7 +14,13 @@ const NONE: &str = "<none>";
 pub fn columns(group: &str, plural: &str) -> Value {
     static RECORDED: OnceLock<Value> = OnceLock::new();
     let recorded = RECORDED.get_or_init(|| serde_json::from_str(COLUMNS).unwrap_or_default());
-    if matches!((group, plural), ("", "namespaces" | "pods") | ("networking.k8s.io", "networkpolicies")) {
+    if matches!(
+        (group, plural),
+        ("", "namespaces" | "pods" | "configmaps" | "events")
+            | ("networking.k8s.io", "networkpolicies")
+            | ("coordination.k8s.io", "leases")
+            | ("events.k8s.io", "events")
+    ) {
         return recorded[plural].clone();
     }
     let column = |name: &str, kind: &str| {
@@ -24,10 +30,7 @@ pub fn columns(group: &str, plural: &str) -> Value {
     let middle: &[&str] = match (group, plural) {
         ("", "nodes") => &["Status", "Roles", "Age", "Version"],
         ("", "services") => &["Type", "Cluster-IP", "External-IP", "Port(s)", "Age"],
-        ("", "configmaps") => &["Data", "Age"],
         ("", "serviceaccounts") => &["Secrets", "Age"],
-        ("coordination.k8s.io", "leases") => &["Holder", "Age"],
-        ("" | "events.k8s.io", "events") => return event_columns(),
         ("apps", "deployments") => &["Ready", "Up-to-date", "Available", "Age"],
         ("apps", "daemonsets") => &["Desired", "Current", "Ready", "Age"],
         ("apps", "replicasets") => &["Desired", "Current", "Ready", "Age"],
@@ -94,28 +97,6 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: DateTime<Utc>) -> V
         }
         _ => vec![name, object["metadata"]["creationTimestamp"].clone()],
     }
-}
-
-fn event_columns() -> Value {
-    let column = |(name, priority): (&str, u8)| {
-        let format = if name == "Name" { "name" } else { "" };
-        json!({"name": name, "type": "string", "format": format, "description": name, "priority": priority})
-    };
-    [
-        ("Last Seen", 0),
-        ("Type", 0),
-        ("Reason", 0),
-        ("Object", 0),
-        ("Subobject", 1),
-        ("Source", 1),
-        ("Message", 0),
-        ("First Seen", 1),
-        ("Count", 1),
-        ("Name", 1),
-    ]
-    .into_iter()
-    .map(column)
-    .collect()
 }
 
 /// An event of either group: fields go by one of two names.
@@ -310,6 +291,9 @@ mod tests {
             ("", "services"),
             ("", "configmaps"),
             ("", "serviceaccounts"),
+            ("", "events"),
+            ("events.k8s.io", "events"),
+            ("coordination.k8s.io", "leases"),
             ("apps", "deployments"),
             ("apps", "daemonsets"),
             ("apps", "replicasets"),

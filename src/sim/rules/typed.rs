@@ -157,6 +157,15 @@ impl<'a> View<'a> {
         below.map_or(ANY, View::node)
     }
 
+    /// What is left of a map or a list without anything in it: in a custom resource it stays, empty.
+    fn emptied(&self, value: &Value) -> Value {
+        match (self.of, value) {
+            (Of::Node(_), Value::Object(_)) => json!({}),
+            (Of::Node(_), Value::Array(_)) => json!([]),
+            _ => Value::Null,
+        }
+    }
+
     /// What a key of an item counts as where the item does not say it.
     fn default_key(&self, key: &str) -> Option<Value> {
         match self.of {
@@ -306,7 +315,7 @@ fn merge_at(view: View<'_>, live: &Value, body: &Value) -> Value {
     }
 }
 
-/// The object without the fields of a set; what becomes empty becomes null.
+/// The object without the fields of a set; what becomes empty becomes null, save in custom resources.
 pub fn without(object: &Value, gone: &Set, kind: &Kind) -> Value {
     let root = kind.root_type();
     without_at(View::root(kind, &root), object, gone)
@@ -322,14 +331,14 @@ fn without_at(view: View<'_>, value: &Value, gone: &Set) -> Value {
                     out.insert(key.clone(), kept);
                 }
             }
-            if out.is_empty() { Value::Null } else { Value::Object(out) }
+            if out.is_empty() { view.emptied(value) } else { Value::Object(out) }
         }
         Form::Items => {
             let list = value.as_array().into_iter().flatten();
             let out: Vec<Value> = list
                 .filter_map(|item| keep(view.below(""), item, gone.children.get(&element(item, view))))
                 .collect();
-            if out.is_empty() { Value::Null } else { Value::Array(out) }
+            if out.is_empty() { view.emptied(value) } else { Value::Array(out) }
         }
     }
 }
