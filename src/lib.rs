@@ -307,12 +307,14 @@ pub mod sim {
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod access;
+        pub mod admit;
         pub mod call;
         pub mod clock;
         pub mod cluster;
         pub mod collect;
         pub mod commit;
         pub mod controllers;
+        pub mod definitions;
         pub mod delete;
         pub mod discovery;
         pub mod dispatch;
@@ -337,6 +339,7 @@ pub mod sim {
         pub mod server;
         pub mod status;
         pub mod store;
+        pub mod typecheck;
         pub mod watch;
         pub mod write;
     }
@@ -346,16 +349,42 @@ pub mod sim {
     pub mod rules {
         pub mod apply;
         pub mod auth;
+        pub mod cel;
+        pub mod cel_check;
+        pub mod configmap;
+        /// Custom resources: their definitions, and what a structural schema does to objects.
+        pub mod custom {
+            pub mod cel;
+            pub mod check;
+            pub mod constraints;
+            pub mod crd;
+            pub mod definition;
+            pub mod names;
+            pub mod node;
+            pub mod path;
+            pub mod prune;
+            pub mod structural;
+        }
         pub mod decode;
         pub mod errors;
+        pub mod events;
         pub mod fields;
+        pub mod gotext;
         pub mod kinds;
+        pub mod lease;
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
         pub mod openapi;
         pub mod patch;
         pub mod pods;
+        /// Admission policies: what they may say, which writes they match, what they answer.
+        pub mod policies {
+            pub mod evaluate;
+            pub mod matching;
+            pub mod objects;
+            pub mod typecheck;
+        }
         pub mod rbac;
         pub mod reviews;
         pub mod schema;
