@@ -27,6 +27,7 @@ pub mod domain {
     mod interned;
     #[cfg(test)]
     mod join_tests;
+    mod joined;
     pub mod journal;
     pub mod ledger;
     pub mod lookup;
