@@ -3,8 +3,10 @@
 
 mod clock;
 mod collectors;
+mod observer;
 mod performer;
 mod sources;
+mod state;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,10 +14,13 @@ use chrono::FixedOffset;
 use tokio::{
     sync::{Notify, mpsc},
     task::AbortHandle,
+    time::Instant,
 };
 
-pub use self::clock::Clock;
-use self::{collectors::Collectors, performer::Performer, sources::Sources};
+pub use self::{clock::Clock, observer::Soaks};
+use self::{
+    collectors::Collectors, observer::Observer, performer::Performer, sources::Sources, state::State,
+};
 use crate::{
     cockpit::{
         decide::{self, Command, Refusal},
@@ -25,8 +30,8 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::names::{ClusterName, Text},
-    k8s::{self, connect::Access},
+    domain::{fleet::Cluster, names::ClusterName},
+    k8s::{self, connect::Access, lease::Claims},
     workspace::{self, root::Place},
 };
 
@@ -64,6 +69,9 @@ pub struct Engine {
     sources: Option<Sources>,
     collectors: Option<Collectors>,
     performer: Performer,
+    state: State,
+    /// `None`: this process writes no evidence.
+    observer: Option<Observer>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -95,6 +103,8 @@ impl Engine {
             performer: Performer::new(sender.clone(), setup.reach.clone()),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
             collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
+            state: State::new(sender.clone()),
+            observer: None,
             reach: setup.reach,
             workspace: setup.workspace,
             inbox,
@@ -127,6 +137,39 @@ impl Engine {
     /// Moves the time on without a fact: ages grow on a quiet fleet too.
     pub fn tick(&mut self) {
         self.world.absorb(Fact::Tick(self.clock.now()));
+        self.observe_now(false);
+    }
+
+    /// From now on this process observes: it takes Leases of clusters that nobody observes and writes
+    /// their evidence. A read-only one never does.
+    pub fn observe(&mut self, claims: Claims, soaks: Soaks) {
+        if !self.world.is_read_only() {
+            self.state.claim(claims);
+            self.observer = Some(Observer::new(soaks));
+        }
+    }
+
+    /// The program ends: evidence is written once more, and the Leases are given back after it.
+    /// Answers whether something is still under way.
+    pub fn leave(&mut self) -> bool {
+        self.observe_now(true);
+        let Some(observer) = &self.observer else { return false };
+        if observer.is_writing(&self.world, Instant::now()) {
+            return true;
+        }
+        self.state.leave();
+        let is_us = |cluster: &Cluster| {
+            self.world.shared().observer(&cluster.name).is_some_and(|observer| observer.is_us)
+        };
+        self.world.clusters().any(is_us)
+    }
+
+    fn observe_now(&mut self, last: bool) {
+        let Some(observer) = &mut self.observer else { return };
+        self.state.want(Observer::wanted(&self.world));
+        for (id, share) in observer.due(&self.world, Instant::now(), last) {
+            self.share(id, share);
+        }
     }
 
     /// Decides and, if it may be done, does. Answers the orders it started.
@@ -150,6 +193,7 @@ impl Engine {
             Effect::Rollback(order) => self.performer.rollback(&self.world, order),
             Effect::Abort(id) => self.performer.abort(id),
             Effect::Reconnect(cluster) => {
+                self.state.reconnect(&cluster);
                 if let Some(watching) = self.watches.get(&cluster) {
                     watching.again.notify_one();
                 }
@@ -162,21 +206,17 @@ impl Engine {
             }
             Effect::Share(id, share) => {
                 self.world.absorb(Fact::Shared(SharedFact::Asked(id)));
-                self.share(id, &share);
+                self.share(id, share);
             }
             Effect::Reload => self.reload(),
         }
     }
 
-    /// Writes to the state cluster, as soon as there is one.
-    fn share(&mut self, id: ShareId, share: &Share) {
-        let trouble = Trouble::new(
-            "the state cluster",
-            "none is connected",
-            "Name it under `state:` in sluice.yaml, and run `sluice install` there.",
-        );
-        let fact = SharedFact::Wrote { id, what: Text::new(share.words()), result: Err(trouble) };
-        self.world.absorb(Fact::Shared(fact));
+    /// Writes to the state cluster.
+    fn share(&mut self, id: ShareId, share: Share) {
+        if let Some(refused) = self.state.share(id, share) {
+            self.world.absorb(Fact::Shared(refused));
+        }
     }
 
     fn absorb_batch(&mut self) {
@@ -203,6 +243,7 @@ impl Engine {
         }
         if replanned {
             self.watch_fleet();
+            self.state.follow(self.world.plan(), &self.reach);
         }
         if wants_rules || (replanned && self.has_rules) {
             self.read_rules();
