@@ -21,7 +21,9 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod fleet;
+    pub mod flagged;
     pub mod flow;
+    pub mod gate;
     pub mod grant;
     pub mod hold;
     mod interned;
@@ -32,8 +34,10 @@ pub mod domain {
     pub mod lookup;
     pub mod minutes;
     pub mod names;
+    pub mod opened;
     pub mod policy;
     pub mod range;
+    pub mod ranges;
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
@@ -44,6 +48,7 @@ pub mod domain {
     pub mod suspect;
     pub mod time;
     pub mod valve;
+    pub mod wildcard;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -145,6 +150,7 @@ pub mod workspace {
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
+    pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
