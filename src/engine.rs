@@ -131,16 +131,30 @@ impl Engine {
 
     /// Decides and, if it may be done, does. Answers the orders it started.
     pub fn command(&mut self, command: &Command) -> Result<Vec<OrderId>, Refusal> {
+        Ok(self.begin(command)?.0)
+    }
+
+    /// The same for what is written to the state cluster: answers the writes it started.
+    pub fn share_by(&mut self, command: &Command) -> Result<Vec<ShareId>, Refusal> {
+        Ok(self.begin(command)?.1)
+    }
+
+    fn begin(&mut self, command: &Command) -> Result<(Vec<OrderId>, Vec<ShareId>), Refusal> {
         self.tick();
         let orders = decide::decide(&self.world, command)?;
         let ids = orders.started.iter().map(|(id, _, _)| *id).collect();
         for (id, kind, target) in orders.started {
             self.world.absorb(Fact::Order(id, OrderFact::Started { kind, target }));
         }
+        let share = |effect: &Effect| match effect {
+            Effect::Share(id, _) => Some(*id),
+            _ => None,
+        };
+        let shares = orders.effects.iter().filter_map(share).collect();
         for effect in orders.effects {
             self.perform(effect);
         }
-        Ok(ids)
+        Ok((ids, shares))
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -20,8 +20,8 @@ pub mod domain {
     mod everywhere;
     pub mod evidence;
     mod excuse;
-    pub mod fleet;
     pub mod flagged;
+    pub mod fleet;
     pub mod flow;
     pub mod gate;
     pub mod grant;
@@ -59,9 +59,12 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod gate;
     pub mod orders;
     pub mod plan;
     pub mod ports;
+    mod review_orders;
+    pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
@@ -179,6 +182,7 @@ pub mod documents {
         pub mod text;
     }
     pub mod orders;
+    pub mod reviews;
     pub mod status;
     pub mod table;
     #[cfg(test)]
@@ -211,6 +215,7 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
+    mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;

@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 
 use crate::domain::{
     destination::{Category, Severity},
-    fleet::Environment,
     flagged::Flagged,
+    fleet::Environment,
     flow::Direction,
     names::{ClusterName, NsName, Text},
     suspect::Entries,

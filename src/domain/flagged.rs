@@ -52,7 +52,8 @@ pub fn flagged<'e>(
     }
     let mut by_name: BTreeMap<Place<'_>, BTreeSet<IpAddr>> = BTreeMap::new();
     for (key, _) in edges {
-        if let (Direction::Egress, Some(name), Peer::Address(address)) = (key.direction, &key.name, &key.peer) {
+        if let (Direction::Egress, Some(name), Peer::Address(address)) = (key.direction, &key.name, &key.peer)
+        {
             let place = (&key.workload, name, key.protocol, key.port);
             by_name.entry(place).or_default().insert(range::fold(*address));
         }

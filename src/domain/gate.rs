@@ -66,16 +66,38 @@ pub enum Missing {
 /// Does a valid grant cover it? Where none does, by the review that comes closest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cover {
-    Covered { review: Text, until: Timestamp },
+    Covered {
+        review: Text,
+        until: Timestamp,
+    },
     None,
-    Undecided { review: Text },
-    Rejected { review: Text, by: Text },
-    Revoked { review: Text, by: Text },
-    Expired { review: Text, at: Timestamp },
-    SelfApproved { review: Text, by: Text },
-    OtherCluster { review: Text },
+    Undecided {
+        review: Text,
+    },
+    Rejected {
+        review: Text,
+        by: Text,
+    },
+    Revoked {
+        review: Text,
+        by: Text,
+    },
+    Expired {
+        review: Text,
+        at: Timestamp,
+    },
+    SelfApproved {
+        review: Text,
+        by: Text,
+    },
+    OtherCluster {
+        review: Text,
+    },
     /// A valid grant is for less.
-    Wider { review: Text, beyond: Vec<Beyond> },
+    Wider {
+        review: Text,
+        beyond: Vec<Beyond>,
+    },
     /// A port has a name instead of a number.
     NamedPort(Text),
     NotUnderstood,
@@ -184,7 +206,8 @@ fn findings(opened: &Opened, known: &Known<'_>) -> Vec<Finding> {
 
 impl Known<'_> {
     fn lacks_for_flags(&self) -> impl Iterator<Item = Missing> {
-        let parts = [(Missing::Catalogue, self.catalogue.is_none()), (Missing::Evidence, self.evidence.is_none())];
+        let parts =
+            [(Missing::Catalogue, self.catalogue.is_none()), (Missing::Evidence, self.evidence.is_none())];
         parts.into_iter().filter_map(|(what, lacks)| lacks.then_some(what))
     }
 
@@ -272,8 +295,12 @@ impl Gated {
     /// Why it does not pass, with the next step; `None` where it does.
     pub fn reason(&self, target: &Target) -> Option<String> {
         let next = self.next(target)?;
+        let more = match self.findings.len() {
+            0 | 1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
         let flagged = self.findings.first().map(|finding| {
-            format!(", which is flagged as {} ({})", finding.class, finding.severity.as_str())
+            format!(", which is flagged as {} ({}){more}", finding.class, finding.severity.as_str())
         });
         Some(format!("{}{}: {next}", self.subject(), flagged.unwrap_or_default()))
     }
@@ -287,19 +314,29 @@ impl Gated {
                 "review {review} asks for it and is not decided; security decides with `sluice review approve {review}` or `reject`"
             ),
             Cover::Rejected { review, by } => {
-                format!("{by} rejected it (review {review}); take it out of the policy, or ask anew with `{ask}`")
+                format!(
+                    "{by} rejected it (review {review}); take it out of the policy, or ask anew with `{ask}`"
+                )
             }
             Cover::Revoked { review, by } => {
-                format!("{by} revoked it (review {review}); take it out of the policy, or ask anew with `{ask}`")
+                format!(
+                    "{by} revoked it (review {review}); take it out of the policy, or ask anew with `{ask}`"
+                )
             }
             Cover::Expired { review, at } => {
-                format!("the grant of review {review} expired at {}; ask for a new one with `{ask}`", clock(*at))
+                format!(
+                    "the grant of review {review} expired at {}; ask for a new one with `{ask}`",
+                    clock(*at)
+                )
             }
             Cover::SelfApproved { review, by } => format!(
                 "review {review} was approved by {by}, who asked for it under this or another name; somebody else decides with `sluice review approve {review}`"
             ),
             Cover::OtherCluster { review } => {
-                format!("review {review} grants it for other clusters only; ask for {} with `{ask}`", target.cluster)
+                format!(
+                    "review {review} grants it for other clusters only; ask for {} with `{ask}`",
+                    target.cluster
+                )
             }
             Cover::Wider { review, beyond } => {
                 let words: Vec<_> = beyond.iter().map(|beyond| beyond.as_str()).collect();
@@ -311,7 +348,9 @@ impl Gated {
             Cover::NamedPort(name) => {
                 format!("which port {name} is, is the word of the pods behind it; write its number")
             }
-            Cover::NotUnderstood => "what is not understood never passes; write the rule in another way".to_owned(),
+            Cover::NotUnderstood => {
+                "what is not understood never passes; write the rule in another way".to_owned()
+            }
             Cover::Unknown => "whether it is granted is not known".to_owned(),
         })
     }
@@ -343,10 +382,11 @@ impl Missing {
                 "no evidence of {cluster}/{ns} is read, so nobody knows which of its destinations are flagged: run `sluice discover -n {ns} --cluster {cluster} --write`"
             ),
             Self::Cluster => format!("the identity of cluster {cluster} is not known: wait until it answers"),
-            Self::Reviews => {
-                "reviews cannot be read, because the state cluster is not connected: see `sluice info`".to_owned()
+            Self::Reviews => "reviews cannot be read: wait until the state cluster is connected".to_owned(),
+            Self::Time => {
+                "the time of the state cluster is not known, and by it grants expire: wait until it answers"
+                    .to_owned()
             }
-            Self::Time => "the time of the state cluster is not known, and by it grants expire: wait until it answers".to_owned(),
         }
     }
 

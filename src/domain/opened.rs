@@ -94,9 +94,7 @@ impl Ports {
         let mut spans: Vec<PortSpan> = Vec::with_capacity(all.len());
         for span in all {
             match spans.last_mut() {
-                Some(last)
-                    if last.protocol == span.protocol && span.from <= last.to.saturating_add(1) =>
-                {
+                Some(last) if last.protocol == span.protocol && span.from <= last.to.saturating_add(1) => {
                     last.to = last.to.max(span.to);
                 }
                 Some(_) | None => spans.push(span),
@@ -118,9 +116,9 @@ impl Ports {
     /// Are all ports of the other in here? One that is only named never is.
     pub fn cover(&self, other: &Self) -> bool {
         let holds = |span: &PortSpan| {
-            self.spans.iter().any(|mine| {
-                mine.protocol == span.protocol && mine.from <= span.from && span.to <= mine.to
-            })
+            self.spans
+                .iter()
+                .any(|mine| mine.protocol == span.protocol && mine.from <= span.from && span.to <= mine.to)
         };
         other.named.is_empty() && other.spans.iter().all(holds)
     }
@@ -133,6 +131,11 @@ impl Ports {
                 && (span.from..=span.to).contains(&port)
         };
         !self.named.is_empty() || self.spans.iter().any(holds)
+    }
+
+    /// Is this port of this protocol open, by number?
+    pub fn hold(&self, protocol: Protocol, port: u16) -> bool {
+        self.spans.iter().any(|span| span.protocol == protocol && (span.from..=span.to).contains(&port))
     }
 
     /// Is any of these port numbers open? Of none: any port.
@@ -238,7 +241,9 @@ impl fmt::Display for Selector {
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::In { key, values } if values.len() == 1 => write!(f, "{}={}", Text::new(key), Text::new(&values[0])),
+            Self::In { key, values } if values.len() == 1 => {
+                write!(f, "{}={}", Text::new(key), Text::new(&values[0]))
+            }
             Self::In { key, values } => write!(f, "{} in ({})", Text::new(key), Text::new(&values.join(","))),
             Self::NotIn { key, values } => {
                 write!(f, "{} notin ({})", Text::new(key), Text::new(&values.join(",")))

@@ -83,7 +83,8 @@ fn network_peer(peer: &Value) -> Said<What> {
         (Some(block), 1) => {
             let block = fields(block, "ipBlock", &["cidr", "except"])?;
             let network = cidr(block.get("cidr"))?;
-            let except = list(block, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
+            let except =
+                list(block, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
             Ok(What::Block { network, except })
         }
         (None, 1..) => Ok(What::Inside),
@@ -126,7 +127,10 @@ fn number(value: &Value) -> Option<u16> {
 /// `10.0.0.0/8`; Cilium takes a bare address too.
 fn cidr(value: Option<&Value>) -> Said<IpNet> {
     let raw = value.and_then(Value::as_str).ok_or("a network is missing")?;
-    let network = raw.parse::<IpNet>().ok().or_else(|| raw.parse().ok().map(|address: std::net::IpAddr| address.into()));
+    let network = raw
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| raw.parse().ok().map(|address: std::net::IpAddr| address.into()));
     network.map(|network| network.trunc()).ok_or_else(|| format!("{:?} is no network", Text::new(raw)))
 }
 
@@ -212,10 +216,26 @@ fn cilium_selector(part: &Value) -> Said<Selector> {
 /// open by itself. A rule that says nothing allows nothing; one with ports alone allows any peer.
 fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
     const EGRESS: &[&str] = &[
-        "toEndpoints", "toNodes", "toEntities", "toCIDR", "toCIDRSet", "toFQDNs", "toPorts", "icmps", "authentication",
+        "toEndpoints",
+        "toNodes",
+        "toEntities",
+        "toCIDR",
+        "toCIDRSet",
+        "toFQDNs",
+        "toPorts",
+        "icmps",
+        "authentication",
     ];
-    const INGRESS: &[&str] =
-        &["fromEndpoints", "fromNodes", "fromEntities", "fromCIDR", "fromCIDRSet", "toPorts", "icmps", "authentication"];
+    const INGRESS: &[&str] = &[
+        "fromEndpoints",
+        "fromNodes",
+        "fromEntities",
+        "fromCIDR",
+        "fromCIDRSet",
+        "toPorts",
+        "icmps",
+        "authentication",
+    ];
     let (known, word) = match direction {
         Direction::Egress => (EGRESS, "to"),
         Direction::Ingress => (INGRESS, "from"),
@@ -271,13 +291,15 @@ fn endpoints_inside(value: &Value) -> Said<What> {
 
 /// Cilium documentation, "Entities based".
 fn entity(value: &Value) -> Said<Vec<What>> {
-    let whole = |raw: &str| cidr(Some(&Value::from(raw))).map(|network| What::Block { network, except: Vec::new() });
+    let whole =
+        |raw: &str| cidr(Some(&Value::from(raw))).map(|network| What::Block { network, except: Vec::new() });
     Ok(match value.as_str().unwrap_or_default() {
         "all" => vec![What::Everything],
         "world" => vec![whole("0.0.0.0/0")?, whole("::/0")?],
         "world-ipv4" => vec![whole("0.0.0.0/0")?],
         "world-ipv6" => vec![whole("::/0")?],
-        "host" | "remote-node" | "kube-apiserver" | "cluster" | "health" | "init" | "ingress" | "unmanaged" => {
+        "host" | "remote-node" | "kube-apiserver" | "cluster" | "health" | "init" | "ingress"
+        | "unmanaged" => {
             vec![What::Inside]
         }
         "none" => Vec::new(),
@@ -325,7 +347,9 @@ fn cilium_port(port: &Value, spans: &mut Vec<PortSpan>, named: &mut Vec<Text>) -
         Some(raw) => raw.as_str().ok_or("a port is not a string")?,
     };
     let protocols = match port.get("protocol").map(|raw| raw.as_str().unwrap_or("?")) {
-        None | Some("" | "ANY") if raw == "0" => Ports::all().spans().iter().map(|span| span.protocol).collect(),
+        None | Some("" | "ANY") if raw == "0" => {
+            Ports::all().spans().iter().map(|span| span.protocol).collect()
+        }
         None | Some("" | "ANY") => vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp],
         Some("ICMP" | "ICMPv6" | "ICMPV6") => vec![Protocol::Icmp],
         Some(raw) => vec![named_protocol(raw).ok_or("a port has a protocol that is not known")?],
@@ -340,7 +364,9 @@ fn cilium_port(port: &Value, spans: &mut Vec<PortSpan>, named: &mut Vec<Text>) -
     };
     let to = match port.get("endPort").filter(|end| end.as_u64() != Some(0)) {
         None => from,
-        Some(end) => number(end).filter(|to| from > 0 && *to >= from).ok_or("endPort is below port or no number")?,
+        Some(end) => {
+            number(end).filter(|to| from > 0 && *to >= from).ok_or("endPort is below port or no number")?
+        }
     };
     spans.extend(protocols.into_iter().map(|protocol| match from {
         0 => PortSpan::all_of(protocol),

@@ -74,7 +74,8 @@ impl Catalogue {
         seen.sort_unstable();
         for (group, entry) in seen {
             let narrowed = &self.groups[group as usize].ports;
-            if !ports.meet(&narrowed.0) || self.is_harmless(group, &opened.and(&Ranges::of([&entry])), ports) {
+            if !ports.meet(&narrowed.0) || self.is_harmless(group, &opened.and(&Ranges::of([&entry])), ports)
+            {
                 continue;
             }
             let operator = &self.groups[group as usize].operator;
