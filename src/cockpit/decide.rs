@@ -18,7 +18,7 @@ use super::{
     world::World,
 };
 
-pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown, against};
+pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq)]

@@ -83,6 +83,24 @@ fn help_texts() {
     }
 }
 
+/// Reviews are kept in the state cluster: without one there is nothing to list or decide.
+#[test]
+fn reviews_need_a_state_cluster() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters: [{name: one}]\n");
+    let said =
+        "exit 3\nno state cluster is named: write `state:` into sluice.yaml and run `sluice install` there\n";
+    for args in [
+        &["review", "list"][..],
+        &["review", "show", "r-1", "-o", "json"],
+        &["review", "approve", "r-1", "--reason", "known", "--yes"],
+        &["review", "ask", "-n", "shop", "--purpose", "orders", "--dry-run"],
+    ] {
+        assert_eq!(machine.said(args), said, "{args:?}");
+    }
+}
+
 #[test]
 fn usage_errors_end_in_2_and_say_what_to_write() {
     let machine = Machine::new();
