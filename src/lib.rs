@@ -23,9 +23,11 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod expected;
+    pub mod flagged;
     pub mod fleet;
     pub mod flow;
     pub mod forecast;
+    pub mod gate;
     pub mod grant;
     pub mod hold;
     mod interned;
@@ -37,9 +39,11 @@ pub mod domain {
     pub mod merged;
     pub mod minutes;
     pub mod names;
+    pub mod opened;
     pub mod owner;
     pub mod policy;
     pub mod range;
+    pub mod ranges;
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
@@ -54,6 +58,7 @@ pub mod domain {
     pub mod time;
     pub mod valve;
     pub mod wave;
+    pub mod wildcard;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -64,6 +69,7 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod gate;
     pub mod gates;
     pub mod holding;
     pub mod incidents;
@@ -72,12 +78,15 @@ pub mod cockpit {
     pub mod ports;
     pub mod records;
     pub mod recovery;
+    mod review_orders;
+    pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
     pub mod soaks;
     #[cfg(test)]
     mod tests;
+    pub mod waiving;
     pub mod waves;
     pub mod why;
     pub mod world;
@@ -184,6 +193,7 @@ pub mod workspace {
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
+    pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
@@ -212,6 +222,7 @@ pub mod documents {
         pub mod text;
     }
     pub mod orders;
+    pub mod reviews;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -245,6 +256,7 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
+    mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;

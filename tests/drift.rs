@@ -87,6 +87,7 @@ fn world(policies: Vec<Policy>) -> World {
         terminating: false,
     };
     let source = SourceState {
+        kind: sluice::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay"),
         link: Link::Live,
         history_from: None,

@@ -13,14 +13,19 @@ use crate::domain::{
 };
 
 use super::{
-    gates::Gate,
+    gates::{self, Gate},
     holding::{self, Wanted},
     orders::{
-        ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, PreviewOrder, RollbackOrder, Target,
+        ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
+        Target,
     },
     ports::{Effect, Link},
+    review_orders,
+    waiving::{self, Overriding, Waiving},
     world::World,
 };
+
+pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +46,13 @@ pub enum Command {
     Hold(Wanted),
     /// End a hold or an exclusion, by its name.
     Release(Text),
+    Waive(Box<Waiving>),
+    Override(Box<Overriding>),
+    /// The second person's yes to an override, by its name.
+    Confirm(Text),
+    AskReview(Box<Asking>),
+    /// Approve, reject or revoke.
+    DecideReview(Box<Deciding>),
     Reload,
 }
 
@@ -130,6 +142,14 @@ pub enum Reason {
     Gate(Box<Gate>),
     #[error("say why: the reason is kept with it (--reason)")]
     NoReason,
+    #[error("an override says what it covers: soak, coverage or order (--covers)")]
+    NothingCovered,
+    #[error("there is no override {0}")]
+    UnknownOverride(Text),
+    #[error("{0} is confirmed already")]
+    ConfirmedAlready(Text),
+    #[error("you asked for it yourself, as {0}: a second person has to confirm it")]
+    OwnOverride(Text),
     #[error("an exclusion ends one day: say when (--until)")]
     NoExpiry,
     #[error("{} is past by the state cluster's clock: give a later end (--until)", .0.format("%Y-%m-%d %H:%M UTC"))]
@@ -144,6 +164,12 @@ pub enum Reason {
     UnknownHold { name: Text, known: Text },
     #[error("you may not {0} rollouts (RBAC of the state cluster); ask its admin for the right")]
     NoShareRight(&'static str),
+    /// A flagged peer is opened without a valid grant, or it is not known whether one is. `code` is a
+    /// stable word.
+    #[error("{said}")]
+    OwnerGate { code: &'static str, said: Text },
+    #[error("{0}")]
+    Review(#[from] ReviewReason),
 }
 
 /// The one function that decides.
@@ -158,6 +184,11 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
         Command::Hold(wanted) => hold(world, wanted),
         Command::Release(name) => release(world, name),
+        Command::Waive(waiving) => waive(world, waiving),
+        Command::Override(overriding) => overrule(world, overriding),
+        Command::Confirm(name) => confirm(world, name),
+        Command::AskReview(asking) => review_orders::ask(world, asking),
+        Command::DecideReview(deciding) => review_orders::decide(world, deciding),
         Command::Reload => Ok(just(Effect::Reload)),
     }
 }
@@ -292,6 +323,24 @@ fn bytes<'w>(
     }
 }
 
+/// The gates of exactly these bytes (law 2): what the plan has against the row, less what an override
+/// for this digest opens, and flagged destinations without a grant. Going back to what soaked clean
+/// waits for no wave, day or evidence.
+fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+    let target = &preview.target;
+    let gates = match preview.origin {
+        Origin::Workspace => gates::gates(world, target),
+        Origin::LastClean => gates::always(world, target),
+    };
+    let is_open = |gate: &Gate| {
+        gate.covers.is_some_and(|covers| waiving::is_overridden(world, target, preview.digest, covers))
+    };
+    let missing = gates.into_iter().filter(|gate| !is_open(gate));
+    let mut reasons: Vec<_> = missing.map(|gate| Reason::Gate(Box::new(gate))).collect();
+    reasons.extend(super::gate::owner_gate(world, target, &preview.set));
+    reasons
+}
+
 /// Every reason why what a preview showed cannot be applied now. It is bound to the bytes in the
 /// workspace and to the live objects that it was computed against.
 pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
@@ -303,6 +352,7 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
         Origin::Workspace => apply_reasons(world, target),
         Origin::LastClean => revert_reasons(world, target),
     };
+    reasons.extend(gate_reasons(world, preview));
     if preview.steps.is_empty() {
         reasons.push(Reason::NothingToDo);
     }
@@ -435,6 +485,21 @@ fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
     Ok(just(holding::hold(world, wanted)))
 }
 
+fn waive(world: &World, waiving: &Waiving) -> Result<Orders, Refusal> {
+    refuse_if("waive", &[&waiving.target], waiving::waive_reasons(world, waiving))?;
+    Ok(just(waiving::waive(world, waiving)))
+}
+
+fn overrule(world: &World, overriding: &Overriding) -> Result<Orders, Refusal> {
+    refuse_if("override", &[overriding.preview], waiving::override_reasons(world, overriding))?;
+    Ok(Orders { started: Vec::new(), effects: waiving::overrule(world, overriding).into_iter().collect() })
+}
+
+fn confirm(world: &World, name: &Text) -> Result<Orders, Refusal> {
+    refuse_if("confirm", &[name], waiving::confirm_reasons(world, name))?;
+    Ok(Orders { started: Vec::new(), effects: waiving::confirm(world, name).into_iter().collect() })
+}
+
 fn release(world: &World, name: &Text) -> Result<Orders, Refusal> {
     refuse_if("release", &[name], holding::release_reasons(world, name))?;
     Ok(Orders { started: Vec::new(), effects: holding::release(world, name).into_iter().collect() })
@@ -445,7 +510,11 @@ fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Order
     Ok(just(Effect::ReadEdges(cluster.clone(), ns.clone())))
 }
 
-fn refuse_if<T: fmt::Display>(what: &str, of: &[T], mut reasons: Vec<Reason>) -> Result<(), Refusal> {
+pub(super) fn refuse_if<T: fmt::Display>(
+    what: &str,
+    of: &[T],
+    mut reasons: Vec<Reason>,
+) -> Result<(), Refusal> {
     if of.is_empty() {
         reasons.push(Reason::NoTarget);
     }

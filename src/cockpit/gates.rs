@@ -90,8 +90,7 @@ fn who(reason: &Reason) -> Who {
 /// What the plan has against an apply of this row now; empty: nothing.
 pub fn gates(world: &World, target: &Target) -> Vec<Gate> {
     let plan = world.waves().plan(target.direction);
-    let mut out: Vec<Gate> = state(world).into_iter().collect();
-    out.extend(held(world, target));
+    let mut out = always(world, target);
     match plan.row(target) {
         Some((wave, row)) => {
             out.extend(unknown(row));
@@ -106,6 +105,11 @@ pub fn gates(world: &World, target: &Target) -> Vec<Gate> {
     out.extend(closed(world));
     out.extend(evidence(world, target));
     out
+}
+
+/// What stands against any apply, also of bytes that soaked clean before: no state, and holds.
+pub fn always(world: &World, target: &Target) -> Vec<Gate> {
+    state(world).into_iter().chain(held(world, target)).collect()
 }
 
 /// Nothing advances without the team's state.

@@ -153,7 +153,12 @@ impl Rests {
     pub(super) fn on(fact: &Fact) -> Self {
         match fact {
             Fact::Fleet(_) | Fact::Files(_) | Fact::Order(..) => Self::Always,
-            Fact::Tick(_) | Fact::Zone(_) | Fact::ReadOnly | Fact::Rules(_) | Fact::Notice(_) => Self::Never,
+            Fact::Tick(_)
+            | Fact::Zone(_)
+            | Fact::ReadOnly
+            | Fact::Rules(_)
+            | Fact::Flagged(_)
+            | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
                 SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
                 SharedFact::Link(_)

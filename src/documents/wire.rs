@@ -211,6 +211,10 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoTarget => "no-target",
         Reason::Gate(gate) => gate_code(gate),
         Reason::NoReason => "no-reason",
+        Reason::NothingCovered => "nothing-covered",
+        Reason::UnknownOverride(_) => "unknown-override",
+        Reason::ConfirmedAlready(_) => "confirmed-already",
+        Reason::OwnOverride(_) => "own-override",
         Reason::NoExpiry => "no-expiry",
         Reason::Past(_) => "past",
         Reason::NoClock => "no-clock",
@@ -218,6 +222,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::AlreadyHeld { .. } => "already-held",
         Reason::UnknownHold { .. } => "unknown-hold",
         Reason::NoShareRight(_) => "no-right",
+        Reason::OwnerGate { code, .. } => code,
+        Reason::Review(reason) => reason.code(),
     }
 }
 

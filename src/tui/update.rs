@@ -138,7 +138,12 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 decide::Command::Reconnect(_)
                 | decide::Command::Hold(_)
                 | decide::Command::Release(_)
-                | decide::Command::Reload => Asked::Other,
+                | decide::Command::Waive(_)
+                | decide::Command::Override(_)
+                | decide::Command::Confirm(_)
+                | decide::Command::Reload
+                | decide::Command::AskReview(_)
+                | decide::Command::DecideReview(_) => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
                 decide::Command::ReadEdges(..) => continue,
             });

@@ -64,12 +64,40 @@ contexts:
 #[test]
 fn help_texts() {
     let machine = Machine::new();
-    for name in
-        ["", "demo", "status", "denials", "discover", "apply", "rollback", "collect", "completions", "info"]
-    {
+    for name in [
+        "",
+        "demo",
+        "status",
+        "denials",
+        "discover",
+        "apply",
+        "rollback",
+        "review",
+        "collect",
+        "completions",
+        "info",
+    ] {
         let args: Vec<&str> = if name.is_empty() { vec!["--help"] } else { vec![name, "--help"] };
         let golden = if name.is_empty() { "help" } else { name };
         insta::assert_snapshot!(golden, machine.said(&args));
+    }
+}
+
+/// Reviews are kept in the state cluster: without one there is nothing to list or decide.
+#[test]
+fn reviews_need_a_state_cluster() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters: [{name: one}]\n");
+    let said =
+        "exit 3\nno state cluster is named: write `state:` into sluice.yaml and run `sluice install` there\n";
+    for args in [
+        &["review", "list"][..],
+        &["review", "show", "r-1", "-o", "json"],
+        &["review", "approve", "r-1", "--reason", "known", "--yes"],
+        &["review", "ask", "-n", "shop", "--purpose", "orders", "--dry-run"],
+    ] {
+        assert_eq!(machine.said(args), said, "{args:?}");
     }
 }
 
