@@ -184,16 +184,7 @@ fn named(rule: &Value) -> &str {
 fn bind(node: &Node, json: &Value) -> Cel {
     match (node.sort, json) {
         (Sort::Object, Value::Object(fields)) => {
-            let shown = cel_check::object_fields();
-            language::map(fields.iter().filter_map(|(key, value)| {
-                let always = shown.properties.get(key).filter(|_| node.is_object);
-                match (node.properties.get(key), &node.additional) {
-                    _ if always.is_some() => Some((key.clone(), language::value(value))),
-                    (Some(below), _) => Some((cel_check::escaped(key)?, bind(below, value))),
-                    (None, Some(below)) => Some((key.clone(), bind(below, value))),
-                    (None, None) => None,
-                }
-            }))
+            language::map(fields.iter().flat_map(|(key, value)| bind_field(node, key, value)))
         }
         (Sort::Array, Value::Array(items)) => {
             let item =
@@ -204,6 +195,21 @@ fn bind(node: &Node, json: &Value) -> Cel {
         (Sort::Number, Value::Number(number)) => Cel::Float(number.as_f64().unwrap_or_default()),
         _ => language::value(json),
     }
+}
+
+/// A field under each name that an expression may use for it.
+fn bind_field(node: &Node, key: &str, value: &Value) -> Vec<(String, Cel)> {
+    if node.is_object && cel_check::object_fields().properties.contains_key(key) {
+        return vec![(key.to_owned(), language::value(value))];
+    }
+    if let Some(below) = node.properties.get(key) {
+        let bound = bind(below, value);
+        let plain = cel_check::selects(key, key).then(|| key.to_owned());
+        let names = cel_check::escaped(key).filter(|name| name != key).into_iter().chain(plain);
+        return names.map(|name| (name, bound.clone())).collect();
+    }
+    let held = node.additional.as_deref().map(|below| (key.to_owned(), bind(below, value)));
+    held.into_iter().collect()
 }
 
 /// A text of a format that CEL has a type for; one that does not fit stays a text.
