@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::super::errors::{FieldError, quote};
-use super::node::Node;
+use super::node::{Node, Sort};
 
 /// What a node demands of its value beside its type.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -150,6 +150,19 @@ impl Constraints {
             found.push(said(at, value, &format!("should be a multiple of {factor}")));
         }
         found
+    }
+}
+
+impl Constraints {
+    /// The most characters, items or entries a value may have, if that is said.
+    pub fn most(&self, sort: Sort) -> Option<f64> {
+        let bounds = match sort {
+            Sort::Text => &self.lengths,
+            Sort::Array => &self.items,
+            Sort::Object => &self.properties,
+            Sort::Integer | Sort::Number | Sort::Bool | Sort::IntOrText | Sort::Any => return None,
+        };
+        bounds.most.as_ref().and_then(Number::as_f64)
     }
 }
 
