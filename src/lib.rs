@@ -256,7 +256,7 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
-    mod review_gate;
+    pub mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;
