@@ -190,18 +190,23 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    mod outward_keys;
     pub mod policy_files;
     pub mod root;
     mod rules;
     mod rules_keys;
+    mod settings_keys;
     #[cfg(test)]
     mod tests;
+    mod values;
+    mod wave_keys;
     pub mod yaml;
 
     pub use rules::{rules, rules_of};

@@ -101,6 +101,7 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
+                // Bookkeeping in the state cluster: changes no policy (law 5).
                 | Command::AskReview(_)
                 | Command::DecideReview(_)
                 | Command::Reload,
