@@ -139,9 +139,11 @@ pub mod k8s {
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
+        mod assets;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
+        pub mod install;
         pub mod journal;
         pub mod kind;
         mod lists;
