@@ -354,6 +354,7 @@ pub mod sim {
         pub mod auth;
         pub mod cel;
         pub mod cel_check;
+        pub mod cel_cost;
         pub mod configmap;
         /// Custom resources: their definitions, and what a structural schema does to objects.
         pub mod custom {

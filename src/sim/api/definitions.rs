@@ -53,11 +53,23 @@ pub fn settle_seeded(cluster: &Cluster) {
     catch_up(cluster, &mut 0, Duration::ZERO);
 }
 
+/// Whether a resource's definition is on its way out: then nothing new is made of it.
+pub fn is_ending(cluster: &Cluster, resource: &Resource) -> bool {
+    if resource.definition.is_none() {
+        return false;
+    }
+    let Some(id) = own(cluster) else { return false };
+    let key = cluster.key(id, "", &resource.qualified());
+    cluster.store().get(&key).is_some_and(|definition| object::is_deleting(definition))
+}
+
+fn own(cluster: &Cluster) -> Option<ResourceId> {
+    cluster.catalog().find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+}
+
 /// Reacts to every change of a definition since `seen`; true if something must be looked at again.
 fn catch_up(cluster: &Cluster, seen: &mut u64, starting: Duration) -> bool {
-    let Some(id) = cluster.catalog().find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
-        return false;
-    };
+    let Some(id) = own(cluster) else { return false };
     let mut again = false;
     loop {
         let touched = cluster.store().touched(id);

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
 use crate::sim::api::cluster::Cluster;
+use crate::sim::api::definitions;
 use crate::sim::api::delete;
 use crate::sim::api::discovery;
 use crate::sim::api::forms::{self, EventShape};
@@ -52,6 +53,10 @@ async fn answer_resource(
     check_route(call, &resource, target)?;
     if catalog.is_starting(id, Instant::now()) {
         return Err(starting());
+    }
+    if target.verb == "create" && definitions::is_ending(cluster, &resource) {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Status::new(405, "MethodNotAllowed", message).with_details(resource.details("")));
     }
     if pods::is_stream(target) {
         return pods::answer(cluster, call, caller, target).await;

@@ -27,9 +27,19 @@ fn metadata_list(list: &Value) -> Value {
     let items: Vec<Value> = list["items"].as_array().into_iter().flatten().map(metadata).collect();
     json!({
         "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-        "metadata": list["metadata"],
+        "metadata": list_metadata(list),
         "items": if items.is_empty() { Value::Null } else { Value::Array(items) },
     })
+}
+
+/// The metadata of a list in another form: that there is no next page is not said there.
+fn list_metadata(list: &Value) -> Value {
+    let mut metadata = list["metadata"].clone();
+    if let Some(fields) = metadata.as_object_mut().filter(|fields| fields.get("continue") == Some(&json!("")))
+    {
+        fields.remove("continue");
+    }
+    metadata
 }
 
 /// What a table is asked to carry beside its cells.
@@ -136,7 +146,7 @@ pub fn shape(
                 return Ok(tables.table(&of, &[&value], true, now));
             }
             let items: Vec<&Value> = value["items"].as_array().into_iter().flatten().collect();
-            Ok(tables.table(&value["metadata"], &items, true, now))
+            Ok(tables.table(&list_metadata(&value), &items, true, now))
         }
         Form::Whole | Form::Discovery => Ok(value),
     }

@@ -84,7 +84,9 @@ impl Resource {
         let (names, group, name) =
             (&crd["spec"]["names"], text(&crd["spec"]["group"]), text(&version["name"]));
         let kind = text(&names["kind"]);
-        let definition = Definition::read(version, &text(&names["listKind"]));
+        let or = |given: String, made: String| if given.is_empty() { made } else { given };
+        let list_kind = or(text(&names["listKind"]), format!("{kind}List"));
+        let definition = Definition::read(version, &list_kind);
         let stored =
             crd["spec"]["versions"].as_array().into_iter().flatten().find(|one| one["storage"] == true);
         let stored = stored.map_or_else(|| name.clone(), |one| text(&one["name"]));
@@ -97,7 +99,7 @@ impl Resource {
             version: String::new(),
         };
         Self {
-            singular: text(&names["singular"]),
+            singular: or(text(&names["singular"]), kind.to_lowercase()),
             namespaced: crd["spec"]["scope"] == "Namespaced",
             short_names: texts(&names["shortNames"]),
             categories: texts(&names["categories"]),

@@ -50,26 +50,7 @@ fn check(expression: &Expression, declared: &[Declared<'_>]) -> Result<Sure, Str
 
 /// A name of a schema as an expression writes it; nothing if no expression can.
 pub fn escaped(name: &str) -> Option<String> {
-    const RESERVED: [&str; 17] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-    ];
-    if RESERVED.contains(&name) || name == "return" {
+    if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }
     let first = name.chars().next()?;
@@ -83,6 +64,37 @@ pub fn escaped(name: &str) -> Option<String> {
     }
     Some(out)
 }
+
+/// Whether a field may be selected under this name: the escaped one, or a reserved word as it is, which
+/// servers of today take as well (scene 70).
+pub fn selects(name: &str, field: &str) -> bool {
+    escaped(name).as_deref() == Some(field) || (name == field && RESERVED.contains(&name))
+}
+
+/// Words that are no identifiers.
+pub const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
 
 /// The fields every whole object shows to rules, whatever its schema says of them.
 pub fn object_fields() -> &'static Node {
@@ -179,7 +191,7 @@ impl<'n> Checker<'_, 'n> {
         if let Some(shown) = object_fields().properties.get(field).filter(|_| node.is_object) {
             return known(shown);
         }
-        match node.properties.iter().find(|(name, _)| escaped(name).as_deref() == Some(field)) {
+        match node.properties.iter().find(|(name, _)| selects(name, field)) {
             Some((_, below)) => known(below),
             None => self.undefined(id, field),
         }
@@ -408,7 +420,7 @@ mod tests {
     fn what_fits_is_not_complained_about() {
         for text in [
             "self.spec.mode == 'x' && self.spec.wave > 1 && self.metadata.name == self.kind",
-            "self.spec.__namespace__ == 'a' && self.spec.foo__dash__bar != 'b'",
+            "self.spec.__namespace__ == 'a' && self.spec.namespace == 'a' && self.spec.foo__dash__bar != 'b'",
             "self.spec.targets.all(t, has(t.name)) && self.spec.targets[0].name == 'a'",
             "self.spec.labels.anything == 1 && self.spec.open.deep.down && self.spec.port == 'x'",
             "params.max == 1 && self.spec.note == null && type(params) == string",

@@ -43,7 +43,7 @@ pub fn base64(text: &str) -> Result<String, String> {
     let is_digit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let body = text.trim_end_matches('=');
     let bad = body.bytes().position(|b| !is_digit(b) && !matches!(b, b'\n' | b'\r'));
-    let odd = (text.len() % 4 != 0 || text.len() - body.len() > 2).then_some(text.len());
+    let odd = (!text.len().is_multiple_of(4) || text.len() - body.len() > 2).then_some(text.len());
     match bad.or(odd) {
         Some(at) => Err(format!("illegal base64 data at input byte {at}")),
         None => Ok(text.to_owned()),

@@ -10,10 +10,20 @@ use serde_json::{Map, Value, json};
 const COLUMNS: &str = include_str!("../../../assets/sim/columns.json");
 const NONE: &str = "<none>";
 
+fn recorded() -> &'static Value {
+    static RECORDED: OnceLock<Value> = OnceLock::new();
+    RECORDED.get_or_init(|| serde_json::from_str(COLUMNS).unwrap_or_default())
+}
+
+/// What is said about a column that every kind has.
+pub fn description(column: &str) -> String {
+    let columns = recorded()["namespaces"].as_array().into_iter().flatten();
+    let found = columns.into_iter().find(|one| one["name"] == column);
+    found.map_or("", |one| one["description"].as_str().unwrap_or_default()).to_owned()
+}
+
 /// The column definitions of a resource.
 pub fn columns(group: &str, plural: &str) -> Value {
-    static RECORDED: OnceLock<Value> = OnceLock::new();
-    let recorded = RECORDED.get_or_init(|| serde_json::from_str(COLUMNS).unwrap_or_default());
     if matches!(
         (group, plural),
         ("", "namespaces" | "pods" | "configmaps" | "events")
@@ -21,7 +31,7 @@ pub fn columns(group: &str, plural: &str) -> Value {
             | ("coordination.k8s.io", "leases")
             | ("events.k8s.io", "events")
     ) {
-        return recorded[plural].clone();
+        return recorded()[plural].clone();
     }
     let column = |name: &str, kind: &str| {
         let format = if name == "Name" { "name" } else { "" };

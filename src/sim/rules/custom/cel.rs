@@ -1,6 +1,6 @@
 //! `x-kubernetes-validations`: the rules of a structural schema, evaluated against an object.
 //! Called in two places only: when an object is validated, and when a definition is.
-//! It does not count costs. Lists that are sets or maps compare by place, unlike in a real server.
+//! It counts no costs while evaluating. Lists that are sets or maps compare by place, unlike in a real server.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use cel::Value as Cel;
 use serde_json::{Value, json};
 
 use super::super::cel as language;
-use super::super::cel_check::{self, Known};
+use super::super::cel_check::{self, Declared, Known};
+use super::super::cel_cost::{self, Costs};
 use super::super::errors::{FieldError, quote};
 use super::super::schema::Ownership;
 use super::check::counterpart;
@@ -184,16 +185,7 @@ fn named(rule: &Value) -> &str {
 fn bind(node: &Node, json: &Value) -> Cel {
     match (node.sort, json) {
         (Sort::Object, Value::Object(fields)) => {
-            let shown = cel_check::object_fields();
-            language::map(fields.iter().filter_map(|(key, value)| {
-                let always = shown.properties.get(key).filter(|_| node.is_object);
-                match (node.properties.get(key), &node.additional) {
-                    _ if always.is_some() => Some((key.clone(), language::value(value))),
-                    (Some(below), _) => Some((cel_check::escaped(key)?, bind(below, value))),
-                    (None, Some(below)) => Some((key.clone(), bind(below, value))),
-                    (None, None) => None,
-                }
-            }))
+            language::map(fields.iter().flat_map(|(key, value)| bind_field(node, key, value)))
         }
         (Sort::Array, Value::Array(items)) => {
             let item =
@@ -204,6 +196,21 @@ fn bind(node: &Node, json: &Value) -> Cel {
         (Sort::Number, Value::Number(number)) => Cel::Float(number.as_f64().unwrap_or_default()),
         _ => language::value(json),
     }
+}
+
+/// A field under each name that an expression may use for it.
+fn bind_field(node: &Node, key: &str, value: &Value) -> Vec<(String, Cel)> {
+    if node.is_object && cel_check::object_fields().properties.contains_key(key) {
+        return vec![(key.to_owned(), language::value(value))];
+    }
+    if let Some(below) = node.properties.get(key) {
+        let bound = bind(below, value);
+        let plain = cel_check::selects(key, key).then(|| key.to_owned());
+        let names = cel_check::escaped(key).filter(|name| name != key).into_iter().chain(plain);
+        return names.map(|name| (name, bound.clone())).collect();
+    }
+    let held = node.additional.as_deref().map(|below| (key.to_owned(), bind(below, value)));
+    held.into_iter().collect()
 }
 
 /// A text of a format that CEL has a type for; one that does not fit stays a text.
@@ -225,33 +232,62 @@ fn bind_text(format: &str, text: &str) -> Cel {
 
 /// What is wrong with the rules themselves, in a definition whose schema stands at `at`.
 pub fn compile(node: &Node, at: &str) -> Vec<FieldError> {
-    let mut found = Vec::new();
-    compile_below(node, at, None, &mut found);
-    found
+    let mut compiler = Compiler::default();
+    compiler.compile(node, at, &Around { lost: None, times: 1.0 });
+    compiler.found.extend(compiler.costs.conclude(at));
+    compiler.found
 }
 
-/// `lost` is the list or map in which old values can no longer be told, if there is one around.
-fn compile_below(node: &Node, at: &str, lost: Option<&str>, found: &mut Vec<FieldError>) {
-    if !node.has_rules() {
-        return;
+#[derive(Default)]
+struct Compiler {
+    costs: Costs,
+    found: Vec<FieldError>,
+}
+
+/// What is around a node.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    /// The list or map in which old values can no longer be told, if there is one.
+    lost: Option<&'a str>,
+    /// How many of the node one object can hold.
+    times: f64,
+}
+
+impl Compiler {
+    fn compile(&mut self, node: &Node, at: &str, around: &Around<'_>) {
+        if !node.has_rules() {
+            return;
+        }
+        for (index, rule) in node.rules.iter().enumerate() {
+            let at = format!("{at}.x-kubernetes-validations[{index}]");
+            let text = rule["rule"].as_str().unwrap_or_default();
+            if let Ok(expression) = cel_check::compile(text, &declared(node, rule)).map(|(e, _)| e) {
+                self.found.extend(self.costs.note(&format!("{at}.rule"), &expression, node, around.times));
+            }
+            self.found.extend(compile_rule(node, rule, &at, around.lost));
+        }
+        let is_lost = match node.sort {
+            Sort::Array => !matches!(node.ownership, Ownership::Keys(_)),
+            _ => node.ownership == Ownership::Whole,
+        };
+        let lost = around.lost.or(is_lost.then_some(at));
+        for (name, below) in &node.properties {
+            let around = Around { lost, times: around.times };
+            self.compile(below, &format!("{at}.properties[{name}]"), &around);
+        }
+        let around = Around { lost, times: around.times * cel_cost::size(node) };
+        if let Some(below) = &node.additional {
+            self.compile(below, &format!("{at}.additionalProperties"), &around);
+        }
+        if let Some(below) = &node.items {
+            self.compile(below, &format!("{at}.items"), &around);
+        }
     }
-    for (index, rule) in node.rules.iter().enumerate() {
-        found.extend(compile_rule(node, rule, &format!("{at}.x-kubernetes-validations[{index}]"), lost));
-    }
-    let is_lost = match node.sort {
-        Sort::Array => !matches!(node.ownership, Ownership::Keys(_)),
-        _ => node.ownership == Ownership::Whole,
-    };
-    let lost = lost.or(is_lost.then_some(at));
-    for (name, below) in &node.properties {
-        compile_below(below, &format!("{at}.properties[{name}]"), lost, found);
-    }
-    if let Some(below) = &node.additional {
-        compile_below(below, &format!("{at}.additionalProperties"), lost, found);
-    }
-    if let Some(below) = &node.items {
-        compile_below(below, &format!("{at}.items"), lost, found);
-    }
+}
+
+fn declared<'a>(node: &'a Node, rule: &Value) -> [Declared<'a>; 2] {
+    let old = if rule["optionalOldSelf"] == true { Known::Anything } else { Known::Of(node) };
+    [("self", Known::Of(node)), ("oldSelf", old)]
 }
 
 fn compile_rule(node: &Node, rule: &Value, at: &str, lost: Option<&str>) -> Vec<FieldError> {
@@ -276,8 +312,7 @@ fn compile_rule(node: &Node, rule: &Value, at: &str, lost: Option<&str>) -> Vec<
     if !rule["reason"].is_null() && !REASONS.contains(&of("reason")) {
         found.push(FieldError::not_supported(format!("{at}.reason"), &rule["reason"], &REASONS));
     }
-    let old = if rule["optionalOldSelf"] == true { Known::Anything } else { Known::Of(node) };
-    let declared = [("self", Known::Of(node)), ("oldSelf", old)];
+    let declared = declared(node, rule);
     match cel_check::compile(text, &declared) {
         Err(said) => found.push(refused(format!("{at}.rule"), rule, &said)),
         Ok((_, Some(sure))) if sure != "bool" => {
@@ -422,7 +457,8 @@ mod tests {
     fn a_definition_with_a_rule_that_cannot_work_is_refused() {
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "x-kubernetes-validations": [{"rule": "self.nosuch == 1"}]},
-            "tags": {"type": "array", "items": {"type": "string", "x-kubernetes-validations": [
+            "tags": {"type": "array", "maxItems": 9, "items": {"type": "string", "maxLength": 9,
+                "x-kubernetes-validations": [
                 {"rule": "self == oldSelf"}]}},
         }});
         let found = compile(&Node::root(&schema), "spec.validation.openAPIV3Schema");

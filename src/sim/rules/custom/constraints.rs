@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::super::errors::{FieldError, quote};
-use super::node::Node;
+use super::node::{Node, Sort};
 
 /// What a node demands of its value beside its type.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,20 +113,20 @@ impl Constraints {
         found
     }
 
+    /// A text is complained about once, and then for its format.
     fn check_text(&self, text: &str, value: &Value, at: &str) -> Vec<FieldError> {
-        let mut found = Vec::new();
         let length = text.chars().count() as f64;
-        if let Some(most) = self.lengths.is_over(length) {
-            found.push(FieldError::too_long(at, most.as_u64().unwrap_or(0) as usize));
-        }
-        if let Some(least) = self.lengths.is_under(length) {
-            found.push(said(at, value, &format!("should be at least {least} chars long")));
-        }
-        if let Some(Pattern(pattern, Some(regex))) = &self.pattern
-            && !regex.is_match(text)
-        {
-            found.push(said(at, value, &format!("should match '{pattern}'")));
-        }
+        let mismatch =
+            |Pattern(_, regex): &&Pattern| regex.as_ref().is_some_and(|regex| !regex.is_match(text));
+        let first = if let Some(most) = self.lengths.is_over(length) {
+            Some(FieldError::too_long(at, most.as_u64().unwrap_or(0) as usize))
+        } else if let Some(least) = self.lengths.is_under(length) {
+            Some(said(at, value, &format!("should be at least {least} chars long")))
+        } else {
+            let pattern = self.pattern.as_ref().filter(mismatch);
+            pattern.map(|Pattern(pattern, _)| said(at, value, &format!("should match '{pattern}'")))
+        };
+        let mut found: Vec<FieldError> = first.into_iter().collect();
         if !is_of_format(text, &self.format) {
             let said = format!("{at} in body must be of type {}: {}", self.format, quote(text));
             found.push(FieldError::type_invalid(at, value, said));
@@ -150,6 +150,19 @@ impl Constraints {
             found.push(said(at, value, &format!("should be a multiple of {factor}")));
         }
         found
+    }
+}
+
+impl Constraints {
+    /// The most characters, items or entries a value may have, if that is said.
+    pub fn most(&self, sort: Sort) -> Option<f64> {
+        let bounds = match sort {
+            Sort::Text => &self.lengths,
+            Sort::Array => &self.items,
+            Sort::Object => &self.properties,
+            Sort::Integer | Sort::Number | Sort::Bool | Sort::IntOrText | Sort::Any => return None,
+        };
+        bounds.most.as_ref().and_then(Number::as_f64)
     }
 }
 

@@ -54,9 +54,7 @@ impl Definition {
             name: "Age".to_owned(),
             kind: "date".to_owned(),
             format: String::new(),
-            description: "CreationTimestamp is a timestamp representing the server time when this object \
-                          was created."
-                .to_owned(),
+            description: table::description("Age"),
             priority: 0,
             path: ".metadata.creationTimestamp".to_owned(),
         };
@@ -74,8 +72,7 @@ impl Definition {
 
     /// The column definitions of its tables.
     pub fn columns(&self) -> Value {
-        let name =
-            json!({"name": "Name", "type": "string", "format": "name", "description": "Name", "priority": 0});
+        let name = json!({"name": "Name", "type": "string", "format": "name", "description": table::description("Name"), "priority": 0});
         let rest = self.columns.iter().map(|column| {
             json!({
                 "name": column.name, "type": column.kind, "format": column.format,
