@@ -209,8 +209,8 @@ impl Engine {
         }
     }
 
-    /// Writes to the state cluster.
-    fn share(&mut self, id: ShareId, share: Share) {
+    /// Writes to the state cluster: sluice's own bookkeeping, decided by whoever calls.
+    pub fn share(&mut self, id: ShareId, share: Share) {
         if let Some(refused) = self.state.share(id, share) {
             self.world.absorb(Fact::Shared(refused));
         }

@@ -70,9 +70,10 @@ impl Observer {
         if !world.shared().is_live() {
             return Vec::new();
         }
-        let held = world.clusters().map(|cluster| &cluster.name).filter(|name| {
-            world.shared().observer(name).is_some_and(|observer| observer.is_us)
-        });
+        let held = world
+            .clusters()
+            .map(|cluster| &cluster.name)
+            .filter(|name| world.shared().observer(name).is_some_and(|observer| observer.is_us));
         let targets: Vec<Target> = held.flat_map(|name| (self.soaks.targets)(world, name)).collect();
         self.last.retain(|target, _| targets.contains(target));
         targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect()
@@ -84,9 +85,10 @@ impl Observer {
         }
         let mut evidence = (self.soaks.evidence)(world, &target)?;
         let stops = stops(&evidence);
-        let due = self.last.get(&target).is_none_or(|written| {
-            last || stops > written.stops || now.duration_since(written.at) >= EVERY
-        });
+        let due = self
+            .last
+            .get(&target)
+            .is_none_or(|written| last || stops > written.stops || now.duration_since(written.at) >= EVERY);
         if !due {
             return None;
         }

@@ -121,7 +121,8 @@ mod tests {
         let objects = installed(&[]);
         for kind in kind::ALL {
             let name = format!("{}.{GROUP}", kind.plural);
-            let its = objects.iter().find(|object| object["metadata"]["name"] == *name).expect("a definition");
+            let its =
+                objects.iter().find(|object| object["metadata"]["name"] == *name).expect("a definition");
             assert_eq!(its["spec"]["names"]["kind"], kind.kind);
             assert_eq!(its["spec"]["versions"][0]["name"], VERSION);
             let viewer = objects.iter().find(|it| it["metadata"]["name"] == "sluice-viewer").expect("a role");
@@ -150,7 +151,8 @@ mod tests {
     fn second_names_become_a_rule_and_cannot_leave_their_quotes() {
         let people = vec![vec!["ann".into(), "ann\"]]||true||[[\"".into()], vec!["alone".into()]];
         let objects = installed(&people);
-        let policy = objects.iter().find(|it| it["metadata"]["name"] == "sluice-review-decision").expect("it");
+        let policy =
+            objects.iter().find(|it| it["metadata"]["name"] == "sluice-review-decision").expect("it");
         let rules = policy["spec"]["validations"].as_array().expect("a list");
         let rule = rules[2]["expression"].as_str().expect("a text");
         assert!(rule.contains(r#"![["ann","ann\"]]||true||[[\""]].exists(person,"#), "{rule}");

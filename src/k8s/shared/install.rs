@@ -31,13 +31,7 @@ use crate::{
     manifest,
 };
 
-use super::{
-    assets,
-    kind::JOURNAL,
-    journal,
-    object::MANAGER,
-    write::Desk,
-};
+use super::{assets, journal, kind::{self, JOURNAL, Kind}, object::MANAGER, write::Desk};
 
 /// A definition is served after a moment; one that is not by then has something wrong with it.
 const SERVED: [Duration; 5] = [
@@ -112,9 +106,8 @@ pub fn print(target: &Target) -> Result<String, Trouble> {
 }
 
 fn objects(target: &Target) -> Result<Vec<Value>, Trouble> {
-    assets::objects(&target.ns, &target.people).map_err(|why| {
-        Trouble::new("sluice install", why.as_str(), "This is a fault of sluice: report it.")
-    })
+    assets::objects(&target.ns, &target.people)
+        .map_err(|why| Trouble::new("sluice install", why.as_str(), "This is a fault of sluice: report it."))
 }
 
 /// Asks the server what would change. Changes nothing.
@@ -164,9 +157,9 @@ fn told(object: &Value) -> Value {
         match field.as_str() {
             "status" | "apiVersion" | "kind" => {}
             "metadata" => {
-                let kept = ["labels", "annotations"].into_iter().filter_map(|field| {
-                    Some((field.to_owned(), value.get(field)?.clone()))
-                });
+                let kept = ["labels", "annotations"]
+                    .into_iter()
+                    .filter_map(|field| Some((field.to_owned(), value.get(field)?.clone())));
                 out.insert(field.clone(), Value::Object(kept.collect()));
             }
             _ => {
@@ -207,24 +200,26 @@ pub async fn install(access: &Access, plan: &Plan, now: Timestamp) -> Result<(),
         landed.map_err(|failure| failure.trouble(step.object.as_str()))?;
         facts.push(Text::from(format!("{}: written", step.object)));
     }
-    for step in plan.steps.iter().filter(|step| step.manifest["kind"] == "CustomResourceDefinition") {
-        served(&server, step).await?;
+    for kind in kind::ALL {
+        served(&server, kind, &plan.target.ns).await?;
     }
     if facts.len() > 1 { record(&server, &plan.target, facts, now).await } else { Ok(()) }
 }
 
-async fn served(server: &Server, step: &Step) -> Result<(), Trouble> {
-    let object = step.object.as_str();
+/// Until its objects can be listed: a new definition answers 404, then 429 for a moment.
+async fn served(server: &Server, kind: &Kind, ns: &NsName) -> Result<(), Trouble> {
+    let mut last = None;
     for wait in SERVED {
-        let live: Value =
-            server.ask(Call::get(&*step.path)).await.map_err(|failure| failure.trouble(object))?;
-        let conditions = live["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-        if conditions.iter().any(|it| it["type"] == "Established" && it["status"] == "True") {
-            return Ok(());
+        match server.bytes(Call::get(format!("{}?limit=1", kind.path(ns)))).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.is_busy() || failure.code() == Some(404) => last = Some(failure),
+            Err(failure) => return Err(failure.trouble(kind.words)),
         }
         sleep(wait).await;
     }
-    Err(Trouble::new(object, "it was taken, but it is not served", "Look at its conditions with kubectl."))
+    let why = last.map_or_else(Text::default, |failure| failure.trouble(kind.words).fact);
+    let fact = format!("its definition was taken, but it is not served: {why}");
+    Err(Trouble::new(kind.words, &fact, "Look at the conditions of the definition with kubectl."))
 }
 
 /// The journal's own entry about it.
@@ -236,7 +231,8 @@ async fn record(server: &Server, target: &Target, facts: Vec<Text>, now: Timesta
     let list: Value = server.ask(Call::get(JOURNAL.path(&target.ns))).await.map_err(trouble)?;
     let last = list["items"].as_array().and_then(|items| items.last());
     let last = last.and_then(|entry| journal::decode(entry).ok());
-    let (number, previous) = last.map_or((1, Hash::NOTHING), |last| (last.value.number + 1, last.value.hash()));
+    let (number, previous) =
+        last.map_or((1, Hash::NOTHING), |last| (last.value.number + 1, last.value.hash()));
     let stamp = Stamp { by: user.clone(), at: now };
     let words = Text::from(format!("state cluster {}", target.cluster));
     let entry = Entry { number, previous, stamp, act: Act::Install, object: words, facts };
