@@ -196,6 +196,7 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod install;
     pub mod orders;
     pub mod status;
     pub mod table;
@@ -225,7 +226,9 @@ pub mod cli {
     mod discover_live;
     pub mod exit;
     pub mod info;
+    pub mod install;
     pub mod log;
+    mod observe;
     pub mod print;
     pub mod records;
     pub mod review;
@@ -234,6 +237,7 @@ pub mod cli {
     pub mod session;
     pub mod status;
     pub mod wait;
+    pub mod watch;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -274,6 +278,7 @@ pub mod sim {
         pub mod scenario_file;
         pub mod seeding;
         pub mod serve;
+        mod shared_state;
         pub mod system;
         pub mod tls;
         pub mod traffic;

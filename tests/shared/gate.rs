@@ -115,6 +115,12 @@ async fn a_forged_author_is_refused() {
             "reviews.sluice.dev \"review-x\" is forbidden: ValidatingAdmissionPolicy 'sluice-review-author' with binding 'sluice-review-author' denied request: requestedBy must be ann, who asks"
         )
     );
+    // A decision that comes with the question is not taken.
+    forged["spec"]["requestedBy"] = json!("ann");
+    forged["status"] = appended(&asked, 1, "sue")["status"].clone();
+    assert_eq!(send(&door, "POST", REVIEWS, JSON, &forged).await.0, 201);
+    let made = cluster.objects("sluice.dev/v1alpha1", "Review");
+    assert!(made.iter().all(|review| review["status"].is_null()), "{made:?}");
     let sue = access(&cluster, "sue", SECURITY);
     let path = format!("{REVIEWS}/{}/status?fieldManager=x", asked.name);
     let (status, message) = send(&sue, "PATCH", &path, APPLY, &appended(&asked, 1, "tom")).await;

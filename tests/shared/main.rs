@@ -8,6 +8,7 @@ mod gate;
 mod hostile;
 mod installing;
 mod leases;
+mod observing;
 mod state;
 mod writers;
 

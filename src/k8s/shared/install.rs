@@ -31,7 +31,12 @@ use crate::{
     manifest,
 };
 
-use super::{assets, journal, kind::{self, JOURNAL, Kind}, object::MANAGER, write::Desk};
+use super::{
+    assets, journal,
+    kind::{self, JOURNAL, Kind},
+    object::MANAGER,
+    write::Desk,
+};
 
 /// A definition is served after a moment; one that is not by then has something wrong with it.
 const SERVED: [Duration; 5] = [
