@@ -165,9 +165,11 @@ pub mod k8s {
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
+        mod assets;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
+        pub mod install;
         pub mod journal;
         pub mod kind;
         mod lists;
@@ -226,6 +228,7 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod install;
     pub mod orders;
     pub mod reviews;
     pub mod soak;
@@ -257,7 +260,9 @@ pub mod cli {
     mod discover_live;
     pub mod exit;
     pub mod info;
+    pub mod install;
     pub mod log;
+    mod observe;
     pub mod print;
     pub mod records;
     pub mod review;
@@ -268,6 +273,7 @@ pub mod cli {
     pub mod status;
     mod to_git;
     pub mod wait;
+    pub mod watch;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -308,6 +314,7 @@ pub mod sim {
         pub mod scenario_file;
         pub mod seeding;
         pub mod serve;
+        mod shared_state;
         pub mod system;
         pub mod tls;
         pub mod traffic;
