@@ -63,6 +63,7 @@ pub mod cockpit {
     pub mod holding;
     pub mod orders;
     pub mod plan;
+    pub mod planned;
     pub mod ports;
     pub mod rows;
     pub mod settings;
@@ -187,6 +188,8 @@ pub mod documents {
         pub mod text;
     }
     pub mod orders;
+    pub mod plan;
+    pub mod plan_json;
     pub mod status;
     pub mod table;
     #[cfg(test)]
