@@ -75,6 +75,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod orders;
     pub mod plan;
+    pub mod planned;
     pub mod ports;
     pub mod records;
     pub mod recovery;
@@ -230,6 +231,8 @@ pub mod documents {
     }
     pub mod install;
     pub mod orders;
+    pub mod plan;
+    pub mod plan_json;
     pub mod reviews;
     pub mod soak;
     pub mod status;
