@@ -122,7 +122,7 @@ impl Desk {
             Input::Position(source, position) => self.flows.push(Held::Position(source, position), here),
             Input::Sign(node, until) => self.flows.push(Held::Sign(node, until), here),
             Input::Gap(gap) => self.gap(gap),
-            Input::AnswersLost(gap) => self.nameless(&gap),
+            Input::AnswersLost(gap) => self.nameless(&gap, now),
             Input::Owns { address, owner } => match owner {
                 Owner::Pod { ns, pod, from, until } => {
                     self.book.owns(address, ns.as_str(), pod.as_str(), from, until);
@@ -244,14 +244,15 @@ impl Desk {
         }
     }
 
-    fn nameless(&mut self, gap: &Gap) {
+    /// Its times are of the DNS server's clock: none is later than now.
+    fn nameless(&mut self, gap: &Gap, now: Timestamp) {
         self.covered_at = None;
         if self.nameless.len() == GAPS {
             self.nameless.remove(0);
         }
         let why = Text::new(&format!("{NAMES}{}", gap.why));
-        let to = gap.until.unwrap_or(gap.from);
-        self.nameless.push(Hole { from: gap.from, to, node: gap.node.clone(), lost: gap.lost, why });
+        let (from, to) = (gap.from.min(now), gap.until.unwrap_or(gap.from).min(now));
+        self.nameless.push(Hole { from, to, node: gap.node.clone(), lost: gap.lost, why });
     }
 
     fn lost(&mut self, lost: &Lost<'_>) {

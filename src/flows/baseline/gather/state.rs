@@ -100,7 +100,7 @@ fn wrong_clock(desk: &Desk) -> Option<Trouble> {
         Trouble::new(
             "clock",
             &format!(
-                "{count} records say a time of more than an hour ahead, or of ten weeks ago, and were not counted"
+                "records with a time more than an hour ahead, or ten weeks ago: {count}; they are not counted"
             ),
             "Check the clocks of the nodes (the gaps name them), of the DNS servers, and of this machine.",
         )

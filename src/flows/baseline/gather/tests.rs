@@ -201,7 +201,7 @@ async fn records_of_a_wrong_clock_are_counted_and_cost_their_node_the_hour() {
     let state = running.state.borrow().clone();
     assert_eq!(
         running.troubles(),
-        ["4 records say a time of more than an hour ahead, or of ten weeks ago, and were not counted"]
+        ["records with a time more than an hour ahead, or ten weeks ago: 4; they are not counted"]
     );
     let hole =
         state.coverage.gaps.iter().find(|hole| hole.why.as_str() == "records with the time of a wrong clock");
