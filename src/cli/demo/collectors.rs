@@ -156,6 +156,8 @@ fn fill(member: &Member, spec: &CollectorSpec, folder: &Path, now: Timestamp) ->
     // Read once: nobody looks at the files again.
     let _ = fs::remove_dir_all(&files);
     let doubt = doubt(found.counts);
+    // As the first commit of a collector that began then.
+    store.commit(&Batch { until: Some(window.from), ..Batch::default() })?;
     store.commit(&batch(found, window))?;
     let resume = store.reopen()?;
     Ok(Filled { store, resume, doubt })
@@ -283,6 +285,9 @@ mod tests {
             let node = NodeName::parse(node).expect("a node's name");
             resume.coverage.credited.get(&Some(node)).map_or(0, |hours| hours.len())
         };
+        let (from, to) = whole.resume.window.expect("a window");
+        assert!(from <= start - TimeDelta::days(2) + TimeDelta::hours(1), "{from}");
+        assert_eq!(to, start);
         assert!((45..=48).contains(&hours(resume, "worker-2")), "{:?}", resume.coverage.credited);
         assert!(hours(resume, "worker-2") - hours(resume, "worker-1") >= 5);
         assert_eq!(whole.doubt, None);
