@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Cursor, Read},
+    io::{self, BufRead as _, BufReader, Cursor, Read},
     path::{Path, PathBuf},
     sync::atomic::AtomicU64,
 };
@@ -46,8 +46,6 @@ pub(super) struct Checked {
 
 /// Bytes by which a format is told.
 const HEAD: usize = 64 * 1024;
-/// Bytes by which a packer is told.
-const MAGIC: usize = 6;
 
 /// Looks at every input once.
 pub(super) fn check(job: &Job) -> Checked {
@@ -97,7 +95,7 @@ impl Good {
             Some(raw) => raw,
             None => Box::new(File::open(&self.path).map_err(|error| unreadable(&error))?),
         };
-        unpacked(Counted { raw, bytes: &pace.bytes })
+        unpacked(Counted { raw, bytes: &pace.bytes }).map(|(reader, _)| reader)
     }
 }
 
@@ -123,7 +121,7 @@ fn look(input: &Input, role: Role) -> Result<Good, Why> {
     if head.is_empty() {
         return Err(Why::Empty);
     }
-    let mut plain = unpacked(Cursor::new(head.clone()))?;
+    let (mut plain, _) = unpacked(Cursor::new(head.clone()))?;
     // A beginning of packed data ends in the middle; what came out by then suffices.
     let mut start = Vec::new();
     let _ = plain.by_ref().take(HEAD as u64).read_to_end(&mut start);
@@ -148,9 +146,10 @@ fn first(raw: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Unpacks gzip, also of several members. What is plain is read without a copy in between.
-fn unpacked<'r>(mut raw: impl Read + Send + 'r) -> Result<Box<dyn Read + Send + 'r>, Why> {
-    let head = first(&mut raw, MAGIC).map_err(|error| unreadable(&error))?;
+/// Unpacks gzip, also of several members; `true` where it was packed.
+fn unpacked<'r>(raw: impl Read + Send + 'r) -> Result<(Box<dyn Read + Send + 'r>, bool), Why> {
+    let mut raw = BufReader::with_capacity(256 * 1024, raw);
+    let head = raw.fill_buf().map_err(|error| unreadable(&error))?;
     let packed = [
         (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
         (b"\xfd7zXZ\0", "xz"),
@@ -161,11 +160,9 @@ fn unpacked<'r>(mut raw: impl Read + Send + 'r) -> Result<Box<dyn Read + Send + 
     if let Some((_, with)) = packed.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(Why::Packed(with));
     }
-    let is_gzip = head.starts_with(b"\x1f\x8b");
-    let whole = Cursor::new(head).chain(raw);
-    Ok(match is_gzip {
-        true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(256 * 1024, whole))),
-        false => Box::new(whole),
+    Ok(match head.starts_with(b"\x1f\x8b") {
+        true => (Box::new(MultiGzDecoder::new(raw)), true),
+        false => (Box::new(raw), false),
     })
 }
 
