@@ -30,11 +30,13 @@ use sluice::{
 
 use crate::seeds::{self, File};
 
+type Read = Box<dyn FnMut(&[u8])>;
+
 pub struct Target {
     pub name: String,
     pub seeds: Vec<Vec<u8>>,
     pub rounds: u64,
-    pub read: Box<dyn FnMut(&[u8])>,
+    pub read: Read,
 }
 
 fn target(name: &str, seeds: Vec<Vec<u8>>, rounds: u64, read: impl FnMut(&[u8]) + 'static) -> Target {
