@@ -301,9 +301,12 @@ impl Engine {
         tokio::spawn(async move {
             let read = move || {
                 let (rules, mut troubles) = workspace::rules_of(&fleet, root.as_deref());
-                let flagged = root.map(|root| workspace::evidence::read(&root, &fleet, &rules));
-                let (flagged, bad) = flagged.unwrap_or_default();
-                troubles.extend(bad);
+                // Without a workspace there are no documents to read.
+                let flagged = root.map(|root| {
+                    let (flagged, bad) = workspace::evidence::read(&root, &fleet, &rules);
+                    troubles.extend(bad);
+                    flagged
+                });
                 (rules, flagged, troubles)
             };
             let (rules, flagged, troubles) = match tokio::task::spawn_blocking(read).await {
@@ -313,8 +316,8 @@ impl Engine {
                     return;
                 }
             };
-            let read = [Fact::Rules(Arc::new(rules)), Fact::Flagged(flagged)];
-            for fact in read.into_iter().chain(troubles.into_iter().map(Fact::Notice)) {
+            let read = std::iter::once(Fact::Rules(Arc::new(rules))).chain(flagged.map(Fact::Flagged));
+            for fact in read.chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
             }
         });
