@@ -108,8 +108,12 @@ mod tests {
     }
 
     fn evidence(heard: &[(&str, std::ops::Range<i64>)]) -> Evidence {
-        let minutes = |range: &std::ops::Range<i64>| Spans::of([range.clone()]);
-        let trail = |range| Trail { ran: Spans::of([0..100]), heard: minutes(range), void: Spans::default() };
+        let minutes = |range: &std::ops::Range<i64>| Spans::of(std::iter::once(range.clone()));
+        let trail = |range| Trail {
+            ran: Spans::of(std::iter::once(0..100)),
+            heard: minutes(range),
+            void: Spans::default(),
+        };
         Evidence {
             target: Target {
                 cluster: ClusterName::parse("one").expect("a name"),
@@ -147,12 +151,16 @@ mod tests {
     fn what_one_saw_was_seen_and_what_nobody_saw_stays_a_gap() {
         let mut ours = evidence(&[("a", 60..100)]);
         let mut theirs = evidence(&[("a", 0..40), ("b", 0..40)]);
-        theirs.pauses.push(Pause { cause: Cause::Loss, spans: Spans::of([5..6]), why: "x".into() });
+        theirs.pauses.push(Pause {
+            cause: Cause::Loss,
+            spans: Spans::of(std::iter::once(5..6)),
+            why: "x".into(),
+        });
         theirs.groups = vec![group(Class::StartUp, 3, 443), group(Class::Hurting, 1, 80)];
         ours.groups = vec![group(Class::Hurting, 2, 443)];
         ours.join(&theirs);
         assert_eq!(ours.nodes[&node("a")].heard, Spans::of([0..40, 60..100]));
-        assert_eq!(ours.nodes[&node("b")].heard, Spans::of([0..40]));
+        assert_eq!(ours.nodes[&node("b")].heard, Spans::of(std::iter::once(0..40)));
         assert_eq!(ours.pauses.len(), 1);
         let groups: Vec<_> = ours.groups.iter().map(|it| (it.class, it.count, it.key.port)).collect();
         assert_eq!(groups, [(Class::Hurting, 1, 80), (Class::Hurting, 3, 443)]);

@@ -194,8 +194,11 @@ mod tests {
     /// Heard all the time but for a minute every so often, at other moments on each node.
     fn with_holes(n: usize, every: Minute) -> Trail {
         let (from, until) = (start(), start() + DAYS);
-        let mut trail =
-            Trail { ran: Spans::of([from..until]), heard: Spans::of([from..until]), void: Spans::default() };
+        let mut trail = Trail {
+            ran: Spans::of(std::iter::once(from..until)),
+            heard: Spans::of(std::iter::once(from..until)),
+            void: Spans::default(),
+        };
         let mut hole = from + (n as Minute * 37) % every;
         while hole < until {
             trail.heard.remove(hole..hole + 1);
@@ -304,7 +307,7 @@ mod tests {
         let mut evidence = evidence(3, |n| with_holes(n, 700));
         evidence.pauses = vec![Pause {
             cause: Cause::JudgeGone,
-            spans: Spans::of([start()..start() + 5]),
+            spans: Spans::of(std::iter::once(start()..start() + 5)),
             why: "x".into(),
         }];
         evidence.restarts = vec![Restart { at: at(), cause: Cause::Digest, why: "y".into() }];
