@@ -85,7 +85,7 @@ fn definition() -> Value {
     })
 }
 
-fn policy(name: &str, resource: &str, operation: &str, spec: Value) -> [Value; 2] {
+fn policy(name: &str, resource: &str, operation: &str, spec: &Value) -> [Value; 2] {
     let mut policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
@@ -123,8 +123,8 @@ fn policies() -> Vec<Value> {
              "message": "nobody decides on their own request", "reason": "Forbidden"},
         ],
     });
-    let mut all = policy("review-requests", "reviews", "CREATE", asking).to_vec();
-    all.extend(policy("review-decisions", "reviews/status", "UPDATE", deciding));
+    let mut all = policy("review-requests", "reviews", "CREATE", &asking).to_vec();
+    all.extend(policy("review-decisions", "reviews/status", "UPDATE", &deciding));
     all
 }
 
@@ -244,7 +244,7 @@ async fn somebody_else_decides_and_earlier_decisions_stay() {
 async fn a_policy_is_checked_against_the_definition() {
     let cluster = prepared().await;
     let spec = json!({"validations": [{"expression": "object.spec.askedBy == 'x'"}]});
-    let [policy, _] = policy("mistaken", "reviews", "CREATE", spec);
+    let [policy, _] = policy("mistaken", "reviews", "CREATE", &spec);
     let api: Api<DynamicObject> = Api::all_with(client(&cluster, "admin"), &kind_of(&policy));
     let policy: DynamicObject = serde_json::from_value(policy).expect("an object of the API");
     api.create(&PostParams::default(), &policy).await.expect("a wrong field is no reason to refuse it");

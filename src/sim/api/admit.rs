@@ -82,7 +82,7 @@ pub fn admit(write: &Admission<'_>) -> Result<Vec<String>, Status> {
             };
             for params in params {
                 for complaint in evaluate::complaints(policy, &names, &params) {
-                    settle(policy, binding, complaint, &mut warnings, &mut denials);
+                    settle(policy, binding, &complaint, &mut warnings, &mut denials);
                 }
             }
         }
@@ -97,7 +97,7 @@ pub fn admit(write: &Admission<'_>) -> Result<Vec<String>, Status> {
 fn settle(
     policy: &Value,
     binding: &Value,
-    complaint: Complaint,
+    complaint: &Complaint,
     warnings: &mut Vec<String>,
     denials: &mut Vec<Complaint>,
 ) {
@@ -113,7 +113,7 @@ fn settle(
     }
     if has("Deny") {
         let message = denied(policy, binding, &complaint.message);
-        denials.push(Complaint { message, ..complaint });
+        denials.push(Complaint { message, reason: complaint.reason });
     }
 }
 

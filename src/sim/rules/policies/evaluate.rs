@@ -289,7 +289,7 @@ mod tests {
         })
     }
 
-    fn review(decisions: Value) -> Value {
+    fn review(decisions: &Value) -> Value {
         let spec = json!({"requestedBy": "lead", "requestedByAliases": ["lead@corp"]});
         json!({"spec": spec, "status": {"decisions": decisions}})
     }
@@ -298,27 +298,27 @@ mod tests {
     fn a_decision_is_added_by_somebody_else_and_the_earlier_ones_stay() {
         let by = |who: &str, verdict: &str| json!({"decidedBy": who, "verdict": verdict});
         let own = "nobody decides on their own request";
-        let fresh = json!({"spec": review(json!([]))["spec"]});
-        let one = review(json!([by("sec", "yes")]));
-        let two = review(json!([by("sec", "yes"), by("ops", "no")]));
+        let fresh = json!({"spec": review(&json!([]))["spec"]});
+        let one = review(&json!([by("sec", "yes")]));
+        let two = review(&json!([by("sec", "yes"), by("ops", "no")]));
         let cases: [(&str, &Value, Value, &[&str]); 7] = [
             ("sec", &fresh, one.clone(), &[]),
             ("ops", &one, two.clone(), &[]),
             ("eve", &fresh, one.clone(), &["decidedBy must be eve"]),
-            ("lead", &fresh, review(json!([by("lead", "yes")])), &[own]),
-            ("lead@corp", &one, review(json!([by("sec", "yes"), by("lead@corp", "yes")])), &[own]),
-            ("ops", &one, review(json!([by("sec", "no"), by("ops", "no")])), &["earlier decisions stay"]),
+            ("lead", &fresh, review(&json!([by("lead", "yes")])), &[own]),
+            ("lead@corp", &one, review(&json!([by("sec", "yes"), by("lead@corp", "yes")])), &[own]),
+            ("ops", &one, review(&json!([by("sec", "no"), by("ops", "no")])), &["earlier decisions stay"]),
             (
                 "ops",
                 &two,
-                review(json!([by("ops", "no")])),
+                review(&json!([by("ops", "no")])),
                 &["one decision at a time", "earlier decisions stay"],
             ),
         ];
         for (user, old, object, wanted) in cases {
             assert_eq!(said(&decisions(), user, old, &object), wanted, "{user} {object}");
         }
-        let complaints = complaints_of(&decisions(), "lead", &fresh, &review(json!([by("lead", "yes")])));
+        let complaints = complaints_of(&decisions(), "lead", &fresh, &review(&json!([by("lead", "yes")])));
         assert_eq!(complaints[0].reason, "Forbidden");
     }
 
