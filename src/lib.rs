@@ -9,10 +9,12 @@ pub mod domain {
     pub mod addresses;
     pub mod answers;
     pub mod behaviour;
+    pub mod calendar;
     pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
+    pub mod dependencies;
     pub mod destination;
     pub mod discovery;
     pub mod edge;
@@ -20,31 +22,43 @@ pub mod domain {
     mod everywhere;
     pub mod evidence;
     mod excuse;
+    pub mod expected;
+    pub mod flagged;
     pub mod fleet;
     pub mod flow;
+    pub mod forecast;
+    pub mod gate;
     pub mod grant;
     pub mod hold;
     mod interned;
     #[cfg(test)]
     mod join_tests;
-    mod joined;
     pub mod journal;
     pub mod ledger;
     pub mod lookup;
+    pub mod merged;
     pub mod minutes;
     pub mod names;
+    pub mod opened;
+    pub mod owner;
     pub mod policy;
     pub mod range;
+    pub mod ranges;
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
+    pub mod risk;
     pub mod rollout;
     mod runs;
     pub mod sighting;
+    pub mod soak;
+    pub mod source;
     pub mod spans;
     pub mod suspect;
     pub mod time;
     pub mod valve;
+    pub mod wave;
+    pub mod wildcard;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -55,14 +69,27 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod gate;
+    pub mod gates;
+    pub mod holding;
+    pub mod incidents;
     pub mod orders;
     pub mod plan;
+    pub mod planned;
     pub mod ports;
+    pub mod records;
+    pub mod recovery;
+    mod review_orders;
+    pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
+    pub mod soaks;
     #[cfg(test)]
     mod tests;
+    pub mod waiving;
+    pub mod waves;
+    pub mod why;
     pub mod world;
 }
 
@@ -166,17 +193,23 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
+    pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    mod outward_keys;
     pub mod policy_files;
     pub mod root;
     mod rules;
     mod rules_keys;
+    mod settings_keys;
     #[cfg(test)]
     mod tests;
+    mod values;
+    mod wave_keys;
     pub mod yaml;
 
     pub use rules::{rules, rules_of};
@@ -198,6 +231,10 @@ pub mod documents {
     }
     pub mod install;
     pub mod orders;
+    pub mod plan;
+    pub mod plan_json;
+    pub mod reviews;
+    pub mod soak;
     pub mod status;
     pub mod table;
     #[cfg(test)]
@@ -232,10 +269,12 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
+    pub mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;
     pub mod status;
+    mod to_git;
     pub mod wait;
     pub mod watch;
 }

@@ -8,12 +8,14 @@ use chrono::{FixedOffset, TimeDelta};
 use crate::domain::{
     coverage::{Coverage, CronJob},
     discovery::Rules,
-    edge::{Edge, EdgeKey, Window},
+    edge::{Edge, EdgeKey, Parties, Tally, Window},
+    evidence::Cause,
     fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
-    flow::Flow,
+    flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
     resolver::DnsPath,
+    source::SourceKind,
     time::Timestamp,
 };
 
@@ -21,7 +23,7 @@ use super::{
     orders::{
         ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
     },
-    plan::{FleetFile, PolicyFiles},
+    plan::{FlaggedFiles, FleetFile, PolicyFiles},
     shared::{Share, ShareId, SharedFact},
 };
 
@@ -40,6 +42,8 @@ pub enum Fact {
     Fleet(FleetFile),
     /// The policy files of the workspace were read.
     Files(PolicyFiles),
+    /// The companions of the discovery documents were read and judged.
+    Flagged(FlaggedFiles),
     /// By what destinations are judged: built-in lists and those of the workspace.
     Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.
@@ -77,10 +81,22 @@ pub enum ClusterFact {
     Pods(Change<Pod, (NsName, PodName)>),
     /// Flows in the order they should be read, never repeated.
     Flows(Vec<Flow>),
-    /// Sign of life of a node's telemetry up to a moment.
+    /// Sign of life of a node's telemetry: everything that it had to say between these two moments, by
+    /// its own clock, was read, but for the gaps told of it. A sign without anything before it that it
+    /// could follow on has no length (`from` is `until`).
     Heard {
         node: NodeName,
+        from: Timestamp,
         until: Timestamp,
+    },
+    /// The heartbeat: a probe of this namespace and direction ran on this node and tried what must be
+    /// denied. Told as denied only when the flow source told the denial, too, where it tells denials.
+    Probed {
+        ns: NsName,
+        direction: Direction,
+        node: NodeName,
+        at: Timestamp,
+        denied: bool,
     },
     Gap(Gap),
     Source(SourceState),
@@ -106,9 +122,18 @@ pub struct CollectorState {
     pub window: Option<Window>,
     pub coverage: Coverage,
     /// Edges by namespace.
-    pub edges: Vec<(NsName, u64)>,
+    pub edges: Vec<(NsName, Tally)>,
     /// Told of the collector itself: full disk, malformed input.
     pub troubles: Vec<Trouble>,
+}
+
+impl CollectorState {
+    /// What it holds of a namespace; `None`: it has not said what it holds at all.
+    pub fn tally(&self, ns: &NsName) -> Option<Tally> {
+        self.window?;
+        let told = self.edges.iter().find(|(name, _)| name == ns);
+        Some(told.map_or(Tally { edges: 0, parties: Some(Parties::default()) }, |(_, tally)| *tally))
+    }
 }
 
 /// What a collector answered for one namespace.
@@ -143,12 +168,16 @@ pub struct Gap {
     pub until: Option<Timestamp>,
     /// Events lost, where the source counts them.
     pub lost: Option<u64>,
+    /// What kind of gap it is: silence, a loss, or a restart of what was to tell.
+    pub cause: Cause,
     pub why: Text,
 }
 
 /// How a flow source is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceState {
+    /// What it can say at all.
+    pub kind: SourceKind,
     /// `Hubble Relay`, with its version where known.
     pub name: Text,
     pub link: Link,

@@ -21,6 +21,13 @@ use super::ports::{Change, Link, Trouble};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShareId(pub u64);
 
+impl ShareId {
+    /// Of the nth write that is decided at this moment.
+    pub fn new(now: Timestamp, nth: u64) -> Self {
+        Self(now.timestamp_micros().unsigned_abs().wrapping_add(nth))
+    }
+}
+
 /// Told of the state cluster.
 #[derive(Clone, Debug)]
 pub enum SharedFact {
@@ -39,6 +46,8 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// We are about to ask for this write.
+    Asked(ShareId),
     /// A write of ours was taken, refused, or left without an answer.
     Wrote {
         id: ShareId,
@@ -162,6 +171,8 @@ pub struct Shared {
     observers: BTreeMap<ClusterName, Observer>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
+    /// The id of the newest write of ours.
+    asked: u64,
 }
 
 /// How a write of ours ended.
@@ -251,6 +262,11 @@ impl Shared {
         &self.wrote
     }
 
+    /// The id that the next write of ours takes.
+    pub fn next_id(&self) -> ShareId {
+        ShareId(self.asked + 1)
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
         match fact {
             SharedFact::Link(link) => {
@@ -285,6 +301,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {
                     self.wrote.remove(0);

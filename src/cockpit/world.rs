@@ -16,10 +16,13 @@ use crate::domain::{
 
 use super::{
     discoveries::Discoveries,
+    incidents::Incidents,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
-    shared::Shared,
+    shared::{Shared, SharedFact},
+    soaks::{Around, Soaks},
+    waves::{self, Waves},
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -82,6 +85,9 @@ pub struct World {
     discoveries: Discoveries,
     orders: Orders,
     shared: Shared,
+    incidents: Incidents,
+    waves: Waves,
+    soaks: Soaks,
     notices: VecDeque<Notice>,
 }
 
@@ -101,6 +107,9 @@ impl World {
             discoveries: Discoveries::default(),
             orders: Orders::default(),
             shared: Shared::default(),
+            incidents: Incidents::default(),
+            waves: Waves::empty(now),
+            soaks: Soaks::new(now),
             notices: VecDeque::new(),
         }
     }
@@ -159,6 +168,30 @@ impl World {
         &self.shared
     }
 
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// The plan, as of the last batch in which something changed that it rests on.
+    pub fn waves(&self) -> &Waves {
+        &self.waves
+    }
+
+    pub fn soaks(&self) -> &Soaks {
+        &self.soaks
+    }
+
+    /// What the soak clocks read beside themselves.
+    pub(super) fn around(&self) -> Around<'_> {
+        Around {
+            now: self.now,
+            clusters: &self.clusters,
+            plan: &self.plan,
+            shared: &self.shared,
+            discoveries: &self.discoveries,
+        }
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -166,24 +199,57 @@ impl World {
 
     /// The only way in. Facts come in batches; call [`World::settle`] after each.
     pub fn absorb(&mut self, fact: Fact) {
+        let rests = waves::Rests::on(&fact);
+        let before = rests.shape(self);
+        self.take_in(fact);
+        if rests.changed(before, self) {
+            self.waves.touch();
+        }
+    }
+
+    fn take_in(&mut self, fact: Fact) {
         match fact {
             Fact::Tick(now) => self.now = self.now.max(now),
             Fact::Zone(zone) => self.zone = Some(zone),
             Fact::ReadOnly => self.read_only = true,
             Fact::Fleet(plan) => self.replan(plan),
-            Fact::Files(files) => self.files = files,
+            Fact::Files(files) => self.refile(files),
+            Fact::Flagged(flagged) => self.files.flagged = Some(flagged),
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),
-            Fact::Shared(fact) => self.shared.absorb(fact, self.now),
+            Fact::Shared(fact) => self.absorb_shared(fact),
         }
     }
 
     /// Brings what views read in order, once a batch.
     pub fn settle(&mut self) {
-        self.denials.settle();
         self.discoveries.settle(&self.clusters);
+        let changed = self.denials.take_changed();
+        let around = Around {
+            now: self.now,
+            clusters: &self.clusters,
+            plan: &self.plan,
+            shared: &self.shared,
+            discoveries: &self.discoveries,
+        };
+        self.soaks.expect(&mut self.denials, &around, &changed);
+        self.soaks.settle(&around, &self.denials, &changed);
+        self.denials.settle();
+        let orders = &self.orders;
+        let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
+        self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
+        if self.waves.is_due(self.now) {
+            let waves = Waves::of(self);
+            self.waves = waves;
+        }
+    }
+
+    fn absorb_shared(&mut self, fact: SharedFact) {
+        self.incidents.note(&fact);
+        self.soaks.stored(&fact, &self.shared);
+        self.shared.absorb(fact, self.now);
     }
 
     fn replan(&mut self, plan: FleetFile) {
@@ -197,7 +263,14 @@ impl World {
             self.clusters.insert(entry.name.clone(), cluster);
         }
         self.discoveries.retain(&self.clusters);
+        self.soaks.retain(&self.clusters);
         self.plan = plan;
+    }
+
+    /// What the companions said stands until they are read again.
+    fn refile(&mut self, files: PolicyFiles) {
+        let before = std::mem::replace(&mut self.files, files).flagged;
+        self.files.flagged = self.files.flagged.take().or(before);
     }
 
     fn notice(&mut self, trouble: Trouble) {
@@ -215,7 +288,10 @@ impl World {
             OrderFact::Started { kind, target } => self.orders.start(id, kind, target, self.now),
             OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
             OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
-            OrderFact::Ended(outcome) => self.orders.end(id, outcome, self.now),
+            OrderFact::Ended(outcome) => {
+                self.incidents.touch_all();
+                self.orders.end(id, outcome, self.now);
+            }
         }
     }
 
@@ -223,6 +299,7 @@ impl World {
         // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         cluster.revision += 1;
+        self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());
@@ -251,6 +328,7 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
+                self.incidents.touch(name);
                 match change {
                     Change::Reset(policies) => cluster.reset_policies(kind, policies),
                     Change::Put(policy) => cluster.put_policy(policy),
@@ -264,10 +342,11 @@ impl World {
                 change_pods(cluster, &mut self.denials, change);
             }
             ClusterFact::Flows(flows) => self.absorb_flows(name, flows),
-            ClusterFact::Heard { node, until } => {
+            ClusterFact::Heard { node, until, .. } => {
                 let heard = self.sources.entry(name.clone()).or_default().heard.entry(node).or_insert(until);
                 *heard = until.max(*heard);
             }
+            ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
             ClusterFact::Source(state) => {
                 let source = self.sources.entry(name.clone()).or_default();
@@ -279,6 +358,9 @@ impl World {
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(path) => cluster.dns = Some(path),
+        }
+        if let Some(cluster) = self.clusters.get(name) {
+            self.soaks.look(cluster, &self.discoveries, self.now);
         }
     }
 
@@ -297,7 +379,8 @@ impl World {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         self.sources.entry(name.clone()).or_default().flows += flows.len() as u64;
         for flow in flows {
-            note_in_force(cluster, &flow);
+            let in_force = note_in_force(cluster, &flow);
+            self.soaks.flow(name, &flow, in_force, self.now);
             match &flow.verdict {
                 Verdict::Denied { .. } => {
                     self.denials.note(name, &flow, pod_age(cluster, &flow), self.now);
@@ -352,17 +435,17 @@ fn pod_age(cluster: &Cluster, flow: &Flow) -> PodAge {
 
 /// A verdict that names one of our policies, or a denial on a pod that only ours isolate, is a sign
 /// that they are in force.
-fn note_in_force(cluster: &mut Cluster, flow: &Flow) {
+fn note_in_force(cluster: &mut Cluster, flow: &Flow) -> bool {
     let (by, denied) = match &flow.verdict {
         Verdict::Allowed { by } => (by, false),
         Verdict::Denied { by, .. } => (by, true),
-        Verdict::Audit { .. } => return,
+        Verdict::Audit { .. } => return false,
     };
     let direction: Direction = flow.direction;
     let end = flow.judged();
-    let Some(ns) = end.ns.as_ref().and_then(|ns| cluster.namespaces.get_mut(ns)) else { return };
+    let Some(ns) = end.ns.as_ref().and_then(|ns| cluster.namespaces.get_mut(ns)) else { return false };
     if ns.policies.is_empty() {
-        return;
+        return false;
     }
     let named = by.iter().any(|by| {
         crate::domain::policy::Pinned::find(by.kind, by.name.as_str())
@@ -382,10 +465,12 @@ fn note_in_force(cluster: &mut Cluster, flow: &Flow) {
                 selecting.peek().is_some() && selecting.all(|policy| policy.pinned().is_some())
             })
     };
-    if named || ours_only() {
+    let in_force = named || ours_only();
+    if in_force {
         let seen = ns.in_force.entry(direction).or_insert(flow.at);
         *seen = flow.at.max(*seen);
     }
+    in_force
 }
 
 /// What a target's namespace is called by people who read `cluster/namespace`.

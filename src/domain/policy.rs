@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
+    opened::Opened,
+    owner::Owner,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,12 +226,14 @@ pub struct Policy {
     pub spec: Spec,
     /// The whole `spec` as canonical JSON: what digests and diffs are made of.
     pub canonical: Box<str>,
+    /// What it opens, of both directions, in the order of its rules.
+    pub opens: Vec<Opened>,
     /// Only of live objects: `metadata.resourceVersion`, opaque.
     pub version: Option<CompactString>,
     /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.
     pub managers: Vec<Text>,
-    /// Marks of a tool that would undo or own the object (Argo CD, Flux, Helm), as words.
-    pub owner: Option<Text>,
+    /// The tool that owns the object and may undo an edit, by its marks.
+    pub owner: Option<Owner>,
 }
 
 impl Policy {

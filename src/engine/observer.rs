@@ -100,7 +100,8 @@ impl Observer {
         }
         let stored = world.shared().evidence(&target);
         if let Some(stored) = stored {
-            evidence.join(&stored.value);
+            // Of other bytes or of another cluster nothing is taken.
+            evidence = evidence.union(&stored.value).unwrap_or(evidence);
             if evidence == stored.value {
                 return None;
             }

@@ -1,5 +1,6 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
+pub mod team;
 pub mod week;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,10 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use crate::{
     cockpit::{
         decide,
-        orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
+        orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
         plan::{Authored, ClusterEntry, FleetFile, OwnerEntry, PolicyFiles},
         ports::{Change, ClusterFact, Effect, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+        settings::{Settings, StatePlace},
         world::World,
     },
     domain::{
@@ -22,6 +24,7 @@ use crate::{
         },
         flow::{Direction, End, Entity, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
+        owner::Owner,
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec},
         time::Timestamp,
         valve::{self, Set, Step},
@@ -101,6 +104,7 @@ pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
             name: PolicyName::parse(pinned.name).expect("a pinned name"),
         },
         spec: Spec::Network { selector: Selector::default(), egress, ingress },
+        opens: Vec::new(),
         canonical: format!("{}{rules:?}", pinned.name).into(),
         version: Some("77".into()),
         managers: vec![Text::new("sluice")],
@@ -172,6 +176,7 @@ pub fn denied(world: &mut World, denied: &Denied<'_>) {
 fn source(world: &mut World, name: &str, link: Link) {
     let live = link == Link::Live;
     let state = SourceState {
+        kind: crate::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay 1.16.3"),
         link,
         history_from: live.then(|| ago(4 * 3600)),
@@ -223,7 +228,7 @@ pub fn world() -> World {
     ] {
         sets.insert((cluster(name), ns(n), direction), authored(name, n, direction));
     }
-    world.absorb(Fact::Files(PolicyFiles { sets }));
+    world.absorb(Fact::Files(PolicyFiles { sets, ..PolicyFiles::default() }));
     down(&mut world);
     world.absorb(Fact::Tick(now()));
     production(&mut world);
@@ -248,6 +253,7 @@ pub fn world() -> World {
     let typo = Trouble::new("sluice.yaml", "unknown key `clsuters`", "Correct it, then ctrl-l.");
     world.absorb(Fact::Notice(typo));
     week::tell(&mut world);
+    team::tell(&mut world);
     world.settle();
     world
 }
@@ -270,6 +276,11 @@ fn plan() -> FleetFile {
             owner: Text::new("Team Pay"),
             contact: Some(Text::new("#pay-oncall")),
         }],
+        settings: Settings {
+            state: Some(StatePlace { cluster: cluster("prod-eu-1"), ns: ns("sluice") }),
+            baseline: TimeDelta::zero(),
+            ..Settings::default()
+        },
         ..FleetFile::default()
     }
 }
@@ -290,19 +301,20 @@ fn production(world: &mut World) {
     live.extend(set("shop", Direction::Egress).into_values().skip(1));
     let mut foreign = policy("payments", Pinned::valve(Direction::Ingress), &[Rule("{\"from\":1}".into())]);
     foreign.key.name = PolicyName::parse("team-ingress").expect("a name");
-    foreign.owner = Some(Text::new("Argo CD"));
+    foreign.owner = Some(Owner::ArgoCd { application: Text::new("shop") });
     live.push(foreign);
     fill(world, name, &["kube-system", "ledger", "payments", "shop"], live);
     source(world, name, Link::Live);
     for (node, secs) in [("node-1", 2), ("node-2", 3)] {
         let node = NodeName::parse(node).expect("a node");
-        fact(world, name, ClusterFact::Heard { node, until: ago(secs) });
+        fact(world, name, ClusterFact::Heard { node, from: ago(secs + 1), until: ago(secs) });
     }
     let gap = |node: &str, from, until: Option<i64>, lost| Gap {
         node: NodeName::parse(node).ok(),
         from: ago(from),
         until: until.map(ago),
         lost,
+        cause: crate::domain::evidence::Cause::SourceSilent,
         why: Text::new("the relay lost it"),
     };
     fact(world, name, ClusterFact::Gap(gap("node-2", 900, Some(840), Some(312))));
@@ -367,6 +379,7 @@ pub fn preview(world: &World, target: &Target) -> Preview {
         )
     });
     Preview {
+        origin: Origin::Workspace,
         target: target.clone(),
         digest: PolicyDigest::of(authored.set.values()),
         set: authored.set.clone(),

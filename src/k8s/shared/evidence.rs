@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::domain::{
     denial::Class,
-    evidence::{Cause, Evidence, Exercised, OpenGroup, Pause, Restart, Trail, Verdicts},
+    evidence::{Cause, Evidence, Exercised, Ground, OpenGroup, Pause, Restart, Trail, Verdicts},
     names::{NodeName, Text},
     rollout::Kept,
     spans::Spans,
@@ -37,6 +37,11 @@ pub struct SpecWire {
     pub since: String,
     pub until: String,
     pub observer: String,
+    #[serde(default)]
+    pub ground: GroundWire,
+    /// Minutes in which the lists of policies and pods were watched.
+    #[serde(default)]
+    pub looked: String,
     /// Sorted; everything below names nodes by their place here, from 0.
     #[serde(default)]
     pub nodes: Vec<String>,
@@ -58,6 +63,15 @@ pub struct SpecWire {
     pub exercised: ExercisedWire,
 }
 
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroundWire {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cni: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<String>,
+}
+
 /// Nodes whose minutes are the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrailWire {
@@ -67,10 +81,10 @@ pub struct TrailWire {
     #[serde(default)]
     pub heard: String,
     #[serde(default)]
-    pub void: String,
+    pub void: Vec<PauseWire>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PauseWire {
     pub cause: String,
     pub minutes: String,
@@ -91,6 +105,7 @@ pub struct VerdictsWire {
     denied: u64,
     in_force: Vec<SignWire>,
     proved: Vec<SignWire>,
+    breached: Vec<SignWire>,
 }
 
 /// Nodes that gave a sign at the same second.
@@ -120,12 +135,13 @@ pub struct ExercisedWire {
 
 /// The whole of it. Texts are cut to what a person reads; nothing that decides is left out.
 pub fn spec(evidence: &Evidence) -> SpecWire {
-    let named =
-        evidence.nodes.keys().chain(evidence.verdicts.in_force.keys()).chain(evidence.verdicts.proved.keys());
+    let Verdicts { allowed, denied, in_force, proved, breached } = &evidence.verdicts;
+    let signed = in_force.keys().chain(proved.keys()).chain(breached.keys());
+    let named = evidence.nodes.keys().chain(signed);
     let nodes: BTreeSet<&NodeName> = named.collect();
     let places: BTreeMap<&NodeName, usize> =
         nodes.iter().enumerate().map(|(place, node)| (*node, place)).collect();
-    let Verdicts { allowed, denied, in_force, proved } = &evidence.verdicts;
+    let text = |text: &Option<Text>| text.as_ref().map(ToString::to_string);
     SpecWire {
         target: TargetWire::of(&evidence.target),
         cluster_uid: evidence.uid.to_string(),
@@ -133,6 +149,8 @@ pub fn spec(evidence: &Evidence) -> SpecWire {
         since: stamp(evidence.since),
         until: stamp(evidence.until),
         observer: evidence.observer.to_string(),
+        ground: GroundWire { cni: text(&evidence.ground.cni), dns: text(&evidence.ground.dns) },
+        looked: spans::text(&evidence.looked),
         trails: trails(&evidence.nodes, &places),
         pauses: evidence.pauses.iter().map(pause).collect(),
         restarts: evidence.restarts.iter().rev().take(Evidence::RESTARTS).rev().map(restart).collect(),
@@ -141,6 +159,7 @@ pub fn spec(evidence: &Evidence) -> SpecWire {
             denied: *denied,
             in_force: signs(in_force, &places),
             proved: signs(proved, &places),
+            breached: signs(breached, &places),
         },
         groups: evidence.groups.iter().map(group).collect(),
         more_groups: evidence.more_groups,
@@ -154,18 +173,25 @@ pub fn spec(evidence: &Evidence) -> SpecWire {
 }
 
 fn trails(nodes: &BTreeMap<NodeName, Trail>, places: &BTreeMap<&NodeName, usize>) -> Vec<TrailWire> {
-    let mut groups: BTreeMap<[String; 3], BTreeSet<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<Texts, BTreeSet<usize>> = BTreeMap::new();
     for (node, trail) in nodes {
-        let minutes = [&trail.ran, &trail.heard, &trail.void].map(spans::text);
-        groups.entry(minutes).or_default().insert(places[node]);
+        groups.entry(texts(trail)).or_default().insert(places[node]);
     }
-    let trails = groups.into_iter().map(|([ran, heard, void], nodes)| TrailWire {
+    let trails = groups.into_iter().map(|((ran, heard, void), nodes)| TrailWire {
         nodes: spans::places(&nodes),
         ran,
         heard,
         void,
     });
     trails.collect()
+}
+
+/// Minutes run and heard, and what was lost.
+pub type Texts = (String, String, Vec<PauseWire>);
+
+/// A trail as it is written: equal ones are written once.
+pub fn texts(trail: &Trail) -> Texts {
+    (spans::text(&trail.ran), spans::text(&trail.heard), trail.void.iter().map(pause).collect())
 }
 
 /// Whole seconds, rounded down: nothing becomes younger than it is.
@@ -210,7 +236,7 @@ fn group(group: &OpenGroup) -> GroupWire {
 
 fn class_words(class: Class) -> String {
     match class {
-        Class::Hurting | Class::StartUp => class.word().to_owned(),
+        Class::Hurting | Class::StartUp | Class::Unattributed | Class::Expected => class.word().to_owned(),
         Class::Noisy(noise) => format!("{}: {}", class.word(), noise.as_str()),
     }
 }
@@ -240,6 +266,11 @@ pub fn read(spec: &SpecWire) -> Result<Evidence, String> {
         since: need_time("since", &spec.since)?,
         until: need_time("until", &spec.until)?,
         observer: Text::new(&spec.observer),
+        ground: Ground {
+            cni: spec.ground.cni.as_deref().map(Text::new),
+            dns: spec.ground.dns.as_deref().map(Text::new),
+        },
+        looked: spans::read(&spec.looked).ok_or_else(|| bad_minutes("looked"))?,
         nodes: read_trails(&spec.trails, &nodes)?,
         pauses: spec.pauses.iter().map(read_pause).collect::<Result<_, _>>()?,
         restarts: spec.restarts.iter().map(read_restart).collect::<Result<_, _>>()?,
@@ -248,6 +279,7 @@ pub fn read(spec: &SpecWire) -> Result<Evidence, String> {
             denied: spec.verdicts.denied,
             in_force: read_signs(&spec.verdicts.in_force, &nodes)?,
             proved: read_signs(&spec.verdicts.proved, &nodes)?,
+            breached: read_signs(&spec.verdicts.breached, &nodes)?,
         },
         groups: spec.groups.iter().map(read_group).collect::<Result<_, _>>()?,
         more_groups: spec.more_groups,
@@ -263,10 +295,11 @@ fn read_trails(wire: &[TrailWire], nodes: &[NodeName]) -> Result<BTreeMap<NodeNa
     let mut out = BTreeMap::new();
     for trail in wire {
         let minutes = |field: &str, raw: &str| spans::read(raw).ok_or_else(|| bad_minutes(field));
+        bounded("trails.void", &trail.void, PAUSES)?;
         let read = Trail {
             ran: minutes("ran", &trail.ran)?,
             heard: minutes("heard", &trail.heard)?,
-            void: minutes("void", &trail.void)?,
+            void: trail.void.iter().map(read_pause).collect::<Result<_, _>>()?,
         };
         for place in places(&trail.nodes, nodes)? {
             if out.insert(nodes[place].clone(), read.clone()).is_some() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    evidence::{Evidence, Trail},
+    evidence::{Evidence, Pause, Trail},
     names::NodeName,
     spans::Spans,
 };
@@ -68,18 +68,21 @@ fn fewer_groups(evidence: &mut Evidence, most: usize) {
     }
 }
 
-/// Pauses, losses and running swallow gaps between them that are no longer than this; hearing loses
-/// stretches that are no longer.
+/// Pauses, losses and running swallow gaps between them that are no longer than this; hearing and
+/// watching lose stretches that are no longer.
 fn close_gaps(evidence: &mut Evidence, minutes: i64) {
-    for pause in &mut evidence.pauses {
-        close(&mut pause.spans, minutes);
-    }
+    evidence.pauses.iter_mut().for_each(|pause| close(&mut pause.spans, minutes));
+    drop_short(&mut evidence.looked, minutes);
     for trail in evidence.nodes.values_mut() {
         close(&mut trail.ran, minutes);
-        close(&mut trail.void, minutes);
-        let short: Vec<_> = trail.heard.iter().filter(|range| range.end - range.start <= minutes).collect();
-        short.into_iter().for_each(|range| trail.heard.remove(range));
+        trail.void.iter_mut().for_each(|pause| close(&mut pause.spans, minutes));
+        drop_short(&mut trail.heard, minutes);
     }
+}
+
+fn drop_short(spans: &mut Spans, minutes: i64) {
+    let short: Vec<_> = spans.iter().filter(|range| range.end - range.start <= minutes).collect();
+    short.into_iter().for_each(|range| spans.remove(range));
 }
 
 fn close(spans: &mut Spans, minutes: i64) {
@@ -94,13 +97,16 @@ fn close(spans: &mut Spans, minutes: i64) {
 /// Gives the nodes with the most scattered minutes one trail together, until all trails together
 /// are about this short.
 fn merge(nodes: &mut BTreeMap<NodeName, Trail>, bytes: usize) {
-    let mut equal: BTreeMap<[String; 3], Vec<NodeName>> = BTreeMap::new();
+    let mut equal: BTreeMap<evidence::Texts, Vec<NodeName>> = BTreeMap::new();
     for (node, trail) in nodes.iter() {
-        let minutes = [&trail.ran, &trail.heard, &trail.void].map(super::spans::text);
-        equal.entry(minutes).or_default().push(node.clone());
+        equal.entry(evidence::texts(trail)).or_default().push(node.clone());
     }
+    let length = |(ran, heard, void): &evidence::Texts| {
+        let void = void.iter().map(|pause| pause.minutes.len() + pause.why.len());
+        ran.len() + heard.len() + void.sum::<usize>()
+    };
     let mut groups: Vec<(usize, Vec<NodeName>)> =
-        equal.into_iter().map(|(minutes, nodes)| (minutes.iter().map(String::len).sum(), nodes)).collect();
+        equal.into_iter().map(|(texts, nodes)| (length(&texts), nodes)).collect();
     groups.sort();
     let mut total: usize = groups.iter().map(|(length, _)| length).sum();
     let mut merged = Vec::new();
@@ -126,8 +132,16 @@ fn together(trails: &[&Trail]) -> Trail {
         let mut unheard = trail.ran.clone();
         unheard.subtract(&trail.heard);
         missing.union(&unheard);
-        out.void.union(&trail.void.intersection(&trail.ran));
+        for pause in &trail.void {
+            let spans = pause.spans.intersection(&trail.ran);
+            match out.void.iter_mut().find(|known| known.cause == pause.cause) {
+                Some(known) => known.spans.union(&spans),
+                None if spans.is_empty() => {}
+                None => out.void.push(Pause { spans, ..pause.clone() }),
+            }
+        }
     }
+    out.void.sort_by_key(|pause| pause.cause);
     out.heard = out.ran.clone();
     out.heard.subtract(&missing);
     out
@@ -143,7 +157,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         denial::{Class, Noise},
-        evidence::{Cause, Exercised, OpenGroup, Pause, Restart, Verdicts},
+        evidence::{Cause, Exercised, Ground, OpenGroup, Restart, Verdicts},
         flow::{Direction, Protocol},
         hold::DenialKey,
         names::{ClusterName, NsName, Text, Workload},
@@ -175,6 +189,8 @@ mod tests {
             since: at(),
             until: at() + chrono::TimeDelta::minutes(DAYS),
             observer: "watch on host".into(),
+            ground: Ground::default(),
+            looked: Spans::of(std::iter::once(start()..start() + DAYS)),
             nodes: (0..nodes).map(|n| (node(n), trail(n))).collect(),
             pauses: Vec::new(),
             restarts: Vec::new(),
@@ -191,21 +207,22 @@ mod tests {
             .expect("a name")
     }
 
+    fn lost(spans: Spans) -> Vec<Pause> {
+        let pause = Pause { cause: Cause::Loss, spans, why: "lost".into() };
+        if pause.spans.is_empty() { Vec::new() } else { vec![pause] }
+    }
+
     /// Heard all the time but for a minute every so often, at other moments on each node.
     fn with_holes(n: usize, every: Minute) -> Trail {
         let (from, until) = (start(), start() + DAYS);
-        let mut trail = Trail {
-            ran: Spans::of(std::iter::once(from..until)),
-            heard: Spans::of(std::iter::once(from..until)),
-            void: Spans::default(),
-        };
+        let (mut heard, mut void) = (Spans::of(std::iter::once(from..until)), Spans::default());
         let mut hole = from + (n as Minute * 37) % every;
         while hole < until {
-            trail.heard.remove(hole..hole + 1);
-            trail.void.insert(hole..hole + 1);
+            heard.remove(hole..hole + 1);
+            void.insert(hole..hole + 1);
             hole += every;
         }
-        trail
+        Trail { ran: Spans::of(std::iter::once(from..until)), heard, void: lost(void) }
     }
 
     /// The clock's rule, minute by minute: every node that ran pods was heard and lost nothing.
@@ -222,7 +239,9 @@ mod tests {
         };
         let (mut ran, mut bad) = (table(&Spans::default()), table(&Spans::default()));
         for trail in evidence.nodes.values() {
-            let (here, heard, void) = (table(&trail.ran), table(&trail.heard), table(&trail.void));
+            let mut lost = Spans::default();
+            trail.void.iter().for_each(|pause| lost.union(&pause.spans));
+            let (here, heard, void) = (table(&trail.ran), table(&trail.heard), table(&lost));
             for m in 0..ran.len() {
                 ran[m] |= here[m];
                 bad[m] |= here[m] && (!heard[m] || void[m]);
@@ -316,7 +335,9 @@ mod tests {
             denied: 2,
             in_force: [(node(0), at()), (node(2), at())].into(),
             proved: [(node(9), at())].into(),
+            breached: [(node(1), at())].into(),
         };
+        evidence.ground = Ground { cni: Some("Cilium 1.17".into()), dns: None };
         evidence.groups = Class::ALL
             .into_iter()
             .map(|class| OpenGroup {
@@ -348,7 +369,7 @@ mod tests {
     proptest! {
         #[test]
         fn nodes_together_give_the_clock_of_each(trails in prop::collection::vec((spans_of(), spans_of(), spans_of()), 1..5)) {
-            let trails: Vec<_> = trails.into_iter().map(|(ran, heard, void)| Trail { ran, heard, void }).collect();
+            let trails: Vec<_> = trails.into_iter().map(|(ran, heard, void)| Trail { ran, heard, void: lost(void) }).collect();
             let apart = evidence(trails.len(), |n| trails[n].clone());
             let mut merged = apart.clone();
             merge(&mut merged.nodes, 0);

@@ -6,9 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{
-    names::Text,
-    rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp},
+use crate::{
+    domain::{
+        names::Text,
+        policy::PolicyDigest,
+        rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp},
+        valve::Set,
+    },
+    manifest,
 };
 
 use super::{
@@ -108,11 +113,21 @@ fn read(target: &TargetWire, status: StatusWire) -> Result<Record, String> {
         if clean.manifests.len() > MANIFESTS {
             return Err(format!("clean has {} manifests", clean.manifests.len()));
         }
-        Ok(Clean {
-            digest: digest(&clean.digest)?,
-            at: need_time("clean.at", &clean.at)?,
-            manifests: clean.manifests.into_iter().map(|(name, text)| (Text::from(name), text)).collect(),
-        })
+        let (mut set, mut manifests) = (Set::new(), BTreeMap::new());
+        for (name, text) in clean.manifests {
+            let value: Value = serde_json::from_str(&text).map_err(|bad| format!("clean {name}: {bad}"))?;
+            let policy = manifest::policy(&value).map_err(|why| format!("clean: {why}"))?;
+            let pinned = policy.pinned().filter(|pinned| pinned.name == name);
+            let pinned = pinned.ok_or_else(|| format!("clean {name} is no pinned policy"))?;
+            set.insert(pinned.name, policy);
+            manifests.insert(pinned.name, text);
+        }
+        let digest = digest(&clean.digest)?;
+        // What is applied again must be what soaked.
+        if PolicyDigest::of(set.values()) != digest {
+            return Err("clean has other manifests than its digest says".to_owned());
+        }
+        Ok(Clean { digest, at: need_time("clean.at", &clean.at)?, set, manifests })
     });
     let rolled_back = status.rolled_back.map(|back| {
         Ok::<_, String>(RolledBack {
