@@ -22,6 +22,8 @@ enum Step {
     SourceBreaks,
     SourceBack { whole: bool },
     Runs { on: u8 },
+    /// The API server answers no more; that is found out later, by `Away`.
+    Mute,
     Away,
     Back,
     Missing,
@@ -43,7 +45,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::SourceBreaks),
         2 => any::<bool>().prop_map(|whole| Step::SourceBack { whole }),
         3 => (0u8..8).prop_map(|on| Step::Runs { on }),
-        1 => Just(Step::Away),
+        2 => Just(Step::Mute),
+        2 => Just(Step::Away),
         2 => Just(Step::Back),
         1 => Just(Step::Missing),
         2 => Just(Step::PutBack),
@@ -62,6 +65,7 @@ struct Teller {
     gap: [Option<i64>; 3],
     broken: Option<i64>,
     api: bool,
+    mute: bool,
     version: &'static str,
 }
 
@@ -75,6 +79,7 @@ impl Teller {
             gap: [None; 3],
             broken: None,
             api: true,
+            mute: false,
             version: "1.16.0",
         };
         for (step, long) in steps {
@@ -92,7 +97,7 @@ impl Teller {
     }
 
     fn signs(&mut self) {
-        if self.api {
+        if self.api && !self.mute {
             self.tell(Told::Answered);
         }
         if self.broken.is_some() {
@@ -153,7 +158,7 @@ impl Teller {
                     self.read = self.read.map(|read| read.map(|_| self.now));
                 }
             }
-            Step::Runs { on } if self.api => {
+            Step::Runs { on } if self.api && !self.mute => {
                 let nodes = NAMES.into_iter().enumerate().filter(|(at, _)| on >> at & 1 == 1);
                 let nodes = nodes.map(|(_, name)| name).collect();
                 self.tell(Told::Runs(nodes));
@@ -162,13 +167,16 @@ impl Teller {
                 self.api = false;
                 self.tell(Told::Away);
             }
+            Step::Mute => self.mute = true,
             Step::Back if !self.api => {
-                self.api = true;
+                (self.api, self.mute) = (true, false);
                 self.tell(Told::Back);
             }
-            Step::Missing if self.api => self.tell(Told::Missing),
-            Step::PutBack if self.api => self.tell(Told::PutBack),
-            Step::Cni(nth) if self.api => {
+            // It was only slow.
+            Step::Back => self.mute = false,
+            Step::Missing if self.api && !self.mute => self.tell(Told::Missing),
+            Step::PutBack if self.api && !self.mute => self.tell(Told::PutBack),
+            Step::Cni(nth) if self.api && !self.mute => {
                 self.version = ["1.16.0", "1.17.0"][nth];
                 self.tell(Told::Cni(self.version));
             }
@@ -180,7 +188,6 @@ impl Teller {
             | Step::SourceBreaks
             | Step::Runs { .. }
             | Step::Away
-            | Step::Back
             | Step::Missing
             | Step::PutBack
             | Step::Cni(_) => {}

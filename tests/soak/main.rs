@@ -7,3 +7,4 @@ mod joined;
 mod law;
 mod naive;
 mod scene;
+mod told;

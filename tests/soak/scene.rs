@@ -66,7 +66,13 @@ impl Scene {
         };
         scene.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
         scene.cni("1.16.0");
-        scene.tell(ClusterFact::Source(SourceState {
+        scene.source(kind);
+        scene.lists(policies(), nodes);
+        scene
+    }
+
+    pub fn source(&mut self, kind: SourceKind) {
+        self.tell(ClusterFact::Source(SourceState {
             kind,
             name: Text::new("a source"),
             link: Link::Live,
@@ -77,8 +83,6 @@ impl Scene {
             malformed: 0,
             repeats: 0,
         }));
-        scene.lists(policies(), nodes);
-        scene
     }
 
     pub fn at(&mut self, secs: i64) -> &mut Self {
