@@ -172,6 +172,7 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod journal;
     pub mod orders;
     pub mod status;
     pub mod table;
