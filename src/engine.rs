@@ -4,9 +4,10 @@
 mod clock;
 mod collectors;
 mod performer;
+mod recorder;
 mod sources;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -15,7 +16,7 @@ use tokio::{
 };
 
 pub use self::clock::Clock;
-use self::{collectors::Collectors, performer::Performer, sources::Sources};
+use self::{collectors::Collectors, performer::Performer, recorder::Recorder, sources::Sources};
 use crate::{
     cockpit::{
         decide::{self, Command, Refusal},
@@ -48,6 +49,8 @@ pub struct Setup {
     pub follow_flows: bool,
     /// Where `sluice.yaml` stands, to read it again.
     pub workspace: Option<Place>,
+    /// Folder where acts wait until the journal has them; `None`: in memory only.
+    pub records: Option<PathBuf>,
 }
 
 /// One running sluice without a screen.
@@ -64,6 +67,7 @@ pub struct Engine {
     sources: Option<Sources>,
     collectors: Option<Collectors>,
     performer: Performer,
+    recorder: Recorder,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -93,6 +97,7 @@ impl Engine {
             world: World::new(setup.clock.now()),
             clock: setup.clock,
             performer: Performer::new(sender.clone(), setup.reach.clone()),
+            recorder: Recorder::new(setup.records),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
             collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
             reach: setup.reach,
@@ -127,6 +132,16 @@ impl Engine {
     /// Moves the time on without a fact: ages grow on a quiet fleet too.
     pub fn tick(&mut self) {
         self.world.absorb(Fact::Tick(self.clock.now()));
+        self.record();
+    }
+
+    /// Acts go to the journal as soon as the state cluster takes them.
+    fn record(&mut self) {
+        let orders = self.recorder.follow(&self.world);
+        orders.facts.into_iter().for_each(|fact| self.world.absorb(fact));
+        for (id, share) in orders.shares {
+            self.share(id, &share);
+        }
     }
 
     /// Decides and, if it may be done, does. Answers the orders it started.
@@ -144,6 +159,7 @@ impl Engine {
     }
 
     fn perform(&mut self, effect: Effect) {
+        self.recorder.begin(&self.world, &effect);
         match effect {
             Effect::Preview(order) => self.performer.preview(&self.world, order),
             Effect::Apply(order) => self.performer.apply(&self.world, order),
@@ -196,8 +212,10 @@ impl Engine {
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
                 _ => {}
             }
+            self.recorder.note(&self.world, &fact);
             self.world.absorb(fact);
         }
+        self.record();
         if replanned {
             self.watch_fleet();
         }

@@ -55,8 +55,10 @@ pub mod cockpit {
     pub mod discovery;
     pub mod dossier;
     pub mod orders;
+    pub mod outbox;
     pub mod plan;
     pub mod ports;
+    pub mod recording;
     pub mod rows;
     pub mod settings;
     pub mod shared;

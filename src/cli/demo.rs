@@ -58,6 +58,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
     let mut setup = session::setup(&global, Need::Clusters, true)?;
     setup.clock = clock;
+    setup.records = Some(folder.path.join("acts"));
     cockpit::run(&global, setup).await
 }
 

@@ -39,6 +39,8 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// So many acts wait here until the journal has them.
+    Waiting(usize),
     /// A write of ours was taken, refused, or left without an answer.
     Wrote {
         id: ShareId,
@@ -162,6 +164,7 @@ pub struct Shared {
     observers: BTreeMap<ClusterName, Observer>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
+    waiting: usize,
 }
 
 /// How a write of ours ended.
@@ -247,6 +250,11 @@ impl Shared {
         &self.wrote
     }
 
+    /// Acts that wait here until the journal has them.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
         match fact {
             SharedFact::Link(link) => {
@@ -281,6 +289,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {
                     self.wrote.remove(0);

@@ -76,8 +76,7 @@ pub fn parse_line(raw: &str) -> Result<(Entry, Hash), Malformed> {
     if raw.len() > LINE {
         return Err(Malformed(Text::from(format!("it is longer than {LINE} bytes"))));
     }
-    let read: EntryOut =
-        serde_json::from_str(raw).map_err(|bad| Malformed(Text::from(format!("{bad}"))))?;
+    let read: EntryOut = serde_json::from_str(raw).map_err(|bad| Malformed(Text::from(format!("{bad}"))))?;
     let stamp = Stamp { by: whole("by", &read.by)?, at: parse_moment(&read.at)? };
     let entry = Entry {
         number: read.number,
@@ -207,14 +206,18 @@ mod tests {
     }
 
     fn check(copy: &str) -> Result<Verified, String> {
-        verify(copy.lines().enumerate().map(|(n, line)| (n + 1, line)), None).map_err(|fault| fault.to_string())
+        verify(copy.lines().enumerate().map(|(n, line)| (n + 1, line)), None)
+            .map_err(|fault| fault.to_string())
     }
 
     #[test]
     fn the_wire_form_and_the_text_are_as_documented() {
         let entries = three().map(|(entry, _)| entry);
         insta::assert_snapshot!("journal.jsonl", copy());
-        insta::assert_snapshot!("journal.txt", text(&entries, FixedOffset::east_opt(3_600).expect("an offset")));
+        insta::assert_snapshot!(
+            "journal.txt",
+            text(&entries, FixedOffset::east_opt(3_600).expect("an offset"))
+        );
         assert_eq!(text([], FixedOffset::east_opt(0).expect("an offset")), "The journal is empty.\n");
     }
 

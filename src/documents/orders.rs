@@ -294,9 +294,8 @@ fn order_text(world: &World, order: &Order) -> String {
     }
     let (state, trouble, isolation) = outcome(&order.state);
     let direction = order.target.direction;
-    let words = isolation.map_or("what is isolated now is not known".to_owned(), |isolation| {
-        isolation.words(direction)
-    });
+    let words = isolation
+        .map_or("what is isolated now is not known".to_owned(), |isolation| isolation.words(direction));
     let because = trouble.map_or(String::new(), |trouble| format!(": {trouble}"));
     format!("{} {} {state}{because}\n{out}  {words}\n", order.kind.as_str(), order.target)
 }

@@ -288,9 +288,8 @@ impl Isolation {
 
     /// How many pods are isolated and by what, in words.
     pub fn words(&self, direction: Direction) -> String {
-        let names = |keys: &BTreeSet<PolicyKey>| {
-            keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let names =
+            |keys: &BTreeSet<PolicyKey>| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut out = if self.isolated == 0 {
             format!("no pod of {} is isolated in {direction}", self.pods)
         } else {
