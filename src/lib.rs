@@ -64,6 +64,7 @@ pub mod cockpit {
     pub mod shared;
     #[cfg(test)]
     mod tests;
+    pub mod timeline;
     pub mod world;
 }
 
@@ -175,11 +176,13 @@ pub mod documents {
         pub mod text;
     }
     pub mod journal;
+    pub mod markdown;
     pub mod orders;
     pub mod status;
     pub mod table;
     #[cfg(test)]
     pub(crate) mod tests;
+    pub mod timeline;
     pub mod wire;
 }
 

@@ -2,6 +2,8 @@
 //! ended, what is isolated now. Pure: from effects, receipts and outcomes to a [`Draft`]; the chain
 //! gives it number and hash when the state cluster takes it ([`super::outbox`]).
 
+use chrono::SecondsFormat;
+
 use crate::domain::{
     grant::{Decision, Grant, Opening},
     hold::{Scope, Subject},
@@ -118,7 +120,16 @@ fn on_cluster(world: &World, act: Act, cluster: &ClusterName, object: &dyn std::
     draft.say(said("user", &format!("{by} on {cluster}")));
     let uid = seen.and_then(|cluster| cluster.uid.as_ref());
     draft.say(uid.map(|uid| Text::from(format!("cluster uid: {uid}"))));
+    draft.say([Text::from(format!("{BEGUN}{}", world.now().to_rfc3339_opts(SecondsFormat::Millis, true)))]);
     draft
+}
+
+const BEGUN: &str = "begun: ";
+
+/// When the act of an entry began; `None` where it does not say.
+pub fn begun_at(entry: &Entry) -> Option<Timestamp> {
+    let said = entry.facts.iter().find_map(|fact| fact.as_str().strip_prefix(BEGUN))?;
+    chrono::DateTime::parse_from_rfc3339(said).ok().map(|at| at.to_utc())
 }
 
 /// One call and its answer.
@@ -136,13 +147,13 @@ pub fn called(receipt: &Receipt) -> Vec<Text> {
 
 /// How an order ended.
 pub fn ended(target: &Target, outcome: &Outcome) -> Vec<Text> {
-    let (word, trouble, isolation) = match outcome {
-        Outcome::Done { isolation } => ("done", None, Some(isolation)),
-        Outcome::Stopped { trouble, isolation } => ("stopped", Some(trouble), isolation.as_ref()),
-        Outcome::Aborted { isolation } => ("aborted", None, isolation.as_ref()),
-        Outcome::Unsettled(trouble) => ("unsettled", Some(trouble), None),
-        Outcome::Failed(trouble) => ("failed", Some(trouble), None),
+    let (trouble, isolation) = match outcome {
+        Outcome::Done { isolation } => (None, Some(isolation)),
+        Outcome::Stopped { trouble, isolation } => (Some(trouble), isolation.as_ref()),
+        Outcome::Aborted { isolation } => (None, isolation.as_ref()),
+        Outcome::Unsettled(trouble) | Outcome::Failed(trouble) => (Some(trouble), None),
     };
+    let word = outcome.word();
     let why = trouble.map_or(String::new(), |trouble: &Trouble| format!(": {trouble}"));
     let now = isolation.map_or("not known".to_owned(), |isolation| isolation.words(target.direction));
     [said("outcome", &format!("{word}{why}")), said("isolation", &now)].concat()

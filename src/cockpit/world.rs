@@ -20,6 +20,7 @@ use super::{
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::Shared,
+    timeline::Timelines,
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -82,6 +83,7 @@ pub struct World {
     discoveries: Discoveries,
     orders: Orders,
     shared: Shared,
+    timelines: Timelines,
     notices: VecDeque<Notice>,
 }
 
@@ -101,6 +103,7 @@ impl World {
             discoveries: Discoveries::default(),
             orders: Orders::default(),
             shared: Shared::default(),
+            timelines: Timelines::default(),
             notices: VecDeque::new(),
         }
     }
@@ -159,6 +162,10 @@ impl World {
         &self.shared
     }
 
+    pub fn timelines(&self) -> &Timelines {
+        &self.timelines
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -197,6 +204,7 @@ impl World {
             self.clusters.insert(entry.name.clone(), cluster);
         }
         self.discoveries.retain(&self.clusters);
+        self.timelines.retain(|name| self.clusters.contains_key(name));
         self.plan = plan;
     }
 
@@ -223,6 +231,7 @@ impl World {
         // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         cluster.revision += 1;
+        self.timelines.note(cluster, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());

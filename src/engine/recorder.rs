@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(
             second.found(),
             [format!(
-                "apply user: unknown on east; digest: {digest}; command: kubectl --context east apply -f -; \
+                "apply user: unknown on east; begun: 2026-11-23T12:00:30.000Z; digest: {digest}; command: kubectl --context east apply -f -; \
                  answer: done, version 8; outcome: not known: sluice stopped before it ended"
             )]
         );
