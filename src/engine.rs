@@ -3,6 +3,7 @@
 
 mod clock;
 mod collectors;
+mod notifier;
 mod performer;
 mod recorder;
 mod sources;
@@ -15,10 +16,13 @@ use tokio::{
     task::AbortHandle,
 };
 
-pub use self::clock::Clock;
-use self::{collectors::Collectors, performer::Performer, recorder::Recorder, sources::Sources};
+pub use self::{clock::Clock, notifier::Secrets};
+use self::{
+    collectors::Collectors, notifier::Notifier, performer::Performer, recorder::Recorder, sources::Sources,
+};
 use crate::{
     cockpit::{
+        alerts::Alert,
         decide::{self, Command, Refusal},
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
@@ -51,6 +55,8 @@ pub struct Setup {
     pub workspace: Option<Place>,
     /// Folder where acts wait until the journal has them; `None`: in memory only.
     pub records: Option<PathBuf>,
+    /// Tell people of what is worth waking them for; `None`: this run tells nobody.
+    pub notify: Option<Secrets>,
 }
 
 /// One running sluice without a screen.
@@ -68,6 +74,7 @@ pub struct Engine {
     collectors: Option<Collectors>,
     performer: Performer,
     recorder: Recorder,
+    notifier: Option<Notifier>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -98,6 +105,7 @@ impl Engine {
             clock: setup.clock,
             performer: Performer::new(sender.clone(), setup.reach.clone()),
             recorder: Recorder::new(setup.records),
+            notifier: setup.notify.map(|secrets| Notifier::new(secrets, sender.clone())),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
             collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
             reach: setup.reach,
@@ -133,6 +141,19 @@ impl Engine {
     pub fn tick(&mut self) {
         self.world.absorb(Fact::Tick(self.clock.now()));
         self.record();
+        self.notify();
+    }
+
+    /// Alerts since the last call, oldest first, for whoever looks at this engine.
+    pub fn take_alerts(&mut self) -> Vec<Alert> {
+        self.notifier.as_mut().map(Notifier::take_fresh).unwrap_or_default()
+    }
+
+    fn notify(&mut self) {
+        let Some(notifier) = &mut self.notifier else { return };
+        for trouble in notifier.follow(&self.world) {
+            self.world.absorb(Fact::Notice(trouble));
+        }
     }
 
     /// Acts go to the journal as soon as the state cluster takes them.

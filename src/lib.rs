@@ -48,12 +48,14 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    pub mod alerts;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod incidents;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
@@ -62,6 +64,7 @@ pub mod cockpit {
     pub mod rows;
     pub mod settings;
     pub mod shared;
+    pub mod spot;
     #[cfg(test)]
     mod tests;
     pub mod timeline;
@@ -175,6 +178,8 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    #[cfg(test)]
+    pub(crate) mod fixture;
     pub mod journal;
     pub mod markdown;
     pub mod orders;

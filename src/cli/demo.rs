@@ -59,7 +59,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let mut setup = session::setup(&global, Need::Clusters, true)?;
     setup.clock = clock;
     setup.records = Some(folder.path.join("acts"));
-    cockpit::run(&global, setup).await
+    cockpit::run(&global, setup, None).await
 }
 
 /// What `--serve` prints: the first line is for `eval`, the rest is for people.

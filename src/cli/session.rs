@@ -84,6 +84,7 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
         follow_flows,
         records: super::info::records_folder(global, place.as_ref()),
         workspace: place,
+        notify: None,
     })
 }
 

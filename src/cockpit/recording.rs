@@ -32,7 +32,7 @@ pub struct Draft {
 
 impl Draft {
     /// Facts of one entry; what is more is counted in the last one.
-    pub const FACTS: usize = 200;
+    pub const FACTS: usize = 99;
 
     pub fn say(&mut self, facts: impl IntoIterator<Item = Text>) {
         for fact in facts {

@@ -54,13 +54,26 @@ struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
     /// So many pods of a workload started.
-    Started { role: Role, workload: Workload, pods: u32 },
+    Started {
+        role: Role,
+        workload: Workload,
+        pods: u32,
+    },
     /// A pod of CNI or DNS server stopped being ready, or is ready anew.
-    Restarted { role: Role, pod: PodName },
-    Cni { from: Text, to: Text },
+    Restarted {
+        role: Role,
+        pod: PodName,
+    },
+    Cni {
+        from: Text,
+        to: Text,
+    },
     NodeCame(NodeName),
     NodeWent(NodeName),
-    Policy { key: PolicyKey, change: &'static str },
+    Policy {
+        key: PolicyKey,
+        change: &'static str,
+    },
 }
 
 /// What a pod is to everybody else.
@@ -232,7 +245,8 @@ impl Track {
                 let there: BTreeSet<_> = all.iter().map(|policy| &policy.key).collect();
                 let of_ns = cluster.namespaces.values().flat_map(|ns| ns.policies.keys());
                 let gone = of_ns.chain(cluster.clusterwide.keys()).filter(|key| key.kind == kind);
-                gone.filter(|key| !there.contains(key)).for_each(|key| self.policy_event(key, "deleted", now));
+                gone.filter(|key| !there.contains(key))
+                    .for_each(|key| self.policy_event(key, "deleted", now));
             }
             Change::Put(policy) => self.policy(cluster, policy, now),
             Change::Gone(key) => self.policy_event(key, "deleted", now),
@@ -359,9 +373,13 @@ impl MarkKind {
     /// Can it change what is let through?
     fn may_cause(self) -> bool {
         match self {
-            Self::Apply | Self::Rollback | Self::Deploy | Self::Cni | Self::Dns | Self::Node | Self::Policy => {
-                true
-            }
+            Self::Apply
+            | Self::Rollback
+            | Self::Deploy
+            | Self::Cni
+            | Self::Dns
+            | Self::Node
+            | Self::Policy => true,
             Self::Act => false,
         }
     }
@@ -432,14 +450,17 @@ fn acts(world: &World, target: &Target) -> Vec<Mark> {
         let kind = match entry.act {
             Act::Apply | Act::Revert | Act::Advance => MarkKind::Apply,
             Act::Rollback => MarkKind::Rollback,
-            Act::Abort | Act::Install | Act::Decision | Act::Hold | Act::Waiver | Act::Override | Act::Incident => {
-                MarkKind::Act
-            }
+            Act::Abort
+            | Act::Install
+            | Act::Decision
+            | Act::Hold
+            | Act::Waiver
+            | Act::Override
+            | Act::Incident => MarkKind::Act,
         };
         let at = recording::begun_at(entry).unwrap_or(entry.stamp.at).min(entry.stamp.at);
-        let is_own = |mark: &Mark| {
-            mark.kind == kind && (mark.until - entry.stamp.at).abs() <= TimeDelta::seconds(2)
-        };
+        let is_own =
+            |mark: &Mark| mark.kind == kind && (mark.until - entry.stamp.at).abs() <= TimeDelta::seconds(2);
         if kind == MarkKind::Act || !marks.iter().any(is_own) {
             let outcome = entry.facts.iter().find_map(|fact| fact.as_str().strip_prefix("outcome: "));
             let words = outcome.map_or_else(

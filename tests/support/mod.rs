@@ -145,6 +145,7 @@ pub fn engine(fleet: &Fleet, person: Person, plan: FleetFile, files: PolicyFiles
         follow_flows: true,
         workspace: None,
         records: None,
+        notify: None,
     })
 }
 

@@ -185,7 +185,8 @@ fn day() -> World {
     day.put(33, pod("shop/web-3 Deployment/web node-2", at(32), none));
     day.put(33, pod("shop/nightly-1 Job/nightly node-2", at(33), none));
     day.tell(35, denied("b", 6379, at(35)));
-    let mut dns = pod("kube-system/coredns-1 Deployment/coredns node-1", at(-60 * 48), ("k8s-app", "kube-dns"));
+    let mut dns =
+        pod("kube-system/coredns-1 Deployment/coredns node-1", at(-60 * 48), ("k8s-app", "kube-dns"));
     dns.ready = None;
     day.put(40, dns.clone());
     dns.ready = Some(at(41));
@@ -263,7 +264,10 @@ fn what_is_kept_is_bounded() {
     day.begin();
     for n in 0..1_000 {
         let minute = 20 * n;
-        day.put(minute, pod(&format!("shop/web-{} Deployment/web node-1", n + 10), at(minute), ("app", "web")));
+        day.put(
+            minute,
+            pod(&format!("shop/web-{} Deployment/web node-1", n + 10), at(minute), ("app", "web")),
+        );
         let cilium = format!("kube-system/cilium-{n} DaemonSet/cilium node-{n}");
         day.put(minute, pod(&cilium, at(minute), ("k8s-app", "cilium")));
     }

@@ -1,0 +1,171 @@
+//! The conditions behind alerts, read from the world at one moment, and which of them cannot be seen.
+//! A condition that cannot be seen is unknown: it is neither raised nor over.
+
+use chrono::TimeDelta;
+
+use super::{AlertKey, AlertKind, Condition};
+use crate::{
+    cockpit::{incidents, spot::Spot, world::World},
+    domain::{
+        denial::{Class, Group},
+        fleet::{Cluster, Presence},
+        flow::Direction,
+        names::Text,
+        rollout::Target,
+        time::{age, span},
+    },
+};
+
+/// A group hurts for as long after its last denial.
+const HURTS: TimeDelta = TimeDelta::minutes(15);
+/// A rollback that is well again is so by then.
+const RECOVERY: TimeDelta = TimeDelta::minutes(10);
+/// A Lease that was not renewed for so long is nobody's.
+const LEASE: TimeDelta = TimeDelta::minutes(5);
+
+pub(super) fn conditions(world: &World) -> Vec<Condition> {
+    let mut out = hurting(world);
+    out.extend(incident(world));
+    out.extend(not_recovered(world));
+    out.extend(observer_gone(world));
+    out
+}
+
+/// It cannot be told at the moment whether this is still so.
+pub(super) fn is_hidden(world: &World, key: &AlertKey) -> bool {
+    let Some(cluster) = world.cluster(&key.spot.cluster) else { return false };
+    match key.kind {
+        AlertKind::Hurting => {
+            !world.source(&cluster.name).is_some_and(crate::cockpit::world::Source::is_live)
+        }
+        AlertKind::Incident => !incidents::is_seen(cluster),
+        AlertKind::Paused | AlertKind::NotRecovered | AlertKind::GrantExpired | AlertKind::ObserverGone => {
+            !world.shared().is_live()
+        }
+    }
+}
+
+fn is_live(world: &World, target: &Target) -> bool {
+    world
+        .namespace(&target.cluster, &target.ns)
+        .is_some_and(|ns| ns.presence(target.direction) == Presence::Tight)
+}
+
+fn hurting(world: &World) -> Vec<Condition> {
+    let now = world.now();
+    let hurts = |group: &&Group| group.class == Class::Hurting && age(group.last, now) < HURTS;
+    let groups = world.denials().groups().take_while(|group| group.class == Class::Hurting).filter(hurts);
+    groups
+        .filter_map(|group| {
+            let key = &group.key;
+            let target =
+                Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+            is_live(world, &target).then(|| {
+                let who = key.workload.as_ref().map_or("-", |workload| workload.name.as_str());
+                let what = Text::from(format!("{who} {}:{}/{}", key.peer, key.port, key.protocol));
+                let rate = group.minutes.per_minute(now);
+                let attempts = if group.count == 1 { "attempt" } else { "attempts" };
+                let words = format!(
+                    "{who} is denied {} on {}/{} ({}): {} {attempts}, the first {} ago, {rate:.0} a minute now",
+                    key.peer,
+                    key.port,
+                    key.protocol,
+                    group.said,
+                    group.count,
+                    span(age(group.first, now)),
+                );
+                Condition {
+                    key: AlertKey { kind: AlertKind::Hurting, spot: (&target).into(), detail: what },
+                    level: level(rate),
+                    words: Text::from(words),
+                }
+            })
+        })
+        .collect()
+}
+
+/// Tenfold is worse.
+fn level(per_minute: f64) -> u32 {
+    [1.0, 10.0, 100.0, 1_000.0, 10_000.0].into_iter().filter(|step| per_minute >= *step).count() as u32
+}
+
+fn incident(world: &World) -> Vec<Condition> {
+    incidents::all(world)
+        .map(|incident| {
+            let words: Vec<_> = incident.what.iter().map(Text::as_str).collect();
+            Condition {
+                key: AlertKey {
+                    kind: AlertKind::Incident,
+                    spot: (&incident.target).into(),
+                    detail: Text::default(),
+                },
+                // Something was added to it: that is worse.
+                level: u32::try_from(incident.what.len()).unwrap_or(u32::MAX),
+                words: Text::from(words.join("; ")),
+            }
+        })
+        .collect()
+}
+
+fn not_recovered(world: &World) -> Vec<Condition> {
+    let shared = world.shared();
+    if !shared.is_live() {
+        return Vec::new();
+    }
+    let now = shared.now(world.now()).unwrap_or(world.now());
+    shared
+        .records()
+        .filter_map(|kept| {
+            let record = &kept.value;
+            let back = incidents::rolled_back(record)?;
+            (back.recovered.is_none() && now - back.stamp.at > RECOVERY).then(|| Condition {
+                key: AlertKey {
+                    kind: AlertKind::NotRecovered,
+                    spot: (&record.target).into(),
+                    detail: Text::default(),
+                },
+                level: 0,
+                words: Text::from(format!(
+                    "rolled back {} ago by {}, and denials or pods that are not ready remain",
+                    span(age(back.stamp.at, now)),
+                    back.stamp.by
+                )),
+            })
+        })
+        .collect()
+}
+
+fn observer_gone(world: &World) -> Vec<Condition> {
+    let shared = world.shared();
+    if !shared.is_live() {
+        return Vec::new();
+    }
+    let now = shared.now(world.now()).unwrap_or(world.now());
+    let has_live_row = |cluster: &Cluster| {
+        cluster
+            .namespaces
+            .values()
+            .any(|ns| Direction::ALL.into_iter().any(|direction| ns.presence(direction) == Presence::Tight))
+    };
+    world
+        .clusters()
+        .filter(|cluster| has_live_row(cluster))
+        .filter_map(|cluster| {
+            let words = match shared.observer(&cluster.name) {
+                None => "nobody writes its evidence: soaks stand still".to_owned(),
+                Some(observer) if now - observer.renewed > LEASE => format!(
+                    "{} has not renewed its Lease for {}: soaks stand still",
+                    observer.holder,
+                    span(age(observer.renewed, now))
+                ),
+                Some(_) => return None,
+            };
+            let spot = Spot { cluster: cluster.name.clone(), ns: None, direction: None };
+            Some(Condition {
+                key: AlertKey { kind: AlertKind::ObserverGone, spot, detail: Text::default() },
+                level: 0,
+                words: Text::from(words),
+            })
+        })
+        .collect()
+}
