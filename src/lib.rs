@@ -20,6 +20,7 @@ pub mod domain {
     mod everywhere;
     pub mod evidence;
     mod excuse;
+    pub mod expected;
     pub mod fleet;
     pub mod flow;
     pub mod grant;
@@ -30,6 +31,7 @@ pub mod domain {
     pub mod journal;
     pub mod ledger;
     pub mod lookup;
+    pub mod merged;
     pub mod minutes;
     pub mod names;
     pub mod policy;
@@ -40,6 +42,8 @@ pub mod domain {
     pub mod rollout;
     mod runs;
     pub mod sighting;
+    pub mod soak;
+    pub mod source;
     pub mod spans;
     pub mod suspect;
     pub mod time;
@@ -64,6 +68,7 @@ pub mod cockpit {
     pub mod rows;
     pub mod settings;
     pub mod shared;
+    pub mod soaks;
     pub mod spot;
     #[cfg(test)]
     mod tests;
@@ -183,6 +188,7 @@ pub mod documents {
     pub mod journal;
     pub mod markdown;
     pub mod orders;
+    pub mod soak;
     pub mod status;
     pub mod table;
     #[cfg(test)]

@@ -67,6 +67,7 @@ fn collector(link: Link, credited: Option<i64>) -> ClusterFact {
 
 fn source() -> SourceState {
     SourceState {
+        kind: sluice::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay"),
         link: Link::Live,
         history_from: Some(now() - TimeDelta::hours(4)),
@@ -122,6 +123,7 @@ fn world() -> World {
         from: now() - TimeDelta::seconds(90),
         until: Some(now() - TimeDelta::seconds(60)),
         lost: Some(312),
+        cause: sluice::domain::evidence::Cause::Loss,
         why: Text::new("the relay lost it"),
     };
     let lost = Trouble::new("Pod sluice-collect-0", "refused", "Ask for the right.");

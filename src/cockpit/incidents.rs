@@ -42,7 +42,7 @@ pub fn of(world: &World, record: &Record) -> Option<Incident> {
         None => what.push(Text::new("the namespace is gone, and its policies with it")),
         Some(ns) => {
             what.extend(absent(ns, target));
-            let live = ns.digest(target.direction);
+            let live = cluster.digest(ns, target.direction);
             if what.is_empty() && live != applied.digest {
                 let (live, applied) = (live.short(), applied.digest.short());
                 what.push(Text::from(format!(

@@ -9,11 +9,13 @@ use crate::domain::{
     coverage::{Coverage, CronJob},
     discovery::Rules,
     edge::{Edge, EdgeKey, Window},
+    evidence::Cause,
     fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
-    flow::Flow,
+    flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
     resolver::DnsPath,
+    source::SourceKind,
     time::Timestamp,
 };
 
@@ -77,10 +79,22 @@ pub enum ClusterFact {
     Pods(Change<Pod, (NsName, PodName)>),
     /// Flows in the order they should be read, never repeated.
     Flows(Vec<Flow>),
-    /// Sign of life of a node's telemetry up to a moment.
+    /// Sign of life of a node's telemetry: everything that it had to say between these two moments, by
+    /// its own clock, was read, but for the gaps told of it. A sign without anything before it that it
+    /// could follow on has no length (`from` is `until`).
     Heard {
         node: NodeName,
+        from: Timestamp,
         until: Timestamp,
+    },
+    /// The heartbeat: a probe of this namespace and direction ran on this node and tried what must be
+    /// denied. Told as denied only when the flow source told the denial, too, where it tells denials.
+    Probed {
+        ns: NsName,
+        direction: Direction,
+        node: NodeName,
+        at: Timestamp,
+        denied: bool,
     },
     Gap(Gap),
     Source(SourceState),
@@ -143,12 +157,16 @@ pub struct Gap {
     pub until: Option<Timestamp>,
     /// Events lost, where the source counts them.
     pub lost: Option<u64>,
+    /// What kind of gap it is: silence, a loss, or a restart of what was to tell.
+    pub cause: Cause,
     pub why: Text,
 }
 
 /// How a flow source is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceState {
+    /// What it can say at all.
+    pub kind: SourceKind,
     /// `Hubble Relay`, with its version where known.
     pub name: Text,
     pub link: Link,

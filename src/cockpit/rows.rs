@@ -14,6 +14,7 @@ use super::{
     discovery::{self, CollectionRow, CollectorRow},
     orders::{OrderId, OrderKind, OrderState, Preview, Target},
     ports::{Link, Trouble},
+    soaks::SoakRow,
     world::{Source, World},
 };
 
@@ -96,7 +97,7 @@ impl NamespaceRow {
     }
 }
 
-/// Where a rollout stands, as far as this slice knows. The soak clock comes with the rollout.
+/// Where a rollout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Not all lists are read.
@@ -108,8 +109,10 @@ pub enum Phase {
     Authored,
     /// Some of the set is live, or the valve is open.
     Partial,
-    /// The whole set is live and closed; time is not yet credited.
+    /// The whole set is live and closed; not clean yet, or not clean any more.
     Soaking,
+    /// These bytes soaked clean, and are kept. They are watched on.
+    Steady,
     /// Taken back in this run.
     RolledBack,
 }
@@ -123,6 +126,7 @@ impl Phase {
             Self::Authored => "authored",
             Self::Partial => "partial",
             Self::Soaking => "soaking",
+            Self::Steady => "steady",
             Self::RolledBack => "rolled back",
         }
     }
@@ -165,6 +169,8 @@ pub struct RolloutRow {
     pub order: Option<OrderId>,
     /// Missing, changed against the workspace, or still isolating after a rollback, in words.
     pub drift: Vec<Text>,
+    /// The soak clock; `None` while the set is not live and closed, or its cluster's UID is not known.
+    pub soak: Option<Box<SoakRow>>,
 }
 
 /// All clusters in the order of the fleet file.
@@ -334,6 +340,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         denials_per_minute: is_live.then(|| minutes.map_or(0.0, |minutes| minutes.per_minute(world.now()))),
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
         drift: drift(world, ns, &target, &presence),
+        soak: world.soaks().row(&target, world).map(Box::new),
         target,
     }
 }
@@ -353,6 +360,7 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
     }
     match presence {
         Presence::Partial { .. } | Presence::Open => Phase::Partial,
+        Presence::Tight if is_steady(world, cluster, target) => Phase::Steady,
         Presence::Tight => Phase::Soaking,
         Presence::None if rolled_back(world, target) => Phase::RolledBack,
         Presence::None => {
@@ -360,6 +368,17 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
             if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
         }
     }
+}
+
+/// Clean by now, or recorded as clean: the very bytes that are live.
+fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
+    let recorded = || {
+        let record = &world.shared().record(target)?.value;
+        let clean = record.clean.as_ref().filter(|_| Some(&record.uid) == cluster.uid.as_ref())?;
+        let ns = cluster.namespaces.get(&target.ns)?;
+        Some(clean.digest == cluster.digest(ns, target.direction))
+    };
+    world.soaks().is_clean(target) || recorded().unwrap_or(false)
 }
 
 fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standing {

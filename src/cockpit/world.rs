@@ -19,7 +19,8 @@ use super::{
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
-    shared::Shared,
+    shared::{Shared, SharedFact},
+    soaks::{Around, Soaks},
     timeline::Timelines,
 };
 
@@ -84,6 +85,7 @@ pub struct World {
     orders: Orders,
     shared: Shared,
     timelines: Timelines,
+    soaks: Soaks,
     notices: VecDeque<Notice>,
 }
 
@@ -104,6 +106,7 @@ impl World {
             orders: Orders::default(),
             shared: Shared::default(),
             timelines: Timelines::default(),
+            soaks: Soaks::new(now),
             notices: VecDeque::new(),
         }
     }
@@ -166,6 +169,21 @@ impl World {
         &self.timelines
     }
 
+    pub fn soaks(&self) -> &Soaks {
+        &self.soaks
+    }
+
+    /// What the soak clocks read beside themselves.
+    pub(super) fn around(&self) -> Around<'_> {
+        Around {
+            now: self.now,
+            clusters: &self.clusters,
+            plan: &self.plan,
+            shared: &self.shared,
+            discoveries: &self.discoveries,
+        }
+    }
+
     /// Newest last.
     pub fn notices(&self) -> &VecDeque<Notice> {
         &self.notices
@@ -183,14 +201,29 @@ impl World {
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),
-            Fact::Shared(fact) => self.shared.absorb(fact, self.now),
+            Fact::Shared(fact) => self.absorb_shared(fact),
         }
     }
 
     /// Brings what views read in order, once a batch.
     pub fn settle(&mut self) {
-        self.denials.settle();
         self.discoveries.settle(&self.clusters);
+        let changed = self.denials.take_changed();
+        let around = Around {
+            now: self.now,
+            clusters: &self.clusters,
+            plan: &self.plan,
+            shared: &self.shared,
+            discoveries: &self.discoveries,
+        };
+        self.soaks.expect(&mut self.denials, &around, &changed);
+        self.soaks.settle(&around, &self.denials, &changed);
+        self.denials.settle();
+    }
+
+    fn absorb_shared(&mut self, fact: SharedFact) {
+        self.soaks.stored(&fact, &self.shared);
+        self.shared.absorb(fact, self.now);
     }
 
     fn replan(&mut self, plan: FleetFile) {
@@ -205,6 +238,7 @@ impl World {
         }
         self.discoveries.retain(&self.clusters);
         self.timelines.retain(|name| self.clusters.contains_key(name));
+        self.soaks.retain(&self.clusters);
         self.plan = plan;
     }
 
@@ -232,6 +266,7 @@ impl World {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         cluster.revision += 1;
         self.timelines.note(cluster, &fact, self.now);
+        self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());
@@ -273,10 +308,11 @@ impl World {
                 change_pods(cluster, &mut self.denials, change);
             }
             ClusterFact::Flows(flows) => self.absorb_flows(name, flows),
-            ClusterFact::Heard { node, until } => {
+            ClusterFact::Heard { node, until, .. } => {
                 let heard = self.sources.entry(name.clone()).or_default().heard.entry(node).or_insert(until);
                 *heard = until.max(*heard);
             }
+            ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
             ClusterFact::Source(state) => {
                 let source = self.sources.entry(name.clone()).or_default();
@@ -288,6 +324,9 @@ impl World {
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(path) => cluster.dns = Some(path),
+        }
+        if let Some(cluster) = self.clusters.get(name) {
+            self.soaks.look(cluster, &self.discoveries, self.now);
         }
     }
 
@@ -306,7 +345,8 @@ impl World {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         self.sources.entry(name.clone()).or_default().flows += flows.len() as u64;
         for flow in flows {
-            note_in_force(cluster, &flow);
+            let in_force = note_in_force(cluster, &flow);
+            self.soaks.flow(name, &flow, in_force, self.now);
             match &flow.verdict {
                 Verdict::Denied { .. } => {
                     self.denials.note(name, &flow, pod_age(cluster, &flow), self.now);
@@ -361,17 +401,17 @@ fn pod_age(cluster: &Cluster, flow: &Flow) -> PodAge {
 
 /// A verdict that names one of our policies, or a denial on a pod that only ours isolate, is a sign
 /// that they are in force.
-fn note_in_force(cluster: &mut Cluster, flow: &Flow) {
+fn note_in_force(cluster: &mut Cluster, flow: &Flow) -> bool {
     let (by, denied) = match &flow.verdict {
         Verdict::Allowed { by } => (by, false),
         Verdict::Denied { by, .. } => (by, true),
-        Verdict::Audit { .. } => return,
+        Verdict::Audit { .. } => return false,
     };
     let direction: Direction = flow.direction;
     let end = flow.judged();
-    let Some(ns) = end.ns.as_ref().and_then(|ns| cluster.namespaces.get_mut(ns)) else { return };
+    let Some(ns) = end.ns.as_ref().and_then(|ns| cluster.namespaces.get_mut(ns)) else { return false };
     if ns.policies.is_empty() {
-        return;
+        return false;
     }
     let named = by.iter().any(|by| {
         crate::domain::policy::Pinned::find(by.kind, by.name.as_str())
@@ -391,10 +431,12 @@ fn note_in_force(cluster: &mut Cluster, flow: &Flow) {
                 selecting.peek().is_some() && selecting.all(|policy| policy.pinned().is_some())
             })
     };
-    if named || ours_only() {
+    let in_force = named || ours_only();
+    if in_force {
         let seen = ns.in_force.entry(direction).or_insert(flow.at);
         *seen = flow.at.max(*seen);
     }
+    in_force
 }
 
 /// What a target's namespace is called by people who read `cluster/namespace`.

@@ -178,7 +178,7 @@ fn key_out(world: &World, group: &Group) -> KeyOut {
         class: group.class.word(),
         rule: match group.class {
             Class::Noisy(noise) => Some(noise.as_str()),
-            Class::Hurting | Class::StartUp => None,
+            Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected => None,
         },
         owner: owner.map(|owner| owner.to_string()),
         contact: contact.map(|contact| contact.to_string()),

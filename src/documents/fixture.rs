@@ -50,7 +50,8 @@ pub(crate) fn tell(world: &mut World, fact: SharedFact) {
 
 /// The digest of what is live in `shop`.
 pub(crate) fn live_digest(world: &World) -> PolicyDigest {
-    world.namespace(&cluster("prod-eu"), &ns("shop")).expect("there").digest(Direction::Egress)
+    let cluster = world.cluster(&cluster("prod-eu")).expect("there");
+    cluster.digest(&cluster.namespaces[&ns("shop")], Direction::Egress)
 }
 
 pub(crate) fn record(world: &World) -> Record {

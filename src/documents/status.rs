@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{
+    soak::SoakOut,
     table::Table,
     wire::{IsolationOut, SourceOut, TroubleOut, rate, source_line, time},
 };
@@ -144,6 +145,8 @@ struct RolloutOut {
     denials_per_minute: Option<f64>,
     order: Option<u64>,
     drift: Vec<String>,
+    /// `null`: the set is not live and closed.
+    soak: Option<SoakOut>,
 }
 
 #[derive(Debug, Serialize)]
@@ -256,6 +259,7 @@ fn rollout_out(row: &RolloutRow) -> RolloutOut {
         denials_per_minute: row.denials_per_minute.map(rate),
         order: row.order.map(|id| id.0),
         drift: row.drift.iter().map(ToString::to_string).collect(),
+        soak: row.soak.as_deref().map(Into::into),
     }
 }
 
@@ -352,9 +356,10 @@ fn collector_text(world: &World, row: &CollectorRow) -> String {
 fn rollout_cell(row: &RolloutRow) -> String {
     let isolated = row.isolation.as_ref().filter(|isolation| isolation.isolated > 0);
     let isolated = isolated.map_or(String::new(), |i| format!(" {}/{} isolated", i.isolated, i.pods));
+    let clock = row.soak.as_deref().map_or(String::new(), |soak| format!(" {}", soak.judged.words()));
     match row.standing.as_str() {
         "-" => format!("{}{isolated}", row.phase.as_str()),
-        standing => format!("{} ({standing}){isolated}", row.phase.as_str()),
+        standing => format!("{}{clock} ({standing}){isolated}", row.phase.as_str()),
     }
 }
 

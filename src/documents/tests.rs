@@ -106,6 +106,7 @@ fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
 
 fn source(link: Link) -> SourceState {
     SourceState {
+        kind: crate::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay 1.16"),
         link,
         history_from: Some(now() - TimeDelta::hours(2)),
@@ -170,6 +171,7 @@ fn well() -> Vec<ClusterFact> {
             from: now() - TimeDelta::seconds(60),
             until: Some(now() - TimeDelta::seconds(30)),
             lost: Some(17),
+            cause: crate::domain::evidence::Cause::Loss,
             why: Text::new("LOST EVENTS: the ring buffer was full"),
         }),
     ]

@@ -12,6 +12,7 @@ use std::{
 use super::{
     excuse::Excuses,
     flow::{Direction, End, Entity, Flow, Protocol, Verdict},
+    hold::DenialKey,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     time::Timestamp,
 };
@@ -96,10 +97,31 @@ pub struct Group {
     pub pods: BTreeMap<PodName, Timestamp>,
     pub more_pods: bool,
     excuses: Excuses,
+    /// Waived or rejected, exactly this.
+    expected: bool,
 }
 
 impl Group {
     pub const PODS: usize = 8;
+
+    /// As people close it.
+    pub fn denial_key(&self) -> DenialKey {
+        DenialKey {
+            workload: self.key.workload.clone(),
+            destination: Text::from(self.key.peer.to_string()),
+            port: self.key.port,
+            protocol: self.key.protocol,
+        }
+    }
+
+    /// What the data plane told, whatever people said of it.
+    pub fn told_class(&self) -> Class {
+        self.excuses.class()
+    }
+
+    fn class_now(&self) -> Class {
+        if self.expected { Class::Expected } else { self.excuses.class() }
+    }
 
     fn note_pod(&mut self, pod: &PodName, at: Timestamp) {
         if self.pods.len() < Self::PODS || self.pods.contains_key(pod) {
@@ -140,6 +162,8 @@ pub struct Denials {
     /// Denials of endpoints outside all namespaces, which have no row here (host policies).
     outside: u64,
     dirty: bool,
+    /// Groups that changed since the last time somebody took note.
+    changed: BTreeSet<GroupId>,
 }
 
 impl Denials {
@@ -193,6 +217,7 @@ impl Denials {
         self.total += 1;
         self.note_row(&key, at);
         let id = self.ids.get(&key).copied().unwrap_or_else(|| self.open(key, flow, said, at));
+        self.changed.insert(id);
         if let Some(group) = self.groups.get_mut(&id) {
             add(group, flow, pod, at);
             if group.excuses.is_waiting() {
@@ -248,9 +273,30 @@ impl Denials {
         if !group.excuses.is_waiting() {
             self.waiting.remove(&group.id);
         }
-        let class = group.excuses.class();
-        self.dirty |= class != group.class;
+        let class = group.class_now();
+        if class != group.class {
+            self.dirty = true;
+            self.changed.insert(group.id);
+        }
         group.class = class;
+    }
+
+    /// Groups that changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Which of these groups people expect by now.
+    pub fn expect(&mut self, ids: impl Iterator<Item = GroupId>, is_expected: impl Fn(&Group) -> bool) {
+        for id in ids {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.expected = is_expected(group);
+            self.reclass(Some(id));
+        }
+    }
+
+    pub fn ids(&self) -> Vec<GroupId> {
+        self.groups.keys().copied().collect()
     }
 
     fn note_row(&mut self, key: &GroupKey, at: Timestamp) {
@@ -290,6 +336,7 @@ impl Denials {
             pods: BTreeMap::new(),
             more_pods: false,
             excuses: Excuses::default(),
+            expected: false,
         };
         self.groups.insert(id, group);
         self.ids.insert(key, id);
@@ -307,6 +354,7 @@ impl Denials {
             if let Some(group) = self.groups.remove(&id) {
                 self.forgotten += group.count;
                 self.waiting.remove(&id);
+                self.changed.remove(&id);
                 self.ids.remove(&group.key);
             }
         }
@@ -344,7 +392,7 @@ fn add(group: &mut Group, flow: &Flow, age: PodAge, at: Timestamp) {
         group.note_pod(pod, at);
     }
     group.excuses.denied(flow, age, at);
-    group.class = group.excuses.class();
+    group.class = group.class_now();
 }
 
 #[cfg(test)]

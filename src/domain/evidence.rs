@@ -1,5 +1,5 @@
 //! What was observed of one rollout since its bytes were live: signs of nodes, losses, verdicts, jobs.
-//! One writer a cluster; evidence of two observers joins by union. `soak` judges it. No clock.
+//! One writer a cluster; evidence of two observers joins by union (`merged`). `soak` judges it. No clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,21 +20,26 @@ pub struct Evidence {
     /// UID of the cluster's kube-system namespace.
     pub uid: Text,
     pub digest: PolicyDigest,
+    pub ground: Ground,
     /// Since when these bytes are live without a break, by the API server's clock.
     pub since: Timestamp,
     /// Up to when the observer looked. What lies between this and a successor's start is a gap.
     pub until: Timestamp,
     /// Who wrote it, for people.
     pub observer: Text,
+    /// Whole minutes in which the cluster's lists of policies and pods were watched. Outside of them
+    /// nobody knows what ran where, which is not the same as nothing having run.
+    pub looked: Spans,
     pub nodes: BTreeMap<NodeName, Trail>,
-    /// Minutes in which everything stood still for a reason that is of no single node.
+    /// Minutes in which everything stood still for a reason that is of no single node, a cause each.
     pub pauses: Vec<Pause>,
     /// Causes that voided earlier credit, oldest first, at most [`Evidence::RESTARTS`].
     pub restarts: Vec<Restart>,
     pub verdicts: Verdicts,
-    /// Denied groups that are not expected, hurting first, at most [`Evidence::GROUPS`].
+    /// Denied groups as the data plane told them, hurting first, at most [`Evidence::GROUPS`]. Which of
+    /// them are expected is judged later: waivers come and go.
     pub groups: Vec<OpenGroup>,
-    /// Groups that found no room; more than zero withholds clean.
+    /// Hurting or unattributed groups that found no room; more than zero withholds clean.
     pub more_groups: u64,
     /// CronJobs that ran under the digest, with the end of their last run.
     pub jobs: BTreeMap<Text, Timestamp>,
@@ -46,13 +51,25 @@ impl Evidence {
     pub const GROUPS: usize = 200;
 }
 
+/// What the credit rests on beside the bytes: another ground is a restart. `None`: not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ground {
+    /// The enforcing network plugin and its version.
+    pub cni: Option<Text>,
+    /// How lookups reach the DNS server.
+    pub dns: Option<Text>,
+}
+
 /// One node: when it ran the namespace's pods, and when its telemetry was proved alive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
+    /// Minutes in which it ran a pod of the namespace. Of a namespace of CronJobs only: in which it
+    /// might have.
     pub ran: Spans,
+    /// Minutes of which everything that the node had to say was read.
     pub heard: Spans,
-    /// Minutes in which it lost something.
-    pub void: Spans,
+    /// Minutes in which it lost something, a cause each.
+    pub void: Vec<Pause>,
 }
 
 /// Why a soak clock stands still. The one table of causes: each is a pause or a restart.
@@ -145,7 +162,7 @@ pub struct Pause {
 }
 
 /// Credit before it is void.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Restart {
     pub at: Timestamp,
     pub cause: Cause,
@@ -161,6 +178,35 @@ pub struct Verdicts {
     pub in_force: BTreeMap<NodeName, Timestamp>,
     /// Nodes on which the probe was denied.
     pub proved: BTreeMap<NodeName, Timestamp>,
+    /// Nodes on which the probe got through.
+    pub breached: BTreeMap<NodeName, Timestamp>,
+}
+
+impl Verdicts {
+    /// Without what was seen on nodes before a moment.
+    pub fn since(&self, at: Timestamp) -> Self {
+        let newer = |all: &BTreeMap<NodeName, Timestamp>| {
+            all.iter().filter(|(_, seen)| **seen >= at).map(|(node, seen)| (node.clone(), *seen)).collect()
+        };
+        Self {
+            allowed: self.allowed,
+            denied: self.denied,
+            in_force: newer(&self.in_force),
+            proved: newer(&self.proved),
+            breached: newer(&self.breached),
+        }
+    }
+
+    /// Seen to be enforced on this node, and not seen to leak since.
+    pub fn is_in_force(&self, node: &NodeName) -> bool {
+        let seen = self.in_force.get(node).max(self.proved.get(node));
+        seen.is_some() && !self.is_breached(node)
+    }
+
+    /// The newest probe on this node got through.
+    pub fn is_breached(&self, node: &NodeName) -> bool {
+        self.breached.get(node).is_some_and(|breached| self.proved.get(node) <= Some(breached))
+    }
 }
 
 /// A denied group as evidence keeps it.

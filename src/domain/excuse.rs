@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::{
-    flow::{Flow, Protocol},
+    flow::{Flow, Protocol, Verdict},
     names::PodName,
+    policy::Pinned,
     time::Timestamp,
 };
 
@@ -35,16 +36,22 @@ impl Noise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     Hurting,
+    /// The data plane names policies, and none of them is ours. Undecided until somebody waives it.
+    Unattributed,
     StartUp,
     Noisy(Noise),
+    /// Somebody waived exactly this, or it was reviewed and rejected.
+    Expected,
 }
 
 impl Class {
     pub fn word(self) -> &'static str {
         match self {
             Self::Hurting => "hurting",
+            Self::Unattributed => "unattributed",
             Self::StartUp => "start-up",
             Self::Noisy(_) => "noisy",
+            Self::Expected => "expected",
         }
     }
 }
@@ -63,6 +70,8 @@ pub struct PodAge {
 pub(super) struct Excuses {
     hurting: u64,
     start_up: u64,
+    /// Denied by policies that are not ours.
+    foreign: u64,
     /// The rule of the newest noise.
     noise: Option<Noise>,
     /// Pods whose denials may still be excused, at most [`Excuses::PODS`].
@@ -88,10 +97,11 @@ impl Excuses {
     const TWIN: TimeDelta = TimeDelta::seconds(60);
 
     pub(super) fn class(&self) -> Class {
-        match (self.hurting, self.start_up, self.noise) {
-            (1.., _, _) | (0, 0, None) => Class::Hurting,
-            (0, 1.., _) => Class::StartUp,
-            (0, 0, Some(noise)) => Class::Noisy(noise),
+        match (self.hurting, self.foreign, self.start_up, self.noise) {
+            (1.., _, _, _) | (0, 0, 0, None) => Class::Hurting,
+            (0, 1.., _, _) => Class::Unattributed,
+            (0, 0, 1.., _) => Class::StartUp,
+            (0, 0, 0, Some(noise)) => Class::Noisy(noise),
         }
     }
 
@@ -102,6 +112,10 @@ impl Excuses {
     pub(super) fn denied(&mut self, flow: &Flow, age: PodAge, at: Timestamp) {
         if let Some(noise) = noise_of(flow) {
             self.noise = Some(noise);
+            return;
+        }
+        if is_foreign(flow) {
+            self.foreign += 1;
             return;
         }
         let starting = age.started.is_some_and(|started| {
@@ -169,6 +183,16 @@ impl Excuses {
     }
 }
 
+/// The data plane says which policies denied it, and ours are not among them.
+fn is_foreign(flow: &Flow) -> bool {
+    match &flow.verdict {
+        Verdict::Denied { by, .. } => {
+            !by.is_empty() && by.iter().all(|by| Pinned::find(by.kind, by.name.as_str()).is_none())
+        }
+        Verdict::Allowed { .. } | Verdict::Audit { .. } => false,
+    }
+}
+
 fn noise_of(flow: &Flow) -> Option<Noise> {
     if flow.protocol == Protocol::Icmp {
         Some(Noise::Icmp)
@@ -182,7 +206,7 @@ fn noise_of(flow: &Flow) -> Option<Noise> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::flow::{Direction, End, FlowId, Verdict};
+    use crate::domain::flow::{Direction, End, FlowId};
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_timestamp(secs, 0).expect("in range")

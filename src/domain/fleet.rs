@@ -224,11 +224,6 @@ impl Namespace {
     pub fn isolation(&self, direction: Direction) -> Isolation {
         Isolation::of(self.subjects(), self.policies.values(), direction)
     }
-
-    /// Digest over every policy of the namespace that concerns this direction, ours and foreign.
-    pub fn digest(&self, direction: Direction) -> PolicyDigest {
-        PolicyDigest::of(self.policies.values().filter(|policy| policy.isolates(direction) != Some(false)))
-    }
 }
 
 /// How much of the pinned set of a direction is live in a namespace.
@@ -400,6 +395,13 @@ impl Cluster {
     /// Has everything that a row shows been read at least once?
     pub fn is_complete(&self) -> bool {
         [Listed::Namespaces, Listed::Policies].into_iter().all(|what| self.listed.contains(&what))
+    }
+
+    /// Digest over every policy that concerns a namespace in this direction, ours and foreign,
+    /// cluster-wide ones included: whom those select is not known, so they all count.
+    pub fn digest(&self, ns: &Namespace, direction: Direction) -> PolicyDigest {
+        let all = ns.policies.values().chain(self.clusterwide.values());
+        PolicyDigest::of(all.filter(|policy| policy.isolates(direction) != Some(false)))
     }
 
     pub fn enforcement(&self) -> Enforcement {

@@ -107,6 +107,26 @@ impl Spans {
         other.iter().for_each(|range| self.remove(range));
     }
 
+    /// The newest minute.
+    pub fn last(&self) -> Option<Minute> {
+        self.0.last().map(|range| range.end - 1)
+    }
+
+    /// Forgets the oldest stretches until so many are left.
+    pub fn keep_newest(&mut self, stretches: usize) {
+        let over = self.0.len().saturating_sub(stretches);
+        self.0.drain(..over);
+    }
+
+    /// Makes neighbours one, closest to the oldest first, until so many are left: it grows.
+    pub fn fuse_oldest(&mut self, stretches: usize) {
+        let over = self.0.len().saturating_sub(stretches.max(1));
+        if over > 0 {
+            let joined = self.0[0].start..self.0[over].end;
+            self.0.splice(..=over, [joined]);
+        }
+    }
+
     /// Minutes that are in both.
     pub fn intersection(&self, other: &Self) -> Self {
         let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());

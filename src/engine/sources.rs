@@ -23,6 +23,7 @@ use crate::{
         fleet::{Cluster, CniKind, Presence},
         flow::Direction,
         names::{ClusterName, NsName, Text},
+        source::SourceKind,
     },
     flows::{
         hubble,
@@ -140,6 +141,7 @@ fn last_words(cluster: &ClusterName) -> ClusterFact {
 /// A source of which nothing is known but its link.
 fn bare(name: &str, link: Link) -> ClusterFact {
     ClusterFact::Source(SourceState {
+        kind: SourceKind::Unknown,
         name: Text::new(name),
         link,
         history_from: None,

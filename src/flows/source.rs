@@ -16,6 +16,7 @@ use crate::{
     cockpit::ports::{ClusterFact, Fact, Link, SourceState, Trouble},
     domain::{
         names::{ClusterName, Text},
+        source::SourceKind,
         time::Timestamp,
     },
 };
@@ -133,8 +134,9 @@ pub struct Health {
 }
 
 impl Health {
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, kind: SourceKind) -> Self {
         let state = SourceState {
+            kind,
             name: Text::new(name),
             link: Link::Connecting,
             history_from: None,

@@ -172,6 +172,7 @@ pub fn denied(world: &mut World, denied: &Denied<'_>) {
 fn source(world: &mut World, name: &str, link: Link) {
     let live = link == Link::Live;
     let state = SourceState {
+        kind: crate::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay 1.16.3"),
         link,
         history_from: live.then(|| ago(4 * 3600)),
@@ -296,13 +297,14 @@ fn production(world: &mut World) {
     source(world, name, Link::Live);
     for (node, secs) in [("node-1", 2), ("node-2", 3)] {
         let node = NodeName::parse(node).expect("a node");
-        fact(world, name, ClusterFact::Heard { node, until: ago(secs) });
+        fact(world, name, ClusterFact::Heard { node, from: ago(secs + 1), until: ago(secs) });
     }
     let gap = |node: &str, from, until: Option<i64>, lost| Gap {
         node: NodeName::parse(node).ok(),
         from: ago(from),
         until: until.map(ago),
         lost,
+        cause: crate::domain::evidence::Cause::SourceSilent,
         why: Text::new("the relay lost it"),
     };
     fact(world, name, ClusterFact::Gap(gap("node-2", 900, Some(840), Some(312))));

@@ -107,6 +107,7 @@ impl Night {
 
     fn source(&mut self, link: Link) {
         self.cluster(ClusterFact::Source(SourceState {
+            kind: crate::domain::source::SourceKind::Hubble,
             name: Text::new("Hubble Relay"),
             link,
             history_from: None,

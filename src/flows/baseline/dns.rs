@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cockpit::ports::{Link, SourceState},
-    domain::names::Text,
+    domain::{names::Text, source::SourceKind},
     flows::dnstap::listen::{self, Figures},
 };
 
@@ -97,6 +97,7 @@ fn state(source: &Text, figures: &Figures, malformed: u64, now: &Now) -> SourceS
         (_, 1..) => Link::Live,
     };
     SourceState {
+        kind: SourceKind::Unknown,
         name: source.clone(),
         link,
         history_from: None,

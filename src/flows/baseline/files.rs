@@ -17,8 +17,10 @@ use super::{
 use crate::{
     cockpit::ports::{Gap, Link, SourceState, Trouble},
     domain::{
+        evidence::Cause,
         names::{NodeName, Text},
         sighting::Told,
+        source::SourceKind,
         time::{Timestamp, age},
     },
     flows::{
@@ -168,6 +170,7 @@ async fn hand_on(
         )),
     };
     let state = SourceState {
+        kind: SourceKind::Unknown,
         name: source.clone(),
         link,
         history_from: None,
@@ -188,7 +191,8 @@ fn gap_of(missed: Missed, before: Option<Timestamp>, after: Option<&Heard>, now:
         Some(Heard::Lost(_) | Heard::Other { .. }) | None => now(),
     };
     let from = before.unwrap_or(after).min(after);
-    Gap { node: None, from, until: Some(after), lost: Some(1), why: Text::new(missed.as_str()) }
+    let why = Text::new(missed.as_str());
+    Gap { node: None, from, until: Some(after), lost: Some(1), cause: Cause::Loss, why }
 }
 
 fn position_text(position: &tail::Position) -> String {

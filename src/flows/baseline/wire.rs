@@ -11,6 +11,7 @@ use crate::{
         coverage::{Coverage, Hole},
         edge::{Hours, Window},
         names::{NodeName, NsName, Text},
+        source::SourceKind,
         time::Timestamp,
     },
 };
@@ -194,6 +195,7 @@ fn source_out(state: &SourceState) -> WireSource {
 
 fn source_in(wire: &WireSource) -> SourceState {
     SourceState {
+        kind: SourceKind::Unknown,
         name: Text::new(&wire.name),
         link: match &wire.link {
             WireLink::None(why) => Link::None(Text::new(why)),

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     cockpit::ports::{Gap, Trouble},
-    domain::{names::Text, time::Timestamp},
+    domain::{evidence::Cause, names::Text, time::Timestamp},
     pb::dnstap::Dnstap,
 };
 
@@ -294,6 +294,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send> Conversation<'a, S> {
             from: lost.from,
             until: Some(lost.until),
             lost: Some(lost.count),
+            cause: Cause::Loss,
             why: Text::new("more DNS answers came than sluice could take in"),
         }));
     }

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{cockpit::ports::Gap, domain::names::Text, domain::time::Timestamp};
+use crate::{
+    cockpit::ports::Gap,
+    domain::{evidence::Cause, names::Text, time::Timestamp},
+};
 
 #[derive(Debug, Default)]
 pub struct Senders {
@@ -34,7 +37,14 @@ impl Senders {
         let from = sender.left.pop_front()?;
         let until = at.unwrap_or(from).max(from);
         let why = format!("{identity} connected anew, and drops its answers while it is not connected");
-        Some(Gap { node: None, from, until: Some(until), lost: None, why: Text::from(why) })
+        Some(Gap {
+            node: None,
+            from,
+            until: Some(until),
+            lost: None,
+            cause: Cause::SourceSilent,
+            why: Text::from(why),
+        })
     }
 
     /// The connection of this sender ended; `last` is its last frame's time.

@@ -113,7 +113,7 @@ impl Edges {
     /// The collector understands fewer facts than the cockpit.
     async fn tell(&self, fact: ClusterFact) -> Result<(), Closed> {
         match fact {
-            ClusterFact::Heard { node, until } => self.send(Input::Sign(Some(node), until)).await,
+            ClusterFact::Heard { node, until, .. } => self.send(Input::Sign(Some(node), until)).await,
             ClusterFact::Gap(gap) => self.send(Input::Gap(gap)).await,
             ClusterFact::Source(state) => self.send(Input::State(self.source.clone(), Box::new(state))).await,
             _ => Ok(()),

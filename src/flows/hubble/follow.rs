@@ -15,7 +15,9 @@ use tonic::{Code, Status};
 use crate::{
     cockpit::ports::{self, ClusterFact, Fact, Gap, Trouble},
     domain::{
+        evidence::Cause,
         names::{ClusterName, NsName, Text},
+        source::SourceKind,
         time::Timestamp,
     },
     flows::{
@@ -158,7 +160,7 @@ impl Follower {
     fn new(aim: Aim, stopped: Option<(Timestamp, FarClock)>) -> Self {
         Self {
             aim,
-            health: Health::new("Hubble Relay"),
+            health: Health::new("Hubble Relay", SourceKind::Hubble),
             nodes: Nodes::default(),
             clock: FarClock::default(),
             mask: Mask::Full,
@@ -520,7 +522,7 @@ impl Follower {
         {
             let why = Text::new(&format!("no connection: {}", trouble.fact));
             self.broken = Some((from, why.clone()));
-            self.gaps([Gap { node: None, from, until: None, lost: None, why }]).await?;
+            self.gaps([Gap { node: None, from, until: None, lost: None, cause: Cause::SourceSilent, why }]).await?;
         }
         self.health.state.link = ports::Link::Broken(trouble);
         self.health.state.lag = None;
@@ -548,7 +550,8 @@ impl Follower {
         };
         self.gaps(missing.into_iter().flatten()).await?;
         let why = Text::new(&format!("{why}; {said}"));
-        self.gaps([Gap { node: None, from: broke, until: Some(until), lost: None, why }]).await
+        let cause = Cause::SourceSilent;
+        self.gaps([Gap { node: None, from: broke, until: Some(until), lost: None, cause, why }]).await
     }
 }
 

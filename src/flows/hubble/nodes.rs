@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant};
 use crate::{
     cockpit::ports::{ClusterFact, Gap},
     domain::{
+        evidence::Cause,
         names::{NodeName, Text},
         time::Timestamp,
     },
@@ -40,8 +41,8 @@ pub struct Quiet {
 #[derive(Debug, Default)]
 pub struct Nodes {
     table: BTreeMap<NodeName, Entry>,
-    /// Signs not told yet.
-    signs: BTreeMap<NodeName, Timestamp>,
+    /// Signs not told yet: from where on, and up to when, the node was read.
+    signs: BTreeMap<NodeName, (Timestamp, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -57,6 +58,8 @@ struct Entry {
     counters: Option<Counters>,
     /// Counters not later than `read`.
     mark: Option<Counters>,
+    /// What `read` was when counters came last.
+    surveyed: Option<Timestamp>,
     gap: Option<Open>,
     /// Surveys in a row that did not list it.
     missing: u8,
@@ -113,15 +116,22 @@ impl Nodes {
             entry.heard(entry.known);
             return closed;
         }
+        let from = entry.read.map_or(at, |read| read.min(at));
         entry.heard(at);
-        let sign = self.signs.entry(node.name.clone()).or_insert(at);
-        *sign = at.max(*sign);
+        self.sign(&node.name, from, at);
         closed
+    }
+
+    /// Signs that follow on one another become one.
+    fn sign(&mut self, node: &NodeName, from: Timestamp, until: Timestamp) {
+        let sign = self.signs.entry(node.clone()).or_insert((from, until));
+        let follows = from <= sign.1 && until >= sign.0;
+        *sign = if follows { (sign.0.min(from), sign.1.max(until)) } else { (from, until) };
     }
 
     /// Signs since the last call, one a node.
     pub fn signs(&mut self) -> impl Iterator<Item = ClusterFact> + use<> {
-        std::mem::take(&mut self.signs).into_iter().map(|(node, until)| ClusterFact::Heard { node, until })
+        std::mem::take(&mut self.signs).into_iter().map(|(node, (from, until))| ClusterFact::Heard { node, from, until })
     }
 
     /// The relay says something about its connections.
@@ -150,6 +160,7 @@ impl Nodes {
             from: loss.first.or(read).unwrap_or(until).min(until),
             until: Some(until),
             lost: Some(loss.count),
+            cause: Cause::Loss,
             why: Text::new(loss.why),
         }
     }
@@ -197,6 +208,8 @@ impl Nodes {
             if *until <= node.since {
                 continue;
             }
+            // Only what its ring buffer still held was read without a break.
+            let from = entry.read.filter(|_| node.covered).map_or(*until, |read| read.min(*until));
             if let Some(open) = entry.gap.take() {
                 gaps.push(if node.covered {
                     open.healed(&node.name)
@@ -209,7 +222,7 @@ impl Nodes {
             entry.heard(*until);
             entry.sign_at = here;
             entry.mark = entry.counters;
-            self.signs.insert(node.name.clone(), *until);
+            self.sign(&node.name, from, *until);
         }
         gaps
     }
@@ -269,6 +282,7 @@ impl Nodes {
             spoke: false,
             counters: None,
             mark: None,
+            surveyed: None,
             gap: None,
             missing: 0,
         }))
@@ -299,12 +313,13 @@ impl Entry {
 
     /// Takes new counters. A restart is a gap; a rise without an event asks for a re-read.
     fn count(&mut self, node: &Node, new: Counters, now: Moment) -> (Option<Gap>, Option<Quiet>) {
+        let surveyed = std::mem::replace(&mut self.surveyed, self.read);
         let Some(old) = self.counters.replace(new) else {
             self.mark = Some(new);
             return (None, None);
         };
         if new.uptime < old.uptime || new.seen < old.seen {
-            return (self.restarted(node, new, now), None);
+            return (self.restarted(node, new, surveyed, now), None);
         }
         if new.is_stale(&old) {
             self.counters = Some(old);
@@ -327,12 +342,20 @@ impl Entry {
     }
 
     /// The ring buffer died with the agent: what was not read until then is lost.
-    fn restarted(&mut self, node: &Node, new: Counters, now: Moment) -> Option<Gap> {
+    fn restarted(
+        &mut self,
+        node: &Node,
+        new: Counters,
+        surveyed: Option<Timestamp>,
+        now: Moment,
+    ) -> Option<Gap> {
         self.mark = Some(new);
         self.spoke = false;
         let up = TimeDelta::from_std(new.uptime).unwrap_or(TimeDelta::MAX);
         let start = now.there.checked_sub_signed(up).unwrap_or(now.there);
-        let from = self.gap.take().map(|open| open.from).or(self.read)?;
+        let read = self.read.map(|read| if read > start { surveyed.unwrap_or(read).min(start) } else { read });
+        // What came after the start says nothing about what was not read before it.
+        let from = self.gap.take().map(|open| open.from).or(read)?;
         let until = start.max(from);
         self.heard(until);
         Some(Gap {
@@ -340,6 +363,7 @@ impl Entry {
             from,
             until: Some(until),
             lost: None,
+            cause: Cause::AgentRestart,
             why: Text::new("the agent on this node restarted and forgot what was not read"),
         })
     }
@@ -357,7 +381,14 @@ impl Entry {
 
 impl Open {
     fn gap(&self, node: &NodeName, until: Option<Timestamp>) -> Gap {
-        Gap { node: Some(node.clone()), from: self.from, until, lost: None, why: self.why.clone() }
+        Gap {
+            node: Some(node.clone()),
+            from: self.from,
+            until,
+            lost: None,
+            cause: Cause::SourceSilent,
+            why: self.why.clone(),
+        }
     }
 
     fn closed(self, node: &Node, at: Timestamp) -> Gap {
@@ -381,6 +412,7 @@ fn turned_over(node: &NodeName, from: Timestamp, until: Timestamp) -> Gap {
         from,
         until: Some(until.max(from)),
         lost: None,
+        cause: Cause::Loss,
         why: Text::new("the node's history does not reach back to where reading stopped"),
     }
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::{
     cockpit::ports::Gap,
-    domain::{names::Text, time::Timestamp},
+    domain::{evidence::Cause, names::Text, time::Timestamp},
     pb::observer::Node as Listed,
 };
 
@@ -33,6 +33,7 @@ pub fn missed(
         from: stopped,
         until: Some(until.max(stopped)),
         lost: None,
+        cause: Cause::ObserverGone,
         why: Text::new(WHY),
     };
     if listed.is_empty() {

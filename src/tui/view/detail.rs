@@ -264,6 +264,7 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
     let (role, next) = next(world, pen, &row);
     out.push((role, format!("{}. next: {next}", state(&row))));
+    out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
@@ -351,13 +352,14 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             Some(_) => (Role::Text, apply("check that it works again; a applies anew")),
             None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
         },
-        (Phase::Soaking, _) if !row.drift.is_empty() => (
+        (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (
             Role::Warn,
             "the live set is not the reviewed one: find out who changed it, a puts it right".into(),
         ),
-        (Phase::Soaking, _) if denied => {
+        (Phase::Soaking | Phase::Steady, _) if denied => {
             (Role::Denied, "flows are denied: enter or 2 shows which; ctrl-r takes it back".into())
         }
+        (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
         (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
         (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
             None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
@@ -405,7 +407,8 @@ pub fn class_role(group: &Group) -> Role {
     use crate::domain::denial::Class;
     match group.class {
         Class::Hurting => Role::Denied,
-        Class::StartUp | Class::Noisy(_) => Role::Dim,
+        Class::Unattributed => Role::Warn,
+        Class::StartUp | Class::Noisy(_) | Class::Expected => Role::Dim,
     }
 }
 
@@ -447,7 +450,9 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     let per = rate(Some(group.minutes.per_minute(now)));
     let class = match group.class {
         Class::Noisy(noise) => format!("noisy: {}", noise.as_str()),
-        Class::Hurting | Class::StartUp => group.class.word().to_owned(),
+        Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected => {
+            group.class.word().to_owned()
+        }
     };
     let mut out = vec![
         (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),

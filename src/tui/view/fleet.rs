@@ -295,7 +295,7 @@ pub fn phase_role(phase: Phase) -> Role {
         Phase::Excluded | Phase::Discovery | Phase::RolledBack => Role::Dim,
         Phase::Authored => Role::Text,
         Phase::Partial => Role::Warn,
-        Phase::Soaking => Role::Good,
+        Phase::Soaking | Phase::Steady => Role::Good,
     }
 }
 
@@ -370,7 +370,7 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
         return (order.kind.as_str().to_owned(), Role::Warn);
     }
     // An open or partial set says so by its phase already.
-    if row.phase == Phase::Soaking && !row.drift.is_empty() {
+    if matches!(row.phase, Phase::Soaking | Phase::Steady) && !row.drift.is_empty() {
         return ("drift".to_owned(), Role::Warn);
     }
     (row.phase.as_str().to_owned(), phase_role(row.phase))

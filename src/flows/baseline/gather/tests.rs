@@ -167,7 +167,14 @@ async fn gaps_stand_in_the_coverage_while_they_are_open() {
     let (opener, _) = disk();
     let running = begin(opener);
     let node = crate::domain::names::NodeName::parse("w1").ok();
-    let gap = |until| Gap { node: node.clone(), from: at(10), until, lost: None, why: Text::new("silent") };
+    let gap = |until| Gap {
+        node: node.clone(),
+        from: at(10),
+        until,
+        lost: None,
+        cause: crate::domain::evidence::Cause::SourceSilent,
+        why: Text::new("silent"),
+    };
     for secs in [0, 10] {
         running.inputs.send(Input::Sign(node.clone(), at(secs))).await.expect("it listens");
     }

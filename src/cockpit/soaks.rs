@@ -1,0 +1,364 @@
+//! The soak clocks of all rollouts: absorbs what the world is told and keeps evidence in minutes, in
+//! memory, bounded. Rows are worked out when somebody reads them; nothing is counted anew a tick. What
+//! another observer or an earlier run wrote is joined by union. Asks nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use crate::domain::{
+    denial::{Denials, Group, GroupId, Peer},
+    evidence::Evidence,
+    expected::Closings,
+    fleet::{Cluster, Part},
+    flow::{Direction, Flow},
+    names::{ClusterName, NsName, Text},
+    rollout::Target,
+    soak::Verdict,
+    spans::{Minute, minute_of},
+    time::Timestamp,
+};
+
+use super::{
+    discoveries::Discoveries,
+    plan::FleetFile,
+    ports::{Change, ClusterFact},
+    shared::{Shared, SharedFact},
+    world::World,
+};
+
+mod exercise;
+mod live;
+mod place;
+mod row;
+mod sight;
+mod telemetry;
+mod words;
+
+pub use exercise::Unseen;
+pub use row::{CausedRow, SoakRow};
+
+use place::{Place, Rollout, Touched};
+use telemetry::KEPT;
+
+/// What the tracker reads beside itself.
+#[derive(Clone, Copy)]
+pub struct Around<'w> {
+    pub now: Timestamp,
+    pub clusters: &'w IndexMap<ClusterName, Cluster>,
+    pub plan: &'w FleetFile,
+    pub shared: &'w Shared,
+    pub discoveries: &'w Discoveries,
+}
+
+/// All soak clocks.
+#[derive(Clone, Debug)]
+pub struct Soaks {
+    started: Timestamp,
+    places: BTreeMap<ClusterName, Place>,
+    /// Rollouts whose `clean` is to be found out again, in turn.
+    turn: Option<Target>,
+    /// Something came on which `clean` of some rollout rests.
+    due: bool,
+    /// The minute for which all were judged.
+    passed: Minute,
+    /// Destinations as they were last taken note of.
+    weeks: u64,
+    /// Waivers or reviews changed.
+    people: bool,
+    trimmed: Minute,
+    expected: Minute,
+}
+
+impl Soaks {
+    /// Rollouts judged anew at most in one batch.
+    const AT_ONCE: usize = 128;
+
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            started: now,
+            places: BTreeMap::new(),
+            turn: None,
+            due: true,
+            passed: 0,
+            weeks: 0,
+            people: false,
+            trimmed: minute_of(now),
+            expected: 0,
+        }
+    }
+
+    /// Everything that a screen or `-o json` shows; `None` while its set is not live and closed.
+    pub fn row(&self, target: &Target, world: &World) -> Option<SoakRow> {
+        row::row(self, target, &world.around(), world.denials())
+    }
+
+    /// What is known of these bytes by now, ready to be published; `None`: nothing.
+    pub fn evidence(&self, target: &Target, world: &World) -> Option<Evidence> {
+        row::evidence(self, target, &world.around())
+    }
+
+    /// Where its soak stands now.
+    pub fn verdict(&self, target: &Target, world: &World) -> Verdict {
+        row::judged(self, target, &world.around()).map_or(Verdict::NotStarted, |judged| judged.verdict)
+    }
+
+    /// As of the last minute, without judging anew: for lists of many rows.
+    pub fn is_clean(&self, target: &Target) -> bool {
+        self.rollout(target).is_some_and(|rollout| rollout.clean)
+    }
+
+    /// Rollouts whose set is live and closed.
+    pub fn targets(&self) -> impl Iterator<Item = Target> + '_ {
+        self.places.iter().flat_map(|(cluster, place)| {
+            place.rollouts.iter().flat_map(move |(ns, both)| {
+                let live = Direction::ALL.into_iter().filter(|direction| both[*direction as usize].live.is_some());
+                live.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+            })
+        })
+    }
+
+    fn place(&self, cluster: &ClusterName) -> Option<&Place> {
+        self.places.get(cluster)
+    }
+
+    fn rollout(&self, target: &Target) -> Option<&Rollout> {
+        self.places.get(&target.cluster)?.rollout(&target.ns, target.direction)
+    }
+
+    /// A fact about a cluster, before the cluster itself has taken it in.
+    pub(super) fn hear(&mut self, cluster: &ClusterName, fact: &ClusterFact, now: Timestamp) {
+        let place = self.places.entry(cluster.clone()).or_default();
+        match fact {
+            ClusterFact::Met { uid, kinds, .. } => {
+                place.met(uid.as_ref(), now);
+                place.sight.met(kinds, now);
+            }
+            ClusterFact::Answered => place.sight.answered(now),
+            ClusterFact::Away(trouble) => place.sight.away(Text::from(trouble.to_string()), now),
+            ClusterFact::Partial { what, trouble } => {
+                let trouble = trouble.as_ref().map(|trouble| Text::from(trouble.to_string()));
+                place.sight.trouble(*what, trouble, now);
+            }
+            ClusterFact::Cni(cni) => place.cni(cni, now),
+            ClusterFact::Dns(path) => place.dns(path, now),
+            ClusterFact::Namespaces(change) => {
+                place.sight.answered(now);
+                touch(&mut place.policies, change, |seen| Some(&seen.name), Some);
+            }
+            ClusterFact::Policies(kind, change) => {
+                list(place, Part::Policies(*kind), matches!(change, Change::Reset(_)), now);
+                touch(&mut place.policies, change, |policy| policy.key.ns.as_ref(), |key| key.ns.as_ref());
+            }
+            ClusterFact::Pods(change) => {
+                list(place, Part::Pods, matches!(change, Change::Reset(_)), now);
+                touch(&mut place.pods, change, |pod| Some(&pod.ns), |(ns, _)| Some(ns));
+            }
+            ClusterFact::CronJobs(change) => {
+                touch(&mut place.pods, change, |cron| Some(&cron.ns), |(ns, _)| Some(ns));
+            }
+            ClusterFact::Heard { node, from, until } => place.telemetry.heard(node, (*from, *until), now),
+            ClusterFact::Probed { ns, direction, node, at, denied } => {
+                if let Some(live) = place.live_mut(ns, *direction) {
+                    live.probed(node, *at, *denied, now);
+                }
+            }
+            ClusterFact::Gap(gap) => place.telemetry.gap(gap, now),
+            ClusterFact::Source(state) => place.telemetry.told(state, now),
+            ClusterFact::Identity(_)
+            | ClusterFact::Rights(_)
+            | ClusterFact::Flows(_)
+            | ClusterFact::Collector(_)
+            | ClusterFact::Asked(_)
+            | ClusterFact::Baseline(_) => {}
+        }
+    }
+
+    /// After the cluster has taken the fact in.
+    pub(super) fn look(&mut self, cluster: &Cluster, discoveries: &Discoveries, now: Timestamp) {
+        if let Some(place) = self.places.get_mut(&cluster.name) {
+            self.due |= place.look(cluster, discoveries, now);
+        }
+    }
+
+    /// A judged flow; `in_force`: it shows that our policies judge.
+    pub(super) fn flow(&mut self, cluster: &ClusterName, flow: &Flow, in_force: bool, now: Timestamp) {
+        let Some(ns) = &flow.judged().ns else { return };
+        let live = self.places.get_mut(cluster).and_then(|place| place.live_mut(ns, flow.direction));
+        if let Some(live) = live {
+            live.flow(flow, in_force, now);
+        }
+    }
+
+    /// What the team shares, before it is taken in. Our own writing comes back as an echo, and is not
+    /// joined with what it was made from: what we take back must stay taken back.
+    pub(super) fn stored(&mut self, fact: &SharedFact, shared: &Shared) {
+        let SharedFact::Evidence(change) = fact else {
+            self.people |= matches!(fact, SharedFact::Waivers(_) | SharedFact::Reviews(_));
+            return;
+        };
+        let is_echo = |evidence: &Evidence| {
+            evidence.until >= self.started
+                && shared
+                    .observer(&evidence.target.cluster)
+                    .is_some_and(|observer| observer.is_us && observer.holder == evidence.observer)
+        };
+        let fresh: Vec<Evidence> = match change {
+            Change::Reset(all) => all.iter().map(|kept| &kept.value).filter(|one| !is_echo(one)).cloned().collect(),
+            Change::Put(kept) if !is_echo(&kept.value) => vec![kept.value.clone()],
+            Change::Put(_) | Change::Gone(_) => Vec::new(),
+        };
+        for evidence in fresh {
+            let Target { cluster, ns, direction } = evidence.target.clone();
+            let place = self.places.entry(cluster).or_default();
+            let rollout = &mut place.rollouts.entry(ns).or_default()[direction as usize];
+            rollout.base = Some(evidence.normal());
+            rollout.judged = 0;
+            self.due = true;
+        }
+    }
+
+    /// Brings what lists read up to date, once a batch and a bounded part at a time.
+    pub(super) fn settle(&mut self, around: &Around<'_>, denials: &Denials, changed: &BTreeSet<GroupId>) {
+        for group in changed.iter().filter_map(|id| denials.group(*id)) {
+            self.note_group(group);
+        }
+        self.note_weeks(around);
+        let minute = minute_of(around.now);
+        if minute - self.trimmed >= 60 {
+            self.trimmed = minute;
+            self.places.values_mut().for_each(|place| place.forget_before(minute - KEPT));
+        }
+        self.judge_some(around, minute);
+    }
+
+    fn note_group(&mut self, group: &Group) {
+        let key = &group.key;
+        let Some(place) = self.places.get_mut(&key.cluster) else { return };
+        if let Some(rollout) = place.rollout_mut(&key.ns, key.direction)
+            && let Some(live) = rollout.live.as_mut()
+        {
+            live.note(group);
+            rollout.judged = 0;
+            self.due = true;
+        }
+        // The row is that of the endpoint that dropped; its peer's row says by whom it was caused.
+        if let Peer::Workload { ns, .. } = &key.peer {
+            let other = match key.direction {
+                Direction::Egress => Direction::Ingress,
+                Direction::Ingress => Direction::Egress,
+            };
+            if let Some(rollout) = place.rollout_mut(ns, other) {
+                rollout.note_caused(group.id);
+            }
+        }
+    }
+
+    fn note_weeks(&mut self, around: &Around<'_>) {
+        if self.weeks == around.discoveries.revision() {
+            return;
+        }
+        self.weeks = around.discoveries.revision();
+        for (cluster, place) in &mut self.places {
+            for (ns, both) in &mut place.rollouts {
+                for direction in Direction::ALL {
+                    let Some(live) = both[direction as usize].live.as_mut() else { continue };
+                    let week = around.discoveries.destinations(cluster, ns);
+                    live.exercise.know(week.map(|all| (all, direction)));
+                    live.exercise.settle(live.began);
+                }
+            }
+        }
+    }
+
+    /// Finds out anew which rollouts are clean: those in turn that were not judged this minute.
+    fn judge_some(&mut self, around: &Around<'_>, minute: Minute) {
+        if !self.due && self.passed == minute {
+            return;
+        }
+        let is_due = |target: &Target| self.rollout(target).is_some_and(|rollout| rollout.judged != minute);
+        let after = |target: &Target| self.turn.as_ref().is_none_or(|turn| target > turn);
+        let mut due: Vec<Target> = self.targets().filter(after).filter(is_due).take(Self::AT_ONCE).collect();
+        if due.len() < Self::AT_ONCE {
+            let rest = Self::AT_ONCE - due.len();
+            let again: Vec<_> = self.targets().take_while(|one| !after(one)).filter(is_due).take(rest).collect();
+            due.extend(again);
+        }
+        self.turn = due.last().cloned().or(self.turn.take());
+        self.due = due.len() == Self::AT_ONCE;
+        if !self.due {
+            self.passed = minute;
+        }
+        for target in due {
+            let place = self.places.get_mut(&target.cluster);
+            if let Some(live) = place.and_then(|place| place.live_mut(&target.ns, target.direction)) {
+                live.exercise.settle(live.began);
+            }
+            let clean = row::judged(self, &target, around).is_some_and(|judged| judged.verdict.is_clean());
+            let place = self.places.get_mut(&target.cluster);
+            if let Some(rollout) = place.and_then(|place| place.rollout_mut(&target.ns, target.direction)) {
+                rollout.clean = clean;
+                rollout.judged = minute;
+            }
+        }
+    }
+
+    /// Denied groups that people closed, or closed no longer.
+    pub(super) fn expect(&mut self, denials: &mut Denials, around: &Around<'_>, changed: &BTreeSet<GroupId>) {
+        let minute = minute_of(around.now);
+        let someone = around.shared.waivers().len() + around.shared.reviews().len() > 0;
+        let all = std::mem::take(&mut self.people) || (someone && self.expected != minute);
+        if !all && !(someone && !changed.is_empty()) {
+            return;
+        }
+        self.expected = minute;
+        let ids = if all { denials.ids() } else { changed.iter().copied().collect() };
+        denials.expect(ids.into_iter(), |group| {
+            let key = &group.key;
+            let target = Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+            closings(&target, around).expects(&group.denial_key(), row::labels(around, &target, key.workload.as_ref()))
+        });
+    }
+
+    /// Forgets clusters that left the plan.
+    pub(super) fn retain(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
+        self.places.retain(|name, _| clusters.contains_key(name));
+    }
+}
+
+/// What people closed of a rollout, by the API server's clock; before that spoke, nothing is closed.
+fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
+    let Around { shared, clusters, now, .. } = *around;
+    let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
+    let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
+    let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
+    Closings::of(target, uid, waivers, reviews, now)
+}
+
+fn list(place: &mut Place, part: Part, is_whole: bool, now: Timestamp) {
+    if !is_whole {
+        return place.sight.answered(now);
+    }
+    let was_whole = place.sight.is_whole();
+    place.sight.read(part, now);
+    if place.sight.is_whole() && !was_whole {
+        place.pods = Touched::All;
+    }
+}
+
+fn touch<'f, T, K>(
+    touched: &mut Touched,
+    change: &'f Change<T, K>,
+    of: impl Fn(&'f T) -> Option<&'f NsName>,
+    of_key: impl Fn(&'f K) -> Option<&'f NsName>,
+) {
+    let ns = match change {
+        Change::Reset(_) => None,
+        Change::Put(one) => of(one),
+        Change::Gone(key) => of_key(key),
+    };
+    match ns {
+        Some(ns) => touched.add(ns),
+        None => *touched = Touched::All,
+    }
+}

@@ -1,0 +1,259 @@
+//! One rollout's soak as people see it: the one projection that screen and `-o json` read. Worked out
+//! from evidence and time whenever somebody asks; keeps nothing.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    cockpit::discoveries::Discoveries,
+    domain::{
+        denial::{Denials, Peer},
+        evidence::{Cause, Evidence, Restart},
+        names::{Text, Workload},
+        policy::Labels,
+        rollout::Target,
+        soak::{Context, Judged, judge},
+        spans::minute_start,
+        time::Timestamp,
+    },
+};
+
+use super::{
+    Around, Soaks, Unseen, closings,
+    live::{Live, Telling},
+    place::{Place, Rollout, is_cron_only},
+};
+
+/// A soak as a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoakRow {
+    /// Twelve digits of what soaks.
+    pub digest: Text,
+    pub judged: Judged,
+    /// Wall time in cells, oldest first, as glyphs.
+    pub bar: Text,
+    /// What the credit rests on, in a sentence.
+    pub rests: Text,
+    /// Whose evidence is joined with ours; `None`: nobody's.
+    pub joined: Option<Text>,
+    /// What voided earlier credit, oldest first.
+    pub restarts: Vec<Restart>,
+    pub allowed: u64,
+    pub denied: u64,
+    /// Destinations of the week seen again, of all; `None`: no week is known here.
+    pub exercised: Option<(usize, usize)>,
+    /// CronJobs that ran under the bytes; `None`: its CronJobs are not known.
+    pub jobs: Option<(usize, usize)>,
+    /// Denials at the other end, in rows that drop what this one sends or is sent.
+    pub caused: Vec<CausedRow>,
+    /// Seen before the bytes and not since, newest first, at most [`SoakRow::UNSEEN`]: what still
+    /// stands of it would be judged when it reconnects.
+    pub unseen: Vec<Unseen>,
+    pub more_unseen: usize,
+    /// What the list above rests on.
+    pub unseen_rests: &'static str,
+}
+
+impl SoakRow {
+    pub const CELLS: usize = 24;
+    pub const UNSEEN: usize = 50;
+}
+
+/// Denials of another row that concern this one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CausedRow {
+    /// The row that drops.
+    pub by: Target,
+    /// Ours.
+    pub workload: Option<Workload>,
+    pub port: u16,
+    pub count: u64,
+    pub last: Timestamp,
+}
+
+/// Evidence of this run joined with what others wrote.
+pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<Evidence> {
+    let place = soaks.place(&target.cluster)?;
+    let rollout = place.rollout(&target.ns, target.direction)?;
+    let live = rollout.live.as_ref()?;
+    let uid = place.uid.as_ref()?;
+    let holder = around.shared.observer(&target.cluster).filter(|observer| observer.is_us);
+    let telling = Telling {
+        target,
+        uid,
+        observer: holder.map_or_else(|| Text::new("this cockpit"), |observer| observer.holder.clone()),
+        restarts: &rollout.restarts,
+        ground: &place.ground,
+        jobs: ran(around.discoveries, target, live),
+    };
+    let ours = live.evidence(
+        telling,
+        (&place.sight, &place.telemetry),
+        &place.judge_pauses(around.now),
+        around.now,
+    );
+    let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
+    let moved = moved(base, place, live);
+    let mut whole = ours.union(base)?;
+    whole.ground = ours.ground;
+    whole.observer = ours.observer;
+    if let Some(moved) = moved
+        && !whole.restarts.contains(&moved)
+    {
+        whole.restarts.push(moved);
+        whole.restarts.sort();
+    }
+    Some(whole)
+}
+
+/// The ground changed while nobody watched: what others credited before is void.
+fn moved(base: &Evidence, place: &Place, live: &Live) -> Option<Restart> {
+    let differs = |a: &Option<Text>, b: &Option<Text>| match (a, b) {
+        (Some(a), Some(b)) if a != b => Some(Text::from(format!("{a} became {b} while nobody watched"))),
+        _ => None,
+    };
+    let at = live.began;
+    if base.until > at {
+        // Both watched when it changed, and both told.
+        return None;
+    }
+    let cni = differs(&base.ground.cni, &place.ground.cni).map(|why| Restart { at, cause: Cause::Cni, why });
+    cni.or_else(|| {
+        differs(&base.ground.dns, &place.ground.dns).map(|why| Restart { at, cause: Cause::DnsMode, why })
+    })
+}
+
+/// CronJobs that ran under the bytes.
+fn ran(discoveries: &Discoveries, target: &Target, live: &Live) -> BTreeMap<Text, Timestamp> {
+    let crons = discoveries.crons(&target.cluster, &target.ns).into_iter().flatten();
+    crons
+        .filter_map(|cron| Some((cron.name.clone(), cron.last_run.filter(|ran| *ran >= live.began)?)))
+        .collect()
+}
+
+/// Judges it now; `None` while its set is not live and closed.
+pub fn judged(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<Judged> {
+    let evidence = evidence(soaks, target, around)?;
+    Some(judge_here(soaks, &evidence, around))
+}
+
+fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged {
+    let target = &evidence.target;
+    let closings = closings(target, around);
+    let expected = |key: &crate::domain::hold::DenialKey| {
+        !closings.is_empty() && closings.expects(key, labels(around, target, key.workload.as_ref()))
+    };
+    let settings = &around.plan.settings.soak;
+    let jobs = jobs(around, target).map(|jobs| {
+        jobs.into_iter().filter(|job| !closings.waives_job(job)).collect::<Vec<_>>()
+    });
+    let source = soaks.place(&target.cluster).map_or(crate::domain::soak::Source::Unknown, |place| {
+        place.telemetry.source()
+    });
+    judge(
+        evidence,
+        &Context {
+            now: around.now,
+            needed: settings.needed,
+            lapses: settings.lapses,
+            expected: &expected,
+            quiet_waived: closings.waives_quiet(),
+            jobs: jobs.as_deref(),
+            source,
+        },
+    )
+}
+
+/// Labels of a workload's pods, as those that run now have them.
+pub fn labels<'w>(around: &Around<'w>, target: &Target, workload: Option<&Workload>) -> Option<&'w Labels> {
+    let ns = around.clusters.get(&target.cluster)?.namespaces.get(&target.ns)?;
+    let workload = workload?;
+    ns.pods.values().find(|pod| pod.workload == *workload).map(|pod| &pod.labels)
+}
+
+/// CronJobs of a namespace that has nothing else.
+fn jobs(around: &Around<'_>, target: &Target) -> Option<Vec<Text>> {
+    let cluster = around.clusters.get(&target.cluster)?;
+    let ns = cluster.namespaces.get(&target.ns)?;
+    if !is_cron_only(cluster, around.discoveries, ns) {
+        return None;
+    }
+    let crons = around.discoveries.crons(&target.cluster, &target.ns)?;
+    Some(crons.map(|cron| cron.name.clone()).collect())
+}
+
+pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denials) -> Option<SoakRow> {
+    let rollout = soaks.rollout(target)?;
+    let live = rollout.live.as_ref()?;
+    let evidence = evidence(soaks, target, around)?;
+    let judged = judge_here(soaks, &evidence, around);
+    let mut unseen = live.exercise.unseen(live.began);
+    let more_unseen = unseen.len().saturating_sub(SoakRow::UNSEEN);
+    unseen.truncate(SoakRow::UNSEEN);
+    let crons = around.discoveries.crons(&target.cluster, &target.ns);
+    Some(SoakRow {
+        digest: Text::from(evidence.digest.short()),
+        bar: judged.bar(SoakRow::CELLS).into_iter().map(|cell| cell.glyph()).collect::<String>().into(),
+        rests: rests(soaks, &evidence, &judged),
+        joined: joined(rollout, &evidence),
+        restarts: evidence.restarts.clone(),
+        allowed: evidence.verdicts.allowed,
+        denied: evidence.verdicts.denied,
+        exercised: live.exercise.figures().or_else(|| {
+            let Evidence { exercised, .. } = &evidence;
+            (exercised.of > 0).then(|| (exercised.again.len(), exercised.of as usize))
+        }),
+        jobs: crons.map(|crons| (evidence.jobs.len(), crons.count())),
+        caused: caused(rollout, target, denials, live.began),
+        unseen,
+        more_unseen,
+        unseen_rests: live.exercise.rests_on(),
+        judged,
+    })
+}
+
+fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<Text> {
+    let base = rollout.base.as_ref().filter(|base| base.is_of_same(evidence))?;
+    let until = minute_start(crate::domain::spans::minute_of(base.until));
+    Some(Text::from(format!("{} up to {}", base.observer, until.format("%Y-%m-%d %H:%M UTC"))))
+}
+
+fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
+    use crate::domain::soak::Source;
+    let source = soaks.place(&evidence.target.cluster).map(|place| place.telemetry.source());
+    let signs = match source {
+        Some(Source::Known(kind)) if kind.needs_heartbeat() => "probes that were denied on each node".to_owned(),
+        Some(Source::Known(kind)) => format!("{} signs of each node", kind.as_str()),
+        Some(Source::None) => "nothing: no source tells flows here".to_owned(),
+        Some(Source::Unknown) | None => "nothing yet: no source has told anything".to_owned(),
+    };
+    let probed = match judged.proved {
+        0 => "not proved by a probe".to_owned(),
+        proved => format!("proved by a probe on {proved}"),
+    };
+    Text::from(format!(
+        "{signs}; in force on {} of {} nodes, {probed}; {} verdicts allowed, {} denied",
+        judged.in_force, judged.nodes, evidence.verdicts.allowed, evidence.verdicts.denied
+    ))
+}
+
+fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestamp) -> Vec<CausedRow> {
+    let groups = rollout.caused.iter().filter_map(|id| denials.group(*id)).filter(|group| group.last >= began);
+    let mut out: Vec<_> = groups
+        .map(|group| CausedRow {
+            by: Target {
+                cluster: target.cluster.clone(),
+                ns: group.key.ns.clone(),
+                direction: group.key.direction,
+            },
+            workload: match &group.key.peer {
+                Peer::Workload { workload, .. } => Some(workload.clone()),
+                Peer::Name(_) | Peer::Address(_) | Peer::Entity(_) | Peer::Unknown => None,
+            },
+            port: group.key.port,
+            count: group.count,
+            last: group.last,
+        })
+        .collect();
+    out.sort_by(|a, b| b.last.cmp(&a.last).then_with(|| a.by.cmp(&b.by)));
+    out
+}

@@ -1,0 +1,91 @@
+//! A soak in words, the same ones on every page and in text output: what is credited, what is not and
+//! why, what is missing to clean, and what the credit rests on.
+
+use crate::domain::{
+    evidence::{Pause, Restart},
+    soak::{Verdict, hours},
+    time::{Timestamp, age, span},
+};
+
+use super::SoakRow;
+
+impl SoakRow {
+    /// The verdict in a line: `soaking: 17h40m of 48h00m credited in 20h00m, 30h20m left`.
+    pub fn headline(&self) -> String {
+        let judged = &self.judged;
+        let credited = format!("{} credited in {}", judged.words(), hours(judged.wall));
+        match &judged.verdict {
+            Verdict::Soaking { left, .. } => {
+                format!("soaking: {credited}, {} left", hours(left.num_minutes()))
+            }
+            Verdict::Clean { since } => format!("clean since {}: {credited}", since.format("%Y-%m-%d %H:%M UTC")),
+            Verdict::Idle => format!("idle, no pods: {credited}; it does not hold its wave"),
+            Verdict::Withheld { .. } | Verdict::NotStarted => {
+                format!("{}: {credited}", judged.verdict.word())
+            }
+        }
+    }
+
+    /// Why it is not clean, a sentence each.
+    pub fn reasons(&self) -> Vec<String> {
+        self.judged.verdict.reasons().iter().map(ToString::to_string).collect()
+    }
+
+    /// Where the wall time went that is not credited: `loss 12m (node a: ring buffer)`.
+    pub fn uncredited(&self) -> Vec<String> {
+        let judged = &self.judged;
+        let kinds = [("idle", judged.idle), ("lapsed", judged.lapsed), ("not proved yet", judged.pending)];
+        let kinds = kinds.into_iter().filter(|(_, minutes)| *minutes > 0);
+        let kinds = kinds.map(|(word, minutes)| format!("{word} {}", hours(minutes)));
+        judged.pauses.iter().map(pause_words).chain(kinds).collect()
+    }
+
+    /// Everything beside the headline, a line each.
+    pub fn lines(&self, now: Timestamp) -> Vec<String> {
+        let mut out = vec![format!("soak {}", self.bar)];
+        out.extend(self.reasons().into_iter().map(|reason| format!("not clean: {reason}")));
+        let uncredited = self.uncredited();
+        if !uncredited.is_empty() {
+            out.push(format!("not credited: {}", uncredited.join(", ")));
+        }
+        out.push(format!("rests on {}", self.rests));
+        let days = self.judged.weekday_words();
+        if !days.is_empty() {
+            out.push(format!("days covered (UTC): {days}"));
+        }
+        out.push(match self.exercised {
+            Some((again, of)) => format!("exercised {again} of {of} destinations of the week"),
+            None => "exercised ?: the week's destinations are not read here".to_owned(),
+        });
+        out.extend(self.restarts.last().map(|last| restart_words(last, self.restarts.len())));
+        out.extend(self.joined.iter().map(|joined| format!("joined with the evidence of {joined}")));
+        for caused in self.caused.iter().take(3) {
+            let ours = caused.workload.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+            out.push(format!(
+                "{ours}: {} denied at the other end on {}, caused by {}",
+                caused.count, caused.port, caused.by
+            ));
+        }
+        if let Some(first) = self.unseen.first() {
+            let count = self.unseen.len() + self.more_unseen;
+            out.push(format!(
+                "{count} not seen since the bytes are live, newest {} {} ({} ago): judged only when they reconnect",
+                first.destination,
+                first.port,
+                span(age(first.last, now)),
+            ));
+        }
+        out
+    }
+}
+
+pub fn pause_words(pause: &Pause) -> String {
+    let why = if pause.why.is_empty() { String::new() } else { format!(" ({})", pause.why) };
+    format!("{} {}{why}", pause.cause.as_str(), hours(pause.spans.minutes()))
+}
+
+fn restart_words(last: &Restart, count: usize) -> String {
+    let more = if count > 1 { format!(", {count} restarts in all") } else { String::new() };
+    let at = last.at.format("%Y-%m-%d %H:%M UTC");
+    format!("restarted {at}: {} ({}){more}", last.cause.as_str(), last.why)
+}
