@@ -5,11 +5,12 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::domain::{
     edge::{DnsName, Edge, EdgeKey, Peer},
     flow::{Direction, Entity, Protocol},
-    names::{NsName, Workload},
+    names::{ClusterName, NsName, Workload},
     sighting::Outcome,
     time::Timestamp,
 };
@@ -119,6 +120,16 @@ pub fn to_line(key: &EdgeKey, edge: &Edge) -> String {
         },
     };
     serde_json::to_string(&line).expect("strings and numbers only: it cannot fail")
+}
+
+/// A line of a companion: an edge, and the cluster it was seen in. The error says what is wrong.
+pub fn from_companion_line(line: &str) -> Result<(ClusterName, EdgeKey, Edge), String> {
+    let mut value: Value = serde_json::from_str(line).map_err(|bad| format!("it is not JSON ({bad})"))?;
+    let cluster = value.as_object_mut().and_then(|object| object.remove("cluster"));
+    let cluster = cluster.as_ref().and_then(Value::as_str).ok_or("it names no cluster")?;
+    let cluster = ClusterName::parse(cluster).map_err(|bad| bad.to_string())?;
+    let (key, edge) = from_line(&value.to_string()).map_err(|bad| bad.to_string())?;
+    Ok((cluster, key, edge))
 }
 
 fn time(at: Timestamp) -> String {

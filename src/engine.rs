@@ -167,16 +167,30 @@ impl Engine {
 
     /// Decides and, if it may be done, does. Answers the orders it started.
     pub fn command(&mut self, command: &Command) -> Result<Vec<OrderId>, Refusal> {
+        Ok(self.begin(command)?.0)
+    }
+
+    /// The same for what is written to the state cluster: answers the writes it started.
+    pub fn share_by(&mut self, command: &Command) -> Result<Vec<ShareId>, Refusal> {
+        Ok(self.begin(command)?.1)
+    }
+
+    fn begin(&mut self, command: &Command) -> Result<(Vec<OrderId>, Vec<ShareId>), Refusal> {
         self.tick();
         let orders = decide::decide(&self.world, command)?;
         let ids = orders.started.iter().map(|(id, _, _)| *id).collect();
         for (id, kind, target) in orders.started {
             self.world.absorb(Fact::Order(id, OrderFact::Started { kind, target }));
         }
+        let share = |effect: &Effect| match effect {
+            Effect::Share(id, _) => Some(*id),
+            _ => None,
+        };
+        let shares = orders.effects.iter().filter_map(share).collect();
         for effect in orders.effects {
             self.perform(effect);
         }
-        Ok(ids)
+        Ok((ids, shares))
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -218,7 +232,11 @@ impl Engine {
         let (mut replanned, mut wants_rules) = (false, false);
         for fact in self.batch.drain(..) {
             match &fact {
-                Fact::Fleet(_) => replanned = true,
+                Fact::Fleet(plan) => {
+                    replanned = true;
+                    // The owner gate asks for them, with or without a collector.
+                    wants_rules |= !self.has_rules && plan.settings.state.is_some();
+                }
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
                 Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
@@ -275,17 +293,22 @@ impl Engine {
         let (fleet, sender) = (self.world.plan().clone(), self.sender.clone());
         let root = self.workspace.as_ref().map(|place| place.root.clone());
         tokio::spawn(async move {
-            let read = move || workspace::rules_of(&fleet, root.as_deref());
-            let (rules, troubles) = match tokio::task::spawn_blocking(read).await {
+            let read = move || {
+                let (rules, mut troubles) = workspace::rules_of(&fleet, root.as_deref());
+                let flagged = root.map(|root| workspace::evidence::read(&root, &fleet, &rules));
+                let (flagged, bad) = flagged.unwrap_or_default();
+                troubles.extend(bad);
+                (rules, flagged, troubles)
+            };
+            let (rules, flagged, troubles) = match tokio::task::spawn_blocking(read).await {
                 Ok(read) => read,
                 Err(stopped) => {
                     tracing::error!(%stopped, "reading the rules stopped");
                     return;
                 }
             };
-            for fact in
-                std::iter::once(Fact::Rules(Arc::new(rules))).chain(troubles.into_iter().map(Fact::Notice))
-            {
+            let read = [Fact::Rules(Arc::new(rules)), Fact::Flagged(flagged)];
+            for fact in read.into_iter().chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
             }
         });

@@ -21,8 +21,10 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod expected;
+    pub mod flagged;
     pub mod fleet;
     pub mod flow;
+    pub mod gate;
     pub mod grant;
     pub mod hold;
     mod interned;
@@ -34,8 +36,10 @@ pub mod domain {
     pub mod merged;
     pub mod minutes;
     pub mod names;
+    pub mod opened;
     pub mod policy;
     pub mod range;
+    pub mod ranges;
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
@@ -48,6 +52,7 @@ pub mod domain {
     pub mod suspect;
     pub mod time;
     pub mod valve;
+    pub mod wildcard;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -59,12 +64,15 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod gate;
     pub mod incidents;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
     pub mod ports;
     pub mod recording;
+    mod review_orders;
+    pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
@@ -156,6 +164,7 @@ pub mod workspace {
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
+    pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
     pub mod policy_files;
@@ -188,6 +197,7 @@ pub mod documents {
     pub mod journal;
     pub mod markdown;
     pub mod orders;
+    pub mod reviews;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -222,6 +232,7 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
+    mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;

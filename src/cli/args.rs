@@ -6,10 +6,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cockpit::ports::RelayAddress,
+    cockpit::{ports::RelayAddress, reviews::Wanted},
     domain::{
         flow::Direction,
+        grant::PortSpan,
         names::{NsName, Text},
+        time::Timestamp,
     },
 };
 
@@ -79,6 +81,8 @@ pub enum Command {
     ///
     /// Needs the cluster's API server and nothing else: no sluice.yaml, no relay, no other cluster.
     Rollback(Rollback),
+    /// Ask security for flagged destinations, decide on them, and see who uses what was granted
+    Review(Review),
     /// Gather a cluster's flows and DNS answers into edges, for days, and serve them read-only
     ///
     /// Runs in or near one cluster: around this pod, or by the kubeconfig's current context or
@@ -235,6 +239,114 @@ pub struct Rollback {
     pub direction: Option<Direction>,
     #[command(flatten)]
     pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Review {
+    #[command(subcommand)]
+    pub command: ReviewCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReviewCommand {
+    /// Print the queue: what waits for a decision, what runs out, what is decided
+    List(ReviewList),
+    /// Print the dossier of a review: what is known of the destination, what an approval would open
+    Show(ReviewShow),
+    /// Ask for flagged destinations that the workspace's policies open
+    Ask(ReviewAsk),
+    /// Let policies open what a review asks for, until it ends
+    Approve(ReviewDecide),
+    /// Turn a review down: denials of exactly that are expected from then on
+    Reject(ReviewDecide),
+    /// Take an approval back. Live policies stay as they are; rollouts that use it stop advancing
+    Revoke(ReviewDecide),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReviewList {
+    /// Only those that wait for a decision
+    #[arg(long)]
+    pub open: bool,
+    /// Only those of this destination: a name or a part of one, an address, a network
+    #[arg(long, value_name = "WORDS")]
+    pub destination: Option<String>,
+    #[command(flatten)]
+    pub look: Look,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReviewShow {
+    /// The review
+    #[arg(value_name = "REVIEW")]
+    pub name: String,
+    #[command(flatten)]
+    pub look: Look,
+}
+
+/// How to print, and how long to wait for it.
+#[derive(Clone, Debug, Args)]
+pub struct Look {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for the state cluster and the others
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReviewAsk {
+    /// The namespace
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
+    pub namespace: NsName,
+    /// A name, a pattern, a network as the policy writes it, or `everything`; left out: every flagged
+    /// destination that no grant covers
+    #[arg(long, value_name = "DESTINATION", value_parser = super::review_gate::wanted)]
+    pub destination: Option<Wanted>,
+    /// TCP/443, UDP/8000-8010, TCP; may be repeated. Left out: as the policies open it; else no policy
+    /// is needed yet, and the grant is for all pods
+    #[arg(long = "port", value_name = "PROTOCOL/PORT", requires = "destination", value_parser = super::review_gate::span)]
+    pub ports: Vec<PortSpan>,
+    /// Why it is needed
+    #[arg(long, value_name = "WORDS")]
+    pub purpose: String,
+    /// Only for this cluster; may be repeated. Left out: for all whose policies open it
+    #[arg(long = "for", value_name = "CLUSTER")]
+    pub clusters: Vec<String>,
+    /// Until when: a time, a date, or 90d from now
+    #[arg(long, value_name = "T", default_value = "90d", value_parser = super::review_gate::until)]
+    pub expires: Until,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReviewDecide {
+    /// The reviews
+    #[arg(value_name = "REVIEW", required = true)]
+    pub names: Vec<String>,
+    /// Why, for those who read it later
+    #[arg(long, value_name = "WORDS")]
+    pub reason: String,
+    /// Where more is written
+    #[arg(long, value_name = "TICKET")]
+    pub ticket: Option<String>,
+    /// Until when: a time, a date, or 30d from now. Left out: as long as was asked for
+    #[arg(long, value_name = "T", value_parser = super::review_gate::until)]
+    pub expires: Option<Until>,
+    /// Only for this cluster; may be repeated. Left out: for all that the review names
+    #[arg(long = "for", value_name = "CLUSTER")]
+    pub clusters: Vec<String>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// A moment to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    At(Timestamp),
+    In(Duration),
 }
 
 #[derive(Clone, Debug, Args)]

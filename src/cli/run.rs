@@ -14,7 +14,7 @@ use super::{
     exit::Exit,
     info, log,
     print::Printer,
-    rollback,
+    review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status,
 };
@@ -84,6 +84,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::run(changing, args).await
             })
         }
+        Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {
                 rollback::run(changing, args).await
@@ -113,13 +114,13 @@ fn change(
     })
 }
 
-fn start(global: &Global, need: Need, follow_flows: bool) -> Result<Session, NoStart> {
+pub(super) fn start(global: &Global, need: Need, follow_flows: bool) -> Result<Session, NoStart> {
     let setup = session::setup(global, need, follow_flows)?;
     Ok(Session::new(Engine::start(setup)))
 }
 
 /// Runs a command to its end and says why it could not start.
-fn with_runtime<'p>(
+pub(super) fn with_runtime<'p>(
     printer: &mut Printer<'p>,
     command: impl AsyncFnOnce(&mut Printer<'p>) -> Result<Exit, NoStart>,
 ) -> Exit {

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     names::Text,
-    time::{Timestamp, age, span},
+    time::Timestamp,
 };
 
 use super::{spot::Spot, world::World};
@@ -135,6 +135,8 @@ impl Alert {
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
     things: BTreeMap<AlertKey, Thing>,
+    /// What costs more to find out, and when it was.
+    slow: (Option<Timestamp>, Vec<Condition>),
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +157,8 @@ impl Alerts {
     const AGAIN: TimeDelta = TimeDelta::hours(1);
     /// It has to be gone so long before it is called over.
     const CALM: TimeDelta = TimeDelta::minutes(5);
+    /// Soaks and grants are judged anew this often.
+    const SLOW: TimeDelta = TimeDelta::minutes(1);
     /// Things remembered; beyond, new ones are told once more rather than never.
     const THINGS: usize = 5_000;
     /// Messages of one look: a fleet that breaks at once must not flood a phone.
@@ -165,7 +169,10 @@ impl Alerts {
         let now = world.now();
         let mut out = Vec::new();
         let mut present = BTreeSet::new();
-        for condition in watched::conditions(world) {
+        if self.slow.0.is_none_or(|at| now - at >= Self::SLOW) {
+            self.slow = (Some(now), watched::slow(world));
+        }
+        for condition in watched::conditions(world).into_iter().chain(self.slow.1.clone()) {
             out.extend(self.is_so(&condition, now));
             present.insert(condition.key);
         }
@@ -223,7 +230,7 @@ fn is_gone(key: &AlertKey, thing: &mut Thing, now: Timestamp) -> Option<Alert> {
         return None;
     }
     thing.is_open = false;
-    let words = Text::from(format!("over after {}; it was: {}", span(age(thing.since, absent)), thing.words));
+    let words = Text::from(format!("it is over; it was: {}", thing.words));
     Some(Alert { key: key.clone(), state: AlertState::Recovered, at: now, since: thing.since, words })
 }
 

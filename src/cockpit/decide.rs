@@ -14,8 +14,11 @@ use crate::domain::{
 use super::{
     orders::{ApplyOrder, Order, OrderId, OrderKind, OrderState, PreviewOrder, RollbackOrder, Target},
     ports::{Effect, Link},
+    review_orders,
     world::World,
 };
+
+pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown, against};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,9 @@ pub enum Command {
     Reconnect(ClusterName),
     /// Ask the collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    AskReview(Box<Asking>),
+    /// Approve, reject or revoke.
+    DecideReview(Box<Deciding>),
     Reload,
 }
 
@@ -108,6 +114,12 @@ pub enum Reason {
     Asked { cluster: ClusterName, since: String },
     #[error("no row was named")]
     NoTarget,
+    /// A flagged peer is opened without a valid grant, or it is not known whether one is. `code` is a
+    /// stable word.
+    #[error("{said}")]
+    OwnerGate { code: &'static str, said: Text },
+    #[error("{0}")]
+    Review(#[from] ReviewReason),
 }
 
 /// The one function that decides.
@@ -119,6 +131,8 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
+        Command::AskReview(asking) => review_orders::ask(world, asking),
+        Command::DecideReview(deciding) => review_orders::decide(world, deciding),
         Command::Reload => Ok(just(Effect::Reload)),
     }
 }
@@ -342,7 +356,11 @@ fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Order
     Ok(just(Effect::ReadEdges(cluster.clone(), ns.clone())))
 }
 
-fn refuse_if<T: fmt::Display>(what: &str, of: &[T], mut reasons: Vec<Reason>) -> Result<(), Refusal> {
+pub(super) fn refuse_if<T: fmt::Display>(
+    what: &str,
+    of: &[T],
+    mut reasons: Vec<Reason>,
+) -> Result<(), Refusal> {
     if of.is_empty() {
         reasons.push(Reason::NoTarget);
     }

@@ -13,6 +13,7 @@ use crate::domain::{
     coverage::CronJob,
     destination::Destination,
     discovery::{Everywhere, Rules, assemble},
+    flagged::{Flagged, flagged},
     fleet::Cluster,
     names::{ClusterName, NsName, Text},
     time::{Timestamp, age},
@@ -53,6 +54,8 @@ pub struct Answer {
     pub evidence: BTreeMap<Text, [usize; 2]>,
     pub churned: Vec<ChurnRow>,
     pub suspects: usize,
+    /// What a policy may open only under a grant.
+    pub flagged: Vec<Flagged>,
 }
 
 impl Answer {
@@ -64,12 +67,15 @@ impl Answer {
             evidence: BTreeMap::new(),
             churned: Vec::new(),
             suspects: 0,
+            flagged: Vec::new(),
         }
     }
 
     fn sort_out(&mut self, rules: &Rules, everywhere: &Everywhere) {
         let edges = self.baseline.edges.iter().map(|(key, edge)| (key, edge));
         self.destinations = assemble(edges, rules, everywhere, self.baseline.window);
+        let edges = self.baseline.edges.iter().map(|(key, edge)| (key, edge));
+        self.flagged = flagged(edges, &self.destinations, rules);
         self.evidence = coverage::evidence(&self.destinations);
         self.churned = coverage::churned(&self.destinations);
         self.suspects = self.destinations.iter().filter(|one| one.suspect().is_some()).count();

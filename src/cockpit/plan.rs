@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::domain::{
     destination::{Category, Severity},
+    flagged::Flagged,
     fleet::Environment,
     flow::Direction,
     names::{ClusterName, NsName, Text},
@@ -106,7 +107,13 @@ impl FleetFile {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyFiles {
     pub sets: BTreeMap<(ClusterName, NsName, Direction), Authored>,
+    /// Read after the policies, because it needs the rules of meaning; `None`: not yet.
+    pub flagged: Option<FlaggedFiles>,
 }
+
+/// Flagged destinations by the companions of the discovery documents. A namespace that is not here
+/// has no evidence in the workspace; one with an empty list has, and nothing of it is flagged.
+pub type FlaggedFiles = BTreeMap<(ClusterName, NsName), Vec<Flagged>>;
 
 /// The files of one rollout.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,7 @@ use super::{
     orders::{
         ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
     },
-    plan::{FleetFile, PolicyFiles},
+    plan::{FlaggedFiles, FleetFile, PolicyFiles},
     shared::{Share, ShareId, SharedFact},
 };
 
@@ -42,6 +42,8 @@ pub enum Fact {
     Fleet(FleetFile),
     /// The policy files of the workspace were read.
     Files(PolicyFiles),
+    /// The companions of the discovery documents were read and judged.
+    Flagged(FlaggedFiles),
     /// By what destinations are judged: built-in lists and those of the workspace.
     Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.

@@ -21,6 +21,13 @@ use super::ports::{Change, Link, Trouble};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShareId(pub u64);
 
+impl ShareId {
+    /// Of the nth write that is decided at this moment.
+    pub fn new(now: Timestamp, nth: u64) -> Self {
+        Self(now.timestamp_micros().unsigned_abs().wrapping_add(nth))
+    }
+}
+
 /// Told of the state cluster.
 #[derive(Clone, Debug)]
 pub enum SharedFact {

@@ -196,7 +196,8 @@ impl World {
             Fact::Zone(zone) => self.zone = Some(zone),
             Fact::ReadOnly => self.read_only = true,
             Fact::Fleet(plan) => self.replan(plan),
-            Fact::Files(files) => self.files = files,
+            Fact::Files(files) => self.refile(files),
+            Fact::Flagged(flagged) => self.files.flagged = Some(flagged),
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
@@ -240,6 +241,12 @@ impl World {
         self.timelines.retain(|name| self.clusters.contains_key(name));
         self.soaks.retain(&self.clusters);
         self.plan = plan;
+    }
+
+    /// What the companions said stands until they are read again.
+    fn refile(&mut self, files: PolicyFiles) {
+        let before = std::mem::replace(&mut self.files, files).flagged;
+        self.files.flagged = self.files.flagged.take().or(before);
     }
 
     fn notice(&mut self, trouble: Trouble) {

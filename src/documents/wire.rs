@@ -197,6 +197,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::CollectorAway { .. } => "collector-away",
         Reason::Asked { .. } => "asked",
         Reason::NoTarget => "no-target",
+        Reason::OwnerGate { code, .. } => code,
+        Reason::Review(reason) => reason.code(),
     }
 }
 

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
-use super::edge::DnsName;
+use super::{edge::DnsName, wildcard::Wildcard};
 
 type Map<K, V> = HashMap<K, V, FixedState>;
 
@@ -61,6 +61,23 @@ impl<T: Copy> Names<T> {
                     part: name[left..].trim_start_matches('.'),
                     left: &name[..left],
                 });
+            }
+        }
+    }
+
+    /// Every entry that any name of the wildcard could match, with the entry's words. Looks at all
+    /// entries.
+    pub fn each_reached(&self, wildcard: &Wildcard<'_>, mut tell: impl FnMut(String, T)) {
+        for (suffix, values) in self.suffixes.iter().filter(|(suffix, _)| wildcard.reaches(suffix)) {
+            values.iter().for_each(|value| tell(suffix.to_string(), *value));
+        }
+        for (exact, values) in self.exact.iter().filter(|(exact, _)| wildcard.matches(exact)) {
+            values.iter().for_each(|value| tell(exact.to_string(), *value));
+        }
+        for (pattern, value) in &self.patterns {
+            let labels: Vec<_> = pattern.labels.iter().map(CompactString::as_str).collect();
+            if wildcard.meets(&labels, pattern.open) {
+                tell(pattern.to_string(), *value);
             }
         }
     }
@@ -151,6 +168,13 @@ impl Pattern {
     }
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let labels: Vec<_> = self.labels.iter().rev().map(CompactString::as_str).collect();
+        write!(f, "{}{}", if self.open { "**." } else { "" }, labels.join("."))
+    }
+}
+
 fn split_last(name: &str) -> (Option<&str>, &str) {
     name.rsplit_once('.').map_or((None, name), |(left, label)| (Some(left), label))
 }
@@ -181,6 +205,20 @@ impl<T: Copy> Networks<T> {
         }
     }
 
+    /// Every entry whose network shares an address with this one. Looks at all longer entries.
+    pub fn each_meeting(&self, network: IpNet, mut tell: impl FnMut(IpNet, T)) {
+        let length = network.prefix_len();
+        self.each(network.network(), |other, value| {
+            if other.prefix_len() <= length {
+                tell(other, value);
+            }
+        });
+        match network {
+            IpNet::V4(_) => each_inside(&self.v4, length, network, v4, &mut tell),
+            IpNet::V6(_) => each_inside(&self.v6, length, network, v6, &mut tell),
+        }
+    }
+
     /// Every entry whose network holds the address, the narrowest first.
     pub fn each(&self, address: IpAddr, mut tell: impl FnMut(IpNet, T)) {
         match address {
@@ -199,6 +237,29 @@ impl<T: Copy> Networks<T> {
                     say(map.get(&bits), network, &mut tell);
                 }
             }
+        }
+    }
+}
+
+fn v4(bits: &u32) -> IpAddr {
+    std::net::Ipv4Addr::from_bits(*bits).into()
+}
+
+fn v6(bits: &u128) -> IpAddr {
+    std::net::Ipv6Addr::from_bits(*bits).into()
+}
+
+/// Entries longer than the network and inside it.
+fn each_inside<K: Eq + Hash, T: Copy>(
+    table: &[(u8, Map<K, Vec<T>>)],
+    length: u8,
+    network: IpNet,
+    address: fn(&K) -> IpAddr,
+    tell: &mut impl FnMut(IpNet, T),
+) {
+    for (longer, map) in table.iter().filter(|(other, _)| *other > length) {
+        for (bits, values) in map.iter().filter(|(bits, _)| network.contains(&address(bits))) {
+            say(Some(values), || IpNet::new(address(bits), *longer), tell);
         }
     }
 }
@@ -273,6 +334,30 @@ mod tests {
         }
         for bad in ["", "a..b", "a.**.b", "a b", "***"] {
             assert_eq!(Pattern::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn networks_meet_where_one_holds_the_other() {
+        let mut networks = Networks::default();
+        for (at, network) in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "11.0.0.0/8", "::/0", "fd00::1/128"]
+            .iter()
+            .enumerate()
+        {
+            networks.add(network.parse().expect("a network"), at);
+        }
+        for (network, want) in [
+            ("10.1.0.0/16", &[0, 1, 2][..]),
+            ("10.1.2.3/32", &[0, 1, 2]),
+            ("10.1.2.4/31", &[0, 1]),
+            ("0.0.0.0/0", &[0, 1, 2, 3]),
+            ("12.0.0.0/8", &[]),
+            ("fd00::/16", &[4, 5]),
+        ] {
+            let mut found = Vec::new();
+            networks.each_meeting(network.parse().expect("a network"), |_, at| found.push(at));
+            found.sort_unstable();
+            assert_eq!(found, want, "{network}");
         }
     }
 

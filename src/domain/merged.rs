@@ -33,9 +33,12 @@ impl Evidence {
             trail.ran = trail.ran.intersection(&observed);
             trail.heard = trail.heard.intersection(&observed);
         }
-        self.nodes.retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
+        self.nodes
+            .retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
         self.pauses = settled_pauses(&self.pauses, &[], &observed);
-        self.nodes.values_mut().for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
+        self.nodes
+            .values_mut()
+            .for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
         self
     }
 
@@ -49,7 +52,8 @@ impl Evidence {
         let (a, b) = (self.clone().normal(), other.clone().normal());
         let mut observed = a.observed();
         observed.union(&b.observed());
-        let newer = if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { &a } else { &b };
+        let newer =
+            if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { &a } else { &b };
         let mut restarts: Vec<_> = a.restarts.iter().chain(&b.restarts).cloned().collect();
         restarts.sort();
         restarts.dedup();

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
+    opened::Opened,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,6 +225,8 @@ pub struct Policy {
     pub spec: Spec,
     /// The whole `spec` as canonical JSON: what digests and diffs are made of.
     pub canonical: Box<str>,
+    /// What it opens, of both directions, in the order of its rules.
+    pub opens: Vec<Opened>,
     /// Only of live objects: `metadata.resourceVersion`, opaque.
     pub version: Option<CompactString>,
     /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.

@@ -2,6 +2,8 @@
 //! and what is asked about them. Matches names and addresses; a list is only as good as its entries,
 //! so a finding says which entry it came from. Built by `workspace`; reads no file itself.
 
+mod reach;
+
 use std::{cmp::Reverse, net::IpAddr};
 
 use ipnet::IpNet;

@@ -232,6 +232,7 @@ mod tests {
             key: PolicyKey { ns: None, kind: pinned.kind, name: PolicyName::parse(name).expect("valid") },
             spec,
             canonical: format!("{rules:?}").into(),
+            opens: Vec::new(),
             version: None,
             managers: Vec::new(),
             owner: None,

@@ -101,16 +101,8 @@ impl Recorder {
                     self.record(draft);
                 }
             }
-            Fact::Order(_, OrderFact::Started { .. } | OrderFact::Previewed(_))
-            | Fact::Shared(_)
-            | Fact::Tick(_)
-            | Fact::Zone(_)
-            | Fact::ReadOnly
-            | Fact::Fleet(_)
-            | Fact::Files(_)
-            | Fact::Rules(_)
-            | Fact::Notice(_)
-            | Fact::Cluster(..) => {}
+            // All else is no act.
+            _ => {}
         }
     }
 

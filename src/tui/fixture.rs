@@ -101,6 +101,7 @@ pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
             name: PolicyName::parse(pinned.name).expect("a pinned name"),
         },
         spec: Spec::Network { selector: Selector::default(), egress, ingress },
+        opens: Vec::new(),
         canonical: format!("{}{rules:?}", pinned.name).into(),
         version: Some("77".into()),
         managers: vec![Text::new("sluice")],
@@ -224,7 +225,7 @@ pub fn world() -> World {
     ] {
         sets.insert((cluster(name), ns(n), direction), authored(name, n, direction));
     }
-    world.absorb(Fact::Files(PolicyFiles { sets }));
+    world.absorb(Fact::Files(PolicyFiles { sets, ..PolicyFiles::default() }));
     down(&mut world);
     world.absorb(Fact::Tick(now()));
     production(&mut world);

@@ -157,7 +157,10 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
-                decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
+                decide::Command::Reconnect(_)
+                | decide::Command::Reload
+                | decide::Command::AskReview(_)
+                | decide::Command::DecideReview(_) => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
                 decide::Command::ReadEdges(..) => continue,
             });

@@ -64,9 +64,19 @@ contexts:
 #[test]
 fn help_texts() {
     let machine = Machine::new();
-    for name in
-        ["", "demo", "status", "denials", "discover", "apply", "rollback", "collect", "completions", "info"]
-    {
+    for name in [
+        "",
+        "demo",
+        "status",
+        "denials",
+        "discover",
+        "apply",
+        "rollback",
+        "review",
+        "collect",
+        "completions",
+        "info",
+    ] {
         let args: Vec<&str> = if name.is_empty() { vec!["--help"] } else { vec![name, "--help"] };
         let golden = if name.is_empty() { "help" } else { name };
         insta::assert_snapshot!(golden, machine.said(&args));

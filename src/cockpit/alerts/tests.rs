@@ -10,14 +10,15 @@ use crate::{
         shared::{Observer, SharedFact},
     },
     documents::{
-        fixture::{by, kept, record, rolled_back, team_world, tell},
-        tests::{cluster, now, ns, policy, target},
+        fixture::{by, kept, live_digest, record, review, rolled_back, team_world, tell},
+        tests::{cluster, now, ns, pod, policy, target},
     },
     domain::{
+        fleet::Pod,
         flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
-        names::Workload,
+        names::{NodeName, Workload},
         policy::{PolicyKey, PolicyKind},
-        rollout::Applied,
+        rollout::{Applied, Record},
     },
 };
 
@@ -28,6 +29,8 @@ struct Night {
     minute: i64,
     said: Vec<String>,
     denied: u32,
+    /// The API server does not answer.
+    away: bool,
 }
 
 impl Night {
@@ -40,7 +43,7 @@ impl Night {
             back.recovered = Some(now());
         }
         tell(&mut world, SharedFact::Records(Change::Put(kept("pay", 14, recovered))));
-        let mut night = Self { world, alerts: Alerts::default(), minute: 0, said: Vec::new(), denied: 0 };
+        let mut night = Self { world, alerts: Alerts::default(), minute: 0, said: Vec::new(), denied: 0, away: false };
         night.to(30);
         night.said.clear();
         night
@@ -66,6 +69,9 @@ impl Night {
             let now = now() + TimeDelta::minutes(self.minute);
             self.fact(Fact::Tick(now));
             self.shared(SharedFact::Clock(now));
+            if !self.away {
+                self.cluster(ClusterFact::Answered);
+            }
             if let Some(observer) = self.world.shared().observer(&cluster("prod-eu")).cloned() {
                 let renewed = Observer { renewed: now, ..observer };
                 self.shared(SharedFact::Observer(cluster("prod-eu"), Some(renewed)));
@@ -183,7 +189,9 @@ fn a_set_that_is_not_as_applied_is_told_at_once_and_when_it_grew() {
     // A cluster that went away says nothing.
     let away = Trouble::new("prod-eu", "connection refused", "Check it.");
     night.cluster(ClusterFact::Away(away));
+    night.away = true;
     night.to(60);
+    night.away = false;
     let back = ["egress-allowlist", "egress-baseline-allow", "default-deny-egress"].map(policy);
     night.cluster(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(back.to_vec())));
     night.to(70);
@@ -227,6 +235,59 @@ fn nobody_observing_is_told_only_if_it_lasts_and_only_where_a_set_is_live() {
     night.shared(SharedFact::Observer(cluster("prod-eu"), Some(observer)));
     night.to(110);
     insta::assert_snapshot!("observer.txt", night.said());
+}
+
+/// Pods on a node of which nothing is heard: the clock stands still, and says so once.
+#[test]
+fn a_soak_that_stands_still_for_half_an_hour_is_told() {
+    let mut night = Night::new();
+    let node = NodeName::parse("node-1").expect("valid");
+    let pods = ["web-1", "web-2"].map(|name| Pod { node: Some(node.clone()), ..pod(name) });
+    night.cluster(ClusterFact::Pods(Change::Reset(pods.to_vec())));
+    night.to(100);
+    let until = night.world.now();
+    night.cluster(ClusterFact::Heard { node: node.clone(), from: until, until });
+    for minute in 101..112 {
+        night.to(minute);
+        let until = night.world.now();
+        let from = until - TimeDelta::minutes(1);
+        night.cluster(ClusterFact::Heard { node: node.clone(), from, until });
+    }
+    insta::assert_snapshot!("paused.txt", night.said());
+}
+
+/// The grant of a live policy runs out: nothing changes in the cluster, and somebody is told.
+#[test]
+fn a_grant_that_runs_out_while_its_policy_is_live_is_told() {
+    let mut night = Night::new();
+    let (rules, troubles) = crate::workspace::rules_of(&Default::default(), None);
+    assert_eq!(troubles, []);
+    night.fact(Fact::Rules(std::sync::Arc::new(rules)));
+    let metadata = serde_json::json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "egress-allowlist", "namespace": "shop", "resourceVersion": "9"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{
+            "to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]
+        }]},
+    });
+    let mut review = review();
+    review.grant.destination =
+        crate::domain::grant::Opening::Networks(vec!["169.254.169.254/32".parse().expect("a network")]);
+    review.grant.ports[0] = crate::domain::grant::PortSpan { from: 80, to: 80, ..review.grant.ports[0] };
+    review.decisions[0].expires = Some(now() + TimeDelta::minutes(60));
+    night.shared(SharedFact::Reviews(Change::Reset(vec![kept("review-1", 60, review)])));
+    let policy = crate::manifest::policy(&metadata).expect("a policy");
+    night.cluster(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(policy)));
+    let applied = Applied { digest: live_digest(&night.world), stamp: by("lead@example.net", 1) };
+    let record = Record { applied: Some(applied), ..record(&night.world) };
+    night.shared(SharedFact::Records(Change::Put(kept("shop", 30, record))));
+    night.to(59);
+    let expired = |said: &String| said.contains("grant expired");
+    assert!(!night.said.iter().any(expired));
+    night.to(70);
+    // The other policies of the small fleet open more than any grant: those are told as incidents.
+    night.said.retain(expired);
+    insta::assert_snapshot!("grant-expired.txt", night.said());
 }
 
 #[test]

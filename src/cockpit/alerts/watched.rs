@@ -5,13 +5,16 @@ use chrono::TimeDelta;
 
 use super::{AlertKey, AlertKind, Condition};
 use crate::{
-    cockpit::{incidents, spot::Spot, world::World},
+    cockpit::{gate, incidents, spot::Spot, world::World},
     domain::{
         denial::{Class, Group},
         fleet::{Cluster, Presence},
         flow::Direction,
+        gate::Cover,
         names::Text,
         rollout::Target,
+        soak::{Judged, Verdict},
+        spans::{Spans, minute_of, minute_start},
         time::{age, span},
     },
 };
@@ -20,6 +23,8 @@ use crate::{
 const HURTS: TimeDelta = TimeDelta::minutes(15);
 /// A rollback that is well again is so by then.
 const RECOVERY: TimeDelta = TimeDelta::minutes(10);
+/// A soak that stands still for longer is worth a look.
+const PAUSE: TimeDelta = TimeDelta::minutes(30);
 /// A Lease that was not renewed for so long is nobody's.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 
@@ -31,6 +36,14 @@ pub(super) fn conditions(world: &World) -> Vec<Condition> {
     out
 }
 
+/// The same of what costs more to find out.
+pub(super) fn slow(world: &World) -> Vec<Condition> {
+    let mut out: Vec<_> = world.soaks().targets().filter_map(|target| paused(world, &target)).collect();
+    out.extend(grant_expired(world));
+    out.extend(world.soaks().targets().filter_map(|target| ungranted(world, &target)));
+    out
+}
+
 /// It cannot be told at the moment whether this is still so.
 pub(super) fn is_hidden(world: &World, key: &AlertKey) -> bool {
     let Some(cluster) = world.cluster(&key.spot.cluster) else { return false };
@@ -39,7 +52,9 @@ pub(super) fn is_hidden(world: &World, key: &AlertKey) -> bool {
             !world.source(&cluster.name).is_some_and(crate::cockpit::world::Source::is_live)
         }
         AlertKind::Incident => !incidents::is_seen(cluster),
-        AlertKind::Paused | AlertKind::NotRecovered | AlertKind::GrantExpired | AlertKind::ObserverGone => {
+        // Nothing heard is what a pause is.
+        AlertKind::Paused => false,
+        AlertKind::NotRecovered | AlertKind::GrantExpired | AlertKind::ObserverGone => {
             !world.shared().is_live()
         }
     }
@@ -168,4 +183,75 @@ fn observer_gone(world: &World) -> Vec<Condition> {
             })
         })
         .collect()
+}
+
+fn paused(world: &World, target: &Target) -> Option<Condition> {
+    let row = world.soaks().row(target, world)?;
+    let judged = &row.judged;
+    match judged.verdict {
+        Verdict::Soaking { .. } | Verdict::Withheld { .. } => {}
+        Verdict::NotStarted | Verdict::Idle | Verdict::Clean { .. } => return None,
+    }
+    let mut still = Spans::default();
+    judged.pauses.iter().for_each(|pause| still.union(&pause.spans));
+    let last = still.iter().next_back()?;
+    // The newest minutes wait for their signs and are no pause yet.
+    let is_now = last.end + Judged::PENDING + 1 >= minute_of(world.now());
+    let long = TimeDelta::minutes(last.end - last.start);
+    if !is_now || long <= PAUSE {
+        return None;
+    }
+    let cause = judged.pauses.iter().find(|pause| pause.spans.contains(last.end - 1));
+    let why = cause.map_or_else(String::new, |pause| format!(": {} ({})", pause.cause.as_str(), pause.why));
+    let since = minute_start(last.start);
+    Some(Condition {
+        key: AlertKey { kind: AlertKind::Paused, spot: target.into(), detail: Text::default() },
+        level: 0,
+        words: Text::from(format!(
+            "nothing is credited since {}{why}; {} so far",
+            since.format("%Y-%m-%d %H:%M UTC"),
+            judged.words()
+        )),
+    })
+}
+
+fn grant_expired(world: &World) -> Vec<Condition> {
+    let over = gate::due(world).into_iter().filter(|due| due.is_over);
+    over.flat_map(|due| {
+        let live = due.rollouts.into_iter().filter(|target| is_live(world, target));
+        live.map(move |target| Condition {
+            key: AlertKey {
+                kind: AlertKind::GrantExpired,
+                spot: (&target).into(),
+                detail: due.review.clone(),
+            },
+            level: 0,
+            words: Text::from(format!(
+                "the grant of review {} ended {} and the policy still opens it",
+                due.review,
+                due.until.format("%Y-%m-%d %H:%M UTC")
+            )),
+        })
+        .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Live by other means, without a grant.
+fn ungranted(world: &World, target: &Target) -> Option<Condition> {
+    let mut incidents = gate::incidents_of(world, target);
+    // An expired grant is a thing of its own.
+    incidents.retain(|incident| !matches!(incident.opening.cover, Cover::Expired { .. }));
+    let first = incidents.first()?;
+    let more = incidents.len() - 1;
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Some(Condition {
+        key: AlertKey {
+            kind: AlertKind::Incident,
+            spot: target.into(),
+            detail: Text::new("opens without a grant"),
+        },
+        level: u32::try_from(incidents.len()).unwrap_or(u32::MAX),
+        words: Text::from(format!("{}{more}", first.said)),
+    })
 }

@@ -212,7 +212,8 @@ impl Place {
     pub fn look(&mut self, cluster: &Cluster, discoveries: &Discoveries, now: Timestamp) -> bool {
         let mut looked = std::mem::take(&mut self.restarted);
         if self.uid.is_some() && self.sight.knows_policies() {
-            let known = cluster.namespaces.keys().chain(self.rollouts.keys()).cloned().collect::<BTreeSet<_>>();
+            let known =
+                cluster.namespaces.keys().chain(self.rollouts.keys()).cloned().collect::<BTreeSet<_>>();
             for ns in self.policies.take(known.into_iter()) {
                 looked = true;
                 self.look_at_policies(cluster, &ns, now);

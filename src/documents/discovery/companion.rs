@@ -143,16 +143,12 @@ pub fn from_text(text: &str) -> Result<(Companion, Vec<BadLine>), BadLine> {
 }
 
 fn take_edge(companion: &mut Companion, line: &str) -> Result<(), String> {
-    let not_json = |bad: serde_json::Error| format!("it is not JSON ({bad})");
-    let mut value: Value = serde_json::from_str(line).map_err(not_json)?;
-    let cluster = value.as_object_mut().and_then(|object| object.remove("cluster"));
-    let cluster = cluster.as_ref().and_then(Value::as_str).ok_or("it names no cluster")?;
-    let (key, edge) = edges::from_line(&value.to_string()).map_err(|bad| bad.to_string())?;
+    let (cluster, key, edge) = edges::from_companion_line(line)?;
     if key.ns != companion.ns {
         return Err(format!("it is an edge of namespace {}", key.ns));
     }
-    let part = ClusterName::parse(cluster).ok().and_then(|name| companion.parts.get_mut(&name));
-    let part = part.ok_or_else(|| format!("the header has no cluster {:?}", Text::new(cluster)))?;
+    let part = companion.parts.get_mut(&cluster);
+    let part = part.ok_or_else(|| format!("the header has no cluster {:?}", cluster.as_str()))?;
     part.edges.push((key, edge));
     Ok(())
 }

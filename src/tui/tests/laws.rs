@@ -95,6 +95,8 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
+                | Command::AskReview(_)
+                | Command::DecideReview(_)
                 | Command::Reload,
             )
             | Ask::Copy(_)

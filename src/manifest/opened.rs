@@ -1,0 +1,376 @@
+//! Rules of policies -> what they open, peer by peer. Of NetworkPolicies every field is understood;
+//! of Cilium's the ones that an allowlist by name needs. A field that is not known, or one whose
+//! meaning other objects decide, makes its rule one that is not understood. Pure.
+
+use serde_json::{Map, Value};
+
+use super::{PolicyKind, Requirement, Rule, Selector, Spec, Text};
+use crate::domain::{
+    edge::DnsName,
+    flow::{Direction, Protocol},
+    grant::PortSpan,
+    opened::{Opened, Ports, What},
+};
+use ipnet::IpNet;
+
+/// What could not be understood, in words.
+type Said<T> = Result<T, String>;
+
+/// Everything that a policy of this kind opens.
+pub(super) fn of(kind: PolicyKind, spec: &Spec, canonical: &Value) -> Vec<Opened> {
+    match spec {
+        Spec::Network { selector, egress, ingress } => {
+            let egress = network(selector, Direction::Egress, egress.as_deref());
+            egress.into_iter().chain(network(selector, Direction::Ingress, ingress.as_deref())).collect()
+        }
+        Spec::Opaque => match kind {
+            PolicyKind::CiliumNetworkPolicy | PolicyKind::NetworkPolicy => cilium(canonical),
+            PolicyKind::CiliumClusterwideNetworkPolicy => {
+                let why = "sluice does not read cluster-wide policies";
+                Direction::ALL.map(|direction| unknown(direction, 1, why.to_owned())).into()
+            }
+        },
+    }
+}
+
+fn unknown(direction: Direction, rule: u32, why: String) -> Opened {
+    let (selector, ports) = (Selector::default(), Ports::all());
+    Opened { direction, rule, selector, what: What::Unknown(Text::from(why)), ports }
+}
+
+fn network(selector: &Selector, direction: Direction, rules: Option<&[Rule]>) -> Vec<Opened> {
+    let mut out = Vec::new();
+    for (rule, at) in rules.unwrap_or_default().iter().zip(1..) {
+        let value = serde_json::from_str::<Value>(&rule.0).unwrap_or(Value::Null);
+        match network_rule(&value, direction) {
+            Err(why) => out.push(unknown(direction, at, why)),
+            Ok((peers, ports)) => out.extend(peers.into_iter().map(|what| {
+                let (selector, ports) = (selector.clone(), ports.clone());
+                Opened { direction, rule: at, selector, what, ports }
+            })),
+        }
+    }
+    out
+}
+
+/// Peers and ports of one rule of a NetworkPolicy. No peers are all, no ports are all.
+fn network_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
+    let field = match direction {
+        Direction::Egress => "to",
+        Direction::Ingress => "from",
+    };
+    let rule = fields(rule, "the rule", &[field, "ports"])?;
+    let peers = match list(rule, field)? {
+        [] => vec![What::Everything],
+        peers => peers.iter().map(network_peer).collect::<Result<_, _>>()?,
+    };
+    let ports = match list(rule, "ports")? {
+        [] => Ports::all(),
+        ports => {
+            let (mut spans, mut named) = (Vec::new(), Vec::new());
+            for port in ports {
+                network_port(port, &mut spans, &mut named)?;
+            }
+            Ports::new(spans, named)
+        }
+    };
+    Ok((peers, ports))
+}
+
+fn network_peer(peer: &Value) -> Said<What> {
+    let peer = fields(peer, "a peer", &["ipBlock", "podSelector", "namespaceSelector"])?;
+    match (peer.get("ipBlock"), peer.len()) {
+        (Some(block), 1) => {
+            let block = fields(block, "ipBlock", &["cidr", "except"])?;
+            let network = cidr(block.get("cidr"))?;
+            let except =
+                list(block, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
+            Ok(What::Block { network, except })
+        }
+        (None, 1..) => Ok(What::Inside),
+        (Some(_), _) => Err("a peer has an ipBlock beside a selector".to_owned()),
+        (None, 0) => Err("a peer is empty".to_owned()),
+    }
+}
+
+fn network_port(port: &Value, spans: &mut Vec<PortSpan>, named: &mut Vec<Text>) -> Said<()> {
+    let port = fields(port, "a port", &["protocol", "port", "endPort"])?;
+    let protocol = match port.get("protocol").map(Value::as_str) {
+        None => Protocol::Tcp,
+        Some(raw) => raw.and_then(named_protocol).ok_or("a port has a protocol that is not known")?,
+    };
+    let end = port.get("endPort").map(|end| number(end).ok_or("endPort is no port number")).transpose()?;
+    match (port.get("port"), end) {
+        (None, None) => spans.push(PortSpan::all_of(protocol)),
+        (Some(Value::String(name)), None) => named.push(Text::new(name)),
+        (Some(value), end) => {
+            let from = number(value).ok_or("a port is no port number")?;
+            let to = end.unwrap_or(from);
+            if to < from {
+                return Err("endPort is below port".to_owned());
+            }
+            spans.push(PortSpan { protocol, from, to });
+        }
+        (None, Some(_)) => return Err("endPort stands without port".to_owned()),
+    }
+    Ok(())
+}
+
+fn named_protocol(raw: &str) -> Option<Protocol> {
+    Protocol::parse(raw).filter(|protocol| matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp))
+}
+
+fn number(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
+}
+
+/// `10.0.0.0/8`; Cilium takes a bare address too.
+fn cidr(value: Option<&Value>) -> Said<IpNet> {
+    let raw = value.and_then(Value::as_str).ok_or("a network is missing")?;
+    let network = raw
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| raw.parse().ok().map(|address: std::net::IpAddr| address.into()));
+    network.map(|network| network.trunc()).ok_or_else(|| format!("{:?} is no network", Text::new(raw)))
+}
+
+/// An object of which every field is known.
+fn fields<'v>(value: &'v Value, what: &str, known: &[&str]) -> Said<&'v Map<String, Value>> {
+    let map = value.as_object().ok_or_else(|| format!("{what} is not an object"))?;
+    match map.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(format!("{what} has the field {}", Text::new(key))),
+        None => Ok(map),
+    }
+}
+
+/// The list of a field; nothing where it is not there.
+fn list<'v>(map: &'v Map<String, Value>, field: &str) -> Said<&'v [Value]> {
+    match map.get(field) {
+        None => Ok(&[]),
+        Some(Value::Array(list)) => Ok(list),
+        Some(_) => Err(format!("{field} is not a list")),
+    }
+}
+
+/// A CiliumNetworkPolicy: one spec, or several.
+fn cilium(canonical: &Value) -> Vec<Opened> {
+    let parts: Vec<&Value> = match (canonical.get("spec"), canonical.get("specs").and_then(Value::as_array)) {
+        (None, None) => vec![canonical],
+        (spec, specs) => spec.into_iter().chain(specs.into_iter().flatten()).collect(),
+    };
+    let mut counts = [0; 2];
+    parts.into_iter().flat_map(|part| cilium_part(part, &mut counts)).collect()
+}
+
+/// `counts` goes on over the parts, so that each rule has a number of its own.
+fn cilium_part(part: &Value, counts: &mut [u32; 2]) -> Vec<Opened> {
+    let selector = cilium_selector(part);
+    let mut out = Vec::new();
+    for (direction, count) in Direction::ALL.into_iter().zip(counts) {
+        let field = super::fields(direction).0;
+        let rules = part.get(field);
+        let listed = rules.map_or(Some(&[][..]), |rules| rules.as_array().map(Vec::as_slice));
+        let Some(rules) = listed else {
+            *count += 1;
+            out.push(unknown(direction, *count, format!("{field} is not a list")));
+            continue;
+        };
+        for rule in rules {
+            *count += 1;
+            let read = selector.clone().and_then(|selector| Ok((selector, cilium_rule(rule, direction)?)));
+            match read {
+                Err(why) => out.push(unknown(direction, *count, why)),
+                Ok((selector, (peers, ports))) => out.extend(peers.into_iter().map(|what| {
+                    let (selector, ports) = (selector.clone(), ports.clone());
+                    Opened { direction, rule: *count, selector, what, ports }
+                })),
+            }
+        }
+    }
+    out
+}
+
+/// The endpoint selector with its keys as pods carry them: `k8s:` and `any:` say where a label came
+/// from, and a pod's come from Kubernetes.
+fn cilium_selector(part: &Value) -> Said<Selector> {
+    let Some(raw) = part.get("endpointSelector") else {
+        return Err("it has no endpointSelector".to_owned());
+    };
+    let mut selector = super::selector(raw, "endpointSelector")?;
+    for requirement in &mut selector.0 {
+        let (Requirement::In { key, .. }
+        | Requirement::NotIn { key, .. }
+        | Requirement::Exists { key }
+        | Requirement::DoesNotExist { key }) = requirement;
+        if let Some((source, rest)) = key.split_once(':') {
+            if !matches!(source, "k8s" | "any") {
+                return Err(format!("endpointSelector asks for labels of {}", Text::new(source)));
+            }
+            *key = rest.into();
+        }
+    }
+    Ok(selector)
+}
+
+/// Peers and ports of one rule of a CiliumNetworkPolicy. Several kinds of peers are taken as each
+/// open by itself. A rule that says nothing allows nothing; one with ports alone allows any peer.
+fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
+    const EGRESS: &[&str] = &[
+        "toEndpoints",
+        "toNodes",
+        "toEntities",
+        "toCIDR",
+        "toCIDRSet",
+        "toFQDNs",
+        "toPorts",
+        "icmps",
+        "authentication",
+    ];
+    const INGRESS: &[&str] = &[
+        "fromEndpoints",
+        "fromNodes",
+        "fromEntities",
+        "fromCIDR",
+        "fromCIDRSet",
+        "toPorts",
+        "icmps",
+        "authentication",
+    ];
+    let (known, word) = match direction {
+        Direction::Egress => (EGRESS, "to"),
+        Direction::Ingress => (INGRESS, "from"),
+    };
+    let rule = fields(rule, "the rule", known)?;
+    let peers = |field: &str| list(rule, &format!("{word}{field}"));
+    let mut out = Vec::new();
+    for endpoints in peers("Endpoints")? {
+        out.push(endpoints_inside(endpoints)?);
+    }
+    out.extend(peers("Nodes")?.iter().map(|_| What::Inside));
+    for entity in peers("Entities")? {
+        out.extend(self::entity(entity)?);
+    }
+    for one in peers("CIDR")? {
+        out.push(What::Block { network: cidr(Some(one))?, except: Vec::new() });
+    }
+    for set in peers("CIDRSet")? {
+        let set = fields(set, "a CIDR set", &["cidr", "except"])?;
+        let except = list(set, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
+        out.push(What::Block { network: cidr(set.get("cidr"))?, except });
+    }
+    for name in list(rule, "toFQDNs")? {
+        out.extend(fqdn(name)?);
+    }
+    let ports = cilium_ports(list(rule, "toPorts")?, list(rule, "icmps")?)?;
+    let names_peers = rule.iter().any(|(field, value)| {
+        let is_peers = !matches!(field.as_str(), "toPorts" | "icmps" | "authentication");
+        is_peers && value.as_array().is_some_and(|list| !list.is_empty())
+    });
+    Ok(match (names_peers, ports) {
+        (false, Some(ports)) => (vec![What::Everything], ports),
+        (_, ports) => (out, ports.unwrap_or_else(Ports::all)),
+    })
+}
+
+/// Endpoints by labels that only pods carry. Labels of another source (`reserved:world`), or a
+/// selector of what has no namespace, lead outside.
+fn endpoints_inside(value: &Value) -> Said<What> {
+    const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+    for requirement in super::selector(value, "a peer")?.0 {
+        let (key, is_absence) = match &requirement {
+            Requirement::In { key, .. } | Requirement::Exists { key } => (key, false),
+            Requirement::NotIn { key, .. } | Requirement::DoesNotExist { key } => (key, true),
+        };
+        let (source, rest) = key.split_once(':').unwrap_or(("any", key));
+        if !matches!(source, "k8s" | "any") || (is_absence && rest == NAMESPACE) {
+            return Err(format!("a peer is selected by {}", Text::new(key)));
+        }
+    }
+    Ok(What::Inside)
+}
+
+/// Cilium documentation, "Entities based".
+fn entity(value: &Value) -> Said<Vec<What>> {
+    let whole =
+        |raw: &str| cidr(Some(&Value::from(raw))).map(|network| What::Block { network, except: Vec::new() });
+    Ok(match value.as_str().unwrap_or_default() {
+        "all" => vec![What::Everything],
+        "world" => vec![whole("0.0.0.0/0")?, whole("::/0")?],
+        "world-ipv4" => vec![whole("0.0.0.0/0")?],
+        "world-ipv6" => vec![whole("::/0")?],
+        "host" | "remote-node" | "kube-apiserver" | "cluster" | "health" | "init" | "ingress"
+        | "unmanaged" => {
+            vec![What::Inside]
+        }
+        "none" => Vec::new(),
+        other => return Err(format!("{:?} is no entity that sluice knows", Text::new(other))),
+    })
+}
+
+fn fqdn(value: &Value) -> Said<Vec<What>> {
+    let map = fields(value, "a name", &["matchName", "matchPattern"])?;
+    let mut out = Vec::new();
+    for field in ["matchName", "matchPattern"] {
+        let Some(raw) = map.get(field) else { continue };
+        let raw = raw.as_str().ok_or_else(|| format!("{field} is not a string"))?;
+        let name = DnsName::parse(raw).ok_or_else(|| format!("{field} {:?} is no name", Text::new(raw)))?;
+        out.push(What::Name(name));
+    }
+    if out.is_empty() { Err("a name says nothing".to_owned()) } else { Ok(out) }
+}
+
+/// `None`: nothing is said of ports. What narrows further (`rules`, `serverNames`) is left aside.
+fn cilium_ports(ports: &[Value], icmps: &[Value]) -> Said<Option<Ports>> {
+    if ports.is_empty() && icmps.is_empty() {
+        return Ok(None);
+    }
+    let (mut spans, mut named) = (Vec::new(), Vec::new());
+    spans.extend((!icmps.is_empty()).then(|| PortSpan::all_of(Protocol::Icmp)));
+    for rule in ports {
+        let rule = rule.as_object().ok_or("toPorts holds something else than an object")?;
+        match list(rule, "ports")? {
+            [] => spans.extend(Ports::all().spans()),
+            ports => {
+                for port in ports {
+                    cilium_port(port, &mut spans, &mut named)?;
+                }
+            }
+        }
+    }
+    Ok(Some(Ports::new(spans, named)))
+}
+
+fn cilium_port(port: &Value, spans: &mut Vec<PortSpan>, named: &mut Vec<Text>) -> Said<()> {
+    let port = fields(port, "a port", &["port", "endPort", "protocol"])?;
+    let raw = match port.get("port") {
+        None => "0",
+        Some(raw) => raw.as_str().ok_or("a port is not a string")?,
+    };
+    let protocols = match port.get("protocol").map(|raw| raw.as_str().unwrap_or("?")) {
+        None | Some("" | "ANY") if raw == "0" => {
+            Ports::all().spans().iter().map(|span| span.protocol).collect()
+        }
+        None | Some("" | "ANY") => vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp],
+        Some("ICMP" | "ICMPv6" | "ICMPV6") => vec![Protocol::Icmp],
+        Some(raw) => vec![named_protocol(raw).ok_or("a port has a protocol that is not known")?],
+    };
+    let from: u16 = match raw.parse() {
+        Ok(number) => number,
+        Err(_) if raw.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+            named.push(Text::new(raw));
+            return Ok(());
+        }
+        Err(_) => return Err("a port is neither number nor name".to_owned()),
+    };
+    let to = match port.get("endPort").filter(|end| end.as_u64() != Some(0)) {
+        None => from,
+        Some(end) => {
+            number(end).filter(|to| from > 0 && *to >= from).ok_or("endPort is below port or no number")?
+        }
+    };
+    spans.extend(protocols.into_iter().map(|protocol| match from {
+        0 => PortSpan::all_of(protocol),
+        from => PortSpan { protocol, from, to },
+    }));
+    Ok(())
+}
