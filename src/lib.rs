@@ -65,12 +65,15 @@ pub mod cockpit {
     pub mod discovery;
     pub mod dossier;
     pub mod gate;
+    pub mod handover;
     pub mod incidents;
+    pub mod open_ends;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
     pub mod ports;
     pub mod recording;
+    pub mod report;
     mod review_orders;
     pub mod reviews;
     pub mod rows;
@@ -193,10 +196,15 @@ pub mod documents {
         pub mod text;
     }
     #[cfg(test)]
+    mod evidence_tests;
+    #[cfg(test)]
     pub(crate) mod fixture;
+    pub mod handover;
     pub mod journal;
     pub mod markdown;
+    pub mod open_ends;
     pub mod orders;
+    pub mod report;
     pub mod reviews;
     pub mod soak;
     pub mod status;

@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use crate::domain::{
-    names::Text,
-    time::Timestamp,
-};
+use crate::domain::{names::Text, time::Timestamp};
 
 use super::{spot::Spot, world::World};
 

@@ -43,7 +43,8 @@ impl Night {
             back.recovered = Some(now());
         }
         tell(&mut world, SharedFact::Records(Change::Put(kept("pay", 14, recovered))));
-        let mut night = Self { world, alerts: Alerts::default(), minute: 0, said: Vec::new(), denied: 0, away: false };
+        let mut night =
+            Self { world, alerts: Alerts::default(), minute: 0, said: Vec::new(), denied: 0, away: false };
         night.to(30);
         night.said.clear();
         night
