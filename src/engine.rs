@@ -4,9 +4,11 @@
 mod clock;
 mod collectors;
 mod notifier;
+mod observer;
 mod performer;
 mod recorder;
 mod sources;
+mod state;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -14,11 +16,13 @@ use chrono::FixedOffset;
 use tokio::{
     sync::{Notify, mpsc},
     task::AbortHandle,
+    time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
 use self::{
-    collectors::Collectors, notifier::Notifier, performer::Performer, recorder::Recorder, sources::Sources,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
+    sources::Sources, state::State,
 };
 use crate::{
     cockpit::{
@@ -30,8 +34,8 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::names::{ClusterName, Text},
-    k8s::{self, connect::Access},
+    domain::{fleet::Cluster, names::ClusterName},
+    k8s::{self, connect::Access, lease::Claims},
     workspace::{self, root::Place},
 };
 
@@ -75,6 +79,9 @@ pub struct Engine {
     performer: Performer,
     recorder: Recorder,
     notifier: Option<Notifier>,
+    state: State,
+    /// `None`: this process writes no evidence.
+    observer: Option<Observer>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -108,6 +115,8 @@ impl Engine {
             notifier: setup.notify.map(|secrets| Notifier::new(secrets, sender.clone())),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
             collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
+            state: State::new(sender.clone()),
+            observer: None,
             reach: setup.reach,
             workspace: setup.workspace,
             inbox,
@@ -140,6 +149,7 @@ impl Engine {
     /// Moves the time on without a fact: ages grow on a quiet fleet too.
     pub fn tick(&mut self) {
         self.world.absorb(Fact::Tick(self.clock.now()));
+        self.observe_now(false);
         self.record();
         self.notify();
     }
@@ -161,7 +171,39 @@ impl Engine {
         let orders = self.recorder.follow(&self.world);
         orders.facts.into_iter().for_each(|fact| self.world.absorb(fact));
         for (id, share) in orders.shares {
-            self.share(id, &share);
+            self.share(id, share);
+        }
+    }
+
+    /// From now on this process observes: it takes Leases of clusters that nobody observes and writes
+    /// their evidence. A read-only one never does.
+    pub fn observe(&mut self, claims: Claims, soaks: Soaks) {
+        if !self.world.is_read_only() {
+            self.state.claim(claims);
+            self.observer = Some(Observer::new(soaks));
+        }
+    }
+
+    /// The program ends: evidence is written once more, and the Leases are given back after it.
+    /// Answers whether something is still under way.
+    pub fn leave(&mut self) -> bool {
+        self.observe_now(true);
+        let Some(observer) = &self.observer else { return false };
+        if observer.is_writing(&self.world, Instant::now()) {
+            return true;
+        }
+        self.state.leave();
+        let is_us = |cluster: &Cluster| {
+            self.world.shared().observer(&cluster.name).is_some_and(|observer| observer.is_us)
+        };
+        self.world.clusters().any(is_us)
+    }
+
+    fn observe_now(&mut self, last: bool) {
+        let Some(observer) = &mut self.observer else { return };
+        self.state.want(Observer::wanted(&self.world));
+        for (id, share) in observer.due(&self.world, Instant::now(), last) {
+            self.share(id, share);
         }
     }
 
@@ -201,6 +243,7 @@ impl Engine {
             Effect::Rollback(order) => self.performer.rollback(&self.world, order),
             Effect::Abort(id) => self.performer.abort(id),
             Effect::Reconnect(cluster) => {
+                self.state.reconnect(&cluster);
                 if let Some(watching) = self.watches.get(&cluster) {
                     watching.again.notify_one();
                 }
@@ -211,20 +254,19 @@ impl Engine {
                     collectors.ask(&cluster, ns);
                 }
             }
-            Effect::Share(id, share) => self.share(id, &share),
+            Effect::Share(id, share) => {
+                self.world.absorb(Fact::Shared(SharedFact::Asked(id)));
+                self.share(id, share);
+            }
             Effect::Reload => self.reload(),
         }
     }
 
-    /// Writes to the state cluster, as soon as there is one.
-    fn share(&mut self, id: ShareId, share: &Share) {
-        let trouble = Trouble::new(
-            "the state cluster",
-            "none is connected",
-            "Name it under `state:` in sluice.yaml, and run `sluice install` there.",
-        );
-        let fact = SharedFact::Wrote { id, what: Text::new(share.words()), result: Err(trouble) };
-        self.world.absorb(Fact::Shared(fact));
+    /// Writes to the state cluster.
+    fn share(&mut self, id: ShareId, share: Share) {
+        if let Some(refused) = self.state.share(id, share) {
+            self.world.absorb(Fact::Shared(refused));
+        }
     }
 
     fn absorb_batch(&mut self) {
@@ -257,6 +299,7 @@ impl Engine {
         self.record();
         if replanned {
             self.watch_fleet();
+            self.state.follow(self.world.plan(), &self.reach);
         }
         if wants_rules || (replanned && self.has_rules) {
             self.read_rules();

@@ -9,10 +9,12 @@ pub mod domain {
     pub mod addresses;
     pub mod answers;
     pub mod behaviour;
+    pub mod calendar;
     pub mod category;
     pub mod coverage;
     pub mod credit;
     pub mod denial;
+    pub mod dependencies;
     pub mod destination;
     pub mod discovery;
     pub mod edge;
@@ -24,6 +26,7 @@ pub mod domain {
     pub mod flagged;
     pub mod fleet;
     pub mod flow;
+    pub mod forecast;
     pub mod gate;
     pub mod grant;
     pub mod hold;
@@ -37,12 +40,14 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod owner;
     pub mod policy;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
     pub mod registrable;
     pub mod resolver;
+    pub mod risk;
     pub mod rollout;
     mod runs;
     pub mod sighting;
@@ -52,6 +57,7 @@ pub mod domain {
     pub mod suspect;
     pub mod time;
     pub mod valve;
+    pub mod wave;
     pub mod wildcard;
 }
 
@@ -65,7 +71,9 @@ pub mod cockpit {
     pub mod discovery;
     pub mod dossier;
     pub mod gate;
+    pub mod gates;
     pub mod handover;
+    pub mod holding;
     pub mod incidents;
     pub mod open_ends;
     pub mod orders;
@@ -73,6 +81,8 @@ pub mod cockpit {
     pub mod plan;
     pub mod ports;
     pub mod recording;
+    pub mod records;
+    pub mod recovery;
     pub mod report;
     mod review_orders;
     pub mod reviews;
@@ -84,6 +94,9 @@ pub mod cockpit {
     #[cfg(test)]
     mod tests;
     pub mod timeline;
+    pub mod waiving;
+    pub mod waves;
+    pub mod why;
     pub mod world;
 }
 
@@ -151,11 +164,32 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    pub mod lease;
     pub mod owners;
     mod place;
     mod preview;
     mod resolver;
     mod rollback;
+    /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
+    /// types and back, names, sizes; following, writing and installing them.
+    pub mod shared {
+        pub mod evidence;
+        pub mod fit;
+        pub mod hold;
+        pub mod journal;
+        pub mod kind;
+        mod lists;
+        pub mod names;
+        pub(super) mod object;
+        pub mod overrides;
+        mod parts;
+        pub mod review;
+        pub mod rollout;
+        pub mod session;
+        mod spans;
+        pub mod waiver;
+        mod write;
+    }
     pub mod watch;
     mod wire;
     pub mod write;
@@ -164,18 +198,23 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    mod outward_keys;
     pub mod policy_files;
     pub mod root;
     mod rules;
     mod rules_keys;
+    mod settings_keys;
     #[cfg(test)]
     mod tests;
+    mod values;
+    mod wave_keys;
     pub mod yaml;
 
     pub use rules::{rules, rules_of};
@@ -240,11 +279,12 @@ pub mod cli {
     pub mod print;
     pub mod records;
     pub mod review;
-    mod review_gate;
+    pub mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;
     pub mod status;
+    mod to_git;
     pub mod wait;
 }
 
@@ -322,12 +362,14 @@ pub mod sim {
     /// One Kubernetes API server: objects in memory, served over any byte stream.
     pub mod api {
         pub mod access;
+        pub mod admit;
         pub mod call;
         pub mod clock;
         pub mod cluster;
         pub mod collect;
         pub mod commit;
         pub mod controllers;
+        pub mod definitions;
         pub mod delete;
         pub mod discovery;
         pub mod dispatch;
@@ -352,6 +394,7 @@ pub mod sim {
         pub mod server;
         pub mod status;
         pub mod store;
+        pub mod typecheck;
         pub mod watch;
         pub mod write;
     }
@@ -361,16 +404,43 @@ pub mod sim {
     pub mod rules {
         pub mod apply;
         pub mod auth;
+        pub mod cel;
+        pub mod cel_check;
+        pub mod cel_cost;
+        pub mod configmap;
+        /// Custom resources: their definitions, and what a structural schema does to objects.
+        pub mod custom {
+            pub mod cel;
+            pub mod check;
+            pub mod constraints;
+            pub mod crd;
+            pub mod definition;
+            pub mod names;
+            pub mod node;
+            pub mod path;
+            pub mod prune;
+            pub mod structural;
+        }
         pub mod decode;
         pub mod errors;
+        pub mod events;
         pub mod fields;
+        pub mod gotext;
         pub mod kinds;
+        pub mod lease;
         pub mod managers;
         pub mod meta;
         pub mod networkpolicy;
         pub mod openapi;
         pub mod patch;
         pub mod pods;
+        /// Admission policies: what they may say, which writes they match, what they answer.
+        pub mod policies {
+            pub mod evaluate;
+            pub mod matching;
+            pub mod objects;
+            pub mod typecheck;
+        }
         pub mod rbac;
         pub mod reviews;
         pub mod schema;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
+    owner::Owner,
     policy::{Labels, Pinned, Policy, PolicyKey, PolicyKind, Requirement, Rule, Selector, Spec},
 };
 
@@ -117,40 +118,40 @@ pub fn with_rules(manifest: &Value, direction: Direction, rules: &[Rule]) -> Val
     out
 }
 
-/// Marks of a tool that owns the object and may undo an edit, as words. Tracking marks come before
+/// The tool that owns the object and may undo an edit, by its marks. Tracking marks come before
 /// names that anybody may write.
-pub fn owner_mark(metadata: &Map<String, Value>) -> Option<Text> {
+pub fn owner_mark(metadata: &Map<String, Value>) -> Option<Owner> {
     let annotation = |key: &str| metadata.get("annotations")?.get(key)?.as_str();
     let label = |key: &str| metadata.get("labels")?.get(key)?.as_str();
     let either = |key: &str| annotation(key).or_else(|| label(key));
-    let words = if let Some(id) = annotation("argocd.argoproj.io/tracking-id") {
-        format!("Argo CD application {}", id.split(':').next().unwrap_or(id))
+    let text = |raw: Option<&str>| Text::new(raw.unwrap_or("?"));
+    let owner = if let Some(id) = annotation("argocd.argoproj.io/tracking-id") {
+        Owner::ArgoCd { application: text(id.split(':').next()) }
     } else if let Some(name) = label("kustomize.toolkit.fluxcd.io/name") {
-        let ns = label("kustomize.toolkit.fluxcd.io/namespace").unwrap_or("?");
-        format!("Flux Kustomization {ns}/{name}")
+        let ns = text(label("kustomize.toolkit.fluxcd.io/namespace"));
+        Owner::FluxKustomization { ns, name: Text::new(name) }
     } else if let Some(name) = label("helm.toolkit.fluxcd.io/name") {
-        let ns = label("helm.toolkit.fluxcd.io/namespace").unwrap_or("?");
-        format!("Flux HelmRelease {ns}/{name}")
+        let ns = text(label("helm.toolkit.fluxcd.io/namespace"));
+        Owner::FluxHelmRelease { ns, name: Text::new(name) }
     } else if let Some(release) = annotation("meta.helm.sh/release-name") {
-        format!("Helm release {release}")
+        Owner::Helm { release: Text::new(release) }
     } else if let Some(manager) = label("app.kubernetes.io/managed-by").filter(|by| known_manager(by)) {
-        manager.to_owned()
+        Owner::Tool(Text::new(manager))
     } else if let Some(kind) = controller(metadata) {
-        format!("its controller {kind}")
+        Owner::Tool(Text::from(format!("its controller {kind}")))
     } else if either("objectset.rio.cattle.io/id")
         .or_else(|| either("objectset.rio.cattle.io/hash"))
         .is_some()
     {
-        "Rancher (objectset.rio.cattle.io)".to_owned()
+        Owner::Tool(Text::new("Rancher (objectset.rio.cattle.io)"))
     } else if either("configmanagement.gke.io/managed").is_some() {
-        "Config Sync".to_owned()
+        Owner::Tool(Text::new("Config Sync"))
     } else if either("hnc.x-k8s.io/inherited-from").is_some() {
-        "Hierarchical Namespaces (inherited)".to_owned()
+        Owner::Tool(Text::new("Hierarchical Namespaces (inherited)"))
     } else {
-        let instance = label("argocd.argoproj.io/instance")?;
-        format!("Argo CD application {instance}")
+        Owner::ArgoCd { application: Text::new(label("argocd.argoproj.io/instance")?) }
     };
-    Some(Text::from(words))
+    Some(owner)
 }
 
 fn known_manager(by: &str) -> bool {

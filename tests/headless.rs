@@ -19,7 +19,7 @@ use sluice::{
         denials, discover,
         exit::Exit,
         print::Printer,
-        rollback,
+        review_gate, rollback,
         session::Session,
         status,
     },
@@ -90,11 +90,18 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             apply::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
+        Command::Revert(args) => {
+            let asker = if args.change.yes { &mut ask_less } else { &mut asker };
+            apply::revert(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
+        }
         Command::Rollback(args) => {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
         Command::Discover(args) => discover::in_session(&mut session, &cli.global, args, &mut printer).await,
+        Command::Review(args) => {
+            review_gate::in_session(&mut session, &args.command, &mut asker, &mut printer).await
+        }
         Command::Demo(_) | Command::Collect(_) | Command::Completions { .. } | Command::Info => {
             panic!("not here")
         }

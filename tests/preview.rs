@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{TimeZone as _, Utc};
 use serde_json::{Value, json};
 use sluice::{
-    cockpit::orders::{OrderId, Preview, PreviewOrder, Sign, Target},
+    cockpit::orders::{OrderId, Origin, Preview, PreviewOrder, Sign, Target},
     domain::{
         flow::Direction,
         names::{ClusterName, NsName},
@@ -67,6 +67,7 @@ fn files() -> BTreeMap<&'static str, Value> {
 
 async fn preview(cluster: &Cluster, files: &BTreeMap<&'static str, Value>) -> Preview {
     let order = PreviewOrder {
+        origin: Origin::Workspace,
         id: OrderId(1),
         target: Target {
             cluster: ClusterName::parse("prod-1").expect("a name"),

@@ -1,12 +1,14 @@
-//! `sluice apply`: reads the cluster, previews on the server, asks, applies row by row, and says how
-//! it ended. `--dry-run` ends after the preview.
+//! `sluice apply` and `sluice revert`: read the cluster, preview on the server, ask, apply row by row,
+//! and say how it ended. `--dry-run` ends after the preview; `--to-git` writes files instead.
+
+use std::path::Path;
 
 use super::{
-    args::Apply,
+    args::{Apply, Revert},
     change::{Changing, Result, preview},
     exit::Exit,
     session::Waited,
-    wait,
+    to_git, wait,
 };
 use crate::{
     cockpit::{
@@ -23,14 +25,48 @@ use crate::{
     },
 };
 
-const NAME: &str = "apply";
+/// What is wanted of the rows.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    name: &'static str,
+    preview: fn(Vec<Target>) -> Command,
+    /// Where the files of the next commit go, instead of into the cluster.
+    to_git: Option<&'a Path>,
+}
 
-pub async fn run(mut changing: Changing<'_, '_>, args: &Apply) -> Exit {
+pub async fn run(changing: Changing<'_, '_>, args: &Apply) -> Exit {
+    let wish = Wish { name: "apply", preview: Command::Preview, to_git: args.to_git.as_deref() };
+    let named = |world: &World, clusters: &[ClusterName]| targets(world, clusters, args);
+    wished(changing, wish, named).await
+}
+
+pub async fn revert(changing: Changing<'_, '_>, args: &Revert) -> Exit {
+    let wish = Wish { name: "revert", preview: Command::Revert, to_git: None };
+    let direction = args.direction;
+    let named = |_: &World, clusters: &[ClusterName]| {
+        let of = |cluster: &ClusterName, ns: &NsName| Target {
+            cluster: cluster.clone(),
+            ns: ns.clone(),
+            direction,
+        };
+        Ok(clusters
+            .iter()
+            .flat_map(|cluster| args.namespaces.iter().map(move |ns| of(cluster, ns)))
+            .collect())
+    };
+    wished(changing, wish, named).await
+}
+
+async fn wished(
+    mut changing: Changing<'_, '_>,
+    wish: Wish<'_>,
+    named: impl Fn(&World, &[ClusterName]) -> std::result::Result<Vec<Target>, String>,
+) -> Exit {
     let clusters = match changing.clusters() {
         Ok(clusters) => clusters,
         Err(said) => return changing.usage(&said),
     };
-    let targets = match targets(changing.session.world(), &clusters, args) {
+    let targets = match named(changing.session.world(), &clusters) {
         Ok(targets) => targets,
         Err(said) => return changing.usage(&said),
     };
@@ -42,56 +78,74 @@ pub async fn run(mut changing: Changing<'_, '_>, args: &Apply) -> Exit {
     // A cluster that is down is refused with its reason; one that is silent is not guessed at.
     if waited == Waited::Deadline {
         result.troubles = wait::unread(changing.session.world());
-        return changing.report(NAME, Exit::Failed, result);
+        return changing.report(wish.name, Exit::Failed, result);
     }
-    let previews = match changing.session.engine().command(&Command::Preview(targets)) {
+    let previews = match changing.session.engine().command(&(wish.preview)(targets)) {
         Ok(previews) => previews,
-        Err(refusal) => return refused(&mut changing, result, refusal),
+        Err(refusal) => return refused(&mut changing, wish, result, refusal),
     };
     result.previews.clone_from(&previews);
     changing.session.until(changing.change.deadline, |w| wait::have_ended(w, &previews)).await;
     result.troubles = failures(changing.session.world(), &previews);
     if !result.troubles.is_empty() {
-        return changing.report(NAME, Exit::Failed, result);
+        return changing.report(wish.name, Exit::Failed, result);
     }
-    confirmed(changing, previews, result).await
+    confirmed(changing, wish, previews, result).await
 }
 
 /// From finished previews on.
-async fn confirmed(mut changing: Changing<'_, '_>, previews: Vec<OrderId>, mut result: Result) -> Exit {
+async fn confirmed(
+    mut changing: Changing<'_, '_>,
+    wish: Wish<'_>,
+    previews: Vec<OrderId>,
+    mut result: Result,
+) -> Exit {
     let world = changing.session.world();
     let wanted: Vec<_> = previews.into_iter().filter(|id| differs(world, *id)).collect();
-    if let Some(refusal) = against(world, &wanted) {
-        return refused(&mut changing, result, refusal);
+    if let Some(refusal) = against(world, wish.name, &wanted) {
+        return refused(&mut changing, wish, result, refusal);
     }
     if changing.change.dry_run {
-        return changing.report(NAME, Exit::Done, result);
+        return changing.report(wish.name, Exit::Done, result);
     }
     if wanted.is_empty() {
         changing.printer.say("Nothing differs from what is live: nothing was written.\n");
-        return changing.report(NAME, Exit::Done, result);
+        return changing.report(wish.name, Exit::Done, result);
+    }
+    if let Some(folder) = wish.to_git {
+        let exit = match to_git::write(world, &wanted, folder) {
+            Ok(said) => {
+                changing.printer.say(&said);
+                Exit::Done
+            }
+            Err(troubles) => {
+                result.troubles = troubles;
+                Exit::Failed
+            }
+        };
+        return changing.report(wish.name, exit, result);
     }
     for id in &wanted {
-        if !ask_for(&mut changing, *id).await {
+        if !ask_for(&mut changing, wish.name, *id).await {
             changing.printer.say("Not confirmed: nothing was written.\n");
-            return changing.report(NAME, Exit::Failed, result);
+            return changing.report(wish.name, Exit::Failed, result);
         }
     }
     // The world went on while a person read: the same function decides again.
     match changing.session.engine().command(&Command::Apply(wanted)) {
-        Err(refusal) => refused(&mut changing, result, refusal),
+        Err(refusal) => refused(&mut changing, wish, result, refusal),
         Ok(orders) => {
             changing.drive(&orders).await;
             let exit = changing.exit_of(&orders);
             result.orders = orders;
-            changing.report(NAME, exit, result)
+            changing.report(wish.name, exit, result)
         }
     }
 }
 
-fn refused(changing: &mut Changing<'_, '_>, mut result: Result, refusal: Refusal) -> Exit {
+fn refused(changing: &mut Changing<'_, '_>, wish: Wish<'_>, mut result: Result, refusal: Refusal) -> Exit {
     result.refusals.push(refusal);
-    changing.report(NAME, Exit::Refused, result)
+    changing.report(wish.name, Exit::Refused, result)
 }
 
 /// The rows that are meant. A direction may be left out where only one is authored; where none is,
@@ -132,13 +186,13 @@ fn differs(world: &World, id: OrderId) -> bool {
 }
 
 /// Every reason against, of all rows.
-fn against(world: &World, previews: &[OrderId]) -> Option<Refusal> {
+fn against(world: &World, name: &str, previews: &[OrderId]) -> Option<Refusal> {
     let reasons: Vec<_> = previews
         .iter()
         .flat_map(|id| decide::confirm_reasons(world, *id))
         .filter(|reason| !matches!(reason, Reason::NothingToDo))
         .collect();
-    (!reasons.is_empty()).then(|| Refusal { what: Text::new(NAME), reasons })
+    (!reasons.is_empty()).then(|| Refusal { what: Text::new(name), reasons })
 }
 
 /// Previews that could not be made.
@@ -160,7 +214,7 @@ fn failures(world: &World, previews: &[OrderId]) -> Vec<Trouble> {
 }
 
 /// Shows the preview and asks for the word that its environment demands.
-async fn ask_for(changing: &mut Changing<'_, '_>, id: OrderId) -> bool {
+async fn ask_for(changing: &mut Changing<'_, '_>, name: &str, id: OrderId) -> bool {
     let world = changing.session.world();
     let Some(preview) = preview(world, id) else { return false };
     let (word, target) = (wait::word(world, &preview.target), preview.target.clone());
@@ -168,7 +222,7 @@ async fn ask_for(changing: &mut Changing<'_, '_>, id: OrderId) -> bool {
         let shown = format!("{}{}", preview_text(preview), band(world, &target));
         changing.printer.say(&shown);
     }
-    changing.asker.asks_for(&word, &format!("apply {target}"), changing.printer).await
+    changing.asker.asks_for(&word, &format!("{name} {target}"), changing.printer).await
 }
 
 /// What a person must not overlook before the word.

@@ -77,6 +77,8 @@ pub enum Command {
     Discover(Discover),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
+    /// Apply the newest bytes of a namespace that soaked clean; they soak anew
+    Revert(Revert),
     /// Take our policies of a namespace back: the valve opened first
     ///
     /// Needs the cluster's API server and nothing else: no sluice.yaml, no relay, no other cluster.
@@ -221,6 +223,21 @@ pub struct Apply {
     /// May be left out where the workspace has policies of one direction only
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
+    /// For namespaces that a tool runs from git: write the files of the next safe commit to
+    /// DIR/<cluster>/<namespace>/ instead of applying them
+    #[arg(long, value_name = "DIR")]
+    pub to_git: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Revert {
+    /// The namespace; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
+    pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
 }

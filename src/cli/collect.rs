@@ -334,7 +334,7 @@ fn word(link: &Link) -> &'static str {
 
 /// How it goes, in one line.
 fn summary(state: &CollectorState) -> String {
-    let edges: u64 = state.edges.iter().map(|(_, count)| count).sum();
+    let edges: u64 = state.edges.iter().map(|(_, tally)| tally.edges).sum();
     let source = |source: &SourceState| match source.lag {
         Some(lag) => format!("{} {}, {} behind", source.name, word(&source.link), time::span(lag)),
         None => format!("{} {}", source.name, word(&source.link)),

@@ -57,7 +57,7 @@ pub(super) async fn read(
         known: of_cluster(session.world(), cluster, &collected, asked)?,
         troubles: collected.state.troubles.clone(),
     };
-    for (ns, count) in &collected.state.edges {
+    for (ns, tally) in &collected.state.edges {
         match namespace(session, cluster, ns).await {
             Ok(baseline) => {
                 told.edges.extend(baseline.edges);
@@ -71,7 +71,7 @@ pub(super) async fn read(
         if printer.is_closed() {
             break;
         }
-        tracing::debug!(%cluster, %ns, count, "edges read");
+        tracing::debug!(%cluster, %ns, count = tally.edges, "edges read");
     }
     Ok(told)
 }

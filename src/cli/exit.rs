@@ -54,9 +54,9 @@ pub fn of_order(order: &Order, activity: &[Entry]) -> Exit {
                 };
                 if ours.clone().any(left) { Exit::Partial } else { Exit::Done }
             }
-            crate::cockpit::orders::OrderKind::Apply | crate::cockpit::orders::OrderKind::Preview => {
-                Exit::Done
-            }
+            crate::cockpit::orders::OrderKind::Apply
+            | crate::cockpit::orders::OrderKind::Revert
+            | crate::cockpit::orders::OrderKind::Preview => Exit::Done,
         },
         OrderState::Running
         | OrderState::Ended(

@@ -84,6 +84,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::run(changing, args).await
             })
         }
+        Some(Command::Revert(args)) => {
+            change(global, &args.change, Need::Workspace, printer, async |changing| {
+                apply::revert(changing, args).await
+            })
+        }
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {

@@ -1,30 +1,39 @@
 //! May it be done now, and what exactly? Pure: reads the world, answers with effects or with every
 //! reason against. The screen, the headless commands and the tests call the same function.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use crate::domain::{
     fleet::{Enforcement, Health},
+    hold::HoldKind,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
-    time::{age, span},
-    valve,
+    time::{Timestamp, age, span},
+    valve::{self, Set},
 };
 
 use super::{
-    orders::{ApplyOrder, Order, OrderId, OrderKind, OrderState, PreviewOrder, RollbackOrder, Target},
+    gates::{self, Gate},
+    holding::{self, Wanted},
+    orders::{
+        ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
+        Target,
+    },
     ports::{Effect, Link},
     review_orders,
+    waiving::{self, Overriding, Waiving},
     world::World,
 };
 
-pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown, against};
+pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// What would an apply of these rows do? Changes nothing.
     Preview(Vec<Target>),
+    /// What would going back to the newest clean bytes of these rows do? Changes nothing.
+    Revert(Vec<Target>),
     /// Apply what these previews showed, one after the other.
     Apply(Vec<OrderId>),
     RollBack(Vec<Target>),
@@ -33,6 +42,14 @@ pub enum Command {
     Reconnect(ClusterName),
     /// Ask the collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    /// Nothing of this scope advances, or its wave goes on without it.
+    Hold(Wanted),
+    /// End a hold or an exclusion, by its name.
+    Release(Text),
+    Waive(Box<Waiving>),
+    Override(Box<Overriding>),
+    /// The second person's yes to an override, by its name.
+    Confirm(Text),
     AskReview(Box<Asking>),
     /// Approve, reject or revoke.
     DecideReview(Box<Deciding>),
@@ -94,6 +111,12 @@ pub enum Reason {
     NotEnforced { cluster: ClusterName, evidence: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
     InFlight { order: OrderId, kind: &'static str, target: Target, since: String },
+    #[error("{0} never soaked clean, so there is nothing to go back to: roll it back instead")]
+    NeverClean(Target),
+    #[error(
+        "{0} is another cluster than the one that was recorded (its kube-system namespace has another UID)"
+    )]
+    OtherCluster(ClusterName),
     #[error("nothing differs from what is live")]
     NothingToDo,
     #[error("the preview {0} is gone or was not finished: preview again")]
@@ -114,6 +137,33 @@ pub enum Reason {
     Asked { cluster: ClusterName, since: String },
     #[error("no row was named")]
     NoTarget,
+    /// What the plan has against it.
+    #[error("{0}")]
+    Gate(Box<Gate>),
+    #[error("say why: the reason is kept with it (--reason)")]
+    NoReason,
+    #[error("an override says what it covers: soak, coverage or order (--covers)")]
+    NothingCovered,
+    #[error("there is no override {0}")]
+    UnknownOverride(Text),
+    #[error("{0} is confirmed already")]
+    ConfirmedAlready(Text),
+    #[error("you asked for it yourself, as {0}: a second person has to confirm it")]
+    OwnOverride(Text),
+    #[error("an exclusion ends one day: say when (--until)")]
+    NoExpiry,
+    #[error("{} is past by the state cluster's clock: give a later end (--until)", .0.format("%Y-%m-%d %H:%M UTC"))]
+    Past(Timestamp),
+    #[error("the state cluster has not told the time yet: try again")]
+    NoClock,
+    #[error("an exclusion is of a cluster, a namespace or a rollout, never of the fleet")]
+    TooWide,
+    #[error("there is a {kind} on exactly that already: {name}, by {by}")]
+    AlreadyHeld { kind: &'static str, name: Text, by: Text },
+    #[error("there is no hold {name}; there are: {known}")]
+    UnknownHold { name: Text, known: Text },
+    #[error("you may not {0} rollouts (RBAC of the state cluster); ask its admin for the right")]
+    NoShareRight(&'static str),
     /// A flagged peer is opened without a valid grant, or it is not known whether one is. `code` is a
     /// stable word.
     #[error("{said}")]
@@ -125,12 +175,18 @@ pub enum Reason {
 /// The one function that decides.
 pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
     match command {
-        Command::Preview(targets) => preview(world, targets),
+        Command::Preview(targets) => preview(world, targets, Origin::Workspace),
+        Command::Revert(targets) => preview(world, targets, Origin::LastClean),
         Command::Apply(previews) => apply(world, previews),
         Command::RollBack(targets) => roll_back(world, targets),
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
+        Command::Hold(wanted) => hold(world, wanted),
+        Command::Release(name) => release(world, name),
+        Command::Waive(waiving) => waive(world, waiving),
+        Command::Override(overriding) => overrule(world, overriding),
+        Command::Confirm(name) => confirm(world, name),
         Command::AskReview(asking) => review_orders::ask(world, asking),
         Command::DecideReview(deciding) => review_orders::decide(world, deciding),
         Command::Reload => Ok(just(Effect::Reload)),
@@ -143,6 +199,30 @@ fn just(effect: Effect) -> Orders {
 
 /// Every reason why this row cannot be applied now, before any preview.
 pub fn apply_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = write_reasons(world, target);
+    reasons.extend(file_reasons(world, target));
+    reasons
+}
+
+/// Every reason why the newest clean bytes of this row cannot be applied again now.
+pub fn revert_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = write_reasons(world, target);
+    match world.shared().record(target).and_then(|kept| kept.value.clean.as_ref()) {
+        None => reasons.push(Reason::NeverClean(target.clone())),
+        Some(_) => reasons.extend(other_cluster(world, target)),
+    }
+    reasons
+}
+
+/// What soaked in another cluster of that name proves nothing for this one.
+fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
+    let uid = world.cluster(&target.cluster)?.uid.as_ref();
+    let known = &world.shared().record(target)?.value.uid;
+    (uid != Some(known)).then(|| Reason::OtherCluster(target.cluster.clone()))
+}
+
+/// Every reason why nothing can be written into this row now, whatever the bytes.
+fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
@@ -178,7 +258,6 @@ pub fn apply_reasons(world: &World, target: &Target) -> Vec<Reason> {
         let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
         reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
     }
-    reasons.extend(file_reasons(world, target));
     reasons.extend(in_flight(world, target));
     reasons
 }
@@ -208,23 +287,58 @@ fn busy(world: &World, order: &Order) -> Reason {
     }
 }
 
-fn preview(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
-    let reasons: Vec<_> = targets.iter().flat_map(|target| apply_reasons(world, target)).collect();
-    refuse_if("apply", targets, reasons)?;
+fn preview(world: &World, targets: &[Target], origin: Origin) -> Result<Orders, Refusal> {
+    let (word, against): (_, fn(&World, &Target) -> Vec<Reason>) = match origin {
+        Origin::Workspace => ("apply", apply_reasons),
+        Origin::LastClean => ("revert", revert_reasons),
+    };
+    let reasons: Vec<_> = targets.iter().flat_map(|target| against(world, target)).collect();
+    refuse_if(word, targets, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     for target in targets {
-        let key = (target.cluster.clone(), target.ns.clone(), target.direction);
-        let Some(authored) = world.files().sets.get(&key) else { continue };
+        let Some((wanted, manifests)) = bytes(world, target, origin) else { continue };
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Preview, target.clone()));
-        orders.effects.push(Effect::Preview(PreviewOrder {
-            id,
-            target: target.clone(),
-            wanted: authored.set.clone(),
-            manifests: authored.manifests.clone(),
-        }));
+        let (target, wanted, manifests) = (target.clone(), wanted.clone(), manifests.clone());
+        orders.effects.push(Effect::Preview(PreviewOrder { id, target, origin, wanted, manifests }));
     }
     Ok(orders)
+}
+
+/// The set that is wanted, and its manifests.
+fn bytes<'w>(
+    world: &'w World,
+    target: &Target,
+    origin: Origin,
+) -> Option<(&'w Set, &'w BTreeMap<&'static str, Box<str>>)> {
+    match origin {
+        Origin::Workspace => {
+            let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+            world.files().sets.get(&key).map(|authored| (&authored.set, &authored.manifests))
+        }
+        Origin::LastClean => {
+            let clean = world.shared().record(target)?.value.clean.as_ref()?;
+            Some((&clean.set, &clean.manifests))
+        }
+    }
+}
+
+/// The gates of exactly these bytes (law 2): what the plan has against the row, less what an override
+/// for this digest opens, and flagged destinations without a grant. Going back to what soaked clean
+/// waits for no wave, day or evidence.
+fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+    let target = &preview.target;
+    let gates = match preview.origin {
+        Origin::Workspace => gates::gates(world, target),
+        Origin::LastClean => gates::always(world, target),
+    };
+    let is_open = |gate: &Gate| {
+        gate.covers.is_some_and(|covers| waiving::is_overridden(world, target, preview.digest, covers))
+    };
+    let missing = gates.into_iter().filter(|gate| !is_open(gate));
+    let mut reasons: Vec<_> = missing.map(|gate| Reason::Gate(Box::new(gate))).collect();
+    reasons.extend(super::gate::owner_gate(world, target, &preview.set));
+    reasons
 }
 
 /// Every reason why what a preview showed cannot be applied now. It is bound to the bytes in the
@@ -234,14 +348,20 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
         return vec![Reason::NoPreview(id)];
     };
     let target = &preview.target;
-    let mut reasons = apply_reasons(world, target);
+    let mut reasons = match preview.origin {
+        Origin::Workspace => apply_reasons(world, target),
+        Origin::LastClean => revert_reasons(world, target),
+    };
+    reasons.extend(gate_reasons(world, preview));
     if preview.steps.is_empty() {
         reasons.push(Reason::NothingToDo);
     }
     reasons.extend(preview.refusals.iter().map(|trouble| Reason::Server(Text::from(trouble.to_string()))));
-    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
-    if world.files().sets.get(&key).is_some_and(|authored| authored.manifests != preview.manifests) {
-        reasons.push(Reason::Stale(Text::new("the workspace's policy")));
+    if bytes(world, target, preview.origin).is_some_and(|(_, manifests)| *manifests != preview.manifests) {
+        reasons.push(Reason::Stale(Text::new(match preview.origin {
+            Origin::Workspace => "the workspace's policy",
+            Origin::LastClean => "what soaked clean last",
+        })));
     }
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
         let live = valve::live_set(ns, target.direction);
@@ -266,7 +386,11 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
             continue;
         };
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
-        orders.started.push((id, OrderKind::Apply, preview.target.clone()));
+        let kind = match preview.origin {
+            Origin::Workspace => OrderKind::Apply,
+            Origin::LastClean => OrderKind::Revert,
+        };
+        orders.started.push((id, kind, preview.target.clone()));
         orders.effects.push(Effect::Apply(ApplyOrder { id, preview: preview.clone(), after }));
         after = Some(id);
     }
@@ -289,14 +413,15 @@ pub fn rollback_reasons(world: &World, target: &Target) -> Vec<Reason> {
         reasons.push(Reason::NoRight { user, verb: "patch or delete", cluster: target.cluster.clone() });
     }
     // A rollback under way is not started a second time; a running apply is stopped instead.
-    reasons.extend(running(world, target, OrderKind::Rollback).map(|order| busy(world, order)));
+    reasons
+        .extend(running(world, target, |kind| kind == OrderKind::Rollback).map(|order| busy(world, order)));
     reasons
 }
 
-/// The order of this kind that runs on exactly this rollout.
-fn running<'w>(world: &'w World, target: &Target, kind: OrderKind) -> Option<&'w Order> {
+/// The order of such a kind that runs on exactly this rollout.
+fn running<'w>(world: &'w World, target: &Target, is_kind: impl Fn(OrderKind) -> bool) -> Option<&'w Order> {
     let here = world.orders().running_in(&target.cluster, &target.ns);
-    here.into_iter().find(|order| order.kind == kind && order.target == *target)
+    here.into_iter().find(|order| is_kind(order.kind) && order.target == *target)
 }
 
 fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
@@ -304,7 +429,7 @@ fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
     refuse_if("rollback", targets, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     for target in targets {
-        let aborts = running(world, target, OrderKind::Apply).map(|order| order.id);
+        let aborts = running(world, target, OrderKind::applies).map(|order| order.id);
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Rollback, target.clone()));
         orders.effects.push(Effect::Rollback(RollbackOrder { id, target: target.clone(), aborts }));
@@ -315,7 +440,7 @@ fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
 fn abort(world: &World, orders: &[OrderId]) -> Result<Orders, Refusal> {
     let effects: Vec<_> = world
         .running()
-        .filter(|order| order.kind == OrderKind::Apply && (orders.is_empty() || orders.contains(&order.id)))
+        .filter(|order| order.kind.applies() && (orders.is_empty() || orders.contains(&order.id)))
         .map(|order| Effect::Abort(order.id))
         .collect();
     if effects.is_empty() {
@@ -349,6 +474,35 @@ pub fn read_reasons(world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<Re
             since.map(|since| Reason::Asked { cluster: name(), since }).into_iter().collect()
         }
     }
+}
+
+fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
+    let what = match wanted.kind {
+        HoldKind::Hold => "hold",
+        HoldKind::Exclusion => "exclude",
+    };
+    refuse_if(what, &[&wanted.scope], holding::hold_reasons(world, wanted))?;
+    Ok(just(holding::hold(world, wanted)))
+}
+
+fn waive(world: &World, waiving: &Waiving) -> Result<Orders, Refusal> {
+    refuse_if("waive", &[&waiving.target], waiving::waive_reasons(world, waiving))?;
+    Ok(just(waiving::waive(world, waiving)))
+}
+
+fn overrule(world: &World, overriding: &Overriding) -> Result<Orders, Refusal> {
+    refuse_if("override", &[overriding.preview], waiving::override_reasons(world, overriding))?;
+    Ok(Orders { started: Vec::new(), effects: waiving::overrule(world, overriding).into_iter().collect() })
+}
+
+fn confirm(world: &World, name: &Text) -> Result<Orders, Refusal> {
+    refuse_if("confirm", &[name], waiving::confirm_reasons(world, name))?;
+    Ok(Orders { started: Vec::new(), effects: waiving::confirm(world, name).into_iter().collect() })
+}
+
+fn release(world: &World, name: &Text) -> Result<Orders, Refusal> {
+    refuse_if("release", &[name], holding::release_reasons(world, name))?;
+    Ok(Orders { started: Vec::new(), effects: holding::release(world, name).into_iter().collect() })
 }
 
 fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Orders, Refusal> {

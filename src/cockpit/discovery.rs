@@ -222,10 +222,7 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     let judged = discoveries.judged(cluster, ns);
     let answer = discoveries.opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
     // Without a window it has not said what it holds.
-    let edges = collected.state.window.map(|_| {
-        let told = collected.state.edges.iter().find(|(name, _)| name == ns);
-        told.map_or(0, |(_, edges)| *edges)
-    });
+    let edges = collected.state.tally(ns).map(|tally| tally.edges);
     CollectionRow {
         progress: progress(judged, &collected.state.link),
         why: match judged.map(|judged| &judged.coverage.readiness) {

@@ -1,6 +1,8 @@
 //! A shift in one value: what is live, what hurts, what is wrong, what changed, what ends soon, and
 //! what the next person does first. Screen, text, markdown and JSON are made of it. Pure.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use crate::domain::{
@@ -16,7 +18,6 @@ use crate::domain::{
 
 use super::{
     gate,
-    incidents::{self, Incident},
     open_ends::{OpenEnd, open_ends},
     orders::{OrderKind, OrderState, Outcome},
     ports::Link,
@@ -36,7 +37,7 @@ pub struct Handover {
     /// Hurting groups, at most [`Handover::GROUPS`].
     pub hurting: Vec<Hurting>,
     pub more_hurting: usize,
-    pub incidents: Vec<Incident>,
+    pub incidents: Vec<Wrong>,
     /// `None`: the state cluster never answered.
     pub open_ends: Option<Vec<OpenEnd>>,
     /// Newest first.
@@ -62,6 +63,14 @@ impl Handover {
 pub struct Todo {
     pub what: Text,
     pub command: String,
+}
+
+/// A rollout that is not as it was applied, or opens what nobody granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub target: Target,
+    /// Sentences, the gravest first.
+    pub what: Vec<Text>,
 }
 
 /// A rollout whose set is live.
@@ -177,16 +186,16 @@ fn hurting_of(world: &World, group: &Group) -> Hurting {
 }
 
 /// Drift, and what is open without a grant.
-fn all_incidents(world: &World) -> Vec<Incident> {
-    let mut out: Vec<_> = incidents::all(world).collect();
-    for incident in gate::incidents(world) {
-        match out.iter_mut().find(|known| known.target == incident.target) {
-            Some(known) => known.what.push(incident.said),
-            None => out.push(Incident { target: incident.target, what: vec![incident.said] }),
-        }
+fn all_incidents(world: &World) -> Vec<Wrong> {
+    let mut rows: BTreeMap<Target, Vec<Text>> = BTreeMap::new();
+    for (target, incident) in world.incidents().iter() {
+        rows.entry(target.clone()).or_default().push(Text::from(incident.words()));
     }
-    out.sort_by(|a, b| a.target.cmp(&b.target));
-    out
+    for incident in gate::incidents(world) {
+        let said = incident.opening.reason(&incident.target).map_or(incident.said, Text::from);
+        rows.entry(incident.target).or_default().push(said);
+    }
+    rows.into_iter().map(|(target, what)| Wrong { target, what }).collect()
 }
 
 fn ends_soon(world: &World, handover: &Handover) -> Vec<Ending> {

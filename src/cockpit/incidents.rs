@@ -1,93 +1,198 @@
-//! Drift that is an incident: a set that was applied and is not live as it was applied, with who wrote
-//! it last. What an order of ours is changing right now is none. Pure; what is not read is not judged.
+//! Incidents: a pinned policy that is missing, renamed, changed or owned by another tool although the
+//! team recorded it as applied. Each keeps when it was first seen. Worked out once a batch for the
+//! clusters of which something came, never while drawing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
 
 use crate::domain::{
-    fleet::{Cluster, Health, Namespace, Presence},
-    names::Text,
-    policy::{Pinned, Policy},
-    rollout::{Record, RolledBack, Target},
+    fleet::{Cluster, Namespace},
+    names::{ClusterName, Text},
+    policy::{Pinned, Policy, PolicyDigest},
+    rollout::{Record, Target},
+    time::Timestamp,
+    valve,
 };
 
-use super::world::World;
+use super::shared::{Shared, SharedFact};
 
-/// One rollout that is not as it was applied.
+/// What is wrong with a rollout that is meant to be live.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drift {
+    Missing(&'static str),
+    /// It is gone, and a policy with the same spec has another name.
+    Renamed(&'static str, Text),
+    /// The default-deny object lets everything through.
+    Opened(&'static str),
+    /// The set is not the one that was applied.
+    Changed,
+    /// A tool took the object over and may undo a rollback.
+    Owned(&'static str, Text),
+}
+
+/// One incident of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
-    pub target: Target,
-    /// Sentences, the gravest first.
-    pub what: Vec<Text>,
+    pub drift: Drift,
+    pub since: Timestamp,
+    /// Who wrote the object last, by its managedFields; `None`: they do not say.
+    pub writer: Option<Text>,
+    /// What keeps the tool from undoing a rollback.
+    pub suspend: Option<String>,
 }
 
-/// In the order of the records.
-pub fn all(world: &World) -> impl Iterator<Item = Incident> + '_ {
-    world.shared().records().filter_map(|kept| of(world, &kept.value))
+impl Incident {
+    /// What happened and what to do next, in one sentence.
+    pub fn words(&self) -> String {
+        let by =
+            self.writer.as_ref().map_or_else(String::new, |writer| format!(", last written by {writer}"));
+        let said = match &self.drift {
+            Drift::Missing(name) => format!("{name} is missing"),
+            Drift::Renamed(name, to) => format!("{name} is gone, and {to} has its rules{by}"),
+            Drift::Opened(name) => format!("{name} lets everything through{by}"),
+            Drift::Changed => format!("the live set is not the one that was applied{by}"),
+            Drift::Owned(name, owner) => format!("{name} belongs to {owner}{by}"),
+        };
+        match &self.suspend {
+            Some(suspend) => format!("{said}; before a rollback: `{suspend}`"),
+            None => format!("{said}; apply again, or roll back"),
+        }
+    }
 }
 
-/// `None`: it is as it was applied, was never applied or was taken back, or cannot be seen.
-pub fn of(world: &World, record: &Record) -> Option<Incident> {
-    let target = &record.target;
-    let applied = record.applied.as_ref()?;
-    let cluster = world.cluster(&target.cluster).filter(|cluster| is_seen(cluster))?;
-    if rolled_back(record).is_some() || world.orders().in_flight(&target.cluster, &target.ns).is_some() {
-        return None;
+/// The incidents of the fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Incidents {
+    open: BTreeMap<Target, Vec<Incident>>,
+    touched: BTreeSet<ClusterName>,
+    everything: bool,
+}
+
+impl Incidents {
+    /// Of one row, worst first.
+    pub fn of(&self, target: &Target) -> &[Incident] {
+        self.open.get(target).map_or(&[], Vec::as_slice)
     }
-    let mut what = Vec::new();
-    if let Some(uid) = cluster.uid.as_ref().filter(|uid| **uid != record.uid) {
-        what.push(Text::from(format!(
-            "this is another cluster ({uid}) than it was applied to ({})",
-            record.uid
-        )));
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Target, &Incident)> {
+        self.open.iter().flat_map(|(target, all)| all.iter().map(move |one| (target, one)))
     }
-    match cluster.namespaces.get(&target.ns) {
-        None => what.push(Text::new("the namespace is gone, and its policies with it")),
-        Some(ns) => {
-            what.extend(absent(ns, target));
-            let live = cluster.digest(ns, target.direction);
-            if what.is_empty() && live != applied.digest {
-                let (live, applied) = (live.short(), applied.digest.short());
-                what.push(Text::from(format!(
-                    "live is {live}, applied was {applied}{}",
-                    writers(ns, target)
-                )));
+
+    pub(super) fn touch(&mut self, cluster: &ClusterName) {
+        self.touched.insert(cluster.clone());
+    }
+
+    /// What the team recorded changed, perhaps.
+    pub(super) fn note(&mut self, fact: &SharedFact) {
+        self.everything |= matches!(fact, SharedFact::Records(_));
+    }
+
+    /// An order ended: what is live is no longer on its way.
+    pub(super) fn touch_all(&mut self) {
+        self.everything = true;
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        clusters: &IndexMap<ClusterName, Cluster>,
+        shared: &Shared,
+        is_busy: impl Fn(&Target) -> bool,
+        now: Timestamp,
+    ) {
+        let (touched, everything) = (std::mem::take(&mut self.touched), std::mem::take(&mut self.everything));
+        if touched.is_empty() && !everything {
+            return;
+        }
+        let concerned = |target: &Target| everything || touched.contains(&target.cluster);
+        let mut old = std::mem::take(&mut self.open);
+        for record in shared.records().map(|kept| &kept.value) {
+            let target = &record.target;
+            let before = old.remove(target).unwrap_or_default();
+            let known = clusters.get(&target.cluster).filter(|cluster| cluster.is_complete());
+            let found = match known {
+                // An order under way is no incident; what cannot be read keeps what was seen.
+                Some(cluster) if concerned(target) && !is_busy(target) => {
+                    keep_ages(find(cluster, record), &before, now)
+                }
+                Some(_) | None => before,
+            };
+            if !found.is_empty() {
+                self.open.insert(target.clone(), found);
             }
         }
     }
-    (!what.is_empty()).then(|| Incident { target: target.clone(), what })
 }
 
-/// Policies are read, and not from a cluster that went away.
-pub fn is_seen(cluster: &Cluster) -> bool {
-    cluster.is_complete() && !matches!(cluster.health, Health::Down(_))
+fn keep_ages(found: Vec<Incident>, before: &[Incident], now: Timestamp) -> Vec<Incident> {
+    found
+        .into_iter()
+        .map(|incident| {
+            let known = before.iter().find(|other| other.drift == incident.drift);
+            Incident { since: known.map_or(now, |other| other.since), ..incident }
+        })
+        .collect()
 }
 
-/// The rollback, unless something was applied after it.
-pub fn rolled_back(record: &Record) -> Option<&RolledBack> {
-    let applied = record.applied.as_ref().map(|applied| applied.stamp.at);
-    record.rolled_back.as_ref().filter(|back| applied.is_none_or(|applied| applied <= back.stamp.at))
-}
-
-fn absent(ns: &Namespace, target: &Target) -> Vec<Text> {
-    match ns.presence(target.direction) {
-        Presence::Tight => Vec::new(),
-        Presence::None => vec![Text::new("no policy of the set is live any more")],
-        Presence::Open => {
-            vec![Text::from(format!("the valve is open: nothing is denied{}", writers(ns, target)))]
+/// Everything that is wrong with a row that was applied and not taken back.
+fn find(cluster: &Cluster, record: &Record) -> Vec<Incident> {
+    let Some(applied) = record.applied.as_ref().filter(|_| record.rolled_back.is_none()) else {
+        return Vec::new();
+    };
+    // A rebuilt cluster never had it: its row begins anew.
+    if cluster.uid.as_ref() != Some(&record.uid) {
+        return Vec::new();
+    }
+    let target = &record.target;
+    let Some(ns) = cluster.namespaces.get(&target.ns) else { return Vec::new() };
+    let live = valve::live_set(ns, target.direction);
+    let mut out: Vec<Incident> = Pinned::of(target.direction)
+        .filter(|pinned| pinned.is_required() && !live.contains_key(pinned.name))
+        .map(|pinned| gone(ns, record, pinned))
+        .collect();
+    let valve = Pinned::valve(target.direction);
+    if let Some(policy) = live.get(valve.name).filter(|policy| policy.is_open(target.direction)) {
+        out.push(incident(Drift::Opened(valve.name), Some(policy)));
+    }
+    if out.is_empty() && PolicyDigest::of(live.values()) != applied.digest {
+        let newest = changed(&live, record).or_else(|| live.values().next());
+        out.push(incident(Drift::Changed, newest));
+    }
+    for (name, policy) in &live {
+        if let Some(owner) = &policy.owner {
+            out.push(incident(Drift::Owned(name, Text::from(owner.to_string())), Some(policy)));
         }
-        Presence::Partial { missing } => {
-            missing.into_iter().map(|name| Text::from(format!("{name} is missing"))).collect()
-        }
+    }
+    out
+}
+
+/// The policy that differs from what soaked clean, where that is what was applied.
+fn changed<'l>(live: &'l valve::Set, record: &Record) -> Option<&'l Policy> {
+    let clean = record.clean.as_ref()?;
+    let differs = |name: &&'static str, policy: &Policy| {
+        clean.set.get(name).is_none_or(|then| then.canonical != policy.canonical)
+    };
+    live.iter().find(|(name, policy)| differs(name, policy)).map(|(_, policy)| policy)
+}
+
+/// A pinned policy that is not there: was it renamed?
+fn gone(ns: &Namespace, record: &Record, pinned: &'static Pinned) -> Incident {
+    let then = record.clean.as_ref().and_then(|clean| clean.set.get(pinned.name));
+    let twin = then.and_then(|then| {
+        let mut foreign = ns.policies.values().filter(|policy| policy.pinned().is_none());
+        foreign.find(|policy| policy.key.kind == pinned.kind && policy.canonical == then.canonical)
+    });
+    match twin {
+        Some(twin) => incident(Drift::Renamed(pinned.name, Text::new(twin.key.name.as_str())), Some(twin)),
+        None => incident(Drift::Missing(pinned.name), None),
     }
 }
 
-/// Who wrote the set's objects last, and whose they are.
-fn writers(ns: &Namespace, target: &Target) -> String {
-    let live = Pinned::of(target.direction).filter_map(|pinned| ns.pinned(pinned));
-    let said = |policy: &Policy| {
-        let by = policy.managers.first().map(|by| format!("{} last by {by}", policy.key.name));
-        let owner = policy.owner.as_ref().map(|owner| format!("owned by {owner}"));
-        let parts: Vec<_> = by.into_iter().chain(owner).collect();
-        (!parts.is_empty()).then(|| parts.join(", "))
-    };
-    let said: Vec<_> = live.filter_map(said).collect();
-    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+fn incident(drift: Drift, policy: Option<&Policy>) -> Incident {
+    Incident {
+        drift,
+        since: Timestamp::UNIX_EPOCH,
+        writer: policy.and_then(|policy| policy.managers.first().cloned()),
+        suspend: policy.and_then(|policy| policy.owner.as_ref()?.suspend()),
+    }
 }

@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use crate::domain::{
     hold::{HoldKind, Scope},
     names::Text,
-    rollout::{Record, Stamp, Target},
+    rollout::{Record, RolledBack, Stamp, Target},
     time::Timestamp,
 };
 
-use super::{incidents, recording, rows, spot::Spot, world::World};
+use super::{recording, rows, spot::Spot, world::World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndKind {
@@ -111,8 +111,14 @@ pub fn open_ends(world: &World) -> Option<Vec<OpenEnd>> {
     Some(out)
 }
 
+/// The rollback of a row, unless something was applied after it.
+pub fn taken_back(record: &Record) -> Option<&RolledBack> {
+    let applied = record.applied.as_ref().map(|applied| applied.stamp.at);
+    record.rolled_back.as_ref().filter(|back| applied.is_none_or(|applied| applied <= back.stamp.at))
+}
+
 fn rolled_back(world: &World, record: &Record) -> Option<OpenEnd> {
-    let back = incidents::rolled_back(record)?;
+    let back = taken_back(record)?;
     let what = match back.recovered {
         Some(at) => format!("recovered {}", at.format("%Y-%m-%d %H:%M UTC")),
         None => "not recovered".to_owned(),

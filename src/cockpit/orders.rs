@@ -31,16 +31,26 @@ impl fmt::Display for OrderId {
 pub struct PreviewOrder {
     pub id: OrderId,
     pub target: Target,
-    /// What the workspace wants.
+    pub origin: Origin,
+    /// What is wanted.
     pub wanted: Set,
     /// The same as JSON text, by pinned name.
     pub manifests: BTreeMap<&'static str, Box<str>>,
+}
+
+/// Where the bytes of an apply come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Workspace,
+    /// The newest that soaked clean, as the state cluster keeps them: a revert.
+    LastClean,
 }
 
 /// What an apply would do: everything the confirmation shows and is bound to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
     pub target: Target,
+    pub origin: Origin,
     /// Digest of the pinned set as the server's dry run returned it.
     pub digest: PolicyDigest,
     /// The set as the server's dry run returned it.
@@ -152,14 +162,22 @@ impl Outcome {
 pub enum OrderKind {
     Preview,
     Apply,
+    /// An apply of the newest bytes that soaked clean.
+    Revert,
     Rollback,
 }
 
 impl OrderKind {
+    /// Does it write a set, so that it can be aborted?
+    pub fn applies(self) -> bool {
+        matches!(self, Self::Apply | Self::Revert)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Preview => "preview",
             Self::Apply => "apply",
+            Self::Revert => "revert",
             Self::Rollback => "rollback",
         }
     }
@@ -185,6 +203,8 @@ pub struct Order {
     pub state: OrderState,
     /// Answers so far.
     pub receipts: usize,
+    /// Of the set that it writes; `None` of a rollback, and of a preview until it is there.
+    pub digest: Option<PolicyDigest>,
 }
 
 impl Order {
@@ -255,8 +275,22 @@ impl Orders {
 
     pub(super) fn start(&mut self, id: OrderId, kind: OrderKind, target: Target, now: Timestamp) {
         self.next = self.next.max(id.0);
-        let order =
-            Order { id, kind, target, since: now, ended: None, state: OrderState::Running, receipts: 0 };
+        // What an apply writes is what the newest preview of the row showed: `decide` saw to it.
+        let previewed = self.orders.values().rev().filter(|order| order.target == target).find_map(|order| {
+            let OrderState::Previewed(preview) = &order.state else { return None };
+            Some(preview.digest)
+        });
+        let digest = previewed.filter(|_| kind.applies());
+        let order = Order {
+            id,
+            kind,
+            target,
+            since: now,
+            ended: None,
+            state: OrderState::Running,
+            receipts: 0,
+            digest,
+        };
         self.orders.insert(id, order);
         self.forget_old();
     }
@@ -304,8 +338,12 @@ impl Orders {
             }
             let direction = order.target.direction;
             let settled = match (order.kind, seen.presence(direction)) {
-                (OrderKind::Apply, Presence::Tight) | (OrderKind::Rollback, Presence::None) => true,
-                (OrderKind::Apply, Presence::None | Presence::Partial { .. } | Presence::Open)
+                (OrderKind::Apply | OrderKind::Revert, Presence::Tight)
+                | (OrderKind::Rollback, Presence::None) => true,
+                (
+                    OrderKind::Apply | OrderKind::Revert,
+                    Presence::None | Presence::Partial { .. } | Presence::Open,
+                )
                 | (OrderKind::Rollback, Presence::Partial { .. } | Presence::Open | Presence::Tight)
                 | (OrderKind::Preview, _) => false,
             };

@@ -8,7 +8,7 @@ use chrono::{FixedOffset, TimeDelta};
 use crate::domain::{
     coverage::{Coverage, CronJob},
     discovery::Rules,
-    edge::{Edge, EdgeKey, Window},
+    edge::{Edge, EdgeKey, Parties, Tally, Window},
     evidence::Cause,
     fleet::{Cni, Identity, NamespaceSeen, Part, Pod, Rights},
     flow::{Direction, Flow},
@@ -122,9 +122,18 @@ pub struct CollectorState {
     pub window: Option<Window>,
     pub coverage: Coverage,
     /// Edges by namespace.
-    pub edges: Vec<(NsName, u64)>,
+    pub edges: Vec<(NsName, Tally)>,
     /// Told of the collector itself: full disk, malformed input.
     pub troubles: Vec<Trouble>,
+}
+
+impl CollectorState {
+    /// What it holds of a namespace; `None`: it has not said what it holds at all.
+    pub fn tally(&self, ns: &NsName) -> Option<Tally> {
+        self.window?;
+        let told = self.edges.iter().find(|(name, _)| name == ns);
+        Some(told.map_or(Tally { edges: 0, parties: Some(Parties::default()) }, |(_, tally)| *tally))
+    }
 }
 
 /// What a collector answered for one namespace.

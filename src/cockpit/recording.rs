@@ -76,7 +76,9 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
     match effect {
         Effect::Apply(order) => {
             let preview = &order.preview;
-            let mut draft = on_cluster(world, Act::Apply, &preview.target.cluster, &preview.target);
+            let known = world.orders().get(order.id).map(|order| order.kind);
+            let act = if known == Some(OrderKind::Revert) { Act::Revert } else { Act::Apply };
+            let mut draft = on_cluster(world, act, &preview.target.cluster, &preview.target);
             draft.say([Text::from(format!("digest: {}", preview.digest))]);
             draft.say(preview.warnings.iter().flat_map(|warning| said("warned", warning.as_str())));
             Some((order.id, draft))
@@ -143,6 +145,17 @@ pub fn called(receipt: &Receipt) -> Vec<Text> {
         Answer::Unsettled(trouble) => said("answer", &format!("none came, it may have landed: {trouble}")),
     });
     facts
+}
+
+/// How an order ended, in a line.
+pub fn outcome_words(outcome: &Outcome) -> Text {
+    let why = match outcome {
+        Outcome::Done { .. } | Outcome::Aborted { .. } => String::new(),
+        Outcome::Stopped { trouble, .. } | Outcome::Unsettled(trouble) | Outcome::Failed(trouble) => {
+            format!(": {trouble}")
+        }
+    };
+    Text::from(format!("{}{why}", outcome.word()))
 }
 
 /// How an order ended.
@@ -230,12 +243,13 @@ fn released(world: &World, hold: &Text) -> Words {
     (Act::Hold, object, said("released", &format!("the {kind} {hold}")))
 }
 
-/// A wave that was sent, with how each of its rows ended.
-pub fn advance(world: &World, wave: &str, rows: &[(Target, Text)]) -> Draft {
+/// Rows that were sent together, one after the other, with how each of them ended.
+pub fn advance(world: &World, rows: &[(Target, Text)]) -> Draft {
+    let done = rows.iter().filter(|(_, how)| how.as_str() == "done").count();
     let mut draft = Draft {
         stamp: Stamp { by: state_user(world), at: world.now() },
         act: Act::Advance,
-        object: Text::new(wave),
+        object: Text::from(format!("{done} of {} rows", rows.len())),
         facts: Vec::new(),
     };
     draft.say(rows.iter().flat_map(|(target, how)| said(&target.to_string(), how.as_str())));

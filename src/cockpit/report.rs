@@ -15,7 +15,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-use super::{gate, incidents, ports::Gap, recording, rows, shared::Observer, soaks::SoakRow, world::World};
+use super::{gate, ports::Gap, recording, rows, shared::Observer, soaks::SoakRow, world::World};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoakReport {
@@ -83,7 +83,7 @@ pub fn soak_report(world: &World, target: &Target) -> Option<SoakReport> {
         wave: kept.value.wave,
         applied: kept.value.applied.clone(),
         overridden: kept.value.overridden,
-        drift: incidents::of(world, &kept.value).map(|incident| incident.what).unwrap_or_default(),
+        drift: world.incidents().of(target).iter().map(|incident| Text::from(incident.words())).collect(),
     });
     let (grants, ungranted) = grants(world, target);
     let waivers = shared.waivers().filter(|kept| kept.value.target == *target).cloned().collect();

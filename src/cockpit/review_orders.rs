@@ -198,12 +198,29 @@ fn against_asking(world: &World, grant: &Grant) -> Vec<ReviewReason> {
     out
 }
 
-/// Every reason against a decision, those of single reviews included.
-pub fn against(world: &World, deciding: &Deciding) -> Vec<Reason> {
+/// Why we may not decide this review, whatever the decision; empty: we may.
+pub(super) fn against_us(world: &World, kept: &Kept<Review>) -> Vec<Reason> {
+    let mut reasons = against_any(world);
+    reasons.extend(own(world, kept).map(Reason::Review));
+    reasons
+}
+
+fn against_any(world: &World) -> Vec<Reason> {
     let mut reasons = common(world, world.shared().rights.decide_review, "decide reviews");
-    if me(world).is_none() {
-        reasons.push(ReviewReason::Nobody.into());
-    }
+    reasons.extend(me(world).is_none().then_some(Reason::Review(ReviewReason::Nobody)));
+    reasons
+}
+
+/// It was asked for by us, under this or another name.
+fn own(world: &World, kept: &Kept<Review>) -> Option<ReviewReason> {
+    let is_ours = me(world).is_some_and(|me| kept.value.is_by(me, &world.plan().settings.people));
+    let (review, by) = (kept.name.clone(), kept.value.requested_by.clone());
+    is_ours.then_some(ReviewReason::Own { review, by })
+}
+
+/// Every reason against a decision, those of single reviews included.
+fn against(world: &World, deciding: &Deciding) -> Vec<Reason> {
+    let mut reasons = against_any(world);
     if is_blank(&deciding.reason) {
         reasons.push(ReviewReason::Empty("reason").into());
     }
@@ -229,9 +246,7 @@ fn against_one(world: &World, deciding: &Deciding, shown: &Shown) -> Vec<ReviewR
     if kept.version != shown.version {
         out.push(ReviewReason::Changed(name()));
     }
-    if me(world).is_some_and(|me| review.is_by(me, people)) {
-        out.push(ReviewReason::Own { review: name(), by: review.requested_by.clone() });
-    }
+    out.extend(own(world, kept));
     let clusters = named(deciding, review);
     if clusters.is_empty() {
         out.push(ReviewReason::NoCluster(name()));

@@ -13,7 +13,7 @@ use crate::domain::{
     edge::DnsName,
     flow::Direction,
     gate::Gate,
-    grant::{Decision, DecisionVerdict, Grant, Opening, PortSpan, Review, Standing},
+    grant::{Decision, Grant, Opening, PortSpan, Review, Standing},
     names::{ClusterName, NsName, Text, Workload},
     opened::{Opened, Ports, What},
     policy::Selector,
@@ -23,8 +23,9 @@ use crate::domain::{
 };
 
 use super::{
-    decide::{Deciding, Reason, Shown, against},
+    decide::Reason,
     gate::{self, DUE, Usage},
+    review_orders,
     world::World,
 };
 
@@ -172,16 +173,6 @@ pub fn dossier(world: &World, kept: &Kept<Review>) -> Dossier {
     not_by.insert(review.requested_by.clone());
     let people = &world.plan().settings.people;
     not_by.extend(people.iter().flatten().filter(|user| review.is_by(user, people)).cloned());
-    // What stands against any decision, whatever is written into it.
-    let shown = Shown { name: kept.name.clone(), version: kept.version.clone() };
-    let rejecting = Deciding {
-        reviews: vec![shown],
-        verdict: DecisionVerdict::Rejected,
-        reason: Text::new("-"),
-        ticket: None,
-        expires: None,
-        clusters: None,
-    };
     Dossier {
         row: row(world, kept),
         seen: seen(world, &review.grant),
@@ -189,7 +180,7 @@ pub fn dossier(world: &World, kept: &Kept<Review>) -> Dossier {
         usage: gate::usage(world, kept),
         decisions: review.decisions.clone(),
         not_by: not_by.into_iter().collect(),
-        against_you: against(world, &rejecting),
+        against_you: review_orders::against_us(world, kept),
     }
 }
 

@@ -1,10 +1,15 @@
 //! How the rollout is meant to go: the settings of `sluice.yaml` beside clusters and owners, as
 //! values. `crate::workspace` reads them; the defaults are those of the product.
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta, Weekday};
+use chrono::TimeDelta;
 use ipnet::IpNet;
 
 use crate::domain::names::{ClusterName, NsName, Text};
+
+pub use crate::domain::{
+    calendar::{BlockedDays, WorkingHours},
+    wave::{WaveSettings, WaveSize},
+};
 
 /// Everything that `sluice.yaml` says about the rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,22 +50,6 @@ pub struct SoakSettings {
     pub lapses: TimeDelta,
 }
 
-/// How one direction is cut into waves. Sizes count rows; the last size repeats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaveSettings {
-    pub staging: Vec<WaveSize>,
-    pub production: Vec<WaveSize>,
-    /// Most of all production rows in one wave, in percent (1 to 100).
-    pub at_most_percent: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaveSize {
-    Rows(u32),
-    /// All that are left.
-    Rest,
-}
-
 /// How much harm a namespace can do, where somebody said so. The first entry that names it wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskEntry {
@@ -78,23 +67,6 @@ pub struct RiskEntry {
 pub struct Dependency {
     pub ns: NsName,
     pub after: Vec<NsName>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkingHours {
-    /// Offset of the zone from UTC, in seconds east.
-    pub offset_secs: i32,
-    pub days: Vec<Weekday>,
-    pub from: NaiveTime,
-    pub until: NaiveTime,
-}
-
-/// From and to, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockedDays {
-    pub from: NaiveDate,
-    pub to: NaiveDate,
-    pub why: Text,
 }
 
 /// Where page-worthy events go.

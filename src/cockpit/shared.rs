@@ -48,6 +48,8 @@ pub enum SharedFact {
     Observer(ClusterName, Option<Observer>),
     /// So many acts wait here until the journal has them.
     Waiting(usize),
+    /// We are about to ask for this write.
+    Asked(ShareId),
     /// A write of ours was taken, refused, or left without an answer.
     Wrote {
         id: ShareId,
@@ -172,6 +174,8 @@ pub struct Shared {
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
     waiting: usize,
+    /// The id of the newest write of ours.
+    asked: u64,
 }
 
 /// How a write of ours ended.
@@ -262,6 +266,11 @@ impl Shared {
         self.waiting
     }
 
+    /// The id that the next write of ours takes.
+    pub fn next_id(&self) -> ShareId {
+        ShareId(self.asked + 1)
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
         match fact {
             SharedFact::Link(link) => {
@@ -297,6 +306,7 @@ impl Shared {
                 self.observers.remove(&cluster);
             }
             SharedFact::Waiting(count) => self.waiting = count,
+            SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {
                     self.wrote.remove(0);

@@ -14,7 +14,7 @@ use crate::domain::{
     flow::{Direction, Flow},
     names::{ClusterName, NsName, Text},
     rollout::Target,
-    soak::Verdict,
+    soak::{Judged, Verdict},
     spans::{Minute, minute_of},
     time::Timestamp,
 };
@@ -98,9 +98,14 @@ impl Soaks {
         row::evidence(self, target, &world.around())
     }
 
+    /// Its evidence judged now; `None` while its set is not live and closed.
+    pub fn judged(&self, target: &Target, world: &World) -> Option<Judged> {
+        row::judged(self, target, &world.around())
+    }
+
     /// Where its soak stands now.
     pub fn verdict(&self, target: &Target, world: &World) -> Verdict {
-        row::judged(self, target, &world.around()).map_or(Verdict::NotStarted, |judged| judged.verdict)
+        self.judged(target, world).map_or(Verdict::NotStarted, |judged| judged.verdict)
     }
 
     /// As of the last minute, without judging anew: for lists of many rows.

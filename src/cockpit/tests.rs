@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     coverage::{Coverage, CronJob},
     discovery::Rules,
-    edge::{DnsName, Edge, EdgeKey, Hours, Peer, Window, hour_of, hour_start},
+    edge::{DnsName, Edge, EdgeKey, Hours, Peer, Tally, Window, hour_of, hour_start},
     fleet::{Environment, NamespaceSeen, Pod},
     flow::{Direction, Protocol},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
@@ -100,7 +100,7 @@ fn collector(hours: &[(&str, i64)]) -> ClusterFact {
         sources: Vec::new(),
         window: Some(window()),
         coverage: Coverage { credited: credited.collect(), ..Coverage::default() },
-        edges: vec![(ns(), 2)],
+        edges: vec![(ns(), Tally { edges: 2, parties: None })],
         troubles: Vec::new(),
     }))
 }

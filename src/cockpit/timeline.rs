@@ -477,7 +477,7 @@ fn acts(world: &World, target: &Target) -> Vec<Mark> {
 fn own_act(order: &Order) -> Option<Mark> {
     let kind = match order.kind {
         OrderKind::Preview => return None,
-        OrderKind::Apply => MarkKind::Apply,
+        OrderKind::Apply | OrderKind::Revert => MarkKind::Apply,
         OrderKind::Rollback => MarkKind::Rollback,
     };
     let state = match &order.state {

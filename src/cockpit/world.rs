@@ -16,12 +16,14 @@ use crate::domain::{
 
 use super::{
     discoveries::Discoveries,
+    incidents::Incidents,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::{Shared, SharedFact},
     soaks::{Around, Soaks},
     timeline::Timelines,
+    waves::{self, Waves},
 };
 
 /// A cluster's flow source as it was last heard of.
@@ -85,6 +87,8 @@ pub struct World {
     orders: Orders,
     shared: Shared,
     timelines: Timelines,
+    incidents: Incidents,
+    waves: Waves,
     soaks: Soaks,
     notices: VecDeque<Notice>,
 }
@@ -106,6 +110,8 @@ impl World {
             orders: Orders::default(),
             shared: Shared::default(),
             timelines: Timelines::default(),
+            incidents: Incidents::default(),
+            waves: Waves::empty(now),
             soaks: Soaks::new(now),
             notices: VecDeque::new(),
         }
@@ -169,6 +175,15 @@ impl World {
         &self.timelines
     }
 
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// The plan, as of the last batch in which something changed that it rests on.
+    pub fn waves(&self) -> &Waves {
+        &self.waves
+    }
+
     pub fn soaks(&self) -> &Soaks {
         &self.soaks
     }
@@ -191,6 +206,15 @@ impl World {
 
     /// The only way in. Facts come in batches; call [`World::settle`] after each.
     pub fn absorb(&mut self, fact: Fact) {
+        let rests = waves::Rests::on(&fact);
+        let before = rests.shape(self);
+        self.take_in(fact);
+        if rests.changed(before, self) {
+            self.waves.touch();
+        }
+    }
+
+    fn take_in(&mut self, fact: Fact) {
         match fact {
             Fact::Tick(now) => self.now = self.now.max(now),
             Fact::Zone(zone) => self.zone = Some(zone),
@@ -220,9 +244,17 @@ impl World {
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
         self.denials.settle();
+        let orders = &self.orders;
+        let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
+        self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
+        if self.waves.is_due(self.now) {
+            let waves = Waves::of(self);
+            self.waves = waves;
+        }
     }
 
     fn absorb_shared(&mut self, fact: SharedFact) {
+        self.incidents.note(&fact);
         self.soaks.stored(&fact, &self.shared);
         self.shared.absorb(fact, self.now);
     }
@@ -264,7 +296,10 @@ impl World {
             OrderFact::Started { kind, target } => self.orders.start(id, kind, target, self.now),
             OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
             OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
-            OrderFact::Ended(outcome) => self.orders.end(id, outcome, self.now),
+            OrderFact::Ended(outcome) => {
+                self.incidents.touch_all();
+                self.orders.end(id, outcome, self.now);
+            }
         }
     }
 
@@ -302,6 +337,7 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
+                self.incidents.touch(name);
                 match change {
                     Change::Reset(policies) => cluster.reset_policies(kind, policies),
                     Change::Put(policy) => cluster.put_policy(policy),

@@ -191,7 +191,7 @@ fn acts_as_the_journal_tells_them() {
     let commands = vec!["kubectl apply -f crds.yaml".to_owned()];
     said.push_str(&words(&recording::install(&ordered, &cluster("prod-eu"), &commands, "done")));
     let rows = [(target(), Text::new("done")), (super::fixture::other(), Text::new("stopped: HTTP 403"))];
-    said.push_str(&words(&recording::advance(&ordered, "wave 3, egress", &rows)));
+    said.push_str(&words(&recording::advance(&ordered, &rows)));
     said.push_str(&words(&recording::incident(
         &ordered,
         &target(),

@@ -30,7 +30,9 @@ pub fn markdown(report: &SoakReport) -> String {
     match &report.soak {
         Some(row) => soak(row, &mut out),
         None => {
-            out.para("## Soak\n\nNone: the set is not live and closed here, or the cluster has not been read.");
+            out.para(
+                "## Soak\n\nNone: the set is not live and closed here, or the cluster has not been read.",
+            );
         }
     }
     denials(report, &mut out);
@@ -114,18 +116,15 @@ fn head(report: &SoakReport, out: &mut Page) {
 
 /// Accepted, in force, proved: never one for the other.
 fn state(report: &SoakReport) -> String {
-    let word = match report.standing {
-        Standing::None => return "not live".to_owned(),
-        Standing::Accepted => "accepted by the API server",
-        Standing::InForce => "accepted by the API server, seen in force",
-    };
-    match &report.soak {
-        None => word.to_owned(),
-        Some(row) => {
+    match (report.standing, &report.soak) {
+        (Standing::None, _) => "not live".to_owned(),
+        (Standing::Accepted, None) => "accepted by the API server".to_owned(),
+        (Standing::InForce, None) => "accepted by the API server, and seen in force once".to_owned(),
+        (Standing::Accepted | Standing::InForce, Some(row)) => {
             let judged = &row.judged;
             format!(
-                "{word}; in force on {} and proved by a probe on {} of {} nodes",
-                judged.in_force, judged.proved, judged.nodes
+                "accepted by the API server; of {} nodes in force on {}, proved by a probe on {}",
+                judged.nodes, judged.in_force, judged.proved
             )
         }
     }
@@ -196,7 +195,12 @@ fn pauses(row: &SoakRow, out: &mut Page) {
     }
     if !row.restarts.is_empty() {
         out.list(&row.restarts, |restart| {
-            format!("{}: all credit void, {}: {}", moment(restart.at), restart.cause.as_str(), md(restart.why.as_str()))
+            format!(
+                "{}: all credit void, {}: {}",
+                moment(restart.at),
+                restart.cause.as_str(),
+                md(restart.why.as_str())
+            )
         });
     }
 }
@@ -236,7 +240,8 @@ fn denials(report: &SoakReport, out: &mut Page) {
     if !row.caused.is_empty() {
         out.para("### Denied at the other end");
         out.list(&row.caused, |caused| {
-            let who = caused.workload.as_ref().map_or("-".to_owned(), |workload| code(workload.name.as_str()));
+            let who =
+                caused.workload.as_ref().map_or("-".to_owned(), |workload| code(workload.name.as_str()));
             let (by, last) = (code(&caused.by.to_string()), moment(caused.last));
             format!("{by} drops {who} on port {}, {} times, last {last}", caused.port, caused.count)
         });
@@ -248,8 +253,16 @@ fn groups(groups: &[OpenGroup], out: &mut Page) {
         out.para("None.");
         return;
     }
-    let mut table =
-        Rows::new(&["Class", "Workload", "Destination", "Port", "Count", "First", "Last", "The data plane said"]);
+    let mut table = Rows::new(&[
+        "Class",
+        "Workload",
+        "Destination",
+        "Port",
+        "Count",
+        "First",
+        "Last",
+        "The data plane said",
+    ]);
     for group in groups.iter().take(LISTED) {
         let key = &group.key;
         table.row([
@@ -324,7 +337,8 @@ fn decisions(report: &SoakReport, out: &mut Page) {
 
 fn grant_line(used: &GrantUsed) -> String {
     let decision = used.decision.as_ref().map_or("not decided".to_owned(), |decision| {
-        let ticket = decision.ticket.as_ref().map_or(String::new(), |ticket| format!(", {}", md(ticket.as_str())));
+        let ticket =
+            decision.ticket.as_ref().map_or(String::new(), |ticket| format!(", {}", md(ticket.as_str())));
         format!(
             "{} by {} at {}{ticket}: {}",
             decision.verdict.as_str(),
@@ -353,7 +367,8 @@ fn watched(report: &SoakReport, out: &mut Page) {
     };
     let mut table = Rows::new(&["", ""]);
     table.row(["Observer".to_owned(), observer]);
-    let source = if watched.source.is_empty() { "none is known".to_owned() } else { md(watched.source.as_str()) };
+    let source =
+        if watched.source.is_empty() { "none is known".to_owned() } else { md(watched.source.as_str()) };
     table.row(["Source of flows".to_owned(), source]);
     let joined = report.soak.as_ref().and_then(|row| row.joined.as_ref());
     let joined = joined.map_or("no other".to_owned(), |joined| md(joined.as_str()));

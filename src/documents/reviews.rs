@@ -1,6 +1,8 @@
 //! Reviews as `sluice review` prints them, in JSON and text, from the rows of the screen (law 10):
 //! the queue, one dossier, and what asking or deciding came to.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{
@@ -324,18 +326,22 @@ fn standing_text(row: &ClusterRow) -> String {
     format!("{} {}{end}", cluster_text(row), row.standing.as_str())
 }
 
-/// What a grant would let pass, in one sentence.
-pub fn grant_text(world: &World, grant: &Grant) -> String {
+/// Clusters by the names that the fleet has for them.
+fn names(world: &World, uids: &BTreeSet<Text>) -> String {
     let name = |uid: &Text| {
         let known = world.clusters().find(|cluster| cluster.uid.as_ref() == Some(uid));
         known.map_or_else(|| format!("unknown cluster {uid}"), |cluster| cluster.name.to_string())
     };
-    let clusters: Vec<_> = grant.clusters.iter().map(name).collect();
+    uids.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// What a grant would let pass, in one sentence.
+pub fn grant_text(world: &World, grant: &Grant) -> String {
     format!(
         "{} of {} in {} to {} on {}, until {}",
         grant.selector,
         grant.ns,
-        clusters.join(", "),
+        names(world, &grant.clusters),
         grant.destination,
         grant.ports(),
         clock(grant.expires)
@@ -367,7 +373,7 @@ pub fn show_text(world: &World, dossier: &Dossier) -> String {
     }
     usage_lines(dossier, &mut line);
     for decision in &dossier.decisions {
-        line("decided", &decision_text(decision));
+        line("decided", &decision_text(world, decision));
     }
     let not_by: Vec<_> = dossier.not_by.iter().map(Text::as_str).collect();
     line("not by", &not_by.join(", "));
@@ -422,13 +428,13 @@ fn usage_lines(dossier: &Dossier, line: &mut impl FnMut(&str, &str)) {
     line("used by", &format!("{used}; {workloads}, {flows}"));
 }
 
-fn decision_text(decision: &Decision) -> String {
-    let clusters: Vec<_> = decision.clusters.iter().map(Text::as_str).collect();
+fn decision_text(world: &World, decision: &Decision) -> String {
+    let clusters = names(world, &decision.clusters);
     let ticket = decision.ticket.as_ref().map(|ticket| format!(" [{ticket}]")).unwrap_or_default();
     let until = decision.expires.map(|until| format!(", until {}", clock(until))).unwrap_or_default();
     let Decision { verdict, stamp, reason, .. } = decision;
     let (verdict, by, at) = (verdict.as_str(), &stamp.by, clock(stamp.at));
-    format!("{verdict} by {by} at {at} for {}{until}: {reason}{ticket}", clusters.join(", "))
+    format!("{verdict} by {by} at {at} for {clusters}{until}: {reason}{ticket}")
 }
 
 pub fn report_text(report: &Report<'_>) -> String {

@@ -10,14 +10,14 @@ use super::{denials, orders, status, wire};
 use crate::{
     cockpit::{
         decide::{Command, decide},
-        orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
+        orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
         plan::{ClusterEntry, FleetFile, OwnerEntry},
         ports::{Change, ClusterFact, CollectorState, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         world::World,
     },
     domain::{
         coverage::Coverage,
-        edge::{Window, hour_of, hour_start},
+        edge::{Tally, Window, hour_of, hour_start},
         fleet::{Cni, CniKind, Enforcement, Environment, Identity, Isolation, NamespaceSeen, Pod, Rights},
         flow::{Direction, End, Entity, Flow, FlowId, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
@@ -188,7 +188,7 @@ fn collector() -> ClusterFact {
         sources: vec![source(Link::Live)],
         window: Some(window),
         coverage: Coverage { credited: [(None, credited)].into(), ..Coverage::default() },
-        edges: vec![(ns("shop"), 31)],
+        edges: vec![(ns("shop"), Tally { edges: 31, parties: None })],
         troubles: vec![Trouble::new("/var/lib/sluice", "the disk is 93 % full", "Make room.")],
     }))
 }
@@ -235,6 +235,7 @@ pub(crate) fn preview() -> Preview {
     let valve = Pinned::valve(Direction::Egress);
     let line = |sign, text: &str| DiffLine { sign, text: Text::new(text) };
     Preview {
+        origin: Origin::Workspace,
         target: target(),
         digest: PolicyDigest::of([&policy("default-deny-egress")]),
         set: BTreeMap::from([(valve.name, policy(valve.name))]),

@@ -7,9 +7,11 @@ use serde::Serialize;
 use crate::{
     cockpit::{
         decide::{Reason, Refusal},
+        gates::Gate,
         orders::Target,
         ports::Trouble,
         rows::SourceRow,
+        why::Why,
     },
     domain::{fleet::Isolation, names::Text, time::Timestamp},
 };
@@ -173,6 +175,14 @@ pub fn refusal_text(refusal: &Refusal) -> String {
     format!("{} is refused:\n{reasons}", refusal.what)
 }
 
+/// Stable word of what the plan has against a row.
+pub fn gate_code(gate: &Gate) -> &'static str {
+    match &gate.reason {
+        Why::Other(reason) => code(reason),
+        why => why.code().unwrap_or("other"),
+    }
+}
+
 fn code(reason: &Reason) -> &'static str {
     match reason {
         Reason::ReadOnly => "read-only",
@@ -188,6 +198,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoRight { .. } => "no-right",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::InFlight { .. } => "in-flight",
+        Reason::NeverClean(_) => "never-clean",
+        Reason::OtherCluster(_) => "other-cluster",
         Reason::NothingToDo => "nothing-to-do",
         Reason::NoPreview(_) => "no-preview",
         Reason::Stale(_) => "stale",
@@ -197,6 +209,19 @@ fn code(reason: &Reason) -> &'static str {
         Reason::CollectorAway { .. } => "collector-away",
         Reason::Asked { .. } => "asked",
         Reason::NoTarget => "no-target",
+        Reason::Gate(gate) => gate_code(gate),
+        Reason::NoReason => "no-reason",
+        Reason::NothingCovered => "nothing-covered",
+        Reason::UnknownOverride(_) => "unknown-override",
+        Reason::ConfirmedAlready(_) => "confirmed-already",
+        Reason::OwnOverride(_) => "own-override",
+        Reason::NoExpiry => "no-expiry",
+        Reason::Past(_) => "past",
+        Reason::NoClock => "no-clock",
+        Reason::TooWide => "too-wide",
+        Reason::AlreadyHeld { .. } => "already-held",
+        Reason::UnknownHold { .. } => "unknown-hold",
+        Reason::NoShareRight(_) => "no-right",
         Reason::OwnerGate { code, .. } => code,
         Reason::Review(reason) => reason.code(),
     }

@@ -307,6 +307,62 @@ impl Edge {
     }
 }
 
+/// What the edges of a namespace add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub edges: u64,
+    /// `None`: an older collector does not say.
+    pub parties: Option<Parties>,
+}
+
+/// With how many others a namespace talks, and how much. Denied attempts are no parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parties {
+    /// Edges by which others call in.
+    pub callers: u64,
+    /// Edges by which it calls out.
+    pub callees: u64,
+    /// Of those callers, the API server: webhooks and aggregated APIs.
+    pub webhooks: u64,
+    /// Flows on all of these.
+    pub flows: u64,
+}
+
+impl Parties {
+    /// What one edge is, without its flows.
+    pub fn of(key: &EdgeKey) -> Self {
+        let one = |is: bool| u64::from(is && key.outcome != Outcome::Denied);
+        let calls_in = key.direction == Direction::Ingress;
+        Self {
+            callers: one(calls_in),
+            callees: one(!calls_in),
+            webhooks: one(calls_in && key.peer == Peer::Entity(Entity::KubeApiserver)),
+            flows: 0,
+        }
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.callers + self.callees == 0
+    }
+
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    pub fn minus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, join: fn(u64, u64) -> u64) -> Self {
+        Self {
+            callers: join(self.callers, other.callers),
+            callees: join(self.callees, other.callees),
+            webhooks: join(self.webhooks, other.webhooks),
+            flows: join(self.flows, other.flows),
+        }
+    }
+}
+
 /// Union of two sorted sets, the first [`Edge::NAMES`] of it, so that the order of merging does not matter.
 pub fn merge_names(into: &mut Vec<DnsName>, from: &[DnsName]) {
     into.extend_from_slice(from);

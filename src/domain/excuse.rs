@@ -45,6 +45,14 @@ pub enum Class {
 }
 
 impl Class {
+    pub const ALL: [Self; 5] = [
+        Self::Hurting,
+        Self::StartUp,
+        Self::Noisy(Noise::Icmp),
+        Self::Noisy(Noise::Closing),
+        Self::Noisy(Noise::AllowedTwin),
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Hurting => "hurting",

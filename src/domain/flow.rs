@@ -31,6 +31,13 @@ impl Direction {
     pub fn parse(raw: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|direction| direction.as_str() == raw)
     }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::Egress => Self::Ingress,
+            Self::Ingress => Self::Egress,
+        }
+    }
 }
 
 impl fmt::Display for Direction {

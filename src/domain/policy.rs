@@ -12,6 +12,7 @@ use super::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
     opened::Opened,
+    owner::Owner,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -231,8 +232,8 @@ pub struct Policy {
     pub version: Option<CompactString>,
     /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.
     pub managers: Vec<Text>,
-    /// Marks of a tool that would undo or own the object (Argo CD, Flux, Helm), as words.
-    pub owner: Option<Text>,
+    /// The tool that owns the object and may undo an edit, by its marks.
+    pub owner: Option<Owner>,
 }
 
 impl Policy {

@@ -8,6 +8,7 @@ use super::{
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     time::Timestamp,
+    valve::Set,
 };
 
 /// One rollout: the row of the fleet view and the unit of apply and rollback.
@@ -72,8 +73,9 @@ pub struct Applied {
 pub struct Clean {
     pub digest: PolicyDigest,
     pub at: Timestamp,
-    /// Manifests as JSON text, ready to send, by pinned name.
-    pub manifests: BTreeMap<Text, Box<str>>,
+    pub set: Set,
+    /// The same as JSON text, ready to send, by pinned name.
+    pub manifests: BTreeMap<&'static str, Box<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -220,6 +220,15 @@ impl Judged {
         (0..cells).map(cell).collect()
     }
 
+    /// Credited time against wall time over the last day, or since it began where that is later; the
+    /// newest minutes, which are still waited for, do not count against it.
+    pub fn last_day(&self) -> (TimeDelta, TimeDelta) {
+        let until = first_whole(self.begins) + self.wall - self.pending;
+        let day = until.saturating_sub(24 * 60).max(first_whole(self.begins))..until;
+        let credited = self.credit.intersection(&Spans::of([day.clone()])).minutes();
+        (TimeDelta::minutes(credited), TimeDelta::minutes((day.end - day.start).max(0)))
+    }
+
     /// `Mon Tue`: days of which something was credited.
     pub fn weekday_words(&self) -> String {
         let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];

@@ -83,6 +83,33 @@ pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> 
     steps
 }
 
+/// What may be committed together now where a tool applies files from git, in whatever order it
+/// likes. Committed, synced and asked again until it is empty, it keeps law 1: behind an open valve no
+/// order of allows closes anything.
+pub fn commit_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
+    if same(live, wanted) {
+        return Vec::new();
+    }
+    if is_closed(live, direction) && can_update(live, wanted, direction) {
+        let (widening, narrowing) = update_parts(live, wanted, direction);
+        return if widening.is_empty() { narrowing } else { widening };
+    }
+    let valve = Pinned::valve(direction);
+    if !live.get(valve.name).is_some_and(|valve| valve.is_open(direction)) {
+        return vec![Step::Open(valve)];
+    }
+    let allows = Pinned::of(direction).filter(|p| p.role != Role::Valve);
+    let steps: Vec<_> = allows
+        .filter_map(|pinned| match (live.get(pinned.name), wanted.get(pinned.name)) {
+            (Some(have), Some(want)) if have.canonical == want.canonical => None,
+            (_, Some(_)) => Some(Step::Put(pinned)),
+            (Some(_), None) => Some(Step::Delete(pinned)),
+            (None, None) => None,
+        })
+        .collect();
+    if steps.is_empty() { vec![Step::Tighten(valve)] } else { steps }
+}
+
 /// The steps that take a direction back: open the valve, delete the allows, last the valve.
 /// Objects that are not live are left out; without a valve there is nothing to open with, and
 /// creating one is left to the performer, which may lack the right.
@@ -137,6 +164,12 @@ fn only_rules_differ(have: &Policy, want: &Policy, direction: Direction) -> bool
 }
 
 fn update_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
+    let (widening, narrowing) = update_parts(live, wanted, direction);
+    widening.into_iter().chain(narrowing).collect()
+}
+
+/// What widens, and what narrows.
+fn update_parts(live: &Set, wanted: &Set, direction: Direction) -> (Vec<Step>, Vec<Step>) {
     let (mut widening, mut narrowing) = (Vec::new(), Vec::new());
     for pinned in Pinned::of(direction) {
         match (live.get(pinned.name), wanted.get(pinned.name)) {
@@ -154,7 +187,7 @@ fn update_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
             (None, None) => {}
         }
     }
-    widening.into_iter().chain(narrowing).collect()
+    (widening, narrowing)
 }
 
 /// Does `to` hold a rule that `from` has not?
@@ -298,6 +331,25 @@ mod tests {
     #[test]
     fn a_closed_valve_stays_closed_while_a_missing_allow_is_put_back() {
         check("default-deny-egress:\negress-allowlist: a b", FULL, &["put egress-baseline-allow"]);
+    }
+
+    #[test]
+    fn from_git_each_commit_is_safe_in_whatever_order_its_files_are_applied() {
+        let next =
+            |live: &str, wanted: &str| words(&commit_steps(&set(live), &set(wanted), Direction::Egress));
+        assert_eq!(next("", FULL), ["open default-deny-egress"]);
+        assert_eq!(
+            next("default-deny-egress: *", FULL),
+            ["put egress-baseline-allow", "put egress-allowlist"]
+        );
+        let open = "default-deny-egress: *\negress-baseline-allow: dns\negress-allowlist: a b";
+        assert_eq!(next(open, FULL), ["tighten default-deny-egress"]);
+        assert_eq!(next(FULL, FULL), Vec::<String>::new());
+        let swapped = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a c";
+        assert_eq!(next(FULL, swapped), ["widen egress-allowlist"]);
+        let wide = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a c b";
+        assert_eq!(next(wide, swapped), ["put egress-allowlist"]);
+        assert_eq!(next("egress-allowlist: a b", FULL), ["open default-deny-egress"]);
     }
 
     #[test]

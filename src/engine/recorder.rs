@@ -10,7 +10,7 @@ use self::{
 };
 use crate::{
     cockpit::{
-        orders::OrderId,
+        orders::{ApplyOrder, OrderId, Outcome, Target},
         outbox::{DraftKey, Outbox, Step},
         ports::{Effect, Fact, OrderFact},
         recording::{self, Draft},
@@ -28,6 +28,8 @@ pub(super) struct Recorder {
     outbox: Outbox,
     /// Begun and not ended.
     open: BTreeMap<OrderId, (DraftKey, Draft)>,
+    /// Rows that were sent together: each with how it ended, once it has.
+    waves: Vec<Vec<(OrderId, Target, Option<Text>)>>,
     /// Writes of the team's state that are acts, until they are answered.
     shares: BTreeMap<ShareId, Draft>,
     next: u64,
@@ -48,6 +50,7 @@ impl Recorder {
             spool: folder.map(Spool::open),
             outbox: Outbox::default(),
             open: BTreeMap::new(),
+            waves: Vec::new(),
             shares: BTreeMap::new(),
             next: 0,
             told: 0,
@@ -60,12 +63,50 @@ impl Recorder {
             let key = self.key();
             self.append(&Line::Begun { key: key.0, draft: (&draft).into() });
             self.open.insert(id, (key, draft));
+            if let Effect::Apply(order) = effect {
+                self.in_wave(order);
+            }
         } else if let Some(draft) = recording::at_once(world, effect) {
             self.record(draft);
         } else if let Effect::Share(id, share) = effect
             && let Some(draft) = recording::shared(world, share)
         {
             self.shares.insert(*id, draft);
+        }
+    }
+
+    fn in_wave(&mut self, order: &ApplyOrder) {
+        let row = (order.id, order.preview.target.clone(), None);
+        let wave = order.after.and_then(|after| {
+            self.waves.iter_mut().find(|wave| wave.last().is_some_and(|(id, ..)| *id == after))
+        });
+        match wave {
+            Some(wave) => wave.push(row),
+            None => self.waves.push(vec![row]),
+        }
+    }
+
+    /// The last row of a wave to end ends the wave.
+    fn ended_in_wave(&mut self, world: &World, id: OrderId, outcome: &Outcome) {
+        let Some(at) = self.waves.iter().position(|wave| wave.iter().any(|(row, ..)| *row == id)) else {
+            return;
+        };
+        for (row, _, how) in &mut self.waves[at] {
+            if *row == id {
+                *how = Some(recording::outcome_words(outcome));
+            }
+        }
+        if self.waves[at].iter().any(|(.., how)| how.is_none()) {
+            return;
+        }
+        let rows: Vec<_> = self
+            .waves
+            .swap_remove(at)
+            .into_iter()
+            .filter_map(|(_, target, how)| Some((target, how?)))
+            .collect();
+        if rows.len() > 1 {
+            self.record(recording::advance(world, &rows));
         }
     }
 
@@ -95,6 +136,7 @@ impl Recorder {
                 let at = lines::time(world.now());
                 self.append(&Line::Ended { key: key.0, at, facts: lines::words(&facts) });
                 self.outbox.add(key, draft);
+                self.ended_in_wave(world, *id, outcome);
             }
             Fact::Shared(SharedFact::Wrote { id, result, .. }) => {
                 if let (Some(draft), Ok(())) = (self.shares.remove(id), result) {
@@ -156,7 +198,7 @@ mod tests {
     use super::*;
     use crate::{
         cockpit::{
-            orders::{Answer, ApplyOrder, OrderKind, Outcome, Preview, Receipt, RollbackOrder, Target},
+            orders::{Answer, OrderKind, Preview, Receipt, RollbackOrder},
             ports::{Change, Link},
         },
         domain::{
@@ -325,6 +367,36 @@ mod tests {
         let acts: Vec<_> = journal.iter().map(|entry| (entry.number, entry.act.as_str())).collect();
         assert_eq!(acts, [(1, "apply"), (2, "rollback")]);
         assert!(crate::domain::journal::verify(journal).is_ok());
+    }
+
+    /// Rows sent together are an advance too, told once all have ended.
+    #[test]
+    fn a_wave_is_recorded_with_how_each_row_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut sluice = Sluice::start(folder.path());
+        for id in 1..=3 {
+            let Effect::Apply(mut order) = apply(id) else { panic!("an apply") };
+            order.after = (id > 1).then(|| OrderId(id - 1));
+            sluice.begin(id, OrderKind::Apply, &Effect::Apply(order));
+        }
+        sluice.end(1);
+        let trouble = crate::cockpit::ports::Trouble::new("x", "HTTP 403", "Ask.");
+        let stopped = Outcome::Stopped { trouble, isolation: None };
+        sluice.fact(Fact::Order(OrderId(2), OrderFact::Ended(stopped)));
+        sluice.fact(Fact::Order(OrderId(3), OrderFact::Ended(Outcome::Aborted { isolation: None })));
+        sluice.state_is_back();
+        let entries: Vec<_> = sluice.world.shared().journal().map(|kept| &kept.value).collect();
+        let acts: Vec<_> = entries.iter().map(|entry| entry.act.as_str()).collect();
+        assert_eq!(acts, ["apply", "apply", "apply", "advance"]);
+        assert_eq!(entries[3].object.as_str(), "1 of 3 rows");
+        assert_eq!(
+            lines::words(&entries[3].facts),
+            [
+                "east/shop egress: done",
+                "east/shop egress: stopped: x: HTTP 403. Ask.",
+                "east/shop egress: aborted"
+            ]
+        );
     }
 
     /// Two processes of one person: the file of one that lives is left alone.

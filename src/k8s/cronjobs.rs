@@ -12,17 +12,17 @@ use croner::{
 use serde::Deserialize;
 
 use crate::{
-    cockpit::ports::{Change, ClusterFact},
+    cockpit::ports::{Change, ClusterFact, Fact, Trouble},
     domain::{
         coverage::CronJob,
         fleet::Part,
-        names::{NsName, Text},
+        names::{ClusterName, NsName, Text},
     },
 };
 
 use super::{
     decode::{Meta, time},
-    follow::Watched,
+    follow::{Watched, partial},
     wire,
 };
 
@@ -35,9 +35,7 @@ impl Watched for CronJobs {
     type Wire = CronJobWire;
     type Seen = CronJob;
     type Key = (NsName, Text);
-    fn part(&self) -> Part {
-        Part::CronJobs
-    }
+    type Told = Fact;
     fn name(&self) -> &'static str {
         "cron jobs"
     }
@@ -56,8 +54,11 @@ impl Watched for CronJobs {
     fn key(&self, seen: CronJob) -> (NsName, Text) {
         (seen.ns, seen.name)
     }
-    fn fact(&self, change: Change<CronJob, (NsName, Text)>) -> ClusterFact {
-        ClusterFact::CronJobs(change)
+    fn fact(&self, cluster: &ClusterName, change: Change<CronJob, (NsName, Text)>) -> Fact {
+        Fact::Cluster(cluster.clone(), ClusterFact::CronJobs(change))
+    }
+    fn trouble(&self, cluster: &ClusterName, trouble: Option<Trouble>) -> Fact {
+        partial(cluster, Part::CronJobs, trouble)
     }
 }
 

@@ -34,19 +34,30 @@ const WATCH_SECS: u64 = 290;
 /// A watch without a line for this long is dead: bookmarks come every minute.
 const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_SECS + 30);
 
-/// Where the facts of one cluster go.
-#[derive(Clone)]
-pub struct Out {
+/// Where what is told of one cluster goes: facts to the world, or something else to who asked for it.
+pub struct Out<F = Fact> {
     pub cluster: ClusterName,
-    pub inbox: mpsc::Sender<Fact>,
+    pub inbox: mpsc::Sender<F>,
+}
+
+impl<F> Clone for Out<F> {
+    fn clone(&self) -> Self {
+        Self { cluster: self.cluster.clone(), inbox: self.inbox.clone() }
+    }
+}
+
+impl<F> Out<F> {
+    /// Waits for room. When nobody listens any more, waits for ever: the task is about to be dropped.
+    pub async fn send(&self, fact: F) {
+        if self.inbox.send(fact).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Out {
-    /// Waits for room. When nobody listens any more, waits for ever: the task is about to be dropped.
     pub async fn tell(&self, fact: ClusterFact) {
-        if self.inbox.send(Fact::Cluster(self.cluster.clone(), fact)).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.send(Fact::Cluster(self.cluster.clone(), fact)).await;
     }
 
     pub async fn part(&self, what: Part, trouble: Option<Trouble>) {
@@ -59,7 +70,8 @@ pub trait Watched: Send + Sync {
     type Wire: DeserializeOwned + Send;
     type Seen: Send;
     type Key: Send;
-    fn part(&self) -> Part;
+    /// What is told.
+    type Told: Send;
     fn name(&self) -> &'static str;
     fn path(&self) -> String;
     /// Media types of the list and of the watch.
@@ -68,11 +80,23 @@ pub trait Watched: Send + Sync {
     fn head(wire: &Self::Wire) -> (String, Option<String>);
     fn decode(&self, wire: &Self::Wire) -> Result<Self::Seen, Text>;
     fn key(&self, seen: Self::Seen) -> Self::Key;
-    fn fact(&self, change: Change<Self::Seen, Self::Key>) -> ClusterFact;
+    fn fact(&self, cluster: &ClusterName, change: Change<Self::Seen, Self::Key>) -> Self::Told;
+    /// The list is missing or old; without a trouble it is well again.
+    fn trouble(&self, cluster: &ClusterName, trouble: Option<Trouble>) -> Self::Told;
+    /// One object cannot be read; `id` is `namespace/name`, or empty. Told nothing: it counts as a
+    /// trouble of the list, and what was known of it stays.
+    fn unreadable(&self, _id: &str, _why: &Text) -> Vec<Self::Told> {
+        Vec::new()
+    }
     /// What is not served is empty, not missing.
     fn may_be_absent(&self) -> bool {
         false
     }
+}
+
+/// One part of a cluster is missing, or there again.
+pub fn partial(cluster: &ClusterName, what: Part, trouble: Option<Trouble>) -> Fact {
+    Fact::Cluster(cluster.clone(), ClusterFact::Partial { what, trouble })
 }
 
 pub struct Namespaces;
@@ -83,9 +107,7 @@ impl Watched for Namespaces {
     type Wire = MetaOnly;
     type Seen = NamespaceSeen;
     type Key = NsName;
-    fn part(&self) -> Part {
-        Part::Namespaces
-    }
+    type Told = Fact;
     fn name(&self) -> &'static str {
         "namespaces"
     }
@@ -104,8 +126,11 @@ impl Watched for Namespaces {
     fn key(&self, seen: NamespaceSeen) -> NsName {
         seen.name
     }
-    fn fact(&self, change: Change<NamespaceSeen, NsName>) -> ClusterFact {
-        ClusterFact::Namespaces(change)
+    fn fact(&self, cluster: &ClusterName, change: Change<NamespaceSeen, NsName>) -> Fact {
+        Fact::Cluster(cluster.clone(), ClusterFact::Namespaces(change))
+    }
+    fn trouble(&self, cluster: &ClusterName, trouble: Option<Trouble>) -> Fact {
+        partial(cluster, Part::Namespaces, trouble)
     }
 }
 
@@ -113,9 +138,7 @@ impl Watched for Pods {
     type Wire = PodWire;
     type Seen = Pod;
     type Key = (NsName, PodName);
-    fn part(&self) -> Part {
-        Part::Pods
-    }
+    type Told = Fact;
     fn name(&self) -> &'static str {
         "pods"
     }
@@ -134,8 +157,11 @@ impl Watched for Pods {
     fn key(&self, seen: Pod) -> (NsName, PodName) {
         (seen.ns, seen.name)
     }
-    fn fact(&self, change: Change<Pod, (NsName, PodName)>) -> ClusterFact {
-        ClusterFact::Pods(change)
+    fn fact(&self, cluster: &ClusterName, change: Change<Pod, (NsName, PodName)>) -> Fact {
+        Fact::Cluster(cluster.clone(), ClusterFact::Pods(change))
+    }
+    fn trouble(&self, cluster: &ClusterName, trouble: Option<Trouble>) -> Fact {
+        partial(cluster, Part::Pods, trouble)
     }
 }
 
@@ -143,9 +169,7 @@ impl Watched for Policies {
     type Wire = Value;
     type Seen = Policy;
     type Key = PolicyKey;
-    fn part(&self) -> Part {
-        Part::Policies(self.0)
-    }
+    type Told = Fact;
     fn name(&self) -> &'static str {
         match self.0 {
             PolicyKind::NetworkPolicy => "network policies",
@@ -170,8 +194,11 @@ impl Watched for Policies {
     fn key(&self, seen: Policy) -> PolicyKey {
         seen.key
     }
-    fn fact(&self, change: Change<Policy, PolicyKey>) -> ClusterFact {
-        ClusterFact::Policies(self.0, change)
+    fn fact(&self, cluster: &ClusterName, change: Change<Policy, PolicyKey>) -> Fact {
+        Fact::Cluster(cluster.clone(), ClusterFact::Policies(self.0, change))
+    }
+    fn trouble(&self, cluster: &ClusterName, trouble: Option<Trouble>) -> Fact {
+        partial(cluster, Part::Policies(self.0), trouble)
     }
     fn may_be_absent(&self) -> bool {
         self.0 != PolicyKind::NetworkPolicy
@@ -203,7 +230,7 @@ impl Backoff {
 }
 
 /// Follows a kind for ever; dropped with its session.
-pub async fn follow<K: Watched>(kind: K, server: Server, out: Out) {
+pub async fn follow<K: Watched>(kind: K, server: Server, out: Out<K::Told>) {
     let mut follower = Follower {
         backoff: Backoff::new(&format!("{} {}", out.cluster, kind.name())),
         kind,
@@ -225,10 +252,10 @@ pub async fn follow<K: Watched>(kind: K, server: Server, out: Out) {
     }
 }
 
-struct Follower<K> {
+struct Follower<K: Watched> {
     kind: K,
     server: Server,
-    out: Out,
+    out: Out<K::Told>,
     backoff: Backoff,
     /// A trouble was told and not taken back yet.
     troubled: bool,
@@ -248,7 +275,7 @@ impl<K: Watched> Follower<K> {
     /// List, then watch until the list has to be read anew.
     async fn round(&mut self) -> Result<(), Failure> {
         let (seen, mut version) = self.list().await?;
-        self.out.tell(self.kind.fact(Change::Reset(seen))).await;
+        self.tell(Change::Reset(seen)).await;
         self.well().await;
         loop {
             let began = Instant::now();
@@ -263,6 +290,10 @@ impl<K: Watched> Follower<K> {
                 Err(failure) => self.fail(&failure).await,
             }
         }
+    }
+
+    async fn tell(&self, change: Change<K::Seen, K::Key>) {
+        self.out.send(self.kind.fact(&self.out.cluster, change)).await;
     }
 
     async fn list(&mut self) -> Result<(Vec<K::Seen>, String), Failure> {
@@ -286,12 +317,12 @@ impl<K: Watched> Follower<K> {
             let (metadata, items) = page::<K::Wire>(&body)?;
             for item in items {
                 let Some(wire) = item else {
-                    self.note_unreadable(String::new(), Text::new("an object of another form"));
+                    self.note_unreadable(String::new(), Text::new("an object of another form")).await;
                     continue;
                 };
                 match self.kind.decode(&wire) {
                     Ok(object) => seen.push(object),
-                    Err(why) => self.note_unreadable(K::head(&wire).0, why),
+                    Err(why) => self.note_unreadable(K::head(&wire).0, why).await,
                 }
             }
             token = metadata.r#continue;
@@ -301,8 +332,13 @@ impl<K: Watched> Follower<K> {
         }
     }
 
-    fn note_unreadable(&mut self, id: String, why: Text) {
-        if self.unreadable.len() < UNREADABLE {
+    async fn note_unreadable(&mut self, id: String, why: Text) {
+        let told = self.kind.unreadable(&id, &why);
+        if !told.is_empty() {
+            for told in told {
+                self.out.send(told).await;
+            }
+        } else if self.unreadable.len() < UNREADABLE {
             self.unreadable.insert(id, why);
         }
     }
@@ -337,7 +373,7 @@ impl<K: Watched> Follower<K> {
             return Ok(None);
         }
         let Ok(event) = serde_json::from_slice::<Event<K::Wire>>(line) else {
-            self.note_unreadable(String::new(), Text::new("an event of another form"));
+            self.note_unreadable(String::new(), Text::new("an event of another form")).await;
             self.well().await;
             return Ok(None);
         };
@@ -362,11 +398,11 @@ impl<K: Watched> Follower<K> {
         match self.kind.decode(&wire) {
             Ok(seen) if gone => {
                 let key = self.kind.key(seen);
-                self.out.tell(self.kind.fact(Change::Gone(key))).await;
+                self.tell(Change::Gone(key)).await;
             }
-            Ok(seen) => self.out.tell(self.kind.fact(Change::Put(seen))).await,
+            Ok(seen) => self.tell(Change::Put(seen)).await,
             Err(_) if gone => {}
-            Err(why) => self.note_unreadable(id.clone(), why),
+            Err(why) => self.note_unreadable(id.clone(), why).await,
         }
         if was_unreadable || self.unreadable.contains_key(&id) {
             self.well().await;
@@ -382,14 +418,15 @@ impl<K: Watched> Follower<K> {
         });
         if self.troubled || trouble.is_some() {
             self.troubled = trouble.is_some();
-            self.out.part(self.kind.part(), trouble).await;
+            self.out.send(self.kind.trouble(&self.out.cluster, trouble)).await;
         }
     }
 
     async fn fail(&mut self, failure: &Failure) {
         self.troubled = true;
         let object = format!("{} of {}", self.kind.name(), self.out.cluster);
-        self.out.part(self.kind.part(), Some(failure.trouble(&object))).await;
+        let trouble = Some(failure.trouble(&object));
+        self.out.send(self.kind.trouble(&self.out.cluster, trouble)).await;
         let asked = match failure {
             Failure::Refused(refused) => refused.retry_after.unwrap_or_default(),
             Failure::Unreached { .. } | Failure::Silent { .. } | Failure::Foreign(_) => Duration::ZERO,

@@ -57,8 +57,16 @@ pub async fn rights(server: &Server) -> (Rights, Option<Failure>) {
     (rights, failure)
 }
 
-async fn may(
+async fn may(server: &Server, verb: &str, what: (&str, &str, &str)) -> Result<bool, Failure> {
+    let ns = if what.2 == "portforward" { RELAY_NAMESPACE } else { "" };
+    may_in(server, ns, verb, what).await
+}
+
+/// May we do this, in this namespace or, where it is empty, in all? What is meant is an API group, a
+/// resource and a subresource or nothing.
+pub async fn may_in(
     server: &Server,
+    ns: &str,
     verb: &str,
     (group, resource, subresource): (&str, &str, &str),
 ) -> Result<bool, Failure> {
@@ -66,7 +74,7 @@ async fn may(
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": { "resourceAttributes": {
-            "namespace": if subresource == "portforward" { RELAY_NAMESPACE } else { "" },
+            "namespace": ns,
             "verb": verb, "group": group, "resource": resource, "subresource": subresource,
         }},
     });

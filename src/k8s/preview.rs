@@ -60,6 +60,7 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
     let warnings = notes.all(namespace.as_ref(), &pods, &cni, wanted);
     Ok(Preview {
         target: order.target.clone(),
+        origin: order.origin,
         digest: PolicyDigest::of(set.values()),
         manifests: order.manifests.clone(),
         diff: diff(&place, &live, wanted),
@@ -266,7 +267,13 @@ impl Notes<'_> {
         let meta: Meta = serde_json::from_value(metadata.clone()).unwrap_or_default();
         let owner = metadata.as_object().and_then(manifest::owner_mark);
         let owner = owner.map(|owner| {
-            format!("namespace {ns} belongs to {owner}: prefer a change where that takes its objects from")
+            let git = "prefer a change where that takes its objects from (`sluice apply --to-git`)";
+            match owner.suspend() {
+                Some(suspend) => {
+                    format!("namespace {ns} belongs to {owner}: {git}; before a rollback: `{suspend}`")
+                }
+                None => format!("namespace {ns} belongs to {owner}: {git}"),
+            }
         });
         let ending = meta.deletion_timestamp.map(|_| format!("namespace {ns} is being deleted"));
         owner.into_iter().chain(ending).collect()
@@ -277,7 +284,9 @@ impl Notes<'_> {
         let mut out = Vec::new();
         for policy in self.live.values() {
             if let Some(owner) = &policy.owner {
-                out.push(format!("{} belongs to {owner}, which may undo this change", policy.key));
+                let suspend =
+                    owner.suspend().map_or_else(String::new, |it| format!("; before a rollback: `{it}`"));
+                out.push(format!("{} belongs to {owner}, which may undo this change{suspend}", policy.key));
             }
             match policy.managers.first() {
                 Some(manager) if manager.as_str() != super::place::MANAGER => {
@@ -360,5 +369,11 @@ fn valve_notes(direction: Direction, wanted: &Set) -> Vec<String> {
 /// The manifests of a preview as an order of their own, to dry-run them again.
 pub(super) fn as_order(preview: &Preview, id: crate::cockpit::orders::OrderId) -> PreviewOrder {
     let manifests: BTreeMap<_, _> = preview.manifests.clone();
-    PreviewOrder { id, target: preview.target.clone(), wanted: preview.set.clone(), manifests }
+    PreviewOrder {
+        id,
+        target: preview.target.clone(),
+        origin: preview.origin,
+        wanted: preview.set.clone(),
+        manifests,
+    }
 }

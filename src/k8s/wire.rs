@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::domain::{
     names::{NsName, Text},
     policy::PolicyKind,
+    time::Timestamp,
 };
 
 use super::failure::Failure;
@@ -57,6 +60,11 @@ impl Call {
 
     pub fn post(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self { method: Method::POST, path: path.into(), accept: JSON, body: Some((JSON, body)) }
+    }
+
+    /// A body of its own media type, such as a server-side apply.
+    pub fn send(method: Method, path: impl Into<String>, kind: &'static str, body: &Value) -> Self {
+        Self { method, path: path.into(), accept: JSON, body: Some((kind, body.to_string().into())) }
     }
 
     fn request(self, watch: bool) -> Result<Request<Body>, Failure> {
@@ -105,6 +113,10 @@ impl Server {
     }
 
     async fn exchange(&self, call: Call) -> Result<Bytes, Failure> {
+        self.exchange_dated(call).await.map(|(body, _)| body)
+    }
+
+    async fn exchange_dated(&self, call: Call) -> Result<(Bytes, Option<Timestamp>), Failure> {
         let response = self.send(call.request(false)?).await?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| {
@@ -116,7 +128,15 @@ impl Server {
         })?;
         let body = body.to_bytes();
         check(parts.status, &parts.headers, &body)?;
-        Ok(body)
+        Ok((body, date(&parts.headers)))
+    }
+
+    /// The same, with the server's clock at that moment, from the `Date` header to the second.
+    pub async fn dated(&self, call: Call) -> Result<(Bytes, Option<Timestamp>), Failure> {
+        match timeout(DEADLINE, self.exchange_dated(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::deadline(DEADLINE)),
+        }
     }
 
     /// Opens a watch: the first answer has to come within the deadline, the lines take their time.
@@ -184,6 +204,11 @@ fn check(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Result<(
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let kind = text(header::CONTENT_TYPE).unwrap_or("");
     Err(Failure::of_answer(status.as_u16(), kind, text(header::RETRY_AFTER), body))
+}
+
+fn date(headers: &http::HeaderMap) -> Option<Timestamp> {
+    let raw = headers.get(header::DATE)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(raw).ok()?.with_timezone(&Utc))
 }
 
 fn is_foreign(headers: &http::HeaderMap) -> bool {

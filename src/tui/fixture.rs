@@ -11,7 +11,7 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use crate::{
     cockpit::{
         decide,
-        orders::{Answer, DiffLine, OrderId, OrderKind, Outcome, Preview, Receipt, Sign, Target},
+        orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
         plan::{Authored, ClusterEntry, FleetFile, OwnerEntry, PolicyFiles},
         ports::{Change, ClusterFact, Effect, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         world::World,
@@ -22,6 +22,7 @@ use crate::{
         },
         flow::{Direction, End, Entity, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
+        owner::Owner,
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec},
         time::Timestamp,
         valve::{self, Set, Step},
@@ -292,7 +293,7 @@ fn production(world: &mut World) {
     live.extend(set("shop", Direction::Egress).into_values().skip(1));
     let mut foreign = policy("payments", Pinned::valve(Direction::Ingress), &[Rule("{\"from\":1}".into())]);
     foreign.key.name = PolicyName::parse("team-ingress").expect("a name");
-    foreign.owner = Some(Text::new("Argo CD"));
+    foreign.owner = Some(Owner::ArgoCd { application: Text::new("shop") });
     live.push(foreign);
     fill(world, name, &["kube-system", "ledger", "payments", "shop"], live);
     source(world, name, Link::Live);
@@ -370,6 +371,7 @@ pub fn preview(world: &World, target: &Target) -> Preview {
         )
     });
     Preview {
+        origin: Origin::Workspace,
         target: target.clone(),
         digest: PolicyDigest::of(authored.set.values()),
         set: authored.set.clone(),

@@ -226,7 +226,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Apply => apply_offer(world, model),
         CommandId::RollBack => rollback_offer(world, model),
         CommandId::Abort => {
-            let runs = world.running().any(|order| order.kind == OrderKind::Apply);
+            let runs = world.running().any(|order| order.kind.applies());
             if runs { Offer::Ready } else { off("no apply is running") }
         }
         CommandId::Freeze => freeze_offer(model, main),

@@ -153,11 +153,16 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.asked = Some(match command {
-                decide::Command::Preview(_) => Asked::Preview,
+                decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
                 decide::Command::Reconnect(_)
+                | decide::Command::Hold(_)
+                | decide::Command::Release(_)
+                | decide::Command::Waive(_)
+                | decide::Command::Override(_)
+                | decide::Command::Confirm(_)
                 | decide::Command::Reload
                 | decide::Command::AskReview(_)
                 | decide::Command::DecideReview(_) => Asked::Other,

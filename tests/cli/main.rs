@@ -64,7 +64,7 @@ contexts:
 #[test]
 fn help_texts() {
     let machine = Machine::new();
-    for name in [
+    let names = [
         "",
         "demo",
         "status",
@@ -73,13 +73,35 @@ fn help_texts() {
         "apply",
         "rollback",
         "review",
+        "review list",
+        "review ask",
+        "review approve",
         "collect",
         "completions",
         "info",
-    ] {
-        let args: Vec<&str> = if name.is_empty() { vec!["--help"] } else { vec![name, "--help"] };
-        let golden = if name.is_empty() { "help" } else { name };
+    ];
+    for name in names {
+        let args: Vec<&str> = name.split_whitespace().chain(["--help"]).collect();
+        let golden = if name.is_empty() { "help".to_owned() } else { name.replace(' ', "-") };
         insta::assert_snapshot!(golden, machine.said(&args));
+    }
+}
+
+/// Reviews are kept in the state cluster: without one there is nothing to list or decide.
+#[test]
+fn reviews_need_a_state_cluster() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters: [{name: one}]\n");
+    let said =
+        "exit 3\nno state cluster is named: write `state:` into sluice.yaml and run `sluice install` there\n";
+    for args in [
+        &["review", "list"][..],
+        &["review", "show", "r-1", "-o", "json"],
+        &["review", "approve", "r-1", "--reason", "known", "--yes"],
+        &["review", "ask", "-n", "shop", "--purpose", "orders", "--dry-run"],
+    ] {
+        assert_eq!(machine.said(args), said, "{args:?}");
     }
 }
 

@@ -332,7 +332,7 @@ fn window() -> Window {
     Window { from: at("2026-02-20"), to: at("2026-02-27") }
 }
 
-fn pod(name: &str, workload: &str, labels: &[&str]) -> Pod {
+pub fn pod(name: &str, workload: &str, labels: &[&str]) -> Pod {
     let labels = labels.iter().map(|label| label.split_once('=').expect("key=value"));
     Pod {
         ns: ns("shop"),
@@ -348,7 +348,7 @@ fn pod(name: &str, workload: &str, labels: &[&str]) -> Pod {
 }
 
 /// `edge cart 203.0.113.7 TCP/443 [name] [also=…] [chain=…]`
-fn edge(workload: &str, place: &str, port: &str, names: &[&str]) -> (EdgeKey, Edge) {
+pub fn edge(workload: &str, place: &str, port: &str, names: &[&str]) -> (EdgeKey, Edge) {
     let name = |raw: &str| DnsName::parse(raw).expect("a name");
     let of = |mark: &str| names.iter().filter_map(|word| word.strip_prefix(mark)).map(name).collect();
     let PortSpan { protocol, from: port, .. } = span(port);

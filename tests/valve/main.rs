@@ -11,7 +11,7 @@ use naive::{Allowed, allowed};
 use serde_json::{Value, json};
 use sluice::{
     cockpit::{
-        orders::{ApplyOrder, OrderId, Outcome, Preview, PreviewOrder, RollbackOrder, Target},
+        orders::{ApplyOrder, OrderId, Origin, Outcome, Preview, PreviewOrder, RollbackOrder, Target},
         ports::Fact,
     },
     domain::{
@@ -104,7 +104,7 @@ fn preview_order(direction: Direction, port: u16) -> PreviewOrder {
     let wanted: Set =
         files.iter().map(|(name, file)| (*name, manifest::policy(file).expect("a valid file"))).collect();
     let manifests = files.iter().map(|(name, file)| (*name, file.to_string().into())).collect();
-    PreviewOrder { id: OrderId(1), target: target(direction), wanted, manifests }
+    PreviewOrder { id: OrderId(1), target: target(direction), origin: Origin::Workspace, wanted, manifests }
 }
 
 async fn preview(cluster: &Cluster, direction: Direction, port: u16) -> Preview {

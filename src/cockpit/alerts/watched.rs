@@ -1,14 +1,16 @@
 //! The conditions behind alerts, read from the world at one moment, and which of them cannot be seen.
 //! A condition that cannot be seen is unknown: it is neither raised nor over.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use super::{AlertKey, AlertKind, Condition};
 use crate::{
-    cockpit::{gate, incidents, spot::Spot, world::World},
+    cockpit::{gate, open_ends::taken_back, recovery::recovery, spot::Spot, world::World},
     domain::{
         denial::{Class, Group},
-        fleet::{Cluster, Presence},
+        fleet::{Cluster, Health, Presence},
         flow::Direction,
         gate::Cover,
         names::Text,
@@ -51,7 +53,7 @@ pub(super) fn is_hidden(world: &World, key: &AlertKey) -> bool {
         AlertKind::Hurting => {
             !world.source(&cluster.name).is_some_and(crate::cockpit::world::Source::is_live)
         }
-        AlertKind::Incident => !incidents::is_seen(cluster),
+        AlertKind::Incident => !cluster.is_complete() || matches!(cluster.health, Health::Down(_)),
         // Nothing heard is what a pause is.
         AlertKind::Paused => false,
         AlertKind::NotRecovered | AlertKind::GrantExpired | AlertKind::ObserverGone => {
@@ -105,21 +107,17 @@ fn level(per_minute: f64) -> u32 {
 }
 
 fn incident(world: &World) -> Vec<Condition> {
-    incidents::all(world)
-        .map(|incident| {
-            let words: Vec<_> = incident.what.iter().map(Text::as_str).collect();
-            Condition {
-                key: AlertKey {
-                    kind: AlertKind::Incident,
-                    spot: (&incident.target).into(),
-                    detail: Text::default(),
-                },
-                // Something was added to it: that is worse.
-                level: u32::try_from(incident.what.len()).unwrap_or(u32::MAX),
-                words: Text::from(words.join("; ")),
-            }
-        })
-        .collect()
+    let mut rows: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
+    for (target, incident) in world.incidents().iter() {
+        rows.entry(target).or_default().push(incident.words());
+    }
+    let condition = |(target, what): (&Target, Vec<String>)| Condition {
+        key: AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::default() },
+        // Something was added to it: that is worse.
+        level: u32::try_from(what.len()).unwrap_or(u32::MAX),
+        words: Text::from(what.join("; ")),
+    };
+    rows.into_iter().map(condition).collect()
 }
 
 fn not_recovered(world: &World) -> Vec<Condition> {
@@ -132,19 +130,19 @@ fn not_recovered(world: &World) -> Vec<Condition> {
         .records()
         .filter_map(|kept| {
             let record = &kept.value;
-            let back = incidents::rolled_back(record)?;
-            (back.recovered.is_none() && now - back.stamp.at > RECOVERY).then(|| Condition {
-                key: AlertKey {
-                    kind: AlertKind::NotRecovered,
-                    spot: (&record.target).into(),
-                    detail: Text::default(),
-                },
-                level: 0,
-                words: Text::from(format!(
-                    "rolled back {} ago by {}, and denials or pods that are not ready remain",
-                    span(age(back.stamp.at, now)),
-                    back.stamp.by
-                )),
+            let back = taken_back(record)?;
+            (back.recovered.is_none() && now - back.stamp.at > RECOVERY).then(|| {
+                let ago = span(age(back.stamp.at, now));
+                let how = recovery(world, &record.target, back.stamp.at).words(world.now());
+                Condition {
+                    key: AlertKey {
+                        kind: AlertKind::NotRecovered,
+                        spot: (&record.target).into(),
+                        detail: Text::default(),
+                    },
+                    level: 0,
+                    words: Text::from(format!("rolled back {ago} ago by {}: {how}", back.stamp.by)),
+                }
             })
         })
         .collect()
@@ -243,6 +241,7 @@ fn ungranted(world: &World, target: &Target) -> Option<Condition> {
     // An expired grant is a thing of its own.
     incidents.retain(|incident| !matches!(incident.opening.cover, Cover::Expired { .. }));
     let first = incidents.first()?;
+    let said = first.opening.reason(target)?;
     let more = incidents.len() - 1;
     let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
     Some(Condition {
@@ -252,6 +251,6 @@ fn ungranted(world: &World, target: &Target) -> Option<Condition> {
             detail: Text::new("opens without a grant"),
         },
         level: u32::try_from(incidents.len()).unwrap_or(u32::MAX),
-        words: Text::from(format!("{}{more}", first.said)),
+        words: Text::from(format!("{said}{more}")),
     })
 }

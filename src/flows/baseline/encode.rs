@@ -83,6 +83,11 @@ pub fn key_of(bytes: &[u8]) -> Option<EdgeKey> {
     Some(EdgeKey { ns, workload, direction, peer, name, protocol, port, outcome })
 }
 
+/// How many flows a row's value holds.
+pub fn flows_of(value: &[u8]) -> Option<u64> {
+    Reader(value).number()
+}
+
 pub fn edge(edge: &Edge) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(96));
     out.number(edge.flows);

@@ -25,7 +25,7 @@ use crate::{
     cockpit::ports::Trouble,
     domain::{
         coverage::{Coverage, Hole},
-        edge::{Edge, EdgeKey},
+        edge::{Edge, EdgeKey, Parties, Tally},
         names::{NodeName, NsName, Text},
         time::Timestamp,
     },
@@ -183,7 +183,7 @@ pub struct Store {
     opener: Opener,
     limits: Limits,
     shared: Reader,
-    counts: BTreeMap<NsName, u64>,
+    counts: BTreeMap<NsName, (u64, Parties)>,
     total: u64,
     answers: u64,
     commits: u64,
@@ -246,9 +246,16 @@ impl Store {
         self.opener.path()
     }
 
-    /// Edges by namespace.
-    pub fn counts(&self) -> Vec<(NsName, u64)> {
-        self.counts.iter().map(|(ns, count)| (ns.clone(), *count)).collect()
+    /// Edges by namespace, and what they add up to.
+    pub fn counts(&self) -> Vec<(NsName, Tally)> {
+        let tally = |edges: u64, parties: Parties| Tally { edges, parties: Some(parties) };
+        self.counts.iter().map(|(ns, (edges, parties))| (ns.clone(), tally(*edges, *parties))).collect()
+    }
+
+    fn count(&mut self, ns: NsName, edges: u64, parties: Parties) {
+        let count = self.counts.entry(ns).or_default();
+        *count = (count.0 + edges, count.1.plus(parties));
+        self.total += edges;
     }
 
     /// Writes a batch, whole or not at all. After an error the database is closed: see [`Store::reopen`].
@@ -267,7 +274,7 @@ impl Store {
 
     fn write(&mut self, database: &Database, batch: &Batch) -> Result<Committed, redb::Error> {
         let transaction = database.begin_write()?;
-        let mut fresh: BTreeMap<NsName, u64> = BTreeMap::new();
+        let mut fresh = BTreeMap::new();
         let mut done = Committed::default();
         self.write_edges(&transaction, batch, &mut fresh, &mut done)?;
         let new_answers = self.write_answers(&transaction, batch)?;
@@ -276,10 +283,9 @@ impl Store {
         self.write_meta(&transaction, batch, done.refused)?;
         transaction.commit()?;
         self.commits += 1;
-        self.total += fresh.values().sum::<u64>();
         self.answers += new_answers;
-        for (ns, count) in fresh {
-            *self.counts.entry(ns).or_default() += count;
+        for (ns, (edges, parties)) in fresh {
+            self.count(ns, edges, parties);
         }
         done.edges = batch.edges.len();
         Ok(done)
@@ -289,17 +295,17 @@ impl Store {
         &self,
         transaction: &WriteTransaction,
         batch: &Batch,
-        fresh: &mut BTreeMap<NsName, u64>,
+        fresh: &mut BTreeMap<NsName, (u64, Parties)>,
         done: &mut Committed,
     ) -> Result<(), redb::Error> {
         let mut table = transaction.open_table(EDGES)?;
         let mut room = self.limits.edges.saturating_sub(self.total);
-        let mut rows: Vec<_> =
-            batch.edges.iter().map(|(key, edge)| (encode::key(key), &key.ns, edge)).collect();
+        let mut rows: Vec<_> = batch.edges.iter().map(|(key, edge)| (encode::key(key), key, edge)).collect();
         // Neighbours together: a tree is written a page at a time.
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (key, ns, edge) in rows {
-            let old = table.get(key.as_slice())?.and_then(|row| encode::edge_of(row.value()));
+        for (row, key, edge) in rows {
+            let old = table.get(row.as_slice())?.and_then(|row| encode::edge_of(row.value()));
+            let (mut parties, is_new) = (Parties::of(key), old.is_none());
             let bytes = match old {
                 Some(mut old) => {
                     old.merge(edge);
@@ -311,11 +317,16 @@ impl Store {
                 }
                 None => {
                     room -= 1;
-                    *fresh.entry(ns.clone()).or_default() += 1;
                     encode::edge(edge)
                 }
             };
-            table.insert(key.as_slice(), bytes.as_slice())?;
+            table.insert(row.as_slice(), bytes.as_slice())?;
+            if !is_new {
+                parties = Parties::default();
+            }
+            parties.flows = if Parties::of(key).is_none() { 0 } else { edge.flows };
+            let count = fresh.entry(key.ns.clone()).or_default();
+            *count = (count.0 + u64::from(is_new), count.1.plus(parties));
         }
         Ok(())
     }

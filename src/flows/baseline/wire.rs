@@ -9,7 +9,7 @@ use crate::{
     cockpit::ports::{CollectorState, Link, SourceState, Trouble},
     domain::{
         coverage::{Coverage, Hole},
-        edge::{Hours, Window},
+        edge::{Hours, Parties, Tally, Window},
         names::{NodeName, NsName, Text},
         source::SourceKind,
         time::Timestamp,
@@ -118,6 +118,16 @@ struct WireHole {
 struct WireCount {
     namespace: String,
     edges: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parties: Option<WireParties>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireParties {
+    callers: u64,
+    callees: u64,
+    webhooks: u64,
+    flows: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,7 +148,11 @@ pub fn to_json(state: &CollectorState) -> String {
         edges: state
             .edges
             .iter()
-            .map(|(ns, edges)| WireCount { namespace: ns.to_string(), edges: *edges })
+            .map(|(ns, tally)| WireCount {
+                namespace: ns.to_string(),
+                edges: tally.edges,
+                parties: tally.parties.map(parties_out),
+            })
             .collect(),
         troubles: state.troubles.iter().map(trouble_out).collect(),
     };
@@ -169,10 +183,25 @@ pub fn from_json(text: &[u8]) -> Result<CollectorState, BadState> {
         window,
         coverage: coverage_in(wire.coverage),
         edges: counts
-            .filter_map(|count| Some((NsName::parse(&count.namespace).ok()?, count.edges)))
+            .filter_map(|count| Some((NsName::parse(&count.namespace).ok()?, tally_in(count))))
             .collect(),
         troubles: wire.troubles.iter().take(TROUBLES).map(trouble_in).collect(),
     })
+}
+
+fn parties_out(parties: Parties) -> WireParties {
+    let Parties { callers, callees, webhooks, flows } = parties;
+    WireParties { callers, callees, webhooks, flows }
+}
+
+fn tally_in(count: &WireCount) -> Tally {
+    let parties = count.parties.as_ref().map(|wire| Parties {
+        callers: wire.callers,
+        callees: wire.callees,
+        webhooks: wire.webhooks,
+        flows: wire.flows,
+    });
+    Tally { edges: count.edges, parties }
 }
 
 fn source_out(state: &SourceState) -> WireSource {

@@ -2,7 +2,7 @@
 //! any connection, watched by the fleet's own evaluator, and broken on purpose.
 //! It never touches the network or the system clock.
 
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, Weak};
 
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::sim::api::clock::Clock;
 use crate::sim::api::controllers;
+use crate::sim::api::definitions;
 use crate::sim::api::faults::Faults;
 use crate::sim::api::object;
 use crate::sim::api::openapi::{self, Documents};
@@ -97,10 +98,10 @@ impl WeakCluster {
 }
 
 struct Inner {
-    catalog: Catalog,
+    catalog: RwLock<Arc<Catalog>>,
     accounts: Vec<Account>,
     controllers: bool,
-    controllers_started: Once,
+    started: Once,
     clock: Clock,
     address: String,
     store: Mutex<Store>,
@@ -113,7 +114,8 @@ struct Inner {
     random: Mutex<fastrand::Rng>,
     /// Roles and bindings in force, and the version they were read at.
     rights: Mutex<(u64, Arc<Rights>)>,
-    documents: OnceLock<Documents>,
+    /// The OpenAPI documents, and what they were made from.
+    documents: Mutex<Option<(Arc<Catalog>, Arc<Documents>)>>,
 }
 
 impl Cluster {
@@ -122,10 +124,10 @@ impl Cluster {
         let (changed, _) = watch::channel(store.version());
         let (restarts, _) = watch::channel((0, Stop::Clean));
         Self(Arc::new(Inner {
-            catalog: Catalog::new(setup.extra_resources),
+            catalog: RwLock::new(Arc::new(Catalog::new(setup.extra_resources))),
             accounts: setup.accounts,
             controllers: setup.controllers,
-            controllers_started: Once::new(),
+            started: Once::new(),
             clock: setup.clock,
             address: setup.address,
             store: Mutex::new(store),
@@ -135,7 +137,7 @@ impl Cluster {
             portforward: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
             rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
-            documents: OnceLock::new(),
+            documents: Mutex::new(None),
         }))
     }
 
@@ -157,8 +159,11 @@ impl Cluster {
         if object::meta(&object, "creationTimestamp").is_empty() {
             object::set_meta(&mut object, "creationTimestamp", self.clock().stamp());
         }
-        let key = Key::new(id, object::namespace(&object), object::name(&object));
+        let key = self.key(id, object::namespace(&object), object::name(&object));
         self.write(|store| store.put(key, object));
+        if self.resource(id).kind == "CustomResourceDefinition" {
+            definitions::settle_seeded(self);
+        }
     }
 
     /// Puts a namespace in, Active and with its name as a label, as a server makes its own.
@@ -179,14 +184,16 @@ impl Cluster {
     /// Removes an object at once, as if it had never had finalizers.
     pub fn unseed(&self, api_version: &str, kind: &str, namespace: &str, name: &str) {
         if let Some(id) = self.catalog().of_kind(api_version, kind) {
-            self.write(|store| store.remove(&Key::new(id, namespace, name)));
+            let key = self.key(id, namespace, name);
+            self.write(|store| store.remove(&key));
         }
     }
 
     /// All objects of a kind as they are now, such as ("networking.k8s.io/v1", "NetworkPolicy").
     pub fn objects(&self, api_version: &str, kind: &str) -> Vec<Arc<Value>> {
         let Some(id) = self.catalog().of_kind(api_version, kind) else { return Vec::new() };
-        self.store().list(id, "").into_iter().map(|(_, object)| object).collect()
+        let objects = self.store().list(self.storage(id), "").into_iter().map(|(_, object)| object).collect();
+        self.views(id, objects)
     }
 
     /// All network policies as they are now.
@@ -217,14 +224,15 @@ impl Cluster {
     }
 
     /// Serves one connection: give it to `hyper::server::conn::http1` with upgrades. The first call
-    /// also starts the controllers, so it must be made within the runtime.
+    /// also starts the background tasks, so it must be made within the runtime.
     pub fn service(&self, peer: Peer) -> Service {
-        if self.0.controllers {
-            self.0.controllers_started.call_once(|| {
-                let weak = WeakCluster(Arc::downgrade(&self.0));
-                tokio::spawn(controllers::run(weak, self.subscribe()));
-            });
-        }
+        self.0.started.call_once(|| {
+            let weak = || WeakCluster(Arc::downgrade(&self.0));
+            tokio::spawn(definitions::run(weak(), self.subscribe()));
+            if self.0.controllers {
+                tokio::spawn(controllers::run(weak(), self.subscribe()));
+            }
+        });
         Service::new(self.clone(), peer)
     }
 
@@ -249,12 +257,39 @@ impl Cluster {
         self.0.restarts.subscribe()
     }
 
-    pub(super) fn catalog(&self) -> &Catalog {
-        &self.0.catalog
+    /// What is served now.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn resource(&self, id: ResourceId) -> &Arc<Resource> {
-        self.0.catalog.get(id)
+    /// Changes what is served, and wakes the watches, some of which may have to end.
+    pub(super) fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
+        {
+            let mut catalog = self.0.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            change(Arc::make_mut(&mut catalog));
+        }
+        self.0.changed.send_modify(|_| {});
+    }
+
+    pub(super) fn resource(&self, id: ResourceId) -> Arc<Resource> {
+        Arc::clone(self.catalog().get(id))
+    }
+
+    pub(super) fn storage(&self, id: ResourceId) -> ResourceId {
+        self.catalog().storage(id)
+    }
+
+    /// Where an object of a resource is kept; an empty namespace means cluster scope.
+    pub(super) fn key(&self, id: ResourceId, namespace: &str, name: &str) -> Key {
+        Key::new(self.storage(id), namespace, name)
+    }
+
+    /// Stored objects as a version of their resource shows them.
+    pub(super) fn views(&self, id: ResourceId, objects: Vec<Arc<Value>>) -> Vec<Arc<Value>> {
+        let resource = self.resource(id);
+        let version = resource.api_version();
+        let view = |object: Arc<Value>| resource.view(&version, object);
+        objects.into_iter().map(view).collect()
     }
 
     pub(super) fn accounts(&self) -> &[Account] {
@@ -291,7 +326,8 @@ impl Cluster {
 
     /// The roles and bindings in force, read anew only when one changed.
     pub(super) fn rights(&self) -> Arc<Rights> {
-        let of = |plural: &str| self.catalog().find("rbac.authorization.k8s.io", "v1", plural);
+        let catalog = self.catalog();
+        let of = |plural: &str| catalog.find("rbac.authorization.k8s.io", "v1", plural);
         let store = self.store();
         let touched = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"]
             .into_iter()
@@ -311,8 +347,17 @@ impl Cluster {
     }
 
     /// The OpenAPI documents of what is served.
-    pub(super) fn documents(&self) -> &Documents {
-        self.0.documents.get_or_init(|| openapi::documents(self.catalog()))
+    pub(super) fn documents(&self) -> Arc<Documents> {
+        let catalog = self.catalog();
+        let mut made = lock(&self.0.documents);
+        if let Some((from, documents)) = made.as_ref()
+            && Arc::ptr_eq(from, &catalog)
+        {
+            return Arc::clone(documents);
+        }
+        let documents = Arc::new(openapi::documents(&catalog));
+        *made = Some((catalog, Arc::clone(&documents)));
+        documents
     }
 
     /// When the server started, as HTTP writes times.
@@ -348,5 +393,5 @@ impl Cluster {
 
 /// A lock whose holders never panic while they hold it; if one did, its data still counts.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

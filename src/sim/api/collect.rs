@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::commit::is_released;
-use crate::sim::api::controllers::file;
+use crate::sim::api::controllers::{account, file};
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
@@ -115,12 +115,15 @@ fn is_there(cluster: &Cluster, store: &Store, owner: &Value, namespace: &str) ->
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let Some(id) = cluster.catalog().of_kind(text("apiVersion"), text("kind")) else { return true };
     let namespace = if cluster.resource(id).namespaced { namespace } else { "" };
-    store.get(&Key::new(id, namespace, text("name"))).is_some_and(|found| object::uid(found) == text("uid"))
+    store
+        .get(&cluster.key(id, namespace, text("name")))
+        .is_some_and(|found| object::uid(found) == text("uid"))
 }
 
 fn remove(cluster: &Cluster, key: &Key) {
     // Gone meanwhile is as good.
-    let _ = delete::delete(cluster, key.resource, key, &DeleteOptions::default());
+    let user = account("generic-garbage-collector");
+    let _ = delete::delete(cluster, key.resource, key, &DeleteOptions::default(), &user);
 }
 
 /// Takes one finalizer off; the last one off lets the object go.

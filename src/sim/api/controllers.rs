@@ -15,7 +15,9 @@ use crate::sim::api::namespaces;
 use crate::sim::api::object;
 use crate::sim::api::resources::ResourceId;
 use crate::sim::api::store::{Change, Event, Key, Store};
+use crate::sim::api::typecheck;
 use crate::sim::rules::apply::{self, UpdateOptions};
+use crate::sim::rules::rbac::User;
 use crate::sim::rules::schema::Kind;
 
 /// Who the controllers are, in `managedFields`.
@@ -107,6 +109,7 @@ impl Controllers {
             self.hurry(event);
         }
         self.collector.react(cluster, event);
+        typecheck::react(cluster, event);
     }
 
     fn react_to_namespace(&mut self, cluster: &Cluster, event: &Event) {
@@ -172,6 +175,16 @@ fn create(cluster: &Cluster, store: &mut Store, id: ResourceId, mut object: Valu
     object::set_meta(&mut object, "uid", cluster.new_uid());
     object::set_meta(&mut object, "creationTimestamp", cluster.clock().stamp());
     store.put(key, object);
+}
+
+/// Who a controller is when policies are asked about what it does.
+pub fn account(controller: &str) -> User {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"];
+    User {
+        name: format!("system:serviceaccount:kube-system:{controller}"),
+        groups: groups.map(str::to_owned).to_vec(),
+        ..User::default()
+    }
 }
 
 /// Files a controller's write under its name.

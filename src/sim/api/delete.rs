@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::sim::api::admit::{self, Admission, Operation};
 use crate::sim::api::cluster::Cluster;
 use crate::sim::api::object;
 use crate::sim::api::options::{DeleteOptions, Propagation};
@@ -12,26 +13,30 @@ use crate::sim::api::read::not_found;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::status::Status;
 use crate::sim::api::store::{Key, Store};
+use crate::sim::rules::custom::names;
 use crate::sim::rules::kinds;
+use crate::sim::rules::rbac::User;
 
 /// Namespaces a cluster cannot be without.
 const KEPT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// Deletes one object, and says what the server answers.
+/// Deletes one object, and says what the server answers, with texts for `Warning` headers.
 pub fn delete(
     cluster: &Cluster,
     id: ResourceId,
     key: &Key,
     options: &DeleteOptions,
-) -> Result<Value, Status> {
-    let resource = Arc::clone(cluster.resource(id));
-    let delete = Delete { resource: &resource, options, now: cluster.clock().stamp() };
+    user: &User,
+) -> Result<(Value, Vec<String>), Status> {
+    let resource = cluster.resource(id);
+    let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
     cluster.write(|store| {
         let name = key.path.rsplit('/').next().unwrap_or_default();
         delete.check_kept(name)?;
         let live = store.get(key).cloned().ok_or_else(|| not_found(&resource, name))?;
         delete.check_preconditions(&live)?;
-        Ok(delete.carry_out(store, key, &live))
+        let warnings = delete.admit(store, &live)?;
+        Ok((delete.carry_out(store, key, &live), warnings))
     })
 }
 
@@ -41,24 +46,29 @@ pub fn delete_all(
     id: ResourceId,
     objects: &[Arc<Value>],
     options: &DeleteOptions,
-) -> Result<(), Status> {
-    let resource = Arc::clone(cluster.resource(id));
-    let delete = Delete { resource: &resource, options, now: cluster.clock().stamp() };
+    user: &User,
+) -> Result<Vec<String>, Status> {
+    let resource = cluster.resource(id);
+    let delete = Delete { cluster, resource: &resource, options, user, now: cluster.clock().stamp() };
+    let mut warnings = Vec::new();
     for object in objects {
-        let key = Key::new(id, object::namespace(object), object::name(object));
+        let key = cluster.key(id, object::namespace(object), object::name(object));
         cluster.write(|store| {
             let Some(live) = store.get(&key).cloned() else { return Ok(()) };
             delete.check_preconditions(&live)?;
+            warnings.extend(delete.admit(store, &live)?);
             delete.carry_out(store, &key, &live);
             Ok(())
         })?;
     }
-    Ok(())
+    Ok(warnings)
 }
 
 struct Delete<'a> {
+    cluster: &'a Cluster,
     resource: &'a Resource,
     options: &'a DeleteOptions,
+    user: &'a User,
     now: String,
 }
 
@@ -98,6 +108,23 @@ impl Delete<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Asks the admission policies.
+    fn admit(&self, store: &Store, live: &Value) -> Result<Vec<String>, Status> {
+        admit::admit(&Admission {
+            cluster: self.cluster,
+            store,
+            user: self.user,
+            operation: Operation::Delete,
+            resource: self.resource,
+            subresource: "",
+            namespace: object::namespace(live),
+            name: object::name(live),
+            object: None,
+            old: Some(live),
+            dry_run: self.options.dry_run,
+        })
     }
 
     fn failed(&self, live: &Value, why: &str) -> Status {
@@ -142,6 +169,9 @@ impl Delete<'_> {
         let mut going = live.clone();
         let mut finalizers = object::finalizers(live);
         let begun = object::is_deleting(live);
+        if self.resource.group == "apiextensions.k8s.io" {
+            return if begun { going } else { self.ending_definition(going) };
+        }
         let added = match self.options.propagation {
             Propagation::Background => None,
             Propagation::Foreground => Some("foregroundDeletion"),
@@ -164,6 +194,16 @@ impl Delete<'_> {
             let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
             object::set_meta(&mut going, "generation", generation);
         }
+        going
+    }
+
+    /// A definition goes once its objects are gone; that is noted without a manager.
+    fn ending_definition(&self, mut going: Value) -> Value {
+        let mut finalizers = object::finalizers(&going);
+        finalizers.push(names::CLEANUP.to_owned());
+        object::set_meta(&mut going, "finalizers", finalizers);
+        object::set_meta(&mut going, "deletionTimestamp", self.now.as_str());
+        names::mark_ending(&mut going, &self.now);
         going
     }
 

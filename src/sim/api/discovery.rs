@@ -21,7 +21,7 @@ const READYZ: &str = include_str!("../../../assets/kubernetes/readyz.txt");
 
 /// Answers the paths that name no resource.
 pub fn answer(cluster: &Cluster, call: &Call, path: &str) -> Result<Reply, Status> {
-    let catalog = cluster.catalog();
+    let catalog = &*cluster.catalog();
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let document = match segments.as_slice() {
         [] => root(),
@@ -46,7 +46,7 @@ pub fn answer(cluster: &Cluster, call: &Call, path: &str) -> Result<Reply, Statu
 
 /// `/api` and `/apis`, aggregated where the client takes that.
 fn negotiated(cluster: &Cluster, call: &Call, core: bool) -> Result<Reply, Status> {
-    let catalog = cluster.catalog();
+    let catalog = &*cluster.catalog();
     let form = negotiate::accept(call.header("accept"), Offer::Discovery)?.form;
     if form == Form::Discovery {
         return Ok(tagged(call, &aggregated(catalog, core)));
@@ -202,7 +202,7 @@ fn aggregated_row(resource: &Resource) -> Value {
     let mut row = json!({
         "resource": resource.plural, "singularResource": resource.singular, "scope": scope,
         "verbs": resource.verbs,
-        "responseKind": { "group": "", "version": "", "kind": resource.kind },
+        "responseKind": response_kind(resource, "", "", &resource.kind),
     });
     if !resource.short_names.is_empty() {
         row["shortNames"] = json!(resource.short_names);
@@ -216,7 +216,7 @@ fn aggregated_row(resource: &Resource) -> Value {
         .map(|sub| {
             json!({
                 "subresource": sub.name, "verbs": sub.verbs,
-                "responseKind": { "group": sub.group, "version": sub.version, "kind": sub.kind },
+                "responseKind": response_kind(resource, &sub.group, &sub.version, &sub.kind),
             })
         })
         .collect();
@@ -224,6 +224,15 @@ fn aggregated_row(resource: &Resource) -> Value {
         row["subresources"] = json!(subs);
     }
     row
+}
+
+/// The kind a resource answers with. Definitions write it out; for built-in ones the reader knows.
+fn response_kind(resource: &Resource, group: &str, version: &str, kind: &str) -> Value {
+    let (group, version) = match &resource.definition {
+        Some(_) => (resource.group.as_str(), resource.version.as_str()),
+        None => (group, version),
+    };
+    json!({ "group": group, "version": version, "kind": kind })
 }
 
 fn group_names(catalog: &Catalog) -> Vec<String> {

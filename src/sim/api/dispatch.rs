@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::sim::api::access::Caller;
 use crate::sim::api::call::Call;
 use crate::sim::api::cluster::Cluster;
+use crate::sim::api::definitions;
 use crate::sim::api::delete;
 use crate::sim::api::discovery;
 use crate::sim::api::forms::{self, EventShape};
@@ -40,12 +42,22 @@ async fn answer_resource(
     target: &Target,
 ) -> Result<Reply, Status> {
     let catalog = cluster.catalog();
+    // Definitions answer for their groups alone, and where there is none, nobody does.
+    let nobody = || Status::text(404, "404 page not found\n");
     if !catalog.has_group(&target.group) {
-        return Err(Status::text(404, "404 page not found\n"));
+        return Err(nobody());
     }
-    let id = catalog.find(&target.group, &target.version, &target.resource).ok_or_else(no_route)?;
-    let resource = Arc::clone(cluster.resource(id));
+    let unserved = || if catalog.is_defined_group(&target.group) { nobody() } else { no_route() };
+    let id = catalog.find(&target.group, &target.version, &target.resource).ok_or_else(unserved)?;
+    let resource = cluster.resource(id);
     check_route(call, &resource, target)?;
+    if catalog.is_starting(id, Instant::now()) {
+        return Err(starting());
+    }
+    if target.verb == "create" && definitions::is_ending(cluster, &resource) {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Status::new(405, "MethodNotAllowed", message).with_details(resource.details("")));
+    }
     if pods::is_stream(target) {
         return pods::answer(cluster, call, caller, target).await;
     }
@@ -73,7 +85,7 @@ struct Asked<'a> {
     caller: &'a Caller,
     target: &'a Target,
     id: ResourceId,
-    resource: &'a Resource,
+    resource: &'a Arc<Resource>,
     form: Form,
 }
 
@@ -84,11 +96,11 @@ impl Asked<'_> {
 
     fn key(&self) -> Key {
         let namespace = if self.resource.namespaced { self.target.namespace.as_str() } else { "" };
-        Key::new(self.id, namespace, &self.target.name)
+        self.cluster.key(self.id, namespace, &self.target.name)
     }
 
     fn selection(&self) -> Result<Selection, Status> {
-        Selection::parse(self.id, self.resource, self.target, self.query())
+        Selection::parse(self.id, self.cluster.storage(self.id), self.resource, self.target, self.query())
     }
 
     async fn get(&self) -> Result<Reply, Status> {
@@ -116,11 +128,14 @@ impl Asked<'_> {
 
     fn delete(&self) -> Result<Reply, Status> {
         let options = DeleteOptions::parse(self.call.body()?, self.query())?;
-        let answer = delete::delete(self.cluster, self.id, &self.key(), &options)?;
-        if answer["kind"] == "Status" {
-            return Ok(Reply::json(200, answer));
-        }
-        self.shaped(200, answer, false)
+        let user = &self.caller.user;
+        let (answer, warnings) = delete::delete(self.cluster, self.id, &self.key(), &options, user)?;
+        let reply = if answer["kind"] == "Status" {
+            Reply::json(200, answer)
+        } else {
+            self.shaped(200, answer, false)?
+        };
+        Ok(warned(reply, &warnings))
     }
 
     async fn delete_all(&self) -> Result<Reply, Status> {
@@ -129,14 +144,15 @@ impl Asked<'_> {
         let options = DeleteOptions::parse(self.call.body()?, self.query())?;
         let (list, objects) =
             read::list(self.cluster, &selection, &ListOptions::parse(self.query(), limits)?).await?;
-        delete::delete_all(self.cluster, self.id, &objects, &options)?;
-        self.shaped(200, list, true)
+        let warnings = delete::delete_all(self.cluster, self.id, &objects, &options, &self.caller.user)?;
+        Ok(warned(self.shaped(200, list, true)?, &warnings))
     }
 
     fn as_write(&self) -> Result<Write<'_>, Status> {
         Ok(Write {
             cluster: self.cluster,
             id: self.id,
+            resource: self.resource,
             target: self.target,
             query: self.query(),
             body: self.call.body()?,
@@ -153,10 +169,7 @@ impl Asked<'_> {
             "update" => write.replace()?,
             _ => write.patch()?,
         };
-        let mut reply = self.shaped(code, object, false)?;
-        let quoted = warnings.iter().map(|w| format!("299 - \"{}\"", w.replace('"', "\\\"")));
-        reply.headers.extend(quoted.map(|w| ("warning", w)));
-        Ok(reply)
+        Ok(warned(self.shaped(code, object, false)?, &warnings))
     }
 
     fn shaped(&self, code: u16, value: Value, is_list: bool) -> Result<Reply, Status> {
@@ -164,6 +177,12 @@ impl Asked<'_> {
         let shaped = forms::shape(value, self.form, is_list, self.resource, self.query(), now)?;
         Ok(Reply::json(code, shaped))
     }
+}
+
+fn warned(mut reply: Reply, warnings: &[String]) -> Reply {
+    let quoted = warnings.iter().map(|w| format!("299 - \"{}\"", w.replace('"', "\\\"")));
+    reply.headers.extend(quoted.map(|w| ("warning", w)));
+    reply
 }
 
 /// Which methods a path takes.
@@ -191,6 +210,13 @@ fn check_route(call: &Call, resource: &Resource, target: &Target) -> Result<(), 
 /// The 404 of a path below a known group.
 pub fn no_route() -> Status {
     Status::new(404, "NotFound", "the server could not find the requested resource").with_details(json!({}))
+}
+
+/// A definition in force whose storage is not.
+fn starting() -> Status {
+    Status::new(429, "TooManyRequests", "storage is (re)initializing")
+        .with_details(json!({ "retryAfterSeconds": 1 }))
+        .with_header("retry-after", "1")
 }
 
 fn no_method() -> Status {

@@ -1,6 +1,8 @@
 //! The shapes an object can be sent in: whole, metadata only, or as a table.
 //! It never decides which; that is negotiation.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -9,7 +11,8 @@ use crate::sim::api::object;
 use crate::sim::api::query::Query;
 use crate::sim::api::resources::Resource;
 use crate::sim::api::status::Status;
-use crate::sim::rules::table;
+use crate::sim::rules::custom::definition::Definition;
+use crate::sim::rules::{shape, table};
 
 /// The metadata form of one object.
 pub fn metadata(object: &Value) -> Value {
@@ -24,9 +27,19 @@ fn metadata_list(list: &Value) -> Value {
     let items: Vec<Value> = list["items"].as_array().into_iter().flatten().map(metadata).collect();
     json!({
         "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-        "metadata": list["metadata"],
+        "metadata": list_metadata(list),
         "items": if items.is_empty() { Value::Null } else { Value::Array(items) },
     })
+}
+
+/// The metadata of a list in another form: that there is no next page is not said there.
+fn list_metadata(list: &Value) -> Value {
+    let mut metadata = list["metadata"].clone();
+    if let Some(fields) = metadata.as_object_mut().filter(|fields| fields.get("continue") == Some(&json!("")))
+    {
+        fields.remove("continue");
+    }
+    metadata
 }
 
 /// What a table is asked to carry beside its cells.
@@ -58,6 +71,7 @@ struct Tables {
     plural: String,
     api_version: String,
     kind: String,
+    definition: Option<Arc<Definition>>,
     /// `v1` or `v1beta1` of the table itself.
     version: &'static str,
     carried: Carried,
@@ -70,13 +84,18 @@ impl Tables {
             plural: resource.plural.clone(),
             api_version: resource.api_version(),
             kind: resource.kind.clone(),
+            definition: resource.definition.clone(),
             version: if form == Form::TableBeta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" },
             carried,
         }
     }
 
     fn table(&self, metadata: &Value, objects: &[&Value], with_columns: bool, now: DateTime<Utc>) -> Value {
-        let columns = if with_columns { table::columns(&self.group, &self.plural) } else { Value::Null };
+        let columns = match &self.definition {
+            _ if !with_columns => Value::Null,
+            Some(definition) => definition.columns(),
+            None => table::columns(&self.group, &self.plural),
+        };
         let rows: Vec<Value> = objects.iter().map(|object| self.row(object, now)).collect();
         json!({
             "kind": "Table", "apiVersion": self.version, "metadata": metadata,
@@ -98,7 +117,11 @@ impl Tables {
                 whole
             }
         };
-        json!({ "cells": table::cells(&self.group, &self.plural, object, now), "object": carried })
+        let cells = match &self.definition {
+            Some(definition) => definition.cells(object, now),
+            None => table::cells(&self.group, &self.plural, object, now),
+        };
+        json!({ "cells": cells, "object": carried })
     }
 }
 
@@ -123,7 +146,7 @@ pub fn shape(
                 return Ok(tables.table(&of, &[&value], true, now));
             }
             let items: Vec<&Value> = value["items"].as_array().into_iter().flatten().collect();
-            Ok(tables.table(&value["metadata"], &items, true, now))
+            Ok(tables.table(&list_metadata(&value), &items, true, now))
         }
         Form::Whole | Form::Discovery => Ok(value),
     }
@@ -192,26 +215,9 @@ impl EventShape {
                 "columnDefinitions": null, "rows": [],
             });
         }
-        let mut object = json!({
-            "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata,
-        });
-        empty_fields(resource, &mut object);
+        let mut object = shape::empty(&resource.rules_kind());
+        object::set_type(&mut object, &resource.api_version(), &resource.kind);
+        object["metadata"] = metadata;
         object
-    }
-}
-
-/// The fields that an empty object of a kind still has.
-fn empty_fields(resource: &Resource, object: &mut Value) {
-    match resource.kind.as_str() {
-        "NetworkPolicy" => object["spec"] = json!({ "podSelector": {} }),
-        "Namespace" => {
-            object["spec"] = json!({});
-            object["status"] = json!({});
-        }
-        "Pod" => {
-            object["spec"] = json!({ "containers": null });
-            object["status"] = json!({});
-        }
-        _ => {}
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::sim::api::cluster::Cluster;
-use crate::sim::api::controllers::{core, file};
+use crate::sim::api::controllers::{account, core, file};
 use crate::sim::api::delete;
 use crate::sim::api::object;
 use crate::sim::api::options::DeleteOptions;
@@ -35,12 +35,17 @@ pub fn end(cluster: &Cluster, name: &str) -> bool {
 /// Deletes everything in the namespace, kind by kind.
 fn empty(cluster: &Cluster, namespace: &str) {
     let kinds: Vec<ResourceId> =
-        cluster.catalog().iter().filter(|(_, r)| r.namespaced).map(|(id, _)| id).collect();
+        cluster.catalog().stored().filter(|(_, r)| r.namespaced).map(|(id, _)| id).collect();
     for id in kinds {
-        let objects: Vec<_> =
-            cluster.store().list(id, namespace).into_iter().map(|(_, object)| object).collect();
+        let objects: Vec<_> = cluster
+            .store()
+            .list(cluster.storage(id), namespace)
+            .into_iter()
+            .map(|(_, object)| object)
+            .collect();
         // A finalizer that stays is not an error of the attempt: the conditions tell of it.
-        let _ = delete::delete_all(cluster, id, &objects, &DeleteOptions::default());
+        let user = account("namespace-controller");
+        let _ = delete::delete_all(cluster, id, &objects, &DeleteOptions::default(), &user);
     }
 }
 
@@ -61,9 +66,10 @@ impl Remaining {
 
 fn remaining(cluster: &Cluster, namespace: &str) -> Remaining {
     let mut left = Remaining::default();
+    let catalog = cluster.catalog();
     let store = cluster.store();
-    for (id, resource) in cluster.catalog().iter().filter(|(_, r)| r.namespaced) {
-        for (_, object) in store.list(id, namespace) {
+    for (id, resource) in catalog.stored().filter(|(_, r)| r.namespaced) {
+        for (_, object) in store.list(catalog.storage(id), namespace) {
             *left.kinds.entry(resource.qualified()).or_default() += 1;
             for finalizer in object::finalizers(&object) {
                 *left.finalizers.entry(finalizer).or_default() += 1;

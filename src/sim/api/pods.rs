@@ -97,7 +97,7 @@ fn ports(call: &Call, target: &Target) -> Result<Vec<PodPort>, Status> {
 fn find(cluster: &Cluster, plural: &str, target: &Target, name: &str) -> Result<Arc<Value>, Status> {
     let id = core(cluster, plural).ok_or_else(|| Status::internal("the core group is not served"))?;
     let found = cluster.store().get(&Key::new(id, &target.namespace, name)).cloned();
-    found.ok_or_else(|| not_found(cluster.resource(id), name))
+    found.ok_or_else(|| not_found(&cluster.resource(id), name))
 }
 
 /// Host and port of a node's kubelet. A node that is not there is blamed on the pods resource.

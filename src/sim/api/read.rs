@@ -59,7 +59,9 @@ pub async fn get(cluster: &Cluster, id: ResourceId, key: &Key, query: &Query) ->
     }
     let found = cluster.store().get(key).cloned();
     let name = key.path.rsplit('/').next().unwrap_or_default();
-    found.ok_or_else(|| not_found(cluster.resource(id), name))
+    let resource = cluster.resource(id);
+    let object = found.ok_or_else(|| not_found(&resource, name))?;
+    Ok(resource.view(&resource.api_version(), object))
 }
 
 /// The 404 about one object.
@@ -83,7 +85,7 @@ pub async fn list(
     }
     let shown = options.pick(cluster, selection)?;
     let resource = cluster.resource(selection.resource);
-    let items = shown.items.iter().map(|o| item(resource, o)).collect();
+    let items = shown.items.iter().map(|o| item(&resource, o)).collect();
     let mut metadata = json!({ "resourceVersion": shown.version.to_string() });
     if let Some(token) = shown.next {
         metadata["continue"] = json!(token);
@@ -151,16 +153,18 @@ impl ListOptions {
         let version = exact.unwrap_or(store.version());
         let all: Vec<(String, Arc<Value>)> = match exact {
             None => store
-                .list(selection.resource, &selection.namespace)
+                .list(selection.storage, &selection.namespace)
                 .into_iter()
                 .map(|(path, object)| (path.to_owned(), object))
                 .collect(),
-            Some(version) => store
-                .list_at(selection.resource, &selection.namespace, version)
-                .map_err(|_| self.expired())?,
+            Some(version) => {
+                store.list_at(selection.storage, &selection.namespace, version).map_err(|_| self.expired())?
+            }
         };
         let start = self.page.as_ref().map_or("", |page| page.start.as_str());
+        drop(store);
         let rest = all.into_iter().filter(|(path, _)| path.as_str() >= start);
+        let rest = rest.map(|(path, object)| (path, selection.view(object)));
         let mut matching = rest.filter(|(_, object)| selection.matches(object));
         let limit = if self.bare_version == "0" || self.limit == 0 { usize::MAX } else { self.limit };
         let items: Vec<(String, Arc<Value>)> = matching.by_ref().take(limit).collect();

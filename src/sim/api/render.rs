@@ -45,7 +45,11 @@ pub fn of_status(status: &Status) -> Reply {
 
 /// Makes the response.
 pub fn render(cluster: &Cluster, reply: Reply, wire: Wire) -> io::Result<Response<Body>> {
-    let mut headers: Vec<(&'static str, String)> = vec![("audit-id", cluster.new_uid())];
+    let mut headers: Vec<(&'static str, String)> = vec![
+        ("audit-id", cluster.new_uid()),
+        // The simulated clock's, not that of this machine.
+        ("date", cluster.clock().now().format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+    ];
     let says_caching = reply.headers.iter().any(|(name, _)| *name == "cache-control");
     if !says_caching {
         headers.push(("cache-control", "no-cache, private".to_owned()));

@@ -4,9 +4,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
+use crate::sim::rules::custom::definition::Definition;
+use crate::sim::rules::kinds;
 use crate::sim::rules::schema::{self, Kind};
 
 const BUILT_IN: &str = include_str!("../../../assets/kubernetes/resources.json");
@@ -33,6 +39,9 @@ pub struct Resource {
     /// Made by a definition, not built in: lists carry types, and unknown fields stay.
     #[serde(default)]
     pub custom: bool,
+    /// What the definition demands of its objects, where there is one in this cluster.
+    #[serde(skip)]
+    pub definition: Option<Arc<Definition>>,
 }
 
 /// What hangs below an object's path, such as `status`.
@@ -64,6 +73,40 @@ impl Resource {
             storage_version_hash: None,
             subresources: Vec::new(),
             custom: true,
+            definition: None,
+        }
+    }
+
+    /// One version of a definition, by its entry in `spec.versions` and the names accepted.
+    pub fn defined(crd: &Value, version: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let texts = |value: &Value| value.as_array().into_iter().flatten().map(text).collect();
+        let (names, group, name) =
+            (&crd["spec"]["names"], text(&crd["spec"]["group"]), text(&version["name"]));
+        let kind = text(&names["kind"]);
+        let or = |given: String, made: String| if given.is_empty() { made } else { given };
+        let list_kind = or(text(&names["listKind"]), format!("{kind}List"));
+        let definition = Definition::read(version, &list_kind);
+        let stored =
+            crd["spec"]["versions"].as_array().into_iter().flatten().find(|one| one["storage"] == true);
+        let stored = stored.map_or_else(|| name.clone(), |one| text(&one["name"]));
+        let digest = Sha256::digest(format!("{group}/{stored}/{kind}").as_bytes());
+        let status = Subresource {
+            name: "status".to_owned(),
+            kind: kind.clone(),
+            verbs: ["get", "patch", "update"].map(str::to_owned).to_vec(),
+            group: String::new(),
+            version: String::new(),
+        };
+        Self {
+            singular: or(text(&names["singular"]), kind.to_lowercase()),
+            namespaced: crd["spec"]["scope"] == "Namespaced",
+            short_names: texts(&names["shortNames"]),
+            categories: texts(&names["categories"]),
+            storage_version_hash: Some(STANDARD.encode(&digest[..8])),
+            subresources: if definition.has_status { vec![status] } else { Vec::new() },
+            definition: Some(Arc::new(definition)),
+            ..Self::custom(&group, &name, &text(&names["plural"]), &kind)
         }
     }
 
@@ -84,7 +127,10 @@ impl Resource {
 
     /// The kind of its lists.
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind)
+        match &self.definition {
+            Some(definition) => definition.list_kind.clone(),
+            None => format!("{}List", self.kind),
+        }
     }
 
     /// The `details` of a Status about one object, or about the resource where `name` is empty.
@@ -110,8 +156,20 @@ impl Resource {
 
     /// The rules for its objects; a kind without any is only checked for its metadata.
     pub fn rules_kind(&self) -> Kind {
-        let known = schema::kind(&self.api_version(), &self.kind);
-        known.cloned().unwrap_or_else(|| Kind::custom(&self.group, &self.version, &self.kind, &self.plural))
+        let known = schema::kind(&self.api_version(), &self.kind).filter(|_| !self.custom);
+        known.cloned().unwrap_or_else(|| Kind {
+            custom: self.definition.clone(),
+            ..Kind::custom(&self.group, &self.version, &self.kind, &self.plural)
+        })
+    }
+
+    /// A stored object as this version shows it; `version` is this one's apiVersion, so that a list
+    /// makes it once.
+    pub fn view(&self, version: &str, object: Arc<Value>) -> Arc<Value> {
+        if object["apiVersion"] == version || object["apiVersion"].is_null() {
+            return object;
+        }
+        Arc::new(kinds::convert(&object, &self.rules_kind()))
     }
 
     /// Whether its status is written apart from the rest.
@@ -133,10 +191,21 @@ fn dotted(word: &str, group: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(usize);
 
-/// Everything one cluster serves, in discovery order.
+/// Everything one cluster serves, in discovery order. Rows stay where they are when they end, so that
+/// a place in the catalog means the same for good.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    rows: Vec<Arc<Resource>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    resource: Arc<Resource>,
+    /// Where its objects are kept: versions of one resource share a place.
+    storage: ResourceId,
+    is_served: bool,
+    /// Made by a definition, whose storage answers only from then on.
+    ready_at: Option<Instant>,
 }
 
 impl Catalog {
@@ -144,25 +213,115 @@ impl Catalog {
     pub fn new(extra: Vec<Resource>) -> Self {
         let built_in: Vec<Resource> =
             serde_json::from_str(BUILT_IN).expect("the table ships with the binary and a test reads it");
-        Self { rows: built_in.into_iter().chain(extra).map(Arc::new).collect() }
+        let rows = built_in.into_iter().chain(extra).enumerate().map(|(index, resource)| Row {
+            resource: Arc::new(resource),
+            storage: ResourceId(index),
+            is_served: true,
+            ready_at: None,
+        });
+        let mut catalog = Self { rows: rows.collect() };
+        // Events are one thing that two groups show.
+        let places = [("", "v1"), ("events.k8s.io", "v1")].map(|(group, v)| catalog.find(group, v, "events"));
+        if let [Some(core), Some(reported)] = places {
+            catalog.rows[reported.0].storage = core;
+        }
+        catalog
+    }
+
+    /// Serves the versions of a definition, the preferred one first; those served before under its
+    /// name and not among them end.
+    pub fn install(&mut self, group: &str, plural: &str, versions: Vec<(Resource, bool)>, ready_at: Instant) {
+        let known = self.rows.iter().find(|row| row.is_of(group, plural)).map(|row| row.storage);
+        let storage = known.unwrap_or(ResourceId(self.rows.len()));
+        let is_named = |name: &str| versions.iter().any(|(one, _)| one.version == name);
+        for row in self.rows.iter_mut().filter(|row| row.is_of(group, plural)) {
+            row.is_served &= is_named(&row.resource.version);
+        }
+        for (resource, is_served) in versions {
+            let of_version =
+                |row: &&mut Row| row.is_of(group, plural) && row.resource.version == resource.version;
+            match self.rows.iter_mut().find(of_version) {
+                Some(row) if *row.resource == resource => row.is_served = is_served,
+                Some(row) => {
+                    row.resource = Arc::new(resource);
+                    row.is_served = is_served;
+                }
+                None => {
+                    let ready_at = Some(ready_at);
+                    self.rows.push(Row { resource: Arc::new(resource), storage, is_served, ready_at });
+                }
+            }
+        }
+    }
+
+    /// Whether just these versions are what a definition serves.
+    pub fn is_installed(&self, group: &str, plural: &str, versions: &[(Resource, bool)]) -> bool {
+        let served = |row: &&Row| row.is_served && row.is_of(group, plural);
+        let is_there = |(resource, wanted): &(Resource, bool)| {
+            let row =
+                self.rows.iter().find(|r| r.is_of(group, plural) && r.resource.version == resource.version);
+            row.is_some_and(|row| row.is_served == *wanted && *row.resource == *resource)
+        };
+        let wanted = versions.iter().filter(|(_, is_served)| *is_served).count();
+        self.rows.iter().filter(served).count() == wanted && versions.iter().all(is_there)
+    }
+
+    /// Ends what a definition served. A later one of the same name starts anew.
+    pub fn uninstall(&mut self, group: &str, plural: &str) {
+        for row in self.rows.iter_mut().filter(|row| row.is_of(group, plural)) {
+            row.is_served = false;
+            row.ready_at = None;
+        }
+    }
+
+    /// Group and plural of everything that definitions serve.
+    pub fn defined(&self) -> Vec<(String, String)> {
+        let rows = self.rows.iter().filter(|row| row.ready_at.is_some());
+        let mut names: Vec<(String, String)> =
+            rows.map(|row| (row.resource.group.clone(), row.resource.plural.clone())).collect();
+        names.dedup();
+        names
     }
 
     pub fn get(&self, id: ResourceId) -> &Arc<Resource> {
-        &self.rows[id.0]
+        &self.rows[id.0].resource
+    }
+
+    /// Whether the resource is still served just as it was.
+    pub fn is_current(&self, id: ResourceId, resource: &Arc<Resource>) -> bool {
+        let row = &self.rows[id.0];
+        row.is_served && Arc::ptr_eq(&row.resource, resource)
+    }
+
+    /// Whether the storage of a new definition does not answer yet.
+    pub fn is_starting(&self, id: ResourceId, now: Instant) -> bool {
+        self.rows[id.0].ready_at.is_some_and(|at| now < at)
+    }
+
+    /// Where the objects of a resource are kept.
+    pub fn storage(&self, id: ResourceId) -> ResourceId {
+        self.rows[id.0].storage
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ResourceId, &Arc<Resource>)> {
-        self.rows.iter().enumerate().map(|(index, row)| (ResourceId(index), row))
+        let rows = self.rows.iter().enumerate().filter(|(_, row)| row.is_served);
+        rows.map(|(index, row)| (ResourceId(index), &row.resource))
+    }
+
+    /// One served resource for each place where objects are kept.
+    pub fn stored(&self) -> impl Iterator<Item = (ResourceId, &Arc<Resource>)> {
+        let mut seen: Vec<ResourceId> = Vec::new();
+        self.iter().filter(move |(id, _)| {
+            let storage = self.storage(*id);
+            let new = !seen.contains(&storage);
+            seen.push(storage);
+            new
+        })
     }
 
     /// The resource at group, version and plural.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<ResourceId> {
         self.position(|r| r.group == group && r.version == version && r.plural == plural)
-    }
-
-    /// The first version of a resource, by its group and plural.
-    pub fn find_plural(&self, group: &str, plural: &str) -> Option<ResourceId> {
-        self.position(|r| r.group == group && r.plural == plural)
     }
 
     /// The resource of an object, by its apiVersion and kind.
@@ -171,15 +330,27 @@ impl Catalog {
     }
 
     pub fn has_group(&self, group: &str) -> bool {
-        self.rows.iter().any(|r| r.group == group)
+        self.position(|r| r.group == group).is_some()
+    }
+
+    /// Whether everything in a group comes from definitions.
+    pub fn is_defined_group(&self, group: &str) -> bool {
+        self.iter().filter(|(_, r)| r.group == group).all(|(_, r)| r.definition.is_some())
     }
 
     pub fn has_version(&self, group: &str, version: &str) -> bool {
-        self.rows.iter().any(|r| r.group == group && r.version == version)
+        self.position(|r| r.group == group && r.version == version).is_some()
     }
 
     fn position(&self, wanted: impl Fn(&Resource) -> bool) -> Option<ResourceId> {
-        self.rows.iter().position(|r| wanted(r)).map(ResourceId)
+        self.iter().find(|(_, resource)| wanted(resource)).map(|(id, _)| id)
+    }
+}
+
+impl Row {
+    /// Made by the definition of this name that is in force.
+    fn is_of(&self, group: &str, plural: &str) -> bool {
+        self.ready_at.is_some() && self.resource.group == group && self.resource.plural == plural
     }
 }
 

@@ -14,6 +14,10 @@ use crate::sim::rules::selector::{Fields, Labels};
 #[derive(Clone)]
 pub struct Selection {
     pub resource: ResourceId,
+    /// Where its objects are kept.
+    pub storage: ResourceId,
+    shown_as: Arc<Resource>,
+    version: String,
     /// Empty for all.
     pub namespace: String,
     labels: Arc<Labels>,
@@ -24,14 +28,33 @@ impl Selection {
     /// Reads the selectors of a request.
     pub fn parse(
         id: ResourceId,
-        resource: &Resource,
+        storage: ResourceId,
+        resource: &Arc<Resource>,
         target: &Target,
         query: &Query,
     ) -> Result<Self, Status> {
         let labels = Labels::parse(query.get("labelSelector"))?;
         let fields = Fields::parse(query.get("fieldSelector"), &resource.rules_kind())?;
         let namespace = if resource.namespaced { target.namespace.clone() } else { String::new() };
-        Ok(Self { resource: id, namespace, labels: Arc::new(labels), fields: Arc::new(fields) })
+        Ok(Self {
+            resource: id,
+            storage,
+            shown_as: Arc::clone(resource),
+            version: resource.api_version(),
+            namespace,
+            labels: Arc::new(labels),
+            fields: Arc::new(fields),
+        })
+    }
+
+    /// A stored object in the version asked for.
+    pub fn view(&self, object: Arc<Value>) -> Arc<Value> {
+        self.shown_as.view(&self.version, object)
+    }
+
+    /// What is looked at, as it was when the request came.
+    pub fn resource(&self) -> &Arc<Resource> {
+        &self.shown_as
     }
 
     /// Whether labels or fields narrow it down.

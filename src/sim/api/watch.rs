@@ -138,10 +138,14 @@ impl Watching {
 
     fn send_everything(&mut self) {
         let store = self.cluster.store();
-        let all = store.list(self.selection.resource, &self.selection.namespace);
-        let matching: Vec<Arc<Value>> =
-            all.into_iter().map(|(_, o)| o).filter(|o| self.selection.matches(o)).collect();
+        let all: Vec<Arc<Value>> = store
+            .list(self.selection.storage, &self.selection.namespace)
+            .into_iter()
+            .map(|(_, o)| o)
+            .collect();
         drop(store);
+        let shown = all.into_iter().map(|object| self.selection.view(object));
+        let matching: Vec<Arc<Value>> = shown.filter(|object| self.selection.matches(object)).collect();
         for object in matching {
             self.send("ADDED", &object);
         }
@@ -169,7 +173,11 @@ impl Watching {
                     Stop::Killed => Some(Err(io::Error::other("the simulated server was killed"))),
                 };
             }
+            // Asked before the last changes are read: they still belong to this watch.
+            let lives_on =
+                self.cluster.catalog().is_current(self.selection.resource, self.selection.resource());
             self.catch_up();
+            self.ended |= !lives_on;
             if self.ready.is_empty() && !self.ended {
                 self.wait().await;
             }
@@ -192,11 +200,13 @@ impl Watching {
             drop(store);
             return self.expire(self.cursor, watchable);
         }
-        let events = store.since(self.selection.resource, &self.selection.namespace, self.cursor);
+        let events = store.since(self.selection.storage, &self.selection.namespace, self.cursor);
         drop(store);
         self.cursor = self.cursor.max(version);
         for event in events {
-            self.send_change(&event);
+            let object = self.selection.view(event.object);
+            let before = event.before.map(|before| self.selection.view(before));
+            self.send_change(&Event { object, before, ..event });
         }
     }
 
@@ -239,9 +249,8 @@ impl Watching {
     }
 
     fn send_bookmark(&mut self, initial_end: bool) {
-        let resource = Arc::clone(self.cluster.resource(self.selection.resource));
         let version = self.cursor.max(self.cluster.store().watchable());
-        let bookmark = self.shape.bookmark(&resource, version, initial_end);
+        let bookmark = self.shape.bookmark(self.selection.resource(), version, initial_end);
         self.push(&json!({ "type": "BOOKMARK", "object": bookmark }));
     }
 

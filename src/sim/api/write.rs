@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::sim::api::access::Caller;
 use crate::sim::api::cluster::Cluster;
-use crate::sim::api::commit::Commit;
+use crate::sim::api::commit::{Commit, Stored};
 use crate::sim::api::object;
 use crate::sim::api::options::{WriteKind, WriteOptions};
 use crate::sim::api::query::Query;
+use crate::sim::api::read::not_found;
 use crate::sim::api::resources::{Resource, ResourceId};
 use crate::sim::api::route::Target;
 use crate::sim::api::status::Status;
@@ -30,6 +31,7 @@ const UNKNOWN_MANAGER: &str = "unknown";
 pub struct Write<'a> {
     pub cluster: &'a Cluster,
     pub id: ResourceId,
+    pub resource: &'a Arc<Resource>,
     pub target: &'a Target,
     pub query: &'a Query,
     pub body: &'a Bytes,
@@ -46,6 +48,13 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
+impl Written {
+    fn new(code: u16, stored: Stored, mut warnings: Vec<String>) -> Self {
+        warnings.extend(stored.warnings);
+        Self { code, object: stored.object, warnings }
+    }
+}
+
 impl Write<'_> {
     /// POST to a collection.
     pub fn create(&self) -> Result<Written, Status> {
@@ -60,7 +69,7 @@ impl Write<'_> {
         self.track(None, &mut object, &options, &kind);
         self.check_grant(&object)?;
         let stored = self.cluster.write(|store| self.commit(&kind, &options).insert(store, object))?;
-        Ok(Written { code: 201, object: stored, warnings: decoded.warnings })
+        Ok(Written::new(201, stored, decoded.warnings))
     }
 
     /// PUT of one object.
@@ -72,8 +81,17 @@ impl Write<'_> {
         self.check_name(&object)?;
         self.settle_namespace(&mut object)?;
         kinds::default(&mut object, &kind);
+        let mut code = 200;
         let stored = self.cluster.write(|store| {
             let commit = self.commit(&kind, &options);
+            if kinds::is_made_by_put(&kind) && commit.found(store).is_none() {
+                code = 201;
+                self.caller.check_create(self.target)?;
+                commit.drop_server_fields(&mut object);
+                object::drop_meta(&mut object, "resourceVersion");
+                self.track(None, &mut object, &options, &kind);
+                return commit.insert(store, object);
+            }
             let live = commit.live(store)?;
             commit.check_uid(&live, &object)?;
             let mut object = self.only_status(&live, object);
@@ -81,7 +99,7 @@ impl Write<'_> {
             self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
-        Ok(Written { code: 200, object: stored, warnings })
+        Ok(Written::new(code, stored, warnings))
     }
 
     /// PATCH of one object, in any of its languages.
@@ -111,7 +129,7 @@ impl Write<'_> {
             self.check_grant(&object)?;
             commit.update(store, &live, object)
         })?;
-        Ok(Written { code: 200, object: stored, warnings })
+        Ok(Written::new(200, stored, warnings))
     }
 
     fn apply(&self) -> Result<Written, Status> {
@@ -133,7 +151,13 @@ impl Write<'_> {
             self.settle_namespace(&mut object)?;
             kinds::default(&mut object, &kind);
             match live {
-                Some(live) => commit.update(store, &live, object),
+                Some(live) => {
+                    let object = self.only_status_applied(&live, object);
+                    commit.update(store, &live, object)
+                }
+                None if !self.target.subresource.is_empty() => {
+                    Err(not_found(self.resource, &self.target.name))
+                }
                 None => {
                     code = 201;
                     commit.check_no_uid(&body)?;
@@ -141,7 +165,7 @@ impl Write<'_> {
                 }
             }
         })?;
-        Ok(Written { code, object: stored, warnings: Vec::new() })
+        Ok(Written::new(code, stored, Vec::new()))
     }
 
     fn create_by_apply(
@@ -149,23 +173,22 @@ impl Write<'_> {
         store: &mut Store,
         commit: &Commit<'_>,
         mut object: Value,
-    ) -> Result<Value, Status> {
+    ) -> Result<Stored, Status> {
         self.caller.check_create(self.target)?;
         commit.drop_server_fields(&mut object);
         object::drop_meta(&mut object, "resourceVersion");
         commit.insert(store, object)
     }
 
-    fn resource(&self) -> &Arc<Resource> {
-        self.cluster.resource(self.id)
-    }
-
     fn kind(&self) -> Kind {
-        self.resource().rules_kind()
+        self.resource.rules_kind()
     }
 
     fn commit<'k>(&'k self, kind: &'k Kind, options: &WriteOptions) -> Commit<'k> {
-        Commit { cluster: self.cluster, id: self.id, target: self.target, kind, dry_run: options.dry_run }
+        let user = &self.caller.user;
+        let dry_run = options.dry_run;
+        let (cluster, id, target) = (self.cluster, self.id, self.target);
+        Commit { cluster, id, resource: self.resource, target, kind, user, dry_run }
     }
 
     /// Files a write under its manager: the one named, or the program that sent it.
@@ -197,7 +220,7 @@ impl Write<'_> {
 
     /// Nobody may hand out rights they do not have.
     fn check_grant(&self, object: &Value) -> Result<(), Status> {
-        let resource = self.resource();
+        let resource = self.resource;
         if resource.group != "rbac.authorization.k8s.io" {
             return Ok(());
         }
@@ -218,8 +241,14 @@ impl Write<'_> {
     }
 
     fn patch_sort(&self) -> Result<Sort, Status> {
-        let served = |sort: &Sort| !(*sort == Sort::Strategic && self.resource().custom);
+        let served = |sort: &Sort| !(*sort == Sort::Strategic && self.resource.custom);
         Sort::of(self.content_type).filter(served).ok_or_else(|| {
+            if self.resource.definition.is_some() {
+                let message = "the body of the request was in an unknown format - accepted media types \
+                               include: application/json-patch+json, application/merge-patch+json, \
+                               application/apply-patch+yaml";
+                return Status::new(415, "UnsupportedMediaType", message);
+            }
             Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_details(json!({}))
         })
     }
@@ -241,7 +270,7 @@ impl Write<'_> {
     }
 
     fn settle_namespace(&self, object: &mut Value) -> Result<(), Status> {
-        if !self.resource().namespaced {
+        if !self.resource.namespaced {
             return Ok(());
         }
         let sent = object::namespace(object);
@@ -254,6 +283,20 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// The same of an apply, which has settled who owns what.
+    fn only_status_applied(&self, live: &Value, applied: Value) -> Value {
+        if self.target.subresource.is_empty() {
+            return applied;
+        }
+        let managers = applied["metadata"].get("managedFields").cloned();
+        let mut object = self.only_status(live, applied);
+        match managers {
+            Some(managers) => object::set_meta(&mut object, "managedFields", managers),
+            None => object::drop_meta(&mut object, "managedFields"),
+        }
+        object
+    }
+
     /// A write to a subresource changes only its part of the object.
     fn only_status(&self, live: &Value, sent: Value) -> Value {
         let part = match self.target.subresource.as_str() {
@@ -263,7 +306,10 @@ impl Write<'_> {
         };
         let mut object = live.clone();
         if part == "/status" {
-            object["status"] = sent["status"].clone();
+            match (sent.get("status"), object.as_object_mut()) {
+                (None, Some(fields)) => drop(fields.remove("status")),
+                (status, _) => object["status"] = status.cloned().unwrap_or_default(),
+            }
         } else {
             let left = sent.pointer(part).cloned().filter(|f| f.as_array().is_some_and(|f| !f.is_empty()));
             object["spec"] = left.map_or_else(|| json!({}), |left| json!({ "finalizers": left }));

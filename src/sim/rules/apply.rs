@@ -96,9 +96,10 @@ pub fn apply(
     after["kind"] = json!(kind.kind);
     kinds::default(&mut after, kind);
     // Compared before defaults, so that a default is nobody's.
-    let changes = filtered(typed::compare(&before, &pruned, kind), options.subresource);
-    settle(&mut managers, &manager, &changes, options.force)?;
+    let changes = typed::compare(&before, &pruned, kind);
+    // What this apply cannot change still counts as a change here: the time moves (scene 72).
     let same = changes.is_same();
+    settle(&mut managers, &manager, &filtered(changes, options.subresource), options.force)?;
     let time = if same { time } else { Some(options.now.to_owned()) };
     managers.put(&manager, strip(named, options.subresource), time);
     if same && live.is_some() {

@@ -65,7 +65,10 @@ pub fn decode(body: &[u8], format: Format, kind: &Kind, validation: Validation) 
             read.tree
         }
     };
-    check_type(&tree, kind, &unrecognized)?;
+    match kind.custom {
+        Some(_) => check_custom_type(&tree, body, kind, &unrecognized)?,
+        None => check_type(&tree, kind, &unrecognized)?,
+    }
     let object = shape::shape(&tree, kind, &mut complaints).map_err(|said| cannot_handle(kind, &said))?;
     let warnings = settle(complaints, validation).map_err(|said| cannot_handle(kind, &said))?;
     Ok(Decoded { object: typed(object, kind), warnings })
@@ -152,6 +155,33 @@ fn check_type(tree: &Tree, kind: &Kind, unrecognized: &dyn Fn(&str) -> Status) -
     )))
 }
 
+/// A custom resource must say what it is; that it is of another kind is found out later.
+fn check_custom_type(
+    tree: &Tree,
+    body: &[u8],
+    kind: &Kind,
+    unrecognized: &dyn Fn(&str) -> Status,
+) -> Result<(), Status> {
+    if !matches!(tree, Tree::Map(_)) {
+        return check_type(tree, kind, unrecognized);
+    }
+    let word = |field: &str| tree.get(field).map(Tree::to_value).and_then(|v| v.as_str().map(str::to_owned));
+    for (field, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+        if word(field).unwrap_or_default().is_empty() {
+            let text = String::from_utf8_lossy(body);
+            return Err(unrecognized(&format!("Object '{name}' is missing in '{text}'")));
+        }
+    }
+    let given = word("apiVersion").unwrap_or_default();
+    if given != kind.api_version() {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given}) does not match the expected API version ({})",
+            kind.api_version()
+        )));
+    }
+    Ok(())
+}
+
 /// The name of the server's own package for a group.
 fn package(group: &str) -> &str {
     if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) }
@@ -174,6 +204,9 @@ fn cannot_handle(kind: &Kind, said: &str) -> Status {
 }
 
 fn typed(mut object: Value, kind: &Kind) -> Value {
+    if kind.custom.is_some() {
+        return object;
+    }
     object["kind"] = json!(kind.kind);
     object["apiVersion"] = json!(kind.api_version());
     object

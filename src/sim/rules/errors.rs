@@ -58,6 +58,18 @@ impl FieldError {
         Self { reason: "FieldValueTooLong", field: field.into(), message }
     }
 
+    /// A value of a wrong type.
+    pub fn type_invalid(field: impl Into<String>, value: &Value, detail: impl AsRef<str>) -> Self {
+        Self { reason: "FieldValueTypeInvalid", ..Self::invalid(field, value, detail) }
+    }
+
+    /// More items than allowed.
+    pub fn too_many(field: impl Into<String>, count: usize, most: u64) -> Self {
+        let items = if most == 1 { "item" } else { "items" };
+        let message = format!("Too many: {count}: must have at most {most} {items}");
+        Self { reason: "FieldValueTooMany", field: field.into(), message }
+    }
+
     /// A value that stands twice where it may stand once.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         Self {

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::custom::definition::Definition;
 use super::schema::{self, Kind, Ownership, Type};
 
 const NETWORKING: &str = include_str!("../../../assets/sim/openapi-networking-v1.json");
@@ -42,7 +43,10 @@ pub fn document(group: &str, version: &str, served: &[Served<'_>]) -> String {
         describe_paths(one, &mut paths);
         let gvk = json!([{"group": group, "version": version, "kind": one.kind.kind}]);
         describe_type(&one.kind.root, &mut schemas);
-        let mut root = schemas[&reference_name(&one.kind.root)].clone();
+        let mut root = match &one.kind.custom {
+            Some(definition) => described(definition),
+            None => schemas[&reference_name(&one.kind.root)].clone(),
+        };
         root["x-kubernetes-group-version-kind"] = gvk;
         schemas.insert(reference_name(&one.kind.kind), root);
     }
@@ -51,6 +55,15 @@ pub fn document(group: &str, version: &str, served: &[Served<'_>]) -> String {
         "paths": paths, "components": {"schemas": schemas},
     })
     .to_string()
+}
+
+/// The schema of a definition, with the fields every object has.
+fn described(definition: &Definition) -> Value {
+    let mut schema = definition.schema.clone();
+    schema["properties"]["apiVersion"] = json!({"type": "string"});
+    schema["properties"]["kind"] = json!({"type": "string"});
+    schema["properties"]["metadata"] = json!({"allOf": [{"$ref": reference("ObjectMeta")}]});
+    schema
 }
 
 fn describe_paths(one: &Served<'_>, paths: &mut Map<String, Value>) {
@@ -128,7 +141,7 @@ fn describe(ty: &Type, schemas: &mut Map<String, Value>) -> Value {
         Type::IntOrString => {
             json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"})
         }
-        Type::Time => json!({"type": "string", "format": "date-time"}),
+        Type::Time | Type::MicroTime => json!({"type": "string", "format": "date-time"}),
         Type::Bytes => json!({"type": "string", "format": "byte"}),
         Type::Any => json!({"type": "object"}),
         Type::List(of) => json!({"type": "array", "items": describe(of, schemas)}),

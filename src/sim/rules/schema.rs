@@ -3,7 +3,9 @@
 //! explains its own form. It holds no rule about values.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use super::custom::definition::Definition;
 
 const TABLE: &str = include_str!("../../../assets/sim/types.txt");
 
@@ -19,6 +21,8 @@ pub enum Type {
     IntOrString,
     Quantity,
     Time,
+    /// A time with exactly six digits after the second.
+    MicroTime,
     Bytes,
     /// Anything; kept as it is.
     Any,
@@ -82,6 +86,8 @@ pub struct Kind {
     pub plural: String,
     /// Its outermost type.
     pub root: String,
+    /// Of a custom resource: the version of its definition.
+    pub custom: Option<Arc<Definition>>,
 }
 
 impl Kind {
@@ -93,6 +99,7 @@ impl Kind {
             kind: kind.to_owned(),
             plural: plural.to_owned(),
             root: "Loose".to_owned(),
+            custom: None,
         }
     }
 
@@ -211,6 +218,7 @@ fn read_type(word: &str) -> Type {
         "intOrString" => Type::IntOrString,
         "quantity" => Type::Quantity,
         "time" => Type::Time,
+        "microTime" => Type::MicroTime,
         "bytes" => Type::Bytes,
         "any" => Type::Any,
         name => Type::Struct(name.to_owned()),
@@ -227,6 +235,7 @@ impl Type {
             Self::Int64 => "int64".to_owned(),
             Self::Bool => "bool".to_owned(),
             Self::Time => "v1.Time".to_owned(),
+            Self::MicroTime => "v1.MicroTime".to_owned(),
             Self::List(of) => format!("[]{}", of.go_name()),
             Self::Map(of) => format!("map[string]{}", of.go_name()),
             Self::Struct(name) => format!("v1.{name}"),
@@ -250,6 +259,7 @@ mod tests {
             | Type::IntOrString
             | Type::Quantity
             | Type::Time
+            | Type::MicroTime
             | Type::Bytes
             | Type::Any => {}
         }

@@ -304,7 +304,40 @@ fn check_field(path: &str, kind: &Kind) -> Result<(), Status> {
             "status.podIP",
             "status.nominatedNodeName",
         ],
+        ("", "Event") => &[
+            "metadata.name",
+            "metadata.namespace",
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ("events.k8s.io", "Event") => &[
+            "metadata.name",
+            "metadata.namespace",
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingController",
+            "type",
+        ],
         _ if ["metadata.name", "metadata.namespace"].contains(&path) => return Ok(()),
+        _ if kind.custom.as_ref().is_some_and(|of| of.selectable.iter().any(|one| one == path)) => {
+            return Ok(());
+        }
+        _ if kind.custom.is_some() => &[],
         _ => {
             let said = "is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
             return Err(Status::bad_request(format!("\"{path}\" {said}")));

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::gotext;
 use super::schema::{self, Field, Kind, Struct, Type};
 use super::tree::{Entry, Tree};
 
@@ -15,7 +16,7 @@ pub type Complaints = Vec<String>;
 /// The object as the server holds it after reading `tree`, or the first wrong type in Go's words.
 pub fn shape(tree: &Tree, kind: &Kind, complaints: &mut Complaints) -> Result<Value, String> {
     let mut shaper = Shaper { complaints, path: String::new(), names: Vec::new(), wrong: None };
-    let value = shaper.value(tree, &kind.root_type());
+    let value = shaper.root(tree, kind);
     match shaper.wrong.take() {
         Some(wrong) => Err(wrong),
         None => Ok(value),
@@ -27,7 +28,7 @@ pub fn shape(tree: &Tree, kind: &Kind, complaints: &mut Complaints) -> Result<Va
 pub fn tidy(value: &Value, kind: &Kind) -> Value {
     let mut shaper =
         Shaper { complaints: &mut Vec::new(), path: String::new(), names: Vec::new(), wrong: None };
-    shaper.value(&Tree::from(value), &kind.root_type())
+    shaper.root(&Tree::from(value), kind)
 }
 
 /// An object of this kind with nothing in it, as field ownership compares a new one with.
@@ -35,26 +36,39 @@ pub fn empty(kind: &Kind) -> Value {
     tidy(&json!({}), kind)
 }
 
-struct Shaper<'a> {
-    complaints: &'a mut Complaints,
+pub(super) struct Shaper<'a> {
+    pub(super) complaints: &'a mut Complaints,
     /// With list positions, as strict validation says it.
-    path: String,
+    pub(super) path: String,
     /// Without, as Go says it: the type around each field and the field.
     names: Vec<(String, String)>,
     wrong: Option<String>,
 }
 
 impl Shaper<'_> {
-    fn value(&mut self, tree: &Tree, ty: &Type) -> Value {
+    fn root(&mut self, tree: &Tree, kind: &Kind) -> Value {
+        match &kind.custom {
+            // What is of another kind is read by no schema.
+            Some(_) if tree.get("kind").is_some_and(|is| *is != Tree::Text(kind.kind.clone())) => {
+                self.value(tree, &kind.root_type())
+            }
+            Some(definition) => self.node(tree, &definition.node),
+            None => self.value(tree, &kind.root_type()),
+        }
+    }
+
+    pub(super) fn value(&mut self, tree: &Tree, ty: &Type) -> Value {
         match (ty, tree) {
             (Type::Any, _) => tree.to_value(),
             (Type::Struct(name), Tree::Map(entries)) => self.object(entries, schema::object(name)),
             (Type::Struct(name), Tree::Null) => self.object(&[], schema::object(name)),
             (Type::Map(of), Tree::Map(entries)) => self.map(entries, of),
             (Type::List(of), Tree::List(items)) => self.list(items, of),
-            (Type::Map(_) | Type::List(_) | Type::Time, Tree::Null) => Value::Null,
+            (Type::Map(_) | Type::List(_) | Type::Time | Type::MicroTime, Tree::Null) => Value::Null,
             (_, Tree::Null) => zero(ty),
-            (Type::Text | Type::Named(_) | Type::Bytes | Type::Time, Tree::Text(text)) => json!(text),
+            (Type::MicroTime, Tree::Text(text)) => self.decoded(gotext::micro_time(text)),
+            (Type::Bytes, Tree::Text(text)) => self.decoded(gotext::base64(text)),
+            (Type::Text | Type::Named(_) | Type::Time, Tree::Text(text)) => json!(text),
             (Type::Quantity | Type::IntOrString, Tree::Text(text)) => json!(text),
             (Type::Quantity, Tree::Number(raw)) => json!(raw),
             (Type::Bool, Tree::Bool(is)) => json!(is),
@@ -71,6 +85,7 @@ impl Shaper<'_> {
                 | Type::Named(_)
                 | Type::Bytes
                 | Type::Time
+                | Type::MicroTime
                 | Type::Quantity
                 | Type::IntOrString
                 | Type::Bool
@@ -81,6 +96,17 @@ impl Shaper<'_> {
                 | Type::Struct(_),
                 _,
             ) => self.refuse(tree.sort(), ty),
+        }
+    }
+
+    /// A text that had to be decoded, or a note of the first that could not be.
+    fn decoded(&mut self, text: Result<String, String>) -> Value {
+        match text {
+            Ok(text) => json!(text),
+            Err(said) => {
+                self.wrong.get_or_insert(said);
+                Value::Null
+            }
         }
     }
 
@@ -176,7 +202,7 @@ impl Shaper<'_> {
     }
 
     /// Goes one key down; gives back the length to return to.
-    fn step(&mut self, key: &str) -> usize {
+    pub(super) fn step(&mut self, key: &str) -> usize {
         let before = self.path.len();
         if before > 0 {
             self.path.push('.');
@@ -193,7 +219,9 @@ fn zero(ty: &Type) -> Value {
         Type::Quantity => json!("0"),
         Type::Int32 | Type::Int64 | Type::IntOrString => json!(0),
         Type::Bool => json!(false),
-        Type::Time | Type::Any | Type::List(_) | Type::Map(_) | Type::Struct(_) => Value::Null,
+        Type::Time | Type::MicroTime | Type::Any | Type::List(_) | Type::Map(_) | Type::Struct(_) => {
+            Value::Null
+        }
     }
 }
 

@@ -10,12 +10,28 @@ use serde_json::{Map, Value, json};
 const COLUMNS: &str = include_str!("../../../assets/sim/columns.json");
 const NONE: &str = "<none>";
 
+fn recorded() -> &'static Value {
+    static RECORDED: OnceLock<Value> = OnceLock::new();
+    RECORDED.get_or_init(|| serde_json::from_str(COLUMNS).unwrap_or_default())
+}
+
+/// What is said about a column that every kind has.
+pub fn description(column: &str) -> String {
+    let columns = recorded()["namespaces"].as_array().into_iter().flatten();
+    let found = columns.into_iter().find(|one| one["name"] == column);
+    found.map_or("", |one| one["description"].as_str().unwrap_or_default()).to_owned()
+}
+
 /// The column definitions of a resource.
 pub fn columns(group: &str, plural: &str) -> Value {
-    static RECORDED: OnceLock<Value> = OnceLock::new();
-    let recorded = RECORDED.get_or_init(|| serde_json::from_str(COLUMNS).unwrap_or_default());
-    if matches!((group, plural), ("", "namespaces" | "pods") | ("networking.k8s.io", "networkpolicies")) {
-        return recorded[plural].clone();
+    if matches!(
+        (group, plural),
+        ("", "namespaces" | "pods" | "configmaps" | "events")
+            | ("networking.k8s.io", "networkpolicies")
+            | ("coordination.k8s.io", "leases")
+            | ("events.k8s.io", "events")
+    ) {
+        return recorded()[plural].clone();
     }
     let column = |name: &str, kind: &str| {
         let format = if name == "Name" { "name" } else { "" };
@@ -24,7 +40,6 @@ pub fn columns(group: &str, plural: &str) -> Value {
     let middle: &[&str] = match (group, plural) {
         ("", "nodes") => &["Status", "Roles", "Age", "Version"],
         ("", "services") => &["Type", "Cluster-IP", "External-IP", "Port(s)", "Age"],
-        ("", "configmaps") => &["Data", "Age"],
         ("", "serviceaccounts") => &["Secrets", "Age"],
         ("apps", "deployments") => &["Ready", "Up-to-date", "Available", "Age"],
         ("apps", "daemonsets") => &["Desired", "Current", "Ready", "Age"],
@@ -58,6 +73,10 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: DateTime<Utc>) -> V
             let size = |field: &str| object[field].as_object().map_or(0, Map::len);
             vec![name, json!(size("data") + size("binaryData")), age]
         }
+        ("coordination.k8s.io", "leases") => {
+            vec![name, json!(spec["holderIdentity"].as_str().unwrap_or_default()), age]
+        }
+        ("" | "events.k8s.io", "events") => event(object, now),
         ("", "serviceaccounts") => vec![name, json!(object["secrets"].as_array().map_or(0, Vec::len)), age],
         ("apps", "deployments") => {
             let wanted = spec["replicas"].as_i64().unwrap_or(1);
@@ -88,6 +107,45 @@ pub fn cells(group: &str, plural: &str, object: &Value, now: DateTime<Utc>) -> V
         }
         _ => vec![name, object["metadata"]["creationTimestamp"].clone()],
     }
+}
+
+/// An event of either group: fields go by one of two names.
+fn event(event: &Value, now: DateTime<Utc>) -> Vec<Value> {
+    let either = |a: &str, b: &str| if event[a].is_null() { event[b].clone() } else { event[a].clone() };
+    let about = either("involvedObject", "regarding");
+    let of = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let source = either("source", "deprecatedSource");
+    let reporter = either("reportingComponent", "reportingController");
+    let named = if of(&source, "component").is_empty() {
+        [reporter.as_str().unwrap_or_default().to_owned(), of(event, "reportingInstance")]
+    } else {
+        [of(&source, "component"), of(&source, "host")]
+    };
+    let named: Vec<String> = named.into_iter().filter(|text| !text.is_empty()).collect();
+    let or_time = |time: Value| if time.is_null() { event["eventTime"].clone() } else { time };
+    let first = or_time(either("firstTimestamp", "deprecatedFirstTimestamp"));
+    let series = &event["series"];
+    let last = if series.is_object() {
+        series["lastObservedTime"].clone()
+    } else {
+        Some(either("lastTimestamp", "deprecatedLastTimestamp"))
+            .filter(|t| !t.is_null())
+            .unwrap_or(first.clone())
+    };
+    let count = series["count"].as_i64().or(either("count", "deprecatedCount").as_i64());
+    let message = either("message", "note");
+    vec![
+        json!(age(&last, now)),
+        json!(of(event, "type")),
+        json!(of(event, "reason")),
+        json!(format!("{}/{}", of(&about, "kind").to_lowercase(), of(&about, "name"))),
+        json!(of(&about, "fieldPath")),
+        json!(named.join(", ")),
+        json!(message.as_str().unwrap_or_default().trim()),
+        json!(age(&first, now)),
+        json!(count.unwrap_or(1).max(1)),
+        event["metadata"]["name"].clone(),
+    ]
 }
 
 fn pod(name: Value, pod: &Value, age: Value) -> Vec<Value> {
@@ -243,6 +301,9 @@ mod tests {
             ("", "services"),
             ("", "configmaps"),
             ("", "serviceaccounts"),
+            ("", "events"),
+            ("events.k8s.io", "events"),
+            ("coordination.k8s.io", "leases"),
             ("apps", "deployments"),
             ("apps", "daemonsets"),
             ("apps", "replicasets"),

@@ -92,9 +92,16 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(Command::RollBack(_)) => Some("rollback"),
             Ask::Command(
                 Command::Preview(_)
+                | Command::Revert(_)
+                | Command::Hold(_)
+                | Command::Release(_)
+                | Command::Waive(_)
+                | Command::Override(_)
+                | Command::Confirm(_)
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
+                // Bookkeeping in the state cluster: changes no policy (law 5).
                 | Command::AskReview(_)
                 | Command::DecideReview(_)
                 | Command::Reload,

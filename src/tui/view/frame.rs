@@ -7,7 +7,6 @@ use unicode_width::UnicodeWidthStr;
 use crate::{
     cockpit::{
         commands::{CommandId, row},
-        orders::OrderKind,
         world::World,
     },
     domain::fleet::Environment,
@@ -315,8 +314,7 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     let running = world.running().count();
     if running > 0 {
-        let stop =
-            if world.running().any(|order| order.kind == OrderKind::Apply) { ", ctrl-x: stop" } else { "" };
+        let stop = if world.running().any(|order| order.kind.applies()) { ", ctrl-x: stop" } else { "" };
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
@@ -386,7 +384,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Coverage(..) => vec![Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
-    if world.running().any(|order| order.kind == OrderKind::Apply) {
+    if world.running().any(|order| order.kind.applies()) {
         out.insert(0, Id::Abort);
     }
     out

@@ -7,7 +7,7 @@ use super::desk::Desk;
 use crate::{
     cockpit::ports::{CollectorState, Link, SourceState, Trouble},
     domain::{
-        edge::Window,
+        edge::{Tally, Window},
         names::{NsName, Text},
         resolver::Askers,
         time::Timestamp,
@@ -24,13 +24,13 @@ pub struct Sources {
     sources: BTreeMap<Text, SourceState>,
     /// By what they are about.
     troubles: BTreeMap<Text, Trouble>,
-    edges: Vec<(NsName, u64)>,
+    edges: Vec<(NsName, Tally)>,
     /// Flows that found no room for another edge, ever.
     refused: u64,
 }
 
 impl Sources {
-    pub fn new(version: &'static str, edges: Vec<(NsName, u64)>, resume: &Resume) -> Self {
+    pub fn new(version: &'static str, edges: Vec<(NsName, Tally)>, resume: &Resume) -> Self {
         let refused = resume.left_out.get(&Text::new(Store::NO_ROOM)).copied().unwrap_or(0);
         Self { version, sources: BTreeMap::new(), troubles: BTreeMap::new(), edges, refused }
     }

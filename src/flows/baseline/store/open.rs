@@ -11,6 +11,7 @@ use crate::{
     cockpit::ports::Trouble,
     domain::{
         coverage::Hole,
+        edge::Parties,
         names::{NodeName, NsName, Text},
         time::Timestamp,
     },
@@ -133,10 +134,9 @@ impl Store {
         self.counts.clear();
         self.total = 0;
         for row in read.open_table(EDGES)?.iter()? {
-            let (key, _) = row?;
-            if let Some(ns) = namespace(key.value()) {
-                *self.counts.entry(ns).or_default() += 1;
-                self.total += 1;
+            let (key, value) = row?;
+            if let Some((ns, parties)) = parties(key.value(), value.value()) {
+                self.count(ns, 1, parties);
             }
         }
         self.read_places(&read, resume)?;
@@ -216,9 +216,18 @@ fn read_coverage(read: &redb::ReadTransaction, resume: &mut Resume) -> Result<()
     Ok(())
 }
 
-/// The namespace of an edge's row.
-pub(super) fn namespace(key: &[u8]) -> Option<NsName> {
-    NsName::parse(std::str::from_utf8(encode::namespace(key)?).ok()?).ok()
+/// The namespace of an edge's row, and what the row adds to its parties.
+pub(super) fn parties(key: &[u8], value: &[u8]) -> Option<(NsName, Parties)> {
+    let Some(key) = encode::key_of(key) else {
+        // Not understood, and counted all the same: it takes room.
+        let ns = NsName::parse(std::str::from_utf8(encode::namespace(key)?).ok()?).ok()?;
+        return Some((ns, Parties::default()));
+    };
+    let mut parties = Parties::of(&key);
+    if !parties.is_none() {
+        parties.flows = encode::flows_of(value).unwrap_or(0);
+    }
+    Some((key.ns, parties))
 }
 
 pub(super) fn number(bytes: &[u8]) -> u64 {

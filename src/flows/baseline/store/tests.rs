@@ -78,6 +78,35 @@ fn flows(store: &Store) -> Vec<(u16, u64)> {
     page.edges.iter().map(|(key, edge)| (key.port, edge.flows)).collect()
 }
 
+/// What `shop` adds up to.
+fn shop(edges: u64, callees: u64, flows: u64) -> Vec<(NsName, Tally)> {
+    let parties = Some(Parties { callees, flows, ..Parties::default() });
+    vec![(NsName::parse("shop").expect("valid"), Tally { edges, parties })]
+}
+
+/// Denied attempts are no parties; the API server's calls are webhooks.
+#[test]
+fn parties_are_told_apart() {
+    let of = |direction: &str, peer: &str, outcome: &str| {
+        let line = format!(
+            r#"{{"namespace":"shop","workload":{{"kind":"","name":"cart"}},"direction":"{direction}","peer":{peer},"protocol":"TCP","port":443,"outcome":"{outcome}","flows":5,"first":"2026-03-02T09:00:00Z","last":"2026-03-02T09:00:00Z","hours":[10]}}"#
+        );
+        edges::from_line(&line).expect("an edge")
+    };
+    let all = [
+        of("ingress", r#"{"entity":"kube-apiserver"}"#, "allowed"),
+        of("ingress", r#"{"address":"203.0.113.80"}"#, "audit"),
+        of("ingress", r#"{"address":"203.0.113.81"}"#, "denied"),
+        of("egress", r#"{"address":"203.0.113.80"}"#, "allowed"),
+    ];
+    let (disk, _) = disk();
+    let (mut store, _) = Store::open_with(disk, limits()).expect("opened");
+    store.commit(&batch(all, 0)).expect("written");
+    let parties = Parties { callers: 2, callees: 1, webhooks: 1, flows: 15 };
+    let tally = Tally { edges: 4, parties: Some(parties) };
+    assert_eq!(store.counts(), [(NsName::parse("shop").expect("valid"), tally)]);
+}
+
 fn limits() -> Limits {
     Limits::new(TimeDelta::days(35))
 }
@@ -90,11 +119,12 @@ fn what_was_committed_is_there_after_a_restart() {
     store.commit(&batch([edge(443, 3, 10), edge(80, 1, 10)], 0)).expect("written");
     store.commit(&batch([edge(443, 4, 11)], 5)).expect("written");
     store.commit(&batch([], 60)).expect("written");
-    assert_eq!(store.counts(), [(NsName::parse("shop").expect("valid"), 2)]);
+    let tally = shop(2, 2, 3 + 1 + 4);
+    assert_eq!(store.counts(), tally);
     drop(store);
     let (store, resume) = Store::open_with(disk, limits()).expect("opened");
     assert_eq!(flows(&store), [(80, 1), (443, 7)]);
-    assert_eq!(store.counts().len(), 1);
+    assert_eq!(store.counts(), tally);
     let source = Text::new("hubble");
     assert_eq!(resume.positions.get(&source), Some(&Position::Time(at(60))));
     assert_eq!(resume.ids[&source], [(60, at(60))], "older ones cannot come back");
@@ -198,7 +228,7 @@ fn hours_older_than_what_is_kept_are_forgotten() {
     let left: Vec<_> =
         page.edges.iter().map(|(key, edge)| (key.port, edge.hours.iter().collect::<Vec<_>>())).collect();
     assert_eq!(left, [(2, vec![new]), (3, vec![new])]);
-    assert_eq!(store.counts(), [(NsName::parse("shop").expect("valid"), 2)]);
+    assert_eq!(store.counts(), shop(2, 2, 2 + 1));
     let resume = store.reopen().expect("opened again");
     assert_eq!(resume.coverage.credited[&node].iter().collect::<Vec<_>>(), [new]);
     assert_eq!(resume.coverage.gaps, [fresh]);

@@ -39,36 +39,39 @@ impl Store {
         let gone_answers = forget_answers(&transaction, now - ANSWERS_KEPT.min(self.limits.keep))?;
         transaction.commit()?;
         self.answers = self.answers.saturating_sub(gone_answers);
-        for ns in gone.iter().filter_map(|key| open::namespace(key)) {
+        for (ns, parties) in gone.iter().filter_map(|(key, value)| open::parties(key, value)) {
             self.total = self.total.saturating_sub(1);
             if let Some(count) = self.counts.get_mut(&ns) {
-                *count = count.saturating_sub(1);
+                *count = (count.0.saturating_sub(1), count.1.minus(parties));
             }
         }
-        self.counts.retain(|_, count| *count > 0);
+        self.counts.retain(|_, (edges, _)| *edges > 0);
         Ok(())
     }
 }
 
-/// The keys of the edges that have no hour left.
-fn forget_edges(transaction: &WriteTransaction, first: i64) -> Result<Vec<Vec<u8>>, redb::Error> {
+/// Key and value of an edge.
+type Row = (Vec<u8>, Vec<u8>);
+
+/// The edges that have no hour left.
+fn forget_edges(transaction: &WriteTransaction, first: i64) -> Result<Vec<Row>, redb::Error> {
     let mut table = transaction.open_table(EDGES)?;
     let (mut gone, mut shorter) = (Vec::new(), Vec::new());
     for row in table.iter()? {
         let (key, value) = row?;
         let Some(mut edge) = encode::edge_of(value.value()) else {
-            gone.push(key.value().to_vec());
+            gone.push((key.value().to_vec(), Vec::new()));
             continue;
         };
         let Some(hours) = later(&edge.hours, first) else { continue };
         if hours.is_empty() {
-            gone.push(key.value().to_vec());
+            gone.push((key.value().to_vec(), value.value().to_vec()));
         } else {
             edge.hours = hours;
             shorter.push((key.value().to_vec(), encode::edge(&edge)));
         }
     }
-    for key in &gone {
+    for (key, _) in &gone {
         table.remove(key.as_slice())?;
     }
     for (key, edge) in &shorter {

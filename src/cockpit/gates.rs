@@ -1,0 +1,247 @@
+//! Why a row may not be applied today, beside what `decide` asks by itself: the team's state, waves,
+//! holds, the calendar, dependencies, evidence. Every reason is named, each with who can clear it and
+//! which override would open it. Rollback and abort never come here.
+
+use chrono::TimeDelta;
+
+use crate::domain::{
+    calendar::Closed,
+    hold::{Covers, HoldKind},
+    names::{NsName, Text},
+    rollout::Target,
+    time::span,
+    wave::{Candidate, RowState, Wave, WavePlan},
+};
+
+use super::{
+    decide::{self, Reason},
+    discovery::{Progress, collection_row},
+    ports::Link,
+    waves::{calendar, holds, record},
+    why::{Rows, Why},
+    world::World,
+};
+
+/// One reason against, and what would clear it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Gate {
+    pub reason: Why,
+    pub who: Who,
+    /// The override that would open it; `None`: none does.
+    pub covers: Option<Covers>,
+}
+
+impl Gate {
+    fn new(reason: Why, who: Who, covers: Option<Covers>) -> Self {
+        Self { reason, who, covers }
+    }
+}
+
+/// Who can clear a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Who {
+    Lead,
+    Security,
+    OnCall,
+    Admin,
+    Time,
+    Nobody,
+}
+
+impl Who {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lead => "lead",
+            Self::Security => "security",
+            Self::OnCall => "on-call",
+            Self::Admin => "admin",
+            Self::Time => "time",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+/// Everything that keeps a row from being applied now, what `decide` asks by itself included.
+pub fn missing(world: &World, target: &Target) -> Vec<Gate> {
+    let own = decide::apply_reasons(world, target).into_iter().map(|reason| match reason {
+        Reason::Gate(gate) => *gate,
+        reason => Gate { who: who(&reason), reason: Why::Other(Box::new(reason)), covers: None },
+    });
+    let mut out: Vec<Gate> = Vec::new();
+    for gate in own.chain(gates(world, target)) {
+        if !out.contains(&gate) {
+            out.push(gate);
+        }
+    }
+    out
+}
+
+/// Who can clear what `decide` asks by itself.
+fn who(reason: &Reason) -> Who {
+    match reason {
+        Reason::Unreachable { .. } | Reason::NoRight { .. } | Reason::NotEnforced { .. } => Who::Admin,
+        Reason::InFlight { .. } => Who::Time,
+        Reason::Terminating(_) => Who::Nobody,
+        _ => Who::Lead,
+    }
+}
+
+/// What the plan has against an apply of this row now; empty: nothing.
+pub fn gates(world: &World, target: &Target) -> Vec<Gate> {
+    let plan = world.waves().plan(target.direction);
+    let mut out = always(world, target);
+    match plan.row(target) {
+        Some((wave, row)) => {
+            out.extend(unknown(row));
+            out.extend(incident(world, row));
+            out.extend(waves_before(plan, wave));
+            out.extend(dependencies(plan, row));
+        }
+        None => out.push(Gate::new(Why::NoWave, Who::Lead, None)),
+    }
+    out.extend(cycle(plan, target));
+    out.extend(other_direction(world, target));
+    out.extend(closed(world));
+    out.extend(evidence(world, target));
+    out
+}
+
+/// What stands against any apply, also of bytes that soaked clean before: no state, and holds.
+pub fn always(world: &World, target: &Target) -> Vec<Gate> {
+    state(world).into_iter().chain(held(world, target)).collect()
+}
+
+/// Nothing advances without the team's state.
+pub fn state(world: &World) -> Option<Gate> {
+    if world.plan().settings.state.is_none() {
+        return Some(Gate::new(Why::NoState, Who::Lead, None));
+    }
+    let away = match world.shared().link() {
+        Some(Link::Live) => return None,
+        Some(Link::None(why)) => why.clone(),
+        Some(Link::Broken(trouble)) => Text::from(trouble.to_string()),
+        Some(Link::Connecting) | None => Text::new("it is being connected"),
+    };
+    Some(Gate::new(Why::StateAway(away), Who::Admin, None))
+}
+
+fn held(world: &World, target: &Target) -> Vec<Gate> {
+    let of = |kind| holds(world, target, kind);
+    let all = of(HoldKind::Hold).chain(of(HoldKind::Exclusion));
+    all.map(|kept| {
+        let (name, hold) = (kept.name.clone(), Box::new(kept.value.clone()));
+        Gate::new(Why::Held { name, hold, zone: world.zone() }, Who::Lead, None)
+    })
+    .collect()
+}
+
+fn unknown(row: &Candidate) -> Option<Gate> {
+    match &row.state {
+        RowState::Unknown(why) => Some(Gate::new(Why::Unknown(why.clone()), Who::Time, None)),
+        _ => None,
+    }
+}
+
+/// A row that was in force and no longer is as it was. One whose first apply stopped half-way is
+/// carried on by another apply.
+fn incident(world: &World, row: &Candidate) -> Option<Gate> {
+    let was_applied = record(world, &row.target).is_some_and(|kept| kept.value.applied.is_some());
+    match &row.state {
+        RowState::Incident(why) if was_applied => {
+            Some(Gate::new(Why::Incident(why.clone()), Who::OnCall, None))
+        }
+        _ => None,
+    }
+}
+
+/// The first wave that is not done, told apart by what stands in it: time clears a soak, a person the
+/// rest.
+fn waves_before(plan: &WavePlan, wave: &Wave) -> Vec<Gate> {
+    let mut before = plan.unfinished_before(wave.number);
+    let Some(first) = before.next() else { return Vec::new() };
+    let later = before.count();
+    let soaks = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
+    let soaking = Rows::of(first.standing().filter(soaks));
+    let rest = Rows::of(first.standing().filter(|row| !soaks(row)));
+    let mut out = Vec::new();
+    if let Some(rows) = soaking {
+        out.push(Gate::new(Why::Soaking { wave: first.number, rows }, Who::Time, Some(Covers::Soak)));
+    }
+    if let Some(rows) = rest {
+        let why = Why::WaveBefore { wave: first.number, rows };
+        out.push(Gate::new(why, Who::Lead, Some(Covers::Order)));
+    }
+    if later > 0 {
+        out.push(Gate::new(Why::WavesBetween(later), Who::Time, Some(Covers::Order)));
+    }
+    out
+}
+
+fn dependencies(plan: &WavePlan, row: &Candidate) -> Vec<Gate> {
+    let others = row.after.iter().filter_map(|ns| {
+        let other = Target { ns: ns.clone(), ..row.target.clone() };
+        plan.row(&other).map(|(_, other)| other)
+    });
+    let waits = others.filter(|other| !matches!(other.state, RowState::Clean | RowState::Idle));
+    waits
+        .map(|other| {
+            let soaks = matches!(other.state, RowState::Soaking { .. });
+            let who = if soaks { Who::Time } else { Who::Lead };
+            let why = Why::Dependency { ns: other.target.ns.clone(), state: other.state.word() };
+            Gate::new(why, who, Some(Covers::Order))
+        })
+        .collect()
+}
+
+fn cycle(plan: &WavePlan, target: &Target) -> Option<Gate> {
+    let group = plan.cycles.iter().find(|group| group.contains(target))?;
+    let names: Vec<NsName> = group.iter().map(|target| target.ns.clone()).collect();
+    Some(Gate::new(Why::Cycle(names), Who::Lead, Some(Covers::Order)))
+}
+
+fn other_direction(world: &World, target: &Target) -> Option<Gate> {
+    let other = Target { direction: target.direction.other(), ..target.clone() };
+    let wave = world.waves().plan(other.direction).applied_in_open_wave(&other)?;
+    let why = Why::OtherDirection { direction: other.direction, wave };
+    Some(Gate::new(why, Who::Time, Some(Covers::Order)))
+}
+
+fn closed(world: &World) -> Vec<Gate> {
+    let (calendar, now) = (calendar(world), world.now());
+    let opens = calendar.opens(now);
+    calendar
+        .closed(now)
+        .into_iter()
+        .map(|closed| {
+            let zone = calendar.zone();
+            let why = match closed {
+                Closed::Hours(_) => Why::Hours { opens, zone },
+                Closed::Blocked(days) => Why::BlockedDay { why: days.why.clone(), opens, zone },
+            };
+            Gate::new(why, Who::Time, None)
+        })
+        .collect()
+}
+
+/// Asked for before the first apply.
+fn evidence(world: &World, target: &Target) -> Option<Gate> {
+    let wanted = world.plan().settings.baseline;
+    let was_applied = record(world, target).is_some_and(|kept| kept.value.applied.is_some());
+    if wanted <= TimeDelta::zero() || was_applied {
+        return None;
+    }
+    let row = collection_row(world, &target.cluster, &target.ns);
+    let have = |credited: TimeDelta| Text::from(format!("{} of {}", span(credited), span(wanted)));
+    let (have, who) = match row.progress {
+        Progress::Ready { credited } | Progress::Collecting { credited } if credited >= wanted => {
+            return None;
+        }
+        Progress::Ready { credited } | Progress::Collecting { credited } => (have(credited), Who::Time),
+        Progress::Blocked { credited } => (have(credited), Who::Lead),
+        Progress::NoCollector => (Text::new("no collector"), Who::Admin),
+        Progress::Unknown => (Text::new("unknown"), Who::Admin),
+    };
+    let why = if who == Who::Lead { row.why } else { Vec::new() };
+    Some(Gate::new(Why::Evidence { have, why }, who, Some(Covers::Coverage)))
+}

@@ -1,0 +1,157 @@
+//! What the team's records should say, by what the watch shows: a row that was closed, taken back, or
+//! soaked clean. So a colleague's apply, one from git, a lost answer and a restart are one case.
+//! Whoever observes a cluster writes them; written twice they say the same.
+
+use crate::domain::{
+    fleet::{Cluster, Namespace, Presence},
+    flow::Direction,
+    names::Text,
+    policy::{Policy, PolicyDigest},
+    rollout::{Applied, Clean, Record, RolledBack, Stamp, Target},
+    soak::Verdict,
+    time::Timestamp,
+    valve,
+};
+
+use super::{
+    orders::{OrderKind, OrderState},
+    recovery::{Recovery, recovery},
+    shared::Share,
+    world::World,
+};
+
+/// Records of one cluster that are to be written now. `wave` says in which wave a row of the plan is.
+pub fn due(world: &World, cluster: &Cluster, wave: impl Fn(&Target) -> Option<u32>) -> Vec<Share> {
+    let (true, Some(uid)) = (cluster.is_complete() && world.shared().is_live(), cluster.uid.as_ref()) else {
+        return Vec::new();
+    };
+    let rows = cluster.namespaces.values().flat_map(|ns| Direction::ALL.map(|direction| (ns, direction)));
+    rows.filter_map(|(ns, direction)| {
+        let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
+        let kept = world.shared().record(&target);
+        let known = kept.map(|kept| &kept.value).filter(|record| record.uid == *uid);
+        let record = wanted(world, ns, &target, uid, known, &wave)?;
+        let version = kept.map(|kept| kept.version.clone());
+        (Some(&record) != known).then(|| Share::Record { record: Box::new(record), version })
+    })
+    .collect()
+}
+
+/// What the record should be; `None`: there is nothing to record.
+fn wanted(
+    world: &World,
+    ns: &Namespace,
+    target: &Target,
+    uid: &Text,
+    known: Option<&Record>,
+    wave: &impl Fn(&Target) -> Option<u32>,
+) -> Option<Record> {
+    // While an order runs, what is live is on its way to something else.
+    if world.orders().in_flight(&target.cluster, &target.ns).is_some() {
+        return None;
+    }
+    let presence = ns.presence(target.direction);
+    match (presence, known) {
+        (Presence::Tight, known) => Some(closed(world, ns, target, uid, known, wave)),
+        (Presence::None, Some(known)) => taken_back(world, target, known),
+        // An incident: what was recorded stays.
+        (Presence::Partial { .. } | Presence::Open, _) | (Presence::None, None) => None,
+    }
+}
+
+fn closed(
+    world: &World,
+    ns: &Namespace,
+    target: &Target,
+    uid: &Text,
+    known: Option<&Record>,
+    wave: &impl Fn(&Target) -> Option<u32>,
+) -> Record {
+    let live = valve::live_set(ns, target.direction);
+    let digest = PolicyDigest::of(live.values());
+    let blank = || Record {
+        target: target.clone(),
+        uid: uid.clone(),
+        wave: None,
+        applied: None,
+        clean: None,
+        rolled_back: None,
+        overridden: false,
+    };
+    let mut record = known.cloned().unwrap_or_else(blank);
+    let is_new = record.rolled_back.take().is_some() || record.applied.is_none();
+    // Changed by other means than an apply of ours it is an incident, not a new apply.
+    let ours = latest_apply(world, target, &digest);
+    if is_new || ours.is_some_and(|_| record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
+        let by = ours.map(|_| author(world, target)).unwrap_or_else(|| writer(&live));
+        record.applied = Some(Applied { digest, stamp: Stamp { by, at: ours.unwrap_or(world.now()) } });
+        record.wave = record.wave.or_else(|| wave(target));
+    }
+    if let Verdict::Clean { since } = world.soaks().verdict(target, world)
+        && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
+    {
+        let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
+        record.clean = Some(Clean { digest, at: since, set: live, manifests });
+    }
+    record
+}
+
+/// The policy as JSON text, ready to send: what the server has of it, without what is only of the live
+/// object. Names need no escaping.
+fn text(policy: &Policy, target: &Target) -> Box<str> {
+    let (kind, name) = (policy.key.kind, &policy.key.name);
+    let head = format!(
+        r#"{{"apiVersion":"{}","kind":"{kind}","metadata":{{"name":"{name}","namespace":"{}"}},"#,
+        kind.api_version(),
+        target.ns
+    );
+    // Of kinds with several specs the canonical text is the object's own part.
+    let spec = match policy.canonical.strip_prefix('{') {
+        Some(own) if own.starts_with(r#""spec""#) || own.starts_with(r#""specs""#) => own.to_owned(),
+        Some(_) | None => format!(r#""spec":{}}}"#, policy.canonical),
+    };
+    (head + &spec).into()
+}
+
+/// When our own apply of exactly these bytes ended well.
+fn latest_apply(world: &World, target: &Target, digest: &PolicyDigest) -> Option<Timestamp> {
+    let order = world.orders().latest(target).filter(|order| order.kind.applies())?;
+    let OrderState::Ended(super::orders::Outcome::Done { .. }) = &order.state else { return None };
+    (order.digest == Some(*digest)).then_some(order.ended).flatten()
+}
+
+/// Who we are in that cluster, as its API server says.
+fn author(world: &World, target: &Target) -> Text {
+    let identity = world.cluster(&target.cluster).and_then(|cluster| cluster.identity.as_ref());
+    identity.map_or_else(|| Text::new("unknown"), |identity| identity.user.clone())
+}
+
+/// Who wrote the valve last, by its managedFields.
+fn writer(live: &valve::Set) -> Text {
+    let mut managers = live.values().rev().filter_map(|policy| policy.managers.first());
+    managers.next().cloned().unwrap_or_else(|| Text::new("unknown"))
+}
+
+fn taken_back(world: &World, target: &Target, known: &Record) -> Option<Record> {
+    let applied = known.applied.as_ref()?;
+    let mut record = known.clone();
+    match &mut record.rolled_back {
+        Some(rolled_back) => {
+            if rolled_back.recovered.is_none()
+                && recovery(world, target, rolled_back.stamp.at) == Recovery::Recovered
+            {
+                rolled_back.recovered = Some(world.now());
+            }
+        }
+        None => {
+            let ours = world.orders().latest(target).filter(|order| {
+                order.kind == OrderKind::Rollback && order.ended.is_some_and(|at| at >= applied.stamp.at)
+            });
+            // Gone without a rollback of ours: an incident, until somebody decides. Ours or nobody's.
+            let order = ours?;
+            let stamp = Stamp { by: author(world, target), at: order.ended.unwrap_or(world.now()) };
+            record.rolled_back = Some(RolledBack { stamp, reason: None, recovered: None });
+        }
+    }
+    Some(record)
+}

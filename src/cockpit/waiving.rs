@@ -1,0 +1,165 @@
+//! May something be waived or overridden? Decided here, as `decide` decides the rest: every reason
+//! against, or the write to the state cluster. An override covers soak, coverage and order only (law 2),
+//! is for exactly the bytes of one preview, and counts only once a second person confirmed it.
+
+use crate::domain::{
+    hold::{Covers, Override, Subject},
+    names::Text,
+    policy::PolicyDigest,
+    rollout::{Kept, Target},
+    time::Timestamp,
+};
+
+use super::{
+    decide::Reason,
+    gates,
+    orders::{OrderId, OrderState, Preview},
+    ports::Effect,
+    shared::Share,
+    world::World,
+};
+
+/// What somebody takes upon himself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiving {
+    pub target: Target,
+    pub subject: Subject,
+    pub reason: Text,
+    pub expires: Timestamp,
+}
+
+/// What the lead wants to go on without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overriding {
+    /// The preview whose bytes it is for.
+    pub preview: OrderId,
+    pub covers: Vec<Covers>,
+    pub reason: Text,
+    pub expires: Timestamp,
+}
+
+/// Every reason why this cannot be waived now.
+pub fn waive_reasons(world: &World, waiving: &Waiving) -> Vec<Reason> {
+    let mut reasons = may_write(world, world.shared().rights.waive, "waive denials of");
+    reasons.extend(words(world, &waiving.reason, waiving.expires));
+    if world.cluster(&waiving.target.cluster).is_none() {
+        reasons.push(Reason::UnknownCluster(waiving.target.cluster.clone()));
+    }
+    reasons
+}
+
+pub(super) fn waive(world: &World, waiving: &Waiving) -> Effect {
+    let Waiving { target, subject, reason, expires } = waiving.clone();
+    Effect::Share(world.shared().next_id(), Share::Waive { target, subject, reason, expires })
+}
+
+/// Every reason why this cannot be overridden now.
+pub fn override_reasons(world: &World, overriding: &Overriding) -> Vec<Reason> {
+    let mut reasons = may_write(world, world.shared().rights.overrule, "override gates of");
+    reasons.extend(words(world, &overriding.reason, overriding.expires));
+    if overriding.covers.is_empty() {
+        reasons.push(Reason::NothingCovered);
+    }
+    if preview(world, overriding.preview).is_none() {
+        reasons.push(Reason::NoPreview(overriding.preview));
+    }
+    reasons
+}
+
+pub(super) fn overrule(world: &World, overriding: &Overriding) -> Option<Effect> {
+    let preview = preview(world, overriding.preview)?;
+    let share = Share::Override {
+        target: preview.target.clone(),
+        digest: preview.digest,
+        covers: overriding.covers.clone(),
+        reason: overriding.reason.clone(),
+        expires: overriding.expires,
+    };
+    Some(Effect::Share(world.shared().next_id(), share))
+}
+
+/// Every reason why this override cannot be confirmed by us now.
+pub fn confirm_reasons(world: &World, name: &Text) -> Vec<Reason> {
+    let mut reasons = may_write(world, world.shared().rights.overrule, "confirm overrides of");
+    match find(world, name) {
+        None => reasons.push(Reason::UnknownOverride(name.clone())),
+        Some(kept) => {
+            let by = &kept.value.stamp.by;
+            if kept.value.confirmed.is_some() {
+                reasons.push(Reason::ConfirmedAlready(name.clone()));
+            }
+            if user(world).is_some_and(|user| is_same_person(world, user, by)) {
+                reasons.push(Reason::OwnOverride(by.clone()));
+            }
+            reasons.extend(past(world, kept.value.expires));
+        }
+    }
+    reasons
+}
+
+pub(super) fn confirm(world: &World, name: &Text) -> Option<Effect> {
+    let kept = find(world, name)?;
+    let share = Share::Confirm { over: kept.name.clone(), version: kept.version.clone() };
+    Some(Effect::Share(world.shared().next_id(), share))
+}
+
+/// Does a confirmed override that has not run out open this gate, for these bytes? Confirmed by the
+/// same person under another name it does not count.
+pub fn is_overridden(world: &World, target: &Target, digest: PolicyDigest, gate: Covers) -> bool {
+    let Some(now) = world.shared().now(world.now()) else { return false };
+    let counts = |over: &Override| {
+        over.target == *target
+            && over.digest == digest
+            && over.covers.contains(&gate)
+            && over.expires > now
+            && over.confirmed.as_ref().is_some_and(|other| !is_same_person(world, &other.by, &over.stamp.by))
+    };
+    world.shared().overrides().any(|kept| counts(&kept.value))
+}
+
+/// One person may have several user names: `people` of `sluice.yaml` says which.
+pub fn is_same_person(world: &World, a: &Text, b: &Text) -> bool {
+    a == b || world.plan().settings.people.iter().any(|names| names.contains(a) && names.contains(b))
+}
+
+/// Who the state cluster says we are.
+fn user(world: &World) -> Option<&Text> {
+    let state = world.plan().settings.state.as_ref()?;
+    Some(&world.cluster(&state.cluster)?.identity.as_ref()?.user)
+}
+
+fn preview(world: &World, id: OrderId) -> Option<&Preview> {
+    match &world.orders().get(id)?.state {
+        OrderState::Previewed(preview) => Some(preview),
+        OrderState::Running | OrderState::Ended(_) => None,
+    }
+}
+
+fn find<'w>(world: &'w World, name: &Text) -> Option<&'w Kept<Override>> {
+    world.shared().overrides().find(|kept| kept.name == *name)
+}
+
+fn may_write(world: &World, right: Option<bool>, verb: &'static str) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if world.is_read_only() {
+        reasons.push(Reason::ReadOnly);
+    }
+    reasons.extend(gates::state(world).map(|gate| Reason::Gate(Box::new(gate))));
+    if right == Some(false) {
+        reasons.push(Reason::NoShareRight(verb));
+    }
+    reasons
+}
+
+fn words(world: &World, reason: &Text, expires: Timestamp) -> Vec<Reason> {
+    let empty = reason.as_str().trim().is_empty().then_some(Reason::NoReason);
+    empty.into_iter().chain(past(world, expires)).collect()
+}
+
+fn past(world: &World, expires: Timestamp) -> Option<Reason> {
+    match world.shared().now(world.now()) {
+        Some(now) if expires > now => None,
+        Some(_) => Some(Reason::Past(expires)),
+        None => Some(Reason::NoClock),
+    }
+}

@@ -1,0 +1,440 @@
+//! The rows of the fleet as candidates of waves, and the plan of both directions made of them. Worked
+//! out by [`Waves::of`] once facts changed that it rests on, never while drawing. Asks nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use crate::domain::{
+    calendar::Calendar,
+    fleet::{Cluster, Enforcement, Environment, Health, Listed, Namespace},
+    flow::Direction,
+    forecast::{Forecast, Given, forecast, pace_of},
+    hold::{Hold, HoldKind},
+    names::{ClusterName, NsName, Text},
+    risk::Risk,
+    rollout::{Kept, Record, Target},
+    soak::Verdict,
+    time::Timestamp,
+    wave::{Candidate, Pace, RowState, WavePlan},
+};
+
+use super::{
+    ports::{ClusterFact, Fact},
+    rows::{self, Phase},
+    shared::SharedFact,
+    world::World,
+};
+
+/// The plan of both directions, as it was last worked out.
+#[derive(Clone, Debug)]
+pub struct Waves {
+    pub egress: WavePlan,
+    pub ingress: WavePlan,
+    pub egress_forecast: Forecast,
+    pub ingress_forecast: Forecast,
+    /// Clusters whose lists are not read: rows of theirs may be missing here.
+    pub unread: Vec<ClusterName>,
+    pub at: Timestamp,
+    /// Since when this run has seen each row in its state.
+    seen: BTreeMap<Target, (&'static str, Timestamp)>,
+    /// When something that was counted in runs out.
+    expires: Option<Timestamp>,
+    /// Facts came that it rests on.
+    touched: bool,
+}
+
+impl Waves {
+    /// Ages, credits and dates are never older than this.
+    const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+    /// Without a row.
+    pub fn empty(now: Timestamp) -> Self {
+        let plan =
+            |direction| WavePlan::of(direction, &super::settings::Settings::default().egress, Vec::new());
+        let none = Forecast { pace: None, waves: Vec::new(), end: None, earliest: None, delays: Vec::new() };
+        Self {
+            egress: plan(Direction::Egress),
+            ingress: plan(Direction::Ingress),
+            egress_forecast: none.clone(),
+            ingress_forecast: none,
+            unread: Vec::new(),
+            at: now,
+            seen: BTreeMap::new(),
+            expires: None,
+            touched: true,
+        }
+    }
+
+    pub fn plan(&self, direction: Direction) -> &WavePlan {
+        match direction {
+            Direction::Egress => &self.egress,
+            Direction::Ingress => &self.ingress,
+        }
+    }
+
+    pub fn forecast(&self, direction: Direction) -> &Forecast {
+        match direction {
+            Direction::Egress => &self.egress_forecast,
+            Direction::Ingress => &self.ingress_forecast,
+        }
+    }
+
+    /// Something came that it rests on.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.touched || now - self.at >= Self::FRESH || self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Works it out anew.
+    pub(super) fn of(world: &World) -> Self {
+        let (settings, now) = (&world.plan().settings, world.now());
+        let (mut seen, before) = (BTreeMap::new(), &world.waves().seen);
+        let mut rows = candidates(world);
+        for row in &mut rows {
+            let word = row.state.word();
+            let since = match before.get(&row.target) {
+                Some((same, since)) if *same == word => *since,
+                Some(_) | None => now,
+            };
+            seen.insert(row.target.clone(), (word, since));
+            row.since = row.since.or(Some(since));
+        }
+        let (egress, ingress) = rows.into_iter().partition(|row| row.target.direction == Direction::Egress);
+        let egress = WavePlan::of(Direction::Egress, &settings.egress, egress);
+        let ingress = WavePlan::of(Direction::Ingress, &settings.ingress, ingress);
+        let given = Given {
+            now,
+            needed: settings.soak.needed,
+            pace: pace_of([&egress, &ingress]),
+            calendar: calendar(world),
+        };
+        let unread = world.clusters().filter(|cluster| !cluster.is_complete());
+        Self {
+            egress_forecast: forecast(&egress, &given),
+            ingress_forecast: forecast(&ingress, &given),
+            egress,
+            ingress,
+            unread: unread.map(|cluster| cluster.name.clone()).collect(),
+            at: now,
+            seen,
+            expires: world
+                .shared()
+                .holds()
+                .filter_map(|kept| kept.value.expires)
+                .filter(|at| *at > now)
+                .min(),
+            touched: false,
+        }
+    }
+}
+
+/// When rows may be applied.
+pub fn calendar(world: &World) -> Calendar<'_> {
+    let settings = &world.plan().settings;
+    Calendar { hours: settings.hours.as_ref(), blocked: &settings.blocked }
+}
+
+/// Whether the plan rests on a fact: always, by what it changes of its cluster, or never. A flood of
+/// flows and of pods that come and go costs nothing here.
+pub(super) enum Rests {
+    Always,
+    Shape(ClusterName),
+    Never,
+}
+
+/// What of a cluster may change with any answer of its API server.
+type Shape = (std::mem::Discriminant<Health>, bool, bool, usize);
+
+impl Rests {
+    pub(super) fn on(fact: &Fact) -> Self {
+        match fact {
+            Fact::Fleet(_) | Fact::Files(_) | Fact::Order(..) => Self::Always,
+            Fact::Tick(_)
+            | Fact::Zone(_)
+            | Fact::ReadOnly
+            | Fact::Rules(_)
+            | Fact::Flagged(_)
+            | Fact::Notice(_) => Self::Never,
+            Fact::Shared(fact) => match fact {
+                SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
+                SharedFact::Link(_)
+                | SharedFact::Clock(_)
+                | SharedFact::Rights(_)
+                | SharedFact::Reviews(_)
+                | SharedFact::Waivers(_)
+                | SharedFact::Overrides(_)
+                | SharedFact::Journal(_)
+                | SharedFact::Observer(..)
+                | SharedFact::Asked(_)
+                | SharedFact::Waiting(_)
+                | SharedFact::Wrote { .. } => Self::Never,
+            },
+            Fact::Cluster(name, fact) => match fact {
+                ClusterFact::Met { .. }
+                | ClusterFact::Cni(_)
+                | ClusterFact::Namespaces(_)
+                | ClusterFact::Policies(..)
+                | ClusterFact::Collector(_) => Self::Always,
+                ClusterFact::Answered
+                | ClusterFact::Away(_)
+                | ClusterFact::Partial { .. }
+                | ClusterFact::Pods(_) => Self::Shape(name.clone()),
+                ClusterFact::Identity(_)
+                | ClusterFact::Rights(_)
+                | ClusterFact::Flows(_)
+                | ClusterFact::Heard { .. }
+                | ClusterFact::Gap(_)
+                | ClusterFact::Source(_)
+                | ClusterFact::CronJobs(_)
+                | ClusterFact::Dns(_)
+                | ClusterFact::Asked(_)
+                | ClusterFact::Probed { .. }
+                | ClusterFact::Baseline(_) => Self::Never,
+            },
+        }
+    }
+
+    pub(super) fn shape(&self, world: &World) -> Option<Shape> {
+        match self {
+            Self::Shape(name) => world.cluster(name).map(shape),
+            Self::Always | Self::Never => None,
+        }
+    }
+
+    pub(super) fn changed(&self, before: Option<Shape>, world: &World) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Shape(_) => self.shape(world) != before,
+            Self::Never => false,
+        }
+    }
+}
+
+fn shape(cluster: &Cluster) -> Shape {
+    let with_pods = cluster.namespaces.values().filter(|ns| ns.subjects().next().is_some()).count();
+    let pods = cluster.listed.contains(&Listed::Pods);
+    (std::mem::discriminant(&cluster.health), cluster.is_complete(), pods, with_pods)
+}
+
+/// Every row that the rollout concerns, of both directions.
+fn candidates(world: &World) -> Vec<Candidate> {
+    let names: BTreeMap<&ClusterName, BTreeSet<&NsName>> =
+        world.clusters().map(|cluster| (&cluster.name, namespaces(world, cluster))).collect();
+    let mut out = Vec::new();
+    for cluster in world.clusters() {
+        let largest = is_largest(world, cluster, &names);
+        for ns in names.get(&cluster.name).into_iter().flatten() {
+            let seen = cluster.namespaces.get(*ns);
+            let entry = world.plan().settings.risks.iter().find(|entry| entry.namespaces.contains(ns));
+            let risk = risk(world, cluster, ns, seen, entry.and_then(|entry| entry.risk));
+            for direction in Direction::ALL {
+                let target = Target { cluster: cluster.name.clone(), ns: (*ns).clone(), direction };
+                let (state, since) = row_state(world, &target);
+                out.push(Candidate {
+                    environment: cluster.environment,
+                    risk: risk.clone(),
+                    priority: entry.and_then(|entry| entry.priority),
+                    shared: entry.is_some_and(|entry| entry.shared),
+                    largest,
+                    after: after(world, ns),
+                    recorded: record(world, &target).and_then(|kept| kept.value.wave),
+                    state,
+                    since,
+                    exclusion: exclusion(world, &target).cloned(),
+                    target,
+                });
+            }
+        }
+    }
+    out
+}
+
+/// Namespaces in scope: those that are there; where the lists are not read, also those that files and
+/// records know of.
+fn namespaces<'w>(world: &'w World, cluster: &'w Cluster) -> BTreeSet<&'w NsName> {
+    let mut out: BTreeSet<&NsName> = cluster.namespaces.keys().collect();
+    if !cluster.is_complete() {
+        let files = world.files().sets.keys().filter(|(name, ..)| *name == cluster.name).map(|(_, ns, _)| ns);
+        let records = world.shared().records().map(|kept| &kept.value.target);
+        out.extend(
+            files.chain(records.filter(|target| target.cluster == cluster.name).map(|target| &target.ns)),
+        );
+    }
+    out.retain(|ns| !world.plan().excludes(ns));
+    out
+}
+
+/// Has it more namespaces in scope than any other of its environment? Of equals the last one of the
+/// file; one cluster alone is not the largest.
+fn is_largest(world: &World, cluster: &Cluster, names: &BTreeMap<&ClusterName, BTreeSet<&NsName>>) -> bool {
+    let is_staging = |cluster: &Cluster| cluster.environment == Environment::Staging;
+    let alike = world.clusters().filter(|other| is_staging(other) == is_staging(cluster));
+    let sizes: Vec<_> =
+        alike.map(|other| (names.get(&other.name).map_or(0, BTreeSet::len), &other.name)).collect();
+    let largest = sizes.iter().max_by_key(|(size, _)| *size);
+    sizes.len() > 1 && largest.is_some_and(|(size, name)| *size > 0 && **name == cluster.name)
+}
+
+fn after(world: &World, ns: &NsName) -> Vec<NsName> {
+    let entries = world.plan().settings.dependencies.iter().filter(|entry| entry.ns == *ns);
+    entries.flat_map(|entry| entry.after.iter().cloned()).collect()
+}
+
+/// What is known of the harm that a namespace can do. It rests only on what every cockpit sees alike:
+/// the file, the collector's figures, and labels by which controllers are known.
+pub fn risk(
+    world: &World,
+    cluster: &Cluster,
+    ns: &NsName,
+    seen: Option<&Namespace>,
+    configured: Option<u8>,
+) -> Risk {
+    let listed = cluster.listed.contains(&Listed::Pods);
+    let collected = world.discoveries().collected(&cluster.name);
+    let parties = collected.and_then(|collected| collected.state.tally(ns)?.parties);
+    Risk {
+        configured,
+        callers: parties.map(|parties| parties.callers),
+        callees: parties.map(|parties| parties.callees),
+        flows: parties.map(|parties| parties.flows),
+        controllers: seen.filter(|_| listed).map(controllers),
+        webhooks: parties.map(|parties| parties.webhooks),
+    }
+}
+
+/// Workloads that reconcile or route for others, by the labels that their charts set (kubebuilder's
+/// `control-plane`, and `app.kubernetes.io/component: controller` of ingress controllers).
+fn controllers(ns: &Namespace) -> u64 {
+    let is_controller = |key: &str, value: &str| match key {
+        "control-plane" => true,
+        "app.kubernetes.io/component" => value == "controller",
+        _ => false,
+    };
+    let pods = ns.subjects().filter(|pod| pod.labels.iter().any(|(key, value)| is_controller(key, value)));
+    pods.map(|pod| &pod.workload).collect::<BTreeSet<_>>().len() as u64
+}
+
+/// What is recorded of a row, unless the record is of another cluster that had its name before.
+pub fn record<'w>(world: &'w World, target: &Target) -> Option<&'w Kept<Record>> {
+    let uid = world.cluster(&target.cluster)?.uid.as_ref();
+    world.shared().record(target).filter(|kept| uid.is_none_or(|uid| *uid == kept.value.uid))
+}
+
+/// Holds of one kind that concern a row and have not run out, by the state cluster's clock. While that
+/// is not known, a hold holds and an exclusion does not exclude.
+pub fn holds<'w>(world: &'w World, target: &Target, kind: HoldKind) -> impl Iterator<Item = &'w Kept<Hold>> {
+    let (now, target) = (world.shared().now(world.now()), target.clone());
+    world.shared().holds().filter(move |kept| {
+        let runs = match (kept.value.expires, now) {
+            (None, _) => kind == HoldKind::Hold,
+            (Some(expires), Some(now)) => expires > now,
+            (Some(_), None) => kind == HoldKind::Hold,
+        };
+        kept.value.kind == kind && kept.value.scope.holds(&target) && runs
+    })
+}
+
+/// The exclusion that lasts longest.
+fn exclusion<'w>(world: &'w World, target: &Target) -> Option<&'w Hold> {
+    let all = holds(world, target, HoldKind::Exclusion).map(|kept| &kept.value);
+    all.max_by_key(|hold| (hold.expires, &hold.stamp))
+}
+
+/// How far a row is, and since when, where that is known. The one place that asks for it: what the
+/// soak's tracker knows of a live row comes in by [`live`].
+pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>) {
+    let Some(cluster) = world.cluster(&target.cluster) else {
+        return (RowState::Unknown(Text::new("it is not a cluster of this fleet")), None);
+    };
+    let recorded = record(world, target).map(|kept| &kept.value);
+    let applied = recorded.and_then(|record| record.applied.as_ref());
+    let taken_back = recorded.and_then(|record| record.rolled_back.as_ref());
+    if let Some(back) =
+        taken_back.filter(|back| applied.is_none_or(|applied| back.stamp.at >= applied.stamp.at))
+    {
+        return (RowState::RolledBack, Some(back.stamp.at));
+    }
+    let clean = recorded.and_then(|record| record.clean.as_ref());
+    let is_clean = clean.filter(|clean| applied.is_some_and(|applied| applied.digest == clean.digest));
+    let ns = match (&cluster.health, cluster.namespaces.get(&target.ns)) {
+        // What was clean has left its wave, whether or not its cluster answers now.
+        (Health::Down(_), _) | (_, None) if is_clean.is_some() => {
+            return (RowState::Clean, is_clean.map(|clean| clean.at));
+        }
+        (Health::Down(why), _) => return (RowState::Unreachable(why.clone()), cluster.last_good),
+        (Health::Connecting, _) => {
+            return (RowState::Unknown(Text::new("its cluster has not answered yet")), cluster.last_good);
+        }
+        (Health::Up | Health::Degraded(_), _) if !cluster.is_complete() => {
+            return (RowState::Unknown(Text::new("its cluster's lists are not read")), cluster.last_good);
+        }
+        (Health::Up | Health::Degraded(_), None) => {
+            return (RowState::Unknown(Text::new("its namespace is not there")), cluster.last_good);
+        }
+        (Health::Up | Health::Degraded(_), Some(ns)) => ns,
+    };
+    let since = applied.map(|applied| applied.stamp.at);
+    match rows::rollout_phase(world, cluster, ns, target.direction) {
+        Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
+        Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
+            (RowState::Waiting, None)
+        }
+        Phase::Partial => {
+            (RowState::Incident(Text::new("some of its policies are live, or its valve is open")), None)
+        }
+        Phase::RolledBack => (RowState::RolledBack, None),
+        Phase::Unknown => (RowState::Unknown(Text::new("its cluster's lists are not read")), None),
+        Phase::Authored | Phase::Discovery | Phase::Excluded if applied.is_some() => {
+            (RowState::Incident(Text::new("its policies were applied and are gone")), since)
+        }
+        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(cluster, ns), None),
+    }
+}
+
+/// A row whose whole set is live and closed: what its soak clock says. One that was clean and kept its
+/// bytes stays so when its credit lapses, unless something is against it.
+fn live(
+    world: &World,
+    target: &Target,
+    (since, clean): (Option<Timestamp>, Option<Timestamp>),
+) -> (RowState, Option<Timestamp>) {
+    let Some(judged) = world.soaks().judged(target, world) else {
+        return (RowState::Unknown(Text::new("its soak has not begun")), since);
+    };
+    if let Some(at) = clean.filter(|_| judged.verdict.reasons().is_empty()) {
+        return (RowState::Clean, Some(at));
+    }
+    let state = match &judged.verdict {
+        Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
+        Verdict::Idle => RowState::Idle,
+        Verdict::Soaking { .. } => {
+            let (credited, wall) = judged.last_day();
+            RowState::Soaking {
+                credited: Some(TimeDelta::minutes(judged.credited)),
+                needed: TimeDelta::minutes(judged.needed),
+                day: (!wall.is_zero()).then_some(Pace { credited, wall }),
+            }
+        }
+        Verdict::Withheld { reasons } => {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            RowState::Withheld(Text::from(reasons.join("; ")))
+        }
+        Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
+    };
+    (state, since)
+}
+
+/// Can it be applied at all?
+fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
+    if cluster.enforcement() == Enforcement::DoesNot {
+        return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
+    }
+    if ns.seen.terminating {
+        return RowState::Blocked(Text::new("its namespace is being deleted"));
+    }
+    RowState::Waiting
+}

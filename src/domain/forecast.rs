@@ -1,0 +1,163 @@
+//! When each wave, and the whole direction, ends at the present pace: credited time of rows that soak
+//! now against wall time. A forecast is a sum, not a promise; what it takes for granted is said with
+//! it. Nothing here reads a clock.
+
+use chrono::TimeDelta;
+
+use super::{
+    calendar::Calendar,
+    rollout::Target,
+    time::Timestamp,
+    wave::{Candidate, Pace, RowState, Verdict, WavePlan},
+};
+
+/// What is taken for granted, with each forecast.
+pub const ASSUMES: [&str; 4] = [
+    "each row goes as soon as its wave may and working hours allow, and none is rolled back",
+    "what is blocked, unreachable, unknown, withheld, rolled back or an incident is cleared or excluded before its wave",
+    "a row without a pace of its own soaks at that of all rows together",
+    "policies are authored and evidence is ready by then",
+];
+
+/// Dates of one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Of all rows that soak now; `None`: none does, or none was credited anything.
+    pub pace: Option<Pace>,
+    /// One a wave that is not done.
+    pub waves: Vec<Dates>,
+    /// `None`: not known.
+    pub end: Option<Timestamp>,
+    /// If every minute from now on counted; `None`: the calendar does not open within years.
+    pub earliest: Option<Timestamp>,
+    /// Rows that delay it most: those without a date first, then the longest.
+    pub delays: Vec<Delay>,
+}
+
+/// One wave. `None`: not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dates {
+    pub number: u32,
+    /// When its next row may be applied; in the past or now where nothing waits.
+    pub starts: Option<Timestamp>,
+    pub ends: Option<Timestamp>,
+}
+
+/// A row that others wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay {
+    pub target: Target,
+    pub wave: u32,
+    pub state: RowState,
+    /// Wall time that it still takes; `None`: no date can be given.
+    pub left: Option<TimeDelta>,
+}
+
+/// Delays that are told.
+const DELAYS: usize = 8;
+
+/// What a forecast is made from, beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'s> {
+    pub now: Timestamp,
+    /// Credited time that a row needs.
+    pub needed: TimeDelta,
+    /// Of all rows of both directions that soak now.
+    pub pace: Option<Pace>,
+    pub calendar: Calendar<'s>,
+}
+
+/// The dates of a plan.
+pub fn forecast(plan: &WavePlan, given: &Given<'_>) -> Forecast {
+    let pace = given.pace.filter(|pace| pace.credited > TimeDelta::zero());
+    let waves = dates(plan, given, &|row| row_pace(row).or(pace));
+    let at_best = dates(plan, given, &|_| Some(Pace::FULL));
+    let end = |dates: &[Dates]| dates.last().map_or(Some(given.now), |last| last.ends);
+    Forecast { pace, end: end(&waves), earliest: end(&at_best), delays: delays(plan, given, pace), waves }
+}
+
+/// The pace of these rows together.
+pub fn pace_of<'p>(plans: impl IntoIterator<Item = &'p WavePlan>) -> Option<Pace> {
+    let rows = plans.into_iter().flat_map(|plan| &plan.waves).flat_map(|wave| &wave.rows);
+    let paces = rows.filter(|row| row.exclusion.is_none()).filter_map(row_pace);
+    paces.reduce(|a, b| Pace { credited: a.credited + b.credited, wall: a.wall + b.wall })
+}
+
+fn row_pace(row: &Candidate) -> Option<Pace> {
+    match row.state {
+        RowState::Soaking { day, .. } => day.filter(|day| day.wall > TimeDelta::zero()),
+        RowState::Waiting
+        | RowState::Idle
+        | RowState::Clean
+        | RowState::Withheld(_)
+        | RowState::RolledBack
+        | RowState::Incident(_)
+        | RowState::Blocked(_)
+        | RowState::Unreachable(_)
+        | RowState::Unknown(_) => None,
+    }
+}
+
+type PaceOf<'f> = &'f dyn Fn(&Candidate) -> Option<Pace>;
+
+fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>) -> Vec<Dates> {
+    let mut before = Some(given.now);
+    let mut out = Vec::new();
+    for wave in plan.waves.iter().filter(|wave| wave.verdict != Verdict::Done) {
+        let starts = before.and_then(|before| given.calendar.opens(before));
+        // A wave whose rows all wait for somebody ends with the one before it.
+        let mut ends = before;
+        for row in wave.standing().filter(|row| has_date(row)) {
+            let from = if row.state == RowState::Waiting { starts } else { Some(given.now) };
+            let end = from
+                .zip(pace(row))
+                .and_then(|(from, pace)| from.checked_add_signed(pace.wall_for(left(row, given))?));
+            ends = ends.zip(end).map(|(a, b)| a.max(b));
+        }
+        out.push(Dates { number: wave.number, starts, ends });
+        before = ends;
+    }
+    out
+}
+
+/// Credited time that is missing.
+fn left(row: &Candidate, given: &Given<'_>) -> TimeDelta {
+    match row.state {
+        RowState::Soaking { credited, needed, .. } => {
+            (needed - credited.unwrap_or_default()).max(TimeDelta::zero())
+        }
+        RowState::Waiting
+        | RowState::Idle
+        | RowState::Clean
+        | RowState::Withheld(_)
+        | RowState::RolledBack
+        | RowState::Incident(_)
+        | RowState::Blocked(_)
+        | RowState::Unreachable(_)
+        | RowState::Unknown(_) => given.needed,
+    }
+}
+
+fn has_date(row: &Candidate) -> bool {
+    matches!(row.state, RowState::Waiting | RowState::Soaking { .. })
+}
+
+fn delays(plan: &WavePlan, given: &Given<'_>, pace: Option<Pace>) -> Vec<Delay> {
+    let unfinished = plan.waves.iter().filter(|wave| wave.verdict != Verdict::Done);
+    let mut out: Vec<(bool, Delay)> = Vec::new();
+    for (nth, wave) in unfinished.enumerate() {
+        // Rows that are stuck delay from wherever they stand; others only where the work is now.
+        for row in wave.standing().filter(|row| nth == 0 || !has_date(row)) {
+            let own = row_pace(row).or(pace).filter(|_| has_date(row));
+            let left = own.and_then(|pace| pace.wall_for(left(row, given)));
+            let delay =
+                Delay { target: row.target.clone(), wave: wave.number, state: row.state.clone(), left };
+            out.push((has_date(row), delay));
+        }
+    }
+    // Stuck first, then without a date, then the longest.
+    out.sort_by_key(|(has_date, delay)| {
+        (*has_date, delay.wave, delay.left.is_some(), std::cmp::Reverse(delay.left), delay.target.clone())
+    });
+    out.into_iter().take(DELAYS).map(|(_, delay)| delay).collect()
+}

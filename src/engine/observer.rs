@@ -1,0 +1,131 @@
+//! Publishes the evidence of the clusters whose Lease this process holds: at most one write a minute
+//! a rollout, and one more at each stop of its clock. What was written last is joined, never lost;
+//! what was not written before a crash is a gap. In runtime time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    cockpit::{
+        shared::{Share, ShareId},
+        world::World,
+    },
+    domain::{evidence::Evidence, names::ClusterName, rollout::Target},
+};
+
+/// Between two writes of one rollout.
+const EVERY: Duration = Duration::from_secs(60);
+/// Between two looks at whether a clock has stopped.
+const LOOK: Duration = Duration::from_secs(5);
+/// An answer that does not come is not waited for longer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Ids of our writes; a person's count from 1.
+const FIRST: u64 = 1 << 62;
+
+/// What is observed: given by whoever keeps the soak clocks.
+#[derive(Clone, Copy)]
+pub struct Soaks {
+    /// Rollouts of a cluster that soak, or that are watched after it.
+    pub targets: fn(&World, &ClusterName) -> Vec<Target>,
+    pub evidence: fn(&World, &Target) -> Option<Evidence>,
+}
+
+pub(super) struct Observer {
+    soaks: Soaks,
+    looked: Option<Instant>,
+    last: BTreeMap<Target, Last>,
+    /// Written for the last time, because the program ends.
+    ended: BTreeSet<Target>,
+    next: u64,
+}
+
+/// The newest write of one rollout.
+struct Last {
+    at: Instant,
+    stops: usize,
+    id: ShareId,
+}
+
+impl Observer {
+    pub(super) fn new(soaks: Soaks) -> Self {
+        Self { soaks, looked: None, last: BTreeMap::new(), ended: BTreeSet::new(), next: FIRST }
+    }
+
+    /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching.
+    pub(super) fn wanted(world: &World) -> BTreeSet<ClusterName> {
+        let live = |name: &ClusterName| world.source(name).is_some_and(|source| source.is_live());
+        world.clusters().map(|cluster| &cluster.name).filter(|name| live(name)).cloned().collect()
+    }
+
+    /// What has to be written now. `last`: the program ends, so everything new is.
+    pub(super) fn due(&mut self, world: &World, now: Instant, last: bool) -> Vec<(ShareId, Share)> {
+        if !last && self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
+            return Vec::new();
+        }
+        self.looked = Some(now);
+        if !world.shared().is_live() {
+            return Vec::new();
+        }
+        let held = world
+            .clusters()
+            .map(|cluster| &cluster.name)
+            .filter(|name| world.shared().observer(name).is_some_and(|observer| observer.is_us));
+        let targets: Vec<Target> = held.flat_map(|name| (self.soaks.targets)(world, name)).collect();
+        self.last.retain(|target, _| targets.contains(target));
+        targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect()
+    }
+
+    fn write(&mut self, world: &World, target: Target, now: Instant, last: bool) -> Option<(ShareId, Share)> {
+        if self.last.get(&target).is_some_and(|written| is_under_way(world, written, now)) {
+            return None;
+        }
+        let mut evidence = (self.soaks.evidence)(world, &target)?;
+        let stops = stops(&evidence);
+        let due = self
+            .last
+            .get(&target)
+            .is_none_or(|written| last || stops > written.stops || now.duration_since(written.at) >= EVERY);
+        if !due {
+            return None;
+        }
+        if last && !self.ended.insert(target.clone()) {
+            return None;
+        }
+        if let Some(observer) = world.shared().observer(&target.cluster) {
+            evidence.observer = observer.holder.clone();
+        }
+        let stored = world.shared().evidence(&target);
+        if let Some(stored) = stored {
+            // Of other bytes or of another cluster nothing is taken.
+            evidence = evidence.union(&stored.value).unwrap_or(evidence);
+            if evidence == stored.value {
+                return None;
+            }
+        }
+        let id = ShareId(self.next);
+        self.next += 1;
+        let version = stored.map(|stored| stored.version.clone());
+        self.last.insert(target, Last { at: now, stops, id });
+        Some((id, Share::Evidence { evidence: Box::new(evidence), version }))
+    }
+
+    /// Is an answer still awaited?
+    pub(super) fn is_writing(&self, world: &World, now: Instant) -> bool {
+        self.last.values().any(|written| is_under_way(world, written, now))
+    }
+}
+
+fn is_under_way(world: &World, written: &Last, now: Instant) -> bool {
+    let answered = world.shared().wrote().iter().rev().any(|it| it.id == written.id);
+    !answered && now.duration_since(written.at) < ANSWER
+}
+
+/// How often the clock has stopped, as far as the evidence tells.
+fn stops(evidence: &Evidence) -> usize {
+    let pauses: usize = evidence.pauses.iter().map(|pause| pause.spans.stretches()).sum();
+    pauses + evidence.restarts.len()
+}
