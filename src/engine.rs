@@ -31,6 +31,7 @@ use crate::{
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
+        settings::StatePlace,
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
@@ -137,6 +138,11 @@ impl Engine {
 
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The way to the state cluster, for what is read once.
+    pub fn state_access(&self, state: &StatePlace) -> Access {
+        (self.reach)(&state::entry(self.world.plan(), &state.cluster))
     }
 
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.

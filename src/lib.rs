@@ -173,6 +173,7 @@ pub mod k8s {
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
+        pub mod chain;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
@@ -278,6 +279,7 @@ pub mod cli {
     pub mod log;
     pub mod print;
     pub mod records;
+    pub mod report;
     pub mod review;
     pub mod review_gate;
     pub mod rollback;
