@@ -35,8 +35,11 @@ impl Evidence {
             trail.heard = trail.heard.intersection(&observed);
         }
         self.pauses = settled_pauses(&self.pauses, &[], &observed);
-        self.nodes.values_mut().for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
-        self.nodes.retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
+        self.nodes
+            .values_mut()
+            .for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
+        self.nodes
+            .retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
         self
     }
 

@@ -41,7 +41,14 @@ pub async fn run(listened: Listened, to: mpsc::Sender<Input>) {
     let missed = |identity: &Text| {
         let from = before.filter(|_| begun.elapsed() <= RETURN)?;
         let why = format!("{identity} drops its answers while the collector is not running");
-        Some(Gap { node: None, from, until: Some(now().max(from)), lost: None, cause: Cause::SourceSilent, why: Text::from(why) })
+        Some(Gap {
+            node: None,
+            from,
+            until: Some(now().max(from)),
+            lost: None,
+            cause: Cause::SourceSilent,
+            why: Text::from(why),
+        })
     };
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut malformed = 0;
@@ -169,6 +176,16 @@ mod tests {
             }
         }
         let why = Text::new("coredns-a drops its answers while the collector is not running");
-        assert_eq!(gaps, [Gap { node: None, from: at(-30), until: Some(at(8)), lost: None, cause: Cause::SourceSilent, why }]);
+        assert_eq!(
+            gaps,
+            [Gap {
+                node: None,
+                from: at(-30),
+                until: Some(at(8)),
+                lost: None,
+                cause: Cause::SourceSilent,
+                why
+            }]
+        );
     }
 }
