@@ -158,6 +158,7 @@ pub mod workspace {
     pub mod discovery;
     pub mod feeds;
     pub mod fleet_file;
+    pub mod init;
     mod outward_keys;
     pub mod policy_files;
     pub mod root;
@@ -217,8 +218,11 @@ pub mod cli {
     pub mod discover;
     mod discover_live;
     pub mod exit;
+    pub mod hold;
     pub mod info;
+    pub mod init;
     pub mod log;
+    pub mod plan;
     pub mod print;
     pub mod records;
     pub mod review;
