@@ -209,6 +209,7 @@ pub mod workspace {
     pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    pub mod init;
     mod outward_keys;
     pub mod policy_files;
     pub mod root;
@@ -281,10 +282,13 @@ pub mod cli {
     pub mod discover;
     mod discover_live;
     pub mod exit;
+    pub mod hold;
     pub mod info;
+    pub mod init;
     pub mod install;
     pub mod log;
     mod observe;
+    pub mod plan;
     pub mod print;
     pub mod records;
     pub mod report;

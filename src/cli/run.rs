@@ -12,7 +12,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    info, install, log,
+    hold, info, init, install, log, plan,
     print::Printer,
     report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -93,6 +93,23 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
+        Some(Command::Plan(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, true)?;
+            Ok(plan::run(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Hold(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::hold(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Exclude(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::exclude(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Release(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::release(&mut session, args, printer).await)
+        }),
+        Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await
@@ -111,6 +128,12 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             })
         }
     }
+}
+
+/// The same, with every cluster: waves are those of the whole fleet, and the state cluster need not be
+/// among those that are meant.
+fn whole(global: &Global) -> Global {
+    Global { contexts: Vec::new(), ..global.clone() }
 }
 
 /// A command that changes clusters: first of all, can it be confirmed?
