@@ -99,7 +99,11 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
         Command::Discover(args) => discover::in_session(&mut session, &cli.global, args, &mut printer).await,
-        Command::Demo(_) | Command::Collect(_) | Command::Review(_) | Command::Completions { .. } | Command::Info => {
+        Command::Demo(_)
+        | Command::Collect(_)
+        | Command::Review(_)
+        | Command::Completions { .. }
+        | Command::Info => {
             panic!("not here")
         }
     };
