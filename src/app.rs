@@ -12,7 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::terminal::Screen;
 use crate::{
-    engine::{Engine, Setup},
+    engine::{Claims, Engine, Setup, Soaks},
     tui::{
         model::{self, Model},
         settle,
@@ -29,6 +29,9 @@ const KEY_FRAME: Duration = Duration::from_millis(8);
 /// Ages on a quiet screen move on this often.
 const AGES: Duration = Duration::from_secs(1);
 
+/// Evidence is written once more and Leases are given back, if that goes quickly.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// What the operator chose about the screen.
 pub struct Options {
     /// Name of a theme that ships.
@@ -36,22 +39,35 @@ pub struct Options {
     pub mouse: bool,
     /// Draw no character outside ASCII.
     pub ascii: bool,
+    /// As whom it takes Leases of clusters that nobody observes, and what it publishes of them.
+    pub observes: Option<(Claims, Soaks)>,
 }
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
 pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
     let mut screen = Screen::open(options.mouse)?;
     let start = model::Options { theme: options.theme, ascii: options.ascii, size: screen.size()? };
+    let mut engine = Engine::start(setup);
+    if let Some((claims, soaks)) = options.observes {
+        engine.observe(claims, soaks);
+    }
     let mut cockpit = Cockpit {
         model: Model::new(start),
         theme: Theme::load(options.theme).map_err(Report::msg)?,
-        engine: Engine::start(setup),
+        engine,
         drawn: Instant::now(),
         dirty: true,
     };
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;
+    let leaving = async {
+        while cockpit.engine.leave() {
+            cockpit.engine.turn().await;
+        }
+    };
+    // Whoever comes next takes over at once, or else after half a minute.
+    let _ = tokio::time::timeout(LEAVING, leaving).await;
     ended
 }
 

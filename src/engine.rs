@@ -21,6 +21,7 @@ pub use self::{clock::Clock, observer::Soaks};
 use self::{
     collectors::Collectors, observer::Observer, performer::Performer, sources::Sources, state::State,
 };
+pub use crate::k8s::lease::Claims;
 use crate::{
     cockpit::{
         decide::{self, Command, Refusal},
@@ -31,7 +32,7 @@ use crate::{
         world::World,
     },
     domain::{fleet::Cluster, names::ClusterName},
-    k8s::{self, connect::Access, lease::Claims},
+    k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
 
@@ -226,8 +227,8 @@ impl Engine {
         }
     }
 
-    /// Writes to the state cluster.
-    fn share(&mut self, id: ShareId, share: Share) {
+    /// Writes to the state cluster: sluice's own bookkeeping, decided by whoever calls.
+    pub fn share(&mut self, id: ShareId, share: Share) {
         if let Some(refused) = self.state.share(id, share) {
             self.world.absorb(Fact::Shared(refused));
         }

@@ -75,6 +75,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod orders;
     pub mod plan;
+    pub mod planned;
     pub mod ports;
     pub mod records;
     pub mod recovery;
@@ -165,9 +166,11 @@ pub mod k8s {
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
+        mod assets;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
+        pub mod install;
         pub mod journal;
         pub mod kind;
         mod lists;
@@ -190,18 +193,23 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    mod outward_keys;
     pub mod policy_files;
     pub mod root;
     mod rules;
     mod rules_keys;
+    mod settings_keys;
     #[cfg(test)]
     mod tests;
+    mod values;
+    mod wave_keys;
     pub mod yaml;
 
     pub use rules::{rules, rules_of};
@@ -221,7 +229,10 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod install;
     pub mod orders;
+    pub mod plan;
+    pub mod plan_json;
     pub mod reviews;
     pub mod soak;
     pub mod status;
@@ -252,17 +263,20 @@ pub mod cli {
     mod discover_live;
     pub mod exit;
     pub mod info;
+    pub mod install;
     pub mod log;
+    mod observe;
     pub mod print;
     pub mod records;
     pub mod review;
-    mod review_gate;
+    pub mod review_gate;
     pub mod rollback;
     pub mod run;
     pub mod session;
     pub mod status;
     mod to_git;
     pub mod wait;
+    pub mod watch;
 }
 
 /// Generated from `assets/proto`; a test regenerates it and compares. Never edited by hand.
@@ -303,6 +317,7 @@ pub mod sim {
         pub mod scenario_file;
         pub mod seeding;
         pub mod serve;
+        mod shared_state;
         pub mod system;
         pub mod tls;
         pub mod traffic;

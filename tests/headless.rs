@@ -19,7 +19,7 @@ use sluice::{
         denials, discover,
         exit::Exit,
         print::Printer,
-        rollback,
+        review_gate, rollback,
         session::Session,
         status,
     },
@@ -99,11 +99,10 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             rollback::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
         Command::Discover(args) => discover::in_session(&mut session, &cli.global, args, &mut printer).await,
-        Command::Demo(_)
-        | Command::Collect(_)
-        | Command::Review(_)
-        | Command::Completions { .. }
-        | Command::Info => {
+        Command::Review(args) => {
+            review_gate::in_session(&mut session, &args.command, &mut asker, &mut printer).await
+        }
+        Command::Demo(_) | Command::Collect(_) | Command::Completions { .. } | Command::Info => {
             panic!("not here")
         }
     };

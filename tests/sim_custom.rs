@@ -135,6 +135,14 @@ async fn a_definition_is_installed_discovered_and_removed() {
     assert_eq!((resource.plural.as_str(), resource.version.as_str()), ("holds", "v1"));
     assert!(capabilities.subresources.iter().any(|(sub, _)| sub.plural == "status"));
 
+    let all = discovery::Discovery::new(client(&cluster)).run_aggregated().await.expect("discovered at once");
+    let found = all.get("sluice.example.com").expect("the group is there").recommended_kind("Hold");
+    assert_eq!(found.map(|(resource, _)| resource.version), Some("v1".to_owned()));
+    let request = Request::get("/openapi/v3/apis/sluice.example.com/v1").body(Vec::new()).expect("a request");
+    let document: Value = client(&cluster).request(request).await.expect("a document");
+    let schema = &document["components"]["schemas"]["io.k8s.api.Hold"];
+    assert_eq!(schema["properties"]["spec"]["required"], json!(["reason"]));
+
     holds
         .patch("a", &PatchParams::apply("sluice"), &Patch::Apply(hold("a", "storm")))
         .await
@@ -167,6 +175,11 @@ async fn an_object_has_the_same_life_in_every_version() {
     assert_eq!(after.metadata.generation, Some(2));
     let after = new.get("a").await.expect("there");
     assert_eq!(after.data, json!({"spec": {"reason": "storm", "weight": 2}, "status": {"phase": "Open"}}));
+
+    let mut bare = after.clone();
+    bare.data = json!({"spec": {"reason": "ignored"}});
+    let after = new.replace_status("a", &PostParams::default(), &bare).await.expect("replaced");
+    assert_eq!(after.data, json!({"spec": {"reason": "storm", "weight": 2}}), "a status can be taken away");
 
     let refused = Patch::Merge(json!({"spec": {"reason": "x"}}));
     assert_eq!(code(new.patch("a", &PatchParams::default(), &refused).await), 422);

@@ -87,6 +87,16 @@ pub enum Command {
     /// Runs in or near one cluster: around this pod, or by the kubeconfig's current context or
     /// --context. It goes on where it stopped, and the cockpit finds it by its pod's label.
     Collect(Collect),
+    /// Observe all clusters without a screen: hold their Leases, write the soak's evidence
+    ///
+    /// Runs beside the state cluster or anywhere that reaches all clusters, for weeks. While it runs,
+    /// cockpits leave the observing to it. Ends on SIGTERM after a last write.
+    Watch(Watch),
+    /// Put into the state cluster what the team's shared state needs; again: upgrade it
+    ///
+    /// Definitions, admission policies and roles, shown before they are written. Who gets which role
+    /// is yours to bind: what is missing is printed.
+    Install(Install),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
@@ -387,6 +397,25 @@ pub struct Collect {
     /// How long edges are kept after they were last seen
     #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
     pub keep: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Watch {
+    /// How to print; json: one object a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Install {
+    /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
+    #[arg(long, value_name = "CLUSTER")]
+    pub state_cluster: Option<String>,
+    /// Print every object as YAML and do nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub print: bool,
+    #[command(flatten)]
+    pub change: Change,
 }
 
 /// A file of flow records.

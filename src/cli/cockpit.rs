@@ -2,11 +2,12 @@
 
 use std::{env, io::IsTerminal as _};
 
-use super::{args::Global, exit::Exit, session::NoStart};
+use super::{args::Global, exit::Exit, observe, session::NoStart};
 use crate::{
     app::{self, Options},
     cockpit::ports::Trouble,
     engine::Setup,
+    k8s::lease::Role,
     tui::theme,
 };
 
@@ -21,7 +22,12 @@ pub async fn run(global: &Global, setup: Setup) -> Result<Exit, NoStart> {
     let asked = global.theme.clone().or_else(|| plain_theme().map(str::to_owned));
     let name = theme::choose(asked.as_deref(), is_set("NO_COLOR"))
         .map_err(|fact| refused("--theme", &fact, "Choose one of them."))?;
-    let options = Options { theme: name, mouse: !global.no_mouse, ascii: global.ascii || !speaks_utf8() };
+    let options = Options {
+        theme: name,
+        mouse: !global.no_mouse,
+        ascii: global.ascii || !speaks_utf8(),
+        observes: Some((observe::claims(Role::Cockpit), observe::SOAKS)),
+    };
     match app::run(setup, options).await {
         Ok(()) => Ok(Exit::Done),
         Err(report) => {

@@ -25,7 +25,7 @@ use crate::{
     cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
     domain::{
         names::{ClusterName, Text},
-        time,
+        time::{self, Timestamp},
     },
     engine::Clock,
     flows::{
@@ -69,7 +69,7 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(never(serve::listen(listener, serve::Door::new(states.clone(), store.reader()))));
-    let sources = Sources { inputs, now: now.clone() };
+    let sources = Sources { inputs, now: now.clone(), before: resume.window.map(|(_, last)| last) };
     sources.hubble(args, access.as_ref(), &resume, &mut tasks);
     if let Some(access) = access {
         sources.owners(access, &mut tasks);
@@ -145,6 +145,8 @@ async fn watch_over(
 struct Sources {
     inputs: mpsc::Sender<Input>,
     now: Now,
+    /// Until when an earlier run gathered.
+    before: Option<Timestamp>,
 }
 
 impl Sources {
@@ -199,7 +201,14 @@ impl Sources {
         };
         let figures = ear.figures();
         tasks.spawn(never(open.serve(ear)));
-        tasks.spawn(dns::run(Text::new(&name), heard, figures, self.now.clone(), self.inputs.clone()));
+        let listened = dns::Listened {
+            source: Text::new(&name),
+            heard,
+            figures,
+            now: self.now.clone(),
+            before: self.before,
+        };
+        tasks.spawn(dns::run(listened, self.inputs.clone()));
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         edge::{Edge, EdgeKey, Window},
         fleet::{Cluster, Listed, Namespace},
         names::{ClusterName, NodeName, NsName, Text, Workload},
+        resolver::DnsPath,
         time::Timestamp,
     },
 };
@@ -117,10 +118,13 @@ fn of_cluster(
     let early = (window.from < has.from)
         .then(|| Text::from(format!("the collector's edges begin at {}, after the window does", has.from)));
     let seen = world.cluster(cluster);
+    let mut coverage = state.coverage.clone();
+    // What the cockpit's coverage page says too.
+    coverage.doubts.extend(seen.and_then(|seen| seen.dns.as_ref()).and_then(DnsPath::doubt));
     Ok(Known {
         window,
         generated: world.now(),
-        coverage: state.coverage.clone(),
+        coverage,
         crons: crons(world, cluster, seen),
         workloads: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(workloads),
         nodes: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(nodes),

@@ -53,9 +53,18 @@ pub fn main(global: &Global, args: &Review, printer: &mut Printer<'_>) -> Exit {
     };
     run::with_runtime(printer, async |printer| {
         let mut session = run::start(global, Need::Workspace, false)?;
-        let mut reviewing = Reviewing { session: &mut session, asker: &mut asker, printer };
-        Ok(reviewing.run(&args.command).await)
+        Ok(in_session(&mut session, &args.command, &mut asker, printer).await)
     })
+}
+
+/// The command on an engine that runs.
+pub async fn in_session(
+    session: &mut Session,
+    command: &ReviewCommand,
+    asker: &mut Asker,
+    printer: &mut Printer<'_>,
+) -> Exit {
+    Reviewing { session, asker, printer }.run(command).await
 }
 
 /// One command under way.

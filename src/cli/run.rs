@@ -12,11 +12,11 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    info, log,
+    info, install, log,
     print::Printer,
     review_gate, rollback,
     session::{self, Need, NoStart, Session},
-    status,
+    status, watch,
 };
 use crate::engine::Engine;
 
@@ -74,6 +74,20 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(global, Need::Clusters, true)?;
             Ok(denials::run(&mut session, args, printer).await)
         }),
+        Some(Command::Watch(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(global, Need::Workspace, true)?;
+            Ok(watch::run(&mut session, args, printer).await)
+        }),
+        Some(Command::Install(args)) => {
+            let mut asker = Asker::of(args.change.yes);
+            if let Some(said) = install::nobody(&asker, args) {
+                printer.say(said);
+                return Exit::Usage;
+            }
+            with_runtime(printer, async |printer| {
+                Box::pin(install::run(global, args, &mut asker, printer)).await
+            })
+        }
         Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)

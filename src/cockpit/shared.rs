@@ -226,6 +226,10 @@ impl Shared {
         self.evidence.get(target)
     }
 
+    pub fn all_evidence(&self) -> impl Iterator<Item = &Kept<Evidence>> {
+        self.evidence.values()
+    }
+
     /// By name, which sorts by age.
     pub fn reviews(&self) -> impl ExactSizeIterator<Item = &Kept<Review>> {
         self.reviews.values()

@@ -10,7 +10,7 @@ use super::{
     behaviour::{self, Signs},
     category::{self, Categories},
     destination::{Churn, Destination, Finding, Meaning, Seen},
-    edge::{DnsName, Edge, EdgeKey, Grade, Hours, Peer, Window, hour_start, merge_names},
+    edge::{DnsName, Edge, EdgeKey, Grades, Hours, Peer, Window, hour_start, merge_names},
     flow::{Direction, Entity, Protocol},
     lookup::spellings,
     names::{NsName, Workload},
@@ -94,7 +94,7 @@ struct Group<'e> {
     also: Vec<DnsName>,
     chain: Vec<DnsName>,
     addresses: Vec<(IpAddr, Hours)>,
-    grade: Grade,
+    grades: Grades,
     ttl_secs: Option<u32>,
     flows: u64,
     hours: Hours,
@@ -197,7 +197,7 @@ impl<'e> Group<'e> {
             also: Vec::new(),
             chain: Vec::new(),
             addresses: Vec::new(),
-            grade: Grade::None,
+            grades: Grades::default(),
             ttl_secs: None,
             flows: 0,
             hours: Hours::default(),
@@ -227,9 +227,7 @@ impl<'e> Group<'e> {
         if !edge.chain.is_empty() {
             merge_names(&mut self.chain, &edge.chain);
         }
-        if rank(edge.grade()) < rank(self.grade) {
-            self.grade = edge.grade();
-        }
+        self.grades.add(edge.grades());
         self.ttl_secs = [self.ttl_secs, edge.ttl_secs].into_iter().flatten().min();
         self.hours.union(&hours);
         if let Peer::Address(address) = key.peer {
@@ -283,15 +281,6 @@ impl<'e> Group<'e> {
     }
 }
 
-fn rank(grade: Grade) -> u8 {
-    match grade {
-        Grade::Fresh => 0,
-        Grade::Ambiguous => 1,
-        Grade::Stale => 2,
-        Grade::None => 3,
-    }
-}
-
 /// Gives groups their meaning.
 struct Judge<'a, 'e> {
     rules: &'a Rules,
@@ -323,7 +312,7 @@ impl Judge<'_, '_> {
             protocol,
             port,
             outcome,
-            grade: group.grade,
+            grade: group.grades.grade(),
             seen: Seen { flows, first, last, hours, churn },
             meaning,
         }

@@ -225,6 +225,38 @@ impl Grade {
     }
 }
 
+/// Flows by how sure their name was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grades {
+    pub fresh: u64,
+    pub stale: u64,
+    pub ambiguous: u64,
+}
+
+impl Grades {
+    /// A name is called as sure as most of its flows, and less so at a tie; a tenth of them that may
+    /// have meant another name is enough to call it ambiguous.
+    pub fn grade(self) -> Grade {
+        let Self { fresh, stale, ambiguous } = self;
+        let all = fresh.saturating_add(stale).saturating_add(ambiguous);
+        if all == 0 {
+            Grade::None
+        } else if ambiguous >= all.div_ceil(10) {
+            Grade::Ambiguous
+        } else if stale >= fresh {
+            Grade::Stale
+        } else {
+            Grade::Fresh
+        }
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.fresh = self.fresh.saturating_add(other.fresh);
+        self.stale = self.stale.saturating_add(other.stale);
+        self.ambiguous = self.ambiguous.saturating_add(other.ambiguous);
+    }
+}
+
 /// The other end of an edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {
@@ -277,16 +309,8 @@ pub struct Edge {
 impl Edge {
     pub const NAMES: usize = 8;
 
-    pub fn grade(&self) -> Grade {
-        if self.fresh > 0 {
-            Grade::Fresh
-        } else if self.ambiguous > 0 {
-            Grade::Ambiguous
-        } else if self.stale > 0 {
-            Grade::Stale
-        } else {
-            Grade::None
-        }
+    pub fn grades(&self) -> Grades {
+        Grades { fresh: self.fresh, stale: self.stale, ambiguous: self.ambiguous }
     }
 
     /// Two observations of the same edge, of times or nodes that do not overlap.
@@ -418,5 +442,24 @@ mod tests {
         let at = |secs| DateTime::from_timestamp(secs, 0).expect("valid");
         assert_eq!(Window { from: at(3_600), to: at(7_200) }.hours(), 1..2);
         assert_eq!(Window { from: at(3_599), to: at(7_201) }.hours(), 0..3);
+    }
+
+    #[test]
+    fn a_name_is_as_sure_as_most_of_its_flows() {
+        for (fresh, stale, ambiguous, wanted) in [
+            (0, 0, 0, Grade::None),
+            (1, 0, 0, Grade::Fresh),
+            (51, 49, 0, Grade::Fresh),
+            (50, 50, 0, Grade::Stale),
+            // One long connection: resolved once, seen for days.
+            (2, 420, 0, Grade::Stale),
+            (0, 0, 1, Grade::Ambiguous),
+            (426, 0, 428, Grade::Ambiguous),
+            (90, 0, 10, Grade::Ambiguous),
+            (91, 0, 9, Grade::Fresh),
+            (u64::MAX, u64::MAX, u64::MAX, Grade::Ambiguous),
+        ] {
+            assert_eq!(Grades { fresh, stale, ambiguous }.grade(), wanted, "{fresh} {stale} {ambiguous}");
+        }
     }
 }

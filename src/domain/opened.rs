@@ -175,6 +175,15 @@ impl What {
         }
     }
 
+    /// The same with nothing cut out.
+    pub fn whole(&self) -> Ranges {
+        match self {
+            Self::Everything => Ranges::everything(),
+            Self::Block { network, .. } => Ranges::of([network]),
+            Self::Name(_) | Self::Inside | Self::Unknown(_) => Ranges::default(),
+        }
+    }
+
     /// Does it lead to where a destination outside can be?
     pub fn is_outside(&self) -> bool {
         match self {

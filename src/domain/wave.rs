@@ -265,9 +265,10 @@ impl WavePlan {
     pub fn of(direction: Direction, sizes: &WaveSettings, rows: Vec<Candidate>) -> Self {
         let mut rows: Vec<_> = rows.into_iter().filter(|row| row.target.direction == direction).collect();
         rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        let before = dependencies(&rows);
+        let mut before = dependencies(&rows);
         let cycles = cycles(&before);
-        let order = sequence(&rows, &before, &cycles);
+        unwind(&mut before, &cycles);
+        let order = sequence(&rows, &before);
         let mut placed: BTreeMap<Target, u32> = BTreeMap::new();
         for staging in [true, false] {
             let cut = Cut::new(sizes, staging, &rows);
@@ -364,18 +365,25 @@ fn dependencies(rows: &[Candidate]) -> Before<Target> {
     out
 }
 
-/// The order in which rows get their places: by rank, each after those that it waits for. Rows of one
-/// cycle do not wait for each other here; they are named instead.
-fn sequence(rows: &[Candidate], before: &Before<Target>, cycles: &[Vec<Target>]) -> Vec<usize> {
+/// Rows of one cycle do not wait for each other when places are given; they are named instead.
+fn unwind(before: &mut Before<Target>, cycles: &[Vec<Target>]) {
+    for group in cycles {
+        for target in group {
+            if let Some(others) = before.get_mut(target) {
+                others.retain(|other| !group.contains(other));
+            }
+        }
+    }
+}
+
+/// The order in which rows get their places: by rank, each after those that it waits for.
+fn sequence(rows: &[Candidate], before: &Before<Target>) -> Vec<usize> {
     let index: BTreeMap<&Target, usize> =
         rows.iter().enumerate().map(|(at, row)| (&row.target, at)).collect();
-    let group: BTreeMap<&Target, usize> =
-        cycles.iter().enumerate().flat_map(|(nth, group)| group.iter().map(move |one| (one, nth))).collect();
     let mut waits = vec![0_usize; rows.len()];
     let mut opens: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     for (target, others) in before {
-        let own = group.get(target);
-        for other in others.iter().filter(|other| own.is_none() || group.get(other) != own) {
+        for other in others {
             if let (Some(at), Some(first)) = (index.get(target), index.get(other)) {
                 waits[*at] += 1;
                 opens[*first].push(*at);
@@ -429,7 +437,8 @@ impl<'s> Cut<'s> {
             }
         }
         // Waves that were passed are not filled up again: what is at work at once stays within the cap.
-        let mut cursor = used.keys().next_back().copied().unwrap_or(0).max(self.first);
+        let newest = used.keys().next_back().copied().unwrap_or(0).max(self.first);
+        let mut cursor = if self.staging { newest.min(self.sizes.staging.len() as u32) } else { newest };
         for row in ours.filter(|row| row.recorded.is_none()) {
             let others = before.get(&row.target).into_iter().flatten().filter_map(|other| placed.get(other));
             let earliest = others.map(|number| self.after(*number)).max().unwrap_or(0);
@@ -447,7 +456,7 @@ impl<'s> Cut<'s> {
 
     /// The first wave in which a dependant of a row of this wave may be.
     fn after(&self, number: u32) -> u32 {
-        if self.size(number).is_none() { number } else { number + 1 }
+        if self.staging { (number + 1).min(self.sizes.staging.len() as u32) } else { number + 1 }
     }
 
     fn is_full(&self, number: u32, used: &BTreeMap<u32, usize>) -> bool {

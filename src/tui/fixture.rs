@@ -1,5 +1,6 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
+pub mod team;
 pub mod week;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::{
         orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
         plan::{Authored, ClusterEntry, FleetFile, OwnerEntry, PolicyFiles},
         ports::{Change, ClusterFact, Effect, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+        settings::{Settings, StatePlace},
         world::World,
     },
     domain::{
@@ -251,6 +253,7 @@ pub fn world() -> World {
     let typo = Trouble::new("sluice.yaml", "unknown key `clsuters`", "Correct it, then ctrl-l.");
     world.absorb(Fact::Notice(typo));
     week::tell(&mut world);
+    team::tell(&mut world);
     world.settle();
     world
 }
@@ -273,6 +276,11 @@ fn plan() -> FleetFile {
             owner: Text::new("Team Pay"),
             contact: Some(Text::new("#pay-oncall")),
         }],
+        settings: Settings {
+            state: Some(StatePlace { cluster: cluster("prod-eu-1"), ns: ns("sluice") }),
+            baseline: TimeDelta::zero(),
+            ..Settings::default()
+        },
         ..FleetFile::default()
     }
 }

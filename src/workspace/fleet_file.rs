@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::yaml::{self, Node, Value};
+use super::{
+    settings_keys::KEYS,
+    yaml::{self, Node, Value},
+};
 use crate::{
     cockpit::{
         plan::{ClusterEntry, FleetFile, OwnerEntry, RelayAddress},
@@ -37,7 +40,8 @@ pub fn parse(path: &str, text: &str) -> Result<Parsed, Vec<Trouble>> {
             return Err(reader.errors);
         }
     };
-    let top = reader.map(&node, "the file", &["clusters", "namespaces", "owners", "categories", "feeds"]);
+    let known = [&["clusters", "namespaces", "owners", "categories", "feeds"][..], &KEYS].concat();
+    let top = reader.map(&node, "the file", &known);
     let clusters = reader.clusters(top.get("clusters").copied());
     let (excluded, included) = reader.scope(top.get("namespaces").copied());
     let owners = reader.owners(top.get("owners").copied());
@@ -46,20 +50,13 @@ pub fn parse(path: &str, text: &str) -> Result<Parsed, Vec<Trouble>> {
     if clusters.is_empty() && reader.errors.is_empty() {
         reader.error(node.line, "it names no cluster", "List the clusters under `clusters:`.");
     }
+    let path = Some(Text::new(path));
+    let settings = Settings::default();
+    let mut fleet = FleetFile { path, clusters, excluded, included, owners, categories, feeds, settings };
+    fleet.settings = reader.settings(&top, &fleet);
     if !reader.errors.is_empty() {
         return Err(reader.errors);
     }
-    let path = Some(Text::new(path));
-    let fleet = FleetFile {
-        path,
-        clusters,
-        excluded,
-        included,
-        owners,
-        categories,
-        feeds,
-        settings: Settings::default(),
-    };
     Ok(Parsed { fleet, notices: reader.notices })
 }
 
@@ -82,7 +79,7 @@ impl Reader<'_> {
         self.errors.push(Trouble::new(&self.place(line), fact, next));
     }
 
-    fn notice(&mut self, line: u64, fact: &str, next: &str) {
+    pub(super) fn notice(&mut self, line: u64, fact: &str, next: &str) {
         self.notices.push(Trouble::new(&self.place(line), fact, next));
     }
 
@@ -368,7 +365,7 @@ mod tests {
     fn unknown_keys_are_named_and_the_rest_is_read() {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
-        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds.
+        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds, state, soak, baseline, waves, risks, dependencies, hours, blocked, people, escalation, notify, probes.
         sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA, collector.
         ");
         assert!(parse("sluice.yaml", text).is_ok());

@@ -64,7 +64,7 @@ contexts:
 #[test]
 fn help_texts() {
     let machine = Machine::new();
-    for name in [
+    let names = [
         "",
         "demo",
         "status",
@@ -72,13 +72,20 @@ fn help_texts() {
         "discover",
         "apply",
         "rollback",
+        "revert",
+        "watch",
+        "install",
         "review",
+        "review list",
+        "review ask",
+        "review approve",
         "collect",
         "completions",
         "info",
-    ] {
-        let args: Vec<&str> = if name.is_empty() { vec!["--help"] } else { vec![name, "--help"] };
-        let golden = if name.is_empty() { "help" } else { name };
+    ];
+    for name in names {
+        let args: Vec<&str> = name.split_whitespace().chain(["--help"]).collect();
+        let golden = if name.is_empty() { "help".to_owned() } else { name.replace(' ', "-") };
         insta::assert_snapshot!(golden, machine.said(&args));
     }
 }

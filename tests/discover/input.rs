@@ -3,9 +3,15 @@
 
 use std::path::Path;
 
-use sluice::flows::{
-    offline::{Complaint, Found, Input},
-    records::Format,
+use sluice::{
+    flows::{
+        offline::{Complaint, Found, Input},
+        records::Format,
+    },
+    sim::week::{
+        cases::{self, Settings, Size},
+        files::{self, Form},
+    },
 };
 
 use crate::{
@@ -152,4 +158,37 @@ fn answers_give_names_whatever_file_they_are_in() {
     };
     assert_eq!(named(&one, Vec::new()), ["api.payments.example"]);
     assert_eq!(named(&flows, vec![input(HUBBLE, &answers)]), ["api.payments.example"]);
+}
+
+/// Answers from the future name nothing and are told, of lines and of frames.
+#[test]
+fn answers_with_a_wrong_clock_are_counted_and_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pod = "cart-6d4b9c7f5b-x2x4z";
+    let ahead = format!("{}\n", answer(at(7, 8), pod, "api.payments.example", "203.0.113.80"));
+    let went = format!("{}\n", flow(at(0, 1), pod, "203.0.113.80", 443));
+    let flows = put(folder.path(), "flows", went.as_bytes());
+    let lines = put(folder.path(), "answers", ahead.repeat(2).as_bytes());
+    let frames = frames_of_a_day_after(at(8, 0), folder.path());
+    let dns = vec![input(HUBBLE, &lines), input(Some(Format::Dnstap), &frames)];
+    let found = read(vec![input(HUBBLE, &flows)], dns, None);
+    assert_eq!((found.counts.flows, found.counts.answers), (1, 0));
+    let said = said(&found, folder.path());
+    let (of_lines, of_frames) = said.split_once('\n').expect("two");
+    assert_eq!(
+        of_lines,
+        "answers: 2 lines, the first is line 1: its time is more than an hour in the future, so it is not counted. Check the clock of the machine that wrote it."
+    );
+    assert!(
+        of_frames.contains(" frames, the first is frame ") && of_frames.contains("an hour in the future"),
+        "{said}"
+    );
+}
+
+/// What a resolver tells by dnstap on a later day.
+fn frames_of_a_day_after(start: sluice::domain::time::Timestamp, folder: &Path) -> std::path::PathBuf {
+    let start = start.timestamp_nanos_opt().expect("in range");
+    let settings = Settings { seed: 1, start, days: 1, size: Size::SMALL, cases: Default::default() };
+    let written = files::write(cases::week(&settings), Form::HubbleAndDnstap, folder, 1).expect("written");
+    written.dns[0].0.clone()
 }

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     cockpit::ports::{Link, Trouble},
     domain::{
-        edge::Window,
+        edge::{Edge, EdgeKey, Peer, Window},
         names::{ClusterName, NodeName, Text},
         resolver::Askers,
         time::Timestamp,
@@ -26,6 +26,7 @@ use crate::{
     flows::{
         baseline::{
             gather::{self, Now},
+            owned::{HeardAnswer, HeardClient},
             read,
             serve::{self, Door},
             store::{Batch, Limits, Resume, Store},
@@ -156,6 +157,8 @@ fn fill(member: &Member, spec: &CollectorSpec, folder: &Path, now: Timestamp) ->
     // Read once: nobody looks at the files again.
     let _ = fs::remove_dir_all(&files);
     let doubt = doubt(found.counts);
+    // As the first commit of a collector that began then.
+    store.commit(&Batch { until: Some(window.from), ..Batch::default() })?;
     store.commit(&batch(found, window))?;
     let resume = store.reopen()?;
     Ok(Filled { store, resume, doubt })
@@ -176,13 +179,30 @@ fn doubt(counts: offline::Counts) -> Option<Text> {
 }
 
 fn batch(found: offline::Found, window: Window) -> Batch {
-    Batch {
+    let mut batch = Batch {
         coverage: Some(found.credit.coverage(window)),
         left_out: found.ledger.left_out().map(|(why, count)| (Text::new(why.as_str()), count)).collect(),
         until: Some(window.to),
-        edges: found.ledger.into_edges().into_iter().collect(),
         ..Batch::default()
-    }
+    };
+    let edges = found.ledger.into_edges();
+    edges.iter().filter_map(answer_of).for_each(|answer| batch.learn(&answer));
+    batch.edges = edges.into_iter().collect();
+    batch
+}
+
+/// What the workload was told of this address, as a collector remembers it: pods that go on with an
+/// answer from before the demo began have its name.
+fn answer_of((key, edge): &(EdgeKey, Edge)) -> Option<HeardAnswer> {
+    let Peer::Address(address) = key.peer else { return None };
+    Some(HeardAnswer {
+        at: edge.last,
+        client: HeardClient::Workload { ns: key.ns.as_str().into(), name: key.workload.name.as_str().into() },
+        query: key.name.as_ref()?.as_str().into(),
+        cnames: edge.chain.iter().map(|name| name.as_str().into()).collect(),
+        addresses: vec![address],
+        ttl_secs: edge.ttl_secs?,
+    })
 }
 
 /// The cluster's relay, read from here on; `None` where it has none.
@@ -283,6 +303,12 @@ mod tests {
             let node = NodeName::parse(node).expect("a node's name");
             resume.coverage.credited.get(&Some(node)).map_or(0, |hours| hours.len())
         };
+        let (from, to) = whole.resume.window.expect("a window");
+        assert!(from <= start - TimeDelta::days(2) + TimeDelta::hours(1), "{from}");
+        assert_eq!(to, start);
+        let named = whole.resume.answers.iter().find(|answer| !answer.query.ends_with(".local"));
+        let named = named.expect("what the workloads were told of the world");
+        assert!(matches!(named.client, HeardClient::Workload { .. }), "{named:?}");
         assert!((45..=48).contains(&hours(resume, "worker-2")), "{:?}", resume.coverage.credited);
         assert!(hours(resume, "worker-2") - hours(resume, "worker-1") >= 5);
         assert_eq!(whole.doubt, None);

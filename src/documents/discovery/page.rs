@@ -104,7 +104,9 @@ fn absorb(into: &mut Destination, other: Destination) {
     into.addresses.truncate(Destination::ADDRESSES);
     into.addresses_total = into.addresses_total.max(other.addresses_total).max(into.addresses.len());
     into.outcome = into.outcome.min(other.outcome);
-    into.grade = into.grade.min(other.grade);
+    if other.seen.flows > into.seen.flows {
+        into.grade = other.grade;
+    }
     let (seen, more) = (&mut into.seen, other.seen);
     seen.flows = seen.flows.saturating_add(more.flows);
     seen.first = seen.first.min(more.first);

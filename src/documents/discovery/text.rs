@@ -7,6 +7,9 @@ use crate::{
     domain::{destination::Destination, time::span},
 };
 
+/// Most gaps that are listed; the document and the JSON companion have more.
+const GAPS: usize = 20;
+
 /// One namespace.
 pub fn text(page: &Page) -> String {
     let mut out = head(page);
@@ -111,7 +114,7 @@ fn coverage(page: &Page) -> String {
         ),
     };
     let evidence = &page.evidence;
-    for hole in &evidence.coverage.gaps {
+    for hole in evidence.coverage.gaps.iter().take(GAPS) {
         out.push_str(&format!(
             "  gap  {} to {}, {}{}: {}\n",
             page::minute(hole.from),
@@ -120,6 +123,10 @@ fn coverage(page: &Page) -> String {
             hole.lost.map_or(String::new(), |lost| format!(", {lost} events lost")),
             hole.why
         ));
+    }
+    let more = evidence.coverage.gaps.len().saturating_sub(GAPS);
+    if more > 0 {
+        out.push_str(&format!("  and {more} more gaps\n"));
     }
     for doubt in evidence.coverage.doubts.iter().chain(&evidence.remarks) {
         out.push_str(&format!("  note  {doubt}\n"));

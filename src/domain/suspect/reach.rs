@@ -1,6 +1,8 @@
 //! What of the catalogue a policy would open: not one destination that was seen, but every name and
 //! address that a rule lets through. A class is told once, by the entry that says most.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::{Catalogue, Finding, Group, Part, Ports as Narrowed, Purpose, sort, subject};
@@ -62,22 +64,20 @@ impl Catalogue {
 
     fn reach_addresses(&self, what: &What, ports: &Ports, out: &mut Vec<Reached>) {
         let Some(opened) = what.addresses().map(|ranges| ranges.meant()) else { return };
-        let mut seen: Vec<(u32, IpNet)> = Vec::new();
-        for network in opened.networks() {
+        // Of each group the lowest entry is told. Feeds are large: one that says no more is not looked at.
+        let mut lowest: BTreeMap<u32, IpNet> = BTreeMap::new();
+        for network in what.whole().meant().networks() {
             self.networks.each_meeting(network, |entry, group| {
-                // One entry may meet several of the networks that an exception left over.
-                if !seen.contains(&(group, entry)) {
-                    seen.push((group, entry));
+                let told = lowest.get(&group).is_some_and(|told| *told <= entry);
+                if !told && ports.meet(&self.groups[group as usize].ports.0) {
+                    let inside = opened.and(&Ranges::of([&entry]));
+                    if !inside.is_empty() && !self.is_harmless(group, &inside, ports) {
+                        lowest.insert(group, entry);
+                    }
                 }
             });
         }
-        seen.sort_unstable();
-        for (group, entry) in seen {
-            let narrowed = &self.groups[group as usize].ports;
-            if !ports.meet(&narrowed.0) || self.is_harmless(group, &opened.and(&Ranges::of([&entry])), ports)
-            {
-                continue;
-            }
+        for (group, entry) in lowest {
             let operator = &self.groups[group as usize].operator;
             out.push(Reached { group, subject: format!("{what} opens {entry} ({operator})"), party: None });
         }

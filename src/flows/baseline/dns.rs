@@ -3,7 +3,7 @@
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{Duration, MissedTickBehavior, interval},
+    time::{Duration, Instant, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
     owned::Heard,
 };
 use crate::{
-    cockpit::ports::{Link, SourceState},
-    domain::{names::Text, source::SourceKind},
+    cockpit::ports::{Gap, Link, SourceState},
+    domain::{names::Text, source::SourceKind, time::Timestamp},
     flows::dnstap::listen::{self, Figures},
 };
 
@@ -21,14 +21,28 @@ const CHUNK: usize = 256;
 /// How often the figures are told.
 const FIGURES: Duration = Duration::from_secs(5);
 
+/// DNS servers that come this soon after the start were there before it: CoreDNS calls every 10 s.
+const RETURN: Duration = Duration::from_secs(60);
+
+/// What is listened to.
+pub struct Listened {
+    pub source: Text,
+    pub heard: mpsc::Receiver<listen::Heard>,
+    pub figures: watch::Receiver<Figures>,
+    pub now: Now,
+    /// Until when an earlier run gathered: what was answered from then on is lost.
+    pub before: Option<Timestamp>,
+}
+
 /// Hands on until the listener or the collector is gone.
-pub async fn run(
-    source: Text,
-    mut heard: mpsc::Receiver<listen::Heard>,
-    figures: watch::Receiver<Figures>,
-    now: Now,
-    to: mpsc::Sender<Input>,
-) {
+pub async fn run(listened: Listened, to: mpsc::Sender<Input>) {
+    let Listened { source, mut heard, figures, now, before } = listened;
+    let begun = Instant::now();
+    let missed = |identity: &Text| {
+        let from = before.filter(|_| begun.elapsed() <= RETURN)?;
+        let why = format!("{identity} drops its answers while the collector is not running");
+        Some(Gap { node: None, from, until: Some(now().max(from)), lost: None, why: Text::from(why) })
+    };
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut malformed = 0;
     let mut tick = interval(FIGURES);
@@ -40,7 +54,15 @@ pub async fn run(
                 if count == 0 {
                     return;
                 }
-                hand_on(&source, &mut chunk, &mut malformed, &to).await
+                let returned = chunk.iter().filter_map(|heard| match heard {
+                    listen::Heard::Connected { identity, again: false } => missed(identity),
+                    listen::Heard::Connected { .. }
+                    | listen::Heard::Answer(_)
+                    | listen::Heard::Gap(_)
+                    | listen::Heard::Left { .. } => None,
+                });
+                let lost = returned.collect();
+                hand_on(&source, &mut chunk, lost, &mut malformed, &to).await
             }
             _ = tick.tick() => {
                 let state = state(&source, &figures.borrow(), malformed, &now);
@@ -56,11 +78,11 @@ pub async fn run(
 async fn hand_on(
     source: &Text,
     chunk: &mut Vec<listen::Heard>,
+    mut lost: Vec<Gap>,
     malformed: &mut u64,
     to: &mpsc::Sender<Input>,
 ) -> bool {
     let mut told = Vec::with_capacity(chunk.len());
-    let mut lost = Vec::new();
     for heard in chunk.drain(..) {
         match heard {
             listen::Heard::Answer(frame) => {
@@ -106,5 +128,47 @@ fn state(source: &Text, figures: &Figures, malformed: u64, now: &Now) -> SourceS
         nodes_unavailable: None,
         malformed: figures.malformed + malformed,
         repeats: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_772_442_000 + secs, 0).expect("in range")
+    }
+
+    /// A DNS server cannot tell what it dropped while nobody listened: the collector must.
+    #[tokio::test(start_paused = true)]
+    async fn answers_of_the_time_it_was_not_running_are_a_gap() {
+        let begun = Instant::now();
+        let now: Now = Arc::new(move || at(begun.elapsed().as_secs() as i64));
+        let (heard_at, heard) = mpsc::channel(8);
+        let (_figures, figures) = watch::channel(Figures::default());
+        let (to, mut inputs) = mpsc::channel(64);
+        let listened = Listened { source: Text::new("dnstap"), heard, figures, now, before: Some(at(-30)) };
+        let task = tokio::spawn(run(listened, to));
+        for (wait, identity, again) in
+            [(8, "coredns-a", false), (1, "coredns-a", true), (60, "coredns-b", false)]
+        {
+            sleep(Duration::from_secs(wait)).await;
+            let connected = listen::Heard::Connected { identity: Text::new(identity), again };
+            heard_at.send(connected).await.expect("it listens");
+        }
+        drop(heard_at);
+        task.await.expect("no panic");
+        let mut gaps = Vec::new();
+        while let Ok(input) = inputs.try_recv() {
+            if let Input::AnswersLost(gap) = input {
+                gaps.push(gap);
+            }
+        }
+        let why = Text::new("coredns-a drops its answers while the collector is not running");
+        assert_eq!(gaps, [Gap { node: None, from: at(-30), until: Some(at(8)), lost: None, why }]);
     }
 }

@@ -159,7 +159,7 @@ impl Gather {
             | Input::Gap(_)
             | Input::AnswersLost(_)
             | Input::Owns { .. }
-            | Input::Doubt(_) => self.desk.take(input, here),
+            | Input::Doubt(_) => self.desk.take(input, here, (self.now)()),
         }
     }
 

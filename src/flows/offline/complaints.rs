@@ -53,7 +53,11 @@ pub enum Why {
     Frames(Text),
     /// A time more than an hour from now.
     Ahead,
+    /// The same of a frame.
+    FrameAhead,
 }
+
+const AHEAD: &str = "its time is more than an hour in the future, so it is not counted";
 
 impl Complaint {
     pub(super) fn file(path: &std::path::Path, why: Why) -> Self {
@@ -76,6 +80,10 @@ impl Complaint {
         let times = |what: &str| match self.count {
             1 => format!("line {}: {what}", self.first),
             count => format!("{count} lines, the first is line {}: {what}", self.first),
+        };
+        let frames = |what: &str| match self.count {
+            1 => format!("frame {}: {what}", self.first),
+            count => format!("{count} frames, the first is frame {}: {what}", self.first),
         };
         match &self.why {
             Why::Unreadable(said) => format!("it cannot be read ({said})"),
@@ -102,12 +110,10 @@ impl Complaint {
             Why::Again => "standard input is named more than once".to_owned(),
             Why::HalfLine => times("the file ends within it; the lines before it count"),
             Why::Line(bad) => times(&bad.to_string()),
-            Why::Frame(bad) => match self.count {
-                1 => format!("frame {}: {bad}", self.first),
-                count => format!("{count} frames, the first is frame {}: {bad}", self.first),
-            },
+            Why::Frame(bad) => frames(&bad.to_string()),
             Why::Frames(said) => format!("{said}; everything whole before that counts"),
-            Why::Ahead => times("its time is more than an hour in the future, so it is not counted"),
+            Why::Ahead => times(AHEAD),
+            Why::FrameAhead => frames(AHEAD),
         }
     }
 
@@ -133,7 +139,7 @@ impl Complaint {
             Why::Again => "Name - once.".to_owned(),
             Why::HalfLine => "If it is still being written, run this again later.".to_owned(),
             Why::Line(_) | Why::Frame(_) => "Look at it; the rest of the file is read.".to_owned(),
-            Why::Ahead => "Check the clock of the machine that wrote it.".to_owned(),
+            Why::Ahead | Why::FrameAhead => "Check the clock of the machine that wrote it.".to_owned(),
         }
     }
 }

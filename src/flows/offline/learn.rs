@@ -119,9 +119,14 @@ impl Pass<'_> {
         let Worker { book, answers, tally, .. } = worker;
         let mut frame_no = piece.first;
         each_frame(bytes, |frame| {
-            match dnstap::decode::decode(frame, &mut |told| self.take(book, answers, &told)) {
+            let mut is_ahead = false;
+            let read = dnstap::decode::decode(frame, &mut |told| is_ahead |= self.take(book, answers, &told));
+            match read {
                 Ok(()) => tally.good(piece.input, 1),
                 Err(bad) => tally.bad(piece.input, Why::Frame(bad), frame_no),
+            }
+            if is_ahead {
+                tally.bad(piece.input, Why::FrameAhead, frame_no);
             }
             frame_no += 1;
         });
@@ -143,14 +148,14 @@ impl Pass<'_> {
             let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end);
             let Worker { book, answers, tally, .. } = &mut *worker;
             // What is wrong with a line is told by the pass over the flows, which reads them all.
-            let read = decoder.line(&bytes[start..end], &mut |told| self.take(book, answers, &told));
-            match read {
-                Ok(()) => tally.good(piece.input, 1),
-                Err(bad) if self.inputs[piece.input].role == Role::Answers => {
-                    let line = piece.first + memchr::memchr_iter(b'\n', &bytes[..start]).count() as u64;
-                    tally.bad(piece.input, Why::Line(bad), line);
-                }
-                Err(_) => {}
+            let mut is_ahead = false;
+            let read =
+                decoder.line(&bytes[start..end], &mut |told| is_ahead |= self.take(book, answers, &told));
+            tally.good(piece.input, u64::from(read.is_ok()));
+            let why = read.err().map(Why::Line).or(is_ahead.then_some(Why::Ahead));
+            if let Some(why) = why.filter(|_| self.inputs[piece.input].role == Role::Answers) {
+                let line = piece.first + memchr::memchr_iter(b'\n', &bytes[..start]).count() as u64;
+                tally.bad(piece.input, why, line);
             }
             from = end;
         }
@@ -160,22 +165,31 @@ impl Pass<'_> {
         let is_flows = self.inputs[piece.input].role == Role::Flows;
         let Worker { book, answers, tally, .. } = worker;
         super::count::each_line(piece, bytes, |number, line, half| {
-            match decoder.line(line, &mut |told| self.take(book, answers, &told)) {
+            let mut is_ahead = false;
+            let read = decoder.line(line, &mut |told| is_ahead |= self.take(book, answers, &told));
+            match read {
                 Ok(()) => tally.good(piece.input, 1),
                 Err(_) if is_flows => {}
                 Err(_) if half == End::File => tally.bad(piece.input, Why::HalfLine, number),
                 Err(_) if half == End::Broken => {}
                 Err(bad) => tally.bad(piece.input, Why::Line(bad), number),
             }
+            if is_ahead && !is_flows {
+                tally.bad(piece.input, Why::Ahead, number);
+            }
         });
     }
 
-    fn take(&self, book: &mut AddressBook, answers: &mut Answers, told: &Told<'_>) {
+    /// `true` where it is an answer whose time cannot be.
+    fn take(&self, book: &mut AddressBook, answers: &mut Answers, told: &Told<'_>) -> bool {
+        let latest = self.job.now + super::AHEAD;
         match told {
-            Told::Answer(answer) if answer.at <= self.job.now + super::AHEAD => answers.hold(answer),
-            Told::Flow(flow) if self.has_book && flow.at <= self.job.now + super::AHEAD => seen(book, flow),
-            Told::Answer(_) | Told::Flow(_) | Told::Lost(_) | Told::Other { .. } => {}
+            Told::Answer(answer) if answer.at > latest => return true,
+            Told::Answer(answer) => answers.hold(answer),
+            Told::Flow(flow) if self.has_book && flow.at <= latest => seen(book, flow),
+            Told::Flow(_) | Told::Lost(_) | Told::Other { .. } => {}
         }
+        false
     }
 }
 

@@ -141,8 +141,11 @@ impl Keeper<'_> {
         let mut writes = Vec::new();
         for (cluster, seat) in &mut self.seats {
             seat.want(claims.wanted.contains(cluster), began);
-            let leaves = claims.leaving && seat.is_held(me, began);
-            let step = if leaves { Move::Release } else { seat.step(me, began) };
+            let step = match (claims.leaving, seat.is_held(me, began)) {
+                (false, _) => seat.step(me, began),
+                (true, true) => Move::Release,
+                (true, false) => Move::Wait,
+            };
             if step != Move::Wait {
                 let lease = seat.written(&step, me, cluster, self.desk.now());
                 let (desk, cluster) = (self.desk, cluster.clone());

@@ -26,7 +26,7 @@ const NETWORKS: usize = 500;
 const PORTS: usize = 100;
 const FINDINGS: usize = 50;
 const ALIASES: usize = 20;
-pub const DECISIONS: usize = 100;
+const DECISIONS: usize = 50;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

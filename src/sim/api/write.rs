@@ -306,7 +306,10 @@ impl Write<'_> {
         };
         let mut object = live.clone();
         if part == "/status" {
-            object["status"] = sent["status"].clone();
+            match (sent.get("status"), object.as_object_mut()) {
+                (None, Some(fields)) => drop(fields.remove("status")),
+                (status, _) => object["status"] = status.cloned().unwrap_or_default(),
+            }
         } else {
             let left = sent.pointer(part).cloned().filter(|f| f.as_array().is_some_and(|f| !f.is_empty()));
             object["spec"] = left.map_or_else(|| json!({}), |left| json!({ "finalizers": left }));

@@ -69,6 +69,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         dns_visibility: false,
         audit: false,
         collector: None,
+        state: false,
         faults: Vec::new(),
     };
     Scenario {

@@ -48,6 +48,9 @@ pub struct ClusterSpec {
     pub audit: bool,
     /// Its `sluice-collect`, if it has one.
     pub collector: Option<CollectorSpec>,
+    /// The team keeps its shared state here: definitions, policies and roles are installed, and each
+    /// person has the roles of their part.
+    pub state: bool,
     pub faults: Vec<TimedFault>,
 }
 

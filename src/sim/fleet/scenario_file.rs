@@ -42,6 +42,8 @@ pub struct ClusterFile {
     audit: bool,
     collector: Option<CollectorSpec>,
     #[serde(default)]
+    state: bool,
+    #[serde(default)]
     faults: Vec<FaultFile>,
 }
 
@@ -65,6 +67,7 @@ impl ClusterFile {
             dns_visibility: self.dns_visibility,
             audit: self.audit,
             collector: self.collector,
+            state: self.state,
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::sim::{
         people::{self, Person},
         plan::Plan,
         scenario::{ClusterSpec, Cni},
-        system, workspace,
+        shared_state, system, workspace,
     },
 };
 
@@ -46,6 +46,9 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, now: Date
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);
+    }
+    if spec.state {
+        shared_state::install(server);
     }
     // Namespaces of one pattern have the same rules: each text is read once.
     let mut read: HashMap<String, Value> = HashMap::new();

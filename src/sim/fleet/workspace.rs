@@ -12,7 +12,7 @@ use std::{
 use crate::sim::fleet::{
     plan::{Edge, End, Plan, Protocol, Workload},
     running::Fleet,
-    system,
+    shared_state, system,
 };
 
 /// The pinned policies of a namespace in the order of their files.
@@ -58,6 +58,10 @@ pub fn sluice_yaml(fleet: &Fleet) -> String {
                 owners.entry((owner, contact)).or_default().insert(&namespace.name);
             }
         }
+    }
+    if let Some(state) = fleet.clusters().iter().find(|member| member.spec().state) {
+        let (cluster, ns) = (state.name(), shared_state::NAMESPACE);
+        put(&mut text, format_args!("\nstate:\n  cluster: {cluster}\n  namespace: {ns}\n"));
     }
     text.push_str("\nnamespaces:\n");
     put(&mut text, format_args!("  exclude: [{}]\n\nowners:\n", join(excluded)));

@@ -14,7 +14,7 @@ use crate::{
         answers::{Answers, Counts},
         coverage::{Coverage, Hole},
         credit::Credit,
-        edge::Window,
+        edge::{Hours, Window},
         ledger::{Ledger, LeftOut},
         names::{NodeName, Text},
         sighting::Lost,
@@ -31,8 +31,13 @@ use crate::{
 const COVERAGE: Duration = Duration::from_secs(60);
 /// Names are known for a window of discovery, and a day more.
 const NAMES_KEPT: TimeDelta = TimeDelta::days(8);
-/// An event further ahead of the clock says that its node's clock is wrong.
+/// A record further ahead of the clock says that its machine's clock is wrong. It is not counted: its
+/// hour would push those that were seen out of an edge, and its answer would be the latest for years.
 const AHEAD: TimeDelta = TimeDelta::hours(1);
+/// One that is older has no hour that an edge keeps: a machine that started without a clock.
+const BEHIND: TimeDelta = TimeDelta::hours(Hours::SPAN);
+/// Why the hours of such a machine are not credited.
+const WRONG_CLOCK: &str = "records with the time of a wrong clock";
 /// Most open gaps, and holes of answers, that are kept.
 const GAPS: usize = 5_000;
 /// How a hole begins that cost names and no flows.
@@ -66,6 +71,8 @@ pub struct Figures {
     pub flows: u64,
     pub answers: u64,
     pub lost_in_memory: u64,
+    /// Flows and answers whose time cannot be.
+    pub wrong_clock: u64,
 }
 
 impl Desk {
@@ -100,9 +107,11 @@ impl Desk {
         desk
     }
 
-    pub fn take(&mut self, input: Input, here: Instant) {
+    /// Of what is told with the time of a wrong clock only the count is kept.
+    pub fn take(&mut self, input: Input, here: Instant, now: Timestamp) {
         match input {
-            Input::Told { source, told, position } => {
+            Input::Told { source, mut told, position } => {
+                told.retain(|(heard, _)| self.is_timely(heard, now));
                 for (heard, id) in told {
                     self.hear(&source, heard, id, here);
                 }
@@ -113,7 +122,7 @@ impl Desk {
             Input::Position(source, position) => self.flows.push(Held::Position(source, position), here),
             Input::Sign(node, until) => self.flows.push(Held::Sign(node, until), here),
             Input::Gap(gap) => self.gap(gap),
-            Input::AnswersLost(gap) => self.nameless(&gap),
+            Input::AnswersLost(gap) => self.nameless(&gap, now),
             Input::Owns { address, owner } => match owner {
                 Owner::Pod { ns, pod, from, until } => {
                     self.book.owns(address, ns.as_str(), pod.as_str(), from, until);
@@ -126,6 +135,21 @@ impl Desk {
             }
             Input::State(..) | Input::Trouble(..) => {}
         }
+    }
+
+    /// May the time of this be right? A flow of a wrong clock is a loss of its node now.
+    fn is_timely(&mut self, heard: &Heard, now: Timestamp) -> bool {
+        let (at, node) = match heard {
+            Heard::Flow(flow) => (flow.at, Some(flow.node.as_deref())),
+            Heard::Answer(answer) => (answer.at, None),
+            Heard::Lost(_) | Heard::Other { .. } => return true,
+        };
+        let is_timely = now - BEHIND <= at && at <= now + AHEAD;
+        self.told.wrong_clock += u64::from(!is_timely);
+        if let (false, Some(node)) = (is_timely, node) {
+            self.credit.lost(&Lost { node, from: now, until: now, count: Some(1), why: WRONG_CLOCK });
+        }
+        is_timely
     }
 
     fn hear(&mut self, source: &Text, heard: Heard, id: Option<u64>, here: Instant) {
@@ -187,9 +211,7 @@ impl Desk {
         if let Some(id) = id {
             self.batch.ids.entry(source).or_default().push((id, flow.at));
         }
-        if flow.at <= now + AHEAD {
-            self.saw(flow.at.min(now));
-        }
+        self.saw(flow.at.min(now));
     }
 
     fn saw(&mut self, at: Timestamp) {
@@ -222,14 +244,15 @@ impl Desk {
         }
     }
 
-    fn nameless(&mut self, gap: &Gap) {
+    /// Its times are of the DNS server's clock: none is later than now.
+    fn nameless(&mut self, gap: &Gap, now: Timestamp) {
         self.covered_at = None;
         if self.nameless.len() == GAPS {
             self.nameless.remove(0);
         }
         let why = Text::new(&format!("{NAMES}{}", gap.why));
-        let to = gap.until.unwrap_or(gap.from);
-        self.nameless.push(Hole { from: gap.from, to, node: gap.node.clone(), lost: gap.lost, why });
+        let (from, to) = (gap.from.min(now), gap.until.unwrap_or(gap.from).min(now));
+        self.nameless.push(Hole { from, to, node: gap.node.clone(), lost: gap.lost, why });
     }
 
     fn lost(&mut self, lost: &Lost<'_>) {

@@ -58,6 +58,7 @@ impl Sources {
         let mut troubles: Vec<_> = self.troubles.values().cloned().collect();
         troubles.extend(self.no_room());
         troubles.extend(lost_in_memory(desk));
+        troubles.extend(wrong_clock(desk));
         coverage.doubts.extend(askers(desk).doubt());
         let window = desk.window().map(|window| Window { to: window.to.min(now), ..window });
         CollectorState {
@@ -89,6 +90,19 @@ fn lost_in_memory(desk: &Desk) -> Option<Trouble> {
             "memory",
             &format!("{lost} flows were dropped while the disk took nothing"),
             "Make room on the disk; the time is marked as a gap.",
+        )
+    })
+}
+
+fn wrong_clock(desk: &Desk) -> Option<Trouble> {
+    let count = desk.figures().wrong_clock;
+    (count > 0).then(|| {
+        Trouble::new(
+            "clock",
+            &format!(
+                "records with a time more than an hour ahead, or ten weeks ago: {count}; they are not counted"
+            ),
+            "Check the clocks of the nodes (the gaps name them), of the DNS servers, and of this machine.",
         )
     })
 }

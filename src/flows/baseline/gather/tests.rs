@@ -189,3 +189,41 @@ async fn gaps_stand_in_the_coverage_while_they_are_open() {
     assert!(!holes.iter().any(|hole| hole.why.as_str() == "silent"), "{holes:?}");
     running.end().await.expect("committed");
 }
+
+/// What a wrong clock says must neither push seen hours out of an edge nor name flows for years.
+#[tokio::test(start_paused = true)]
+async fn records_of_a_wrong_clock_are_counted_and_cost_their_node_the_hour() {
+    let (opener, _) = disk();
+    let running = begin(opener.clone());
+    let hour = 3_600;
+    running.inputs.send(Input::Sign(NodeName::parse("w1").ok(), at(4))).await.expect("on");
+    running.tell(flow(0, 443)).await;
+    // Twenty years ahead, an hour and a minute ahead, and 1970.
+    let wrong = [20 * 365 * 24 * hour, hour + 60, -1_772_442_000];
+    for secs in wrong {
+        running.tell(flow(secs, 443)).await;
+    }
+    running.tell(answer(20 * 365 * 24 * hour)).await;
+    sleep(Duration::from_secs(90)).await;
+    let state = running.state.borrow().clone();
+    assert_eq!(
+        running.troubles(),
+        ["records with a time more than an hour ahead, or ten weeks ago: 4; they are not counted"]
+    );
+    let hole =
+        state.coverage.gaps.iter().find(|hole| hole.why.as_str() == "records with the time of a wrong clock");
+    let hole = hole.expect("a gap");
+    assert_eq!((hole.node.as_ref().map(NodeName::as_str), hole.lost), (Some("w1"), Some(3)));
+    assert!(
+        state.coverage.credited.values().all(crate::domain::edge::Hours::is_empty),
+        "{:?}",
+        state.coverage
+    );
+    running.tell(flow(80, 443)).await;
+    running.end().await.expect("committed");
+    let edges = edges(opener);
+    assert_eq!(edges.len(), 1);
+    let (_, edge) = &edges[0];
+    assert_eq!((edge.flows, edge.first, edge.last, edge.fresh), (2, at(0), at(80), 0));
+    assert_eq!(edge.hours.iter().collect::<Vec<_>>(), [492_345]);
+}

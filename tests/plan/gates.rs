@@ -1,0 +1,297 @@
+//! What keeps a row from being applied today: each gate alone, with who can clear it and the override
+//! that would open it. Waves of this fleet in egress: 1 stg/job, 2 stg/shop, 3 eu/api, 4 eu/pay (a cap
+//! of one row), 5 eu/shop, 6 eu/tool, 7 far/shop, 8 us/shop; eu is the largest, so the others go before it.
+
+use chrono::{TimeDelta, Weekday};
+use sluice::{
+    cockpit::{
+        decide::{Command, decide},
+        gates::{Gate, gates, missing},
+        orders::{OrderId, OrderKind},
+        plan::FleetFile,
+        ports::{ClusterFact, Effect, Fact, Link, OrderFact, Trouble},
+        settings::{BlockedDays, Dependency, Settings, WorkingHours},
+        shared::SharedFact,
+    },
+    domain::{
+        fleet::Enforcement,
+        hold::{HoldKind, Scope},
+        names::Text,
+    },
+};
+
+use super::fixture::{Fleet, at, cluster, ingress, now, ns, row, settings};
+
+fn lines(gates: &[Gate]) -> Vec<String> {
+    let covers = |gate: &Gate| gate.covers.map_or("-", |covers| covers.as_str());
+    gates.iter().map(|gate| format!("{gate} [{}; {}]", gate.who.as_str(), covers(gate))).collect()
+}
+
+fn said(fleet: &Fleet, name: &str) -> Vec<String> {
+    lines(&gates(&fleet.world, &row(name)))
+}
+
+/// Everything of staging is clean, so that production's first row may go.
+fn ready() -> Fleet {
+    ready_with(settings())
+}
+
+fn ready_with(settings: Settings) -> Fleet {
+    let mut fleet = Fleet::new(settings);
+    for (wave, name) in [(1, "stg/job"), (2, "stg/shop")] {
+        fleet.clean(&row(name), wave);
+        fleet.clean(&ingress(name), wave);
+    }
+    fleet
+}
+
+#[test]
+fn the_first_row_of_a_fresh_fleet_may_go_and_all_others_wait_for_it() {
+    let fleet = Fleet::new(settings());
+    assert_eq!(missing(&fleet.world, &row("stg/job")), []);
+    assert_eq!(
+        said(&fleet, "stg/shop"),
+        ["wave 1 is not done: stg/job waiting; clear them, or `sluice exclude` them [lead; order]"]
+    );
+    assert_eq!(
+        said(&fleet, "us/shop"),
+        [
+            "wave 1 is not done: stg/job waiting; clear them, or `sluice exclude` them [lead; order]",
+            "1 more wave goes before its own [time; order]",
+        ]
+    );
+}
+
+#[test]
+fn nothing_advances_without_the_teams_state() {
+    let mut fleet = Fleet::unshared(Settings { state: None, ..settings() });
+    let none =
+        "no state cluster is named: write `state:` into sluice.yaml, then run `sluice install` [lead; -]";
+    assert_eq!(said(&fleet, "stg/job"), [none]);
+    fleet = Fleet::unshared(settings());
+    assert_eq!(said(&fleet, "stg/job"), ["the team's state is away: it is being connected [admin; -]"]);
+    let lost = Trouble::new("stg", "no answer within 5 s", "Check the VPN.");
+    fleet.share(SharedFact::Link(Link::Broken(lost)));
+    assert_eq!(
+        said(&fleet, "stg/job"),
+        ["the team's state is away: stg: no answer within 5 s. Check the VPN. [admin; -]"]
+    );
+}
+
+#[test]
+fn a_soak_is_cleared_by_time_and_a_rollback_by_the_lead() {
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&row("stg/job"), 1);
+    assert_eq!(said(&fleet, "stg/shop"), ["wave 1 still soaks: stg/job soaking [time; soak]"]);
+    fleet.roll_back(&row("stg/job"));
+    let held = "wave 1 is not done: stg/job rolled back; clear them, or `sluice exclude` them [lead; order]";
+    assert_eq!(said(&fleet, "stg/shop"), [held]);
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "it may be applied anew");
+    fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-30T00:00:00Z"));
+    assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_row_without_pods_does_not_hold_its_wave() {
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&row("stg/job"), 1);
+    fleet.pods("stg", &["shop"]);
+    assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0]);
+    // The first pod starts its clock.
+    fleet.pods("stg", &["job", "shop"]);
+    assert_eq!(said(&fleet, "stg/shop"), ["wave 1 still soaks: stg/job soaking [time; soak]"]);
+}
+
+#[test]
+fn a_hold_stops_what_is_in_its_scope_until_it_runs_out() {
+    let held = |scope: &str, until: &str| {
+        format!(
+            "held ({scope}) by ann@example.net{until}: the vendor is told; `sluice release h1` ends it [lead; -]"
+        )
+    };
+    for (scope, words) in [
+        (Scope::Fleet, "the fleet"),
+        (Scope::Cluster(cluster("stg")), "cluster stg"),
+        (Scope::Namespace(cluster("stg"), ns("job")), "stg/job"),
+        (Scope::Rollout(row("stg/job")), "stg/job egress"),
+    ] {
+        let mut fleet = Fleet::new(settings());
+        fleet.hold("h1", scope, HoldKind::Hold, None);
+        assert_eq!(said(&fleet, "stg/job"), [held(words, "")]);
+    }
+    for other in [Scope::Cluster(cluster("eu")), Scope::Rollout(ingress("stg/job"))] {
+        let mut fleet = Fleet::new(settings());
+        fleet.hold("h1", other, HoldKind::Hold, None);
+        assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0]);
+    }
+    let mut fleet = Fleet::new(settings());
+    fleet.hold("h1", Scope::Fleet, HoldKind::Hold, Some("2026-11-23T12:30:00Z"));
+    let until = " until Mon 2026-11-23 12:30 +00:00";
+    assert_eq!(said(&fleet, "stg/job"), [held("the fleet", until)]);
+    fleet.tell(Fact::Tick(at("2026-11-23T12:30:00Z")));
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0]);
+}
+
+/// Our own clock says nothing: without the state cluster's, a hold holds and an exclusion does not.
+#[test]
+fn without_the_servers_clock_the_careful_thing_counts() {
+    let mut fleet = Fleet::unshared(settings());
+    fleet.share(SharedFact::Link(Link::Live));
+    fleet.hold("h1", Scope::Cluster(cluster("us")), HoldKind::Hold, Some("2026-11-23T11:00:00Z"));
+    assert_eq!(said(&fleet, "us/shop").iter().filter(|line| line.starts_with("held")).count(), 1);
+    fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-30T00:00:00Z"));
+    assert_eq!(said(&fleet, "stg/shop").len(), 1, "wave 1 still stands in the way");
+    fleet.share(SharedFact::Clock(now()));
+    fleet.tell(Fact::Tick(now() + TimeDelta::seconds(60)));
+    assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0]);
+    assert_eq!(said(&fleet, "us/shop").iter().filter(|line| line.starts_with("held")).count(), 0);
+}
+
+#[test]
+fn an_excluded_row_is_not_applied_and_comes_back_when_that_runs_out() {
+    let mut fleet = Fleet::new(settings());
+    fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-23T18:00:00Z"));
+    let out = "taken out of its wave (stg/job egress) by ann@example.net until Mon 2026-11-23 18:00 +00:00: the vendor is told; `sluice release x1` ends it [lead; -]";
+    assert_eq!(said(&fleet, "stg/job"), [out]);
+    assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0], "its place is the next row's");
+    fleet.tell(Fact::Tick(at("2026-11-23T18:00:00Z")));
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0]);
+}
+
+#[test]
+fn working_hours_and_blocked_days_are_cleared_by_time() {
+    let day = |text: &str| text.parse().expect("a day");
+    let time = |text: &str| text.parse().expect("a time");
+    let hours = WorkingHours {
+        offset_secs: 3_600,
+        days: vec![Weekday::Mon, Weekday::Tue],
+        from: time("09:00:00"),
+        until: time("12:00:00"),
+    };
+    let freeze = BlockedDays { from: day("2026-11-23"), to: day("2026-11-24"), why: Text::new("freeze") };
+    let closed = Settings { hours: Some(hours.clone()), ..settings() };
+    assert_eq!(
+        said(&Fleet::new(closed), "stg/job"),
+        ["outside working hours: opens Tue 2026-11-24 09:00 +01:00 [time; -]"],
+        "13:00 there"
+    );
+    let blocked = Settings { hours: Some(hours), blocked: vec![freeze], ..settings() };
+    assert_eq!(
+        said(&Fleet::new(blocked), "stg/job"),
+        [
+            "blocked day (freeze): opens Mon 2026-11-30 09:00 +01:00 [time; -]",
+            "outside working hours: opens Mon 2026-11-30 09:00 +01:00 [time; -]",
+        ]
+    );
+}
+
+#[test]
+fn a_dependency_must_be_clean_and_a_cycle_is_named() {
+    let waits = |ns_: &str, after: &str| Dependency { ns: ns(ns_), after: vec![ns(after)] };
+    let mut fleet = ready_with(Settings { dependencies: vec![waits("job", "shop")], ..settings() });
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "what it waits for is clean");
+    fleet.roll_back(&row("stg/shop"));
+    assert_eq!(said(&fleet, "stg/job"), ["it waits for shop, which is rolled back [lead; order]"]);
+    let round = vec![waits("job", "shop"), waits("shop", "job")];
+    let fleet = Fleet::new(Settings { dependencies: round, ..settings() });
+    assert_eq!(
+        said(&fleet, "stg/job"),
+        [
+            "it waits for shop, which is waiting [lead; order]",
+            "it waits for itself by way of job and shop: correct `dependencies:` in sluice.yaml [lead; order]",
+        ]
+    );
+}
+
+#[test]
+fn evidence_is_asked_for_before_the_first_apply_only() {
+    let mut fleet = Fleet::new(Settings { baseline: TimeDelta::days(7), ..settings() });
+    assert_eq!(said(&fleet, "stg/job"), ["evidence is not ready: unknown [admin; coverage]"]);
+    fleet.apply(&row("stg/job"), 1);
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0]);
+}
+
+#[test]
+fn one_namespace_never_applies_both_directions_in_one_wave() {
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&ingress("stg/job"), 1);
+    assert_eq!(
+        said(&fleet, "stg/job"),
+        ["its ingress was applied in wave 1, which is not done: one direction at a time [time; order]"]
+    );
+    fleet.change(&ingress("stg/job"), |record| record.wave = None);
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "not applied in a wave");
+}
+
+#[test]
+fn what_was_in_force_and_is_gone_is_an_incident() {
+    let mut fleet = Fleet::new(settings());
+    fleet.clean(&row("stg/job"), 1);
+    fleet.vanish(&row("stg/job"));
+    assert_eq!(
+        said(&fleet, "stg/job"),
+        [
+            "incident: its policies were applied and are gone; look at what is live, then roll back [on-call; -]"
+        ]
+    );
+    let held = "wave 1 is not done: stg/job incident; clear them, or `sluice exclude` them [lead; order]";
+    assert_eq!(said(&fleet, "stg/shop"), [held]);
+}
+
+/// A record of a cluster that had the same name before says nothing of this one.
+#[test]
+fn a_rebuilt_cluster_is_another_one() {
+    let mut fleet = Fleet::new(settings());
+    fleet.clean(&row("stg/job"), 1);
+    let met = ClusterFact::Met {
+        uid: Some(Text::new("uid-new")),
+        version: Text::new("v1.33.1"),
+        kinds: Vec::new(),
+    };
+    fleet.cluster("stg", met);
+    let soaks = "wave 1 still soaks: stg/job soaking [time; soak]";
+    assert_eq!(said(&fleet, "stg/shop"), [soaks]);
+}
+
+/// What `decide` asks by itself stands beside the rest, said once, with who can clear it.
+#[test]
+fn everything_that_is_missing_is_told_once() {
+    let mut fleet = ready();
+    fleet.enforce("us", Enforcement::DoesNot);
+    fleet.hold("h1", Scope::Cluster(cluster("us")), HoldKind::Hold, None);
+    assert_eq!(
+        lines(&missing(&fleet.world, &row("us/shop"))),
+        [
+            "us does not enforce NetworkPolicies (DaemonSet kube-system/cni): migrate its CNI to Calico or Cilium first [admin; -]",
+            "held (cluster us) by ann@example.net: the vendor is told; `sluice release h1` ends it [lead; -]",
+        ]
+    );
+    assert_eq!(
+        lines(&missing(&fleet.world, &row("far/shop"))),
+        ["cluster far cannot be reached: far: connection refused (10.0.0.1:6443). Check the VPN. [admin; -]"]
+    );
+    fleet.tell(Fact::Fleet(FleetFile {
+        clusters: fleet.world.plan().clusters.clone(),
+        ..FleetFile::default()
+    }));
+    let told = lines(&missing(&fleet.world, &row("us/shop")));
+    assert_eq!(
+        told[0],
+        "there is no sluice.yaml: start sluice in a workspace, or see `sluice init` [lead; -]"
+    );
+}
+
+/// Law 6, and: abort always wins.
+#[test]
+fn rollback_and_abort_ask_none_of_this() {
+    let mut fleet = Fleet::unshared(Settings { state: None, ..settings() });
+    fleet.apply(&row("stg/job"), 1);
+    fleet.hold("h1", Scope::Fleet, HoldKind::Hold, None);
+    fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-30T00:00:00Z"));
+    let started = OrderFact::Started { kind: OrderKind::Apply, target: row("stg/job") };
+    fleet.tell(Fact::Order(OrderId(1), started));
+    let aborted = decide(&fleet.world, &Command::Abort(Vec::new())).expect("always");
+    assert_eq!(aborted.effects, [Effect::Abort(OrderId(1))]);
+    let back = decide(&fleet.world, &Command::RollBack(vec![row("stg/job")])).expect("always");
+    assert!(matches!(back.effects.as_slice(), [Effect::Rollback(order)] if order.aborts == Some(OrderId(1))));
+}

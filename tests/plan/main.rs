@@ -1,0 +1,8 @@
+//! Phases and waves: how rows are cut into waves, what keeps a row from being applied today, holds,
+//! forecasts, and what `sluice plan` prints of it.
+
+mod documents;
+mod fixture;
+mod gates;
+mod holds;
+mod waves;
