@@ -460,6 +460,7 @@ pub mod tui {
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod plan;
     pub mod settle;
     pub mod theme;
     pub mod update;

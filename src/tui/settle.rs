@@ -25,6 +25,7 @@ use super::{
     dialog::{ApplyDialog, Overlay, outcome_words},
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
+    plan,
     view::frame::Areas,
 };
 
@@ -66,6 +67,7 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Activity) => &ACTIVITY,
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Main(Main::Plan) => &plan::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
     }
 }
@@ -134,6 +136,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             let rows = notice_rows(model);
             model.notices.list.set(rows);
             model.notices.list.set_height(height);
+        }
+        View::Main(Main::Plan) => {
+            plan::refresh(model, world);
+            model.plan.list.set_height(height);
         }
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);

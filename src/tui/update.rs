@@ -2,6 +2,7 @@
 //! to be done to a cluster leaves as an [`Ask`], and only from a dialog that went its whole way.
 
 mod act;
+mod lead;
 mod look;
 mod mouse;
 mod overlay;
@@ -10,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 
 use crate::{
     cockpit::{
-        commands::{CommandId, On, row},
+        commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
         orders::OrderId,
         world::World,
@@ -95,7 +96,7 @@ pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
 pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
     let title = Text::from(format!("{} is refused", refusal.what)).to_string();
     let reasons: Vec<_> = refusal.reasons.iter().map(ToString::to_string).collect();
-    match model.asked.take() {
+    match model.told.asked.take() {
         Some(Asked::Abort | Asked::Other) => {
             model.told.say(format!("{title}: {}", reasons.join("; ")), Tone::Bad);
         }
@@ -108,7 +109,7 @@ pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
 /// What was asked for is under way.
 pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     let numbers: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let what = match model.asked.take() {
+    let what = match model.told.asked.take() {
         Some(Asked::Preview) => {
             model.overlay = Some(Overlay::Waiting(ids));
             return;
@@ -134,7 +135,7 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
 fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
-            model.asked = Some(match command {
+            model.told.asked = Some(match command {
                 decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
@@ -232,6 +233,13 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
     match id {
         CommandId::Apply => act::apply(model, world),
         CommandId::RollBack => act::roll_back(model, world),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::run(model, world, id),
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
@@ -264,10 +272,12 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 /// A plain nudge for what only looks; a dialog for what acts.
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
     let name = row(id).name;
-    match id {
-        CommandId::Apply => {
+    match row(id).risk {
+        Risk::Writes | Risk::Records => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
-        _ => model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain),
+        Risk::Looks | Risk::Asks | Risk::TakesBack => {
+            model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain)
+        }
     }
 }

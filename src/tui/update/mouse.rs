@@ -69,6 +69,7 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
         View::Main(Main::Activity) => choose!(model.activity),
         View::Main(Main::Sources) => choose!(model.sources),
         View::Main(Main::Notices) => choose!(model.notices.list),
+        View::Main(Main::Plan) => choose!(model.plan.list),
         View::Namespace(..) => {
             model.page.focus = Focus::Denials;
             choose!(model.page.denials);
