@@ -14,7 +14,7 @@ use super::{
     exit::Exit,
     info, install, log,
     print::Printer,
-    review_gate, rollback,
+    report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -61,7 +61,8 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
-            cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
+            let setup = session::setup(global, Need::Clusters, true)?;
+            cockpit::run(global, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
@@ -102,6 +103,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::revert(changing, args).await
             })
         }
+        Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {
