@@ -479,10 +479,12 @@ pub mod tui {
     pub mod destinations;
     pub mod dialog;
     pub mod filter;
+    pub mod form;
     pub mod keys;
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod plan;
     pub mod settle;
     pub mod theme;
     pub mod update;

@@ -9,6 +9,8 @@ pub enum Risk {
     Looks,
     /// Asks a server something that changes nothing there.
     Asks,
+    /// Writes the team's records in the state cluster: filled in on a form and sent from its button.
+    Records,
     /// Changes a cluster: previewed and confirmed by a typed word.
     Writes,
     /// Takes a change back: shows target and command, confirmed by the same key again.
@@ -27,6 +29,7 @@ pub enum On {
     Denials,
     /// The list of destinations.
     Destinations,
+    Plan,
     Activity,
 }
 
@@ -57,6 +60,13 @@ commands! {
     Apply: "apply", ["a"], Namespace, Writes, "Preview the workspace's policies of this row, then apply them on a typed yes.";
     RollBack: "rollback", ["ctrl-r"], Row, TakesBack, "Open the valve and delete our policies of this row; press it twice.";
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
+    Advance: "advance", ["w"], Plan, Writes, "Preview the rows of the current wave that may go now, then apply them on a typed yes.";
+    Revert: "revert", ["R"], Namespace, Writes, "Preview the newest policies of this row that soaked clean, then apply them again.";
+    Hold: "hold", ["p"], Anywhere, Records, "Nothing of this row, its cluster or the fleet advances until it is released.";
+    Release: "release", ["P"], Anywhere, Records, "End a hold or an exclusion.";
+    Exclude: "exclude", ["x"], Row, Records, "Its wave goes on without it, until a date.";
+    Override: "override", ["O"], Namespace, Records, "Ask for an override of soak, coverage or order, for exactly what was previewed; a second person confirms.";
+    ConfirmOverride: "confirm-override", ["C"], Anywhere, Records, "The second person's yes to an override.";
     Open: "open", ["enter"], Anywhere, Looks, "Open a namespace, a denial or a destination; unfold a cluster.";
     Back: "back", ["esc"], Anywhere, Looks, "One level back; never quits.";
     Unfold: "unfold", ["l", "right"], Anywhere, Looks, "Unfold a cluster or a namespace; elsewhere open.";
@@ -70,6 +80,7 @@ commands! {
     Activity: "activity", ["4"], Anywhere, Looks, "Every changing call of this session, with its result.";
     Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
+    Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
     Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";

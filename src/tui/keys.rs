@@ -82,6 +82,7 @@ pub fn place(on: On) -> &'static str {
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
         On::Destinations => "destinations",
+        On::Plan => "the plan",
         On::Activity => "activity",
     }
 }
@@ -91,6 +92,7 @@ pub fn risk(risk: Risk) -> &'static str {
     match risk {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
+        Risk::Records => "writes the team's records, from a form",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
         Risk::TakesBack => "takes back",
     }

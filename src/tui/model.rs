@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{dialog::Overlay, list::List};
+use super::{dialog::Overlay, list::List, plan::PlanPage};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -93,11 +93,12 @@ pub enum Main {
     Activity,
     Sources,
     Notices,
+    Plan,
 }
 
 impl Main {
-    pub const ALL: [Self; 6] =
-        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices];
+    pub const ALL: [Self; 7] =
+        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices, Self::Plan];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -107,6 +108,7 @@ impl Main {
             Self::Activity => "activity",
             Self::Sources => "sources",
             Self::Notices => "notices",
+            Self::Plan => "plan",
         }
     }
 }
@@ -372,6 +374,10 @@ pub struct Told {
     pub now: Timestamp,
     /// Orders up to here were noticed.
     pub upto: Option<OrderId>,
+    /// What was asked last, until it is known whether it began.
+    pub asked: Option<Asked>,
+    /// Answers of the state cluster up to here were noticed.
+    pub wrote: Option<Timestamp>,
 }
 
 impl Told {
@@ -421,6 +427,8 @@ pub enum Asked {
     Apply,
     RollBack,
     Abort,
+    /// A write to the state cluster.
+    Share,
     Other,
 }
 
@@ -438,12 +446,12 @@ pub struct Model {
     pub calls: Calls,
     pub sources: List<ClusterName>,
     pub notices: Notices,
+    pub plan: PlanPage,
     pub filters: Filters,
     pub frozen: Option<Frozen>,
     pub overlay: Option<Overlay>,
     pub told: Told,
     pub settings: Settings,
-    pub asked: Option<Asked>,
 }
 
 impl Model {
@@ -465,6 +473,7 @@ impl Model {
             calls: Calls::new(),
             sources: List::default(),
             notices: Notices { list: List::following(), all: Vec::new() },
+            plan: PlanPage::new(),
             filters: Filters::default(),
             frozen: None,
             overlay: None,
@@ -476,7 +485,6 @@ impl Model {
                 zoomed: false,
                 size: options.size,
             },
-            asked: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What can be done with the row under the cursor, and why not: the subject of an action, the rows
 //! it would take, the reasons against (asked of `decide`, never judged here), the next step.
 
+pub mod lead;
+
 use std::collections::BTreeSet;
 
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
 use super::{
     copy,
     model::{ActKey, Focus, Main, Model, RowKey, Sheet, View},
+    plan::PlanKey,
 };
 
 /// Whether a command can be run here and now.
@@ -58,6 +61,10 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
         }
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
         View::Main(Main::Notices) => None,
+        View::Main(Main::Plan) => match model.plan.list.chosen()? {
+            PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
+            PlanKey::Wave(_) => None,
+        },
         View::Namespace(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             match model.page.focus {
@@ -225,6 +232,13 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match id {
         CommandId::Apply => apply_offer(world, model),
         CommandId::RollBack => rollback_offer(world, model),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::offer(world, model, id),
         CommandId::Abort => {
             let runs = world.running().any(|order| order.kind.applies());
             if runs { Offer::Ready } else { off("no apply is running") }
@@ -248,7 +262,12 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus if matches!(model.view(), View::Namespace(..) | View::Destinations(..)) => {
+        CommandId::Focus
+            if matches!(
+                model.view(),
+                View::Namespace(..) | View::Destinations(..) | View::Main(Main::Plan)
+            ) =>
+        {
             Offer::Ready
         }
         CommandId::Focus => Offer::Absent,
@@ -265,6 +284,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Activity
         | CommandId::Sources
         | CommandId::Notices
+        | CommandId::Plan
         | CommandId::Last
         | CommandId::Older
         | CommandId::Newer
@@ -315,7 +335,9 @@ fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
     match main {
         Some(Main::Denials | Main::Live) => Offer::Ready,
         Some(_) | None if model.frozen.is_some() => Offer::Ready,
-        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
+        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices | Main::Plan) | None => {
+            Offer::Absent
+        }
     }
 }
 
@@ -325,9 +347,7 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
         (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
             off("marks are for namespaces and directions")
         }
-        (Some(Main::Denials | Main::Live | Main::Activity | Main::Sources | Main::Notices) | None, _) => {
-            Offer::Absent
-        }
+        (Some(_) | None, _) => Offer::Absent,
     }
 }
 

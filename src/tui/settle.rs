@@ -9,6 +9,7 @@ use crate::{
         discovery,
         orders::{Order, OrderId, OrderKind, OrderState, Outcome, Target},
         rows::{self, ClusterRow},
+        shared::{Share, Written},
         world::World,
     },
     domain::{
@@ -24,6 +25,7 @@ use super::{
     dialog::{ApplyDialog, Overlay, outcome_words},
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
+    plan,
     view::frame::Areas,
 };
 
@@ -65,6 +67,7 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Activity) => &ACTIVITY,
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Main(Main::Plan) => &plan::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
     }
 }
@@ -74,10 +77,15 @@ pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
     refresh(model, world);
     tell_results(model, world);
+    tell_written(model, world);
     let ready = match &mut model.overlay {
         Some(Overlay::Waiting(ids)) => ids.iter().all(|id| !is_running(world, *id)),
         Some(Overlay::Apply(dialog)) => {
             dialog.check(world);
+            false
+        }
+        Some(Overlay::Form(form)) => {
+            form.check(world);
             false
         }
         _ => false,
@@ -128,6 +136,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             let rows = notice_rows(model);
             model.notices.list.set(rows);
             model.notices.list.set_height(height);
+        }
+        View::Main(Main::Plan) => {
+            plan::refresh(model, world);
+            model.plan.list.set_height(height);
         }
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);
@@ -387,6 +399,20 @@ fn tell_results(model: &mut Model, world: &World) {
         };
         told.say(format!("{} {id} {}: {}", order.kind.as_str(), order.target, outcome_words(outcome)), tone);
     }
+}
+
+/// Says how each write to the state cluster ended that a person asked for.
+fn tell_written(model: &mut Model, world: &World) {
+    let told = &mut model.told;
+    let is_new = |written: &&Written| told.wrote.is_none_or(|upto| written.at > upto);
+    let new: Vec<_> = world.shared().wrote().iter().filter(is_new).collect();
+    for written in new.iter().filter(|written| !Share::UNASKED.contains(&written.what.as_str())) {
+        match &written.result {
+            Ok(()) => told.say(format!("{}: done", written.what), Tone::Good),
+            Err(trouble) => told.say(format!("{}: {trouble}", written.what), Tone::Bad),
+        }
+    }
+    told.wrote = new.last().map(|written| written.at).max(told.wrote);
 }
 
 /// The commands of an order's calls that are still kept.

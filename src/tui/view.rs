@@ -7,11 +7,14 @@ pub mod destinations;
 pub mod detail;
 pub mod dossier;
 pub mod fleet;
+pub mod form;
 pub mod frame;
 pub mod live;
 pub mod namespace;
 pub mod notices;
 pub mod overlays;
+pub mod plan;
+pub mod soak;
 pub mod sources;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
@@ -60,6 +63,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Activity) => activity::draw(world, model, pen, &areas, buf),
         View::Main(Main::Sources) => sources::draw(world, model, pen, &areas, buf),
         View::Main(Main::Notices) => notices::draw(model, pen, &areas, buf),
+        View::Main(Main::Plan) => plan::draw(world, model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
         View::Destinations(cluster, ns) => {
@@ -86,6 +90,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Main(Main::Activity) => activity::about(world, model, pen),
         View::Main(Main::Sources) => sources::about(world, model, pen),
         View::Main(Main::Notices) => notices::about(model, pen),
+        View::Main(Main::Plan) => plan::about(world, model, pen),
         View::Namespace(cluster, ns) => return namespace::panes(world, model, (cluster, ns), pen, areas),
         View::Group(id) => {
             return detail::group_evidence(world, model, *id, pen, areas).into_iter().collect();

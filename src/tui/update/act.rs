@@ -12,7 +12,7 @@ use super::{
         dialog::{Overlay, RollbackDialog},
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer, settle,
-        view::{coverage, dossier},
+        view::{coverage, dossier, plan},
     },
     Ask,
 };
@@ -69,6 +69,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
         }
         View::Group(id) => denial(model, world, Some(*id)),
         View::Main(Main::Activity) => activity(model, world),
+        View::Main(Main::Plan) => plan::message(world, model, &model.settings),
         View::Main(Main::Notices) => {
             let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
             notice.map(|(_, trouble)| trouble.to_string())

@@ -18,7 +18,9 @@ use crate::{
 use super::super::{
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
-    offer, view,
+    offer,
+    plan::PlanKey,
+    view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -30,6 +32,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Activity => go(model, Main::Activity),
         CommandId::Sources => go(model, Main::Sources),
         CommandId::Notices => go(model, Main::Notices),
+        CommandId::Plan => go(model, Main::Plan),
         CommandId::Last => model.views.swap(),
         CommandId::Older => {
             model.views.older();
@@ -124,6 +127,11 @@ fn open(model: &mut Model, world: &World) {
             open_group(model, chosen.map(|attempt| attempt.group));
         }
         View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
+        View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
+            Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
+            Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
+            None => {}
+        },
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
@@ -234,6 +242,11 @@ fn fold(model: &mut Model) {
 }
 
 fn focus(model: &mut Model) {
+    if *model.view() == View::Main(Main::Plan) {
+        model.plan.direction = model.plan.direction.other();
+        model.plan.list.restart();
+        return;
+    }
     if matches!(model.view(), View::Destinations(..)) {
         model.page.focus = match model.page.focus {
             Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
@@ -277,6 +290,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Activity) => list!(model.activity),
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
+        View::Main(Main::Plan) => list!(model.plan.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Destinations(..) => list!(model.found.list),
         View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {
@@ -367,6 +381,7 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Activity) => land!(model.activity),
         View::Main(Main::Sources) => land!(model.sources),
         View::Main(Main::Notices) => land!(model.notices.list),
+        View::Main(Main::Plan) => land!(model.plan.list),
         View::Destinations(..) => land!(model.found.list),
         View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
     }

@@ -117,12 +117,14 @@ fn head_lines(main: Main, model: &Model) -> u16 {
         }
         Main::Denials | Main::Live => 2,
         Main::Activity | Main::Sources | Main::Notices => 1,
+        Main::Plan => super::plan::HEAD,
     }
 }
 
 fn detail_lines(main: Main, height: u16) -> u16 {
     let wanted = match main {
         Main::Fleet | Main::Denials | Main::Activity | Main::Sources => 6,
+        Main::Plan => 8,
         Main::Live | Main::Notices => 4,
     };
     match height {
@@ -142,7 +144,7 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
             let badge = match main {
                 Main::Denials => groups,
                 Main::Notices => model.notices.all.len(),
-                Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
+                Main::Fleet | Main::Live | Main::Activity | Main::Sources | Main::Plan => 0,
             };
             let badge = if badge == 0 { String::new() } else { format!("({badge})") };
             (main, format!("{number} {}{badge}", main.word()))
@@ -177,8 +179,13 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     }
     put(buf, areas.tabs, &Line::from(spans));
     let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
-    let format = if areas.tabs.width < 100 { "%H:%M" } else { "%H:%M:%S" };
-    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format(format));
+    let local = pen.now.with_timezone(&pen.zone);
+    // A narrow screen has no room for the zone beside the tabs; details say it.
+    let clock = if areas.tabs.width < 100 {
+        format!(" {}", local.format("%H:%M"))
+    } else {
+        format!(" {} {zone}", local.format("%H:%M:%S"))
+    };
     right(buf, areas.tabs, &pen.line(clock, Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
@@ -292,6 +299,7 @@ fn shown(model: &Model, sheet: Sheet) -> usize {
         Sheet::Main(Main::Activity) => model.activity.rows().len(),
         Sheet::Main(Main::Sources) => model.sources.rows().len(),
         Sheet::Main(Main::Notices) => model.notices.list.rows().len(),
+        Sheet::Main(Main::Plan) => model.plan.list.rows().len(),
         Sheet::Destinations => model.found.list.rows().len(),
     }
 }
@@ -303,6 +311,9 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     };
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
+    }
+    if let Some(text) = state_away(world, pen, model.settings.size.0) {
+        badge(text, Role::Bad);
     }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
@@ -318,6 +329,20 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
+}
+
+/// The team's state is away, and since when; `None`: it is there, or none is named.
+fn state_away(world: &World, pen: &Pen<'_>, width: u16) -> Option<String> {
+    let shared = world.shared();
+    if world.plan().settings.state.is_none() || shared.is_live() {
+        return None;
+    }
+    let since = shared.since().map_or_else(String::new, |since| format!(" {}", pen.when(Some(since))));
+    Some(if width < 100 {
+        format!("state away{since}: nothing advances")
+    } else {
+        format!("state away{since}: reading and rollback go on, nothing advances")
+    })
 }
 
 /// The band of an environment: a colour and a word.
@@ -373,8 +398,11 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Main(Main::Activity) => vec![Id::Open, Id::Copy, Id::CopyCommand, Id::Filter, Id::RollBack],
         View::Main(Main::Sources) => vec![Id::Open, Id::Reconnect, Id::Filter],
         View::Main(Main::Notices) => vec![Id::Reload, Id::Copy, Id::Filter],
+        View::Main(Main::Plan) => {
+            vec![Id::Focus, Id::Advance, Id::Apply, Id::Open, Id::Hold, Id::RollBack, Id::Exclude]
+        }
         View::Namespace(..) => {
-            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Destinations, Id::Coverage, Id::Zoom]
+            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Hold, Id::Destinations, Id::Zoom]
         }
         View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Destinations, Id::Back],
         View::Destinations(..) => {
@@ -427,6 +455,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Activity) => model.activity.is_gone(),
         View::Main(Main::Sources) => model.sources.is_gone(),
         View::Main(Main::Notices) => model.notices.list.is_gone(),
+        View::Main(Main::Plan) => model.plan.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Destinations(..) => model.found.list.is_gone(),
         View::Group(_) | View::Dossier(..) | View::Coverage(..) => false,
