@@ -240,8 +240,6 @@ pub mod documents {
         pub mod text;
     }
     #[cfg(test)]
-    mod evidence_tests;
-    #[cfg(test)]
     pub(crate) mod fixture;
     pub mod handover;
     pub mod install;

@@ -9,11 +9,12 @@ use std::{
 
 use chrono::TimeDelta;
 
+use self::args::{
+    PaperFormat, Report, ReportCommand, ReportHandover, ReportJournal, ReportOpenEnds, ReportRow, ReportSoak,
+    ReportTimeline, ReportVerify,
+};
 use super::{
-    args::{
-        DiscoverFormat, Format, Global, PaperFormat, Report, ReportCommand, ReportHandover, ReportJournal,
-        ReportOpenEnds, ReportRow, ReportSoak, ReportTimeline, ReportVerify,
-    },
+    args::{DiscoverFormat, Format, Global},
     exit::Exit,
     print::Printer,
     run,
@@ -38,6 +39,8 @@ use crate::{
     k8s::shared::chain,
     workspace,
 };
+
+pub mod args;
 
 pub fn main(global: &Global, args: &Report, printer: &mut Printer<'_>) -> Exit {
     if let ReportCommand::Verify(args) = &args.command {

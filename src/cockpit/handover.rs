@@ -18,7 +18,7 @@ use crate::domain::{
 
 use super::{
     gate,
-    open_ends::{OpenEnd, open_ends},
+    open_ends::{EndKind, NOT_RECOVERED, OpenEnd, open_ends},
     orders::{OrderKind, OrderState, Outcome},
     ports::Link,
     rows::{self, Standing},
@@ -225,7 +225,6 @@ fn ends_soon(world: &World, handover: &Handover) -> Vec<Ending> {
 }
 
 fn kind_noun(end: &OpenEnd) -> &'static str {
-    use super::open_ends::EndKind;
     match end.kind {
         EndKind::RolledBack => "rollback",
         EndKind::Held => "hold",
@@ -265,78 +264,80 @@ fn unknown(world: &World) -> Vec<Text> {
 
 /// In the order in which a careful person would do it.
 fn todo(world: &World, handover: &Handover) -> Vec<Todo> {
-    let mut out = Vec::new();
-    let mut add = |what: String, spot: Option<&Spot>| {
-        let command = spot.map_or_else(|| "sluice".to_owned(), Spot::command);
-        out.push(Todo { what: Text::from(what), command });
-    };
-    for order in world.running() {
-        let (kind, since) = (order.kind.as_str(), span(age(order.since, world.now())));
-        add(
-            format!("{kind} of {} has been running for {since}: see it through", order.target),
-            Some(&(&order.target).into()),
-        );
-    }
-    for order in world.orders().iter().filter(|order| order.kind != OrderKind::Preview) {
-        if let OrderState::Ended(Outcome::Unsettled(_) | Outcome::Stopped { .. }) = &order.state {
-            let words =
-                format!("{} of {} did not end well: look at what is live", order.kind.as_str(), order.target);
-            add(words, Some(&(&order.target).into()));
-        }
-    }
+    let mut out = Steps::default();
+    under_way(world, &mut out);
     for incident in &handover.incidents {
         let first = incident.what.first().map_or("", Text::as_str);
-        add(format!("incident on {}: {first}", incident.target), Some(&(&incident.target).into()));
+        out.row(format!("incident on {}: {first}", incident.target), &incident.target);
     }
     let mut rows: Vec<&Target> = Vec::new();
     for hurting in handover.hurting.iter().filter(|hurting| hurting.is_live) {
-        if !rows.contains(&&hurting.target) {
-            rows.push(&hurting.target);
+        let target = &hurting.target;
+        if !rows.contains(&target) {
+            rows.push(target);
             let owner = hurting.contact.as_ref().or(hurting.owner.as_ref());
             let owner = owner.map_or_else(String::new, |owner| format!("; its owner is {owner}"));
-            add(
-                format!("denials hurt {}: triage them, or roll back{owner}", hurting.target),
-                Some(&(&hurting.target).into()),
-            );
+            out.row(format!("denials hurt {target}: triage them, or roll back{owner}"), target);
         }
     }
     for end in handover.open_ends.iter().flatten() {
-        use super::open_ends::EndKind;
-        let spot = end.spot();
+        let is_ill = end.kind == EndKind::RolledBack && end.what.as_str() == NOT_RECOVERED;
         if end.is_overdue {
-            add(
-                format!("the {} of {} ran out: renew or settle it", kind_noun(end), end.scope),
-                spot.as_ref(),
-            );
-        } else if end.kind == EndKind::RolledBack && end.what.as_str() == "not recovered" {
-            add(format!("{} was rolled back and is not recovered", end.scope), spot.as_ref());
+            let words = format!("the {} of {} ran out: renew or settle it", kind_noun(end), end.scope);
+            out.add(words, end.spot().as_ref());
+        } else if is_ill {
+            out.add(format!("{} was rolled back and is not recovered", end.scope), end.spot().as_ref());
         }
     }
     for cluster in clusters_unobserved(world) {
         let spot = Spot { cluster: cluster.clone(), ns: None, direction: None };
-        add(format!("nobody observes {cluster}: its soaks stand still"), Some(&spot));
+        out.add(format!("nobody observes {cluster}: its soaks stand still"), Some(&spot));
     }
     for running in &handover.running {
         if let Some(row) = &running.soak
             && let Verdict::Withheld { .. } = row.judged.verdict
         {
-            let first = row.reasons().into_iter().next().unwrap_or_default();
-            add(
-                format!("{} does not become clean by waiting: {first}", running.target),
-                Some(&(&running.target).into()),
-            );
+            let (target, first) = (&running.target, row.reasons().into_iter().next().unwrap_or_default());
+            out.row(format!("{target} does not become clean by waiting: {first}"), target);
         }
     }
     if handover.waiting > 0 {
-        add(
-            format!(
-                "{} acts of this machine wait for the journal: leave sluice open until they are in",
-                handover.waiting
-            ),
-            None,
-        );
+        let waiting = handover.waiting;
+        out.add(format!("{waiting} acts of this machine wait for the journal: leave sluice open"), None);
     }
-    out
+    out.0
+}
+
+#[derive(Default)]
+struct Steps(Vec<Todo>);
+
+impl Steps {
+    fn add(&mut self, what: String, spot: Option<&Spot>) {
+        let command = spot.map_or_else(|| "sluice".to_owned(), Spot::command);
+        self.0.push(Todo { what: Text::from(what), command });
+    }
+
+    fn row(&mut self, what: String, target: &Target) {
+        self.add(what, Some(&target.into()));
+    }
+}
+
+/// Orders of this run that are not over, or did not end well.
+fn under_way(world: &World, out: &mut Steps) {
+    for order in world.running() {
+        let (kind, since) = (order.kind.as_str(), span(age(order.since, world.now())));
+        let words = format!("{kind} of {} has been running for {since}: see it through", order.target);
+        out.row(words, &order.target);
+    }
+    for order in world.orders().iter().filter(|order| order.kind != OrderKind::Preview) {
+        if let OrderState::Ended(Outcome::Unsettled(_) | Outcome::Stopped { .. }) = &order.state {
+            let kind = order.kind.as_str();
+            out.row(
+                format!("{kind} of {} did not end well: look at what is live", order.target),
+                &order.target,
+            );
+        }
+    }
 }
 
 /// Clusters with live rows whose evidence nobody writes, as far as that is known.

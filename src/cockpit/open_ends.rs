@@ -63,6 +63,9 @@ impl OpenEnd {
     }
 }
 
+/// What is said of a rollback whose recovery was not seen.
+pub const NOT_RECOVERED: &str = "not recovered";
+
 /// What ended by itself is shown for so long after.
 const SHOWN: TimeDelta = TimeDelta::days(14);
 
@@ -121,7 +124,7 @@ fn rolled_back(world: &World, record: &Record) -> Option<OpenEnd> {
     let back = taken_back(record)?;
     let what = match back.recovered {
         Some(at) => format!("recovered {}", at.format("%Y-%m-%d %H:%M UTC")),
-        None => "not recovered".to_owned(),
+        None => NOT_RECOVERED.to_owned(),
     };
     let what = (Text::from(what), back.reason.clone());
     let scope = Scope::Rollout(record.target.clone());

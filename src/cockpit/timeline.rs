@@ -547,6 +547,3 @@ fn nearest(marks: &[Mark], moment: Timestamp) -> Option<(usize, TimeDelta)> {
     let before = marks.iter().enumerate().filter(|(_, mark)| mark.at <= moment && mark.kind.may_cause());
     before.max_by_key(|(_, mark)| end(mark)).map(|(at, mark)| (at, moment - end(mark)))
 }
-
-#[cfg(test)]
-mod tests;
