@@ -115,6 +115,7 @@ impl Scene {
             name: shop(),
             labels: Labels::default(),
             owner: None,
+            opens: Vec::new(),
             contact: None,
             terminating: false,
         };
@@ -214,6 +215,7 @@ pub fn policy(name: &str, rule: &Rule, denies: bool) -> Policy {
         version: None,
         managers: Vec::new(),
         owner: None,
+        opens: Vec::new(),
     }
 }
 
