@@ -83,6 +83,7 @@ commands! {
     Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
+    Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
     Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";
     Reverse: "reverse", ["S"], Destinations, Looks, "Turn the order of destinations round.";
     Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";

@@ -46,13 +46,15 @@ pub enum View {
     Dossier(ClusterName, NsName, Box<DestinationKey>),
     /// What the collected week has seen of a namespace.
     Coverage(ClusterName, NsName),
+    /// What changed around a rollout.
+    Timeline(Target),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Timeline(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -65,7 +67,11 @@ impl View {
         match self {
             Self::Main(main) => Some(Sheet::Main(*main)),
             Self::Destinations(..) => Some(Sheet::Destinations),
-            Self::Namespace(..) | Self::Group(_) | Self::Dossier(..) | Self::Coverage(..) => None,
+            Self::Namespace(..)
+            | Self::Group(_)
+            | Self::Dossier(..)
+            | Self::Coverage(..)
+            | Self::Timeline(_) => None,
         }
     }
 }

@@ -74,6 +74,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             }
         }
         View::Group(id) => rollout_of(world, model, Some(*id)),
+        View::Timeline(target) => Some(RowKey::Rollout(target.clone())),
         View::Destinations(cluster, ns) | View::Coverage(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             Some(match model.page.focus.direction() {
@@ -252,7 +253,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Some(sheet) if model.filter(sheet).is_empty() => off("no filter is set"),
             Some(_) => Offer::Ready,
         },
-        CommandId::Destinations | CommandId::Coverage => discovery_offer(world, model, id),
+        CommandId::Destinations | CommandId::Coverage | CommandId::Timeline => {
+            discovery_offer(world, model, id)
+        }
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
@@ -265,7 +268,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Focus
             if matches!(
                 model.view(),
-                View::Namespace(..) | View::Destinations(..) | View::Main(Main::Plan)
+                View::Namespace(..) | View::Destinations(..) | View::Timeline(_) | View::Main(Main::Plan)
             ) =>
         {
             Offer::Ready
@@ -308,9 +311,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
 
 fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match (model.view(), id) {
-        (View::Destinations(..), CommandId::Destinations) | (View::Coverage(..), CommandId::Coverage) => {
-            off("this is the page")
-        }
+        (View::Destinations(..), CommandId::Destinations)
+        | (View::Coverage(..), CommandId::Coverage)
+        | (View::Timeline(_), CommandId::Timeline) => off("this is the page"),
         _ => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
             Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),

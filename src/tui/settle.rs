@@ -150,7 +150,7 @@ pub fn refresh(model: &mut Model, world: &World) {
             destinations::refresh(model, world, &cluster, &ns);
             model.found.list.set_height(height);
         }
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {}
     }
     fit_overlay(model);
 }

@@ -3,4 +3,5 @@
 mod discovery;
 mod keys;
 mod laws;
+mod lead;
 mod screens;

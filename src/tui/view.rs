@@ -16,6 +16,7 @@ pub mod overlays;
 pub mod plan;
 pub mod soak;
 pub mod sources;
+pub mod timeline;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
@@ -72,6 +73,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Dossier(cluster, ns, key) => {
             dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
         }
+        View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
     }
     for pane in panes(world, model, pen, &areas) {
@@ -99,6 +101,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Dossier(cluster, ns, key) => {
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
+        View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };
     let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };

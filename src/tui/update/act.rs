@@ -12,7 +12,7 @@ use super::{
         dialog::{Overlay, RollbackDialog},
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer, settle,
-        view::{coverage, dossier, plan},
+        view::{coverage, dossier, plan, timeline},
     },
     Ask,
 };
@@ -78,6 +78,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
             .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
         View::Dossier(cluster, ns, key) => destinations::find(world, cluster, ns, key)
             .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
+        View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_input::Input as LineInput;
 
 use crate::{
-    cockpit::{commands::CommandId, world::World},
+    cockpit::{commands::CommandId, orders::Target, world::World},
     domain::{
         denial::GroupId,
         flow::Direction,
@@ -65,6 +65,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Freeze => freeze(model, world),
         CommandId::Destinations => open_discovery(model, world, View::Destinations),
         CommandId::Coverage => open_discovery(model, world, View::Coverage),
+        CommandId::Timeline => open_timeline(model, world),
         CommandId::Sort => {
             model.found.order = model.found.order.next();
             sorted(model);
@@ -100,7 +101,8 @@ pub fn back(model: &mut Model) {
         | View::Group(_)
         | View::Destinations(..)
         | View::Dossier(..)
-        | View::Coverage(..) => {
+        | View::Coverage(..)
+        | View::Timeline(_) => {
             if !model.views.older() {
                 go(model, Main::Fleet);
             }
@@ -150,6 +152,7 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
         View::Coverage(..) => open_discovery(model, world, View::Destinations),
+        View::Timeline(t) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
     }
 }
 
@@ -169,6 +172,18 @@ fn open_discovery(model: &mut Model, world: &World, page: fn(ClusterName, NsName
     model.settings.zoomed = false;
     model.page.scroll = 0;
     model.views.go(page(cluster, ns));
+}
+
+/// Of a namespace the direction that comes first; tab turns to the other.
+fn open_timeline(model: &mut Model, world: &World) {
+    let target = match offer::subject(world, model) {
+        Some(RowKey::Namespace(cluster, ns)) => Target { cluster, ns, direction: Direction::Egress },
+        Some(RowKey::Rollout(target)) => target,
+        Some(RowKey::Cluster(_)) | None => return,
+    };
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Timeline(target));
 }
 
 /// Says by what, where the columns are too narrow to show it.
@@ -247,6 +262,11 @@ fn focus(model: &mut Model) {
         model.plan.list.restart();
         return;
     }
+    if let View::Timeline(target) = model.view().clone() {
+        model.page.scroll = 0;
+        model.views.go(View::Timeline(Target { direction: target.direction.other(), ..target }));
+        return;
+    }
     if matches!(model.view(), View::Destinations(..)) {
         model.page.focus = match model.page.focus {
             Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
@@ -293,7 +313,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Plan) => list!(model.plan.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Destinations(..) => list!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {
             scroll_page(model, world, id);
         }
     }
@@ -383,7 +403,8 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Notices) => land!(model.notices.list),
         View::Main(Main::Plan) => land!(model.plan.list),
         View::Destinations(..) => land!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {
+        }
     }
 }
 

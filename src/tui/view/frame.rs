@@ -59,7 +59,7 @@ impl Areas {
         }
         match model.view() {
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
-            View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+            View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {}
             View::Destinations(..) => {
                 areas.split_bottom(detail_lines(Main::Denials, body.height));
                 std::mem::swap(&mut areas.list, &mut areas.detail);
@@ -251,6 +251,9 @@ fn path(world: &World, model: &Model) -> Vec<String> {
         View::Dossier(cluster, ns, _) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destination".into()]
         }
+        View::Timeline(target) => {
+            vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
+        }
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
         }
@@ -404,11 +407,12 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Namespace(..) => {
             vec![Id::Focus, Id::Apply, Id::RollBack, Id::Hold, Id::Destinations, Id::Zoom]
         }
-        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Destinations, Id::Back],
+        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Timeline, Id::Destinations, Id::Back],
         View::Destinations(..) => {
             vec![Id::Open, Id::Filter, Id::Sort, Id::Coverage, Id::Copy, Id::Focus, Id::Refresh]
         }
         View::Dossier(..) => vec![Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
+        View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
         View::Coverage(..) => vec![Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
@@ -458,7 +462,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Plan) => model.plan.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Destinations(..) => model.found.list.is_gone(),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) => false,
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => false,
     }
 }
 
