@@ -63,6 +63,7 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    pub mod alerts;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
@@ -71,22 +72,29 @@ pub mod cockpit {
     pub mod dossier;
     pub mod gate;
     pub mod gates;
+    pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod open_ends;
     pub mod orders;
+    pub mod outbox;
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod recording;
     pub mod records;
     pub mod recovery;
+    pub mod report;
     mod review_orders;
     pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
     pub mod soaks;
+    pub mod spot;
     #[cfg(test)]
     mod tests;
+    pub mod timeline;
     pub mod waiving;
     pub mod waves;
     pub mod why;
@@ -229,16 +237,26 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    #[cfg(test)]
+    mod evidence_tests;
+    #[cfg(test)]
+    pub(crate) mod fixture;
+    pub mod handover;
     pub mod install;
+    pub mod journal;
+    pub mod markdown;
+    pub mod open_ends;
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod report;
     pub mod reviews;
     pub mod soak;
     pub mod status;
     pub mod table;
     #[cfg(test)]
     pub(crate) mod tests;
+    pub mod timeline;
     pub mod wire;
 }
 

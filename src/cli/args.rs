@@ -24,6 +24,9 @@ use crate::{
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
+    /// Begin the cockpit there, as notifications say
+    #[arg(long, value_name = "CLUSTER[/NAMESPACE[/DIRECTION]]")]
+    pub open: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

@@ -61,7 +61,8 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
-            cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
+            let setup = session::setup(global, Need::Clusters, true)?;
+            cockpit::run(global, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)

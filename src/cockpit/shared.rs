@@ -46,6 +46,8 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// So many acts wait here until the journal has them.
+    Waiting(usize),
     /// We are about to ask for this write.
     Asked(ShareId),
     /// A write of ours was taken, refused, or left without an answer.
@@ -171,6 +173,7 @@ pub struct Shared {
     observers: BTreeMap<ClusterName, Observer>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
+    waiting: usize,
     /// The id of the newest write of ours.
     asked: u64,
 }
@@ -262,6 +265,11 @@ impl Shared {
         &self.wrote
     }
 
+    /// Acts that wait here until the journal has them.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The id that the next write of ours takes.
     pub fn next_id(&self) -> ShareId {
         ShareId(self.asked + 1)
@@ -301,6 +309,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {

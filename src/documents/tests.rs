@@ -54,7 +54,7 @@ pub(crate) fn policy(name: &str) -> Policy {
     manifest::policy(&object).expect("a policy")
 }
 
-fn pod(name: &str) -> Pod {
+pub(crate) fn pod(name: &str) -> Pod {
     Pod {
         ns: ns("shop"),
         name: PodName::parse(name).expect("valid"),

@@ -10,9 +10,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 
 use crate::{
     cockpit::{
+        alerts::{Alert, AlertState},
         commands::{CommandId, On, row},
         decide::{self, Refusal},
         orders::OrderId,
+        spot::Spot,
         world::World,
     },
     domain::names::Text,
@@ -22,7 +24,7 @@ use super::{
     chooser::{Chooser, Kind},
     dialog::Overlay,
     keys,
-    model::{Asked, Main, Model, Tone, View},
+    model::{Asked, Focus, Main, Model, Tone, View},
     offer::{self, Offer},
     settle, theme,
 };
@@ -47,6 +49,26 @@ pub enum Ask {
     Theme(&'static str),
     Suspend,
     Quit,
+}
+
+/// Begins somewhere else than with the fleet.
+pub fn open(model: &mut Model, spot: Spot) {
+    match spot.ns {
+        None => look::open_cluster(model, spot.cluster),
+        Some(ns) => {
+            let focus = spot.direction.map_or(Focus::Both, Focus::One);
+            look::open_namespace(model, spot.cluster, ns, focus);
+        }
+    }
+}
+
+/// Something worth waking somebody for: said until the next key.
+pub fn note_alert(model: &mut Model, alert: &Alert) {
+    let tone = match alert.state {
+        AlertState::Raised | AlertState::Worse => Tone::Bad,
+        AlertState::Recovered => Tone::Good,
+    };
+    model.told.say(alert.line(), tone);
 }
 
 /// One input: the model changes, and what is asked comes back.

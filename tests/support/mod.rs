@@ -146,6 +146,8 @@ pub fn engine(fleet: &Fleet, person: Person, plan: FleetFile, files: PolicyFiles
         read_only: false,
         follow_flows: true,
         workspace: None,
+        records: None,
+        notify: None,
     })
 }
 
