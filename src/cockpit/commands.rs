@@ -11,6 +11,8 @@ pub enum Risk {
     Asks,
     /// Changes a cluster: previewed and confirmed by a typed word.
     Writes,
+    /// Writes to the state cluster what a form was filled with, from the form's own button.
+    Shares,
     /// Takes a change back: shows target and command, confirmed by the same key again.
     TakesBack,
 }
@@ -25,8 +27,14 @@ pub enum On {
     Namespace,
     /// A denial group.
     Denials,
-    /// The list of destinations.
-    Destinations,
+    /// Lists that can be sorted.
+    Sorted,
+    /// A flagged destination, or a row whose policies open one.
+    Flagged,
+    /// A review of the queue.
+    Reviews,
+    /// A denial, or what a row's evidence lacks.
+    Waivable,
     Activity,
 }
 
@@ -70,11 +78,18 @@ commands! {
     Activity: "activity", ["4"], Anywhere, Looks, "Every changing call of this session, with its result.";
     Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
+    Reviews: "reviews", ["8"], Anywhere, Looks, "Destinations that somebody asked to open: what waits, what runs out, what was decided.";
+    OpenEnds: "open-ends", ["9"], Anywhere, Looks, "What was put off, with owner and due date: rolled back, held, left out, waived, grants that end.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
-    Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";
-    Reverse: "reverse", ["S"], Destinations, Looks, "Turn the order of destinations round.";
+    Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
+    Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";
     Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";
+    Approve: "approve", ["A"], Reviews, Shares, "Grant what this review, or all marked ones, ask for: reason, ticket, end, clusters.";
+    Reject: "reject", ["X"], Reviews, Shares, "Turn this review, or all marked ones, down; denials of exactly that are expected then.";
+    Revoke: "revoke", ["V"], Reviews, Shares, "Take a grant back, after a look at who uses it; live policies are not touched.";
+    AskReview: "ask-review", ["e"], Flagged, Shares, "Ask security to let a flagged destination pass.";
+    Waive: "waive", ["W"], Waivable, Shares, "Take a denial, a CronJob or missing evidence upon yourself, for exactly that and until a day.";
     Last: "last", ["-"], Anywhere, Looks, "The view before this one.";
     Older: "older", ["["], Anywhere, Looks, "Back in the history of views.";
     Newer: "newer", ["]"], Anywhere, Looks, "Forward in the history of views.";

@@ -81,7 +81,10 @@ pub fn place(on: On) -> &'static str {
         On::Row => "a cluster or below",
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
-        On::Destinations => "destinations",
+        On::Sorted => "destinations, reviews",
+        On::Flagged => "a flagged destination, or a direction that opens one",
+        On::Reviews => "a review",
+        On::Waivable => "a denial, a namespace or direction",
         On::Activity => "activity",
     }
 }
@@ -92,6 +95,7 @@ pub fn risk(risk: Risk) -> &'static str {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
+        Risk::Shares => "written to the state cluster, from its form",
         Risk::TakesBack => "takes back",
     }
 }
