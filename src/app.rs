@@ -12,12 +12,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::terminal::Screen;
 use crate::{
-<<<<<<< HEAD
-    engine::{Claims, Engine, Setup, Soaks},
-=======
     cockpit::spot::Spot,
-    engine::{Engine, Setup},
->>>>>>> docs
+    engine::{Claims, Engine, Setup, Soaks},
     tui::{
         model::{self, Model},
         settle,
@@ -44,13 +40,10 @@ pub struct Options {
     pub mouse: bool,
     /// Draw no character outside ASCII.
     pub ascii: bool,
-<<<<<<< HEAD
     /// As whom it takes Leases of clusters that nobody observes, and what it publishes of them.
     pub observes: Option<(Claims, Soaks)>,
-=======
     /// Where it begins.
     pub open: Option<Spot>,
->>>>>>> docs
 }
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.

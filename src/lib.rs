@@ -474,6 +474,7 @@ pub mod tui {
     pub mod destinations;
     pub mod dialog;
     pub mod filter;
+    pub mod form;
     pub mod keys;
     pub mod list;
     pub mod model;

@@ -5,15 +5,10 @@ use std::{env, io::IsTerminal as _};
 use super::{args::Global, exit::Exit, observe, session::NoStart};
 use crate::{
     app::{self, Options},
-<<<<<<< HEAD
-    cockpit::ports::Trouble,
-    engine::Setup,
-    k8s::lease::Role,
-=======
     cockpit::{ports::Trouble, spot::Spot},
     domain::names::Text,
     engine::{Secrets, Setup},
->>>>>>> docs
+    k8s::lease::Role,
     tui::theme,
 };
 
@@ -29,19 +24,15 @@ pub async fn run(global: &Global, mut setup: Setup, open: Option<&str>) -> Resul
     let asked = global.theme.clone().or_else(|| plain_theme().map(str::to_owned));
     let name = theme::choose(asked.as_deref(), is_set("NO_COLOR"))
         .map_err(|fact| refused("--theme", &fact, "Choose one of them."))?;
-<<<<<<< HEAD
+    let open = open.map(|raw| spot(raw, &setup)).transpose()?;
+    setup.notify = Some(secrets());
     let options = Options {
         theme: name,
         mouse: !global.no_mouse,
         ascii: global.ascii || !speaks_utf8(),
         observes: Some((observe::claims(Role::Cockpit), observe::SOAKS)),
+        open,
     };
-=======
-    let open = open.map(|raw| spot(raw, &setup)).transpose()?;
-    setup.notify = Some(secrets());
-    let options =
-        Options { theme: name, mouse: !global.no_mouse, ascii: global.ascii || !speaks_utf8(), open };
->>>>>>> docs
     match app::run(setup, options).await {
         Ok(()) => Ok(Exit::Done),
         Err(report) => {

@@ -134,6 +134,9 @@ pub enum Share {
 }
 
 impl Share {
+    /// Words of what is written without anybody asking for it.
+    pub const UNASKED: [&str; 3] = ["record a rollout", "write evidence", "write the journal"];
+
     /// What it does, in words for messages.
     pub fn words(&self) -> &'static str {
         match self {

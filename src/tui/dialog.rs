@@ -17,7 +17,9 @@ use crate::{
 
 use super::{
     chooser::Chooser,
-    copy, offer,
+    copy,
+    form::Form,
+    offer,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -31,6 +33,8 @@ pub enum Overlay {
     Waiting(Vec<OrderId>),
     Apply(Box<ApplyDialog>),
     RollBack(Box<RollbackDialog>),
+    /// Something for the state cluster is filled in.
+    Form(Box<Form>),
     /// Why not.
     Reasons {
         title: String,
@@ -58,7 +62,7 @@ pub struct Scrolled {
 }
 
 impl Scrolled {
-    fn new(all: Vec<BodyLine>) -> Self {
+    pub fn new(all: Vec<BodyLine>) -> Self {
         Self { all, ..Self::default() }
     }
 
@@ -108,6 +112,11 @@ impl Overlay {
                 dialog.why = wrap_all("will be refused", &dialog.reasons, columns);
                 dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3));
             }
+            Self::Form(form) => {
+                form.why = wrap_all("not yet", &form.reasons, columns);
+                let below = 2 + form.why.len() + form.fields.len();
+                form.body.fit(columns, room.saturating_sub(below).max(3));
+            }
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }
@@ -118,7 +127,8 @@ fn wrap_all(label: &str, reasons: &[String], width: usize) -> Vec<String> {
     reasons.iter().flat_map(|reason| wrap(&format!("{label}: {reason}"), width)).take(MOST).collect()
 }
 
-fn body(role: Role, text: impl Into<String>) -> BodyLine {
+/// A line of a dialog.
+pub fn body(role: Role, text: impl Into<String>) -> BodyLine {
     BodyLine { role, text: text.into() }
 }
 

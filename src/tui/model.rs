@@ -372,6 +372,8 @@ pub struct Told {
     pub now: Timestamp,
     /// Orders up to here were noticed.
     pub upto: Option<OrderId>,
+    /// Answers of the state cluster up to here were noticed.
+    pub wrote: Option<Timestamp>,
 }
 
 impl Told {
@@ -421,6 +423,8 @@ pub enum Asked {
     Apply,
     RollBack,
     Abort,
+    /// A write to the state cluster.
+    Share,
     Other,
 }
 

@@ -9,6 +9,7 @@ use crate::{
         discovery,
         orders::{Order, OrderId, OrderKind, OrderState, Outcome, Target},
         rows::{self, ClusterRow},
+        shared::{Share, Written},
         world::World,
     },
     domain::{
@@ -74,10 +75,15 @@ pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
     refresh(model, world);
     tell_results(model, world);
+    tell_written(model, world);
     let ready = match &mut model.overlay {
         Some(Overlay::Waiting(ids)) => ids.iter().all(|id| !is_running(world, *id)),
         Some(Overlay::Apply(dialog)) => {
             dialog.check(world);
+            false
+        }
+        Some(Overlay::Form(form)) => {
+            form.check(world);
             false
         }
         _ => false,
@@ -387,6 +393,20 @@ fn tell_results(model: &mut Model, world: &World) {
         };
         told.say(format!("{} {id} {}: {}", order.kind.as_str(), order.target, outcome_words(outcome)), tone);
     }
+}
+
+/// Says how each write to the state cluster ended that a person asked for.
+fn tell_written(model: &mut Model, world: &World) {
+    let told = &mut model.told;
+    let is_new = |written: &&Written| told.wrote.is_none_or(|upto| written.at > upto);
+    let new: Vec<_> = world.shared().wrote().iter().filter(is_new).collect();
+    for written in new.iter().filter(|written| !Share::UNASKED.contains(&written.what.as_str())) {
+        match &written.result {
+            Ok(()) => told.say(format!("{}: done", written.what), Tone::Good),
+            Err(trouble) => told.say(format!("{}: {trouble}", written.what), Tone::Bad),
+        }
+    }
+    told.wrote = new.last().map(|written| written.at).max(told.wrote);
 }
 
 /// The commands of an order's calls that are still kept.

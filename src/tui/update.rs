@@ -121,7 +121,7 @@ pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
         Some(Asked::Abort | Asked::Other) => {
             model.told.say(format!("{title}: {}", reasons.join("; ")), Tone::Bad);
         }
-        Some(Asked::Preview | Asked::Apply | Asked::RollBack) | None => {
+        Some(Asked::Preview | Asked::Apply | Asked::RollBack | Asked::Share) | None => {
             model.overlay = Some(Overlay::Reasons { title, reasons });
         }
     }
@@ -141,6 +141,10 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
             model.told.say("abort asked for: running applies stop before their next write", Tone::Plain);
             return;
         }
+        Some(Asked::Share) => {
+            model.told.say("sent to the state cluster; its answer is told here", Tone::Plain);
+            return;
+        }
         Some(Asked::Other) | None => return,
     };
     model.fleet.marks.clear();
@@ -157,15 +161,14 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
-                decide::Command::Reconnect(_)
-                | decide::Command::Hold(_)
+                decide::Command::Hold(_)
                 | decide::Command::Release(_)
                 | decide::Command::Waive(_)
                 | decide::Command::Override(_)
                 | decide::Command::Confirm(_)
-                | decide::Command::Reload
                 | decide::Command::AskReview(_)
-                | decide::Command::DecideReview(_) => Asked::Other,
+                | decide::Command::DecideReview(_) => Asked::Share,
+                decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
                 decide::Command::ReadEdges(..) => continue,
             });
@@ -217,6 +220,7 @@ fn paste(model: &mut Model, text: &str) {
             type_in(&mut chooser.input);
             chooser.search();
         }
+        Some(Overlay::Form(form)) => form.paste(&clean),
         // A confirmation is typed, not pasted.
         Some(_) => {}
         None => {

@@ -7,6 +7,7 @@ pub mod destinations;
 pub mod detail;
 pub mod dossier;
 pub mod fleet;
+pub mod form;
 pub mod frame;
 pub mod live;
 pub mod namespace;
