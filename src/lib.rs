@@ -471,14 +471,17 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod desk;
     pub mod destinations;
     pub mod dialog;
+    pub mod ends;
     pub mod filter;
     pub mod form;
     pub mod keys;
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod reviews;
     pub mod settle;
     pub mod theme;
     pub mod update;

@@ -27,7 +27,8 @@ pub fn closed_by<'w>(world: &'w World, group: &Group) -> Vec<ClosedBy<'w>> {
     let uid = cluster.and_then(|cluster| cluster.uid.as_ref());
     let (Some(uid), Some(now)) = (uid, world.shared().now(world.now())) else { return Vec::new() };
     let pods = world.namespace(&key.cluster, &key.ns).into_iter().flat_map(|ns| ns.pods.values());
-    let labels = pods.filter(|pod| Some(&pod.workload) == key.workload.as_ref()).map(|pod| &pod.labels).next();
+    let labels =
+        pods.filter(|pod| Some(&pod.workload) == key.workload.as_ref()).map(|pod| &pod.labels).next();
     let denial = group.denial_key();
     let waives = |kept: &&Kept<Waiver>| {
         let one = std::iter::once(&kept.value);

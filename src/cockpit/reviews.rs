@@ -111,6 +111,7 @@ pub struct WhoRow {
     pub workload: Workload,
     pub port: PortSpan,
     pub flows: u64,
+    pub first: Timestamp,
     pub last: Timestamp,
 }
 
@@ -219,6 +220,7 @@ fn seen(world: &World, grant: &Grant) -> Option<SeenRow> {
                 workload: one.workload.clone(),
                 port: PortSpan { protocol: one.protocol, from: one.port, to: one.port },
                 flows: one.seen.flows,
+                first: one.seen.first,
                 last: one.seen.last,
             });
         }
@@ -347,7 +349,8 @@ pub fn drafts(world: &World, target: &Target, one: &Destination, expires: Timest
     };
     let mut out = draft(world, &wish(None, None));
     out.retain(|grant| gate::is_inside(one, grant));
-    let networks: BTreeSet<_> = one.addresses.iter().map(|address| IpNet::from(range::fold(*address))).collect();
+    let networks: BTreeSet<_> =
+        one.addresses.iter().map(|address| IpNet::from(range::fold(*address))).collect();
     let networks = (!networks.is_empty()).then(|| Opening::Networks(networks.into_iter().collect()));
     for opening in one.name.clone().map(Opening::Name).into_iter().chain(networks) {
         let port = PortSpan { protocol: one.protocol, from: one.port, to: one.port };

@@ -98,9 +98,9 @@ pub fn drafts(world: &World, model: &Model) -> Result<Vec<Draft>, String> {
     }
     let targets: Vec<_> = match offer::subject(world, model) {
         Some(RowKey::Rollout(target)) => vec![target],
-        Some(RowKey::Namespace(cluster, ns)) => {
-            Direction::ALL.map(|direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction }).to_vec()
-        }
+        Some(RowKey::Namespace(cluster, ns)) => Direction::ALL
+            .map(|direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+            .to_vec(),
         Some(RowKey::Cluster(_)) => return Err("it is about one namespace: unfold with l".to_owned()),
         None => return Err("no row is chosen".to_owned()),
     };
@@ -117,7 +117,9 @@ pub fn drafts(world: &World, model: &Model) -> Result<Vec<Draft>, String> {
         out.extend(reviews::draft(world, &wish).into_iter().map(draft(target)));
     }
     if out.is_empty() {
-        return Err("its policies open no flagged destination that lacks a grant, as far as is known".to_owned());
+        return Err(
+            "its policies open no flagged destination that lacks a grant, as far as is known".to_owned()
+        );
     }
     Ok(out)
 }
@@ -179,7 +181,8 @@ pub fn waivables(world: &World, model: &Model) -> Result<Vec<Waivable>, String> 
     if on_denials(model) {
         let group = group(world, model).ok_or("no denial is chosen")?;
         let key = group.denial_key();
-        let who = key.workload.as_ref().map_or_else(|| "pods without a workload".to_owned(), ToString::to_string);
+        let who =
+            key.workload.as_ref().map_or_else(|| "pods without a workload".to_owned(), ToString::to_string);
         let words = format!("{who} to {}, {}/{}", key.destination, key.port, key.protocol);
         let target = super::copy::target_of(&group.key);
         return Ok(vec![Waivable { target, subject: Subject::Denial(key), words, blocks: true }]);
@@ -228,10 +231,7 @@ pub fn waive_offer(world: &World, model: &Model) -> Offer {
             }
             Some(_) => {}
         }
-    } else if !matches!(
-        offer::subject(world, model),
-        Some(RowKey::Namespace(..) | RowKey::Rollout(_))
-    ) {
+    } else if !matches!(offer::subject(world, model), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) {
         return off("it is about one namespace: unfold with l");
     }
     ready(may_waive(world))
@@ -250,7 +250,8 @@ pub fn closed_words(world: &World, group: &Group) -> Vec<String> {
             format!("waived by {by} until {until} ({}): {}", kept.name, waiver.reason)
         }
         ClosedBy::Review(kept) => {
-            let decision = kept.value.decisions.iter().rev().find(|one| one.verdict == DecisionVerdict::Rejected);
+            let decision =
+                kept.value.decisions.iter().rev().find(|one| one.verdict == DecisionVerdict::Rejected);
             let by = decision.map_or_else(|| "somebody".to_owned(), |one| one.stamp.by.to_string());
             let reason = decision.map_or_else(String::new, |one| format!(": {}", one.reason));
             format!("{by} rejected it in review {}{reason}", kept.name)

@@ -171,14 +171,14 @@ pub fn refresh(model: &mut Model, world: &World) {
     const FRESH_SECS: i64 = 5;
     let (revision, now) = (world.shared().revision(), world.now());
     let is_fresh = |(made, at): (u64, Timestamp)| made == revision && (now - at).num_seconds() < FRESH_SECS;
-    if !model.ends.made.is_some_and(is_fresh) {
-        model.ends.all = all(world);
-        model.ends.made = Some((revision, now));
+    if !model.team.ends.made.is_some_and(is_fresh) {
+        model.team.ends.all = all(world);
+        model.team.ends.made = Some((revision, now));
     }
     let filter = Filter::parse(model.filter(Main::OpenEnds), &COLUMNS);
     let passes = |end: &&End| filter.passes(&COLUMNS, |key: &str| field(end, key));
-    let rows = model.ends.all.iter().flatten().filter(passes).map(End::key).collect();
-    model.ends.list.set(rows);
+    let rows = model.team.ends.all.iter().flatten().filter(passes).map(End::key).collect();
+    model.team.ends.list.set(rows);
 }
 
 /// Overdue ones first, then by due date, then those without one, the oldest first.

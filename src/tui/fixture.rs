@@ -1,5 +1,6 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
+pub mod reviews;
 pub mod team;
 pub mod week;
 

@@ -16,12 +16,12 @@ use crate::{
     domain::{
         denial::{Denial, Group, GroupId},
         flow::Direction,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, Text},
         time::Timestamp,
     },
 };
 
-use super::{dialog::Overlay, list::List};
+use super::{dialog::Overlay, ends::Ends, list::List, reviews::Desk};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,15 @@ pub enum View {
     Dossier(ClusterName, NsName, Box<DestinationKey>),
     /// What the collected week has seen of a namespace.
     Coverage(ClusterName, NsName),
+    /// One review in full, by its name.
+    Review(Text),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Review(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -65,7 +67,11 @@ impl View {
         match self {
             Self::Main(main) => Some(Sheet::Main(*main)),
             Self::Destinations(..) => Some(Sheet::Destinations),
-            Self::Namespace(..) | Self::Group(_) | Self::Dossier(..) | Self::Coverage(..) => None,
+            Self::Namespace(..)
+            | Self::Group(_)
+            | Self::Dossier(..)
+            | Self::Coverage(..)
+            | Self::Review(_) => None,
         }
     }
 }
@@ -93,11 +99,33 @@ pub enum Main {
     Activity,
     Sources,
     Notices,
+    Reviews,
+    OpenEnds,
 }
 
 impl Main {
-    pub const ALL: [Self; 6] =
-        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices];
+    /// With the number that opens it.
+    pub const ALL: [(u8, Self); 8] = [
+        (1, Self::Fleet),
+        (2, Self::Denials),
+        (3, Self::Live),
+        (4, Self::Activity),
+        (5, Self::Sources),
+        (6, Self::Notices),
+        (8, Self::Reviews),
+        (9, Self::OpenEnds),
+    ];
+
+    /// The same where there is no room for it.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Activity => "acts",
+            Self::Sources => "srcs",
+            Self::Notices => "notes",
+            Self::OpenEnds => "ends",
+            Self::Fleet | Self::Denials | Self::Live | Self::Reviews => self.word(),
+        }
+    }
 
     pub fn word(self) -> &'static str {
         match self {
@@ -107,6 +135,8 @@ impl Main {
             Self::Activity => "activity",
             Self::Sources => "sources",
             Self::Notices => "notices",
+            Self::Reviews => "reviews",
+            Self::OpenEnds => "open ends",
         }
     }
 }
@@ -370,6 +400,8 @@ pub struct Told {
     pub waiting: BTreeSet<OrderId>,
     /// The world's time when it was last looked at.
     pub now: Timestamp,
+    /// What was asked of `decide` and is not answered yet.
+    pub asked: Option<Asked>,
     /// Orders up to here were noticed.
     pub upto: Option<OrderId>,
     /// Answers of the state cluster up to here were noticed.
@@ -428,6 +460,13 @@ pub enum Asked {
     Other,
 }
 
+/// What the team shares, as it is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Team {
+    pub reviews: Desk,
+    pub ends: Ends,
+}
+
 /// Where the operator looks.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -447,7 +486,7 @@ pub struct Model {
     pub overlay: Option<Overlay>,
     pub told: Told,
     pub settings: Settings,
-    pub asked: Option<Asked>,
+    pub team: Team,
 }
 
 impl Model {
@@ -480,7 +519,7 @@ impl Model {
                 zoomed: false,
                 size: options.size,
             },
-            asked: None,
+            team: Team::default(),
         }
     }
 

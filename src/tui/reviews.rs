@@ -44,15 +44,8 @@ pub enum Order {
 }
 
 impl Order {
-    pub const ALL: [Self; 7] = [
-        Self::Queue,
-        Self::Oldest,
-        Self::Cluster,
-        Self::Namespace,
-        Self::Destination,
-        Self::By,
-        Self::Ends,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Queue, Self::Oldest, Self::Cluster, Self::Namespace, Self::Destination, Self::By, Self::Ends];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -133,12 +126,12 @@ impl Desk {
 /// After facts: the queue itself, which the header counts on every page.
 pub fn keep(model: &mut Model, world: &World) {
     let now = Made::of(world);
-    if model.reviews.made.as_ref().is_some_and(|made| made.is_fresh(&now)) {
+    if model.team.reviews.made.as_ref().is_some_and(|made| made.is_fresh(&now)) {
         return;
     }
-    model.reviews.rows = reviews::queue(world);
-    model.reviews.made = Some(now);
-    let Desk { rows, marks, .. } = &mut model.reviews;
+    model.team.reviews.rows = reviews::queue(world);
+    model.team.reviews.made = Some(now);
+    let Desk { rows, marks, .. } = &mut model.team.reviews;
     marks.retain(|name| rows.iter().any(|row| row.name == *name));
 }
 
@@ -146,7 +139,7 @@ pub fn keep(model: &mut Model, world: &World) {
 pub fn refresh(model: &mut Model, world: &World) {
     keep(model, world);
     let filter = Filter::parse(model.filter(Main::Reviews), &COLUMNS);
-    let desk = &mut model.reviews;
+    let desk = &mut model.team.reviews;
     let passes = |row: &&ReviewRow| filter.passes(&COLUMNS, |key: &str| field(row, key));
     let mut rows: Vec<&ReviewRow> = desk.rows.iter().filter(passes).collect();
     match desk.order {
@@ -169,16 +162,16 @@ pub fn refresh(model: &mut Model, world: &World) {
 pub fn open(model: &mut Model, world: &World, name: &Text) {
     let now = Made::of(world);
     let is_kept = |(made, dossier): &(Made, Dossier)| dossier.row.name == *name && made.is_fresh(&now);
-    if model.reviews.dossier.as_ref().is_some_and(is_kept) {
+    if model.team.reviews.dossier.as_ref().is_some_and(is_kept) {
         return;
     }
     let kept = world.shared().review(name);
-    model.reviews.dossier = kept.map(|kept| (now, reviews::dossier(world, kept)));
+    model.team.reviews.dossier = kept.map(|kept| (now, reviews::dossier(world, kept)));
 }
 
 /// The reviews that a decision is about: the marked ones, else the one under the cursor or on the page.
 pub fn meant(model: &Model) -> Vec<&ReviewRow> {
-    let desk = &model.reviews;
+    let desk = &model.team.reviews;
     match model.view() {
         View::Review(name) => desk.row(name).into_iter().collect(),
         View::Main(Main::Reviews) if !desk.marks.is_empty() => {
@@ -198,7 +191,7 @@ fn field<'a>(row: &'a ReviewRow, key: &str) -> Option<Cow<'a, str>> {
     match key {
         "state" => {
             let standings = row.clusters.iter().map(|one| one.standing.as_str());
-            let words: Vec<_> = std::iter::once(row.queue.as_str()).chain(standings).collect();
+            let words: Vec<_> = [state(row), row.queue.as_str()].into_iter().chain(standings).collect();
             Some(words.join(" ").into())
         }
         "cluster" => Some(clusters(row).into()),

@@ -23,8 +23,10 @@ use crate::{
 use super::{
     destinations,
     dialog::{ApplyDialog, Overlay, outcome_words},
+    ends,
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
+    reviews,
     view::frame::Areas,
 };
 
@@ -66,6 +68,8 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Activity) => &ACTIVITY,
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Main(Main::Reviews) => &reviews::COLUMNS,
+        Sheet::Main(Main::OpenEnds) => &ends::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
     }
 }
@@ -73,6 +77,7 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);
     tell_written(model, world);
@@ -144,6 +149,15 @@ pub fn refresh(model: &mut Model, world: &World) {
             destinations::refresh(model, world, &cluster, &ns);
             model.found.list.set_height(height);
         }
+        View::Main(Main::Reviews) => {
+            reviews::refresh(model, world);
+            model.team.reviews.list.set_height(height);
+        }
+        View::Main(Main::OpenEnds) => {
+            ends::refresh(model, world);
+            model.team.ends.list.set_height(height);
+        }
+        View::Review(name) => reviews::open(model, world, &name),
         View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
     }
     fit_overlay(model);

@@ -4,3 +4,4 @@ mod discovery;
 mod keys;
 mod laws;
 mod screens;
+mod team;

@@ -17,7 +17,7 @@ use crate::{
         spot::Spot,
         world::World,
     },
-    domain::names::Text,
+    domain::{grant::DecisionVerdict, names::Text},
 };
 
 use super::{
@@ -117,7 +117,7 @@ pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
 pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
     let title = Text::from(format!("{} is refused", refusal.what)).to_string();
     let reasons: Vec<_> = refusal.reasons.iter().map(ToString::to_string).collect();
-    match model.asked.take() {
+    match model.told.asked.take() {
         Some(Asked::Abort | Asked::Other) => {
             model.told.say(format!("{title}: {}", reasons.join("; ")), Tone::Bad);
         }
@@ -130,7 +130,7 @@ pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
 /// What was asked for is under way.
 pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     let numbers: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let what = match model.asked.take() {
+    let what = match model.told.asked.take() {
         Some(Asked::Preview) => {
             model.overlay = Some(Overlay::Waiting(ids));
             return;
@@ -156,7 +156,7 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
 fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
-            model.asked = Some(match command {
+            model.told.asked = Some(match command {
                 decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
@@ -255,6 +255,11 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Apply => act::apply(model, world),
         CommandId::RollBack => act::roll_back(model, world),
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
+        CommandId::Approve => act::decide(model, world, DecisionVerdict::Approved),
+        CommandId::Reject => act::decide(model, world, DecisionVerdict::Rejected),
+        CommandId::Revoke => act::decide(model, world, DecisionVerdict::Revoked),
+        CommandId::AskReview => act::ask_review(model, world),
+        CommandId::Waive => act::waive(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),

@@ -38,7 +38,9 @@ impl Form {
             DecisionVerdict::Approved => (
                 "approve",
                 "Approve",
-                &["Policies that open exactly this may be applied until the grant ends. Nothing is applied by it."],
+                &[
+                    "Policies that open exactly this may be applied until the grant ends. Nothing is applied by it.",
+                ],
                 "empty: as it was asked for; 30d, 2027-01-31",
             ),
             DecisionVerdict::Rejected => (
@@ -81,7 +83,8 @@ impl Form {
             [one] => one.name.to_string(),
             many => plural(many.len(), "review"),
         };
-        let clusters: Vec<_> = rows.iter().flat_map(|row| &row.clusters).filter_map(|one| one.name.clone()).collect();
+        let clusters: Vec<_> =
+            rows.iter().flat_map(|row| &row.clusters).filter_map(|one| one.name.clone()).collect();
         let reviews = rows.iter().map(|row| shown(row)).collect();
         let uids = if several { uids } else { Vec::new() };
         let purpose = Purpose::Decide { verdict, reviews, uids };
@@ -92,12 +95,17 @@ impl Form {
     pub fn ask(world: &World, drafts: &[Draft]) -> Self {
         let mut text = vec![
             body(Role::Text, "Security decides, never whoever asks. Until then nothing is opened."),
-            body(Role::Text, "A grant is for exactly this: another destination, port or wider pods need another."),
+            body(
+                Role::Text,
+                "A grant is for exactly this: another destination, port or wider pods need another.",
+            ),
         ];
         if drafts.len() > 1 {
             text.push(body(Role::Title, "what can be asked for (field `what`)"));
         }
-        text.extend(drafts.iter().map(|draft| body(Role::Text, format!("  {}: {}", draft.target, draft.words))));
+        text.extend(
+            drafts.iter().map(|draft| body(Role::Text, format!("  {}: {}", draft.target, draft.words))),
+        );
         let first = drafts.first().map(|draft| &draft.target);
         let all = first.map(|target| places(world, target)).unwrap_or_default();
         let here = first.and_then(|target| all.iter().position(|(name, _)| *name == target.cluster));
@@ -111,11 +119,17 @@ impl Form {
         fields.extend(several.then(|| Field::several("clusters", "clusters", names, here)));
         let uids = if several { all.into_iter().map(|(_, uid)| uid).collect() } else { Vec::new() };
         let name = first.map(ToString::to_string).unwrap_or_default();
-        let environment = first.map_or(Environment::Unknown, |target| {
-            offer::environment(world, std::slice::from_ref(target))
-        });
+        let environment = first
+            .map_or(Environment::Unknown, |target| offer::environment(world, std::slice::from_ref(target)));
         let grants = drafts.iter().map(|draft| draft.grant.clone()).collect();
-        Self::open(world, ("ask for a review", name), environment, text, fields, ("Ask", Purpose::AskReview { grants, uids }))
+        Self::open(
+            world,
+            ("ask for a review", name),
+            environment,
+            text,
+            fields,
+            ("Ask", Purpose::AskReview { grants, uids }),
+        )
     }
 
     /// Takes something upon oneself; of several one is chosen.
@@ -159,12 +173,18 @@ fn review_lines(world: &World, verdict: DecisionVerdict, row: &ReviewRow, out: &
         format!("  for {}; {}; until {}", row.grant.selector, desk::clusters(row), clock(row.grant.expires)),
     ));
     out.push(body(Role::Text, format!("  asked by {by} {old} ago: {}", row.purpose)));
-    out.extend(row.findings.iter().take(3).map(|finding| body(Role::Denied, format!("  flagged: {finding}"))));
+    out.extend(
+        row.findings.iter().take(3).map(|finding| body(Role::Denied, format!("  flagged: {finding}"))),
+    );
     if verdict == DecisionVerdict::Revoked {
         match world.shared().review(&row.name) {
             Some(kept) => {
                 let usage = dossier(world, kept).usage;
-                out.extend(super::super::view::review::usage(&usage).into_iter().map(|(role, line)| body(role, format!("  {line}"))));
+                out.extend(
+                    super::super::view::review::usage(&usage)
+                        .into_iter()
+                        .map(|(role, line)| body(role, format!("  {line}"))),
+                );
             }
             None => out.push(body(Role::Unknown, "  who uses it is unknown")),
         }
@@ -176,7 +196,11 @@ fn places(world: &World, target: &Target) -> Vec<(ClusterName, Text)> {
     let has = |cluster: &&crate::domain::fleet::Cluster| {
         cluster.namespaces.contains_key(&target.ns) || cluster.name == target.cluster
     };
-    world.clusters().filter(has).filter_map(|cluster| Some((cluster.name.clone(), cluster.uid.clone()?))).collect()
+    world
+        .clusters()
+        .filter(has)
+        .filter_map(|cluster| Some((cluster.name.clone(), cluster.uid.clone()?)))
+        .collect()
 }
 
 /// The band: what is of one production cluster is of production.

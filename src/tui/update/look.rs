@@ -11,11 +11,12 @@ use crate::{
     domain::{
         denial::GroupId,
         flow::Direction,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, Text},
     },
 };
 
 use super::super::{
+    ends::End,
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
     offer, view,
@@ -30,6 +31,8 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Activity => go(model, Main::Activity),
         CommandId::Sources => go(model, Main::Sources),
         CommandId::Notices => go(model, Main::Notices),
+        CommandId::Reviews => go(model, Main::Reviews),
+        CommandId::OpenEnds => go(model, Main::OpenEnds),
         CommandId::Last => model.views.swap(),
         CommandId::Older => {
             model.views.older();
@@ -52,7 +55,10 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
             walk(model, world, id);
         }
         CommandId::Mark => mark(model),
-        CommandId::Unmark => model.fleet.marks.clear(),
+        CommandId::Unmark => match model.view() {
+            View::Main(Main::Reviews) => model.team.reviews.marks.clear(),
+            _ => model.fleet.marks.clear(),
+        },
         CommandId::Filter => start_filter(model),
         CommandId::ClearFilter => {
             if let Some(sheet) = model.view().sheet() {
@@ -63,11 +69,19 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Destinations => open_discovery(model, world, View::Destinations),
         CommandId::Coverage => open_discovery(model, world, View::Coverage),
         CommandId::Sort => {
-            model.found.order = model.found.order.next();
+            match model.view() {
+                View::Main(Main::Reviews) => {
+                    model.team.reviews.order = model.team.reviews.order.next();
+                }
+                _ => model.found.order = model.found.order.next(),
+            }
             sorted(model);
         }
         CommandId::Reverse => {
-            model.found.reversed = !model.found.reversed;
+            match model.view() {
+                View::Main(Main::Reviews) => model.team.reviews.reversed = !model.team.reviews.reversed,
+                _ => model.found.reversed = !model.found.reversed,
+            }
             sorted(model);
         }
         CommandId::Times => model.settings.clock = !model.settings.clock,
@@ -97,7 +111,8 @@ pub fn back(model: &mut Model) {
         | View::Group(_)
         | View::Destinations(..)
         | View::Dossier(..)
-        | View::Coverage(..) => {
+        | View::Coverage(..)
+        | View::Review(_) => {
             if !model.views.older() {
                 go(model, Main::Fleet);
             }
@@ -124,6 +139,13 @@ fn open(model: &mut Model, world: &World) {
             open_group(model, chosen.map(|attempt| attempt.group));
         }
         View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
+        View::Main(Main::Reviews) => {
+            if let Some(name) = model.team.reviews.list.chosen().cloned() {
+                open_review(model, name);
+            }
+        }
+        View::Main(Main::OpenEnds) => open_end(model),
+        View::Review(_) => zoom(model),
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
@@ -142,6 +164,28 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
         View::Coverage(..) => open_discovery(model, world, View::Destinations),
+    }
+}
+
+fn open_review(model: &mut Model, name: Text) {
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Review(name));
+}
+
+/// Opens the row that was put off, or the review of a grant.
+fn open_end(model: &mut Model) {
+    let Some(end) = model.team.ends.chosen().cloned() else { return };
+    match (&end, end.row()) {
+        (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
+        (End::Open(_), Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
+        (End::Open(_), Some(RowKey::Namespace(cluster, ns))) => {
+            open_namespace(model, cluster, ns, Focus::Both)
+        }
+        (End::Open(_), Some(RowKey::Rollout(t))) => {
+            open_namespace(model, t.cluster, t.ns, Focus::One(t.direction));
+        }
+        (End::Open(_), None) => go(model, Main::Fleet),
     }
 }
 
@@ -165,8 +209,11 @@ fn open_discovery(model: &mut Model, world: &World, page: fn(ClusterName, NsName
 
 /// Says by what, where the columns are too narrow to show it.
 fn sorted(model: &mut Model) {
-    let order = model.found.order.word();
-    let turned = if model.found.reversed { ", turned round" } else { "" };
+    let (order, reversed) = match model.view() {
+        View::Main(Main::Reviews) => (model.team.reviews.order.word(), model.team.reviews.reversed),
+        _ => (model.found.order.word(), model.found.reversed),
+    };
+    let turned = if reversed { ", turned round" } else { "" };
     model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
 }
 
@@ -277,9 +324,11 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Activity) => list!(model.activity),
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
+        View::Main(Main::Reviews) => list!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => list!(model.team.ends.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Destinations(..) => list!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Review(_) => {
             scroll_page(model, world, id);
         }
     }
@@ -311,6 +360,12 @@ fn toggle<T: Ord>(set: &mut BTreeSet<T>, item: T) {
 }
 
 fn mark(model: &mut Model) {
+    if *model.view() == View::Main(Main::Reviews) {
+        let Some(name) = model.team.reviews.list.chosen().cloned() else { return };
+        toggle(&mut model.team.reviews.marks, name);
+        model.team.reviews.list.step(1);
+        return;
+    }
     let Some(key) = model.fleet.list.chosen().cloned() else { return };
     toggle(&mut model.fleet.marks, key);
     model.fleet.list.step(1);
@@ -367,8 +422,10 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Activity) => land!(model.activity),
         View::Main(Main::Sources) => land!(model.sources),
         View::Main(Main::Notices) => land!(model.notices.list),
+        View::Main(Main::Reviews) => land!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => land!(model.team.ends.list),
         View::Destinations(..) => land!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Review(_) => {}
     }
 }
 

@@ -164,6 +164,7 @@ fn direction_text(
         out.push((Role::Text, soak.headline()));
         out.extend(soak.lines(pen.now).into_iter().map(|line| (Role::Dim, line)));
     }
+    out.extend(detail::incident_lines(world, &target));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     let per = rate(row.denials_per_minute);
     let denied =
