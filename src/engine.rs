@@ -32,6 +32,7 @@ use crate::{
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
+        settings::StatePlace,
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
@@ -138,6 +139,11 @@ impl Engine {
 
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The way to the state cluster, for what is read once.
+    pub fn state_access(&self, state: &StatePlace) -> Access {
+        (self.reach)(&state::entry(self.world.plan(), &state.cluster))
     }
 
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
@@ -339,9 +345,12 @@ impl Engine {
         tokio::spawn(async move {
             let read = move || {
                 let (rules, mut troubles) = workspace::rules_of(&fleet, root.as_deref());
-                let flagged = root.map(|root| workspace::evidence::read(&root, &fleet, &rules));
-                let (flagged, bad) = flagged.unwrap_or_default();
-                troubles.extend(bad);
+                // Without a workspace there are no documents to read.
+                let flagged = root.map(|root| {
+                    let (flagged, bad) = workspace::evidence::read(&root, &fleet, &rules);
+                    troubles.extend(bad);
+                    flagged
+                });
                 (rules, flagged, troubles)
             };
             let (rules, flagged, troubles) = match tokio::task::spawn_blocking(read).await {
@@ -351,8 +360,8 @@ impl Engine {
                     return;
                 }
             };
-            let read = [Fact::Rules(Arc::new(rules)), Fact::Flagged(flagged)];
-            for fact in read.into_iter().chain(troubles.into_iter().map(Fact::Notice)) {
+            let read = std::iter::once(Fact::Rules(Arc::new(rules))).chain(flagged.map(Fact::Flagged));
+            for fact in read.chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
             }
         });

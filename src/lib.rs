@@ -176,6 +176,7 @@ pub mod k8s {
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
         mod assets;
+        pub mod chain;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
@@ -287,6 +288,7 @@ pub mod cli {
     mod observe;
     pub mod print;
     pub mod records;
+    pub mod report;
     pub mod review;
     pub mod review_gate;
     pub mod rollback;
@@ -481,6 +483,7 @@ pub mod tui {
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod plan;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

@@ -14,7 +14,7 @@ use super::{
     exit::Exit,
     info, install, log,
     print::Printer,
-    review_gate, rollback,
+    report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -103,6 +103,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::revert(changing, args).await
             })
         }
+        Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {

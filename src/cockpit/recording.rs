@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 use super::{
-    orders::{Answer, OrderId, OrderKind, Outcome, Receipt},
+    orders::{Answer, OrderId, OrderKind, Origin, Outcome, Receipt},
     ports::{Effect, Trouble},
     shared::Share,
     world::World,
@@ -76,8 +76,10 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
     match effect {
         Effect::Apply(order) => {
             let preview = &order.preview;
-            let known = world.orders().get(order.id).map(|order| order.kind);
-            let act = if known == Some(OrderKind::Revert) { Act::Revert } else { Act::Apply };
+            let act = match preview.origin {
+                Origin::Workspace => Act::Apply,
+                Origin::LastClean => Act::Revert,
+            };
             let mut draft = on_cluster(world, act, &preview.target.cluster, &preview.target);
             draft.say([Text::from(format!("digest: {}", preview.digest))]);
             draft.say(preview.warnings.iter().flat_map(|warning| said("warned", warning.as_str())));

@@ -161,8 +161,9 @@ fn limits(world: &World, report: &SoakReport) -> Vec<Text> {
     }
     if !report.watched.gaps.is_empty() {
         let (gaps, lost) = (report.watched.gaps.len(), report.watched.lost);
+        let gaps = if gaps == 1 { "1 gap".to_owned() } else { format!("{gaps} gaps") };
         out.push(format!(
-            "The source told of {gaps} gaps with at least {lost} lost events; what was in them is not known."
+            "The source told of {gaps} with at least {lost} lost events; what was in them is not known."
         ));
     }
     out.into_iter().map(Text::from).collect()
@@ -204,15 +205,15 @@ fn soak_limits(row: &SoakRow, out: &mut Vec<String>) {
     }
     let old = row.unseen.len() + row.more_unseen;
     if old > 0 {
-        out.push(format!(
-            "{old} connections seen before the policy and not since would be judged when they reconnect."
-        ));
+        let old = if old == 1 { "1 connection".to_owned() } else { format!("{old} connections") };
+        out.push(format!("{old} seen before the policy and not since would be judged on reconnecting."));
     }
     if !judged.expected.is_empty() {
-        out.push(format!(
-            "{} groups of denials are expected by a waiver or a rejection: they are denied all the same.",
-            judged.expected.len()
-        ));
+        let groups = match judged.expected.len() {
+            1 => "1 group of denials is".to_owned(),
+            more => format!("{more} groups of denials are"),
+        };
+        out.push(format!("{groups} expected by a waiver or a rejection, and denied all the same."));
     }
 }
 

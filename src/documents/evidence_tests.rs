@@ -6,7 +6,7 @@ use chrono::{FixedOffset, TimeDelta};
 use super::{
     fixture::{HOSTILE, team_world},
     handover, open_ends, report,
-    tests::{cluster, now, ns, pod, target, world, world_with_orders},
+    tests::{cluster, denial, now, ns, pod, target, world, world_with_orders},
 };
 use crate::{
     cockpit::{
@@ -43,10 +43,17 @@ fn later() -> World {
     let node = |n: usize| NodeName::parse(&format!("node-{n}")).ok();
     let pods = ["web-1", "web-2"].iter().enumerate().map(|(n, name)| Pod { node: node(n + 1), ..pod(name) });
     tell(&mut world, ClusterFact::Pods(Change::Reset(pods.collect())));
+    let denied = [
+        denial(90, [192, 0, 2, 9], now() + TimeDelta::minutes(5)),
+        denial(91, [198, 51, 100, 1], now() + TimeDelta::minutes(6)),
+    ];
     for minute in 1..=120 {
         let at = now() + TimeDelta::minutes(minute);
         world.absorb(Fact::Tick(at));
         tell(&mut world, ClusterFact::Answered);
+        if minute == 10 {
+            tell(&mut world, ClusterFact::Flows(denied.to_vec()));
+        }
         if !(60..80).contains(&minute) {
             for n in [1, 2] {
                 let heard = ClusterFact::Heard {

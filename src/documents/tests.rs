@@ -78,7 +78,7 @@ fn seen(name: &str) -> NamespaceSeen {
     }
 }
 
-fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
+pub(crate) fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
     Flow {
         id: FlowId(id.to_string().into()),
         at,

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::{
         cockpit::{
-            orders::{Answer, OrderKind, Preview, Receipt, RollbackOrder},
+            orders::{Answer, OrderKind, Origin, Preview, Receipt, RollbackOrder},
             ports::{Change, Link},
         },
         domain::{
@@ -228,6 +228,7 @@ mod tests {
     fn apply(id: u64) -> Effect {
         let preview = Preview {
             target: target(),
+            origin: Origin::Workspace,
             digest: PolicyDigest::of([]),
             set: BTreeMap::new(),
             manifests: BTreeMap::new(),

@@ -25,6 +25,7 @@ use super::{
     keys, offer,
 };
 
+pub use plan::{hold_words, override_words, unconfirmed};
 pub use purpose::Purpose;
 
 /// What is filled in, and what comes of it.

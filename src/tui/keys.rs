@@ -85,6 +85,7 @@ pub fn place(on: On) -> &'static str {
         On::Flagged => "a flagged destination, or a direction that opens one",
         On::Reviews => "a review",
         On::Waivable => "a denial, a namespace or direction",
+        On::Plan => "the plan",
         On::Activity => "activity",
     }
 }
@@ -94,8 +95,8 @@ pub fn risk(risk: Risk) -> &'static str {
     match risk {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
+        Risk::Records => "writes the team's records, from a form",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
-        Risk::Shares => "written to the state cluster, from its form",
         Risk::TakesBack => "takes back",
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{dialog::Overlay, ends::Ends, list::List, reviews::Desk};
+use super::{dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -99,19 +99,21 @@ pub enum Main {
     Activity,
     Sources,
     Notices,
+    Plan,
     Reviews,
     OpenEnds,
 }
 
 impl Main {
     /// With the number that opens it.
-    pub const ALL: [(u8, Self); 8] = [
+    pub const ALL: [(u8, Self); 9] = [
         (1, Self::Fleet),
         (2, Self::Denials),
         (3, Self::Live),
         (4, Self::Activity),
         (5, Self::Sources),
         (6, Self::Notices),
+        (7, Self::Plan),
         (8, Self::Reviews),
         (9, Self::OpenEnds),
     ];
@@ -123,7 +125,7 @@ impl Main {
             Self::Sources => "srcs",
             Self::Notices => "notes",
             Self::OpenEnds => "ends",
-            Self::Fleet | Self::Denials | Self::Live | Self::Reviews => self.word(),
+            Self::Fleet | Self::Denials | Self::Live | Self::Plan | Self::Reviews => self.word(),
         }
     }
 
@@ -135,6 +137,7 @@ impl Main {
             Self::Activity => "activity",
             Self::Sources => "sources",
             Self::Notices => "notices",
+            Self::Plan => "plan",
             Self::Reviews => "reviews",
             Self::OpenEnds => "open ends",
         }
@@ -348,6 +351,13 @@ pub enum ActKey {
 /// Where the calls of each order stand among all that are kept.
 pub type Calls = BTreeMap<OrderId, Vec<usize>>;
 
+/// The activity page.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    pub list: List<ActKey>,
+    pub calls: Calls,
+}
+
 /// The denials as they were when the view was frozen.
 #[derive(Clone, Debug)]
 pub struct Frozen {
@@ -400,10 +410,10 @@ pub struct Told {
     pub waiting: BTreeSet<OrderId>,
     /// The world's time when it was last looked at.
     pub now: Timestamp,
-    /// What was asked of `decide` and is not answered yet.
-    pub asked: Option<Asked>,
     /// Orders up to here were noticed.
     pub upto: Option<OrderId>,
+    /// What was asked last, until it is known whether it began.
+    pub asked: Option<Asked>,
     /// Answers of the state cluster up to here were noticed.
     pub wrote: Option<Timestamp>,
 }
@@ -477,10 +487,10 @@ pub struct Model {
     pub found: Found,
     /// By the number of the attempt.
     pub live: List<u64>,
-    pub activity: List<ActKey>,
-    pub calls: Calls,
+    pub activity: Activity,
     pub sources: List<ClusterName>,
     pub notices: Notices,
+    pub plan: PlanPage,
     pub filters: Filters,
     pub frozen: Option<Frozen>,
     pub overlay: Option<Overlay>,
@@ -504,10 +514,10 @@ impl Model {
                 made: None,
             },
             live: List::following(),
-            activity: List::following(),
-            calls: Calls::new(),
+            activity: Activity { list: List::following(), calls: Calls::new() },
             sources: List::default(),
             notices: Notices { list: List::following(), all: Vec::new() },
+            plan: PlanPage::new(),
             filters: Filters::default(),
             frozen: None,
             overlay: None,

@@ -1,6 +1,8 @@
 //! What can be done with the row under the cursor, and why not: the subject of an action, the rows
 //! it would take, the reasons against (asked of `decide`, never judged here), the next step.
 
+pub mod lead;
+
 use std::collections::BTreeSet;
 
 use crate::{
@@ -23,6 +25,7 @@ use super::{
     copy, desk,
     ends::End,
     model::{ActKey, Focus, Main, Model, RowKey, Sheet, View},
+    plan::PlanKey,
 };
 
 /// Whether a command can be run here and now.
@@ -52,7 +55,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             rollout_of(world, model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
         }
         View::Main(Main::Activity) => {
-            let id = match model.activity.chosen()? {
+            let id = match model.activity.list.chosen()? {
                 ActKey::Order(id) | ActKey::Call { order: id, .. } => *id,
             };
             let order = world.orders().get(id)?;
@@ -61,6 +64,10 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
         View::Main(Main::OpenEnds) => model.team.ends.chosen().and_then(End::row),
         View::Main(Main::Notices | Main::Reviews) | View::Review(_) => None,
+        View::Main(Main::Plan) => match model.plan.list.chosen()? {
+            PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
+            PlanKey::Wave(_) => None,
+        },
         View::Namespace(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             match model.page.focus {
@@ -228,6 +235,13 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match id {
         CommandId::Apply => apply_offer(world, model),
         CommandId::RollBack => rollback_offer(world, model),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::offer(world, model, id),
         CommandId::Abort => {
             let runs = world.running().any(|order| order.kind.applies());
             if runs { Offer::Ready } else { off("no apply is running") }
@@ -256,7 +270,12 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus if matches!(model.view(), View::Namespace(..) | View::Destinations(..)) => {
+        CommandId::Focus
+            if matches!(
+                model.view(),
+                View::Namespace(..) | View::Destinations(..) | View::Main(Main::Plan)
+            ) =>
+        {
             Offer::Ready
         }
         CommandId::Focus => Offer::Absent,
@@ -275,6 +294,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Notices
         | CommandId::Reviews
         | CommandId::OpenEnds
+        | CommandId::Plan
         | CommandId::Last
         | CommandId::Older
         | CommandId::Newer
@@ -337,7 +357,13 @@ fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
         Some(Main::Denials | Main::Live) => Offer::Ready,
         Some(_) | None if model.frozen.is_some() => Offer::Ready,
         Some(
-            Main::Fleet | Main::Activity | Main::Sources | Main::Notices | Main::Reviews | Main::OpenEnds,
+            Main::Fleet
+            | Main::Activity
+            | Main::Sources
+            | Main::Notices
+            | Main::Plan
+            | Main::Reviews
+            | Main::OpenEnds,
         )
         | None => Offer::Absent,
     }
@@ -353,13 +379,7 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
             Some(_) => Offer::Ready,
             None => off("no review is chosen"),
         },
-        (
-            Some(
-                Main::Denials | Main::Live | Main::Activity | Main::Sources | Main::Notices | Main::OpenEnds,
-            )
-            | None,
-            _,
-        ) => Offer::Absent,
+        (Some(_) | None, _) => Offer::Absent,
     }
 }
 

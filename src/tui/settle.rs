@@ -26,7 +26,7 @@ use super::{
     ends,
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
-    reviews,
+    plan, reviews,
     view::frame::Areas,
 };
 
@@ -68,6 +68,7 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Activity) => &ACTIVITY,
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Main(Main::Plan) => &plan::COLUMNS,
         Sheet::Main(Main::Reviews) => &reviews::COLUMNS,
         Sheet::Main(Main::OpenEnds) => &ends::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
@@ -125,10 +126,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.live.set_height(height);
         }
         View::Main(Main::Activity) => {
-            model.calls = calls(world);
+            model.activity.calls = calls(world);
             let rows = activity_rows(model, world);
-            model.activity.set(rows);
-            model.activity.set_height(height);
+            model.activity.list.set(rows);
+            model.activity.list.set_height(height);
         }
         View::Main(Main::Sources) => {
             let rows = source_rows(model, world);
@@ -139,6 +140,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             let rows = notice_rows(model);
             model.notices.list.set(rows);
             model.notices.list.set_height(height);
+        }
+        View::Main(Main::Plan) => {
+            plan::refresh(model, world);
+            model.plan.list.set_height(height);
         }
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);
@@ -327,7 +332,7 @@ fn activity_rows(model: &Model, world: &World) -> Vec<ActKey> {
             continue;
         }
         out.push(ActKey::Order(order.id));
-        let count = model.calls.get(&order.id).map_or(0, Vec::len);
+        let count = model.activity.calls.get(&order.id).map_or(0, Vec::len);
         out.extend((0..count).rev().map(|nth| ActKey::Call { order: order.id, nth }));
     }
     out
@@ -426,7 +431,7 @@ fn tell_written(model: &mut Model, world: &World) {
 /// The commands of an order's calls that are still kept.
 pub fn commands_of(model: &Model, world: &World, order: OrderId) -> Vec<String> {
     let entries = world.orders().activity();
-    let places = model.calls.get(&order).map_or(&[][..], Vec::as_slice);
+    let places = model.activity.calls.get(&order).map_or(&[][..], Vec::as_slice);
     places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.receipt.command.clone()).collect()
 }
 
@@ -437,6 +442,6 @@ pub fn entry<'w>(
     order: OrderId,
     nth: usize,
 ) -> Option<&'w crate::cockpit::orders::Entry> {
-    let at = model.calls.get(&order)?.get(nth)?;
+    let at = model.activity.calls.get(&order)?.get(nth)?;
     world.orders().activity().get(*at).filter(|entry| entry.receipt.order == order)
 }

@@ -2,6 +2,7 @@
 //! to be done to a cluster leaves as an [`Ask`], and only from a dialog that went its whole way.
 
 mod act;
+mod lead;
 mod look;
 mod mouse;
 mod overlay;
@@ -11,7 +12,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 use crate::{
     cockpit::{
         alerts::{Alert, AlertState},
-        commands::{CommandId, On, row},
+        commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
         orders::OrderId,
         spot::Spot,
@@ -254,6 +255,13 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
     match id {
         CommandId::Apply => act::apply(model, world),
         CommandId::RollBack => act::roll_back(model, world),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::run(model, world, id),
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
         CommandId::Approve => act::decide(model, world, DecisionVerdict::Approved),
         CommandId::Reject => act::decide(model, world, DecisionVerdict::Rejected),
@@ -291,10 +299,12 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 /// A plain nudge for what only looks; a dialog for what acts.
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
     let name = row(id).name;
-    match id {
-        CommandId::Apply => {
+    match row(id).risk {
+        Risk::Writes | Risk::Records => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
-        _ => model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain),
+        Risk::Looks | Risk::Asks | Risk::TakesBack => {
+            model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain)
+        }
     }
 }

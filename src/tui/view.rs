@@ -14,8 +14,10 @@ pub mod namespace;
 pub mod notices;
 pub mod open_ends;
 pub mod overlays;
+pub mod plan;
 pub mod review;
 pub mod reviews;
+pub mod soak;
 pub mod sources;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
@@ -67,6 +69,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Reviews) => reviews::draw(world, model, pen, &areas, buf),
         View::Main(Main::OpenEnds) => open_ends::draw(world, model, pen, &areas, buf),
         View::Review(name) => review::draw(world, model, name, pen, &areas, buf),
+        View::Main(Main::Plan) => plan::draw(world, model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
         View::Destinations(cluster, ns) => {
@@ -96,6 +99,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Main(Main::Reviews) => reviews::about(world, model, pen),
         View::Main(Main::OpenEnds) => open_ends::about(world, model, pen),
         View::Review(name) => return review::panes(world, model, name, pen, areas),
+        View::Main(Main::Plan) => plan::about(world, model, pen),
         View::Namespace(cluster, ns) => return namespace::panes(world, model, (cluster, ns), pen, areas),
         View::Group(id) => {
             return detail::group_evidence(world, model, *id, pen, areas).into_iter().collect();

@@ -32,7 +32,7 @@ fn evidence(world: &World, target: &Target) -> Option<Evidence> {
     let stopped = minute_of(world.now()) >= minute_of(start()) + 5;
     let pause = || Pause {
         cause: Cause::SourceSilent,
-        spans: Spans::of([minute_of(start()) + 5..minute_of(start()) + 600]),
+        spans: Spans::of(std::iter::once(minute_of(start()) + 5..minute_of(start()) + 600)),
         why: "silent".into(),
     };
     Some(Evidence {

@@ -88,6 +88,10 @@ impl Night {
     }
 
     fn deny(&mut self, port: u16, times: u32) {
+        self.deny_in("shop", port, times);
+    }
+
+    fn deny_in(&mut self, space: &str, port: u16, times: u32) {
         let at = self.world.now();
         let flow = |n: u32| Flow {
             id: FlowId(format!("n{n}").into()),
@@ -96,7 +100,7 @@ impl Night {
             direction: Direction::Egress,
             verdict: Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
             source: End {
-                ns: Some(ns("shop")),
+                ns: Some(ns(space)),
                 workload: Some(Workload::new("Deployment", "web")),
                 ..End::default()
             },
@@ -211,7 +215,10 @@ fn a_rollback_after_which_it_is_not_well_is_told_after_ten_minutes() {
     let stamp = crate::domain::rollout::Stamp { at: night.world.now(), ..by("oncall@example.net", 0) };
     back.rolled_back.as_mut().expect("it was").stamp = stamp;
     night.shared(SharedFact::Records(Change::Put(kept("pay", 14, back.clone()))));
-    night.to(60);
+    for minute in 31..=60 {
+        night.deny_in("pay", 5432, 1);
+        night.to(minute);
+    }
     back.rolled_back.as_mut().expect("it was").recovered = Some(night.world.now());
     night.shared(SharedFact::Records(Change::Put(kept("pay", 14, back))));
     night.to(70);

@@ -7,7 +7,13 @@ use chrono::TimeDelta;
 
 use super::{AlertKey, AlertKind, Condition};
 use crate::{
-    cockpit::{gate, open_ends::taken_back, recovery::recovery, spot::Spot, world::World},
+    cockpit::{
+        gate,
+        open_ends::taken_back,
+        recovery::{Recovery, recovery},
+        spot::Spot,
+        world::World,
+    },
     domain::{
         denial::{Class, Group},
         fleet::{Cluster, Health, Presence},
@@ -131,9 +137,14 @@ fn not_recovered(world: &World) -> Vec<Condition> {
         .filter_map(|kept| {
             let record = &kept.value;
             let back = taken_back(record)?;
-            (back.recovered.is_none() && now - back.stamp.at > RECOVERY).then(|| {
+            if back.recovered.is_some() || now - back.stamp.at <= RECOVERY {
+                return None;
+            }
+            let how = recovery(world, &record.target, back.stamp.at);
+            // Not yet recorded, and well all the same.
+            (how != Recovery::Recovered).then(|| {
                 let ago = span(age(back.stamp.at, now));
-                let how = recovery(world, &record.target, back.stamp.at).words(world.now());
+                let how = how.words(world.now());
                 Condition {
                     key: AlertKey {
                         kind: AlertKind::NotRecovered,

@@ -228,7 +228,7 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
         proved => format!("proved by a probe on {proved}"),
     };
     Text::from(format!(
-        "{signs}; in force on {} of {} nodes, {probed}; {} verdicts allowed, {} denied",
+        "{signs}; in force on {} of {} nodes, {probed}; verdicts: {} allowed, {} denied",
         judged.in_force, judged.nodes, evidence.verdicts.allowed, evidence.verdicts.denied
     ))
 }

@@ -13,7 +13,7 @@ use super::{
         form::Form,
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer, reviews, settle,
-        view::{coverage, dossier as destination, open_ends, review},
+        view::{coverage, dossier as destination, open_ends, plan, review},
     },
     Ask,
 };
@@ -93,6 +93,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
         }
         View::Group(id) => denial(model, world, Some(*id)),
         View::Main(Main::Activity) => activity(model, world),
+        View::Main(Main::Plan) => plan::message(world, model, &model.settings),
         View::Main(Main::Notices) => {
             let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
             notice.map(|(_, trouble)| trouble.to_string())
@@ -114,7 +115,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
 }
 
 pub fn copy_command(model: &mut Model, world: &World) -> Vec<Ask> {
-    let text = match (model.view(), model.activity.chosen()) {
+    let text = match (model.view(), model.activity.list.chosen()) {
         (View::Main(Main::Activity), Some(ActKey::Order(id))) => {
             Some(settle::commands_of(model, world, *id).join("\n")).filter(|text| !text.is_empty())
         }
@@ -167,7 +168,7 @@ fn denial(model: &Model, world: &World, id: Option<GroupId>) -> Option<String> {
 }
 
 fn activity(model: &Model, world: &World) -> Option<String> {
-    match model.activity.chosen()? {
+    match model.activity.list.chosen()? {
         ActKey::Order(id) => {
             let order = world.orders().get(*id)?;
             let mut lines = vec![format!(
@@ -177,7 +178,7 @@ fn activity(model: &Model, world: &World) -> Option<String> {
                 order.target,
                 settle::order_word(order)
             )];
-            let places = model.calls.get(id).map_or(&[][..], Vec::as_slice);
+            let places = model.activity.calls.get(id).map_or(&[][..], Vec::as_slice);
             let entries = places.iter().filter_map(|at| world.orders().activity().get(*at));
             lines.extend(entries.map(|entry| copy::call(world, entry)));
             Some(lines.join("\n"))

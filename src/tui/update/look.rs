@@ -19,7 +19,9 @@ use super::super::{
     ends::End,
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
-    offer, view,
+    offer,
+    plan::PlanKey,
+    view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -33,6 +35,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Notices => go(model, Main::Notices),
         CommandId::Reviews => go(model, Main::Reviews),
         CommandId::OpenEnds => go(model, Main::OpenEnds),
+        CommandId::Plan => go(model, Main::Plan),
         CommandId::Last => model.views.swap(),
         CommandId::Older => {
             model.views.older();
@@ -146,6 +149,11 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Main(Main::OpenEnds) => open_end(model),
         View::Review(_) => zoom(model),
+        View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
+            Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
+            Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
+            None => {}
+        },
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
@@ -281,6 +289,11 @@ fn fold(model: &mut Model) {
 }
 
 fn focus(model: &mut Model) {
+    if *model.view() == View::Main(Main::Plan) {
+        model.plan.direction = model.plan.direction.other();
+        model.plan.list.restart();
+        return;
+    }
     if matches!(model.view(), View::Destinations(..)) {
         model.page.focus = match model.page.focus {
             Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
@@ -319,13 +332,14 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
-        View::Main(Main::Activity) if id == CommandId::Top => model.activity.top(true),
+        View::Main(Main::Activity) if id == CommandId::Top => model.activity.list.top(true),
         View::Main(Main::Live) => list!(model.live),
-        View::Main(Main::Activity) => list!(model.activity),
+        View::Main(Main::Activity) => list!(model.activity.list),
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
         View::Main(Main::Reviews) => list!(model.team.reviews.list),
         View::Main(Main::OpenEnds) => list!(model.team.ends.list),
+        View::Main(Main::Plan) => list!(model.plan.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Destinations(..) => list!(model.found.list),
         View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Review(_) => {
@@ -419,11 +433,12 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Fleet) => land!(model.fleet.list),
         View::Main(Main::Denials) => land!(model.denials),
         View::Main(Main::Live) => land!(model.live),
-        View::Main(Main::Activity) => land!(model.activity),
+        View::Main(Main::Activity) => land!(model.activity.list),
         View::Main(Main::Sources) => land!(model.sources),
         View::Main(Main::Notices) => land!(model.notices.list),
         View::Main(Main::Reviews) => land!(model.team.reviews.list),
         View::Main(Main::OpenEnds) => land!(model.team.ends.list),
+        View::Main(Main::Plan) => land!(model.plan.list),
         View::Destinations(..) => land!(model.found.list),
         View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Review(_) => {}
     }

@@ -14,7 +14,7 @@ use super::{
         keys,
         model::{Focus, Model, Tone},
     },
-    Ask, look, run,
+    Ask, lead, look, run,
 };
 
 pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
@@ -134,7 +134,10 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
                 Button::Word => Button::Cancel,
             };
         }
-        // No word to type has an upper-case letter, so this key is free.
+        // No word to type has an upper-case letter, so these keys are free.
+        (KeyCode::Char('O'), _) if dialog.overridable => {
+            return lead::overrule(model, world, &dialog.previews);
+        }
         (KeyCode::Char('Y'), _) => {
             model.told.say("copied the commands", Tone::Plain);
             asks.push(Ask::Copy(dialog.commands.clone()));

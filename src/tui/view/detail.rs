@@ -265,6 +265,7 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
     let (role, next) = next(world, pen, &row);
     out.push((role, format!("{}. next: {next}", state(&row))));
+    out.extend(super::soak::urgent(world, pen, target));
     out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));

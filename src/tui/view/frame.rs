@@ -117,12 +117,14 @@ fn head_lines(main: Main, model: &Model) -> u16 {
         }
         Main::Denials | Main::Live | Main::Reviews => 2,
         Main::Activity | Main::Sources | Main::Notices | Main::OpenEnds => 1,
+        Main::Plan => super::plan::HEAD,
     }
 }
 
 fn detail_lines(main: Main, height: u16) -> u16 {
     let wanted = match main {
         Main::Fleet | Main::Denials | Main::Activity | Main::Sources | Main::Reviews | Main::OpenEnds => 6,
+        Main::Plan => 8,
         Main::Live | Main::Notices => 4,
     };
     match height {
@@ -144,7 +146,7 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
                 Main::Notices => model.notices.all.len(),
                 Main::Reviews => model.team.reviews.rows().len(),
                 Main::OpenEnds => model.team.ends.all.as_ref().map_or(0, Vec::len),
-                Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
+                Main::Fleet | Main::Live | Main::Activity | Main::Sources | Main::Plan => 0,
             };
             let badge = if badge == 0 { String::new() } else { format!("({badge})") };
             let word = if narrow { main.short() } else { main.word() };
@@ -298,11 +300,12 @@ fn shown(model: &Model, sheet: Sheet) -> usize {
         Sheet::Main(Main::Fleet) => model.fleet.list.rows().len(),
         Sheet::Main(Main::Denials) => model.denials.rows().len(),
         Sheet::Main(Main::Live) => model.live.rows().len(),
-        Sheet::Main(Main::Activity) => model.activity.rows().len(),
+        Sheet::Main(Main::Activity) => model.activity.list.rows().len(),
         Sheet::Main(Main::Sources) => model.sources.rows().len(),
         Sheet::Main(Main::Notices) => model.notices.list.rows().len(),
         Sheet::Main(Main::Reviews) => model.team.reviews.list.rows().len(),
         Sheet::Main(Main::OpenEnds) => model.team.ends.list.rows().len(),
+        Sheet::Main(Main::Plan) => model.plan.list.rows().len(),
         Sheet::Destinations => model.found.list.rows().len(),
     }
 }
@@ -314,6 +317,9 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     };
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
+    }
+    if let Some(text) = state_away(world, pen, model.settings.size.0) {
+        badge(text, Role::Bad);
     }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
@@ -333,6 +339,20 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
+}
+
+/// The team's state is away, and since when; `None`: it is there, or none is named.
+fn state_away(world: &World, pen: &Pen<'_>, width: u16) -> Option<String> {
+    let shared = world.shared();
+    if world.plan().settings.state.is_none() || shared.is_live() {
+        return None;
+    }
+    let since = shared.since().map_or_else(String::new, |since| format!(" {}", pen.when(Some(since))));
+    Some(if width < 100 {
+        format!("state away{since}: nothing advances")
+    } else {
+        format!("state away{since}: reading and rollback go on, nothing advances")
+    })
 }
 
 /// The band of an environment: a colour and a word.
@@ -393,8 +413,11 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Review(_) => vec![Id::Approve, Id::Reject, Id::Revoke, Id::Copy, Id::Back],
         View::Main(Main::OpenEnds) => vec![Id::Open, Id::Filter, Id::Copy, Id::Reviews],
         View::Main(Main::Notices) => vec![Id::Reload, Id::Copy, Id::Filter],
+        View::Main(Main::Plan) => {
+            vec![Id::Focus, Id::Advance, Id::Apply, Id::Open, Id::Hold, Id::RollBack, Id::Exclude]
+        }
         View::Namespace(..) => {
-            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Destinations, Id::Coverage, Id::Zoom]
+            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Hold, Id::Destinations, Id::Zoom]
         }
         View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Waive, Id::Open, Id::Destinations, Id::Back],
         View::Destinations(..) => {
@@ -453,11 +476,12 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Fleet) => model.fleet.list.is_gone(),
         View::Main(Main::Denials) => model.denials.is_gone(),
         View::Main(Main::Live) => model.live.is_gone(),
-        View::Main(Main::Activity) => model.activity.is_gone(),
+        View::Main(Main::Activity) => model.activity.list.is_gone(),
         View::Main(Main::Sources) => model.sources.is_gone(),
         View::Main(Main::Notices) => model.notices.list.is_gone(),
         View::Main(Main::Reviews) => model.team.reviews.list.is_gone(),
         View::Main(Main::OpenEnds) => model.team.ends.list.is_gone(),
+        View::Main(Main::Plan) => model.plan.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Destinations(..) => model.found.list.is_gone(),
         View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Review(_) => false,
