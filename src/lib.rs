@@ -64,6 +64,7 @@ pub mod domain {
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
     pub mod alerts;
+    pub mod closed;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
@@ -474,8 +475,10 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod desk;
     pub mod destinations;
     pub mod dialog;
+    pub mod ends;
     pub mod filter;
     pub mod form;
     pub mod keys;
@@ -483,6 +486,7 @@ pub mod tui {
     pub mod model;
     pub mod offer;
     pub mod plan;
+    pub mod reviews;
     pub mod settle;
     pub mod theme;
     pub mod update;

@@ -27,8 +27,14 @@ pub enum On {
     Namespace,
     /// A denial group.
     Denials,
-    /// The list of destinations.
-    Destinations,
+    /// Lists that can be sorted.
+    Sorted,
+    /// A flagged destination, or a row whose policies open one.
+    Flagged,
+    /// A review of the queue.
+    Reviews,
+    /// A denial, or what a row's evidence lacks.
+    Waivable,
     Plan,
     Activity,
 }
@@ -81,12 +87,19 @@ commands! {
     Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
     Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
+    Reviews: "reviews", ["8"], Anywhere, Looks, "Destinations that somebody asked to open: what waits, what runs out, what was decided.";
+    OpenEnds: "open-ends", ["9"], Anywhere, Looks, "What was put off, with owner and due date: rolled back, held, left out, waived, grants that end.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
     Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
-    Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";
-    Reverse: "reverse", ["S"], Destinations, Looks, "Turn the order of destinations round.";
+    Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
+    Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";
     Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";
+    Approve: "approve", ["A"], Reviews, Records, "Grant what this review, or all marked ones, ask for: reason, ticket, end, clusters.";
+    Reject: "reject", ["X"], Reviews, Records, "Turn this review, or all marked ones, down; denials of exactly that are expected then.";
+    Revoke: "revoke", ["V"], Reviews, Records, "Take a grant back, after a look at who uses it; live policies are not touched.";
+    AskReview: "ask-review", ["e"], Flagged, Records, "Ask security to let a flagged destination pass.";
+    Waive: "waive", ["W"], Waivable, Records, "Take a denial, a CronJob or missing evidence upon yourself, for exactly that and until a day.";
     Last: "last", ["-"], Anywhere, Looks, "The view before this one.";
     Older: "older", ["["], Anywhere, Looks, "Back in the history of views.";
     Newer: "newer", ["]"], Anywhere, Looks, "Forward in the history of views.";

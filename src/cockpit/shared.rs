@@ -179,6 +179,8 @@ pub struct Shared {
     waiting: usize,
     /// The id of the newest write of ours.
     asked: u64,
+    /// Counts what came and may change what is shown.
+    revision: u64,
 }
 
 /// How a write of ours ended.
@@ -278,7 +280,13 @@ impl Shared {
         ShareId(self.asked + 1)
     }
 
+    /// Changes when anything but the clock does.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
+        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_)));
         match fact {
             SharedFact::Link(link) => {
                 if self.link.as_ref() != Some(&link) {

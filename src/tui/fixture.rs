@@ -1,6 +1,7 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
 pub mod lead;
+pub mod reviews;
 pub mod team;
 pub mod week;
 

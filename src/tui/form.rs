@@ -4,6 +4,7 @@
 
 mod plan;
 mod purpose;
+mod security;
 
 use std::collections::BTreeSet;
 

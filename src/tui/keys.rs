@@ -81,7 +81,10 @@ pub fn place(on: On) -> &'static str {
         On::Row => "a cluster or below",
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
-        On::Destinations => "destinations",
+        On::Sorted => "destinations, reviews",
+        On::Flagged => "a flagged destination, or a direction that opens one",
+        On::Reviews => "a review",
+        On::Waivable => "a denial, a namespace or direction",
         On::Plan => "the plan",
         On::Activity => "activity",
     }

@@ -16,12 +16,12 @@ use crate::{
     domain::{
         denial::{Denial, Group, GroupId},
         flow::Direction,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, Text},
         time::Timestamp,
     },
 };
 
-use super::{dialog::Overlay, list::List, plan::PlanPage};
+use super::{dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,15 @@ pub enum View {
     Coverage(ClusterName, NsName),
     /// What changed around a rollout.
     Timeline(Target),
+    /// One review in full, by its name.
+    Review(Text),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) | Self::Timeline(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -71,7 +73,8 @@ impl View {
             | Self::Group(_)
             | Self::Dossier(..)
             | Self::Coverage(..)
-            | Self::Timeline(_) => None,
+            | Self::Timeline(_)
+            | Self::Review(_) => None,
         }
     }
 }
@@ -100,11 +103,34 @@ pub enum Main {
     Sources,
     Notices,
     Plan,
+    Reviews,
+    OpenEnds,
 }
 
 impl Main {
-    pub const ALL: [Self; 7] =
-        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices, Self::Plan];
+    /// With the number that opens it.
+    pub const ALL: [(u8, Self); 9] = [
+        (1, Self::Fleet),
+        (2, Self::Denials),
+        (3, Self::Live),
+        (4, Self::Activity),
+        (5, Self::Sources),
+        (6, Self::Notices),
+        (7, Self::Plan),
+        (8, Self::Reviews),
+        (9, Self::OpenEnds),
+    ];
+
+    /// The same where there is no room for it.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Activity => "acts",
+            Self::Sources => "srcs",
+            Self::Notices => "notes",
+            Self::OpenEnds => "ends",
+            Self::Fleet | Self::Denials | Self::Live | Self::Plan | Self::Reviews => self.word(),
+        }
+    }
 
     pub fn word(self) -> &'static str {
         match self {
@@ -115,6 +141,8 @@ impl Main {
             Self::Sources => "sources",
             Self::Notices => "notices",
             Self::Plan => "plan",
+            Self::Reviews => "reviews",
+            Self::OpenEnds => "open ends",
         }
     }
 }
@@ -326,6 +354,13 @@ pub enum ActKey {
 /// Where the calls of each order stand among all that are kept.
 pub type Calls = BTreeMap<OrderId, Vec<usize>>;
 
+/// The activity page.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    pub list: List<ActKey>,
+    pub calls: Calls,
+}
+
 /// The denials as they were when the view was frozen.
 #[derive(Clone, Debug)]
 pub struct Frozen {
@@ -438,6 +473,13 @@ pub enum Asked {
     Other,
 }
 
+/// What the team shares, as it is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Team {
+    pub reviews: Desk,
+    pub ends: Ends,
+}
+
 /// Where the operator looks.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -448,8 +490,7 @@ pub struct Model {
     pub found: Found,
     /// By the number of the attempt.
     pub live: List<u64>,
-    pub activity: List<ActKey>,
-    pub calls: Calls,
+    pub activity: Activity,
     pub sources: List<ClusterName>,
     pub notices: Notices,
     pub plan: PlanPage,
@@ -458,6 +499,7 @@ pub struct Model {
     pub overlay: Option<Overlay>,
     pub told: Told,
     pub settings: Settings,
+    pub team: Team,
 }
 
 impl Model {
@@ -475,8 +517,7 @@ impl Model {
                 made: None,
             },
             live: List::following(),
-            activity: List::following(),
-            calls: Calls::new(),
+            activity: Activity { list: List::following(), calls: Calls::new() },
             sources: List::default(),
             notices: Notices { list: List::following(), all: Vec::new() },
             plan: PlanPage::new(),
@@ -491,6 +532,7 @@ impl Model {
                 zoomed: false,
                 size: options.size,
             },
+            team: Team::default(),
         }
     }
 

@@ -15,13 +15,15 @@ use crate::{
     domain::{
         fleet::{Cluster, Environment, Listed, Presence},
         flow::Direction,
+        grant::DecisionVerdict,
         names::{ClusterName, NsName},
         valve::shell_word,
     },
 };
 
 use super::{
-    copy,
+    copy, desk,
+    ends::End,
     model::{ActKey, Focus, Main, Model, RowKey, Sheet, View},
     plan::PlanKey,
 };
@@ -53,14 +55,15 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             rollout_of(world, model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
         }
         View::Main(Main::Activity) => {
-            let id = match model.activity.chosen()? {
+            let id = match model.activity.list.chosen()? {
                 ActKey::Order(id) | ActKey::Call { order: id, .. } => *id,
             };
             let order = world.orders().get(id)?;
             Some(RowKey::Rollout(order.target.clone()))
         }
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
-        View::Main(Main::Notices) => None,
+        View::Main(Main::OpenEnds) => model.team.ends.chosen().and_then(End::row),
+        View::Main(Main::Notices | Main::Reviews) | View::Review(_) => None,
         View::Main(Main::Plan) => match model.plan.list.chosen()? {
             PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
             PlanKey::Wave(_) => None,
@@ -246,7 +249,12 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         }
         CommandId::Freeze => freeze_offer(model, main),
         CommandId::Mark => mark_offer(model, main),
-        CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
+        CommandId::Approve => desk::decide_offer(world, model, DecisionVerdict::Approved),
+        CommandId::Reject => desk::decide_offer(world, model, DecisionVerdict::Rejected),
+        CommandId::Revoke => desk::decide_offer(world, model, DecisionVerdict::Revoked),
+        CommandId::AskReview => desk::ask_offer(world, model),
+        CommandId::Waive => desk::waive_offer(world, model),
+        CommandId::Unmark if marks(model) == 0 => off("no row is marked"),
         CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,
@@ -287,6 +295,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Activity
         | CommandId::Sources
         | CommandId::Notices
+        | CommandId::Reviews
+        | CommandId::OpenEnds
         | CommandId::Plan
         | CommandId::Last
         | CommandId::Older
@@ -323,7 +333,18 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
 }
 
 fn sort_offer(model: &Model) -> Offer {
-    if matches!(model.view(), View::Destinations(..)) { Offer::Ready } else { Offer::Absent }
+    match model.view() {
+        View::Destinations(..) | View::Main(Main::Reviews) => Offer::Ready,
+        _ => Offer::Absent,
+    }
+}
+
+/// Rows that are marked on the page on screen; elsewhere those of the fleet.
+pub fn marks(model: &Model) -> usize {
+    match model.view() {
+        View::Main(Main::Reviews) => model.team.reviews.marks.len(),
+        _ => model.fleet.marks.len(),
+    }
 }
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {
@@ -338,9 +359,16 @@ fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
     match main {
         Some(Main::Denials | Main::Live) => Offer::Ready,
         Some(_) | None if model.frozen.is_some() => Offer::Ready,
-        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices | Main::Plan) | None => {
-            Offer::Absent
-        }
+        Some(
+            Main::Fleet
+            | Main::Activity
+            | Main::Sources
+            | Main::Notices
+            | Main::Plan
+            | Main::Reviews
+            | Main::OpenEnds,
+        )
+        | None => Offer::Absent,
     }
 }
 
@@ -350,6 +378,10 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
         (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
             off("marks are for namespaces and directions")
         }
+        (Some(Main::Reviews), _) => match model.team.reviews.list.chosen() {
+            Some(_) => Offer::Ready,
+            None => off("no review is chosen"),
+        },
         (Some(_) | None, _) => Offer::Absent,
     }
 }

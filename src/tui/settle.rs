@@ -23,9 +23,10 @@ use crate::{
 use super::{
     destinations,
     dialog::{ApplyDialog, Overlay, outcome_words},
+    ends,
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
-    plan,
+    plan, reviews,
     view::frame::Areas,
 };
 
@@ -68,6 +69,8 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
         Sheet::Main(Main::Plan) => &plan::COLUMNS,
+        Sheet::Main(Main::Reviews) => &reviews::COLUMNS,
+        Sheet::Main(Main::OpenEnds) => &ends::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
     }
 }
@@ -75,6 +78,7 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);
     tell_written(model, world);
@@ -122,10 +126,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.live.set_height(height);
         }
         View::Main(Main::Activity) => {
-            model.calls = calls(world);
+            model.activity.calls = calls(world);
             let rows = activity_rows(model, world);
-            model.activity.set(rows);
-            model.activity.set_height(height);
+            model.activity.list.set(rows);
+            model.activity.list.set_height(height);
         }
         View::Main(Main::Sources) => {
             let rows = source_rows(model, world);
@@ -150,6 +154,15 @@ pub fn refresh(model: &mut Model, world: &World) {
             destinations::refresh(model, world, &cluster, &ns);
             model.found.list.set_height(height);
         }
+        View::Main(Main::Reviews) => {
+            reviews::refresh(model, world);
+            model.team.reviews.list.set_height(height);
+        }
+        View::Main(Main::OpenEnds) => {
+            ends::refresh(model, world);
+            model.team.ends.list.set_height(height);
+        }
+        View::Review(name) => reviews::open(model, world, &name),
         View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {}
     }
     fit_overlay(model);
@@ -319,7 +332,7 @@ fn activity_rows(model: &Model, world: &World) -> Vec<ActKey> {
             continue;
         }
         out.push(ActKey::Order(order.id));
-        let count = model.calls.get(&order.id).map_or(0, Vec::len);
+        let count = model.activity.calls.get(&order.id).map_or(0, Vec::len);
         out.extend((0..count).rev().map(|nth| ActKey::Call { order: order.id, nth }));
     }
     out
@@ -418,7 +431,7 @@ fn tell_written(model: &mut Model, world: &World) {
 /// The commands of an order's calls that are still kept.
 pub fn commands_of(model: &Model, world: &World, order: OrderId) -> Vec<String> {
     let entries = world.orders().activity();
-    let places = model.calls.get(&order).map_or(&[][..], Vec::as_slice);
+    let places = model.activity.calls.get(&order).map_or(&[][..], Vec::as_slice);
     places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.receipt.command.clone()).collect()
 }
 
@@ -429,6 +442,6 @@ pub fn entry<'w>(
     order: OrderId,
     nth: usize,
 ) -> Option<&'w crate::cockpit::orders::Entry> {
-    let at = model.calls.get(&order)?.get(nth)?;
+    let at = model.activity.calls.get(&order)?.get(nth)?;
     world.orders().activity().get(*at).filter(|entry| entry.receipt.order == order)
 }

@@ -5,3 +5,4 @@ mod keys;
 mod laws;
 mod lead;
 mod screens;
+mod team;

@@ -18,7 +18,7 @@ use crate::{
         spot::Spot,
         world::World,
     },
-    domain::names::Text,
+    domain::{grant::DecisionVerdict, names::Text},
 };
 
 use super::{
@@ -263,6 +263,11 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         | CommandId::Override
         | CommandId::ConfirmOverride => lead::run(model, world, id),
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
+        CommandId::Approve => act::decide(model, world, DecisionVerdict::Approved),
+        CommandId::Reject => act::decide(model, world, DecisionVerdict::Rejected),
+        CommandId::Revoke => act::decide(model, world, DecisionVerdict::Revoked),
+        CommandId::AskReview => act::ask_review(model, world),
+        CommandId::Waive => act::waive(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),

@@ -12,8 +12,11 @@ pub mod frame;
 pub mod live;
 pub mod namespace;
 pub mod notices;
+pub mod open_ends;
 pub mod overlays;
 pub mod plan;
+pub mod review;
+pub mod reviews;
 pub mod soak;
 pub mod sources;
 pub mod timeline;
@@ -64,6 +67,9 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Activity) => activity::draw(world, model, pen, &areas, buf),
         View::Main(Main::Sources) => sources::draw(world, model, pen, &areas, buf),
         View::Main(Main::Notices) => notices::draw(model, pen, &areas, buf),
+        View::Main(Main::Reviews) => reviews::draw(world, model, pen, &areas, buf),
+        View::Main(Main::OpenEnds) => open_ends::draw(world, model, pen, &areas, buf),
+        View::Review(name) => review::draw(world, model, name, pen, &areas, buf),
         View::Main(Main::Plan) => plan::draw(world, model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
@@ -92,6 +98,9 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Main(Main::Activity) => activity::about(world, model, pen),
         View::Main(Main::Sources) => sources::about(world, model, pen),
         View::Main(Main::Notices) => notices::about(model, pen),
+        View::Main(Main::Reviews) => reviews::about(world, model, pen),
+        View::Main(Main::OpenEnds) => open_ends::about(world, model, pen),
+        View::Review(name) => return review::panes(world, model, name, pen, areas),
         View::Main(Main::Plan) => plan::about(world, model, pen),
         View::Namespace(cluster, ns) => return namespace::panes(world, model, (cluster, ns), pen, areas),
         View::Group(id) => {

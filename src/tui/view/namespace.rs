@@ -165,6 +165,7 @@ fn direction_text(
     if let Some(row) = &row.soak {
         out.extend(soak::text(world, pen, &target, row));
     }
+    out.extend(detail::incident_lines(world, &target));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     let per = rate(row.denials_per_minute);
     let denied =
