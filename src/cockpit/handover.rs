@@ -252,7 +252,7 @@ fn unknown(world: &World) -> Vec<Text> {
     }
     match world.shared().link() {
         None => {
-            out.push("no state cluster is named: records, holds and the journal are not known".to_owned())
+            out.push("no state cluster is named: records, holds and the journal are not known".to_owned());
         }
         Some(Link::Live) => {}
         Some(Link::None(why)) => out.push(format!("the state cluster is not read: {why}")),

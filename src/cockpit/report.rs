@@ -195,7 +195,7 @@ fn soak_limits(row: &SoakRow, out: &mut Vec<String>) {
     }
     match row.exercised {
         None => {
-            out.push("The recorded week is not read here: how much of it ran again is not known.".to_owned())
+            out.push("The recorded week is not read here: how much of it ran again is not known.".to_owned());
         }
         Some((again, of)) if again < of => out.push(format!(
             "{} of {of} destinations of the recorded week were not seen again since the apply.",
