@@ -179,6 +179,7 @@ fn direction_text(
     }
     out.push((Role::Dim, "by hand, to take it back:".to_owned()));
     out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Dim, command)));
+    out.extend(row.soak.iter().flat_map(|soak| soak.lines(pen.now)).map(|line| (Role::Text, line)));
     out
 }
 
