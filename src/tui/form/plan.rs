@@ -53,7 +53,7 @@ impl Form {
                 "7d, 12h, 2026-12-01",
             ),
         };
-        let mut text: Body = said.iter().map(|line| body(Role::Text, *line)).collect();
+        let text: Body = said.iter().map(|line| body(Role::Text, *line)).collect();
         let mut fields = Vec::new();
         fields.extend((scopes.len() > 1).then(|| Field::one("what", "what", words.clone())));
         fields.push(Field::line("reason", "reason", "who reads it later wants to know why", ""));
