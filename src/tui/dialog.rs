@@ -116,7 +116,13 @@ impl Overlay {
         let room = usize::from(height).saturating_sub(5);
         match self {
             Self::Apply(dialog) => {
-                dialog.why = wrap_all("cannot be applied", &dialog.reasons, columns);
+                // The first here, and all at the top of the text.
+                let (first, more) = dialog.reasons.split_at(dialog.reasons.len().min(1));
+                dialog.why = wrap_all("cannot be applied", first, columns);
+                dialog.why.extend(
+                    (!more.is_empty())
+                        .then(|| format!("and {}, all above", plural(more.len(), "more reason"))),
+                );
                 dialog.body.fit(columns, room.saturating_sub(2 + dialog.why.len()).max(3));
             }
             Self::RollBack(dialog) => {

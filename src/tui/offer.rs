@@ -282,40 +282,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Offer::Ready
         }
         CommandId::Focus => Offer::Absent,
-        CommandId::Unmark
-        | CommandId::Open
-        | CommandId::Back
-        | CommandId::Unfold
-        | CommandId::Fold
-        | CommandId::Zoom
-        | CommandId::Menu
-        | CommandId::Fleet
-        | CommandId::Denials
-        | CommandId::Live
-        | CommandId::Activity
-        | CommandId::Sources
-        | CommandId::Notices
-        | CommandId::Reviews
-        | CommandId::OpenEnds
-        | CommandId::Plan
-        | CommandId::Last
-        | CommandId::Older
-        | CommandId::Newer
-        | CommandId::Down
-        | CommandId::Up
-        | CommandId::PageDown
-        | CommandId::PageUp
-        | CommandId::Top
-        | CommandId::Bottom
-        | CommandId::Copy
-        | CommandId::CopyCommand
-        | CommandId::Times
-        | CommandId::Reload
-        | CommandId::Palette
-        | CommandId::Help
-        | CommandId::Theme
-        | CommandId::Suspend
-        | CommandId::Quit => Offer::Ready,
+        _ => Offer::Ready,
     }
 }
 

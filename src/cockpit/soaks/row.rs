@@ -187,7 +187,12 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     let crons = around.discoveries.crons(&target.cluster, &target.ns);
     Some(SoakRow {
         digest: Text::from(evidence.digest.short()),
-        bar: judged.bar(SoakRow::CELLS.min(judged.wall.unsigned_abs() as usize)).into_iter().map(|cell| cell.glyph()).collect::<String>().into(),
+        bar: judged
+            .bar(SoakRow::CELLS.min(judged.wall.unsigned_abs() as usize))
+            .into_iter()
+            .map(|cell| cell.glyph())
+            .collect::<String>()
+            .into(),
         rests: rests(soaks, &evidence, &judged),
         joined: joined(rollout, &evidence),
         restarts: evidence.restarts.clone(),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    super::{dialog::body, offer, theme::Role},
+    super::{dialog::body, offer, theme::Role, widgets::plural},
     Field, Form, Purpose, now,
 };
 
@@ -28,7 +28,8 @@ type Body = Vec<super::BodyLine>;
 impl Form {
     /// Nothing of a scope advances, or its wave goes on without it.
     pub fn hold(world: &World, kind: HoldKind, scopes: Vec<Scope>) -> Self {
-        let words: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        let words: Vec<_> =
+            scopes.iter().map(|scope| format!("{scope}, {}", rows_in(world, scope))).collect();
         let environment = scopes.first().map(|scope| care(world, scope)).unwrap_or_default();
         let (title, verb, said, ends): (_, _, &[&str], _) = match kind {
             HoldKind::Hold => (
@@ -52,13 +53,12 @@ impl Form {
                 "7d, 12h, 2026-12-01",
             ),
         };
-        let mut text: Body = said.iter().map(|line| body(Role::Text, *line)).collect();
-        text.extend(stands(world, &scopes));
+        let text: Body = said.iter().map(|line| body(Role::Text, *line)).collect();
         let mut fields = Vec::new();
         fields.extend((scopes.len() > 1).then(|| Field::one("what", "what", words.clone())));
         fields.push(Field::line("reason", "reason", "who reads it later wants to know why", ""));
         fields.push(Field::when("until", "until", ends, ""));
-        let name = if let [one] = words.as_slice() { one.clone() } else { words.join(" or ") };
+        let name = scopes.first().map(ToString::to_string).unwrap_or_default();
         Self::open(world, (title, name), environment, text, fields, (verb, Purpose::Hold(kind, scopes)))
     }
 
@@ -75,7 +75,6 @@ impl Form {
             "What it stopped may go on at once, where nothing else is against it. A row that was excluded stands in its wave again.",
         )];
         text.extend(kept.iter().map(|kept| body(Role::Warn, hold_words(world, kept))));
-        text.extend(stands(world, &scopes));
         let name = words.first().cloned().unwrap_or_default();
         let fields = (words.len() > 1).then(|| Field::one("what", "what", words)).into_iter().collect();
         Self::open(world, ("release", name), environment, text, fields, ("Release", Purpose::Release(names)))
@@ -178,20 +177,12 @@ fn care(world: &World, scope: &Scope) -> Environment {
     }
 }
 
-/// How many rows it is about, by their state.
-fn stands(world: &World, scopes: &[Scope]) -> Option<super::BodyLine> {
+/// `4 rows`, of both directions.
+fn rows_in(world: &World, scope: &Scope) -> String {
     let waves = world.waves();
-    let plans = [&waves.egress, &waves.ingress];
-    let rows = plans.into_iter().flat_map(|plan| &plan.waves).flat_map(|wave| &wave.rows);
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for row in rows.filter(|row| scopes.iter().any(|scope| scope.holds(&row.target))) {
-        *counts.entry(row.state.word()).or_default() += 1;
-    }
-    if counts.is_empty() {
-        return None;
-    }
-    let words: Vec<_> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    Some(body(Role::Dim, format!("rows concerned: {}", words.join(", "))))
+    let all = [&waves.egress, &waves.ingress].into_iter().flat_map(|plan| &plan.waves);
+    let rows = all.flat_map(|wave| &wave.rows).filter(|row| scope.holds(&row.target));
+    plural(rows.count(), "row")
 }
 
 /// Who put it on, why, and until when.

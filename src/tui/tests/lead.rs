@@ -12,16 +12,22 @@ use crate::{
     tui::{
         Ask,
         dialog::Overlay,
-        fixture::{Player, cluster, lead, now, ns, target, world},
+        fixture::{Player, cluster, lead, now, ns, target},
         form::At,
-        plan::PlanKey,
+        plan::{self, PlanKey},
     },
 };
 
 /// On the plan page, at a row.
 fn at(mut player: Player, cluster: &str, ns: &str, direction: Direction) -> Player {
     player.keys(if direction == Direction::Egress { "7" } else { "7 tab" });
-    player.model.plan.list.choose(PlanKey::Row(target(cluster, ns, direction)));
+    let row = target(cluster, ns, direction);
+    let wave = player.world.waves().plan(direction).row(&row).map(|(wave, _)| wave.clone());
+    if let Some(wave) = wave.filter(|wave| !plan::is_open(&player.model, &player.world, wave)) {
+        player.model.plan.turn(wave.number);
+        player.settle();
+    }
+    player.model.plan.list.choose(PlanKey::Row(row));
     player
 }
 
@@ -156,10 +162,9 @@ fn release_and_confirm_name_what_they_are_about() {
 
 #[test]
 fn advance_previews_what_may_go_of_the_first_wave() {
-    let mut player = player(world());
+    let mut player = player(lead::world());
     player.keys("7 w");
-    let wanted = player.model.plan.may_go();
-    assert!(!wanted.is_empty(), "the plain fixture has rows that may go");
+    let wanted = vec![target("stage-1", "api", Direction::Egress)];
     assert_eq!(player.asks, [Ask::Command(Command::Preview(wanted))]);
 
     let mut away = self::player(lead::without_state());

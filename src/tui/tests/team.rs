@@ -260,7 +260,7 @@ fn a_review_is_asked_for_exactly_what_is_under_the_cursor() {
     let sent_now: Vec<_> = sent(&player);
     assert_eq!(sent_now, [&Command::AskReview(Box::new(want))], "{}", player.screen());
 
-    let mut asked = player("enter j j j d e tab right tab \"x\" tab tab enter");
+    let mut asked = self::player("enter j j j d e tab right tab \"x\" tab tab enter");
     assert!(sent(&asked).is_empty());
     assert_eq!(against(&asked), ["review rv-02 asks for exactly this already and is not decided"]);
     asked.keys("esc esc / \"ghcr\" enter e");

@@ -6,7 +6,6 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use crate::{
     cockpit::{
         planned::{Ask, PlanRow, plan_row_of},
-        waves::calendar,
         world::World,
     },
     domain::{
@@ -85,7 +84,7 @@ fn summary(world: &World, model: &Model, pen: &Pen<'_>, direction: Direction) ->
             ),
             Role::Text,
         ),
-        pen.span(format!("  ends {}", day(world, forecast.end)), Role::Dim),
+        pen.span(format!("  ends {}", day(pen, forecast.end)), Role::Dim),
     ];
     let unread = world.waves().unread.len();
     if unread > 0 {
@@ -109,9 +108,8 @@ fn name_width(width: u16) -> usize {
     24 + usize::from(width).saturating_sub(80).min(24) / 2
 }
 
-fn day(world: &World, at: Option<Timestamp>) -> String {
-    let zone = calendar(world).zone();
-    at.map_or_else(|| "?".to_owned(), |at| at.with_timezone(&zone).format("%a %m-%d %H:%M").to_string())
+fn day(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "?".to_owned(), |at| at.with_timezone(&pen.zone).format("%a %m-%d %H:%M").to_string())
 }
 
 fn verdict_role(verdict: Verdict) -> Role {
@@ -134,7 +132,7 @@ fn wave_line(world: &World, model: &Model, pen: &Pen<'_>, number: u32, width: u1
         .left(&format!("{mark} wave {number}"), 9, Role::Title)
         .left(word, 10, role)
         .left(wave.verdict.as_str(), 5, verdict_role(wave.verdict))
-        .rest(&format!("{}{}", counts(wave), dates(world, wave, model.plan.direction)), Role::Dim)
+        .rest(&format!("{}{}", counts(wave), dates(world, pen, wave, model.plan.direction)), Role::Dim)
         .line()
 }
 
@@ -152,13 +150,13 @@ fn counts(wave: &Wave) -> String {
     format!("{}: {}", plural(wave.rows.len(), "row"), words.join(", "))
 }
 
-fn dates(world: &World, wave: &Wave, direction: Direction) -> String {
+fn dates(world: &World, pen: &Pen<'_>, wave: &Wave, direction: Direction) -> String {
     let dates = &world.waves().forecast(direction).waves;
     let Some(dates) = dates.iter().find(|dates| dates.number == wave.number) else { return String::new() };
     match wave.verdict {
         Verdict::Done => String::new(),
-        Verdict::Ahead => format!("; starts {}, ends {}", day(world, dates.starts), day(world, dates.ends)),
-        Verdict::Open | Verdict::Held => format!("; ends {}", day(world, dates.ends)),
+        Verdict::Ahead => format!("; starts {}, ends {}", day(pen, dates.starts), day(pen, dates.ends)),
+        Verdict::Open | Verdict::Held => format!("; ends {}", day(pen, dates.ends)),
     }
 }
 
@@ -224,7 +222,7 @@ fn waits_for(row: &PlanRow<'_>) -> (String, Role) {
 pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
     match model.plan.list.chosen()? {
         PlanKey::Wave(number) => Some((format!("wave {number}, {}", model.plan.direction), {
-            wave_text(world, *number, model.plan.direction)
+            wave_text(world, pen, *number, model.plan.direction)
         })),
         PlanKey::Row(target) => {
             let environment =
@@ -275,12 +273,12 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     out
 }
 
-fn wave_text(world: &World, number: u32, direction: Direction) -> Text {
+fn wave_text(world: &World, pen: &Pen<'_>, number: u32, direction: Direction) -> Text {
     let plan = world.waves().plan(direction);
     let Some(wave) = plan.waves.iter().find(|wave| wave.number == number) else { return Vec::new() };
     let mut out = vec![(
         verdict_role(wave.verdict),
-        format!("{}; {}{}", wave.verdict.as_str(), counts(wave), dates(world, wave, direction)),
+        format!("{}; {}{}", wave.verdict.as_str(), counts(wave), dates(world, pen, wave, direction)),
     )];
     let hint = match wave.verdict {
         Verdict::Ahead => "nothing of it was applied yet",
@@ -289,17 +287,17 @@ fn wave_text(world: &World, number: u32, direction: Direction) -> Text {
         Verdict::Done => "every row has left it; enter unfolds it",
     };
     out.push((Role::Dim, hint.to_owned()));
-    out.extend(forecast_text(world, world.waves().forecast(direction)));
+    out.extend(forecast_text(pen, world.waves().forecast(direction)));
     out
 }
 
-fn forecast_text(world: &World, forecast: &Forecast) -> Text {
+fn forecast_text(pen: &Pen<'_>, forecast: &Forecast) -> Text {
     let pace = forecast.pace.and_then(|pace| pace.percent());
     let pace = pace.map_or_else(
         || "no row is being credited now".to_owned(),
         |percent| format!("{percent} % of wall time is credited"),
     );
-    let (end, best) = (day(world, forecast.end), day(world, forecast.earliest));
+    let (end, best) = (day(pen, forecast.end), day(pen, forecast.earliest));
     let mut out = vec![(Role::Text, format!("the plan ends {end} ({pace}); at best {best}"))];
     out.extend(forecast.delays.iter().map(|delay| {
         let left = delay.left.map_or_else(|| "no date".to_owned(), |left| format!("{} left", span(left)));
