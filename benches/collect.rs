@@ -136,7 +136,7 @@ async fn gathering() {
     stop.send_replace(true);
     task.await.expect("no panic").expect("committed");
     let all = begun.elapsed();
-    let edges: u64 = states.borrow().edges.iter().map(|(_, count)| count).sum();
+    let edges: u64 = states.borrow().edges.iter().map(|(_, tally)| tally.edges).sum();
     println!(
         "{FLOWS} flows taken in {:.2} s, on disk in {:.2} s: {:.0} flows/s ({edges} edges before the last commit)",
         told.as_secs_f64(),

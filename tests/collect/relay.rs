@@ -169,7 +169,11 @@ async fn nodes_and_sources_are_in_the_state() {
         credited.contains(&"worker-1 1".to_owned()) && credited.contains(&"worker-2 1".to_owned()),
         "{credited:?}"
     );
-    assert!(state.edges.iter().any(|(ns, edges)| ns.as_str() == "shop" && *edges > 0), "{:?}", state.edges);
+    assert!(
+        state.edges.iter().any(|(ns, tally)| ns.as_str() == "shop" && tally.edges > 0),
+        "{:?}",
+        state.edges
+    );
 }
 
 #[tokio::test(start_paused = true)]
