@@ -219,8 +219,8 @@ pub struct Holding {
     #[arg(long, value_parser = direction, value_name = "egress|ingress", requires = "namespaces")]
     pub direction: Option<Direction>,
     /// Why: kept with it, and shown wherever it stands in the way
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub reason: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// When it ends: RFC 3339, or a date (its first moment in UTC)
     #[arg(long, value_name = "T", value_parser = super::hold::moment, conflicts_with = "span")]
     pub until: Option<Timestamp>,

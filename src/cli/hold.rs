@@ -78,7 +78,7 @@ async fn put_on(
         HoldKind::Hold => "hold",
         HoldKind::Exclusion => "exclude",
     };
-    let reason = Text::new(&args.reason);
+    let reason = Text::new(args.reason.as_deref().unwrap_or_default());
     let (until, span) = (args.until, args.span);
     let commands = |world: &World| {
         // A span counts from the state cluster's now.

@@ -50,7 +50,7 @@ pub fn text<'c>(contexts: impl IntoIterator<Item = &'c str>) -> String {
             name = context.replace(['/', '\\'], "-");
         }
         let is_good = ClusterName::parse(&name).is_ok() && ClusterName::parse(context).is_ok();
-        if !is_good || name.is_empty() || name == DISCOVERY || taken.contains(&name) {
+        if !is_good || name.contains(['/', '\\']) || name == DISCOVERY || taken.contains(&name) {
             left_out.push(crate::domain::names::Text::new(context));
             continue;
         }
@@ -83,9 +83,8 @@ fn rest(state: Option<&String>) -> String {
     format!(
         "\n# Namespaces that no policy is ever applied to. Add those of your platform.\n\
          namespaces:\n  exclude: [kube-system, kube-public, kube-node-lease]\n\n\
-         # Where the team's running state is kept. Nothing can be applied without it: choose a cluster that all\n\
-         # three of you reach and that is not the first to be touched, take the comments away, then run\n\
-         # `sluice install`.\n\
+         # Where the team's running state is kept. Nothing can be applied without it: choose a cluster\n\
+         # that the whole team reaches, take the comments away, then run `sluice install`.\n\
          # state:\n#   cluster: {state}\n#   namespace: sluice\n\n\
          # Who answers for a namespace.\n\
          # owners:\n#   - {{namespaces: [shop], owner: team-shop, contact: \"#team-shop\"}}\n\n\

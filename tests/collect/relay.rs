@@ -170,7 +170,7 @@ async fn nodes_and_sources_are_in_the_state() {
         "{credited:?}"
     );
     assert!(
-        state.edges.iter().any(|(ns, edges)| ns.as_str() == "shop" && edges.edges > 0),
+        state.edges.iter().any(|(ns, tally)| ns.as_str() == "shop" && tally.edges > 0),
         "{:?}",
         state.edges
     );

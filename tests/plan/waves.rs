@@ -332,7 +332,7 @@ proptest! {
         for (target, number) in &before {
             prop_assert!(after[target] <= *number, "{target}");
         }
-        let mut fewer = rows.clone();
+        let mut fewer = rows;
         if !fewer.is_empty() {
             let at = dies.index(fewer.len());
             let waits = fewer.iter().any(|row| row.after.contains(&fewer[at].target.ns));
