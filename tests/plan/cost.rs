@@ -30,7 +30,14 @@ fn it_is_worked_out_anew_only_for_facts_that_it_rests_on() {
         assert!(before == after || after == fleet.world.now());
         before != after
     };
-    let gap = Gap { node: None, from: now(), until: None, lost: None, why: Text::new("x") };
+    let gap = Gap {
+        node: None,
+        from: now(),
+        until: None,
+        lost: None,
+        cause: sluice::domain::evidence::Cause::SourceSilent,
+        why: Text::new("x"),
+    };
     let quiet: [&dyn Fn(&mut Fleet); 6] = [
         &|_| {},
         &|fleet| fleet.cluster("eu", ClusterFact::Flows(Vec::new())),
