@@ -112,7 +112,8 @@ impl Soaks {
     pub fn targets(&self) -> impl Iterator<Item = Target> + '_ {
         self.places.iter().flat_map(|(cluster, place)| {
             place.rollouts.iter().flat_map(move |(ns, both)| {
-                let live = Direction::ALL.into_iter().filter(|direction| both[*direction as usize].live.is_some());
+                let live =
+                    Direction::ALL.into_iter().filter(|direction| both[*direction as usize].live.is_some());
                 live.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
             })
         })
@@ -204,7 +205,9 @@ impl Soaks {
                     .is_some_and(|observer| observer.is_us && observer.holder == evidence.observer)
         };
         let fresh: Vec<Evidence> = match change {
-            Change::Reset(all) => all.iter().map(|kept| &kept.value).filter(|one| !is_echo(one)).cloned().collect(),
+            Change::Reset(all) => {
+                all.iter().map(|kept| &kept.value).filter(|one| !is_echo(one)).cloned().collect()
+            }
             Change::Put(kept) if !is_echo(&kept.value) => vec![kept.value.clone()],
             Change::Put(_) | Change::Gone(_) => Vec::new(),
         };
@@ -281,7 +284,8 @@ impl Soaks {
         let mut due: Vec<Target> = self.targets().filter(after).filter(is_due).take(Self::AT_ONCE).collect();
         if due.len() < Self::AT_ONCE {
             let rest = Self::AT_ONCE - due.len();
-            let again: Vec<_> = self.targets().take_while(|one| !after(one)).filter(is_due).take(rest).collect();
+            let again: Vec<_> =
+                self.targets().take_while(|one| !after(one)).filter(is_due).take(rest).collect();
             due.extend(again);
         }
         self.turn = due.last().cloned().or(self.turn.take());
@@ -315,8 +319,10 @@ impl Soaks {
         let ids = if all { denials.ids() } else { changed.iter().copied().collect() };
         denials.expect(ids.into_iter(), |group| {
             let key = &group.key;
-            let target = Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
-            closings(&target, around).expects(&group.denial_key(), row::labels(around, &target, key.workload.as_ref()))
+            let target =
+                Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+            closings(&target, around)
+                .expects(&group.denial_key(), row::labels(around, &target, key.workload.as_ref()))
         });
     }
 

@@ -127,10 +127,9 @@ impl From<&SoakRow> for SoakOut {
             verdict: judged.verdict.word(),
             clean_since: match &judged.verdict {
                 Verdict::Clean { since } => Some(time(*since)),
-                Verdict::NotStarted
-                | Verdict::Idle
-                | Verdict::Soaking { .. }
-                | Verdict::Withheld { .. } => None,
+                Verdict::NotStarted | Verdict::Idle | Verdict::Soaking { .. } | Verdict::Withheld { .. } => {
+                    None
+                }
             },
             reasons: row.reasons(),
             digest: row.digest.to_string(),

@@ -63,12 +63,7 @@ pub fn decision<'a>(review: &'a Review, uid: &Text) -> Option<&'a Decision> {
     review.decisions.iter().rev().find(|decision| decision.clusters.contains(uid))
 }
 
-fn is_rejected(
-    review: &Review,
-    (ns, direction): (&NsName, Direction),
-    uid: &Text,
-    now: Timestamp,
-) -> bool {
+fn is_rejected(review: &Review, (ns, direction): (&NsName, Direction), uid: &Text, now: Timestamp) -> bool {
     let grant = &review.grant;
     grant.ns == *ns
         && grant.direction == direction
@@ -82,7 +77,8 @@ fn is_rejected(
 
 fn is_for(review: &Review, key: &DenialKey, labels: Option<&Labels>) -> bool {
     let grant = &review.grant;
-    let selects = grant.selector.is_everything() || labels.is_some_and(|labels| grant.selector.matches(labels));
+    let selects =
+        grant.selector.is_everything() || labels.is_some_and(|labels| grant.selector.matches(labels));
     let port = |span: &super::grant::PortSpan| {
         span.protocol == key.protocol && (span.from..=span.to).contains(&key.port)
     };
@@ -176,7 +172,8 @@ mod tests {
             expires: at(10),
         };
         let closes = |target: &Target, key: &DenialKey, now| {
-            let of = Closings::of(target, &Text::new("uid-1"), std::iter::once(&waiver), std::iter::empty(), now);
+            let of =
+                Closings::of(target, &Text::new("uid-1"), std::iter::once(&waiver), std::iter::empty(), now);
             of.expects(key, None)
         };
         assert!(closes(&target("shop"), &key("api.example", 443), at(9)));

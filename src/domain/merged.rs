@@ -35,9 +35,26 @@ impl Evidence {
             trail.heard = trail.heard.intersection(&observed);
         }
         self.pauses = settled_pauses(&self.pauses, &[], &observed);
-        self.nodes.values_mut().for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
-        self.nodes.retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
+        self.nodes
+            .values_mut()
+            .for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
+        self.nodes
+            .retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
         self
+    }
+
+    /// No list of minutes longer than so many stretches, so that it can be stored: what was proved is
+    /// forgotten oldest first, what was lost grows together. Never credits more.
+    pub fn within(mut self, stretches: usize) -> Self {
+        self = self.normal();
+        self.looked.keep_newest(stretches);
+        for trail in self.nodes.values_mut() {
+            trail.heard.keep_newest(stretches);
+            trail.ran.fuse_oldest(stretches);
+        }
+        let voids = self.nodes.values_mut().flat_map(|trail| &mut trail.void);
+        self.pauses.iter_mut().chain(voids).for_each(|pause| pause.spans.fuse_oldest(stretches));
+        self.normal()
     }
 
     /// Both together; `None` where they are of different rollouts, clusters or bytes.
@@ -51,7 +68,8 @@ impl Evidence {
         let (a, b) = (self.clone().normal(), other.clone().normal());
         let mut observed = a.observed();
         observed.union(&b.observed());
-        let newer = if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { &a } else { &b };
+        let newer =
+            if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { &a } else { &b };
         let mut restarts: Vec<_> = a.restarts.iter().chain(&b.restarts).cloned().collect();
         restarts.sort();
         restarts.dedup();

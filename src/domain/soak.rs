@@ -119,9 +119,14 @@ impl std::fmt::Display for Reason {
         };
         let nodes = |nodes: &[NodeName]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
         match self {
-            Self::Hurting(1) => f.write_str("1 hurting group is open: waive it, reject it in review, or write new bytes"),
+            Self::Hurting(1) => {
+                f.write_str("1 hurting group is open: waive it, reject it in review, or write new bytes")
+            }
             Self::Hurting(n) => {
-                write!(f, "{n} hurting groups are open: waive them, reject them in review, or write new bytes")
+                write!(
+                    f,
+                    "{n} hurting groups are open: waive them, reject them in review, or write new bytes"
+                )
             }
             Self::Unattributed(n) => {
                 write!(f, "{n} denied by policies that are not ours: decide by a waiver, or change those")
@@ -134,7 +139,9 @@ impl std::fmt::Display for Reason {
                 let jobs: Vec<_> = jobs.iter().map(ToString::to_string).collect();
                 list(f, "CronJobs that did not run under these bytes: ", &jobs, "; trigger or waive them")
             }
-            Self::NoSource => f.write_str("no source tells flows here: it cannot soak, only an override passes it"),
+            Self::NoSource => {
+                f.write_str("no source tells flows here: it cannot soak, only an override passes it")
+            }
             Self::NoHeartbeat => f.write_str(
                 "the source cannot prove that it lives: switch the probe on, else only an override passes it",
             ),
@@ -228,7 +235,11 @@ impl Judged {
 
 /// Minutes as hours and minutes, however many: `55h00m`.
 pub fn hours(minutes: i64) -> String {
-    if minutes < 60 { span(TimeDelta::minutes(minutes)) } else { format!("{}h{:02}m", minutes / 60, minutes % 60) }
+    if minutes < 60 {
+        span(TimeDelta::minutes(minutes))
+    } else {
+        format!("{}h{:02}m", minutes / 60, minutes % 60)
+    }
 }
 
 /// Judges evidence.
@@ -286,7 +297,11 @@ fn verdict(evidence: &Evidence, context: &Context<'_>, judged: &Judged, current:
         return Verdict::Idle;
     }
     let is_stuck = reasons.iter().any(|reason| matches!(reason, Reason::NoSource | Reason::NoHeartbeat));
-    if is_stuck { Verdict::Withheld { reasons } } else { Verdict::Soaking { left: TimeDelta::minutes(left), reasons } }
+    if is_stuck {
+        Verdict::Withheld { reasons }
+    } else {
+        Verdict::Soaking { left: TimeDelta::minutes(left), reasons }
+    }
 }
 
 fn reasons(
@@ -297,7 +312,8 @@ fn reasons(
 ) -> Vec<Reason> {
     let verdicts = evidence.verdicts.since(judged.begins);
     let mut out = Vec::new();
-    let unattributed = judged.open.iter().filter(|group| group.class == super::denial::Class::Unattributed).count();
+    let unattributed =
+        judged.open.iter().filter(|group| group.class == super::denial::Class::Unattributed).count();
     let hurting = judged.open.len() - unattributed;
     out.extend((hurting > 0).then_some(Reason::Hurting(hurting)));
     out.extend((unattributed > 0).then_some(Reason::Unattributed(unattributed)));
@@ -317,8 +333,13 @@ fn reasons(
     }
     out.extend((!leaks.is_empty()).then_some(Reason::Leaks(leaks)));
     out.extend((is_quiet && !context.quiet_waived).then_some(Reason::Quiet));
-    let missing: Vec<Text> =
-        context.jobs.unwrap_or(&[]).iter().filter(|job| !has_run(evidence, job, judged.begins)).cloned().collect();
+    let missing: Vec<Text> = context
+        .jobs
+        .unwrap_or(&[])
+        .iter()
+        .filter(|job| !has_run(evidence, job, judged.begins))
+        .cloned()
+        .collect();
     out.extend((!missing.is_empty()).then_some(Reason::JobsNotRun(missing)));
     if judged.credited < judged.needed {
         let has_beat = judged.nodes > 0 && judged.proved == judged.nodes;
@@ -372,7 +393,8 @@ impl Minutes {
             for pause in &trail.void {
                 causes.note(pause.cause, &pause.spans.intersection(&missing), &pause.why);
             }
-            let silent = if context.source.needs_heartbeat() { Cause::NoHeartbeat } else { Cause::SourceSilent };
+            let silent =
+                if context.source.needs_heartbeat() { Cause::NoHeartbeat } else { Cause::SourceSilent };
             causes.silent(silent, node, &missing);
         }
         left.subtract(&credit);

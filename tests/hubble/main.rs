@@ -88,7 +88,9 @@ impl Told {
     /// Until when a node was heard, in seconds since the start.
     fn heard(&self, node: &str) -> Vec<i64> {
         self.all(|fact| match fact {
-            ClusterFact::Heard { node: name, until, .. } if name.as_str() == node => Some(since_start(*until)),
+            ClusterFact::Heard { node: name, until, .. } if name.as_str() == node => {
+                Some(since_start(*until))
+            }
             _ => None,
         })
     }

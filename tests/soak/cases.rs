@@ -179,7 +179,11 @@ fn tell(judged: &Judged, out: &mut String) {
     let Judged { verdict, wall, credited, idle, lapsed, pending, .. } = judged;
     let paused: i64 = judged.pauses.iter().map(|pause| pause.spans.minutes()).sum();
     assert_eq!(*wall, credited + idle + lapsed + pending + paused, "every minute stands in one place");
-    let _ = writeln!(out, "=> {}{more}: {credited} of {wall}, idle {idle}, pending {pending}, lapsed {lapsed}", verdict.word());
+    let _ = writeln!(
+        out,
+        "=> {}{more}: {credited} of {wall}, idle {idle}, pending {pending}, lapsed {lapsed}",
+        verdict.word()
+    );
     for pause in &judged.pauses {
         let _ = writeln!(out, "=> {} {}", pause.cause.as_str(), pause.spans.minutes());
     }

@@ -46,23 +46,30 @@ fn spans() -> impl Strategy<Value = Spans> {
 }
 
 fn pause() -> impl Strategy<Value = Pause> {
-    let cause = prop::sample::select(vec![Cause::Loss, Cause::AgentRestart, Cause::WatchBroken, Cause::JudgeGone]);
+    let cause =
+        prop::sample::select(vec![Cause::Loss, Cause::AgentRestart, Cause::WatchBroken, Cause::JudgeGone]);
     (cause, spans(), "[ab]").prop_map(|(cause, spans, why)| Pause { cause, spans, why: Text::from(why) })
 }
 
 fn trail() -> impl Strategy<Value = Trail> {
-    (spans(), spans(), prop::collection::vec(pause(), 0..2)).prop_map(|(ran, heard, void)| Trail { ran, heard, void })
+    (spans(), spans(), prop::collection::vec(pause(), 0..2)).prop_map(|(ran, heard, void)| Trail {
+        ran,
+        heard,
+        void,
+    })
 }
 
 fn group() -> impl Strategy<Value = OpenGroup> {
     let class = prop::sample::select(vec![Class::Hurting, Class::Unattributed, Class::StartUp]);
-    (class, 0u16..4, 1u64..9, 0i64..9, 0i64..9, "[ab]").prop_map(|(class, port, count, first, long, said)| OpenGroup {
-        key: DenialKey { workload: None, destination: Text::new("x"), port, protocol: Protocol::Tcp },
-        class,
-        count,
-        first: at(first),
-        last: at(first + long),
-        said: Text::from(said),
+    (class, 0u16..4, 1u64..9, 0i64..9, 0i64..9, "[ab]").prop_map(|(class, port, count, first, long, said)| {
+        OpenGroup {
+            key: DenialKey { workload: None, destination: Text::new("x"), port, protocol: Protocol::Tcp },
+            class,
+            count,
+            first: at(first),
+            last: at(first + long),
+            said: Text::from(said),
+        }
     })
 }
 
@@ -75,10 +82,20 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let times = (0..MINUTES, 0..MINUTES, "[ab]");
     let verdicts = (0u64..9, 0u64..9, names(), names(), names());
     let restarts = prop::collection::vec(0..MINUTES, 0..3);
-    let rest = (prop::collection::vec(group(), 0..3), names(), prop::collection::btree_set("[a-c]", 0..3), 0u32..5);
+    let rest =
+        (prop::collection::vec(group(), 0..3), names(), prop::collection::btree_set("[a-c]", 0..3), 0u32..5);
     (nodes, spans(), prop::collection::vec(pause(), 0..3), times, verdicts, restarts, rest).prop_map(
-        |(nodes, looked, pauses, (since, until, observer), (allowed, denied, force, proved, leaks), restarts, rest)| {
-            let stamped = |all: BTreeMap<&str, i64>| all.into_iter().map(|(name, m)| (node(name), at(m))).collect();
+        |(
+            nodes,
+            looked,
+            pauses,
+            (since, until, observer),
+            (allowed, denied, force, proved, leaks),
+            restarts,
+            rest,
+        )| {
+            let stamped =
+                |all: BTreeMap<&str, i64>| all.into_iter().map(|(name, m)| (node(name), at(m))).collect();
             let (groups, jobs, again, of) = rest;
             let restart = |m: i64| Restart { at: at(m), cause: Cause::Digest, why: Text::default() };
             let mut groups: Vec<OpenGroup> = groups;
@@ -128,6 +145,15 @@ proptest! {
         let once = both(&a, &b);
         prop_assert_eq!(both(&once, &once), once.clone());
         prop_assert_eq!(both(&once, &a), once);
+    }
+
+    #[test]
+    fn what_is_cut_to_be_stored_credits_no_minute_more(a in evidence(), stretches in 1usize..4) {
+        let credit = |one: &Evidence| scene::credit_of(&judge_plain(one, 2 * MINUTES * 60));
+        let whole = credit(&a);
+        let cut = a.within(stretches);
+        prop_assert!(cut.looked.stretches() <= stretches && cut.pauses.iter().all(|one| one.spans.stretches() <= stretches));
+        prop_assert!(credit(&cut).iter().all(|minute| whole.contains(minute)));
     }
 
     #[test]

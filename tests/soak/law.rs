@@ -15,13 +15,27 @@ use crate::{
 enum Step {
     Quiet,
     /// Telemetry of a node stops; it is told late, or never.
-    Falls { node: usize, told: bool },
+    Falls {
+        node: usize,
+        told: bool,
+    },
     /// It comes back: read again in full, or not.
-    Rises { node: usize, whole: bool },
-    Loses { node: Option<usize>, ago: i64, long: i64 },
+    Rises {
+        node: usize,
+        whole: bool,
+    },
+    Loses {
+        node: Option<usize>,
+        ago: i64,
+        long: i64,
+    },
     SourceBreaks,
-    SourceBack { whole: bool },
-    Runs { on: u8 },
+    SourceBack {
+        whole: bool,
+    },
+    Runs {
+        on: u8,
+    },
     /// The API server answers no more; that is found out later, by `Away`.
     Mute,
     Away,
@@ -29,7 +43,10 @@ enum Step {
     Missing,
     PutBack,
     Cni(usize),
-    Ahead { node: usize, by: i64 },
+    Ahead {
+        node: usize,
+        by: i64,
+    },
 }
 
 const NAMES: [&str; 3] = crate::naive::NODES;

@@ -34,13 +34,17 @@ impl Naive {
             from < minute * 60 + 60 && (until > minute * 60 || (from >= minute * 60 && until <= from))
         };
         for minute in 0..end.div_euclid(60) {
-            let whole_lost = gaps.iter().any(|(of, gap)| of.is_none() && overlaps((gap.0, gap.1.unwrap_or(end)), minute));
+            let whole_lost =
+                gaps.iter().any(|(of, gap)| of.is_none() && overlaps((gap.0, gap.1.unwrap_or(end)), minute));
             let all_watched = (minute * 60..minute * 60 + 60).all(|second| watched.contains(&second));
             if all_watched && !whole_lost {
                 out.observed.insert(minute);
             }
             for name in NODES {
-                if gaps.iter().any(|(of, gap)| *of == Some(name) && overlaps((gap.0, gap.1.unwrap_or(end)), minute)) {
+                if gaps
+                    .iter()
+                    .any(|(of, gap)| *of == Some(name) && overlaps((gap.0, gap.1.unwrap_or(end)), minute))
+                {
                     out.void.insert((name, minute));
                 }
             }
@@ -102,7 +106,8 @@ pub fn joined(all: &[&Naive], end: i64) -> Vec<i64> {
     let first = (from + 59).div_euclid(60);
     let counts = |minute: &i64| {
         let watching: Vec<_> = all.iter().filter(|one| one.observed.contains(minute)).collect();
-        let ran: BTreeSet<_> = watching.iter().flat_map(|one| one.ran.get(minute).into_iter().flatten()).collect();
+        let ran: BTreeSet<_> =
+            watching.iter().flat_map(|one| one.ran.get(minute).into_iter().flatten()).collect();
         !ran.is_empty()
             && ran.iter().all(|node| {
                 watching.iter().any(|one| one.heard.contains(&(**node, *minute)))

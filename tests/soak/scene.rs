@@ -38,8 +38,17 @@ pub fn shop() -> NsName {
 /// What can be told, with its seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    Heard { node: &'static str, from: i64, until: i64 },
-    Gap { node: Option<&'static str>, from: i64, until: Option<i64>, lost: bool },
+    Heard {
+        node: &'static str,
+        from: i64,
+        until: i64,
+    },
+    Gap {
+        node: Option<&'static str>,
+        from: i64,
+        until: Option<i64>,
+        lost: bool,
+    },
     /// Pods of the namespace run on exactly these nodes from now on.
     Runs(Vec<&'static str>),
     Answered,
@@ -97,7 +106,11 @@ impl Scene {
 
     /// A session's first lists.
     fn lists(&mut self, policies: Vec<Policy>, nodes: &[&str]) {
-        self.tell(ClusterFact::Met { uid: Some(Text::new("uid-1")), version: Text::new("1"), kinds: Vec::new() });
+        self.tell(ClusterFact::Met {
+            uid: Some(Text::new("uid-1")),
+            version: Text::new("1"),
+            kinds: Vec::new(),
+        });
         let seen = NamespaceSeen {
             name: shop(),
             labels: Labels::default(),

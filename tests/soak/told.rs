@@ -95,7 +95,9 @@ fn each_cause_of_the_table_restarts() {
     assert_eq!(causes(&scene), ["digest changed", "CNI changed", "DNS mode changed", "another cluster"]);
     scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())));
     assert!(scene.row_of(&target()).is_none(), "its set is gone");
-    scene.at(20 * 60).tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(crate::scene::policies())));
+    scene
+        .at(20 * 60)
+        .tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(crate::scene::policies())));
     assert_eq!(causes(&scene).last(), Some(&"policy missing"));
     assert_eq!(scene.row().restarts.last().expect("one").why.as_str(), "the set was gone for 4m");
 }
@@ -119,7 +121,8 @@ fn a_version_that_cannot_be_read_just_now_is_no_change_and_an_unsure_judge_pause
     lives(&mut scene, &["a"], 9..12);
     assert_eq!((judged(&scene), causes(&scene)), ((8, 12), Vec::new()));
     let pauses = scene.row().judged.pauses;
-    let said: Vec<_> = pauses.iter().map(|pause| (pause.cause, pause.spans.minutes(), pause.why.as_str())).collect();
+    let said: Vec<_> =
+        pauses.iter().map(|pause| (pause.cause, pause.spans.minutes(), pause.why.as_str())).collect();
     assert_eq!(said, [(Cause::JudgeGone, 4, "its agents are not ready")]);
 }
 
@@ -129,7 +132,13 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
     needed(&mut scene, 60);
     let probe = |scene: &mut Scene, secs: i64, denied| {
         scene.at(secs).tell(ClusterFact::Answered);
-        let fact = ClusterFact::Probed { ns: shop(), direction: Direction::Egress, node: node("a"), at: at(secs), denied };
+        let fact = ClusterFact::Probed {
+            ns: shop(),
+            direction: Direction::Egress,
+            node: node("a"),
+            at: at(secs),
+            denied,
+        };
         scene.tell(fact);
     };
     // Signs of the source do not count here: it could not say what it lost.
@@ -150,7 +159,11 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
     assert_eq!(scene.credit().len(), 14, "one that got through proves nothing, and cuts");
     let row = scene.row();
     assert_eq!((row.judged.proved, row.judged.in_force), (1, 1));
-    assert!(row.judged.pauses.iter().all(|pause| pause.cause == Cause::NoHeartbeat), "{:?}", row.judged.pauses);
+    assert!(
+        row.judged.pauses.iter().all(|pause| pause.cause == Cause::NoHeartbeat),
+        "{:?}",
+        row.judged.pauses
+    );
 }
 
 #[test]
@@ -226,7 +239,10 @@ fn after_a_restart_of_sluice_the_clock_goes_on_from_what_was_published_with_a_ga
     shared(&mut scene, stored.clone());
     assert_eq!(judged(&scene), (40, 50));
     let pauses = scene.row().judged.pauses;
-    assert_eq!(pauses.iter().map(|pause| (pause.cause, pause.spans.minutes())).collect::<Vec<_>>(), [(Cause::ObserverGone, 10)]);
+    assert_eq!(
+        pauses.iter().map(|pause| (pause.cause, pause.spans.minutes())).collect::<Vec<_>>(),
+        [(Cause::ObserverGone, 10)]
+    );
 
     // What it rests on changed while nobody watched.
     let mut other = later(40 * 60, "1.17.0");
@@ -293,7 +309,10 @@ fn the_other_end_of_a_denial_says_by_whom_it_was_caused() {
     scene.at(30).tell(ClusterFact::Flows(vec![dropped.clone(), dropped]));
     let caused = scene.row().caused;
     let by = Target { cluster: east(), ns: theirs, direction: Direction::Ingress };
-    let said: Vec<_> = caused.iter().map(|row| (&row.by, row.workload.as_ref().map(ToString::to_string), row.count)).collect();
+    let said: Vec<_> = caused
+        .iter()
+        .map(|row| (&row.by, row.workload.as_ref().map(ToString::to_string), row.count))
+        .collect();
     assert_eq!(said, [(&by, Some("cart".to_owned()), 2)]);
     assert!(scene.row().judged.open.is_empty(), "the row that drops is the one that is held");
 }
@@ -395,7 +414,10 @@ fn what_a_page_says_of_a_soak() {
     lives(&mut scene, &["a", "b"], 0..20);
     lives(&mut scene, &["a"], 20..30);
     lives(&mut scene, &["a", "b"], 30..40);
-    scene.tell(ClusterFact::Flows(vec![flow(2_000, "a", "api.example.", true), flow(2_001, "b", "db.example", false)]));
+    scene.tell(ClusterFact::Flows(vec![
+        flow(2_000, "a", "api.example.", true),
+        flow(2_001, "b", "db.example", false),
+    ]));
     let row = scene.row();
     let mut said = row.headline();
     for line in row.lines(scene.world.now()) {

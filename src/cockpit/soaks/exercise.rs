@@ -125,7 +125,8 @@ impl Exercise {
             })
         });
         let known: BTreeSet<&Way> = self.week.iter().flatten().flat_map(|wanted| &wanted.ways).collect();
-        let before = self.before.iter().filter(|(way, _)| !self.seen.contains_key(way) && !known.contains(way));
+        let before =
+            self.before.iter().filter(|(way, _)| !self.seen.contains_key(way) && !known.contains(way));
         let before = before.map(|(way, last)| Unseen {
             workload: way.workload.clone(),
             destination: Text::from(way.peer.to_string()),
@@ -143,7 +144,9 @@ impl Exercise {
         match (&self.week, self.before.is_empty()) {
             (Some(_), true) => "the collector's week, and flows seen since the bytes are live",
             (Some(_), false) => "the collector's week, and flows seen before and since the bytes are live",
-            (None, false) => "flows seen before and since the bytes are live; the collector's week is not read here",
+            (None, false) => {
+                "flows seen before and since the bytes are live; the collector's week is not read here"
+            }
             (None, true) => "nothing: the collector's week is not read here, and no flows were seen before",
         }
     }

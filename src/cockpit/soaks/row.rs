@@ -85,12 +85,8 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
         ground: &place.ground,
         jobs: ran(around.discoveries, target, live),
     };
-    let ours = live.evidence(
-        telling,
-        (&place.sight, &place.telemetry),
-        &place.judge_pauses(around.now),
-        around.now,
-    );
+    let ours =
+        live.evidence(telling, (&place.sight, &place.telemetry), &place.judge_pauses(around.now), around.now);
     let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
     let moved = moved(base, place, live);
     let mut whole = ours.union(base)?;
@@ -143,12 +139,11 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
         !closings.is_empty() && closings.expects(key, labels(around, target, key.workload.as_ref()))
     };
     let settings = &around.plan.settings.soak;
-    let jobs = jobs(around, target).map(|jobs| {
-        jobs.into_iter().filter(|job| !closings.waives_job(job)).collect::<Vec<_>>()
-    });
-    let source = soaks.place(&target.cluster).map_or(crate::domain::soak::Source::Unknown, |place| {
-        place.telemetry.source()
-    });
+    let jobs = jobs(around, target)
+        .map(|jobs| jobs.into_iter().filter(|job| !closings.waives_job(job)).collect::<Vec<_>>());
+    let source = soaks
+        .place(&target.cluster)
+        .map_or(crate::domain::soak::Source::Unknown, |place| place.telemetry.source());
     judge(
         evidence,
         &Context {
@@ -192,7 +187,12 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     let crons = around.discoveries.crons(&target.cluster, &target.ns);
     Some(SoakRow {
         digest: Text::from(evidence.digest.short()),
-        bar: judged.bar(SoakRow::CELLS.min(judged.wall.unsigned_abs() as usize)).into_iter().map(|cell| cell.glyph()).collect::<String>().into(),
+        bar: judged
+            .bar(SoakRow::CELLS.min(judged.wall.unsigned_abs() as usize))
+            .into_iter()
+            .map(|cell| cell.glyph())
+            .collect::<String>()
+            .into(),
         rests: rests(soaks, &evidence, &judged),
         joined: joined(rollout, &evidence),
         restarts: evidence.restarts.clone(),
@@ -221,7 +221,9 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
     use crate::domain::soak::Source;
     let source = soaks.place(&evidence.target.cluster).map(|place| place.telemetry.source());
     let signs = match source {
-        Some(Source::Known(kind)) if kind.needs_heartbeat() => "probes that were denied on each node".to_owned(),
+        Some(Source::Known(kind)) if kind.needs_heartbeat() => {
+            "probes that were denied on each node".to_owned()
+        }
         Some(Source::Known(kind)) => format!("{} signs of each node", kind.as_str()),
         Some(Source::None) => "nothing: no source tells flows here".to_owned(),
         Some(Source::Unknown) | None => "nothing yet: no source has told anything".to_owned(),
@@ -237,7 +239,8 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
 }
 
 fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestamp) -> Vec<CausedRow> {
-    let groups = rollout.caused.iter().filter_map(|id| denials.group(*id)).filter(|group| group.last >= began);
+    let groups =
+        rollout.caused.iter().filter_map(|id| denials.group(*id)).filter(|group| group.last >= began);
     let mut out: Vec<_> = groups
         .map(|group| CausedRow {
             by: Target {

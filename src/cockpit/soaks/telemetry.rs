@@ -148,7 +148,11 @@ impl Telemetry {
         } else if !is_live {
             self.dead.get_or_insert(now);
         } else if let Some(from) = self.dead.take() {
-            self.whole.note(Cause::SourceSilent, touched(from, now), &Text::new("the source was not connected"));
+            self.whole.note(
+                Cause::SourceSilent,
+                touched(from, now),
+                &Text::new("the source was not connected"),
+            );
         }
     }
 

@@ -18,7 +18,9 @@ impl SoakRow {
             Verdict::Soaking { left, .. } => {
                 format!("soaking: {credited}, {} left", hours(left.num_minutes()))
             }
-            Verdict::Clean { since } => format!("clean since {}: {credited}", since.format("%Y-%m-%d %H:%M UTC")),
+            Verdict::Clean { since } => {
+                format!("clean since {}: {credited}", since.format("%Y-%m-%d %H:%M UTC"))
+            }
             Verdict::Idle => format!("idle, no pods: {credited}; it does not hold its wave"),
             Verdict::Withheld { .. } | Verdict::NotStarted => {
                 format!("{}: {credited}", judged.verdict.word())

@@ -522,7 +522,8 @@ impl Follower {
         {
             let why = Text::new(&format!("no connection: {}", trouble.fact));
             self.broken = Some((from, why.clone()));
-            self.gaps([Gap { node: None, from, until: None, lost: None, cause: Cause::SourceSilent, why }]).await?;
+            self.gaps([Gap { node: None, from, until: None, lost: None, cause: Cause::SourceSilent, why }])
+                .await?;
         }
         self.health.state.link = ports::Link::Broken(trouble);
         self.health.state.lag = None;

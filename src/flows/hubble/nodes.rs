@@ -131,7 +131,11 @@ impl Nodes {
 
     /// Signs since the last call, one a node.
     pub fn signs(&mut self) -> impl Iterator<Item = ClusterFact> + use<> {
-        std::mem::take(&mut self.signs).into_iter().map(|(node, (from, until))| ClusterFact::Heard { node, from, until })
+        std::mem::take(&mut self.signs).into_iter().map(|(node, (from, until))| ClusterFact::Heard {
+            node,
+            from,
+            until,
+        })
     }
 
     /// The relay says something about its connections.
@@ -353,7 +357,8 @@ impl Entry {
         self.spoke = false;
         let up = TimeDelta::from_std(new.uptime).unwrap_or(TimeDelta::MAX);
         let start = now.there.checked_sub_signed(up).unwrap_or(now.there);
-        let read = self.read.map(|read| if read > start { surveyed.unwrap_or(read).min(start) } else { read });
+        let read =
+            self.read.map(|read| if read > start { surveyed.unwrap_or(read).min(start) } else { read });
         // What came after the start says nothing about what was not read before it.
         let from = self.gap.take().map(|open| open.from).or(read)?;
         let until = start.max(from);
