@@ -3,6 +3,11 @@
 
 use std::{env, fs, path::Path};
 
+use sluice::domain::{
+    evidence::{Cause, Effect},
+    source::{Ability, SourceKind},
+};
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
 fn the_readmes_blocks_are_in_step() {
@@ -11,6 +16,7 @@ fn the_readmes_blocks_are_in_step() {
     let story = read("tests/transcripts/01-a-wave-applied-and-rolled-back.txt");
     let blocks = [
         ("picture", format!("```text\n{}```\n", first_wide_screen(&story))),
+        ("soak", soak_tables()),
         ("keys", sluice::tui::keys::markdown()),
         ("sluice.yaml", format!("```yaml\n{}```\n", read("assets/sluice.example.yaml"))),
     ];
@@ -24,6 +30,35 @@ fn the_readmes_blocks_are_in_step() {
     } else {
         assert!(kept == fresh, "README.md is not in step: `UPDATE_GOLDEN=1 cargo test --test readme`");
     }
+}
+
+/// What stops the clock, and what each source can prove.
+fn soak_tables() -> String {
+    let mut out = "| cause | the clock |\n| --- | --- |\n".to_owned();
+    for cause in Cause::ALL {
+        let effect = match cause.effect() {
+            Effect::Pauses => "stands still",
+            Effect::Restarts => "begins anew",
+        };
+        out.push_str(&format!("| {} | {effect} |\n", cause.as_str()));
+    }
+    out.push_str("\n| source | node known | loss known | denied named | history | credit needs |\n");
+    out.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    let yes = |known: bool| if known { "yes" } else { "no" };
+    for kind in SourceKind::ALL {
+        let Ability { node, loss, denied, history } = kind.ability();
+        let needs =
+            if kind.needs_heartbeat() { "a probe denied on every node, each 5 minutes" } else { "its signs" };
+        out.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {needs} |\n",
+            kind.as_str(),
+            yes(node),
+            yes(loss),
+            yes(denied),
+            yes(history)
+        ));
+    }
+    out
 }
 
 /// The screen after the apply: what a rollout lead looks at.
