@@ -244,9 +244,9 @@ fn filters_look_in_columns() {
 #[test]
 fn a_review_is_asked_for_exactly_what_is_under_the_cursor() {
     // The tunnel is flagged, and no policy opens it: its name stands first.
-    let mut player = player("enter j j j d e");
-    assert!(matches!(player.model.overlay, Some(Overlay::Form(_))), "{}", player.screen());
-    player.keys("tab tab \"debugging\" tab tab enter");
+    let mut asking = player("enter j j j d e");
+    assert!(matches!(asking.model.overlay, Some(Overlay::Form(_))), "{}", asking.screen());
+    asking.keys("tab tab \"debugging\" tab tab enter");
     let grant = Grant {
         clusters: BTreeSet::from([Text::new("uid-1")]),
         ns: ns("payments"),
@@ -257,8 +257,8 @@ fn a_review_is_asked_for_exactly_what_is_under_the_cursor() {
         expires: now() + TimeDelta::days(90),
     };
     let want = Asking { grants: vec![grant], purpose: Text::new("debugging") };
-    let sent_now: Vec<_> = sent(&player);
-    assert_eq!(sent_now, [&Command::AskReview(Box::new(want))], "{}", player.screen());
+    let sent_now: Vec<_> = sent(&asking);
+    assert_eq!(sent_now, [&Command::AskReview(Box::new(want))], "{}", asking.screen());
 
     let mut asked = self::player("enter j j j d e tab right tab \"x\" tab tab enter");
     assert!(sent(&asked).is_empty());
