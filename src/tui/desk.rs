@@ -131,7 +131,10 @@ fn words(grant: &Grant) -> String {
 pub fn ask_offer(world: &World, model: &Model) -> Offer {
     let flagged = matches!(
         model.view(),
-        View::Destinations(..) | View::Dossier(..) | View::Namespace(..) | View::Main(Main::Fleet)
+        View::Destinations(..)
+            | View::Dossier(..)
+            | View::Namespace(..)
+            | View::Main(Main::Fleet | Main::Plan | Main::OpenEnds)
     );
     if !flagged {
         return Offer::Absent;
@@ -219,7 +222,10 @@ pub fn waivables(world: &World, model: &Model) -> Result<Vec<Waivable>, String> 
 
 pub fn waive_offer(world: &World, model: &Model) -> Offer {
     let meant = on_denials(model)
-        || matches!(model.view(), View::Namespace(..) | View::Coverage(..) | View::Main(Main::Fleet));
+        || matches!(
+            model.view(),
+            View::Namespace(..) | View::Coverage(..) | View::Main(Main::Fleet | Main::Plan)
+        );
     if !meant {
         return Offer::Absent;
     }

@@ -124,11 +124,13 @@ impl Main {
     /// The same where there is no room for it.
     pub fn short(self) -> &'static str {
         match self {
+            Self::Denials => "deny",
             Self::Activity => "acts",
             Self::Sources => "srcs",
-            Self::Notices => "notes",
+            Self::Notices => "note",
+            Self::Reviews => "revs",
             Self::OpenEnds => "ends",
-            Self::Fleet | Self::Denials | Self::Live | Self::Plan | Self::Reviews => self.word(),
+            Self::Fleet | Self::Live | Self::Plan => self.word(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     cockpit::{
-        commands::CommandId,
+        commands::{CommandId, Risk, row},
         decide::{self, Reason},
         orders::{OrderKind, Target},
         world::World,
@@ -282,7 +282,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Offer::Ready
         }
         CommandId::Focus => Offer::Absent,
-        _ => Offer::Ready,
+        // What only looks always works; what acts has its own line above or is not offered.
+        _ if matches!(row(id).risk, Risk::Looks | Risk::Asks) => Offer::Ready,
+        _ => Offer::Absent,
     }
 }
 

@@ -247,6 +247,11 @@ pub fn clusters(row: &ReviewRow) -> String {
     row.clusters.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
+/// Why it is needed, in the words of whoever asks.
+pub fn purpose(row: &ReviewRow) -> &str {
+    if row.purpose.is_empty() { "no purpose was given" } else { row.purpose.as_str() }
+}
+
 pub fn name(cluster: &reviews::ClusterRow) -> String {
     cluster.name.as_ref().map_or_else(|| format!("unknown cluster {}", cluster.uid), ToString::to_string)
 }

@@ -172,7 +172,7 @@ fn review_lines(world: &World, verdict: DecisionVerdict, row: &ReviewRow, out: &
         Role::Text,
         format!("  for {}; {}; until {}", row.grant.selector, desk::clusters(row), clock(row.grant.expires)),
     ));
-    out.push(body(Role::Text, format!("  asked by {by} {old} ago: {}", row.purpose)));
+    out.push(body(Role::Text, format!("  asked by {by} {old} ago: {}", desk::purpose(row))));
     out.extend(
         row.findings.iter().take(3).map(|finding| body(Role::Denied, format!("  flagged: {finding}"))),
     );

@@ -146,8 +146,7 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
                 Main::Denials => groups,
                 Main::Notices => model.notices.all.len(),
                 Main::Reviews => model.team.reviews.rows().len(),
-                Main::OpenEnds => model.team.ends.all.as_ref().map_or(0, Vec::len),
-                Main::Fleet | Main::Live | Main::Activity | Main::Sources | Main::Plan => 0,
+                Main::Fleet | Main::Live | Main::Activity | Main::Sources | Main::Plan | Main::OpenEnds => 0,
             };
             let badge = if badge == 0 { String::new() } else { format!("({badge})") };
             let word = if narrow { main.short() } else { main.word() };

@@ -113,14 +113,10 @@ pub fn asked(world: &World, pen: &Pen<'_>, row: &ReviewRow) -> Lines {
     ));
     out.push((
         Role::Text,
-        format!("asked by {} {}: {}", row.requested_by, pen.ago(Some(row.created)), purpose(row)),
+        format!("asked by {} {}: {}", row.requested_by, pen.ago(Some(row.created)), reviews::purpose(row)),
     ));
     out.extend(standings(world, row));
     out
-}
-
-fn purpose(row: &ReviewRow) -> String {
-    if row.purpose.is_empty() { "no purpose was given".to_owned() } else { row.purpose.to_string() }
 }
 
 fn standings(world: &World, row: &ReviewRow) -> Lines {
@@ -156,7 +152,7 @@ fn what(world: &World, pen: &Pen<'_>, dossier: &Dossier) -> Lines {
     out.push((Role::Title, "what is asked for".to_owned()));
     out.push((Role::Text, headline(&row.grant).to_string()));
     out.push((Role::Text, format!("for {}, until {}", row.grant.selector, pen.both_ways(row.grant.expires))));
-    out.push((Role::Text, format!("purpose: {}", purpose(row))));
+    out.push((Role::Text, format!("purpose: {}", reviews::purpose(row))));
     out.push((Role::Text, format!("asked by {} {}", row.requested_by, pen.both(row.created))));
     out.push((Role::Title, "where it stands".to_owned()));
     out.extend(standings(world, row));

@@ -1,6 +1,7 @@
 //! The queue of reviews: what waits for security first, then grants that run out, then what was
 //! decided. What is marked is decided together.
 
+use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
@@ -189,29 +190,37 @@ fn row(pen: &Pen<'_>, row: &ReviewRow, marked: bool, wide: Widths, width: u16) -
     let until = reviews::ends(row);
     let ends = match until - pen.now {
         _ if pen.clock => pen.clock(until).chars().take(ENDS).collect(),
-        left if left <= chrono::TimeDelta::zero() => "ended".to_owned(),
-        left if left.num_days() >= 3 => format!("{}d", left.num_days()),
-        left => span(left),
+        left if left <= TimeDelta::zero() => "ended".to_owned(),
+        left => days(left),
     };
+    let old = match pen.clock {
+        true => pen.clock(row.created).chars().take(AGE - 1).collect(),
+        false => days(age(row.created, pen.now)),
+    };
+    // The part before the `@` says who; the page says all.
+    let by = row.requested_by.as_str();
+    let by = if wide.by < 8 { by.split('@').next().unwrap_or(by) } else { by };
     cells(
         pen,
         wide,
         width,
         [
-            (
-                &format!("{mark}{}", pen.when(Some(row.created))),
-                if marked { Role::Marked } else { Role::Dim },
-            ),
+            (&format!("{mark}{old}"), if marked { Role::Marked } else { Role::Dim }),
             (reviews::state(row), role(row)),
             (&reviews::cluster(row), plain),
             (row.grant.ns.as_str(), plain),
             (&row.grant.destination.to_string(), plain),
             (&row.grant.ports().to_string(), plain),
-            (row.requested_by.as_str(), plain),
+            (by, plain),
             (flagged, flag),
             (&ends, if row.queue == Queue::Expiring { Role::Warn } else { Role::Dim }),
         ],
     )
+}
+
+/// Whole days where hours do not matter.
+fn days(long: TimeDelta) -> String {
+    if long.num_days() >= 3 { format!("{}d", long.num_days()) } else { span(long) }
 }
 
 /// What the header says on every page; empty: nothing waits.
