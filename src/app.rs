@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::terminal::Screen;
 use crate::{
+    cockpit::spot::Spot,
     engine::{Claims, Engine, Setup, Soaks},
     tui::{
         model::{self, Model},
@@ -41,6 +42,8 @@ pub struct Options {
     pub ascii: bool,
     /// As whom it takes Leases of clusters that nobody observes, and what it publishes of them.
     pub observes: Option<(Claims, Soaks)>,
+    /// Where it begins.
+    pub open: Option<Spot>,
 }
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
@@ -58,6 +61,9 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         drawn: Instant::now(),
         dirty: true,
     };
+    if let Some(spot) = options.open {
+        update::open(&mut cockpit.model, spot);
+    }
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;
@@ -111,9 +117,13 @@ impl Cockpit {
                 }
                 () = &mut stop => return Ok(()),
                 _ = frame.tick(), if self.dirty => self.draw(screen)?,
-                () = self.engine.turn() => self.dirty = true,
+                () = self.engine.turn() => {
+                    self.tell(screen)?;
+                    self.dirty = true;
+                }
                 _ = ages.tick() => {
                     self.engine.tick();
+                    self.tell(screen)?;
                     if let Some(command) = update::follow(&self.model, self.engine.world()) {
                         // What the page lacks is said on the page.
                         let _ = self.engine.command(&command);
@@ -122,6 +132,18 @@ impl Cockpit {
                 }
             }
         }
+    }
+
+    /// What is worth waking somebody for: a line on the screen, and a bell where it is wanted.
+    fn tell(&mut self, screen: &mut Screen) -> color_eyre::Result<()> {
+        for alert in self.engine.take_alerts() {
+            update::note_alert(&mut self.model, &alert);
+            let notify = self.engine.world().plan().settings.notify.as_ref();
+            if notify.is_some_and(|notify| notify.bell) {
+                screen.ring(&alert.line())?;
+            }
+        }
+        Ok(())
     }
 
     /// The echo of a key does not wait for the frame's tick, unless keys come in bursts.

@@ -3,12 +3,14 @@
 
 mod clock;
 mod collectors;
+mod notifier;
 mod observer;
 mod performer;
+mod recorder;
 mod sources;
 mod state;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -17,17 +19,20 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, observer::Soaks};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
 use self::{
-    collectors::Collectors, observer::Observer, performer::Performer, sources::Sources, state::State,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
+    sources::Sources, state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{
     cockpit::{
+        alerts::Alert,
         decide::{self, Command, Refusal},
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
+        settings::StatePlace,
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
@@ -54,6 +59,10 @@ pub struct Setup {
     pub follow_flows: bool,
     /// Where `sluice.yaml` stands, to read it again.
     pub workspace: Option<Place>,
+    /// Folder where acts wait until the journal has them; `None`: in memory only.
+    pub records: Option<PathBuf>,
+    /// Tell people of what is worth waking them for; `None`: this run tells nobody.
+    pub notify: Option<Secrets>,
 }
 
 /// One running sluice without a screen.
@@ -70,6 +79,8 @@ pub struct Engine {
     sources: Option<Sources>,
     collectors: Option<Collectors>,
     performer: Performer,
+    recorder: Recorder,
+    notifier: Option<Notifier>,
     state: State,
     /// `None`: this process writes no evidence.
     observer: Option<Observer>,
@@ -102,6 +113,8 @@ impl Engine {
             world: World::new(setup.clock.now()),
             clock: setup.clock,
             performer: Performer::new(sender.clone(), setup.reach.clone()),
+            recorder: Recorder::new(setup.records),
+            notifier: setup.notify.map(|secrets| Notifier::new(secrets, sender.clone())),
             sources: setup.follow_flows.then(|| Sources::new(sender.clone())),
             collectors: setup.follow_flows.then(|| Collectors::new(sender.clone())),
             state: State::new(sender.clone()),
@@ -128,6 +141,11 @@ impl Engine {
         &self.world
     }
 
+    /// The way to the state cluster, for what is read once.
+    pub fn state_access(&self, state: &StatePlace) -> Access {
+        (self.reach)(&state::entry(self.world.plan(), &state.cluster))
+    }
+
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
     pub async fn turn(&mut self) {
         // The engine keeps a sender, so the channel never closes.
@@ -139,6 +157,29 @@ impl Engine {
     pub fn tick(&mut self) {
         self.world.absorb(Fact::Tick(self.clock.now()));
         self.observe_now(false);
+        self.record();
+        self.notify();
+    }
+
+    /// Alerts since the last call, oldest first, for whoever looks at this engine.
+    pub fn take_alerts(&mut self) -> Vec<Alert> {
+        self.notifier.as_mut().map(Notifier::take_fresh).unwrap_or_default()
+    }
+
+    fn notify(&mut self) {
+        let Some(notifier) = &mut self.notifier else { return };
+        for trouble in notifier.follow(&self.world) {
+            self.world.absorb(Fact::Notice(trouble));
+        }
+    }
+
+    /// Acts go to the journal as soon as the state cluster takes them.
+    fn record(&mut self) {
+        let orders = self.recorder.follow(&self.world);
+        orders.facts.into_iter().for_each(|fact| self.world.absorb(fact));
+        for (id, share) in orders.shares {
+            self.share(id, share);
+        }
     }
 
     /// From now on this process observes: it takes Leases of clusters that nobody observes and writes
@@ -202,6 +243,7 @@ impl Engine {
     }
 
     fn perform(&mut self, effect: Effect) {
+        self.recorder.begin(&self.world, &effect);
         match effect {
             Effect::Preview(order) => self.performer.preview(&self.world, order),
             Effect::Apply(order) => self.performer.apply(&self.world, order),
@@ -258,8 +300,10 @@ impl Engine {
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
                 _ => {}
             }
+            self.recorder.note(&self.world, &fact);
             self.world.absorb(fact);
         }
+        self.record();
         if replanned {
             self.watch_fleet();
             self.state.follow(self.world.plan(), &self.reach);
@@ -301,9 +345,12 @@ impl Engine {
         tokio::spawn(async move {
             let read = move || {
                 let (rules, mut troubles) = workspace::rules_of(&fleet, root.as_deref());
-                let flagged = root.map(|root| workspace::evidence::read(&root, &fleet, &rules));
-                let (flagged, bad) = flagged.unwrap_or_default();
-                troubles.extend(bad);
+                // Without a workspace there are no documents to read.
+                let flagged = root.map(|root| {
+                    let (flagged, bad) = workspace::evidence::read(&root, &fleet, &rules);
+                    troubles.extend(bad);
+                    flagged
+                });
                 (rules, flagged, troubles)
             };
             let (rules, flagged, troubles) = match tokio::task::spawn_blocking(read).await {
@@ -313,8 +360,8 @@ impl Engine {
                     return;
                 }
             };
-            let read = [Fact::Rules(Arc::new(rules)), Fact::Flagged(flagged)];
-            for fact in read.into_iter().chain(troubles.into_iter().map(Fact::Notice)) {
+            let read = std::iter::once(Fact::Rules(Arc::new(rules))).chain(flagged.map(Fact::Flagged));
+            for fact in read.chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
             }
         });

@@ -63,6 +63,8 @@ pub mod domain {
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
+    pub mod alerts;
+    pub mod closed;
     pub mod commands;
     pub mod coverage;
     pub mod decide;
@@ -71,22 +73,29 @@ pub mod cockpit {
     pub mod dossier;
     pub mod gate;
     pub mod gates;
+    pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod open_ends;
     pub mod orders;
+    pub mod outbox;
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod recording;
     pub mod records;
     pub mod recovery;
+    pub mod report;
     mod review_orders;
     pub mod reviews;
     pub mod rows;
     pub mod settings;
     pub mod shared;
     pub mod soaks;
+    pub mod spot;
     #[cfg(test)]
     mod tests;
+    pub mod timeline;
     pub mod waiving;
     pub mod waves;
     pub mod why;
@@ -167,6 +176,7 @@ pub mod k8s {
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
         mod assets;
+        pub mod chain;
         pub mod evidence;
         pub mod fit;
         pub mod hold;
@@ -200,6 +210,7 @@ pub mod workspace {
     pub mod evidence;
     pub mod feeds;
     pub mod fleet_file;
+    pub mod init;
     mod outward_keys;
     pub mod policy_files;
     pub mod root;
@@ -229,16 +240,24 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    #[cfg(test)]
+    pub(crate) mod fixture;
+    pub mod handover;
     pub mod install;
+    pub mod journal;
+    pub mod markdown;
+    pub mod open_ends;
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod report;
     pub mod reviews;
     pub mod soak;
     pub mod status;
     pub mod table;
     #[cfg(test)]
     pub(crate) mod tests;
+    pub mod timeline;
     pub mod wire;
 }
 
@@ -262,12 +281,16 @@ pub mod cli {
     pub mod discover;
     mod discover_live;
     pub mod exit;
+    pub mod hold;
     pub mod info;
+    pub mod init;
     pub mod install;
     pub mod log;
     mod observe;
+    pub mod plan;
     pub mod print;
     pub mod records;
+    pub mod report;
     pub mod review;
     pub mod review_gate;
     pub mod rollback;
@@ -452,13 +475,18 @@ pub mod sim {
 pub mod tui {
     pub mod chooser;
     pub mod copy;
+    pub mod desk;
     pub mod destinations;
     pub mod dialog;
+    pub mod ends;
     pub mod filter;
+    pub mod form;
     pub mod keys;
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod plan;
+    pub mod reviews;
     pub mod settle;
     pub mod theme;
     pub mod update;

@@ -18,6 +18,8 @@ use crossterm::{
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
+use crate::domain::names::Text;
+
 /// Longest text put on the clipboard, in bytes: terminals cut or refuse longer ones.
 const CLIPBOARD_LIMIT: usize = 74_000;
 
@@ -58,6 +60,13 @@ impl Screen {
         out.flush()
     }
 
+    /// A bell, and a desktop notification (OSC 9) where the terminal can.
+    pub(super) fn ring(&mut self, text: &str) -> io::Result<()> {
+        let out = self.terminal.backend_mut();
+        out.write_all(bell(text).as_bytes())?;
+        out.flush()
+    }
+
     /// To the shell by SIGTSTP; comes back when the shell continues us.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         leave(self.mouse)?;
@@ -80,6 +89,11 @@ impl Drop for Screen {
         // Nothing more can be done about a terminal that went away.
         let _ = self.close();
     }
+}
+
+/// The words before the text keep it from being a command of ConEmu's, which begin with a digit.
+fn bell(text: &str) -> String {
+    format!("\x07\x1b]9;sluice: {}\x07", Text::new(text))
 }
 
 fn enter(mouse: bool) -> io::Result<()> {
@@ -123,5 +137,20 @@ pub(super) async fn told_to_stop() {
     tokio::select! {
         _ = term.recv() => {}
         _ = hup.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Law 9: nothing that a cluster says ends the sequence early.
+    #[test]
+    fn a_bell_is_one_sequence_whatever_the_text() {
+        assert_eq!(bell("east/shop: denied"), "\x07\x1b]9;sluice: east/shop: denied\x07");
+        let rung = bell("a\x07\x1b]52;c;eA==\x07\u{9c}\nb");
+        assert_eq!(rung.matches('\x07').count(), 2);
+        assert_eq!(rung.matches('\x1b').count(), 1);
+        assert!(!rung.contains('\u{9c}') && !rung.contains('\n'));
     }
 }

@@ -24,6 +24,9 @@ use crate::{
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
+    /// Begin the cockpit there, as notifications say
+    #[arg(long, value_name = "CLUSTER[/NAMESPACE[/DIRECTION]]")]
+    pub open: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -82,6 +85,23 @@ pub enum Command {
     Rollback(Rollback),
     /// Ask security for flagged destinations, decide on them, and see who uses what was granted
     Review(Review),
+    /// Print what may be applied today, and for all the rest why not and who can clear it
+    ///
+    /// Waves are always those of the whole fleet; --context only says which rows are printed. Exit code
+    /// 0: something may go, or nothing is left to do; 3: rows wait and none may go; 4: some clusters were
+    /// not read, so rows may be missing.
+    Plan(Plan),
+    /// Let nothing of a row, a namespace, a cluster or the fleet advance until it is released
+    ///
+    /// Rollback and abort work all the same. Written to the state cluster, with your name by its API
+    /// server.
+    Hold(Hold),
+    /// Take a row, a namespace or a cluster out of its wave for a while: the wave goes on without it
+    Exclude(Exclude),
+    /// End a hold or an exclusion, by its name
+    Release(Release),
+    /// Write a first sluice.yaml from the kubeconfig's contexts; never overwrites one
+    Init(Init),
     /// Gather a cluster's flows and DNS answers into edges, for days, and serve them read-only
     ///
     /// Runs in or near one cluster: around this pod, or by the kubeconfig's current context or
@@ -97,6 +117,8 @@ pub enum Command {
     /// Definitions, admission policies and roles, shown before they are written. Who gets which role
     /// is yours to bind: what is missing is printed.
     Install(Install),
+    /// Print what can be handed over: soak report, shift handover, open ends, timeline, journal
+    Report(super::report::args::Report),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
@@ -156,6 +178,84 @@ pub struct Status {
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Only this direction
+    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
+    pub direction: Option<Direction>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for clusters that have not answered
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+/// What a hold is about, and why.
+#[derive(Clone, Debug, Args)]
+pub struct Hold {
+    /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
+    #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
+    pub fleet: bool,
+    #[command(flatten)]
+    pub holding: Holding,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Exclude {
+    #[command(flatten)]
+    pub holding: Holding,
+}
+
+/// What hold and exclude share.
+#[derive(Clone, Debug, Args)]
+pub struct Holding {
+    /// Only this namespace of the cluster; may be repeated
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
+    pub namespaces: Vec<NsName>,
+    /// Only this direction of the namespace
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", requires = "namespaces")]
+    pub direction: Option<Direction>,
+    /// Why: kept with it, and shown wherever it stands in the way
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// When it ends: RFC 3339, or a date (its first moment in UTC)
+    #[arg(long, value_name = "T", value_parser = super::hold::moment, conflicts_with = "span")]
+    pub until: Option<Timestamp>,
+    /// How long it lasts
+    #[arg(long = "for", id = "span", value_name = "DURATION", value_parser = duration)]
+    pub span: Option<Duration>,
+    #[command(flatten)]
+    pub sharing: Sharing,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Release {
+    /// Its name, as `sluice plan` shows it
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub sharing: Sharing,
+}
+
+/// What every write to the state cluster shares.
+#[derive(Clone, Debug, Args)]
+pub struct Sharing {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for the state cluster
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Init {
+    /// Where to write it; left out: the current folder, or --workspace
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -449,11 +549,11 @@ pub struct Change {
     pub deadline: Duration,
 }
 
-fn namespace(raw: &str) -> Result<NsName, String> {
+pub(super) fn namespace(raw: &str) -> Result<NsName, String> {
     NsName::parse(raw).map_err(|bad| bad.why.to_owned())
 }
 
-fn direction(raw: &str) -> Result<Direction, String> {
+pub(super) fn direction(raw: &str) -> Result<Direction, String> {
     Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
 }
 

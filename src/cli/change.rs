@@ -20,6 +20,8 @@ use crate::{
     domain::names::ClusterName,
 };
 
+/// How long the end waits for the journal; what is not in by then waits on the disk.
+const JOURNAL: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long orders that were told to stop may take for it.
 const STOPPING: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -65,6 +67,7 @@ impl Changing<'_, '_> {
         let ended = |world: &World| wait::have_ended(world, orders);
         let waited = self.session.until(self.change.deadline, ended).await;
         if waited == Waited::Reached {
+            self.recorded().await;
             return;
         }
         let why = if waited == Waited::Interrupted { "Interrupted" } else { "The deadline passed" };
@@ -76,6 +79,18 @@ impl Changing<'_, '_> {
             }
         }
         self.session.until(STOPPING, ended).await;
+        self.recorded().await;
+    }
+
+    /// Gives the journal a moment to take what was done, where its cluster answers.
+    async fn recorded(&mut self) {
+        use crate::cockpit::ports::Link;
+        let is_in = |world: &World| {
+            let shared = world.shared();
+            let may_come = matches!(shared.link(), Some(Link::Live | Link::Connecting));
+            world.plan().settings.state.is_none() || !may_come || shared.waiting() == 0
+        };
+        self.session.until(JOURNAL, is_in).await;
     }
 
     /// Prints the report and answers the exit code that goes with it.

@@ -5,13 +5,15 @@ use std::{env, io::IsTerminal as _};
 use super::{args::Global, exit::Exit, observe, session::NoStart};
 use crate::{
     app::{self, Options},
-    cockpit::ports::Trouble,
-    engine::Setup,
+    cockpit::{ports::Trouble, spot::Spot},
+    domain::names::Text,
+    engine::{Secrets, Setup},
     k8s::lease::Role,
     tui::theme,
 };
 
-pub async fn run(global: &Global, setup: Setup) -> Result<Exit, NoStart> {
+/// `open`: where it begins, as people write it.
+pub async fn run(global: &Global, mut setup: Setup, open: Option<&str>) -> Result<Exit, NoStart> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(refused(
             "the terminal",
@@ -22,11 +24,14 @@ pub async fn run(global: &Global, setup: Setup) -> Result<Exit, NoStart> {
     let asked = global.theme.clone().or_else(|| plain_theme().map(str::to_owned));
     let name = theme::choose(asked.as_deref(), is_set("NO_COLOR"))
         .map_err(|fact| refused("--theme", &fact, "Choose one of them."))?;
+    let open = open.map(|raw| spot(raw, &setup)).transpose()?;
+    setup.notify = Some(secrets());
     let options = Options {
         theme: name,
         mouse: !global.no_mouse,
         ascii: global.ascii || !speaks_utf8(),
         observes: Some((observe::claims(Role::Cockpit), observe::SOAKS)),
+        open,
     };
     match app::run(setup, options).await {
         Ok(()) => Ok(Exit::Done),
@@ -42,6 +47,20 @@ pub async fn run(global: &Global, setup: Setup) -> Result<Exit, NoStart> {
             })
         }
     }
+}
+
+fn spot(raw: &str, setup: &Setup) -> Result<Spot, NoStart> {
+    let is_known = |name: &_| setup.fleet.clusters.iter().any(|entry| entry.name == *name);
+    Spot::find(raw, is_known).ok_or_else(|| {
+        let fact = format!("{:?} is no place of this fleet", Text::new(raw));
+        refused("--open", &fact, "Write cluster, cluster/namespace or cluster/namespace/egress.")
+    })
+}
+
+/// What must not stand in a file.
+pub(super) fn secrets() -> Secrets {
+    let value = |name| Some(variable(name)).filter(|value| !value.is_empty());
+    Secrets { url: value("SLUICE_NOTIFY_URL"), token: value("SLUICE_NOTIFY_TOKEN") }
 }
 
 fn refused(object: &str, fact: &str, next: &str) -> NoStart {

@@ -58,7 +58,8 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
     let mut setup = session::setup(&global, Need::Clusters, true)?;
     setup.clock = clock;
-    cockpit::run(&global, setup).await
+    setup.records = Some(folder.path.join("acts"));
+    cockpit::run(&global, setup, None).await
 }
 
 /// What `--serve` prints: the first line is for `eval`, the rest is for people.

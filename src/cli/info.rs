@@ -3,14 +3,31 @@
 use std::path::PathBuf;
 
 use directories::ProjectDirs;
+use sha2::{Digest as _, Sha256};
 
 use super::{args::Global, collect, session};
-use crate::{documents::table::Table, k8s::connect, workspace::policy_files};
+use crate::{
+    documents::table::Table,
+    k8s::connect,
+    workspace::{policy_files, root::Place},
+};
 
 /// Folder of the log files; `None` where there is no home.
 pub fn log_folder() -> Option<PathBuf> {
     let dirs = ProjectDirs::from("", "", "sluice")?;
     Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
+}
+
+/// Where acts wait, below the folder of the log files.
+const ACTS: &str = "acts";
+
+/// Folder in which acts wait until the journal has them; `None` where there is no home. One for each
+/// workspace (or kubeconfig, where there is none), so that acts never reach another fleet's journal.
+pub fn records_folder(global: &Global, place: Option<&Place>) -> Option<PathBuf> {
+    let fleet = place.map_or_else(|| kubeconfig_path(global), |place| shown(&place.root));
+    let digest = Sha256::digest(fleet.as_bytes());
+    let name: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Some(log_folder()?.join(ACTS).join(name))
 }
 
 pub fn text(global: &Global) -> String {
@@ -49,6 +66,11 @@ pub fn text(global: &Global) -> String {
         if folder.is_dir() { "there" } else { "made by sluice collect" }
     });
     line("collected edges", data.as_deref().map_or("-".to_owned(), shown), found.to_owned());
+    let acts = log_folder().map(|folder| folder.join(ACTS));
+    let found = acts.as_ref().map_or("no home folder: acts wait in memory only", |folder| {
+        if folder.is_dir() { "there" } else { "made when something is applied or rolled back" }
+    });
+    line("acts for the journal", acts.as_deref().map_or("-".to_owned(), shown), found.to_owned());
     let log = log_folder();
     let found = log.as_ref().map_or("no home folder: nothing is logged", |folder| {
         if folder.is_dir() { "there" } else { "made when something is logged" }

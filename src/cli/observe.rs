@@ -6,9 +6,11 @@ use crate::{
     k8s::lease::{Claims, Role},
 };
 
-/// The rollouts whose evidence is published. None are kept by the world yet: the soak clocks name
-/// them here.
-pub const SOAKS: Soaks = Soaks { targets: |_, _| Vec::new(), evidence: |_, _| None };
+/// The rollouts whose evidence is published: those whose set is live and closed, in steady state too.
+pub const SOAKS: Soaks = Soaks {
+    targets: |world, cluster| world.soaks().targets().filter(|target| target.cluster == *cluster).collect(),
+    evidence: |world, target| world.soaks().evidence(target, world),
+};
 
 pub fn claims(role: Role) -> Claims {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

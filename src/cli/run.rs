@@ -12,9 +12,9 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    info, install, log,
+    hold, info, init, install, log, plan,
     print::Printer,
-    review_gate, rollback,
+    report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -61,7 +61,8 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
-            cockpit::run(global, session::setup(global, Need::Clusters, true)?).await
+            let setup = session::setup(global, Need::Clusters, true)?;
+            cockpit::run(global, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
@@ -92,6 +93,23 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
+        Some(Command::Plan(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, true)?;
+            Ok(plan::run(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Hold(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::hold(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Exclude(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::exclude(&mut session, global, args, printer).await)
+        }),
+        Some(Command::Release(args)) => with_runtime(printer, async |printer| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(hold::release(&mut session, args, printer).await)
+        }),
+        Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await
@@ -102,6 +120,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
                 apply::revert(changing, args).await
             })
         }
+        Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
             change(global, &args.change, Need::Clusters, printer, async |changing| {
@@ -109,6 +128,12 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             })
         }
     }
+}
+
+/// The same, with every cluster: waves are those of the whole fleet, and the state cluster need not be
+/// among those that are meant.
+fn whole(global: &Global) -> Global {
+    Global { contexts: Vec::new(), ..global.clone() }
 }
 
 /// A command that changes clusters: first of all, can it be confirmed?

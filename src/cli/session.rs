@@ -82,7 +82,9 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
         zone: zone(),
         read_only: global.read_only,
         follow_flows,
+        records: super::info::records_folder(global, place.as_ref()),
         workspace: place,
+        notify: None,
     })
 }
 

@@ -9,6 +9,8 @@ pub enum Risk {
     Looks,
     /// Asks a server something that changes nothing there.
     Asks,
+    /// Writes the team's records in the state cluster: filled in on a form and sent from its button.
+    Records,
     /// Changes a cluster: previewed and confirmed by a typed word.
     Writes,
     /// Takes a change back: shows target and command, confirmed by the same key again.
@@ -25,8 +27,15 @@ pub enum On {
     Namespace,
     /// A denial group.
     Denials,
-    /// The list of destinations.
-    Destinations,
+    /// Lists that can be sorted.
+    Sorted,
+    /// A flagged destination, or a row whose policies open one.
+    Flagged,
+    /// A review of the queue.
+    Reviews,
+    /// A denial, or what a row's evidence lacks.
+    Waivable,
+    Plan,
     Activity,
 }
 
@@ -57,6 +66,13 @@ commands! {
     Apply: "apply", ["a"], Namespace, Writes, "Preview the workspace's policies of this row, then apply them on a typed yes.";
     RollBack: "rollback", ["ctrl-r"], Row, TakesBack, "Open the valve and delete our policies of this row; press it twice.";
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
+    Advance: "advance", ["w"], Plan, Writes, "Preview the rows of the current wave that may go now, then apply them on a typed yes.";
+    Revert: "revert", ["R"], Namespace, Writes, "Preview the newest policies of this row that soaked clean, then apply them again.";
+    Hold: "hold", ["p"], Anywhere, Records, "Nothing of this row, its cluster or the fleet advances until it is released.";
+    Release: "release", ["P"], Anywhere, Records, "End a hold or an exclusion.";
+    Exclude: "exclude", ["x"], Row, Records, "Its wave goes on without it, until a date.";
+    Override: "override", ["O"], Namespace, Records, "Ask for an override of soak, coverage or order, for exactly what was previewed; a second person confirms.";
+    ConfirmOverride: "confirm-override", ["C"], Anywhere, Records, "The second person's yes to an override.";
     Open: "open", ["enter"], Anywhere, Looks, "Open a namespace, a denial or a destination; unfold a cluster.";
     Back: "back", ["esc"], Anywhere, Looks, "One level back; never quits.";
     Unfold: "unfold", ["l", "right"], Anywhere, Looks, "Unfold a cluster or a namespace; elsewhere open.";
@@ -70,11 +86,20 @@ commands! {
     Activity: "activity", ["4"], Anywhere, Looks, "Every changing call of this session, with its result.";
     Sources: "sources", ["5"], Anywhere, Looks, "Clusters and flow sources: health, lag, losses, history.";
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
+    Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
+    Reviews: "reviews", ["8"], Anywhere, Looks, "Destinations that somebody asked to open: what waits, what runs out, what was decided.";
+    OpenEnds: "open-ends", ["9"], Anywhere, Looks, "What was put off, with owner and due date: rolled back, held, left out, waived, grants that end.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
-    Sort: "sort", ["s"], Destinations, Looks, "Sort destinations by the next column.";
-    Reverse: "reverse", ["S"], Destinations, Looks, "Turn the order of destinations round.";
+    Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
+    Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
+    Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";
     Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";
+    Approve: "approve", ["A"], Reviews, Records, "Grant what this review, or all marked ones, ask for: reason, ticket, end, clusters.";
+    Reject: "reject", ["X"], Reviews, Records, "Turn this review, or all marked ones, down; denials of exactly that are expected then.";
+    Revoke: "revoke", ["V"], Reviews, Records, "Take a grant back, after a look at who uses it; live policies are not touched.";
+    AskReview: "ask-review", ["e"], Flagged, Records, "Ask security to let a flagged destination pass.";
+    Waive: "waive", ["W"], Waivable, Records, "Take a denial, a CronJob or missing evidence upon yourself, for exactly that and until a day.";
     Last: "last", ["-"], Anywhere, Looks, "The view before this one.";
     Older: "older", ["["], Anywhere, Looks, "Back in the history of views.";
     Newer: "newer", ["]"], Anywhere, Looks, "Forward in the history of views.";

@@ -25,7 +25,7 @@ use super::{
     world::World,
 };
 
-pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown};
+pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown, may_ask, may_decide};
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq)]

@@ -146,6 +146,18 @@ pub enum Outcome {
     Failed(Trouble),
 }
 
+impl Outcome {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Stopped { .. } => "stopped",
+            Self::Aborted { .. } => "aborted",
+            Self::Unsettled(_) => "unsettled",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderKind {
     Preview,

@@ -155,8 +155,13 @@ fn shares(world: &World, shares: Vec<Share>) -> Orders {
     Orders { started: Vec::new(), effects: shares.into_iter().zip(0..).map(share).collect() }
 }
 
+/// Why we may not ask for reviews at all; empty: we may.
+pub fn may_ask(world: &World) -> Vec<Reason> {
+    common(world, world.shared().rights.ask_review, "ask for reviews")
+}
+
 pub(super) fn ask(world: &World, asking: &Asking) -> Result<Orders, Refusal> {
-    let mut reasons = common(world, world.shared().rights.ask_review, "ask for reviews");
+    let mut reasons = may_ask(world);
     if is_blank(&asking.purpose) {
         reasons.push(ReviewReason::Empty("purpose").into());
     }
@@ -220,10 +225,13 @@ fn own(world: &World, kept: &Kept<Review>) -> Option<ReviewReason> {
 
 /// Every reason against a decision, those of single reviews included.
 fn against(world: &World, deciding: &Deciding) -> Vec<Reason> {
+    let blank = is_blank(&deciding.reason).then_some(Reason::Review(ReviewReason::Empty("reason")));
+    may_decide(world, deciding).into_iter().chain(blank).collect()
+}
+
+/// The same before anybody wrote a reason.
+pub fn may_decide(world: &World, deciding: &Deciding) -> Vec<Reason> {
     let mut reasons = against_any(world);
-    if is_blank(&deciding.reason) {
-        reasons.push(ReviewReason::Empty("reason").into());
-    }
     let now = gate::time(world);
     if let (Some(now), Some(expires)) = (now, deciding.expires)
         && expires <= now

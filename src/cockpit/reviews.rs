@@ -7,9 +7,10 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use ipnet::IpNet;
 
 use crate::domain::{
-    destination::Finding,
+    destination::{Destination, Finding},
     edge::DnsName,
     flow::Direction,
     gate::Gate,
@@ -17,6 +18,7 @@ use crate::domain::{
     names::{ClusterName, NsName, Text, Workload},
     opened::{Opened, Ports, What},
     policy::Selector,
+    range,
     rollout::{Kept, Target},
     suspect,
     time::Timestamp,
@@ -109,6 +111,7 @@ pub struct WhoRow {
     pub workload: Workload,
     pub port: PortSpan,
     pub flows: u64,
+    pub first: Timestamp,
     pub last: Timestamp,
 }
 
@@ -126,6 +129,26 @@ pub fn queue(world: &World) -> Vec<ReviewRow> {
     let mut rows: Vec<_> = world.shared().reviews().map(|kept| row(world, kept)).collect();
     rows.sort_by(|a, b| (a.queue, end(a), &a.name).cmp(&(b.queue, end(b), &b.name)));
     rows
+}
+
+/// What of the queue must not be overlooked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Reviews that some cluster of them waits for.
+    pub open: usize,
+    /// Reviews whose grant ends within two weeks.
+    pub ending: usize,
+    /// When the first of those does.
+    pub first: Option<Timestamp>,
+}
+
+pub fn waits(rows: &[ReviewRow]) -> Waits {
+    let is_ending = |row: &&ReviewRow| row.queue == Queue::Expiring;
+    Waits {
+        open: rows.iter().filter(|row| row.queue == Queue::Open).count(),
+        ending: rows.iter().filter(is_ending).count(),
+        first: rows.iter().filter(is_ending).filter_map(end).min(),
+    }
 }
 
 /// Expiring ones stand by their end.
@@ -197,6 +220,7 @@ fn seen(world: &World, grant: &Grant) -> Option<SeenRow> {
                 workload: one.workload.clone(),
                 port: PortSpan { protocol: one.protocol, from: one.port, to: one.port },
                 flows: one.seen.flows,
+                first: one.seen.first,
                 last: one.seen.last,
             });
         }
@@ -310,6 +334,33 @@ pub fn draft(world: &World, wish: &Wish) -> Vec<Grant> {
     let grants =
         found.into_iter().map(|((opening, ports, selector), uids)| grant(uids, selector, opening, &ports));
     grants.collect()
+}
+
+/// Grants that would let this destination pass in this cluster, closest first: as the workspace's
+/// policies open it, by its name, by the addresses that are kept of it.
+pub fn drafts(world: &World, target: &Target, one: &Destination, expires: Timestamp) -> Vec<Grant> {
+    let wish = |destination, ports| Wish {
+        ns: target.ns.clone(),
+        direction: target.direction,
+        clusters: Some(vec![target.cluster.clone()]),
+        destination,
+        ports,
+        expires,
+    };
+    let mut out = draft(world, &wish(None, None));
+    out.retain(|grant| gate::is_inside(one, grant));
+    let networks: BTreeSet<_> =
+        one.addresses.iter().map(|address| IpNet::from(range::fold(*address))).collect();
+    let networks = (!networks.is_empty()).then(|| Opening::Networks(networks.into_iter().collect()));
+    for opening in one.name.clone().map(Opening::Name).into_iter().chain(networks) {
+        let port = PortSpan { protocol: one.protocol, from: one.port, to: one.port };
+        for grant in draft(world, &wish(Some(Wanted::One(opening)), Some(vec![port]))) {
+            if !out.iter().any(|other| other.destination == grant.destination && other.ports == grant.ports) {
+                out.push(grant);
+            }
+        }
+    }
+    out
 }
 
 impl Wanted {

@@ -46,6 +46,8 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// So many acts wait here until the journal has them.
+    Waiting(usize),
     /// We are about to ask for this write.
     Asked(ShareId),
     /// A write of ours was taken, refused, or left without an answer.
@@ -132,6 +134,9 @@ pub enum Share {
 }
 
 impl Share {
+    /// Words of what is written without anybody asking for it.
+    pub const UNASKED: [&str; 3] = ["record a rollout", "write evidence", "write the journal"];
+
     /// What it does, in words for messages.
     pub fn words(&self) -> &'static str {
         match self {
@@ -171,8 +176,11 @@ pub struct Shared {
     observers: BTreeMap<ClusterName, Observer>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
+    waiting: usize,
     /// The id of the newest write of ours.
     asked: u64,
+    /// Counts what came and may change what is shown.
+    revision: u64,
 }
 
 /// How a write of ours ended.
@@ -262,12 +270,23 @@ impl Shared {
         &self.wrote
     }
 
+    /// Acts that wait here until the journal has them.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The id that the next write of ours takes.
     pub fn next_id(&self) -> ShareId {
         ShareId(self.asked + 1)
     }
 
+    /// Changes when anything but the clock does.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
+        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_)));
         match fact {
             SharedFact::Link(link) => {
                 if self.link.as_ref() != Some(&link) {
@@ -301,6 +320,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {
                 if self.wrote.len() == Self::WROTE {

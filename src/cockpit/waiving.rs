@@ -38,9 +38,14 @@ pub struct Overriding {
     pub expires: Timestamp,
 }
 
+/// Why we may not waive anything; empty: we may.
+pub fn may_waive(world: &World) -> Vec<Reason> {
+    may_write(world, world.shared().rights.waive, "waive denials of")
+}
+
 /// Every reason why this cannot be waived now.
 pub fn waive_reasons(world: &World, waiving: &Waiving) -> Vec<Reason> {
-    let mut reasons = may_write(world, world.shared().rights.waive, "waive denials of");
+    let mut reasons = may_waive(world);
     reasons.extend(words(world, &waiving.reason, waiving.expires));
     if world.cluster(&waiving.target.cluster).is_none() {
         reasons.push(Reason::UnknownCluster(waiving.target.cluster.clone()));

@@ -170,6 +170,7 @@ impl Rests {
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
                 | SharedFact::Asked(_)
+                | SharedFact::Waiting(_)
                 | SharedFact::Wrote { .. } => Self::Never,
             },
             Fact::Cluster(name, fact) => match fact {

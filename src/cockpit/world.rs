@@ -22,6 +22,7 @@ use super::{
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::{Shared, SharedFact},
     soaks::{Around, Soaks},
+    timeline::Timelines,
     waves::{self, Waves},
 };
 
@@ -85,6 +86,7 @@ pub struct World {
     discoveries: Discoveries,
     orders: Orders,
     shared: Shared,
+    timelines: Timelines,
     incidents: Incidents,
     waves: Waves,
     soaks: Soaks,
@@ -107,6 +109,7 @@ impl World {
             discoveries: Discoveries::default(),
             orders: Orders::default(),
             shared: Shared::default(),
+            timelines: Timelines::default(),
             incidents: Incidents::default(),
             waves: Waves::empty(now),
             soaks: Soaks::new(now),
@@ -166,6 +169,10 @@ impl World {
 
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub fn timelines(&self) -> &Timelines {
+        &self.timelines
     }
 
     pub fn incidents(&self) -> &Incidents {
@@ -263,6 +270,7 @@ impl World {
             self.clusters.insert(entry.name.clone(), cluster);
         }
         self.discoveries.retain(&self.clusters);
+        self.timelines.retain(|name| self.clusters.contains_key(name));
         self.soaks.retain(&self.clusters);
         self.plan = plan;
     }
@@ -299,6 +307,7 @@ impl World {
         // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         cluster.revision += 1;
+        self.timelines.note(cluster, &fact, self.now);
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {

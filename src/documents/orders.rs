@@ -12,7 +12,7 @@ use crate::{
         rows,
         world::World,
     },
-    domain::{fleet::Isolation, flow::Direction},
+    domain::fleet::Isolation,
 };
 
 /// What a command did, all of it.
@@ -278,27 +278,10 @@ pub fn rollback_text(plan: &RollbackPlan) -> String {
         Some(live) => format!("  live: {}\n", live.join(", ")),
     });
     if let Some(isolation) = &plan.isolation {
-        out.push_str(&format!("  now: {}\n", isolation_words(isolation, plan.target.direction)));
+        out.push_str(&format!("  now: {}\n", isolation.words(plan.target.direction)));
     }
     out.push_str("  by hand, the whole set (the default-deny alone does not suffice):\n");
     out.extend(plan.commands.iter().map(|command| format!("    {command}\n")));
-    out
-}
-
-/// How many pods are isolated and by what, in words.
-pub fn isolation_words(isolation: &Isolation, direction: Direction) -> String {
-    let names = |keys: &std::collections::BTreeSet<crate::domain::policy::PolicyKey>| {
-        keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    let mut out = if isolation.isolated == 0 {
-        format!("no pod of {} is isolated in {direction}", isolation.pods)
-    } else {
-        let (isolated, pods) = (isolation.isolated, isolation.pods);
-        format!("{isolated} of {pods} pods are isolated in {direction} by {}", names(&isolation.by))
-    };
-    if !isolation.unknown.is_empty() {
-        out.push_str(&format!("; perhaps by {} too", names(&isolation.unknown)));
-    }
     out
 }
 
@@ -311,9 +294,8 @@ fn order_text(world: &World, order: &Order) -> String {
     }
     let (state, trouble, isolation) = outcome(&order.state);
     let direction = order.target.direction;
-    let words = isolation.map_or("what is isolated now is not known".to_owned(), |isolation| {
-        isolation_words(isolation, direction)
-    });
+    let words = isolation
+        .map_or("what is isolated now is not known".to_owned(), |isolation| isolation.words(direction));
     let because = trouble.map_or(String::new(), |trouble| format!(": {trouble}"));
     format!("{} {} {state}{because}\n{out}  {words}\n", order.kind.as_str(), order.target)
 }

@@ -10,7 +10,7 @@ use crate::{
         gates::Gate,
         planned::{Ask, PlanRow, plan_rows},
         waves::calendar,
-        why::clock,
+        why::{Why, clock},
         world::World,
     },
     domain::{
@@ -101,7 +101,7 @@ fn direction_text(out: &mut String, world: &World, shown: &Shown, direction: Dir
     forecast_text(out, world, world.waves().forecast(direction));
     if wait > 0 {
         out.push_str("  wait\n");
-        waiting_text(out, of(Ask::Waits));
+        waiting_text(out, &of(Ask::Waits).collect::<Vec<_>>());
     }
 }
 
@@ -133,15 +133,14 @@ fn waves_text(world: &World, plan: &WavePlan) -> String {
     let mut table = Table::new(&headings);
     for wave in &plan.waves {
         let date = dates.iter().find(|dates| dates.number == wave.number);
-        let when = |at: Option<Option<Timestamp>>| match (wave.verdict, at) {
-            (Verdict::Done, _) => "-".to_owned(),
-            (_, Some(Some(at))) => clock(at, zone),
-            (_, Some(None) | None) => "?".to_owned(),
+        let when = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| clock(at, zone));
+        let stuck = date.map_or(0, |date| date.stuck);
+        let (starts, ends) = match (wave.verdict, date) {
+            (Verdict::Done, _) | (_, None) => ("-".to_owned(), "-".to_owned()),
+            (Verdict::Open | Verdict::Held, Some(date)) => ("started".to_owned(), when(date.ends)),
+            (Verdict::Ahead, Some(date)) => (when(date.starts), when(date.ends)),
         };
-        let starts = match wave.verdict {
-            Verdict::Open | Verdict::Held => "started".to_owned(),
-            Verdict::Ahead | Verdict::Done => when(date.map(|date| date.starts)),
-        };
+        let ends = if stuck > 0 { format!("{ends}, {stuck} to clear") } else { ends };
         let [clean, soaking, others] = counts(wave);
         table.row([
             wave.number.to_string(),
@@ -153,7 +152,7 @@ fn waves_text(world: &World, plan: &WavePlan) -> String {
             soaking.to_string(),
             others.to_string(),
             starts,
-            when(date.map(|date| date.ends)),
+            ends,
         ]);
     }
     table.text("    ")
@@ -196,24 +195,36 @@ fn forecast_text(out: &mut String, world: &World, forecast: &Forecast) {
             delay.state.word()
         ));
     }
-    out.push_str(&format!("    it assumes: {}\n", ASSUMES.join("; ")));
+    out.push_str("    it assumes that\n");
+    out.extend(ASSUMES.iter().map(|what| format!("      - {what}\n")));
 }
 
-/// Rows with the same reasons stand together, in the order of the first of them.
-fn waiting_text<'r, 'w: 'r>(out: &mut String, rows: impl Iterator<Item = &'r PlanRow<'w>>) {
-    let mut groups: Vec<(String, Vec<&PlanRow<'_>>)> = Vec::new();
+/// What is in the way of all is said once; rows with the same reasons stand together, in the order of
+/// the first of them.
+fn waiting_text(out: &mut String, rows: &[&PlanRow<'_>]) {
+    let Some(first) = rows.first() else { return };
+    let is_common = |gate: &&Gate| rows.len() > 1 && rows.iter().all(|row| row.missing.contains(gate));
+    let common: Vec<&Gate> = first.missing.iter().filter(is_common).collect();
+    if !common.is_empty() {
+        out.push_str("    all of these\n");
+        out.extend(common.iter().map(|gate| reason_line(gate)));
+    }
+    let mut groups: Vec<(String, BTreeMap<u32, Vec<String>>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows {
-        let reasons: String = row.missing.iter().map(reason_line).collect();
+        // The waves between are to be seen by the numbers.
+        let own = row.missing.iter().filter(|gate| !matches!(gate.reason, Why::WavesBetween(_)));
+        let mut reasons: String = own.filter(|gate| !common.contains(gate)).map(reason_line).collect();
+        if reasons.is_empty() {
+            reasons.push_str("      - nothing else\n");
+        }
         let at = *known.entry(reasons.clone()).or_insert(groups.len());
         if at == groups.len() {
-            groups.push((reasons, Vec::new()));
+            groups.push((reasons, BTreeMap::new()));
         }
-        groups[at].1.push(row);
+        groups[at].1.entry(row.wave).or_default().push(place(row.row));
     }
-    for (reasons, rows) in groups {
-        let mut waves: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-        rows.iter().for_each(|row| waves.entry(row.wave).or_default().push(place(row.row)));
+    for (reasons, waves) in groups {
         for (wave, rows) in waves {
             out.push_str(&format!("    wave {wave}  {}\n", rows.join(" ")));
         }

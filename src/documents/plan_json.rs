@@ -55,6 +55,8 @@ struct WaveOut {
     at_most: Option<u32>,
     starts: Option<String>,
     ends: Option<String>,
+    /// Rows that somebody must clear before that end means anything.
+    stuck: usize,
     rows: Vec<RowOut>,
 }
 
@@ -174,6 +176,7 @@ fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates]) -> WaveOut {
         at_most: wave.size,
         starts: date.and_then(|date| when(date.starts)),
         ends: date.and_then(|date| when(date.ends)),
+        stuck: date.map_or(0, |date| date.stuck),
         rows: rows.iter().filter(|row| row.wave == wave.number).map(row_out).collect(),
     }
 }

@@ -89,6 +89,7 @@ struct WhoOut {
     workload: String,
     port: String,
     flows: u64,
+    first: String,
     last: String,
 }
 
@@ -264,6 +265,7 @@ fn seen_out(seen: &SeenRow) -> SeenOut {
                 workload: who.workload.to_string(),
                 port: who.port.to_string(),
                 flows: who.flows,
+                first: time(who.first),
                 last: time(who.last),
             })
             .collect(),

@@ -25,7 +25,7 @@ pub struct SoakOut {
     minutes: MinutesOut,
     pauses: Vec<PauseOut>,
     restarts: Vec<RestartOut>,
-    /// Oldest first: `█` credited, `▒` in part, `-` idle, `·` not.
+    /// Oldest first: `█` credited, `▄` in part, `-` idle, `·` not.
     bar: String,
     rests_on: String,
     joined_with: Option<String>,

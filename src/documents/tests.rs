@@ -54,7 +54,7 @@ pub(crate) fn policy(name: &str) -> Policy {
     manifest::policy(&object).expect("a policy")
 }
 
-fn pod(name: &str) -> Pod {
+pub(crate) fn pod(name: &str) -> Pod {
     Pod {
         ns: ns("shop"),
         name: PodName::parse(name).expect("valid"),
@@ -78,7 +78,7 @@ fn seen(name: &str) -> NamespaceSeen {
     }
 }
 
-fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
+pub(crate) fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
     Flow {
         id: FlowId(id.to_string().into()),
         at,

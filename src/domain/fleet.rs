@@ -280,6 +280,22 @@ impl Isolation {
         }
         out
     }
+
+    /// How many pods are isolated and by what, in words.
+    pub fn words(&self, direction: Direction) -> String {
+        let names =
+            |keys: &BTreeSet<PolicyKey>| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let mut out = if self.isolated == 0 {
+            format!("no pod of {} is isolated in {direction}", self.pods)
+        } else {
+            let (isolated, pods) = (self.isolated, self.pods);
+            format!("{isolated} of {pods} pods are isolated in {direction} by {}", names(&self.by))
+        };
+        if !self.unknown.is_empty() {
+            out.push_str(&format!("; perhaps by {} too", names(&self.unknown)));
+        }
+        out
+    }
 }
 
 /// One cluster with everything seen in it.

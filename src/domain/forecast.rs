@@ -13,8 +13,8 @@ use super::{
 
 /// What is taken for granted, with each forecast.
 pub const ASSUMES: [&str; 4] = [
-    "each row goes as soon as its wave may and working hours allow, and none is rolled back",
-    "what is blocked, unreachable, unknown, withheld, rolled back or an incident is cleared or excluded before its wave",
+    "each row goes as soon as its wave may and working hours allow, and none is rolled back again",
+    "what is blocked, unreachable, unknown, withheld or an incident is cleared or excluded before its wave",
     "a row without a pace of its own soaks at that of all rows together",
     "policies are authored and evidence is ready by then",
 ];
@@ -38,9 +38,11 @@ pub struct Forecast {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dates {
     pub number: u32,
-    /// When its next row may be applied; in the past or now where nothing waits.
+    /// When its next row may be applied.
     pub starts: Option<Timestamp>,
     pub ends: Option<Timestamp>,
+    /// Rows that somebody must clear before that date means anything.
+    pub stuck: usize,
 }
 
 /// A row that others wait for.
@@ -108,13 +110,15 @@ fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>) -> Vec<Dates> {
         // A wave whose rows all wait for somebody ends with the one before it.
         let mut ends = before;
         for row in wave.standing().filter(|row| has_date(row)) {
-            let from = if row.state == RowState::Waiting { starts } else { Some(given.now) };
+            let soaks = matches!(row.state, RowState::Soaking { .. });
+            let from = if soaks { Some(given.now) } else { starts };
             let end = from
                 .zip(pace(row))
                 .and_then(|(from, pace)| from.checked_add_signed(pace.wall_for(left(row, given))?));
             ends = ends.zip(end).map(|(a, b)| a.max(b));
         }
-        out.push(Dates { number: wave.number, starts, ends });
+        let stuck = wave.standing().filter(|row| is_stuck(row)).count();
+        out.push(Dates { number: wave.number, starts, ends, stuck });
         before = ends;
     }
     out
@@ -138,8 +142,14 @@ fn left(row: &Candidate, given: &Given<'_>) -> TimeDelta {
     }
 }
 
+/// What was rolled back is applied anew and soaks anew.
 fn has_date(row: &Candidate) -> bool {
-    matches!(row.state, RowState::Waiting | RowState::Soaking { .. })
+    matches!(row.state, RowState::Waiting | RowState::Soaking { .. } | RowState::RolledBack)
+}
+
+/// Somebody must do something about it first.
+fn is_stuck(row: &Candidate) -> bool {
+    !matches!(row.state, RowState::Waiting | RowState::Soaking { .. })
 }
 
 fn delays(plan: &WavePlan, given: &Given<'_>, pace: Option<Pace>) -> Vec<Delay> {
@@ -147,17 +157,18 @@ fn delays(plan: &WavePlan, given: &Given<'_>, pace: Option<Pace>) -> Vec<Delay> 
     let mut out: Vec<(bool, Delay)> = Vec::new();
     for (nth, wave) in unfinished.enumerate() {
         // Rows that are stuck delay from wherever they stand; others only where the work is now.
-        for row in wave.standing().filter(|row| nth == 0 || !has_date(row)) {
+        for row in wave.standing().filter(|row| nth == 0 || is_stuck(row)) {
             let own = row_pace(row).or(pace).filter(|_| has_date(row));
             let left = own.and_then(|pace| pace.wall_for(left(row, given)));
             let delay =
                 Delay { target: row.target.clone(), wave: wave.number, state: row.state.clone(), left };
-            out.push((has_date(row), delay));
+            out.push((is_stuck(row), delay));
         }
     }
     // Stuck first, then without a date, then the longest.
-    out.sort_by_key(|(has_date, delay)| {
-        (*has_date, delay.wave, delay.left.is_some(), std::cmp::Reverse(delay.left), delay.target.clone())
+    out.sort_by_key(|(is_stuck, delay)| {
+        let longest = std::cmp::Reverse(delay.left);
+        (!is_stuck, delay.wave, delay.left.is_some(), longest, delay.target.clone())
     });
     out.into_iter().take(DELAYS).map(|(_, delay)| delay).collect()
 }

@@ -144,18 +144,154 @@ pub enum Broken {
     Changed(u64),
 }
 
+/// A chain of entries, followed from the first one on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Number of the next entry.
+    pub number: u64,
+    /// Hash that it must name.
+    pub previous: Hash,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { number: 1, previous: Hash::NOTHING }
+    }
+}
+
+impl Chain {
+    /// The place after this entry.
+    pub fn after(entry: &Entry) -> Self {
+        Self { number: entry.number.saturating_add(1), previous: entry.hash() }
+    }
+
+    /// Takes the next entry.
+    pub fn follow(&mut self, entry: &Entry) -> Result<(), Broken> {
+        if entry.number != self.number {
+            return Err(Broken::Missing(self.number));
+        }
+        if entry.previous != self.previous {
+            return Err(Broken::Changed(self.number));
+        }
+        *self = Self::after(entry);
+        Ok(())
+    }
+}
+
 /// Checks a copy from its first entry on; answers the hash that the next entry must name.
 pub fn verify<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<Hash, Broken> {
-    let (mut number, mut previous) = (1, Hash::NOTHING);
-    for entry in entries {
-        if entry.number != number {
-            return Err(Broken::Missing(number));
-        }
-        if entry.previous != previous {
-            return Err(Broken::Changed(number));
-        }
-        previous = entry.hash();
-        number += 1;
+    let mut chain = Chain::default();
+    entries.into_iter().try_for_each(|entry| chain.follow(entry))?;
+    Ok(chain.previous)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn at(micros: i64) -> Timestamp {
+        let noon = 1_795_435_230_000_000; // 2026-11-23T12:00:30Z
+        Timestamp::from_timestamp_micros(noon + micros).expect("in range")
     }
-    Ok(previous)
+
+    fn entry(number: u64, previous: Hash, by: &str, at: Timestamp, act: Act, object: &str) -> Entry {
+        let stamp = Stamp { by: Text::new(by), at };
+        Entry { number, previous, stamp, act, object: Text::new(object), facts: Vec::new() }
+    }
+
+    /// Three entries. Their hashes were computed with Python's hashlib from the words of
+    /// [`Entry::hash`]: big-endian lengths of 8 bytes, then the bytes.
+    pub(crate) fn three() -> [(Entry, &'static str); 3] {
+        let first = "80eba3721e5a038230e61665dac11ddfbaa7c5e1bcfdcf1f4c7716539b707b43";
+        let second = "590b5d62714949d44156f43aacfb6140ce8db7165bde457836b655578a938832";
+        let third = "59a8dbfb1cf44e6d6d97b514b58b9dae34d929c439260e91551ae04ac2192d6a";
+        let hash = |raw| Hash::parse(raw).expect("64 digits");
+        let shop = "east/shop egress";
+        let mut a = entry(1, Hash::NOTHING, "lead@example.net", at(0), Act::Apply, shop);
+        a.facts = vec![Text::new("digest 1f2e"), Text::new("done")];
+        let b = entry(2, hash(first), "Zoë", at(90_000_001), Act::Rollback, shop);
+        let before = Timestamp::UNIX_EPOCH - TimeDelta::microseconds(1);
+        let mut c = entry(3, hash(second), "lead@example.net", before, Act::Hold, "the fleet");
+        c.facts = vec![Text::default(), Text::new("reason: Café")];
+        [(a, first), (b, second), (c, third)]
+    }
+
+    #[test]
+    fn a_hash_is_what_an_independent_tool_computes() {
+        for (entry, expected) in three() {
+            assert_eq!(entry.hash().to_string(), expected, "entry {}", entry.number);
+        }
+    }
+
+    #[test]
+    fn a_whole_copy_answers_the_hash_that_the_next_entry_must_name() {
+        let entries = three().map(|(entry, _)| entry);
+        assert_eq!(verify(&entries).map(|hash| hash.to_string()), Ok(three()[2].1.to_owned()));
+        assert_eq!(verify([]), Ok(Hash::NOTHING));
+    }
+
+    /// Every field that is changed breaks the chain where the next entry names the one before.
+    #[test]
+    fn tampering_is_found_at_the_entry_after() {
+        let changes: [fn(&mut Entry); 7] = [
+            |entry| entry.stamp.by = Text::new("Zoe"),
+            |entry| entry.stamp.at += TimeDelta::microseconds(1),
+            |entry| entry.act = Act::Revert,
+            |entry| entry.object = Text::new("east/shop ingress"),
+            |entry| entry.facts.push(Text::default()),
+            // The same bytes, cut elsewhere.
+            |entry| {
+                entry.stamp.by = Text::new("Zo");
+                entry.object = Text::new("ëeast/shop egress");
+            },
+            |entry| entry.facts = vec![Text::new("rollback")],
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            let mut entries = three().map(|(entry, _)| entry);
+            change(&mut entries[1]);
+            assert_eq!(verify(&entries), Err(Broken::Changed(3)), "change {n}");
+        }
+        let mut entries = three().map(|(entry, _)| entry);
+        entries[0].previous = entries[1].hash();
+        assert_eq!(verify(&entries), Err(Broken::Changed(1)));
+    }
+
+    /// Nothing follows the last entry: who keeps its hash elsewhere sees a change there too.
+    #[test]
+    fn a_change_of_the_last_entry_shows_in_the_last_hash_only() {
+        let mut entries = three().map(|(entry, _)| entry);
+        entries[2].facts.clear();
+        let head = verify(&entries).expect("the chain holds");
+        assert_ne!(head.to_string(), three()[2].1);
+    }
+
+    #[test]
+    fn holes_repeats_and_a_turned_order_are_found_at_the_first_place() {
+        let [a, b, c] = three().map(|(entry, _)| entry);
+        for (copy, missing) in [
+            (vec![b.clone(), c.clone()], 1),
+            (vec![a.clone(), c.clone()], 2),
+            (vec![a.clone(), a.clone(), b.clone()], 2),
+            (vec![a.clone(), b.clone(), b.clone()], 3),
+            (vec![b, a, c], 1),
+        ] {
+            assert_eq!(verify(&copy), Err(Broken::Missing(missing)), "{copy:?}");
+        }
+    }
+
+    #[test]
+    fn hashes_and_acts_are_read_back() {
+        let raw = three()[0].1;
+        assert_eq!(Hash::parse(raw).map(|hash| hash.to_string()).as_deref(), Some(raw));
+        for bad in ["", "80eb", &raw[1..], &format!("{raw}0"), &raw.replace('8', "g"), &"é".repeat(32)] {
+            assert_eq!(Hash::parse(bad), None, "{bad}");
+        }
+        for act in Act::ALL {
+            assert_eq!(Act::parse(act.as_str()), Some(act));
+        }
+        assert_eq!(Act::parse("Apply"), None);
+    }
 }

@@ -9,7 +9,7 @@ use super::{
     evidence::{Cause, Evidence, OpenGroup, Pause, Trail, Verdicts},
     hold::DenialKey,
     names::{NodeName, Text},
-    spans::Spans,
+    spans::{Spans, inside},
     time::Timestamp,
 };
 
@@ -26,25 +26,27 @@ impl Evidence {
         observed
     }
 
-    /// Says nothing of nodes in minutes that it did not observe.
+    /// Says nothing of nodes in minutes that it did not observe, nor of minutes outside its own time.
     pub fn normal(mut self) -> Self {
+        self.looked = self.looked.intersection(&Spans::of([inside(self.since, self.until)]));
         let observed = self.observed();
         for trail in self.nodes.values_mut() {
             trail.ran = trail.ran.intersection(&observed);
             trail.heard = trail.heard.intersection(&observed);
         }
-        self.nodes
-            .retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
         self.pauses = settled_pauses(&self.pauses, &[], &observed);
         self.nodes
             .values_mut()
             .for_each(|trail| trail.void = settled_pauses(&trail.void, &[], &Spans::default()));
+        self.nodes
+            .retain(|_, trail| !trail.ran.is_empty() || !trail.heard.is_empty() || !trail.void.is_empty());
         self
     }
 
     /// Both together; `None` where they are of different rollouts, clusters or bytes.
     ///
-    /// Commutative, associative and idempotent as long as no list is full.
+    /// Commutative, associative (but for which example a pause shows) and idempotent, as long as no
+    /// list is full.
     pub fn union(&self, other: &Self) -> Option<Self> {
         if !self.is_of_same(other) {
             return None;

@@ -6,11 +6,11 @@
 pub struct Risk {
     /// `sluice.yaml` says so: 0 (none) to 100.
     pub configured: Option<u8>,
-    /// Distinct callers of the collected week (workload, peer and port).
+    /// Distinct edges by which others call in (workload, peer, port).
     pub callers: Option<u64>,
-    /// Distinct destinations of the collected week.
+    /// Distinct edges by which it calls out.
     pub callees: Option<u64>,
-    /// Flows of the collected week.
+    /// Flows as far as the collector goes back.
     pub flows: Option<u64>,
     /// Workloads that reconcile or route for others: operators, ingress controllers.
     pub controllers: Option<u64>,
@@ -61,7 +61,7 @@ impl Risk {
         [
             doubling("callers", self.callers, 6, 36),
             doubling("destinations", self.callees, 3, 18),
-            doubling("flows a week", self.flows, 1, 26),
+            doubling("flows", self.flows, 1, 26),
             any("controllers", self.controllers),
             any("webhooks", self.webhooks),
         ]

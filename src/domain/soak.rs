@@ -193,7 +193,7 @@ impl Cell {
         match self {
             Self { of: 0, .. } => ' ',
             Self { credited, of, .. } if credited == of => '█',
-            Self { credited: 1.., .. } => '▒',
+            Self { credited: 1.., .. } => '▄',
             Self { idle, of, .. } if idle == of => '-',
             Self { .. } => '·',
         }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     cockpit::{
+        records,
         shared::{Share, ShareId},
         world::World,
     },
@@ -40,6 +41,8 @@ pub(super) struct Observer {
     last: BTreeMap<Target, Last>,
     /// Written for the last time, because the program ends.
     ended: BTreeSet<Target>,
+    /// Records written lately, whose answer is awaited.
+    recorded: BTreeMap<Target, Last>,
     next: u64,
 }
 
@@ -52,7 +55,14 @@ struct Last {
 
 impl Observer {
     pub(super) fn new(soaks: Soaks) -> Self {
-        Self { soaks, looked: None, last: BTreeMap::new(), ended: BTreeSet::new(), next: FIRST }
+        Self {
+            soaks,
+            looked: None,
+            last: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            recorded: BTreeMap::new(),
+            next: FIRST,
+        }
     }
 
     /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching.
@@ -74,9 +84,34 @@ impl Observer {
             .clusters()
             .map(|cluster| &cluster.name)
             .filter(|name| world.shared().observer(name).is_some_and(|observer| observer.is_us));
-        let targets: Vec<Target> = held.flat_map(|name| (self.soaks.targets)(world, name)).collect();
+        let held: Vec<&ClusterName> = held.collect();
+        let targets: Vec<Target> = held.iter().flat_map(|name| (self.soaks.targets)(world, name)).collect();
         self.last.retain(|target, _| targets.contains(target));
-        targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect()
+        let mut out: Vec<_> =
+            targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect();
+        out.extend(held.into_iter().flat_map(|name| self.records(world, name, now)));
+        out
+    }
+
+    /// Records of a cluster's rows that do not say what its watch shows.
+    fn records(&mut self, world: &World, cluster: &ClusterName, now: Instant) -> Vec<(ShareId, Share)> {
+        let Some(cluster) = world.cluster(cluster) else { return Vec::new() };
+        let wave = |target: &Target| {
+            let plan = world.waves().plan(target.direction);
+            plan.row(target).map(|(wave, _)| wave.number)
+        };
+        let mut out = Vec::new();
+        for share in records::due(world, cluster, wave) {
+            let Share::Record { record, .. } = &share else { continue };
+            if self.recorded.get(&record.target).is_some_and(|last| is_under_way(world, last, now)) {
+                continue;
+            }
+            let id = ShareId(self.next);
+            self.next += 1;
+            self.recorded.insert(record.target.clone(), Last { at: now, stops: 0, id });
+            out.push((id, share));
+        }
+        out
     }
 
     fn write(&mut self, world: &World, target: Target, now: Instant, last: bool) -> Option<(ShareId, Share)> {

@@ -158,7 +158,7 @@ fn refused(id: ShareId, share: &Share, trouble: Trouble) -> SharedFact {
 }
 
 /// The state cluster may be one of the fleet, or a context of that name beside it.
-fn entry(plan: &FleetFile, cluster: &ClusterName) -> ClusterEntry {
+pub(super) fn entry(plan: &FleetFile, cluster: &ClusterName) -> ClusterEntry {
     let known = plan.clusters.iter().find(|entry| entry.name == *cluster);
     known.cloned().unwrap_or_else(|| ClusterEntry {
         name: cluster.clone(),

@@ -325,9 +325,9 @@ mod tests {
     }
 
     /// The seat of somebody who sees what was written, from this moment on.
-    fn after(seat: &Seat, done: Move, who: &Me, now: Instant) -> Seat {
+    fn after(seat: &Seat, done: &Move, who: &Me, now: Instant) -> Seat {
         let mut other = seat.clone();
-        other.see(Some(seat.written(&done, who, &cluster(), at(1))), now);
+        other.see(Some(seat.written(done, who, &cluster(), at(1))), now);
         other
     }
 
@@ -363,16 +363,16 @@ mod tests {
     async fn a_cockpit_gives_back_when_a_watch_asks() {
         let (ann, watch, other) = (me(Role::Cockpit, "1"), me(Role::Watch, "2"), me(Role::Watch, "3"));
         let now = Instant::now();
-        let held = after(&Seat::default(), Move::Take, &ann, now);
+        let held = after(&Seat::default(), &Move::Take, &ann, now);
         assert_eq!(held.step(&watch, now), Move::Ask);
-        let asked = after(&held, Move::Ask, &watch, now);
+        let asked = after(&held, &Move::Ask, &watch, now);
         assert_eq!(asked.step(&ann, now), Move::Release);
         assert_eq!(asked.step(&watch, now), Move::Wait, "it asks once");
-        let free = after(&asked, Move::Release, &ann, now);
+        let free = after(&asked, &Move::Release, &ann, now);
         assert_eq!(free.step(&watch, now), Move::Take);
         assert_eq!(free.step(&ann, now), Move::Wait, "the watch has its chance");
         assert_eq!(free.step(&ann, now + DURATION), Move::Take, "but not for ever");
-        let taken = after(&free, Move::Take, &watch, now);
+        let taken = after(&free, &Move::Take, &watch, now);
         assert_eq!(taken.step(&ann, now), Move::Wait);
         assert_eq!(taken.step(&other, now), Move::Wait, "a watch does not ask a watch");
         assert_eq!(taken.lease.as_ref().map(|lease| lease.wanted_by.clone()), Some(None));
@@ -385,7 +385,7 @@ mod tests {
         let mut seat = Seat::default();
         seat.want(false, now);
         assert_eq!(seat.step(&ann, now), Move::Wait);
-        let mut held = after(&Seat::default(), Move::Take, &ann, now);
+        let mut held = after(&Seat::default(), &Move::Take, &ann, now);
         held.want(false, now);
         held.want(false, now + Duration::from_secs(20));
         assert_eq!(held.step(&ann, now + Duration::from_secs(29)), Move::Renew);
@@ -398,8 +398,8 @@ mod tests {
     async fn an_older_state_does_not_undo_a_newer_one() {
         let (ann, ben) = (me(Role::Cockpit, "1"), me(Role::Cockpit, "2"));
         let now = Instant::now();
-        let first = after(&Seat::default(), Move::Take, &ann, now);
-        let mut second = after(&first, Move::Take, &ben, now);
+        let first = after(&Seat::default(), &Move::Take, &ann, now);
+        let mut second = after(&first, &Move::Take, &ben, now);
         second.see(first.lease, now);
         assert_eq!(second.lease.map(|lease| lease.holder), Some(ben.identity));
     }

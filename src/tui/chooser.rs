@@ -113,7 +113,7 @@ impl Item {
     fn rank(&self) -> u8 {
         match &self.choice {
             Choice::Command(id) => match row(*id).risk {
-                Risk::Writes | Risk::TakesBack => 0,
+                Risk::Writes | Risk::TakesBack | Risk::Records => 0,
                 Risk::Asks => 1,
                 Risk::Looks => 2,
             },
@@ -148,7 +148,18 @@ fn command(kind: Kind, world: &World, model: &Model, id: CommandId) -> Option<It
 fn belongs_to_a_row(id: CommandId) -> bool {
     use CommandId as Id;
     !matches!(row(id).on, On::Anywhere)
-        || matches!(id, Id::Open | Id::Abort | Id::Copy | Id::CopyCommand | Id::Zoom | Id::Focus | Id::Unmark)
+        || matches!(
+            id,
+            Id::Hold
+                | Id::Release
+                | Id::Open
+                | Id::Abort
+                | Id::Copy
+                | Id::CopyCommand
+                | Id::Zoom
+                | Id::Focus
+                | Id::Unmark
+        )
 }
 
 fn targets(world: &World) -> impl Iterator<Item = Item> + '_ {

@@ -8,7 +8,8 @@ use tui_input::Input as LineInput;
 use crate::{
     cockpit::{
         decide::{self, Reason},
-        orders::{OrderId, OrderState, Preview, Sign, Target},
+        gates::Gate,
+        orders::{OrderId, OrderState, Origin, Preview, Sign, Target},
         rows,
         world::World,
     },
@@ -17,7 +18,9 @@ use crate::{
 
 use super::{
     chooser::Chooser,
-    copy, offer,
+    copy,
+    form::Form,
+    offer, plan,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -31,6 +34,8 @@ pub enum Overlay {
     Waiting(Vec<OrderId>),
     Apply(Box<ApplyDialog>),
     RollBack(Box<RollbackDialog>),
+    /// Something for the state cluster is filled in.
+    Form(Box<Form>),
     /// Why not.
     Reasons {
         title: String,
@@ -58,8 +63,18 @@ pub struct Scrolled {
 }
 
 impl Scrolled {
-    fn new(all: Vec<BodyLine>) -> Self {
+    pub fn new(all: Vec<BodyLine>) -> Self {
         Self { all, ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Another text at the same place.
+    fn set(&mut self, all: Vec<BodyLine>) {
+        self.all = all;
+        self.width = 0;
     }
 
     /// Breaks the text anew where the width changed.
@@ -108,6 +123,11 @@ impl Overlay {
                 dialog.why = wrap_all("will be refused", &dialog.reasons, columns);
                 dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3));
             }
+            Self::Form(form) => {
+                form.why = wrap_all("not yet", &form.reasons, columns);
+                let below = 2 + form.why.len() + form.fields.len();
+                form.body.fit(columns, room.saturating_sub(below).max(3));
+            }
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }
@@ -118,7 +138,8 @@ fn wrap_all(label: &str, reasons: &[String], width: usize) -> Vec<String> {
     reasons.iter().flat_map(|reason| wrap(&format!("{label}: {reason}"), width)).take(MOST).collect()
 }
 
-fn body(role: Role, text: impl Into<String>) -> BodyLine {
+/// A line of a dialog.
+pub fn body(role: Role, text: impl Into<String>) -> BodyLine {
     BodyLine { role, text: text.into() }
 }
 
@@ -139,9 +160,13 @@ pub struct ApplyDialog {
     /// What has to be typed.
     pub word: String,
     pub body: Scrolled,
+    /// The body without the reasons that stand above it.
+    told: Vec<BodyLine>,
     pub commands: String,
     /// Why it cannot be applied (any more).
     pub reasons: Vec<String>,
+    /// Some of them an override may open.
+    pub overridable: bool,
     /// The same as lines.
     pub why: Vec<String>,
     pub input: LineInput,
@@ -175,13 +200,15 @@ impl ApplyDialog {
         let environment = offer::environment(world, &targets);
         let left_out = if previews.len() == ids.len() { 0 } else { idle.len() };
         let mut dialog = Self {
-            title: title("Apply", &targets),
+            title: title(verb(&found), &targets),
             environment,
             word: word(care(world, environment, &targets), &targets),
-            body: Scrolled::new(apply_body(world, &found, &targets, left_out)),
+            body: Scrolled::default(),
+            told: apply_body(world, &found, &targets, left_out),
             commands: commands(&found),
             previews,
             reasons: Vec::new(),
+            overridable: false,
             why: Vec::new(),
             input: LineInput::default(),
             button: Button::Cancel,
@@ -201,7 +228,36 @@ impl ApplyDialog {
             reasons =
                 offer::sentences(self.previews.iter().flat_map(|id| decide::confirm_reasons(world, *id)));
         }
-        self.reasons = reasons;
+        let gates = self.previews.iter().flat_map(|id| decide::confirm_reasons(world, *id));
+        let gates: Vec<_> = gates
+            .filter_map(|reason| match reason {
+                Reason::Gate(gate) => Some(gate),
+                _ => None,
+            })
+            .collect();
+        self.overridable = gates.iter().any(|gate| gate.covers.is_some());
+        if self.reasons != reasons || self.body.is_empty() {
+            self.reasons = reasons;
+            self.body.set(self.against(&gates));
+        }
+    }
+
+    /// Every reason against it, who can clear what the plan asks for, and all the rest.
+    fn against(&self, gates: &[Box<Gate>]) -> Vec<BodyLine> {
+        let mut out = Vec::new();
+        if !self.reasons.is_empty() {
+            out.push(body(Role::Title, "why it cannot be applied, and who clears it"));
+            out.extend(self.reasons.iter().map(|reason| {
+                let gate = gates.iter().find(|gate| gate.to_string() == *reason);
+                let words = gate.map_or_else(|| reason.clone(), |gate| plan::gate_words(gate));
+                body(Role::Bad, format!("  {words}"))
+            }));
+        }
+        if self.overridable {
+            out.push(body(Role::Warn, "O asks a second person for an override of what may be overridden"));
+        }
+        out.extend(self.told.iter().cloned());
+        out
     }
 
     pub fn may_confirm(&self) -> bool {
@@ -229,6 +285,12 @@ impl RollbackDialog {
             why: Vec::new(),
         }
     }
+}
+
+/// What a yes does.
+fn verb(previews: &[&Preview]) -> &'static str {
+    let is_revert = previews.iter().all(|preview| preview.origin == Origin::LastClean);
+    if is_revert && !previews.is_empty() { "Revert to the clean policies of" } else { "Apply" }
 }
 
 fn title(verb: &str, targets: &[Target]) -> String {
@@ -317,6 +379,13 @@ fn doubts(world: &World, targets: &[Target]) -> Vec<BodyLine> {
 
 fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     out.push(body(Role::Denied, rows::headline(preview)));
+    out.extend(
+        world
+            .incidents()
+            .of(&preview.target)
+            .iter()
+            .map(|incident| body(Role::Bad, format!("incident: {}", incident.words()))),
+    );
     out.push(body(
         Role::Text,
         format!("isolated now {}, afterwards {}", share(&preview.before), share(&preview.after)),

@@ -1,5 +1,7 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
+pub mod lead;
+pub mod reviews;
 pub mod team;
 pub mod week;
 
@@ -208,6 +210,7 @@ fn meet(world: &mut World, name: &str, kind: CniKind, enforcement: Enforcement, 
 fn fill(world: &mut World, name: &str, namespaces: &[&str], live: Vec<Policy>) {
     fact(world, name, ClusterFact::Namespaces(Change::Reset(namespaces.iter().map(|n| seen(n)).collect())));
     fact(world, name, ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(live)));
+    fact(world, name, ClusterFact::Policies(PolicyKind::CiliumNetworkPolicy, Change::Reset(Vec::new())));
     let pods = namespaces.iter().flat_map(|n| (0..3).map(|nth| pod(n, "checkout", nth)));
     fact(world, name, ClusterFact::Pods(Change::Reset(pods.collect())));
 }

@@ -81,7 +81,11 @@ pub fn place(on: On) -> &'static str {
         On::Row => "a cluster or below",
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
-        On::Destinations => "destinations",
+        On::Sorted => "destinations, reviews",
+        On::Flagged => "a flagged destination, or a direction that opens one",
+        On::Reviews => "a review",
+        On::Waivable => "a denial, a namespace or direction",
+        On::Plan => "the plan",
         On::Activity => "activity",
     }
 }
@@ -91,6 +95,7 @@ pub fn risk(risk: Risk) -> &'static str {
     match risk {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
+        Risk::Records => "writes the team's records, from a form",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
         Risk::TakesBack => "takes back",
     }

@@ -16,12 +16,12 @@ use crate::{
     domain::{
         denial::{Denial, Group, GroupId},
         flow::Direction,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, Text},
         time::Timestamp,
     },
 };
 
-use super::{dialog::Overlay, list::List};
+use super::{dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,17 @@ pub enum View {
     Dossier(ClusterName, NsName, Box<DestinationKey>),
     /// What the collected week has seen of a namespace.
     Coverage(ClusterName, NsName),
+    /// What changed around a rollout.
+    Timeline(Target),
+    /// One review in full, by its name.
+    Review(Text),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -65,7 +69,12 @@ impl View {
         match self {
             Self::Main(main) => Some(Sheet::Main(*main)),
             Self::Destinations(..) => Some(Sheet::Destinations),
-            Self::Namespace(..) | Self::Group(_) | Self::Dossier(..) | Self::Coverage(..) => None,
+            Self::Namespace(..)
+            | Self::Group(_)
+            | Self::Dossier(..)
+            | Self::Coverage(..)
+            | Self::Timeline(_)
+            | Self::Review(_) => None,
         }
     }
 }
@@ -93,11 +102,35 @@ pub enum Main {
     Activity,
     Sources,
     Notices,
+    Plan,
+    Reviews,
+    OpenEnds,
 }
 
 impl Main {
-    pub const ALL: [Self; 6] =
-        [Self::Fleet, Self::Denials, Self::Live, Self::Activity, Self::Sources, Self::Notices];
+    /// With the number that opens it.
+    pub const ALL: [(u8, Self); 9] = [
+        (1, Self::Fleet),
+        (2, Self::Denials),
+        (3, Self::Live),
+        (4, Self::Activity),
+        (5, Self::Sources),
+        (6, Self::Notices),
+        (7, Self::Plan),
+        (8, Self::Reviews),
+        (9, Self::OpenEnds),
+    ];
+
+    /// The same where there is no room for it.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Activity => "acts",
+            Self::Sources => "srcs",
+            Self::Notices => "notes",
+            Self::OpenEnds => "ends",
+            Self::Fleet | Self::Denials | Self::Live | Self::Plan | Self::Reviews => self.word(),
+        }
+    }
 
     pub fn word(self) -> &'static str {
         match self {
@@ -107,6 +140,9 @@ impl Main {
             Self::Activity => "activity",
             Self::Sources => "sources",
             Self::Notices => "notices",
+            Self::Plan => "plan",
+            Self::Reviews => "reviews",
+            Self::OpenEnds => "open ends",
         }
     }
 }
@@ -318,6 +354,13 @@ pub enum ActKey {
 /// Where the calls of each order stand among all that are kept.
 pub type Calls = BTreeMap<OrderId, Vec<usize>>;
 
+/// The activity page.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    pub list: List<ActKey>,
+    pub calls: Calls,
+}
+
 /// The denials as they were when the view was frozen.
 #[derive(Clone, Debug)]
 pub struct Frozen {
@@ -372,6 +415,10 @@ pub struct Told {
     pub now: Timestamp,
     /// Orders up to here were noticed.
     pub upto: Option<OrderId>,
+    /// What was asked last, until it is known whether it began.
+    pub asked: Option<Asked>,
+    /// Answers of the state cluster up to here were noticed.
+    pub wrote: Option<Timestamp>,
 }
 
 impl Told {
@@ -421,7 +468,16 @@ pub enum Asked {
     Apply,
     RollBack,
     Abort,
+    /// A write to the state cluster.
+    Share,
     Other,
+}
+
+/// What the team shares, as it is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Team {
+    pub reviews: Desk,
+    pub ends: Ends,
 }
 
 /// Where the operator looks.
@@ -434,16 +490,16 @@ pub struct Model {
     pub found: Found,
     /// By the number of the attempt.
     pub live: List<u64>,
-    pub activity: List<ActKey>,
-    pub calls: Calls,
+    pub activity: Activity,
     pub sources: List<ClusterName>,
     pub notices: Notices,
+    pub plan: PlanPage,
     pub filters: Filters,
     pub frozen: Option<Frozen>,
     pub overlay: Option<Overlay>,
     pub told: Told,
     pub settings: Settings,
-    pub asked: Option<Asked>,
+    pub team: Team,
 }
 
 impl Model {
@@ -461,10 +517,10 @@ impl Model {
                 made: None,
             },
             live: List::following(),
-            activity: List::following(),
-            calls: Calls::new(),
+            activity: Activity { list: List::following(), calls: Calls::new() },
             sources: List::default(),
             notices: Notices { list: List::following(), all: Vec::new() },
+            plan: PlanPage::new(),
             filters: Filters::default(),
             frozen: None,
             overlay: None,
@@ -476,7 +532,7 @@ impl Model {
                 zoomed: false,
                 size: options.size,
             },
-            asked: None,
+            team: Team::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What can be done with the row under the cursor, and why not: the subject of an action, the rows
 //! it would take, the reasons against (asked of `decide`, never judged here), the next step.
 
+pub mod lead;
+
 use std::collections::BTreeSet;
 
 use crate::{
@@ -13,14 +15,17 @@ use crate::{
     domain::{
         fleet::{Cluster, Environment, Listed, Presence},
         flow::Direction,
+        grant::DecisionVerdict,
         names::{ClusterName, NsName},
         valve::shell_word,
     },
 };
 
 use super::{
-    copy,
+    copy, desk,
+    ends::End,
     model::{ActKey, Focus, Main, Model, RowKey, Sheet, View},
+    plan::PlanKey,
 };
 
 /// Whether a command can be run here and now.
@@ -50,14 +55,19 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             rollout_of(world, model, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
         }
         View::Main(Main::Activity) => {
-            let id = match model.activity.chosen()? {
+            let id = match model.activity.list.chosen()? {
                 ActKey::Order(id) | ActKey::Call { order: id, .. } => *id,
             };
             let order = world.orders().get(id)?;
             Some(RowKey::Rollout(order.target.clone()))
         }
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
-        View::Main(Main::Notices) => None,
+        View::Main(Main::OpenEnds) => model.team.ends.chosen().and_then(End::row),
+        View::Main(Main::Notices | Main::Reviews) | View::Review(_) => None,
+        View::Main(Main::Plan) => match model.plan.list.chosen()? {
+            PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
+            PlanKey::Wave(_) => None,
+        },
         View::Namespace(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             match model.page.focus {
@@ -67,6 +77,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             }
         }
         View::Group(id) => rollout_of(world, model, Some(*id)),
+        View::Timeline(target) => Some(RowKey::Rollout(target.clone())),
         View::Destinations(cluster, ns) | View::Coverage(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             Some(match model.page.focus.direction() {
@@ -225,20 +236,34 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match id {
         CommandId::Apply => apply_offer(world, model),
         CommandId::RollBack => rollback_offer(world, model),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::offer(world, model, id),
         CommandId::Abort => {
             let runs = world.running().any(|order| order.kind.applies());
             if runs { Offer::Ready } else { off("no apply is running") }
         }
         CommandId::Freeze => freeze_offer(model, main),
         CommandId::Mark => mark_offer(model, main),
-        CommandId::Unmark if model.fleet.marks.is_empty() => off("no row is marked"),
+        CommandId::Approve => desk::decide_offer(world, model, DecisionVerdict::Approved),
+        CommandId::Reject => desk::decide_offer(world, model, DecisionVerdict::Rejected),
+        CommandId::Revoke => desk::decide_offer(world, model, DecisionVerdict::Revoked),
+        CommandId::AskReview => desk::ask_offer(world, model),
+        CommandId::Waive => desk::waive_offer(world, model),
+        CommandId::Unmark if marks(model) == 0 => off("no row is marked"),
         CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,
             Some(sheet) if model.filter(sheet).is_empty() => off("no filter is set"),
             Some(_) => Offer::Ready,
         },
-        CommandId::Destinations | CommandId::Coverage => discovery_offer(world, model, id),
+        CommandId::Destinations | CommandId::Coverage | CommandId::Timeline => {
+            discovery_offer(world, model, id)
+        }
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
@@ -248,7 +273,12 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 off("no row is chosen")
             }
         }
-        CommandId::Focus if matches!(model.view(), View::Namespace(..) | View::Destinations(..)) => {
+        CommandId::Focus
+            if matches!(
+                model.view(),
+                View::Namespace(..) | View::Destinations(..) | View::Timeline(_) | View::Main(Main::Plan)
+            ) =>
+        {
             Offer::Ready
         }
         CommandId::Focus => Offer::Absent,
@@ -265,6 +295,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | CommandId::Activity
         | CommandId::Sources
         | CommandId::Notices
+        | CommandId::Reviews
+        | CommandId::OpenEnds
+        | CommandId::Plan
         | CommandId::Last
         | CommandId::Older
         | CommandId::Newer
@@ -288,9 +321,9 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
 
 fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match (model.view(), id) {
-        (View::Destinations(..), CommandId::Destinations) | (View::Coverage(..), CommandId::Coverage) => {
-            off("this is the page")
-        }
+        (View::Destinations(..), CommandId::Destinations)
+        | (View::Coverage(..), CommandId::Coverage)
+        | (View::Timeline(_), CommandId::Timeline) => off("this is the page"),
         _ => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
             Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
@@ -300,7 +333,18 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
 }
 
 fn sort_offer(model: &Model) -> Offer {
-    if matches!(model.view(), View::Destinations(..)) { Offer::Ready } else { Offer::Absent }
+    match model.view() {
+        View::Destinations(..) | View::Main(Main::Reviews) => Offer::Ready,
+        _ => Offer::Absent,
+    }
+}
+
+/// Rows that are marked on the page on screen; elsewhere those of the fleet.
+pub fn marks(model: &Model) -> usize {
+    match model.view() {
+        View::Main(Main::Reviews) => model.team.reviews.marks.len(),
+        _ => model.fleet.marks.len(),
+    }
 }
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {
@@ -315,7 +359,16 @@ fn freeze_offer(model: &Model, main: Option<Main>) -> Offer {
     match main {
         Some(Main::Denials | Main::Live) => Offer::Ready,
         Some(_) | None if model.frozen.is_some() => Offer::Ready,
-        Some(Main::Fleet | Main::Activity | Main::Sources | Main::Notices) | None => Offer::Absent,
+        Some(
+            Main::Fleet
+            | Main::Activity
+            | Main::Sources
+            | Main::Notices
+            | Main::Plan
+            | Main::Reviews
+            | Main::OpenEnds,
+        )
+        | None => Offer::Absent,
     }
 }
 
@@ -325,9 +378,11 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
         (Some(Main::Fleet), Some(RowKey::Cluster(_)) | None) => {
             off("marks are for namespaces and directions")
         }
-        (Some(Main::Denials | Main::Live | Main::Activity | Main::Sources | Main::Notices) | None, _) => {
-            Offer::Absent
-        }
+        (Some(Main::Reviews), _) => match model.team.reviews.list.chosen() {
+            Some(_) => Offer::Ready,
+            None => off("no review is chosen"),
+        },
+        (Some(_) | None, _) => Offer::Absent,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         discovery,
         orders::{Order, OrderId, OrderKind, OrderState, Outcome, Target},
         rows::{self, ClusterRow},
+        shared::{Share, Written},
         world::World,
     },
     domain::{
@@ -22,8 +23,10 @@ use crate::{
 use super::{
     destinations,
     dialog::{ApplyDialog, Overlay, outcome_words},
+    ends,
     filter::{Columns, Filter},
     model::{ActKey, Calls, Kept, Main, Model, RowKey, Sheet, Tone, View},
+    plan, reviews,
     view::frame::Areas,
 };
 
@@ -65,6 +68,9 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
         Sheet::Main(Main::Activity) => &ACTIVITY,
         Sheet::Main(Main::Sources) => &SOURCES,
         Sheet::Main(Main::Notices) => &NOTICES,
+        Sheet::Main(Main::Plan) => &plan::COLUMNS,
+        Sheet::Main(Main::Reviews) => &reviews::COLUMNS,
+        Sheet::Main(Main::OpenEnds) => &ends::COLUMNS,
         Sheet::Destinations => &destinations::COLUMNS,
     }
 }
@@ -72,12 +78,18 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);
+    tell_written(model, world);
     let ready = match &mut model.overlay {
         Some(Overlay::Waiting(ids)) => ids.iter().all(|id| !is_running(world, *id)),
         Some(Overlay::Apply(dialog)) => {
             dialog.check(world);
+            false
+        }
+        Some(Overlay::Form(form)) => {
+            form.check(world);
             false
         }
         _ => false,
@@ -114,10 +126,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.live.set_height(height);
         }
         View::Main(Main::Activity) => {
-            model.calls = calls(world);
+            model.activity.calls = calls(world);
             let rows = activity_rows(model, world);
-            model.activity.set(rows);
-            model.activity.set_height(height);
+            model.activity.list.set(rows);
+            model.activity.list.set_height(height);
         }
         View::Main(Main::Sources) => {
             let rows = source_rows(model, world);
@@ -129,6 +141,10 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.notices.list.set(rows);
             model.notices.list.set_height(height);
         }
+        View::Main(Main::Plan) => {
+            plan::refresh(model, world);
+            model.plan.list.set_height(height);
+        }
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);
             model.page.denials.set(rows);
@@ -138,7 +154,16 @@ pub fn refresh(model: &mut Model, world: &World) {
             destinations::refresh(model, world, &cluster, &ns);
             model.found.list.set_height(height);
         }
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Main(Main::Reviews) => {
+            reviews::refresh(model, world);
+            model.team.reviews.list.set_height(height);
+        }
+        View::Main(Main::OpenEnds) => {
+            ends::refresh(model, world);
+            model.team.ends.list.set_height(height);
+        }
+        View::Review(name) => reviews::open(model, world, &name),
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) => {}
     }
     fit_overlay(model);
 }
@@ -307,7 +332,7 @@ fn activity_rows(model: &Model, world: &World) -> Vec<ActKey> {
             continue;
         }
         out.push(ActKey::Order(order.id));
-        let count = model.calls.get(&order.id).map_or(0, Vec::len);
+        let count = model.activity.calls.get(&order.id).map_or(0, Vec::len);
         out.extend((0..count).rev().map(|nth| ActKey::Call { order: order.id, nth }));
     }
     out
@@ -389,10 +414,24 @@ fn tell_results(model: &mut Model, world: &World) {
     }
 }
 
+/// Says how each write to the state cluster ended that a person asked for.
+fn tell_written(model: &mut Model, world: &World) {
+    let told = &mut model.told;
+    let is_new = |written: &&Written| told.wrote.is_none_or(|upto| written.at > upto);
+    let new: Vec<_> = world.shared().wrote().iter().filter(is_new).collect();
+    for written in new.iter().filter(|written| !Share::UNASKED.contains(&written.what.as_str())) {
+        match &written.result {
+            Ok(()) => told.say(format!("{}: done", written.what), Tone::Good),
+            Err(trouble) => told.say(format!("{}: {trouble}", written.what), Tone::Bad),
+        }
+    }
+    told.wrote = new.last().map(|written| written.at).max(told.wrote);
+}
+
 /// The commands of an order's calls that are still kept.
 pub fn commands_of(model: &Model, world: &World, order: OrderId) -> Vec<String> {
     let entries = world.orders().activity();
-    let places = model.calls.get(&order).map_or(&[][..], Vec::as_slice);
+    let places = model.activity.calls.get(&order).map_or(&[][..], Vec::as_slice);
     places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.receipt.command.clone()).collect()
 }
 
@@ -403,6 +442,6 @@ pub fn entry<'w>(
     order: OrderId,
     nth: usize,
 ) -> Option<&'w crate::cockpit::orders::Entry> {
-    let at = model.calls.get(&order)?.get(nth)?;
+    let at = model.activity.calls.get(&order)?.get(nth)?;
     world.orders().activity().get(*at).filter(|entry| entry.receipt.order == order)
 }

@@ -3,4 +3,6 @@
 mod discovery;
 mod keys;
 mod laws;
+mod lead;
 mod screens;
+mod team;

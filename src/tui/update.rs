@@ -2,6 +2,7 @@
 //! to be done to a cluster leaves as an [`Ask`], and only from a dialog that went its whole way.
 
 mod act;
+mod lead;
 mod look;
 mod mouse;
 mod overlay;
@@ -10,19 +11,21 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
 
 use crate::{
     cockpit::{
-        commands::{CommandId, On, row},
+        alerts::{Alert, AlertState},
+        commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
         orders::OrderId,
+        spot::Spot,
         world::World,
     },
-    domain::names::Text,
+    domain::{grant::DecisionVerdict, names::Text},
 };
 
 use super::{
     chooser::{Chooser, Kind},
     dialog::Overlay,
     keys,
-    model::{Asked, Main, Model, Tone, View},
+    model::{Asked, Focus, Main, Model, Tone, View},
     offer::{self, Offer},
     settle, theme,
 };
@@ -47,6 +50,26 @@ pub enum Ask {
     Theme(&'static str),
     Suspend,
     Quit,
+}
+
+/// Begins somewhere else than with the fleet.
+pub fn open(model: &mut Model, spot: Spot) {
+    match spot.ns {
+        None => look::open_cluster(model, spot.cluster),
+        Some(ns) => {
+            let focus = spot.direction.map_or(Focus::Both, Focus::One);
+            look::open_namespace(model, spot.cluster, ns, focus);
+        }
+    }
+}
+
+/// Something worth waking somebody for: said until the next key.
+pub fn note_alert(model: &mut Model, alert: &Alert) {
+    let tone = match alert.state {
+        AlertState::Raised | AlertState::Worse => Tone::Bad,
+        AlertState::Recovered => Tone::Good,
+    };
+    model.told.say(alert.line(), tone);
 }
 
 /// One input: the model changes, and what is asked comes back.
@@ -95,11 +118,11 @@ pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
 pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
     let title = Text::from(format!("{} is refused", refusal.what)).to_string();
     let reasons: Vec<_> = refusal.reasons.iter().map(ToString::to_string).collect();
-    match model.asked.take() {
+    match model.told.asked.take() {
         Some(Asked::Abort | Asked::Other) => {
             model.told.say(format!("{title}: {}", reasons.join("; ")), Tone::Bad);
         }
-        Some(Asked::Preview | Asked::Apply | Asked::RollBack) | None => {
+        Some(Asked::Preview | Asked::Apply | Asked::RollBack | Asked::Share) | None => {
             model.overlay = Some(Overlay::Reasons { title, reasons });
         }
     }
@@ -108,7 +131,7 @@ pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
 /// What was asked for is under way.
 pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     let numbers: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let what = match model.asked.take() {
+    let what = match model.told.asked.take() {
         Some(Asked::Preview) => {
             model.overlay = Some(Overlay::Waiting(ids));
             return;
@@ -117,6 +140,10 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
         Some(Asked::RollBack) => "rollback started",
         Some(Asked::Abort) => {
             model.told.say("abort asked for: running applies stop before their next write", Tone::Plain);
+            return;
+        }
+        Some(Asked::Share) => {
+            model.told.say("sent to the state cluster; its answer is told here", Tone::Plain);
             return;
         }
         Some(Asked::Other) | None => return,
@@ -130,20 +157,19 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
 fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
-            model.asked = Some(match command {
+            model.told.asked = Some(match command {
                 decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
-                decide::Command::Reconnect(_)
-                | decide::Command::Hold(_)
+                decide::Command::Hold(_)
                 | decide::Command::Release(_)
                 | decide::Command::Waive(_)
                 | decide::Command::Override(_)
                 | decide::Command::Confirm(_)
-                | decide::Command::Reload
                 | decide::Command::AskReview(_)
-                | decide::Command::DecideReview(_) => Asked::Other,
+                | decide::Command::DecideReview(_) => Asked::Share,
+                decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
                 decide::Command::ReadEdges(..) => continue,
             });
@@ -195,6 +221,7 @@ fn paste(model: &mut Model, text: &str) {
             type_in(&mut chooser.input);
             chooser.search();
         }
+        Some(Overlay::Form(form)) => form.paste(&clean),
         // A confirmation is typed, not pasted.
         Some(_) => {}
         None => {
@@ -228,7 +255,19 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
     match id {
         CommandId::Apply => act::apply(model, world),
         CommandId::RollBack => act::roll_back(model, world),
+        CommandId::Advance
+        | CommandId::Revert
+        | CommandId::Hold
+        | CommandId::Release
+        | CommandId::Exclude
+        | CommandId::Override
+        | CommandId::ConfirmOverride => lead::run(model, world, id),
         CommandId::Abort => vec![Ask::Command(decide::Command::Abort(Vec::new()))],
+        CommandId::Approve => act::decide(model, world, DecisionVerdict::Approved),
+        CommandId::Reject => act::decide(model, world, DecisionVerdict::Rejected),
+        CommandId::Revoke => act::decide(model, world, DecisionVerdict::Revoked),
+        CommandId::AskReview => act::ask_review(model, world),
+        CommandId::Waive => act::waive(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),
@@ -260,10 +299,12 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 /// A plain nudge for what only looks; a dialog for what acts.
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
     let name = row(id).name;
-    match id {
-        CommandId::Apply => {
+    match row(id).risk {
+        Risk::Writes | Risk::Records => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
-        _ => model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain),
+        Risk::Looks | Risk::Asks | Risk::TakesBack => {
+            model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain)
+        }
     }
 }

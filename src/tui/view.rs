@@ -7,12 +7,19 @@ pub mod destinations;
 pub mod detail;
 pub mod dossier;
 pub mod fleet;
+pub mod form;
 pub mod frame;
 pub mod live;
 pub mod namespace;
 pub mod notices;
+pub mod open_ends;
 pub mod overlays;
+pub mod plan;
+pub mod review;
+pub mod reviews;
+pub mod soak;
 pub mod sources;
+pub mod timeline;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
@@ -60,6 +67,10 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Main(Main::Activity) => activity::draw(world, model, pen, &areas, buf),
         View::Main(Main::Sources) => sources::draw(world, model, pen, &areas, buf),
         View::Main(Main::Notices) => notices::draw(model, pen, &areas, buf),
+        View::Main(Main::Reviews) => reviews::draw(world, model, pen, &areas, buf),
+        View::Main(Main::OpenEnds) => open_ends::draw(world, model, pen, &areas, buf),
+        View::Review(name) => review::draw(world, model, name, pen, &areas, buf),
+        View::Main(Main::Plan) => plan::draw(world, model, pen, &areas, buf),
         View::Namespace(cluster, ns) => namespace::draw(world, model, (cluster, ns), pen, &areas, buf),
         View::Group(id) => detail::group_page(world, model, *id, pen, &areas, buf),
         View::Destinations(cluster, ns) => {
@@ -68,6 +79,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Dossier(cluster, ns, key) => {
             dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
         }
+        View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
     }
     for pane in panes(world, model, pen, &areas) {
@@ -86,6 +98,10 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Main(Main::Activity) => activity::about(world, model, pen),
         View::Main(Main::Sources) => sources::about(world, model, pen),
         View::Main(Main::Notices) => notices::about(model, pen),
+        View::Main(Main::Reviews) => reviews::about(world, model, pen),
+        View::Main(Main::OpenEnds) => open_ends::about(world, model, pen),
+        View::Review(name) => return review::panes(world, model, name, pen, areas),
+        View::Main(Main::Plan) => plan::about(world, model, pen),
         View::Namespace(cluster, ns) => return namespace::panes(world, model, (cluster, ns), pen, areas),
         View::Group(id) => {
             return detail::group_evidence(world, model, *id, pen, areas).into_iter().collect();
@@ -94,6 +110,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Dossier(cluster, ns, key) => {
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
+        View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };
     let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };

@@ -81,6 +81,15 @@ impl Pen<'_> {
         }
     }
 
+    /// Both forms of a moment to come or gone.
+    pub fn both_ways(&self, at: Timestamp) -> String {
+        if at <= self.now {
+            return self.both(at);
+        }
+        let local = at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M");
+        format!("{local} {} (in {})", self.zone, span(at - self.now))
+    }
+
     /// Both forms, for details.
     pub fn both(&self, then: Timestamp) -> String {
         format!(
@@ -335,6 +344,7 @@ const ASCII: &[(&str, &str)] = &[
     ("▆", "*"),
     ("▇", "%"),
     ("█", "#"),
+    ("▒", "/"),
     ("…", "~"),
     ("─", "-"),
     ("│", "|"),

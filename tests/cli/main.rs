@@ -72,7 +72,13 @@ fn help_texts() {
         "discover",
         "apply",
         "rollback",
+        "plan",
+        "hold",
+        "exclude",
+        "release",
+        "init",
         "revert",
+        "report",
         "watch",
         "install",
         "review",
@@ -112,7 +118,7 @@ fn reviews_need_a_state_cluster() {
 fn usage_errors_end_in_2_and_say_what_to_write() {
     let machine = Machine::new();
     machine.put(".kube/config", KUBECONFIG);
-    let cases: [&[&str]; 11] = [
+    let cases: [&[&str]; 16] = [
         &["frobnicate"],
         &["apply"],
         &["apply", "-n", "Shop", "--yes"],
@@ -124,6 +130,11 @@ fn usage_errors_end_in_2_and_say_what_to_write() {
         &["denials", "--for", "5"],
         &["status", "--context", "three"],
         &["demo", "--relay-address", "127.0.0.1"],
+        &["plan", "--context", "three"],
+        &["hold", "--reason", "x"],
+        &["hold", "--fleet", "-n", "shop"],
+        &["exclude", "--direction", "egress"],
+        &["exclude", "--context", "one", "--until", "tomorrow"],
     ];
     let mut said = String::new();
     for args in cases {
@@ -162,6 +173,38 @@ fn a_broken_workspace_stops_an_apply_and_no_look() {
     let answer = machine.said(&["denials", "--for", "100ms"]);
     assert!(answer.starts_with("exit 1\nDenials are unknown: no flow source is live."), "{answer}");
     assert!(answer.contains("two: none: the cluster is down"), "{answer}");
+}
+
+#[test]
+fn a_first_sluice_yaml_is_written_once() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    fs::create_dir(machine.path().join("work")).expect("a folder");
+    let first = machine.said(&["init", "work"]);
+    let again = machine.said(&["init", "work"]);
+    let read = machine.said(&["status", "--workspace", "work", "--deadline", "1s"]);
+    assert!(read.contains("one  environment unknown  down"), "{read}");
+    let none = machine.said(&["init", "--context", "three"]);
+    insta::assert_snapshot!("init-output", format!("{first}{again}{none}"));
+}
+
+/// Nothing may go where nothing is read, and it says so for scripts too.
+#[test]
+fn a_plan_of_clusters_that_are_down_is_refused() {
+    let machine = Machine::new();
+    machine.put(".kube/config", KUBECONFIG);
+    machine.put("sluice.yaml", "clusters:\n- {name: a, context: one, environment: staging}\n");
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: default-deny-egress, namespace: shop}\nspec: {podSelector: {}, policyTypes: [Egress]}\n";
+    machine.put("network-policies/a/shop/default-deny-egress.yaml", policy);
+    let said = machine.said(&["plan", "--deadline", "5s", "--direction", "egress"]);
+    assert!(said.starts_with("exit 3\nPlan of "), "{said}");
+    assert!(said.contains("egress: 0 may go now, 1 wait"), "{said}");
+    assert!(said.contains("- no state cluster is named"), "{said}");
+    let said = machine.said(&["hold", "--fleet", "--reason", "x", "--deadline", "5s"]);
+    assert_eq!(
+        said,
+        "exit 3\nhold the fleet is refused:\n  - no state cluster is named: write `state:` into sluice.yaml, then run `sluice install`\n"
+    );
 }
 
 #[test]

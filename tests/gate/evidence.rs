@@ -152,6 +152,8 @@ async fn the_engine_reads_rules_and_evidence_where_there_is_a_state_cluster() {
         read_only: false,
         follow_flows: false,
         workspace: Some(Place { root: root.path().to_owned(), only: Vec::new() }),
+        records: None,
+        notify: None,
     });
     while engine.world().files().flagged.is_none() {
         engine.turn().await;

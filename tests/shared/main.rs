@@ -130,6 +130,8 @@ pub fn cockpit(cluster: &Cluster, user: &str, groups: &[&str]) -> Engine {
         read_only: false,
         follow_flows: false,
         workspace: None,
+        records: None,
+        notify: None,
     })
 }
 

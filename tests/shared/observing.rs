@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use sluice::{
     cockpit::{settings::StatePlace, world::World},
     domain::{
-        evidence::{Cause, Evidence, Exercised, Pause, Trail, Verdicts},
+        evidence::{Cause, Evidence, Exercised, Ground, Pause, Trail, Verdicts},
         flow::Direction,
         names::{ClusterName, NodeName},
         policy::PolicyDigest,
@@ -32,7 +32,7 @@ fn evidence(world: &World, target: &Target) -> Option<Evidence> {
     let stopped = minute_of(world.now()) >= minute_of(start()) + 5;
     let pause = || Pause {
         cause: Cause::SourceSilent,
-        spans: Spans::of([minute_of(start()) + 5..minute_of(start()) + 600]),
+        spans: Spans::of(std::iter::once(minute_of(start()) + 5..minute_of(start()) + 600)),
         why: "silent".into(),
     };
     Some(Evidence {
@@ -42,9 +42,11 @@ fn evidence(world: &World, target: &Target) -> Option<Evidence> {
         since: start(),
         until: world.now(),
         observer: "nobody".into(),
+        ground: Ground::default(),
+        looked: minutes(),
         nodes: BTreeMap::from([(
             NodeName::parse("worker-1").expect("a name"),
-            Trail { ran: minutes(), heard: minutes(), void: Spans::default() },
+            Trail { ran: minutes(), heard: minutes(), void: Vec::new() },
         )]),
         pauses: stopped.then(pause).into_iter().collect(),
         restarts: Vec::new(),

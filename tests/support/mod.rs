@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, FixedOffset, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Utc};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -21,6 +21,7 @@ use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         rows,
+        settings::{WaveSettings, WaveSize},
         world::World,
     },
     domain::{
@@ -115,6 +116,32 @@ pub fn fleet_of(scenario: &Scenario, seed: u64) -> Fleet {
     Fleet::new(scenario, Options { seed, speed: 1.0, start: start() })
 }
 
+/// Gates that are open where a test is not about them: the whole of an environment is one wave, no
+/// week of evidence is asked for, and every namespace has a document without a flagged destination.
+pub fn lenient(fleet: &mut FleetFile, files: &mut PolicyFiles) {
+    let rest = || WaveSettings {
+        staging: vec![WaveSize::Rest],
+        production: vec![WaveSize::Rest],
+        at_most_percent: 100,
+    };
+    fleet.settings.baseline = TimeDelta::zero();
+    (fleet.settings.egress, fleet.settings.ingress) = (rest(), rest());
+    files.flagged = Some(files.sets.keys().map(|(c, ns, _)| ((c.clone(), ns.clone()), Vec::new())).collect());
+}
+
+/// Takes a cluster out of its waves, as a lead would who does not want to wait for it.
+pub fn exclude(fleet: &Fleet, cluster: &str) {
+    let state = fleet.clusters().iter().find(|member| member.spec().state).expect("a state cluster");
+    state.server().seed(serde_json::json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "Exclusion",
+        "metadata": { "name": "out", "namespace": "sluice" },
+        "spec": {
+            "cluster": cluster, "by": "lead", "reason": "the test is about the others",
+            "expires": "2027-01-01T00:00:00Z",
+        },
+    }));
+}
+
 /// The fleet file that names all clusters of a simulated fleet.
 pub fn fleet_file(fleet: &Fleet) -> FleetFile {
     let clusters = fleet.clusters().iter().map(|member| ClusterEntry {
@@ -146,6 +173,8 @@ pub fn engine(fleet: &Fleet, person: Person, plan: FleetFile, files: PolicyFiles
         read_only: false,
         follow_flows: true,
         workspace: None,
+        records: None,
+        notify: None,
     })
 }
 
@@ -156,8 +185,10 @@ pub fn engine_with_workspace(fleet: &Fleet, person: Person, folder: &std::path::
     let read = sluice::workspace::root::read(&place).expect("the demo's workspace is valid");
     assert_eq!(read.notices, [], "the demo's workspace has no complaints");
     // The folder is a temporary one: screens must not show its name.
-    let plan = FleetFile { path: Some(Text::new("sluice.yaml")), ..read.fleet };
-    engine(fleet, person, plan, read.files)
+    let mut plan = FleetFile { path: Some(Text::new("sluice.yaml")), ..read.fleet };
+    let mut files = read.files;
+    lenient(&mut plan, &mut files);
+    engine(fleet, person, plan, files)
 }
 
 pub fn person(name: &str) -> Person {

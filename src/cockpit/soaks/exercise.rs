@@ -92,7 +92,9 @@ impl Exercise {
     pub fn know(&mut self, week: Option<(&[Destination], Direction)>) {
         self.week = week.map(|(all, direction)| {
             let wanted = |one: &&Destination| one.direction == direction && one.outcome != Outcome::Denied;
-            all.iter().filter(wanted).take(Exercised::KEPT).map(wanted_of).collect()
+            let week = all.iter().filter(wanted).map(wanted_of);
+            // What the source did not say cannot be known again.
+            week.filter(|one| !one.ways.is_empty()).take(Exercised::KEPT).collect()
         });
     }
 

@@ -187,7 +187,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     let crons = around.discoveries.crons(&target.cluster, &target.ns);
     Some(SoakRow {
         digest: Text::from(evidence.digest.short()),
-        bar: judged.bar(SoakRow::CELLS).into_iter().map(|cell| cell.glyph()).collect::<String>().into(),
+        bar: judged.bar(SoakRow::CELLS.min(judged.wall.unsigned_abs() as usize)).into_iter().map(|cell| cell.glyph()).collect::<String>().into(),
         rests: rests(soaks, &evidence, &judged),
         joined: joined(rollout, &evidence),
         restarts: evidence.restarts.clone(),
@@ -228,7 +228,7 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
         proved => format!("proved by a probe on {proved}"),
     };
     Text::from(format!(
-        "{signs}; in force on {} of {} nodes, {probed}; {} verdicts allowed, {} denied",
+        "{signs}; in force on {} of {} nodes, {probed}; verdicts: {} allowed, {} denied",
         judged.in_force, judged.nodes, evidence.verdicts.allowed, evidence.verdicts.denied
     ))
 }

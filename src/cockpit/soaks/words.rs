@@ -44,7 +44,10 @@ impl SoakRow {
 
     /// Everything beside the headline, a line each.
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
-        let mut out = vec![format!("soak {}", self.bar)];
+        let mut out = Vec::new();
+        if self.judged.wall > 0 {
+            out.push(format!("soak {}", self.bar));
+        }
         out.extend(self.reasons().into_iter().map(|reason| format!("not clean: {reason}")));
         let uncredited = self.uncredited();
         if !uncredited.is_empty() {

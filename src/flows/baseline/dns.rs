@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cockpit::ports::{Gap, Link, SourceState},
-    domain::{names::Text, source::SourceKind, time::Timestamp},
+    domain::{evidence::Cause, names::Text, source::SourceKind, time::Timestamp},
     flows::dnstap::listen::{self, Figures},
 };
 
@@ -41,7 +41,14 @@ pub async fn run(listened: Listened, to: mpsc::Sender<Input>) {
     let missed = |identity: &Text| {
         let from = before.filter(|_| begun.elapsed() <= RETURN)?;
         let why = format!("{identity} drops its answers while the collector is not running");
-        Some(Gap { node: None, from, until: Some(now().max(from)), lost: None, why: Text::from(why) })
+        Some(Gap {
+            node: None,
+            from,
+            until: Some(now().max(from)),
+            lost: None,
+            cause: Cause::SourceSilent,
+            why: Text::from(why),
+        })
     };
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut malformed = 0;
@@ -169,6 +176,16 @@ mod tests {
             }
         }
         let why = Text::new("coredns-a drops its answers while the collector is not running");
-        assert_eq!(gaps, [Gap { node: None, from: at(-30), until: Some(at(8)), lost: None, why }]);
+        assert_eq!(
+            gaps,
+            [Gap {
+                node: None,
+                from: at(-30),
+                until: Some(at(8)),
+                lost: None,
+                cause: Cause::SourceSilent,
+                why
+            }]
+        );
     }
 }

@@ -421,3 +421,83 @@ fn turned_over(node: &NodeName, from: Timestamp, until: Timestamp) -> Gap {
         why: Text::new("the node's history does not reach back to where reading stopped"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_772_409_600;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_timestamp(START + secs, 0).expect("in range")
+    }
+
+    fn moment(start: Instant, secs: u64) -> Moment {
+        Moment { there: at(secs as i64), here: start + Duration::from_secs(secs) }
+    }
+
+    fn event(nodes: &mut Nodes, start: Instant, secs: u64) {
+        let node = node_of("east/a").expect("a node");
+        nodes.event(&node, at(secs as i64), start + Duration::from_secs(secs));
+    }
+
+    /// What was told since the last call, in seconds.
+    fn signs(nodes: &mut Nodes) -> Vec<(i64, i64)> {
+        let secs = |at: Timestamp| at.timestamp() - START;
+        let sign = |fact| match fact {
+            ClusterFact::Heard { from, until, .. } => (secs(from), secs(until)),
+            other => panic!("{other:?}"),
+        };
+        nodes.signs().map(sign).collect()
+    }
+
+    fn listed(seen: u64, uptime: u64) -> Listed {
+        Listed {
+            name: "east/a".to_owned(),
+            state: NodeState::NodeConnected as i32,
+            seen_flows: seen,
+            num_flows: 4_095,
+            max_flows: 4_095,
+            uptime_ns: uptime * 1_000_000_000,
+            ..Listed::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_says_from_where_on_the_node_was_read() {
+        let (mut nodes, start) = (Nodes::default(), Instant::now());
+        event(&mut nodes, start, 10);
+        assert_eq!(signs(&mut nodes), [(10, 10)], "the first one follows on nothing");
+        for secs in [40, 70, 60] {
+            event(&mut nodes, start, secs);
+        }
+        assert_eq!(signs(&mut nodes), [(10, 70)]);
+        // Read again after its counter rose: from the last event on, as its ring still holds it.
+        nodes.survey(&[listed(100, 1_000)], moment(start, 75));
+        let (gaps, quiet) = nodes.survey(&[listed(200, 1_030)], moment(start, 105));
+        let again: Vec<_> = quiet.into_iter().map(|quiet| (quiet, at(100))).collect();
+        assert_eq!((gaps.len(), again.len()), (0, 1));
+        nodes.read_again(&again, start + Duration::from_secs(105));
+        assert_eq!(signs(&mut nodes), [(70, 100)]);
+        // Its ring turned over: what came before is a gap, and the sign says nothing of it.
+        let (_, quiet) = nodes.survey(&[listed(9_000, 1_060)], moment(start, 135));
+        let again: Vec<_> = quiet.into_iter().map(|quiet| (quiet, at(130))).collect();
+        let gaps = nodes.read_again(&again, start + Duration::from_secs(135));
+        assert_eq!(gaps.len(), 1);
+        assert_eq!(signs(&mut nodes), [(130, 130)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_that_is_noticed_after_new_events_still_is_a_gap_before_them() {
+        let (mut nodes, start) = (Nodes::default(), Instant::now());
+        event(&mut nodes, start, 20);
+        nodes.survey(&[listed(100, 1_000)], moment(start, 30));
+        event(&mut nodes, start, 34);
+        nodes.survey(&[listed(120, 1_030)], moment(start, 60));
+        // The agent starts anew at 70 and is heard before its counters are.
+        event(&mut nodes, start, 80);
+        let (gaps, _) = nodes.survey(&[listed(5, 20)], moment(start, 90));
+        let said: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.from, gap.until)).collect();
+        assert_eq!(said, [(Cause::AgentRestart, at(34), Some(at(70)))]);
+    }
+}

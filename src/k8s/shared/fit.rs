@@ -190,7 +190,7 @@ mod tests {
             until: at() + chrono::TimeDelta::minutes(DAYS),
             observer: "watch on host".into(),
             ground: Ground::default(),
-            looked: Spans::of([start()..start() + DAYS]),
+            looked: Spans::of(std::iter::once(start()..start() + DAYS)),
             nodes: (0..nodes).map(|n| (node(n), trail(n))).collect(),
             pauses: Vec::new(),
             restarts: Vec::new(),
@@ -215,14 +215,14 @@ mod tests {
     /// Heard all the time but for a minute every so often, at other moments on each node.
     fn with_holes(n: usize, every: Minute) -> Trail {
         let (from, until) = (start(), start() + DAYS);
-        let (mut heard, mut void) = (Spans::of([from..until]), Spans::default());
+        let (mut heard, mut void) = (Spans::of(std::iter::once(from..until)), Spans::default());
         let mut hole = from + (n as Minute * 37) % every;
         while hole < until {
             heard.remove(hole..hole + 1);
             void.insert(hole..hole + 1);
             hole += every;
         }
-        Trail { ran: Spans::of([from..until]), heard, void: lost(void) }
+        Trail { ran: Spans::of(std::iter::once(from..until)), heard, void: lost(void) }
     }
 
     /// The clock's rule, minute by minute: every node that ran pods was heard and lost nothing.
@@ -326,7 +326,7 @@ mod tests {
         let mut evidence = evidence(3, |n| with_holes(n, 700));
         evidence.pauses = vec![Pause {
             cause: Cause::JudgeGone,
-            spans: Spans::of([start()..start() + 5]),
+            spans: Spans::of(std::iter::once(start()..start() + 5)),
             why: "x".into(),
         }];
         evidence.restarts = vec![Restart { at: at(), cause: Cause::Digest, why: "y".into() }];

@@ -33,7 +33,7 @@ pub struct Told {
 
 pub enum What {
     /// `whole`: the list was read anew.
-    Fact { fact: SharedFact, whole: bool },
+    Fact { fact: Box<SharedFact>, whole: bool },
     /// Holds and exclusions are one thing to the world and two lists here.
     Held(Change<Kept<Hold>, Text>),
     /// The list is missing; `None`: it is there again.
@@ -91,7 +91,7 @@ impl<T: Send> Watched for List<T> {
 }
 
 fn fact<T>(change: Change<Kept<T>, Text>, fact: fn(Change<Kept<T>, Text>) -> SharedFact) -> What {
-    What::Fact { whole: matches!(change, Change::Reset(_)), fact: fact(change) }
+    What::Fact { whole: matches!(change, Change::Reset(_)), fact: Box::new(fact(change)) }
 }
 
 macro_rules! list {

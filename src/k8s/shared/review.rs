@@ -142,11 +142,11 @@ pub fn status(appended: &DecisionWire) -> Value {
 pub fn decode(value: &Value) -> Result<Kept<Review>, Text> {
     let seen = Seen::of(&REVIEW, value)?;
     let (spec, status): (SpecWire, StatusWire) = (seen.spec()?, seen.status()?);
-    let review = read(&seen, spec, &status.decisions).map_err(|why| seen.bad(why))?;
+    let review = read(&seen, &spec, &status.decisions).map_err(|why| seen.bad(why))?;
     Ok(seen.keep(review))
 }
 
-fn read(seen: &Seen<'_>, spec: SpecWire, decisions: &[DecisionWire]) -> Result<Review, String> {
+fn read(seen: &Seen<'_>, spec: &SpecWire, decisions: &[DecisionWire]) -> Result<Review, String> {
     bounded("findings", &spec.findings, FINDINGS)?;
     bounded("aliases", &spec.aliases, ALIASES)?;
     bounded("decisions", decisions, DECISIONS)?;

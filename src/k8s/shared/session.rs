@@ -112,7 +112,7 @@ async fn refuse(
         let what = Text::new(share.words());
         tell(inbox, SharedFact::Wrote { id, what, result: Err(trouble.clone()) }).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Waits for room. When nobody listens any more, waits for ever: the task is about to be dropped.
@@ -290,7 +290,7 @@ impl<'a> Open<'a> {
         while let Some(Told { kind, what }) = told.recv().await {
             match what {
                 What::Fact { fact, whole } => {
-                    tell(self.inbox, fact).await;
+                    tell(self.inbox, *fact).await;
                     progress.read(kind, whole);
                 }
                 What::Held(change) => {
@@ -340,7 +340,7 @@ impl Counter<'_> {
             let result = Box::pin(desk.write(&share)).await;
             tell(open.inbox, SharedFact::Wrote { id, what: Text::new(share.words()), result }).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn now(&self) -> Timestamp {

@@ -8,6 +8,7 @@ use crate::{
         Ask, Input,
         dialog::{Button, Overlay},
         fixture::{Player, key, world},
+        form::At,
         model::Model,
         update,
     },
@@ -39,6 +40,20 @@ const KEYS: &[&str] = &[
     "4",
     "5",
     "6",
+    "7",
+    "i",
+    "8",
+    "9",
+    "A",
+    "X",
+    "V",
+    "W",
+    "w",
+    "P",
+    "x",
+    "O",
+    "C",
+    "R",
     "tab",
     "f",
     "y",
@@ -78,6 +93,11 @@ fn allowed(model: &Model, world: &World, key: &str) -> Option<&'static str> {
             dialog.may_confirm().then_some("apply")
         }
         Some(Overlay::RollBack(_)) if key == "ctrl-r" => Some("rollback"),
+        Some(Overlay::Form(form)) if key == "enter" && form.at == At::Send => {
+            let mut form = form.clone();
+            form.check(world);
+            form.may_send().then_some("share")
+        }
         _ => None,
     }
 }
@@ -91,19 +111,20 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(Command::Apply(_)) => Some("apply"),
             Ask::Command(Command::RollBack(_)) => Some("rollback"),
             Ask::Command(
-                Command::Preview(_)
-                | Command::Revert(_)
-                | Command::Hold(_)
+                Command::Hold(_)
                 | Command::Release(_)
                 | Command::Waive(_)
                 | Command::Override(_)
                 | Command::Confirm(_)
+                | Command::AskReview(_)
+                | Command::DecideReview(_),
+            ) => Some("share"),
+            Ask::Command(
+                Command::Preview(_)
+                | Command::Revert(_)
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
-                // Bookkeeping in the state cluster: changes no policy (law 5).
-                | Command::AskReview(_)
-                | Command::DecideReview(_)
                 | Command::Reload,
             )
             | Ask::Copy(_)

@@ -2,17 +2,18 @@
 //! apply asks for a preview, rollback opens its dialog; the dialogs go on from there.
 
 use crate::{
-    cockpit::{decide::Command, orders::Target, rows, world::World},
-    domain::denial::GroupId,
+    cockpit::{decide::Command, orders::Target, reviews::dossier, rows, world::World},
+    domain::{denial::GroupId, grant::DecisionVerdict, names::Text, valve::shell_word},
 };
 
 use super::{
     super::{
-        copy, destinations,
+        copy, desk, destinations,
         dialog::{Overlay, RollbackDialog},
+        form::Form,
         model::{ActKey, Main, Model, RowKey, Tone, View},
-        offer, settle,
-        view::{coverage, dossier},
+        offer, reviews, settle,
+        view::{coverage, dossier as destination, open_ends, plan, review, timeline},
     },
     Ask,
 };
@@ -52,6 +53,29 @@ pub fn refresh(model: &mut Model) -> Vec<Ask> {
     vec![Ask::Command(command)]
 }
 
+/// Opens the form of a decision on the reviews at the cursor.
+pub fn decide(model: &mut Model, world: &World, verdict: DecisionVerdict) -> Vec<Ask> {
+    let form = Form::decide(world, verdict, &reviews::meant(model));
+    model.overlay = Some(Overlay::Form(Box::new(form)));
+    Vec::new()
+}
+
+pub fn ask_review(model: &mut Model, world: &World) -> Vec<Ask> {
+    match desk::drafts(world, model) {
+        Ok(drafts) => model.overlay = Some(Overlay::Form(Box::new(Form::ask(world, &drafts)))),
+        Err(why) => model.told.say(format!("ask-review: {why}"), Tone::Plain),
+    }
+    Vec::new()
+}
+
+pub fn waive(model: &mut Model, world: &World) -> Vec<Ask> {
+    match desk::waivables(world, model) {
+        Ok(all) => model.overlay = Some(Overlay::Form(Box::new(Form::waive(world, &all)))),
+        Err(why) => model.told.say(format!("waive: {why}"), Tone::Plain),
+    }
+    Vec::new()
+}
+
 /// Leaves at once, unless orders run.
 pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
     if world.running().next().is_none() {
@@ -69,15 +93,20 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
         }
         View::Group(id) => denial(model, world, Some(*id)),
         View::Main(Main::Activity) => activity(model, world),
+        View::Main(Main::Plan) => plan::message(world, model, &model.settings),
         View::Main(Main::Notices) => {
             let notice = model.notices.list.chosen().and_then(|at| model.notices.all.get(*at));
             notice.map(|(_, trouble)| trouble.to_string())
         }
         View::Destinations(cluster, ns) => destinations::chosen(model, world)
-            .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
+            .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
         View::Dossier(cluster, ns, key) => destinations::find(world, cluster, ns, key)
-            .map(|one| dossier::message(world, &model.settings, (cluster, ns), one)),
+            .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
+        View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
+        View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),
+        View::Review(name) => review(model, world, Some(name)),
+        View::Main(Main::OpenEnds) => model.team.ends.chosen().map(open_ends::message),
         View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),
             Some(_) | None => offer::subject(world, model).map(|key| row(world, &key)),
@@ -87,13 +116,15 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
 }
 
 pub fn copy_command(model: &mut Model, world: &World) -> Vec<Ask> {
-    let text = match (model.view(), model.activity.chosen()) {
+    let text = match (model.view(), model.activity.list.chosen()) {
         (View::Main(Main::Activity), Some(ActKey::Order(id))) => {
             Some(settle::commands_of(model, world, *id).join("\n")).filter(|text| !text.is_empty())
         }
         (View::Main(Main::Activity), Some(ActKey::Call { order, nth })) => {
             settle::entry(model, world, *order, *nth).map(|entry| entry.receipt.command.clone())
         }
+        (View::Main(Main::Reviews), _) => model.team.reviews.list.chosen().map(show_command),
+        (View::Review(name), _) => Some(show_command(name)),
         _ => {
             let targets = offer::rollback_scope(world, model).targets;
             let all: Vec<_> = targets.iter().flat_map(|t| copy::rollback_commands(world, t)).collect();
@@ -101,6 +132,15 @@ pub fn copy_command(model: &mut Model, world: &World) -> Vec<Ask> {
         }
     };
     taken(model, text, "the command")
+}
+
+fn review(model: &Model, world: &World, name: Option<&Text>) -> Option<String> {
+    let kept = world.shared().review(name?)?;
+    Some(review::message(world, &model.settings, &dossier(world, kept)))
+}
+
+fn show_command(name: &Text) -> String {
+    format!("sluice review show {}", shell_word(name.as_str()))
 }
 
 fn in_denials_pane(model: &Model) -> bool {
@@ -129,7 +169,7 @@ fn denial(model: &Model, world: &World, id: Option<GroupId>) -> Option<String> {
 }
 
 fn activity(model: &Model, world: &World) -> Option<String> {
-    match model.activity.chosen()? {
+    match model.activity.list.chosen()? {
         ActKey::Order(id) => {
             let order = world.orders().get(*id)?;
             let mut lines = vec![format!(
@@ -139,7 +179,7 @@ fn activity(model: &Model, world: &World) -> Option<String> {
                 order.target,
                 settle::order_word(order)
             )];
-            let places = model.calls.get(id).map_or(&[][..], Vec::as_slice);
+            let places = model.activity.calls.get(id).map_or(&[][..], Vec::as_slice);
             let entries = places.iter().filter_map(|at| world.orders().activity().get(*at));
             lines.extend(entries.map(|entry| copy::call(world, entry)));
             Some(lines.join("\n"))

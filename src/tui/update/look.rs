@@ -7,18 +7,21 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_input::Input as LineInput;
 
 use crate::{
-    cockpit::{commands::CommandId, world::World},
+    cockpit::{commands::CommandId, orders::Target, world::World},
     domain::{
         denial::GroupId,
         flow::Direction,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, Text},
     },
 };
 
 use super::super::{
+    ends::End,
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
-    offer, view,
+    offer,
+    plan::PlanKey,
+    view,
 };
 
 /// Looks elsewhere. Commands that ask for something are not for here and change nothing.
@@ -30,6 +33,9 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Activity => go(model, Main::Activity),
         CommandId::Sources => go(model, Main::Sources),
         CommandId::Notices => go(model, Main::Notices),
+        CommandId::Reviews => go(model, Main::Reviews),
+        CommandId::OpenEnds => go(model, Main::OpenEnds),
+        CommandId::Plan => go(model, Main::Plan),
         CommandId::Last => model.views.swap(),
         CommandId::Older => {
             model.views.older();
@@ -52,7 +58,10 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
             walk(model, world, id);
         }
         CommandId::Mark => mark(model),
-        CommandId::Unmark => model.fleet.marks.clear(),
+        CommandId::Unmark => match model.view() {
+            View::Main(Main::Reviews) => model.team.reviews.marks.clear(),
+            _ => model.fleet.marks.clear(),
+        },
         CommandId::Filter => start_filter(model),
         CommandId::ClearFilter => {
             if let Some(sheet) = model.view().sheet() {
@@ -62,12 +71,21 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Freeze => freeze(model, world),
         CommandId::Destinations => open_discovery(model, world, View::Destinations),
         CommandId::Coverage => open_discovery(model, world, View::Coverage),
+        CommandId::Timeline => open_timeline(model, world),
         CommandId::Sort => {
-            model.found.order = model.found.order.next();
+            match model.view() {
+                View::Main(Main::Reviews) => {
+                    model.team.reviews.order = model.team.reviews.order.next();
+                }
+                _ => model.found.order = model.found.order.next(),
+            }
             sorted(model);
         }
         CommandId::Reverse => {
-            model.found.reversed = !model.found.reversed;
+            match model.view() {
+                View::Main(Main::Reviews) => model.team.reviews.reversed = !model.team.reviews.reversed,
+                _ => model.found.reversed = !model.found.reversed,
+            }
             sorted(model);
         }
         CommandId::Times => model.settings.clock = !model.settings.clock,
@@ -97,7 +115,9 @@ pub fn back(model: &mut Model) {
         | View::Group(_)
         | View::Destinations(..)
         | View::Dossier(..)
-        | View::Coverage(..) => {
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Review(_) => {
             if !model.views.older() {
                 go(model, Main::Fleet);
             }
@@ -124,6 +144,18 @@ fn open(model: &mut Model, world: &World) {
             open_group(model, chosen.map(|attempt| attempt.group));
         }
         View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
+        View::Main(Main::Reviews) => {
+            if let Some(name) = model.team.reviews.list.chosen().cloned() {
+                open_review(model, name);
+            }
+        }
+        View::Main(Main::OpenEnds) => open_end(model),
+        View::Review(_) => zoom(model),
+        View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
+            Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
+            Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
+            None => {}
+        },
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
@@ -142,6 +174,29 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
         View::Coverage(..) => open_discovery(model, world, View::Destinations),
+        View::Timeline(t) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
+    }
+}
+
+fn open_review(model: &mut Model, name: Text) {
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Review(name));
+}
+
+/// Opens the row that was put off, or the review of a grant.
+fn open_end(model: &mut Model) {
+    let Some(end) = model.team.ends.chosen().cloned() else { return };
+    match (&end, end.row()) {
+        (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
+        (End::Open(_), Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
+        (End::Open(_), Some(RowKey::Namespace(cluster, ns))) => {
+            open_namespace(model, cluster, ns, Focus::Both)
+        }
+        (End::Open(_), Some(RowKey::Rollout(t))) => {
+            open_namespace(model, t.cluster, t.ns, Focus::One(t.direction));
+        }
+        (End::Open(_), None) => go(model, Main::Fleet),
     }
 }
 
@@ -163,10 +218,25 @@ fn open_discovery(model: &mut Model, world: &World, page: fn(ClusterName, NsName
     model.views.go(page(cluster, ns));
 }
 
+/// Of a namespace the direction that comes first; tab turns to the other.
+fn open_timeline(model: &mut Model, world: &World) {
+    let target = match offer::subject(world, model) {
+        Some(RowKey::Namespace(cluster, ns)) => Target { cluster, ns, direction: Direction::Egress },
+        Some(RowKey::Rollout(target)) => target,
+        Some(RowKey::Cluster(_)) | None => return,
+    };
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Timeline(target));
+}
+
 /// Says by what, where the columns are too narrow to show it.
 fn sorted(model: &mut Model) {
-    let order = model.found.order.word();
-    let turned = if model.found.reversed { ", turned round" } else { "" };
+    let (order, reversed) = match model.view() {
+        View::Main(Main::Reviews) => (model.team.reviews.order.word(), model.team.reviews.reversed),
+        _ => (model.found.order.word(), model.found.reversed),
+    };
+    let turned = if reversed { ", turned round" } else { "" };
     model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
 }
 
@@ -234,6 +304,16 @@ fn fold(model: &mut Model) {
 }
 
 fn focus(model: &mut Model) {
+    if *model.view() == View::Main(Main::Plan) {
+        model.plan.direction = model.plan.direction.other();
+        model.plan.list.restart();
+        return;
+    }
+    if let View::Timeline(target) = model.view().clone() {
+        model.page.scroll = 0;
+        model.views.go(View::Timeline(Target { direction: target.direction.other(), ..target }));
+        return;
+    }
     if matches!(model.view(), View::Destinations(..)) {
         model.page.focus = match model.page.focus {
             Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
@@ -272,14 +352,22 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
-        View::Main(Main::Activity) if id == CommandId::Top => model.activity.top(true),
+        View::Main(Main::Activity) if id == CommandId::Top => model.activity.list.top(true),
         View::Main(Main::Live) => list!(model.live),
-        View::Main(Main::Activity) => list!(model.activity),
+        View::Main(Main::Activity) => list!(model.activity.list),
         View::Main(Main::Sources) => list!(model.sources),
         View::Main(Main::Notices) => list!(model.notices.list),
+        View::Main(Main::Reviews) => list!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => list!(model.team.ends.list),
+        View::Main(Main::Plan) => list!(model.plan.list),
         View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
         View::Destinations(..) => list!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {
+        View::Namespace(..)
+        | View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Review(_) => {
             scroll_page(model, world, id);
         }
     }
@@ -311,6 +399,12 @@ fn toggle<T: Ord>(set: &mut BTreeSet<T>, item: T) {
 }
 
 fn mark(model: &mut Model) {
+    if *model.view() == View::Main(Main::Reviews) {
+        let Some(name) = model.team.reviews.list.chosen().cloned() else { return };
+        toggle(&mut model.team.reviews.marks, name);
+        model.team.reviews.list.step(1);
+        return;
+    }
     let Some(key) = model.fleet.list.chosen().cloned() else { return };
     toggle(&mut model.fleet.marks, key);
     model.fleet.list.step(1);
@@ -364,11 +458,19 @@ pub fn land(model: &mut Model) {
         View::Main(Main::Fleet) => land!(model.fleet.list),
         View::Main(Main::Denials) => land!(model.denials),
         View::Main(Main::Live) => land!(model.live),
-        View::Main(Main::Activity) => land!(model.activity),
+        View::Main(Main::Activity) => land!(model.activity.list),
         View::Main(Main::Sources) => land!(model.sources),
         View::Main(Main::Notices) => land!(model.notices.list),
+        View::Main(Main::Reviews) => land!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => land!(model.team.ends.list),
+        View::Main(Main::Plan) => land!(model.plan.list),
         View::Destinations(..) => land!(model.found.list),
-        View::Namespace(..) | View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Namespace(..)
+        | View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Review(_) => {}
     }
 }
 

@@ -32,6 +32,7 @@ fn wheel(model: &mut Model, world: &World, id: CommandId) {
             None => look::walk(model, world, id),
             Some(Overlay::Apply(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::RollBack(dialog)) => overlay::scroll(&mut dialog.body, id),
+            Some(Overlay::Form(form)) => overlay::scroll(&mut form.body, id),
             Some(Overlay::Chooser(chooser)) => chooser.step(if id == CommandId::Down { 1 } else { -1 }),
             Some(Overlay::Waiting(_) | Overlay::Reasons { .. } | Overlay::Quit) => {}
         }
@@ -65,14 +66,17 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
         View::Main(Main::Fleet) => choose!(model.fleet.list),
         View::Main(Main::Denials) => choose!(model.denials),
         View::Main(Main::Live) => choose!(model.live),
-        View::Main(Main::Activity) => choose!(model.activity),
+        View::Main(Main::Activity) => choose!(model.activity.list),
         View::Main(Main::Sources) => choose!(model.sources),
         View::Main(Main::Notices) => choose!(model.notices.list),
+        View::Main(Main::Reviews) => choose!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => choose!(model.team.ends.list),
+        View::Main(Main::Plan) => choose!(model.plan.list),
         View::Namespace(..) => {
             model.page.focus = Focus::Denials;
             choose!(model.page.denials);
         }
         View::Destinations(..) => choose!(model.found.list),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Keys while something lies over the page. Here, and nowhere else, `Apply` and `RollBack` leave:
-//! the first after the exact word was typed, the second on ctrl-r pressed again.
+//! the first after the exact word was typed, the second on ctrl-r pressed again. What is written to
+//! the state cluster leaves from the button of its form, once nothing is against it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -9,10 +10,11 @@ use super::{
     super::{
         chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled},
+        form::{At, Form},
         keys,
         model::{Focus, Model, Tone},
     },
-    Ask, look, run,
+    Ask, lead, look, run,
 };
 
 pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
@@ -28,6 +30,7 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         Overlay::Chooser(chooser) => return choosing(model, world, *chooser, key),
         Overlay::Apply(dialog) => return applying(model, world, dialog, key),
         Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
+        Overlay::Form(form) => return filling(model, world, form, key),
         Overlay::Reasons { title, reasons } => match key.code {
             KeyCode::Enter | KeyCode::Char('q') => {}
             KeyCode::Char('y') => {
@@ -131,7 +134,10 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
                 Button::Word => Button::Cancel,
             };
         }
-        // No word to type has an upper-case letter, so this key is free.
+        // No word to type has an upper-case letter, so these keys are free.
+        (KeyCode::Char('O'), _) if dialog.overridable => {
+            return lead::overrule(model, world, &dialog.previews);
+        }
         (KeyCode::Char('Y'), _) => {
             model.told.say("copied the commands", Tone::Plain);
             asks.push(Ask::Copy(dialog.commands.clone()));
@@ -187,4 +193,25 @@ fn rolling_back(
     }
     model.overlay = Some(Overlay::RollBack(dialog));
     asks
+}
+
+/// Only Enter on the button sends.
+fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent) -> Vec<Ask> {
+    match (key.code, walked(key)) {
+        (KeyCode::Enter, _) if form.at == At::Cancel => {
+            model.told.say("nothing was sent", Tone::Plain);
+            return Vec::new();
+        }
+        (KeyCode::Enter, _) if form.at == At::Send => {
+            form.check(world);
+            match form.command(world) {
+                Ok(command) if form.may_send() => return vec![Ask::Command(command)],
+                Ok(_) | Err(_) => model.told.say("not sent: see what is missing", Tone::Bad),
+            }
+        }
+        (_, Some(id)) => scroll(&mut form.body, id),
+        _ => form.press(world, key),
+    }
+    model.overlay = Some(Overlay::Form(form));
+    Vec::new()
 }

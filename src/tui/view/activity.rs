@@ -26,16 +26,16 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         .left("result", 9, Role::Title)
         .rest("order, and the calls it made", Role::Title);
     put(buf, areas.head, &head.line());
-    for (line, (at, key)) in model.activity.window(usize::from(areas.list.height)).enumerate() {
+    for (line, (at, key)) in model.activity.list.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
         if let Some(row) = row(world, model, pen, key, area.width) {
             put(buf, area, &row);
         }
-        if at == model.activity.at() && !model.activity.is_gone() {
+        if at == model.activity.list.at() && !model.activity.list.is_gone() {
             highlight(buf, area, pen.style(Role::Selected));
         }
     }
-    if model.activity.rows().is_empty() {
+    if model.activity.list.rows().is_empty() {
         let text = if model.filter(Main::Activity).is_empty() {
             "Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
         } else {
@@ -100,7 +100,7 @@ fn answer_role(answer: &Answer) -> Role {
 
 /// What is said about the row under the cursor.
 pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
-    Some(match model.activity.chosen()? {
+    Some(match model.activity.list.chosen()? {
         ActKey::Order(id) => {
             let order = world.orders().get(*id)?;
             let mut text = vec![(order_role(order), detail::order_words(pen, order))];

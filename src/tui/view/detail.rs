@@ -6,6 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use crate::{
     cockpit::{
         discovery::{self, CollectionRow, CollectorRow, Progress},
+        gate,
         orders::Target,
         rows::{self, ClusterRow, Phase, RolloutRow, Standing},
         world::World,
@@ -20,7 +21,7 @@ use crate::{
 
 use super::{
     super::{
-        copy,
+        copy, desk,
         dialog::{outcome_words, share},
         model::{Model, RowKey},
         offer,
@@ -264,15 +265,44 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
     let (role, next) = next(world, pen, &row);
     out.push((role, format!("{}. next: {next}", state(&row))));
+    out.extend(super::soak::urgent(world, pen, target));
     out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
+    out.extend(incident_lines(world, target));
     out.push((Role::Text, owner_words(world, ns)));
     if let Some(order) = world.orders().latest(target) {
         out.push((Role::Dim, order_words(pen, order)));
     }
     out
+}
+
+/// What is live of a row without a valid grant: it stops advancing until somebody decides.
+pub fn incident_lines(world: &World, target: &Target) -> Text {
+    gate::incidents_of(world, target)
+        .into_iter()
+        .map(|incident| (Role::Bad, format!("incident: {}", incident.said)))
+        .collect()
+}
+
+/// By what people closed a group, where they did; of what is undecided, what is to be done.
+fn closed_lines(world: &World, group: &Group) -> Text {
+    use crate::domain::denial::Class;
+    match group.class {
+        Class::Expected => {
+            let told = group.told_class().word();
+            let mut out = vec![(Role::Dim, format!("closed by people; without it: {told}"))];
+            out.extend(desk::closed_words(world, group).into_iter().map(|words| (Role::Text, words)));
+            out
+        }
+        Class::Unattributed => vec![(
+            Role::Warn,
+            "the policies that denied it are not ours; until somebody decides (W) it withholds clean"
+                .to_owned(),
+        )],
+        Class::Hurting | Class::StartUp | Class::Noisy(_) => Vec::new(),
+    }
 }
 
 /// The last order of a row, in words.
@@ -430,6 +460,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
             pen.ago(Some(group.last)),
         ),
     )];
+    out.extend(closed_lines(world, group));
     let target = copy::target_of(&group.key);
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
         out.push((Role::Text, owner_words(world, ns)));
@@ -438,7 +469,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
     }
     out.push((Role::Text, format!("pods {}; node {node}; {}", copy::pods(group), group.said)));
-    let next = "next: y copies it for the owner, ctrl-r takes this direction's policies back";
+    let next = "next: y copies it for the owner, ctrl-r takes this direction's policies back, W waives it";
     out.push((Role::Text, next.to_owned()));
     out
 }
@@ -458,6 +489,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),
         (Role::Text, format!("first {}, last {}", pen.both(group.first), pen.both(group.last))),
     ];
+    out.extend(closed_lines(world, group));
     let target = copy::target_of(&group.key);
     let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
     if let Some((cluster, ns)) = found {

@@ -7,11 +7,13 @@ use crate::{
     cockpit::{
         discovery::Progress,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
+        waves::holds,
         world::World,
     },
     domain::{
         fleet::{Enforcement, Health},
         flow::Direction,
+        hold::HoldKind,
         time::age,
     },
 };
@@ -19,6 +21,7 @@ use crate::{
 use super::{
     super::{
         model::{Main, Model, RowKey},
+        plan,
         theme::Role,
         widgets::{Cells, Pen, highlight, known, put, rate, sparkline},
     },
@@ -369,11 +372,25 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
     if let Some(order) = row.order.and_then(own) {
         return (order.kind.as_str().to_owned(), Role::Warn);
     }
+    if !world.incidents().of(&row.target).is_empty() {
+        return ("incident".to_owned(), Role::Bad);
+    }
     // An open or partial set says so by its phase already.
     if matches!(row.phase, Phase::Soaking | Phase::Steady) && !row.drift.is_empty() {
         return ("drift".to_owned(), Role::Warn);
     }
-    (row.phase.as_str().to_owned(), phase_role(row.phase))
+    let held = holds(world, &row.target, HoldKind::Hold).next().is_some();
+    match (&row.soak, row.phase, held) {
+        (Some(soak), Phase::Soaking, false) => {
+            let judged = &soak.judged;
+            let role = if judged.verdict.reasons().is_empty() { Role::Good } else { Role::Warn };
+            (plan::soak_short(judged.credited, judged.needed), role)
+        }
+        (_, Phase::Soaking | Phase::Authored | Phase::RolledBack | Phase::Partial, true) => {
+            ("held".to_owned(), Role::Warn)
+        }
+        (_, phase, _) => (phase.as_str().to_owned(), phase_role(phase)),
+    }
 }
 
 fn is_counted(progress: Progress) -> bool {

@@ -59,7 +59,8 @@ impl Areas {
         }
         match model.view() {
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
-            View::Group(_) | View::Dossier(..) | View::Coverage(..) => {}
+            View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
+            }
             View::Destinations(..) => {
                 areas.split_bottom(detail_lines(Main::Denials, body.height));
                 std::mem::swap(&mut areas.list, &mut areas.detail);
@@ -115,14 +116,16 @@ fn head_lines(main: Main, model: &Model) -> u16 {
             let folded = model.fleet.unfolded.is_empty() && model.filter(Main::Fleet).is_empty();
             if folded { 1 } else { 2 }
         }
-        Main::Denials | Main::Live => 2,
-        Main::Activity | Main::Sources | Main::Notices => 1,
+        Main::Denials | Main::Live | Main::Reviews => 2,
+        Main::Activity | Main::Sources | Main::Notices | Main::OpenEnds => 1,
+        Main::Plan => super::plan::HEAD,
     }
 }
 
 fn detail_lines(main: Main, height: u16) -> u16 {
     let wanted = match main {
-        Main::Fleet | Main::Denials | Main::Activity | Main::Sources => 6,
+        Main::Fleet | Main::Denials | Main::Activity | Main::Sources | Main::Reviews | Main::OpenEnds => 6,
+        Main::Plan => 8,
         Main::Live | Main::Notices => 4,
     };
     match height {
@@ -135,17 +138,20 @@ fn detail_lines(main: Main, height: u16) -> u16 {
 /// Each tab with its text. A badge is the number of rows behind it.
 fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
     let groups = model.frozen.as_ref().map_or(world.denials().groups().len(), |frozen| frozen.order.len());
+    let narrow = model.settings.size.0 < 100;
     Main::ALL
         .into_iter()
-        .zip(1..)
-        .map(|(main, number)| {
+        .map(|(number, main)| {
             let badge = match main {
                 Main::Denials => groups,
                 Main::Notices => model.notices.all.len(),
-                Main::Fleet | Main::Live | Main::Activity | Main::Sources => 0,
+                Main::Reviews => model.team.reviews.rows().len(),
+                Main::OpenEnds => model.team.ends.all.as_ref().map_or(0, Vec::len),
+                Main::Fleet | Main::Live | Main::Activity | Main::Sources | Main::Plan => 0,
             };
             let badge = if badge == 0 { String::new() } else { format!("({badge})") };
-            (main, format!("{number} {}{badge}", main.word()))
+            let word = if narrow { main.short() } else { main.word() };
+            (main, format!("{number} {word}{badge}"))
         })
         .collect()
 }
@@ -178,8 +184,13 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     put(buf, areas.tabs, &Line::from(spans));
     let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
     let format = if areas.tabs.width < 100 { "%H:%M" } else { "%H:%M:%S" };
-    let clock = format!(" {} {zone}", pen.now.with_timezone(&pen.zone).format(format));
-    right(buf, areas.tabs, &pen.line(clock, Role::Dim));
+    // What there is room for beside the tabs.
+    let time = pen.now.with_timezone(&pen.zone).format(format);
+    let used: usize = tabs(world, model).iter().map(|(_, text)| text.width() + usize::from(gap(model))).sum();
+    let room = usize::from(areas.tabs.width).saturating_sub(used + 1);
+    let clock =
+        [format!(" {time} {zone}"), format!(" {time}")].into_iter().find(|clock| clock.width() <= room);
+    right(buf, areas.tabs, &pen.line(clock.unwrap_or_default(), Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
 
@@ -244,6 +255,10 @@ fn path(world: &World, model: &Model) -> Vec<String> {
         View::Dossier(cluster, ns, _) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destination".into()]
         }
+        View::Timeline(target) => {
+            vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
+        }
+        View::Review(name) => vec!["reviews".into(), name.to_string()],
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
         }
@@ -289,9 +304,12 @@ fn shown(model: &Model, sheet: Sheet) -> usize {
         Sheet::Main(Main::Fleet) => model.fleet.list.rows().len(),
         Sheet::Main(Main::Denials) => model.denials.rows().len(),
         Sheet::Main(Main::Live) => model.live.rows().len(),
-        Sheet::Main(Main::Activity) => model.activity.rows().len(),
+        Sheet::Main(Main::Activity) => model.activity.list.rows().len(),
         Sheet::Main(Main::Sources) => model.sources.rows().len(),
         Sheet::Main(Main::Notices) => model.notices.list.rows().len(),
+        Sheet::Main(Main::Reviews) => model.team.reviews.list.rows().len(),
+        Sheet::Main(Main::OpenEnds) => model.team.ends.list.rows().len(),
+        Sheet::Main(Main::Plan) => model.plan.list.rows().len(),
         Sheet::Destinations => model.found.list.rows().len(),
     }
 }
@@ -304,11 +322,18 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
     }
+    if let Some(text) = state_away(world, pen, model.settings.size.0) {
+        badge(text, Role::Bad);
+    }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
         badge(format!("FROZEN +{since} denials, f: now"), Role::Toast);
     }
-    let marks = model.fleet.marks.len();
+    let waits = super::reviews::badge(model, pen);
+    if !waits.is_empty() {
+        badge(waits, Role::Warn);
+    }
+    let marks = offer::marks(model);
     if marks > 0 {
         badge(format!("{marks} marked, u: none"), Role::Marked);
     }
@@ -318,6 +343,20 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
+}
+
+/// The team's state is away, and since when; `None`: it is there, or none is named.
+fn state_away(world: &World, pen: &Pen<'_>, width: u16) -> Option<String> {
+    let shared = world.shared();
+    if world.plan().settings.state.is_none() || shared.is_live() {
+        return None;
+    }
+    let since = shared.since().map_or_else(String::new, |since| format!(" {}", pen.when(Some(since))));
+    Some(if width < 100 {
+        format!("state away{since}: nothing advances")
+    } else {
+        format!("state away{since}: reading and rollback go on, nothing advances")
+    })
 }
 
 /// The band of an environment: a colour and a word.
@@ -368,20 +407,40 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
             }
         },
         View::Main(Main::Denials | Main::Live) => {
-            vec![Id::Open, Id::Freeze, Id::Copy, Id::RollBack, Id::Filter]
+            vec![Id::Open, Id::Freeze, Id::Copy, Id::RollBack, Id::Waive, Id::Filter]
         }
         View::Main(Main::Activity) => vec![Id::Open, Id::Copy, Id::CopyCommand, Id::Filter, Id::RollBack],
         View::Main(Main::Sources) => vec![Id::Open, Id::Reconnect, Id::Filter],
+        View::Main(Main::Reviews) => {
+            vec![Id::Open, Id::Approve, Id::Reject, Id::Revoke, Id::Mark, Id::Sort, Id::Filter]
+        }
+        View::Review(_) => vec![Id::Approve, Id::Reject, Id::Revoke, Id::Copy, Id::Back],
+        View::Main(Main::OpenEnds) => vec![Id::Open, Id::Filter, Id::Copy, Id::Reviews],
         View::Main(Main::Notices) => vec![Id::Reload, Id::Copy, Id::Filter],
+        View::Main(Main::Plan) => {
+            vec![Id::Focus, Id::Advance, Id::Apply, Id::Open, Id::Hold, Id::RollBack, Id::Exclude]
+        }
         View::Namespace(..) => {
-            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Destinations, Id::Coverage, Id::Zoom]
+            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Hold, Id::Destinations, Id::Zoom]
         }
-        View::Group(_) => vec![Id::Copy, Id::RollBack, Id::Open, Id::Destinations, Id::Back],
+        View::Group(_) => {
+            vec![Id::Copy, Id::RollBack, Id::Waive, Id::Open, Id::Timeline, Id::Destinations, Id::Back]
+        }
         View::Destinations(..) => {
-            vec![Id::Open, Id::Filter, Id::Sort, Id::Coverage, Id::Copy, Id::Focus, Id::Refresh]
+            vec![
+                Id::Open,
+                Id::AskReview,
+                Id::Filter,
+                Id::Sort,
+                Id::Coverage,
+                Id::Copy,
+                Id::Focus,
+                Id::Refresh,
+            ]
         }
-        View::Dossier(..) => vec![Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
-        View::Coverage(..) => vec![Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
+        View::Dossier(..) => vec![Id::AskReview, Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
+        View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
+        View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
     if world.running().any(|order| order.kind.applies()) {
@@ -424,12 +483,17 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Fleet) => model.fleet.list.is_gone(),
         View::Main(Main::Denials) => model.denials.is_gone(),
         View::Main(Main::Live) => model.live.is_gone(),
-        View::Main(Main::Activity) => model.activity.is_gone(),
+        View::Main(Main::Activity) => model.activity.list.is_gone(),
         View::Main(Main::Sources) => model.sources.is_gone(),
         View::Main(Main::Notices) => model.notices.list.is_gone(),
+        View::Main(Main::Reviews) => model.team.reviews.list.is_gone(),
+        View::Main(Main::OpenEnds) => model.team.ends.list.is_gone(),
+        View::Main(Main::Plan) => model.plan.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Destinations(..) => model.found.list.is_gone(),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) => false,
+        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
+            false
+        }
     }
 }
 

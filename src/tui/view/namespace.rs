@@ -30,6 +30,7 @@ use super::{
     detail,
     fleet::{phase_role, set, standing_role},
     frame::{Areas, Pane, band},
+    soak,
 };
 
 /// Lines above the panes.
@@ -160,10 +161,11 @@ fn direction_text(
     let phase = row.phase.as_str();
     let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
-    if let Some(soak) = &row.soak {
-        out.push((Role::Text, soak.headline()));
-        out.extend(soak.lines(pen.now).into_iter().map(|line| (Role::Dim, line)));
+    out.extend(soak::urgent(world, pen, &target));
+    if let Some(row) = &row.soak {
+        out.extend(soak::text(world, pen, &target, row));
     }
+    out.extend(detail::incident_lines(world, &target));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     let per = rate(row.denials_per_minute);
     let denied =
@@ -177,6 +179,7 @@ fn direction_text(
     }
     out.push((Role::Dim, "by hand, to take it back:".to_owned()));
     out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Dim, command)));
+    out.extend(row.soak.iter().flat_map(|soak| soak.lines(pen.now)).map(|line| (Role::Text, line)));
     out
 }
 

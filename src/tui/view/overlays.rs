@@ -36,6 +36,7 @@ pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Re
         Overlay::Waiting(ids) => waiting(world, ids, pen, area, buf),
         Overlay::Apply(dialog) => applying(dialog, pen, area, buf),
         Overlay::RollBack(dialog) => rolling_back(dialog, pen, area, buf),
+        Overlay::Form(form) => super::form::draw(form, pen, area, buf),
         Overlay::Reasons { title, reasons } => why_not(title, reasons, pen, area, buf),
         Overlay::Quit => quitting(world, pen, area, buf),
     }
@@ -169,7 +170,7 @@ fn body(text: &Scrolled, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
 }
 
 /// Band, text and foot of a confirmation.
-fn confirmation(
+pub fn confirmation(
     (title, environment, name): (&str, Environment, &str),
     text: &Scrolled,
     foot: &[Line<'_>],

@@ -1,0 +1,41 @@
+//! `sluice init`: a first `sluice.yaml` from the kubeconfig's contexts, and the next step.
+
+use std::path::PathBuf;
+
+use super::{
+    args::{Global, Init},
+    exit::Exit,
+    print::Printer,
+    session,
+};
+use crate::{k8s::connect, workspace::init};
+
+pub fn run(global: &Global, args: &Init, printer: &mut Printer<'_>) -> Exit {
+    let kubeconfig = match session::kubeconfig(global.kubeconfig.as_deref()) {
+        Ok(kubeconfig) => kubeconfig,
+        Err(trouble) => {
+            printer.say(&format!("{trouble}\n"));
+            return Exit::Failed;
+        }
+    };
+    let contexts = connect::contexts(&kubeconfig);
+    let wanted = |name: &&str| global.contexts.is_empty() || global.contexts.iter().any(|one| one == name);
+    let names: Vec<&str> = contexts.iter().map(|context| context.name.as_str()).filter(wanted).collect();
+    if names.is_empty() {
+        printer.say("The kubeconfig has no such context: name another one with --kubeconfig, or leave --context out.\n");
+        return Exit::Usage;
+    }
+    let folder =
+        args.directory.clone().or_else(|| global.workspace.clone()).unwrap_or_else(|| PathBuf::from("."));
+    if let Err(trouble) = init::write(&folder, &init::text(names.iter().copied())) {
+        printer.say(&format!("{trouble}\n"));
+        return Exit::Refused;
+    }
+    let path = folder.join(crate::workspace::root::FILE);
+    printer.out(&format!(
+        "Wrote {}.\nNext: look at every environment in it, name the state cluster under `state:` and commit it; then \
+         `sluice install` there, and `sluice plan` says what may go.\n",
+        path.display(),
+    ));
+    Exit::Done
+}

@@ -1,0 +1,181 @@
+//! What was put off and must not be forgotten, overdue first: rows taken back, held, left out, waived
+//! or overridden, and grants that end, each with who answers for it and until when.
+
+use chrono::TimeDelta;
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use crate::{
+    cockpit::world::World,
+    domain::time::{Timestamp, span},
+};
+
+use super::{
+    super::{
+        ends::End,
+        model::Model,
+        theme::Role,
+        widgets::{Cells, Pen, highlight, put},
+    },
+    frame::{About, Areas, note},
+    reviews::state,
+};
+
+pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
+    if areas.head.height == 0 {
+        return;
+    }
+    let wide = Widths::of(areas.list.width);
+    put(buf, areas.head, &head(pen, wide, areas.head.width));
+    for (line, (at, key)) in model.team.ends.list.window(usize::from(areas.list.height)).enumerate() {
+        let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
+        if let Some(end) = model.team.ends.find(key) {
+            put(buf, area, &row(pen, end, wide, area.width));
+        }
+        if at == model.team.ends.list.at() && !model.team.ends.list.is_gone() {
+            highlight(buf, area, pen.style(Role::Selected));
+        }
+    }
+    if model.team.ends.list.rows().is_empty() {
+        let (role, text) = empty(world, model);
+        note(pen, &text, role, areas.list, buf);
+    }
+}
+
+/// What is said about the row under the cursor.
+pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
+    let end = model.team.ends.chosen()?;
+    let mut out: Vec<_> = state(world).into_iter().collect();
+    let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let contact = match end {
+        End::Open(open) => {
+            open.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
+        }
+        End::Grant { .. } => String::new(),
+    };
+    out.push((Role::Text, end.what()));
+    out.push((
+        if end.owner().is_none() { Role::Unknown } else { Role::Text },
+        format!("owner {owner}{contact}"),
+    ));
+    if let (Some(since), by) = (end.since(), end.by()) {
+        out.push((Role::Text, format!("by {by}, {}", pen.both(since))));
+    }
+    out.push(match end.due() {
+        None => (Role::Warn, "it never ends by itself".to_owned()),
+        Some(due) if end.is_overdue() => (Role::Bad, format!("overdue: it ended {}", pen.both(due))),
+        Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
+    });
+    let next = match end {
+        End::Open(_) => "next: enter opens the row",
+        End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
+    };
+    out.push((Role::Dim, next.to_owned()));
+    Some((format!("{} {}", end.kind(), end.scope()), out))
+}
+
+fn empty(world: &World, model: &Model) -> (Role, String) {
+    match (&model.team.ends.all, state(world)) {
+        (Some(all), _) if !all.is_empty() => {
+            (Role::Warn, "No row passes the filter. ctrl-u shows all rows again.".to_owned())
+        }
+        (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
+        (None, None) => (
+            Role::Unknown,
+            "What was put off is not known: the state cluster has not told the time yet.".to_owned(),
+        ),
+        (Some(_), None) => (
+            Role::Good,
+            "Nothing is rolled back, held, left out, waived or overridden, and no grant ends within two weeks."
+                .to_owned(),
+        ),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Widths {
+    kind: usize,
+    place: usize,
+    owner: usize,
+    by: usize,
+}
+
+const AGE: usize = 6;
+const DUE: usize = 7;
+
+impl Widths {
+    fn of(width: u16) -> Self {
+        match width {
+            0..100 => Self { kind: 12, place: 24, owner: 10, by: 0 },
+            100..150 => Self { kind: 12, place: 30, owner: 14, by: 12 },
+            _ => Self { kind: 12, place: 40, owner: 20, by: 20 },
+        }
+    }
+}
+
+fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 7]) -> Line<'static> {
+    let [due, kind, place, age, owner, by, what] = texts;
+    Cells::new(pen, width)
+        .left(due.0, DUE + 1, due.1)
+        .left(kind.0, wide.kind, kind.1)
+        .left(place.0, wide.place, place.1)
+        .right(age.0, AGE, age.1)
+        .left(owner.0, wide.owner, owner.1)
+        .left(by.0, wide.by, by.1)
+        .rest(what.0, what.1)
+        .line()
+}
+
+fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
+    cells(
+        pen,
+        wide,
+        width,
+        [" due", "kind", "where", "age", "owner", "by", "why"].map(|name| (name, Role::Title)),
+    )
+}
+
+fn due(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
+    match at.map(|at| (at, at - pen.now)) {
+        None => " never".to_owned(),
+        Some((at, _)) if pen.clock => format!(" {}", pen.clock(at).chars().take(DUE).collect::<String>()),
+        Some((_, left)) if left <= TimeDelta::zero() => format!("-{}", span(-left)),
+        Some((_, left)) => format!(" {}", span(left)),
+    }
+}
+
+fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
+    let (role, kind) = if end.is_overdue() { (Role::Bad, Role::Bad) } else { (Role::Text, Role::Warn) };
+    let owner = end.owner().map_or("?", |owner| owner.as_str());
+    let owner_role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
+    let age = end.since().map_or_else(|| "-".to_owned(), |since| pen.when(Some(since)));
+    cells(
+        pen,
+        wide,
+        width,
+        [
+            (&due(pen, end.due()), role),
+            (end.kind(), kind),
+            (&end.scope(), Role::Text),
+            (&age, Role::Dim),
+            (owner, owner_role),
+            (end.by(), Role::Dim),
+            (&end.what(), Role::Text),
+        ],
+    )
+}
+
+/// The row as a line.
+pub fn message(end: &End) -> String {
+    let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let due = end.due().map_or_else(
+        || "never ends by itself".to_owned(),
+        |due| {
+            format!(
+                "{} {}",
+                if end.is_overdue() { "ended" } else { "ends" },
+                due.format("%Y-%m-%d %H:%M UTC")
+            )
+        },
+    );
+    format!("{} {} (owner {owner}; {due}): {}", end.kind(), end.scope(), end.what())
+}

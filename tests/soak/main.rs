@@ -1,0 +1,10 @@
+//! The soak clock: `cases` judges evidence written as timelines, `law` holds the tracker against a
+//! naive minute-by-minute opinion on generated facts, `joined` is the union of observers, `told` what
+//! single facts do to a rollout.
+
+mod cases;
+mod joined;
+mod law;
+mod naive;
+mod scene;
+mod told;

@@ -1,0 +1,428 @@
+//! What single facts do to one rollout: restarts, pauses, heartbeats, denials that people close, what
+//! others wrote, and what its page shows.
+
+use chrono::TimeDelta;
+use sluice::{
+    cockpit::{
+        plan::{ClusterEntry, FleetFile},
+        ports::{Baseline, Change, ClusterFact, Fact},
+        rows::{self, Phase},
+        shared::{Observer, SharedFact},
+        world::World,
+    },
+    domain::{
+        coverage::CronJob,
+        denial::Class,
+        edge::{Edge, EdgeKey, Peer, Window},
+        evidence::{Cause, Evidence},
+        fleet::{Cni, CniKind, Enforcement, Environment},
+        flow::{Direction, Protocol},
+        hold::{DenialKey, Subject, Waiver},
+        names::{NsName, Text, Workload},
+        policy::{PolicyKind, Rule},
+        resolver::DnsPath,
+        rollout::{Kept, Stamp, Target},
+        sighting::Outcome,
+        soak::Verdict,
+        source::SourceKind,
+    },
+};
+
+use crate::scene::{Scene, at, east, flow, node, pod, policy, shop, target};
+
+/// Two hours, a sign a minute.
+fn lives(scene: &mut Scene, nodes: &[&str], minutes: std::ops::Range<i64>) {
+    for minute in minutes {
+        scene.at(minute * 60 + 60).tell(ClusterFact::Answered);
+        for name in nodes {
+            scene.heard(name, minute * 60, minute * 60 + 60);
+        }
+    }
+}
+
+fn needed(scene: &mut Scene, minutes: i64) {
+    let mut plan = scene.world.plan().clone();
+    plan.settings.soak.needed = TimeDelta::minutes(minutes);
+    scene.world.absorb(Fact::Fleet(plan));
+    scene.world.settle();
+}
+
+fn causes(scene: &Scene) -> Vec<&'static str> {
+    scene.row().restarts.iter().map(|restart| restart.cause.as_str()).collect()
+}
+
+fn shared(scene: &mut Scene, fact: SharedFact) {
+    scene.world.absorb(Fact::Shared(fact));
+    scene.world.settle();
+}
+
+fn kept<T>(name: &str, value: T) -> Kept<T> {
+    Kept { name: Text::new(name), version: Text::new("1"), created: at(0), value }
+}
+
+fn judged(scene: &Scene) -> (i64, i64) {
+    let row = scene.row();
+    (row.judged.credited, row.judged.wall)
+}
+
+#[test]
+fn each_cause_of_the_table_restarts() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    lives(&mut scene, &["a"], 0..10);
+    assert_eq!(judged(&scene), (10, 10));
+    let foreign = policy("theirs", &Rule("{}".into()), false);
+    let key = foreign.key.clone();
+    scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(foreign)));
+    assert_eq!((judged(&scene), causes(&scene)), ((0, 0), vec!["digest changed"]));
+    lives(&mut scene, &["a"], 10..15);
+    assert_eq!(judged(&scene), (5, 5));
+    scene.cni("1.17.0");
+    assert_eq!(judged(&scene), (0, 0));
+    let direct = |mode: &str| match mode {
+        "direct" => DnsPath::Direct { evidence: Text::new("x") },
+        "cache" => DnsPath::NodeCache { evidence: Text::new("x") },
+        _ => DnsPath::Unknown { evidence: Text::new("x") },
+    };
+    // The first word, and an unknown one, are no change.
+    for mode in ["direct", "unknown", "direct", "cache"] {
+        scene.tell(ClusterFact::Dns(direct(mode)));
+    }
+    let met = ClusterFact::Met { uid: Some(Text::new("uid-2")), version: Text::new("1"), kinds: Vec::new() };
+    scene.tell(met);
+    scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Gone(key)));
+    scene.at(16 * 60);
+    // Nothing is believed of bytes while the lists of the new session are not read.
+    assert_eq!(causes(&scene), ["digest changed", "CNI changed", "DNS mode changed", "another cluster"]);
+    scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())));
+    assert!(scene.row_of(&target()).is_none(), "its set is gone");
+    scene
+        .at(20 * 60)
+        .tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(crate::scene::policies())));
+    assert_eq!(causes(&scene).last(), Some(&"policy missing"));
+    assert_eq!(scene.row().restarts.last().expect("one").why.as_str(), "the set was gone for 4m");
+}
+
+#[test]
+fn a_version_that_cannot_be_read_just_now_is_no_change_and_an_unsure_judge_pauses() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    lives(&mut scene, &["a"], 0..5);
+    let cni = |version: Option<&str>, enforcement| {
+        ClusterFact::Cni(Cni {
+            kind: CniKind::Cilium,
+            version: version.map(Text::new),
+            enforcement,
+            evidence: Text::new("its agents are not ready"),
+        })
+    };
+    scene.tell(cni(None, Enforcement::Enforces));
+    scene.tell(cni(Some("1.16.0"), Enforcement::Unknown));
+    lives(&mut scene, &["a"], 5..9);
+    scene.tell(cni(Some("1.16.0"), Enforcement::Enforces));
+    lives(&mut scene, &["a"], 9..12);
+    assert_eq!((judged(&scene), causes(&scene)), ((8, 12), Vec::new()));
+    let pauses = scene.row().judged.pauses;
+    let said: Vec<_> =
+        pauses.iter().map(|pause| (pause.cause, pause.spans.minutes(), pause.why.as_str())).collect();
+    assert_eq!(said, [(Cause::JudgeGone, 4, "its agents are not ready")]);
+}
+
+#[test]
+fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
+    let mut scene = Scene::new(SourceKind::Unknown, &["a"]);
+    needed(&mut scene, 60);
+    let probe = |scene: &mut Scene, secs: i64, denied| {
+        scene.at(secs).tell(ClusterFact::Answered);
+        let fact = ClusterFact::Probed {
+            ns: shop(),
+            direction: Direction::Egress,
+            node: node("a"),
+            at: at(secs),
+            denied,
+        };
+        scene.tell(fact);
+    };
+    // Signs of the source do not count here: it could not say what it lost.
+    lives(&mut scene, &["a"], 0..10);
+    assert_eq!(judged(&scene).0, 0);
+    let withheld = scene.row().judged.verdict;
+    assert!(matches!(withheld, Verdict::Withheld { .. }), "{withheld:?}");
+    for secs in [630, 930, 1_230] {
+        probe(&mut scene, secs, true);
+    }
+    assert_eq!(scene.credit(), (11..20).collect::<Vec<_>>());
+    // Six and a half minutes late proves itself, and nothing before it.
+    probe(&mut scene, 1_620, true);
+    probe(&mut scene, 1_920, true);
+    assert_eq!(scene.credit(), (11..20).chain(27..32).collect::<Vec<_>>());
+    probe(&mut scene, 2_220, false);
+    probe(&mut scene, 2_280, true);
+    assert_eq!(scene.credit().len(), 14, "one that got through proves nothing, and cuts");
+    let row = scene.row();
+    assert_eq!((row.judged.proved, row.judged.in_force), (1, 1));
+    assert!(
+        row.judged.pauses.iter().all(|pause| pause.cause == Cause::NoHeartbeat),
+        "{:?}",
+        row.judged.pauses
+    );
+}
+
+#[test]
+fn a_waiver_makes_a_denial_expected_until_it_expires() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    needed(&mut scene, 10);
+    scene.at(30).tell(ClusterFact::Flows(vec![flow(20, "a", "api.example.", true)]));
+    lives(&mut scene, &["a"], 0..12);
+    let reasons = |scene: &Scene| scene.row().reasons();
+    let open = "1 hurting group is open: waive it, reject it in review, or write new bytes";
+    assert_eq!(reasons(&scene), [open]);
+    let key = DenialKey {
+        workload: Some(Workload::new("Deployment", "cart")),
+        destination: Text::new("api.example"),
+        port: 443,
+        protocol: Protocol::Tcp,
+    };
+    let waiver = Waiver {
+        target: target(),
+        subject: Subject::Denial(key),
+        reason: Text::new("known"),
+        stamp: Stamp { by: Text::new("lead"), at: at(0) },
+        expires: at(20 * 60),
+    };
+    shared(&mut scene, SharedFact::Waivers(Change::Reset(vec![kept("w", waiver)])));
+    assert_eq!(reasons(&scene), [open], "the state cluster's clock is not known yet");
+    shared(&mut scene, SharedFact::Clock(at(12 * 60)));
+    scene.at(13 * 60).tell(ClusterFact::Answered);
+    assert_eq!(reasons(&scene), [""; 0]);
+    assert!(scene.row().judged.verdict.is_clean());
+    let class = |scene: &Scene| scene.world.denials().groups().next().expect("one").class;
+    assert_eq!((class(&scene), phase(&scene)), (Class::Expected, Phase::Steady));
+    scene.at(21 * 60).tell(ClusterFact::Answered);
+    assert_eq!((reasons(&scene), class(&scene)), (vec![open.to_owned()], Class::Hurting));
+    assert_eq!(phase(&scene), Phase::Soaking);
+    // New bytes close it for good.
+    scene.cni("1.16.0");
+    let foreign = policy("theirs", &Rule("{}".into()), false);
+    scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(foreign)));
+    assert!(scene.row().judged.open.is_empty());
+}
+
+fn phase(scene: &Scene) -> Phase {
+    let cluster = scene.world.cluster(&east()).expect("it is there");
+    rows::rollout_row(&scene.world, cluster, &cluster.namespaces[&shop()], Direction::Egress).phase
+}
+
+#[test]
+fn what_hurt_stays_in_the_evidence_when_the_list_of_denials_forgets_it() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    scene.at(30).tell(ClusterFact::Flows(vec![flow(10, "a", "first.example", true)]));
+    for batch in 0..60 {
+        let flows = (0..100).map(|nth| flow(20, "a", &format!("x{batch}-{nth}.example"), true)).collect();
+        scene.tell(ClusterFact::Flows(flows));
+    }
+    assert!(scene.world.denials().forgotten() > 0);
+    let evidence = scene.world.soaks().evidence(&target(), &scene.world).expect("live");
+    assert_eq!(evidence.groups.len(), Evidence::GROUPS);
+    assert!(evidence.groups.iter().any(|group| group.key.destination.as_str() == "first.example"));
+    assert!(evidence.more_groups > 0 && evidence.verdicts.denied == 6_001);
+}
+
+#[test]
+fn after_a_restart_of_sluice_the_clock_goes_on_from_what_was_published_with_a_gap() {
+    let mut before = Scene::new(SourceKind::Hubble, &["a"]);
+    lives(&mut before, &["a"], 0..30);
+    let published = before.world.soaks().evidence(&target(), &before.world).expect("live");
+
+    let mut scene = later(40 * 60, "1.16.0");
+    lives(&mut scene, &["a"], 40..50);
+    assert_eq!(judged(&scene), (10, 10));
+    let stored = SharedFact::Evidence(Change::Reset(vec![kept("e", published.clone())]));
+    shared(&mut scene, stored.clone());
+    assert_eq!(judged(&scene), (40, 50));
+    let pauses = scene.row().judged.pauses;
+    assert_eq!(
+        pauses.iter().map(|pause| (pause.cause, pause.spans.minutes())).collect::<Vec<_>>(),
+        [(Cause::ObserverGone, 10)]
+    );
+
+    // What it rests on changed while nobody watched.
+    let mut other = later(40 * 60, "1.17.0");
+    lives(&mut other, &["a"], 40..50);
+    shared(&mut other, stored);
+    assert_eq!((judged(&other).0, causes(&other)), (10, vec!["CNI changed"]));
+
+    // Evidence of other bytes, or of another cluster under that name, is not ours.
+    let mut stranger = later(40 * 60, "1.16.0");
+    lives(&mut stranger, &["a"], 40..50);
+    let rebuilt = Evidence { uid: Text::new("uid-9"), ..published };
+    shared(&mut stranger, SharedFact::Evidence(Change::Put(kept("e", rebuilt))));
+    assert_eq!(judged(&stranger), (10, 10));
+}
+
+/// A run that began later.
+fn later(secs: i64, version: &str) -> Scene {
+    let mut scene = Scene { world: World::new(at(secs)) };
+    let entry = ClusterEntry {
+        name: east(),
+        context: Text::new("east"),
+        environment: Environment::Staging,
+        relay: None,
+        collector: None,
+    };
+    scene.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
+    scene.cni(version);
+    scene.source(SourceKind::Hubble);
+    let mut nodes = vec!["a"];
+    scene.told(&crate::scene::Told::Back, &mut nodes);
+    scene
+}
+
+#[test]
+fn what_we_published_ourselves_is_not_joined_with_what_it_was_made_from() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    let observer = Observer { holder: Text::new("lead@laptop"), renewed: at(0), is_us: true };
+    shared(&mut scene, SharedFact::Observer(east(), Some(observer)));
+    lives(&mut scene, &["a"], 0..10);
+    let published = scene.world.soaks().evidence(&target(), &scene.world).expect("live");
+    assert_eq!(published.observer.as_str(), "lead@laptop");
+    shared(&mut scene, SharedFact::Evidence(Change::Put(kept("e", published.clone()))));
+    // The whole source turns out to have lost something: told late, and taken back.
+    let mut nodes = vec!["a"];
+    let gap = crate::scene::Told::Gap { node: None, from: 120, until: Some(240), lost: true };
+    scene.told(&gap, &mut nodes);
+    assert_eq!(judged(&scene), (8, 10));
+    // The same words by somebody else are joined.
+    let theirs = Evidence { observer: Text::new("watch"), ..published };
+    shared(&mut scene, SharedFact::Evidence(Change::Put(kept("e", theirs))));
+    assert_eq!(judged(&scene), (10, 10));
+    assert_eq!(scene.row().joined.expect("joined").as_str(), "watch up to 2026-03-02 00:10 UTC");
+}
+
+#[test]
+fn the_other_end_of_a_denial_says_by_whom_it_was_caused() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    let mut dropped = flow(20, "a", "x", true);
+    // Ingress of `pay` drops what `shop` sends.
+    let theirs = NsName::parse("pay").expect("a name");
+    dropped.direction = Direction::Ingress;
+    dropped.destination.ns = Some(theirs.clone());
+    dropped.destination.workload = Some(Workload::new("Deployment", "api"));
+    scene.at(30).tell(ClusterFact::Flows(vec![dropped.clone(), dropped]));
+    let caused = scene.row().caused;
+    let by = Target { cluster: east(), ns: theirs, direction: Direction::Ingress };
+    let said: Vec<_> = caused
+        .iter()
+        .map(|row| (&row.by, row.workload.as_ref().map(ToString::to_string), row.count))
+        .collect();
+    assert_eq!(said, [(&by, Some("cart".to_owned()), 2)]);
+    assert!(scene.row().judged.open.is_empty(), "the row that drops is the one that is held");
+}
+
+#[test]
+fn destinations_of_the_week_are_seen_again_or_listed() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    let edge = |name: &str, last: i64| {
+        let key = EdgeKey {
+            ns: shop(),
+            workload: Workload::new("Deployment", "cart"),
+            direction: Direction::Egress,
+            peer: Peer::Address("203.0.113.1".parse().expect("an address")),
+            name: sluice::domain::edge::DnsName::parse(name),
+            protocol: Protocol::Tcp,
+            port: 443,
+            outcome: Outcome::Allowed,
+        };
+        let edge = Edge {
+            flows: 1,
+            first: at(last),
+            last: at(last),
+            hours: [sluice::domain::edge::hour_of(at(last))].into_iter().collect(),
+            fresh: 1,
+            stale: 0,
+            ambiguous: 0,
+            also: Vec::new(),
+            chain: Vec::new(),
+            ttl_secs: None,
+        };
+        (key, edge)
+    };
+    assert_eq!(scene.row().exercised, None, "no week is known");
+    scene.at(30).tell(ClusterFact::Flows(vec![flow(20, "a", "API.example.", false)]));
+    scene.tell(ClusterFact::Baseline(Box::new(Baseline {
+        ns: shop(),
+        window: Window { from: at(-604_800), to: at(0) },
+        edges: vec![edge("api.example", -60), edge("old.example", -7_200)],
+        left_out: 0,
+        trouble: None,
+    })));
+    let row = scene.row();
+    assert_eq!(row.exercised, Some((1, 2)));
+    let unseen: Vec<_> = row.unseen.iter().map(|one| (one.destination.as_str(), one.last)).collect();
+    assert_eq!(unseen, [("old.example", at(-7_200))]);
+    scene.tell(ClusterFact::Flows(vec![flow(25, "a", "old.example", false)]));
+    scene.at(100).tell(ClusterFact::Answered);
+    assert_eq!((scene.row().exercised, scene.row().unseen.len()), (Some((2, 2)), 0));
+    // New bytes: what was seen under the old ones is not seen again yet.
+    let foreign = policy("theirs", &Rule("{}".into()), false);
+    scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(foreign)));
+    scene.at(200).tell(ClusterFact::Answered);
+    assert_eq!((scene.row().exercised, scene.row().unseen.len()), (Some((0, 2)), 2));
+}
+
+#[test]
+fn a_namespace_of_cron_jobs_needs_every_node_and_every_job() {
+    let mut scene = Scene::new(SourceKind::Hubble, &[]);
+    needed(&mut scene, 10);
+    let cron = |last_run: Option<i64>| CronJob {
+        ns: shop(),
+        name: Text::new("report"),
+        schedule: Text::new("@hourly"),
+        zone: None,
+        suspended: false,
+        last_run: last_run.map(at),
+        longest_pause: None,
+    };
+    lives(&mut scene, &["a", "b"], 0..5);
+    assert_eq!(scene.row().judged.verdict, Verdict::Idle);
+    scene.tell(ClusterFact::CronJobs(Change::Reset(vec![cron(Some(-60))])));
+    lives(&mut scene, &["a", "b"], 5..10);
+    lives(&mut scene, &["a"], 10..14);
+    lives(&mut scene, &["a", "b"], 14..20);
+    assert_eq!(judged(&scene).0, 11, "every node counts, though none runs its pods");
+    let mut run = pod("b");
+    run.workload = Workload::new("CronJob", "report");
+    scene.tell(ClusterFact::Pods(Change::Put(run)));
+    let mut ran = flow(1_190, "b", "x", false);
+    ran.verdict = sluice::domain::flow::Verdict::Allowed {
+        by: vec![sluice::domain::flow::PolicyRef {
+            kind: PolicyKind::NetworkPolicy,
+            ns: Some(shop()),
+            name: crate::scene::policies()[2].key.name.clone(),
+        }],
+    };
+    scene.tell(ClusterFact::Flows(vec![ran]));
+    assert_eq!(
+        scene.row().reasons(),
+        ["CronJobs that did not run under these bytes: report; trigger or waive them"]
+    );
+    scene.tell(ClusterFact::CronJobs(Change::Put(cron(Some(1_190)))));
+    assert!(scene.row().judged.verdict.is_clean(), "{:?}", scene.row().reasons());
+}
+
+#[test]
+fn what_a_page_says_of_a_soak() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a", "b"]);
+    lives(&mut scene, &["a", "b"], 0..20);
+    lives(&mut scene, &["a"], 20..30);
+    lives(&mut scene, &["a", "b"], 30..40);
+    scene.tell(ClusterFact::Flows(vec![
+        flow(2_000, "a", "api.example.", true),
+        flow(2_001, "b", "db.example", false),
+    ]));
+    let row = scene.row();
+    let mut said = row.headline();
+    for line in row.lines(scene.world.now()) {
+        said.push('\n');
+        said.push_str(&line);
+    }
+    insta::assert_snapshot!(said);
+}
