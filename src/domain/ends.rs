@@ -100,7 +100,7 @@ pub fn end_of<'a>(side: &Side<'a>, book: &'a AddressBook, at: Timestamp) -> Opti
     let workload = side.workload.filter(|(_, name)| !name.is_empty());
     match (side.ns, side.pod, workload) {
         (Some(ns), Some(pod), workload) => {
-            Some(Own { ns, pod, workload: workload.unwrap_or(("", workload_of(pod))) })
+            Some(Own { ns, pod, workload: workload.unwrap_or_else(|| ("", workload_of(pod))) })
         }
         (Some(ns), None, Some(workload)) => Some(Own { ns, pod: "", workload }),
         (_, _, _) if side.entity.is_some() => None,

@@ -10,6 +10,7 @@ pub mod hubble_json;
 mod hubble_wire;
 mod json;
 pub mod kernel_log;
+mod known;
 mod malformed;
 mod sniff;
 mod twins;

@@ -139,18 +139,18 @@ impl Pass<'_> {
         ordered: Option<&mut Decoder>,
         pace: &Pace,
     ) {
-        let mut own = worker.decoders[piece.input].take();
-        let decoder =
-            ordered.unwrap_or_else(|| own.get_or_insert_with(|| self.inputs[piece.input].decoder()));
+        let good = &self.inputs[piece.input];
+        let mut own = worker.decoders[good.kin].take();
+        let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
         let Worker { sums, tally, .. } = worker;
         let latest = self.job.now + super::AHEAD;
-        let (before, mut good) = (sums.counts.flows, 0);
+        let (before, mut whole) = (sums.counts.flows, 0);
         each_line(piece, bytes, |number, line, half| {
             sums.counts.lines += 1;
             let mut is_ahead = false;
             let read = decoder.line(line, &mut |told| is_ahead |= sums.take(&told, self.known, latest));
             match read {
-                Ok(()) => good += 1,
+                Ok(()) => whole += 1,
                 Err(_) if half == End::File => tally.bad(piece.input, Why::HalfLine, number),
                 Err(_) if half == End::Broken => {}
                 Err(bad) => tally.bad(piece.input, Why::Line(bad), number),
@@ -159,9 +159,9 @@ impl Pass<'_> {
                 tally.bad(piece.input, Why::Ahead, number);
             }
         });
-        tally.good(piece.input, good);
+        tally.good(piece.input, whole);
         Pace::add(&pace.records, sums.counts.flows - before);
-        worker.decoders[piece.input] = own;
+        worker.decoders[good.kin] = own;
     }
 }
 

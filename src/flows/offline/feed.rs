@@ -113,7 +113,7 @@ impl<'g> Feed<'g> {
     /// Runs a worker until nothing is left. A lane with a decoder of its own is decoded under its
     /// lock; else `work` gets the bytes and no decoder.
     pub(super) fn work(&self, mut work: impl FnMut(Piece, &[u8], Option<&mut Decoder>)) {
-        let mut buffer = Vec::with_capacity(PIECE + PIECE / 4);
+        let mut buffer = Vec::with_capacity(PIECE);
         while let Some(mut lane) = self.free_lane() {
             let Some(piece) = lane.fill(&mut buffer, self.pace) else { continue };
             match lane.decoder.take() {
@@ -164,7 +164,6 @@ impl<'g> Lane<'g> {
 
     /// Puts the next piece into the buffer. `None`: a file ended, there may be another.
     fn fill(&mut self, buffer: &mut Vec<u8>, pace: &'g Pace) -> Option<Piece> {
-        buffer.clear();
         if self.open.is_none() {
             let (input, good) = self.waiting.pop()?;
             self.open = self.opened(input, good, pace);
@@ -176,7 +175,10 @@ impl<'g> Lane<'g> {
                 let got = lines(reader, rest, is_over, buffer);
                 got.without_long_line(buffer, *is_over, is_skipping)
             }
-            From::Frames(file) => frames(file, buffer),
+            From::Frames(file) => {
+                buffer.clear();
+                frames(file, buffer)
+            }
         };
         open.next += got.count;
         if let Some(why) = got.complaint {
@@ -240,19 +242,24 @@ impl Got {
 
 /// Whole lines; what is behind the last end of line waits for the next call.
 fn lines(reader: &mut dyn Read, rest: &mut Vec<u8>, is_over: &mut bool, buffer: &mut Vec<u8>) -> Got {
-    buffer.append(rest);
+    // All of the buffer is written before it is read; what it held before spares clearing it.
+    let mut filled = rest.len();
+    buffer.resize(PIECE.max(filled), 0);
+    buffer[..filled].copy_from_slice(rest);
+    rest.clear();
     let mut complaint = None;
-    while buffer.len() < PIECE && !*is_over {
-        let want = (PIECE - buffer.len()) as u64;
-        match reader.take(want).read_to_end(buffer) {
+    while filled < PIECE && !*is_over {
+        match reader.read(&mut buffer[filled..]) {
             Ok(0) => *is_over = true,
-            Ok(_) => {}
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 *is_over = true;
                 complaint = Some(cut_short(&error));
             }
         }
     }
+    buffer.truncate(filled);
     let end = memrchr(b'\n', buffer).map_or(0, |at| at + 1);
     let end_of_last = match (*is_over && end < buffer.len(), &complaint) {
         (false, _) => End::Whole,

@@ -27,6 +27,9 @@ pub(super) struct Good {
     pub looks: Option<Format>,
     pub node: Option<NodeName>,
     pub role: Role,
+    /// The first input of this format and node: one decoder serves them all, so that its memory
+    /// does not grow with the number of files.
+    pub kin: usize,
     /// Bytes on the disk; 0 where that is not known.
     pub size: u64,
     /// First bytes of what can be read only once.
@@ -69,6 +72,10 @@ pub(super) fn check(job: &Job) -> Checked {
     });
     out.complaints.extend(twice.iter().map(|good| Complaint::file(&good.path, Why::Once)));
     out.good = good;
+    for at in 0..out.good.len() {
+        let like = |other: &Good| (other.format, &other.node) == (out.good[at].format, &out.good[at].node);
+        out.good[at].kin = out.good.iter().position(like).unwrap_or(at);
+    }
     out
 }
 
@@ -137,7 +144,7 @@ fn look(input: &Input, role: Role) -> Result<Good, Why> {
     let head: Option<Box<dyn Read + Send>> =
         if can_reopen { None } else { Some(Box::new(Cursor::new(head).chain(raw))) };
     let node = input.node.clone();
-    Ok(Good { path: input.path.clone(), format, looks, node, role, size, head: head.into() })
+    Ok(Good { path: input.path.clone(), format, looks, node, role, kin: 0, size, head: head.into() })
 }
 
 fn first(raw: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {

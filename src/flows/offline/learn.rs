@@ -63,10 +63,11 @@ pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Le
     Learned { book: all.book, answers: all.answers, complaints }
 }
 
-/// A word that stands in every line with an answer, where lines of the format can have answers.
+/// A word that stands in every line with addresses in an answer, where lines of the format can have
+/// answers.
 fn answer_word(format: Format) -> Option<&'static [u8]> {
     match format {
-        Format::HubbleJson => Some(b"\"dns\""),
+        Format::HubbleJson => Some(b"\"ips\""),
         Format::CalicoJson => Some(b"\"qname\""),
         Format::AntreaCsv | Format::AntreaLog | Format::KernelLog | Format::Dnstap => None,
     }
@@ -103,14 +104,14 @@ impl Pass<'_> {
         if good.format == Format::Dnstap {
             self.frames(worker, piece, bytes);
         } else {
-            let mut own = worker.decoders[piece.input].take();
+            let mut own = worker.decoders[good.kin].take();
             let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
             let is_skimmed = good.role == Role::Answers || !self.has_book;
             match answer_word(good.format).filter(|_| is_skimmed) {
                 Some(word) => self.answers_only(worker, piece, bytes, (decoder, word)),
                 None => self.all_lines(worker, piece, bytes, decoder),
             }
-            worker.decoders[piece.input] = own;
+            worker.decoders[good.kin] = own;
         }
         Pace::add(&pace.records, worker.answers.counts().answers.saturating_sub(before));
     }

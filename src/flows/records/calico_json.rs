@@ -18,7 +18,7 @@ use crate::domain::{
 
 use super::{
     Malformed,
-    json::{self, Code, Few, Num, Str, object},
+    json::{self, Code, Few, Many, Num, Str, object},
     words,
 };
 
@@ -65,12 +65,12 @@ object! {
         "client_name_aggr" => client_aggr: Str<'a>,
         "client_namespace" => client_ns: Str<'a>,
         "client_ip" => client_ip: Str<'a>,
-        "rrsets" => sets: Few<RecordSet<'a>, 32>,
+        "rrsets" => sets: Many<RecordSet<'a>, 32>,
     }
 }
 
 object! {
-    RecordSet { "name" => name: Str<'a>, "type" => kind: Str<'a>, "rdata" => data: Few<Str<'a>, 32>, }
+    RecordSet { "name" => name: Str<'a>, "type" => kind: Str<'a>, "rdata" => data: Many<Str<'a>, 32>, }
 }
 
 #[derive(Debug)]

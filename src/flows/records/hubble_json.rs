@@ -6,6 +6,8 @@
 //! records, not connections. Of the two events of one denied packet one counts ([`super::twins`]).
 //! Drops that no policy caused and events of sockets are only a sign of their node.
 
+use std::cell::RefCell;
+
 use compact_str::CompactString;
 
 use crate::domain::{
@@ -18,6 +20,7 @@ use super::{
     Malformed,
     hubble_wire::{Dns, Endpoint, Flow, Layer4, Line, LostEvents, NodeStatus, Ports},
     json::{self, Code, Num, Str},
+    known::Known,
     twins::{Event, Packet, Twins},
     words,
 };
@@ -36,10 +39,16 @@ const NO_TTL: u64 = u32::MAX as u64;
 /// Reads the lines of one file or stream, in their order.
 #[derive(Debug)]
 pub struct Decoder {
-    twins: Twins,
-    node: Option<CompactString>,
+    known: Known,
+    memory: Memory,
     /// The last flow stood bare in its line.
     bare: bool,
+}
+
+#[derive(Debug)]
+struct Memory {
+    twins: Twins,
+    node: Option<CompactString>,
 }
 
 /// Where and when, as the line around a record says it.
@@ -51,22 +60,39 @@ struct Stamp<'a> {
 
 impl Decoder {
     pub fn new(node: Option<CompactString>) -> Self {
-        Self { twins: Twins::default(), node, bare: false }
+        let memory = Memory { twins: Twins::default(), node };
+        Self { known: Known::new(), memory, bare: false }
     }
 
     pub fn decode(&mut self, line: &[u8], tell: &mut impl FnMut(Told<'_>)) -> Result<(), Malformed> {
-        if self.bare {
-            let flow: Flow<'_> = json::line(line)?;
+        let known = RefCell::new(std::mem::take(&mut self.known));
+        let read = self.decode_with(&known, line, tell);
+        self.known = known.into_inner();
+        read
+    }
+
+    fn decode_with(
+        &mut self,
+        known: &RefCell<Known>,
+        line: &[u8],
+        tell: &mut impl FnMut(Told<'_>),
+    ) -> Result<(), Malformed> {
+        let Self { memory, bare, .. } = self;
+        let known = Some(known);
+        if *bare {
+            let mut flow = Flow::default();
+            json::fill(&mut flow, line, known)?;
             if !matches!(flow.verdict, Code::Absent) {
-                return self.flow(&flow, &Str::default(), &Str::default(), tell);
+                return memory.flow(&flow, &Str::default(), &Str::default(), tell);
             }
         }
-        let whole: Line<'_> = json::line(line)?;
+        let mut whole = Line::default();
+        json::fill(&mut whole, line, known)?;
         if let Some(flow) = &whole.flow {
-            self.bare = false;
-            return self.flow(flow, &whole.node, &whole.time, tell);
+            *bare = false;
+            return memory.flow(flow, &whole.node, &whole.time, tell);
         }
-        let stamp = self.stamp(&whole);
+        let stamp = memory.stamp(&whole);
         if let Some(lost) = &whole.lost {
             return losses(lost, stamp, tell);
         }
@@ -81,10 +107,12 @@ impl Decoder {
         if matches!(flow.verdict, Code::Absent) {
             return Err(Malformed::Content);
         }
-        self.bare = true;
-        self.flow(&flow, &Str::default(), &Str::default(), tell)
+        *bare = true;
+        memory.flow(&flow, &Str::default(), &Str::default(), tell)
     }
+}
 
+impl Memory {
     fn stamp<'a>(&'a self, line: &'a Line<'_>) -> Stamp<'a> {
         let node = words::node(line.node.as_str()).or(self.node.as_deref());
         Stamp { node, at: words::rfc3339(line.time.as_str()) }
@@ -97,7 +125,7 @@ impl Decoder {
         outer_time: &Str<'_>,
         tell: &mut impl FnMut(Told<'_>),
     ) -> Result<(), Malformed> {
-        let node = words::node(flow.node.as_str()).or(words::node(outer_node.as_str()));
+        let node = words::node(flow.node.as_str()).or_else(|| words::node(outer_node.as_str()));
         let node = node.or(self.node.as_deref());
         let at = words::rfc3339(flow.time.as_str()).or_else(|| words::rfc3339(outer_time.as_str()));
         let (Some(what), Some(at)) = (what(flow), at) else {
@@ -239,10 +267,10 @@ fn sighting<'a>(
         direction,
         outcome,
         protocol,
-        source: side(&flow.source, &flow.ip.source)?,
+        source: side(&flow.source.0, &flow.ip.0.source)?,
         destination: Side {
             service: pair(&flow.service.ns, &flow.service.name),
-            ..side(&flow.destination, &flow.ip.destination)?
+            ..side(&flow.destination.0, &flow.ip.0.destination)?
         },
         source_port: ports.map_or(Ok(0), |ports| port(ports.source))?,
         port: ports.map_or(Ok(0), |ports| port(ports.destination))?,
@@ -342,9 +370,9 @@ fn answer(
     stamp: Stamp<'_>,
     tell: &mut impl FnMut(Told<'_>),
 ) -> Result<(), Malformed> {
-    let client = match (flow.destination.ns.said(), flow.destination.pod.said()) {
+    let client = match (flow.destination.0.ns.said(), flow.destination.0.pod.said()) {
         (Some(ns), Some(pod)) => Some(Client::Pod { ns, pod }),
-        _ => words::address(flow.ip.destination.as_str())?.map(Client::Address),
+        _ => words::address(flow.ip.0.destination.as_str())?.map(Client::Address),
     };
     let mut addresses = [std::net::IpAddr::from([0, 0, 0, 0]); 64];
     let mut found = 0;

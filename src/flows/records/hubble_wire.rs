@@ -4,7 +4,8 @@ use crate::domain::{flow::Entity, sighting::Sighting};
 
 use super::{
     Malformed,
-    json::{Code, Few, Flag, Num, Reader, Skip, Str, Value, object},
+    json::{Code, Few, Flag, Many, Num, Reader, Skip, Str, Value, object},
+    known::{Span, Spans, sign_of},
 };
 
 object! {
@@ -25,13 +26,13 @@ object! {
         "verdict" => verdict: Code<'a>,
         // The deprecated number comes first; where the name follows, it wins.
         "drop_reason" | "drop_reason_desc" => reason: Code<'a>,
-        "IP" => ip: Ip<'a>,
+        "IP" => ip: Addresses<'a>,
         "l4" => l4: Layer4<'a>,
-        "source" => source: Endpoint<'a>,
-        "destination" => destination: Endpoint<'a>,
+        "source" => source: End<'a, 0>,
+        "destination" => destination: End<'a, 1>,
         "node_name" => node: Str<'a>,
         "destination_names" => names: Few<Str<'a>, { Sighting::NAMES }>,
-        "l7" => l7: Option<Layer7<'a>>,
+        "l7" => l7: Option<Box<Layer7<'a>>>,
         "reply" => legacy_reply: Flag,
         "is_reply" => reply: Flag,
         "event_type" => event: EventType<'a>,
@@ -76,6 +77,95 @@ object! {
     }
 }
 
+/// The addresses, noted by the reader: they tell where the ends may be known from.
+#[derive(Debug, Default)]
+pub(super) struct Addresses<'a>(pub Ip<'a>);
+
+impl<'a> Value<'a> for Addresses<'a> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        self.0.fill(from)?;
+        from.addresses = [sign_of(self.0.source.as_str()), sign_of(self.0.destination.as_str())];
+        Ok(())
+    }
+}
+
+/// The source (0) or the destination (1); read only once where it comes again.
+#[derive(Debug, Default)]
+pub(super) struct End<'a, const SIDE: usize>(pub Endpoint<'a>);
+
+impl<'a, const SIDE: usize> Value<'a> for End<'a, SIDE> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        // A second object for one end adds to the first: it is not what its own bytes say.
+        let (text, Some(known)) = from.rest() else { return self.0.fill(from) };
+        if !self.0.is_blank() {
+            return self.0.fill(from);
+        }
+        let address = from.addresses[SIDE];
+        let found = known.borrow().find(text, address);
+        if let Some((length, end)) = found {
+            self.0 = Endpoint::known(&text[..length], end);
+            from.advance(length);
+            return Ok(());
+        }
+        self.0.fill(from)?;
+        let raw = &text[..text.len() - from.rest().0.len()];
+        if let Some(end) = self.0.spans(raw).filter(|_| raw.starts_with('{')) {
+            known.borrow_mut().keep(raw, address, end);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Endpoint<'a> {
+    fn known(raw: &'a str, end: Spans) -> Self {
+        let text = |(from, to): Span| Str::borrowed(&raw[usize::from(from)..usize::from(to)]);
+        let mut workloads = Few::default();
+        if let Some((name, kind)) = end.workload {
+            workloads.push(Workload { name: text(name), kind: text(kind), ..Workload::default() });
+        }
+        Self {
+            identity: Num(end.identity),
+            ns: text(end.ns),
+            reserved: Reserved(end.reserved),
+            pod: text(end.pod),
+            workloads,
+            ..Self::default()
+        }
+    }
+
+    /// `None` where a text of it is not of these bytes.
+    fn spans(&self, raw: &str) -> Option<Spans> {
+        let span = |text: &Str<'_>| {
+            let text = text.in_line()?;
+            if text.is_empty() {
+                return Some((0, 0));
+            }
+            let from = (text.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
+            let to = from + text.len();
+            (raw.get(from..to)? == text).then_some((u16::try_from(from).ok()?, u16::try_from(to).ok()?))
+        };
+        let workload = match self.workloads.as_slice().first() {
+            Some(owner) => Some((span(&owner.name)?, span(&owner.kind)?)),
+            None => None,
+        };
+        Some(Spans {
+            identity: self.identity.0,
+            reserved: self.reserved.0,
+            ns: span(&self.ns)?,
+            pod: span(&self.pod)?,
+            workload,
+        })
+    }
+
+    fn is_blank(&self) -> bool {
+        let texts = [&self.ns, &self.pod];
+        self.identity.0.is_none()
+            && self.reserved.0.is_none()
+            && texts.into_iter().all(|text| text.said().is_none())
+            && self.workloads.as_slice().is_empty()
+    }
+}
+
 object! {
     Workload { "name" => name: Str<'a>, "kind" => kind: Str<'a>, }
 }
@@ -99,9 +189,9 @@ object! {
 object! {
     Dns {
         "query" => query: Str<'a>,
-        "ips" => ips: Few<Str<'a>, 64>,
+        "ips" => ips: Many<Str<'a>, 64>,
         "ttl" => ttl: Num,
-        "cnames" => cnames: Few<Str<'a>, 16>,
+        "cnames" => cnames: Many<Str<'a>, 16>,
     }
 }
 
@@ -115,7 +205,7 @@ object! {
 }
 
 object! {
-    NodeStatus { "state_change" => state: Code<'a>, "node_names" => nodes: Few<Str<'a>, 64>, }
+    NodeStatus { "state_change" => state: Code<'a>, "node_names" => nodes: Many<Str<'a>, 64>, }
 }
 
 /// What the `reserved:` labels of an end say, if there are any.
@@ -157,5 +247,50 @@ impl<'a> Value<'a> for Reserved {
             self.note(label.as_str());
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::flows::records::{json, known::Known};
+
+    /// What a flow says of its two ends.
+    fn ends(line: &str, known: Option<&RefCell<Known>>) -> Vec<String> {
+        let mut flow = Flow::default();
+        json::fill(&mut flow, line.as_bytes(), known).expect("whole");
+        [&flow.source.0, &flow.destination.0].map(|end| format!("{end:?}")).into()
+    }
+
+    #[test]
+    fn an_end_that_was_met_before_says_what_it_said_when_it_was_read() {
+        let pod = |name: &str| {
+            format!(
+                r#"{{"ID":9,"identity":77,"namespace":"shop","labels":["k8s:app={name}","reserved:host"],"pod_name":"{name}-0","workloads":[{{"name":"{name}","kind":"StatefulSet"}},{{"name":"no"}}]}}"#
+            )
+        };
+        let world = r#"{"identity":2,"labels":["reserved:world"]}"#.to_owned();
+        let (cart, escaped) = (pod("cart"), pod("c\\u0061rt"));
+        let empty = "{}".to_owned();
+        let objects = [&cart, &world, &escaped, &pod("web"), &empty, &"null".to_owned(), &cart, &world];
+        let known = RefCell::new(Known::new());
+        for _ in 0..3 {
+            for pair in objects.windows(2) {
+                let line = format!(
+                    r#"{{"IP":{{"source":"10.0.0.1","destination":"10.0.0.2"}},"source":{},"destination":{}}}"#,
+                    pair[0], pair[1]
+                );
+                assert_eq!(ends(&line, Some(&known)), ends(&line, None), "{line}");
+            }
+        }
+        let twice =
+            format!(r#"{{"source":{world},"source":{cart},"destination":{cart},"destination":{world}}}"#);
+        for _ in 0..2 {
+            assert_eq!(ends(&twice, Some(&known)), ends(&twice, None), "the second adds to the first");
+        }
+        let half = format!(r#"{{"source":{}"#, &cart[..cart.len() - 1]);
+        assert!(json::fill(&mut Flow::default(), half.as_bytes(), Some(&known)).is_err());
     }
 }

@@ -6,18 +6,29 @@
 //! (sonic-rs skips an ignored value by unbounded recursion, so one hostile line would end the
 //! process); and a member that is passed over is only balanced, not checked.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
-use super::Malformed;
+use super::{Malformed, known::Known};
 
 /// One whole line as `T`. Bytes that are not UTF-8 are told apart from text that is not JSON.
 pub fn line<'a, T: Value<'a>>(line: &'a [u8]) -> Result<T, Malformed> {
-    let text = std::str::from_utf8(line).map_err(|_| Malformed::Text)?;
-    let mut reader = Reader { text, at: 0 };
     let mut out = T::default();
+    fill(&mut out, line, None)?;
+    Ok(out)
+}
+
+/// The same in place, and with what was met before.
+pub(super) fn fill<'a, T: Value<'a>>(
+    out: &mut T,
+    line: &'a [u8],
+    known: Option<&'a RefCell<Known>>,
+) -> Result<(), Malformed> {
+    let text = std::str::from_utf8(line).map_err(|_| Malformed::Text)?;
+    let has_escapes = memchr::memchr(b'\\', line).is_some();
+    let mut reader = Reader { text, at: 0, has_escapes, known, addresses: [0; 2] };
     out.fill(&mut reader)?;
     match reader.peek() {
-        None => Ok(out),
+        None => Ok(()),
         Some(_) => Err(Malformed::Json),
     }
 }
@@ -58,11 +69,36 @@ pub(super) use object;
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// Somewhere in the line stands a backslash; few lines have one.
+    has_escapes: bool,
+    known: Option<&'a RefCell<Known>>,
+    /// Signs of the addresses of the line's two ends, as far as they were read.
+    pub(super) addresses: [u64; 2],
 }
 
 impl<'a> Reader<'a> {
+    /// What is still to be read, and what was met before.
+    pub(super) fn rest(&self) -> (&'a str, Option<&'a RefCell<Known>>) {
+        (self.text.get(self.at..).unwrap_or(""), self.known)
+    }
+
+    /// Passes over what is known.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
     /// The next byte that is no space.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        match bytes.get(self.at) {
+            Some(b' ' | b'\t' | b'\n' | b'\r') => self.peek_behind_spaces(),
+            byte => byte.copied(),
+        }
+    }
+
+    #[cold]
+    fn peek_behind_spaces(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
             self.at += 1;
@@ -104,9 +140,15 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            let key = self.string()?;
-            self.expect(b':')?;
-            member(self, key.as_str())?;
+            let (key, has_escapes) = self.quoted()?;
+            if has_escapes {
+                let key = unescaped(key)?;
+                self.expect(b':')?;
+                member(self, key.as_str())?;
+            } else {
+                self.expect(b':')?;
+                member(self, &key[1..key.len() - 1])?;
+            }
             if self.is_last(b'}')? {
                 return Ok(());
             }
@@ -146,18 +188,30 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Str<'a>, Malformed> {
+        let (quoted, has_escapes) = self.quoted()?;
+        if has_escapes { unescaped(quoted) } else { Ok(Str(Cow::Borrowed(&quoted[1..quoted.len() - 1]))) }
+    }
+
+    /// A string with its quotes, and whether it has escapes.
+    #[inline]
+    fn quoted(&mut self) -> Result<(&'a str, bool), Malformed> {
         self.expect(b'"')?;
         let from = self.at;
-        let (end, has_escapes) = end_of_string(self.text.as_bytes(), from).ok_or(Malformed::Json)?;
+        let (end, has_escapes) = self.end_of_string(from)?;
         self.at = end + 1;
-        if has_escapes {
-            let quoted = &self.text[from - 1..=end];
-            return serde_json::from_str(quoted)
-                .map(|text| Str(Cow::Owned(text)))
-                .map_err(|_| Malformed::Json);
-        }
-        Ok(Str(Cow::Borrowed(&self.text[from..end])))
+        Ok((&self.text[from - 1..=end], has_escapes))
+    }
+
+    #[inline]
+    fn end_of_string(&self, from: usize) -> Result<(usize, bool), Malformed> {
+        let bytes = self.text.as_bytes();
+        let end = match self.has_escapes {
+            false => next_quote(bytes, from).map(|end| (end, false)),
+            true => end_with_escapes(bytes, from),
+        };
+        end.ok_or(Malformed::Json)
     }
 
     /// A number's text.
@@ -174,7 +228,7 @@ impl<'a> Reader<'a> {
     pub fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek().ok_or(Malformed::Json)? {
             b'"' => {
-                self.at = end_of_string(self.text.as_bytes(), self.at + 1).ok_or(Malformed::Json)?.0 + 1;
+                self.at = self.end_of_string(self.at + 1)?.0 + 1;
                 Ok(())
             }
             b'{' | b'[' => self.skip_brackets(),
@@ -191,7 +245,7 @@ impl<'a> Reader<'a> {
         while let Some(byte) = bytes.get(self.at) {
             self.at += 1;
             match byte {
-                b'"' => self.at = end_of_string(bytes, self.at).ok_or(Malformed::Json)?.0 + 1,
+                b'"' => self.at = self.end_of_string(self.at)?.0 + 1,
                 b'{' | b'[' => open += 1,
                 b'}' | b']' => {
                     open -= 1;
@@ -206,11 +260,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+#[cold]
+fn unescaped<'a>(quoted: &str) -> Result<Str<'a>, Malformed> {
+    serde_json::from_str(quoted).map(|text| Str(Cow::Owned(text))).map_err(|_| Malformed::Json)
+}
+
 /// Where a string's closing quote stands, and whether there are escapes before it.
-fn end_of_string(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
+fn end_with_escapes(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
     let (mut at, mut has_escapes) = (from, false);
     loop {
-        at = quote_or_escape(bytes, at)?;
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
         if bytes[at] == b'"' {
             return Some((at, has_escapes));
         }
@@ -219,29 +278,40 @@ fn end_of_string(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// Eight bytes at once: a byte of `word ^ pattern` is zero where the two are equal, and subtracting
+/// Eight bytes at once: a byte of `word ^ quotes` is zero where there is a quote, and subtracting
 /// one from each byte carries into the high bit of the lowest zero.
-fn quote_or_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
+#[inline]
+fn next_quote(bytes: &[u8], mut at: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let found = zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64));
+        let word = u64::from_le_bytes(*chunk) ^ (ONES * b'"' as u64);
+        let found = word.wrapping_sub(ONES) & !word & HIGH;
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
         at += 8;
     }
-    let rest = bytes.get(at..)?;
-    Some(at + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?)
+    Some(at + bytes.get(at..)?.iter().position(|b| *b == b'"')?)
 }
 
 /// A text; owned only where it holds an escape. Absent, `null` and empty are one.
 #[derive(Clone, Debug, Default)]
 pub struct Str<'a>(Cow<'a, str>);
 
-impl Str<'_> {
+impl<'a> Str<'a> {
+    pub fn borrowed(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// The line's own bytes, where it has no escapes.
+    pub fn in_line(&self) -> Option<&'a str> {
+        match &self.0 {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -331,6 +401,12 @@ impl<'a, T: Value<'a>> Value<'a> for Option<T> {
     }
 }
 
+impl<'a, T: Value<'a>> Value<'a> for Box<T> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        self.as_mut().fill(from)
+    }
+}
+
 /// The first `N` of a list; `len` of them are set.
 #[derive(Clone, Debug)]
 pub struct Few<T, const N: usize> {
@@ -341,6 +417,14 @@ pub struct Few<T, const N: usize> {
 impl<T, const N: usize> Few<T, N> {
     pub fn as_slice(&self) -> &[T] {
         &self.items[..self.len]
+    }
+
+    /// Puts one in, where there is room.
+    pub fn push(&mut self, item: T) {
+        if let Some(place) = self.items.get_mut(self.len) {
+            *place = item;
+            self.len += 1;
+        }
     }
 }
 
@@ -359,6 +443,37 @@ impl<'a, T: Value<'a>, const N: usize> Value<'a> for Few<T, N> {
                 item.fill(from)
             }
             None => from.skip(),
+        })
+    }
+}
+
+/// The same of a list that is long where it is there at all.
+#[derive(Clone, Debug)]
+pub struct Many<T, const N: usize>(Vec<T>);
+
+impl<T, const N: usize> Many<T, N> {
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T, const N: usize> Default for Many<T, N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'a, T: Value<'a>, const N: usize> Value<'a> for Many<T, N> {
+    fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
+        self.0.clear();
+        from.list(|from| {
+            if self.0.len() == N {
+                return from.skip();
+            }
+            let mut item = T::default();
+            item.fill(from)?;
+            self.0.push(item);
+            Ok(())
         })
     }
 }

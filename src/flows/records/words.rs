@@ -177,7 +177,9 @@ pub fn lower(raw: &str) -> Cow<'_, str> {
 
 /// The Kubernetes name of a node that Cilium calls `cluster/node`.
 pub fn node(raw: &str) -> Option<&str> {
-    raw.rsplit('/').next().filter(|name| !name.is_empty())
+    let bytes = raw.as_bytes();
+    let from = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    raw.get(from..).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

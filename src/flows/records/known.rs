@@ -1,0 +1,127 @@
+//! The ends of flows that a reader met before. An exporter writes the same few hundred pods a million
+//! times, byte for byte, and they are most of its bytes: an object that begins with all the bytes of
+//! a known one is that one, for no whole object is the beginning of another. Fixed memory; what is
+//! known never changes what a line says, only how fast it is read.
+
+use crate::domain::flow::Entity;
+
+/// Objects by a sign of where they stand, the newest of each place.
+/// Without places it knows nothing and keeps nothing.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    raw: String,
+    end: Spans,
+}
+
+/// What the object says; texts as places in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spans {
+    pub identity: Option<u64>,
+    pub reserved: Option<Entity>,
+    pub ns: Span,
+    pub pod: Span,
+    /// Name and kind of the first.
+    pub workload: Option<(Span, Span)>,
+}
+
+/// From and to, in bytes of the object.
+pub(super) type Span = (u16, u16);
+
+/// Places; of these the first few are for short objects, which many addresses share.
+const PLACES: usize = 1_024;
+const SHORT_PLACES: usize = 128;
+/// Bytes of a short object, and of the longest one that is kept.
+const SHORT: usize = 112;
+const LONG: usize = 1_024;
+/// Bytes of a short object that tell where it stands: they hold its identity.
+const SIGN: usize = 24;
+
+impl Known {
+    pub fn new() -> Self {
+        Self { places: vec![Place::default(); PLACES] }
+    }
+
+    /// The object at the beginning of `text` and its length. `address`: whose end it is; a hint only.
+    pub fn find(&self, text: &str, address: u64) -> Option<(usize, Spans)> {
+        [short_place(text), long_place(address)].into_iter().find_map(|at| {
+            let place = self.places.get(at)?;
+            let same = !place.raw.is_empty() && text.as_bytes().starts_with(place.raw.as_bytes());
+            same.then_some((place.raw.len(), place.end))
+        })
+    }
+
+    pub fn keep(&mut self, raw: &str, address: u64, end: Spans) {
+        if raw.len() > LONG {
+            return;
+        }
+        let at = if raw.len() <= SHORT { short_place(raw) } else { long_place(address) };
+        let Some(place) = self.places.get_mut(at) else { return };
+        place.raw.clear();
+        place.raw.push_str(raw);
+        place.end = end;
+    }
+}
+
+fn short_place(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let sign = bytes.get(SIGN - 8..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |b| u64::from_le_bytes(*b));
+    let before = bytes.get(SIGN - 16..).and_then(<[u8]>::first_chunk::<8>);
+    spread(sign ^ before.map_or(0, |b| u64::from_le_bytes(*b)).rotate_left(23)) % SHORT_PLACES
+}
+
+fn long_place(address: u64) -> usize {
+    SHORT_PLACES + spread(address) % (PLACES - SHORT_PLACES)
+}
+
+/// Both halves of a product with the golden ratio's bits: what differs anywhere differs in all of it.
+fn spread(sign: u64) -> usize {
+    let product = u128::from(sign) * 0x9e37_79b9_7f4a_7c15;
+    ((product >> 64) as u64 ^ product as u64) as usize
+}
+
+/// A sign of an address as it is written: its last bytes, which differ most.
+pub(super) fn sign_of(address: &str) -> u64 {
+    let bytes = address.as_bytes();
+    match bytes.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last) ^ bytes.len() as u64,
+        None => bytes.iter().fold(0, |sign, byte| sign << 8 | u64::from(*byte)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_known_by_all_of_its_bytes_wherever_it_was_met() {
+        let pod = format!("{{\"identity\":7,\"labels\":[\"{}\"],\"pod_name\":\"web-0\"}}", "x".repeat(200));
+        let world = "{\"identity\":2,\"labels\":[\"reserved:world\"]}";
+        let (here, there) = (sign_of("10.0.0.1"), sign_of("10.0.0.2"));
+        let end = |identity| Spans { identity: Some(identity), ..Spans::default() };
+        let mut known = Known::new();
+        known.keep(&pod, here, end(7));
+        known.keep(world, here, end(2));
+        assert_eq!(known.find(&format!("{pod},\"x\":1}}"), here), Some((pod.len(), end(7))));
+        assert_eq!(known.find(world, there), Some((world.len(), end(2))), "a short one has no address");
+        let another = pod.replace("web-0", "web-1");
+        assert_eq!(known.find(&another, here), None);
+        assert_eq!(known.find(&pod[..pod.len() - 1], here), None, "half of it");
+        known.keep(&another, here, end(8));
+        assert_eq!(known.find(&another, here), Some((another.len(), end(8))), "the newest has the place");
+        assert_eq!(known.find(&pod, here), None);
+        known.keep(&"y".repeat(LONG + 1), there, end(9));
+        assert_eq!(known.find(&"y".repeat(LONG + 1), there), None, "too long to keep");
+    }
+
+    #[test]
+    fn addresses_of_one_network_have_places_of_their_own() {
+        let places: std::collections::BTreeSet<_> =
+            (0..=255).map(|n| long_place(sign_of(&format!("10.64.0.{n}")))).collect();
+        assert!(places.len() > 200, "{}", places.len());
+    }
+}
