@@ -148,6 +148,7 @@ fn policies(ns: &NsName) -> Vec<Policy> {
         version: None,
         managers: Vec::new(),
         owner: None,
+        opens: Vec::new(),
     };
     ours.map(|one| policy(one.name)).collect()
 }
