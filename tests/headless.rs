@@ -116,7 +116,7 @@ fn changing<'c, 'p>(
     printer: &'c mut Printer<'p>,
     is_named: bool,
 ) -> Changing<'c, 'p> {
-    Changing { session, change, asker, printer, is_named }
+    Changing { session, change, asker, printer, is_named, only: Vec::new() }
 }
 
 /// An engine that looks at one cluster of the fleet only.

@@ -1,12 +1,13 @@
 //! `sluice apply` and `sluice revert`: read the cluster, preview on the server, ask, apply row by row,
 //! and say how it ended. `--dry-run` ends after the preview; `--to-git` writes files instead.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::{
     args::{Apply, Revert},
     change::{Changing, Result, preview},
     exit::Exit,
+    plan,
     session::Waited,
     to_git, wait,
 };
@@ -24,6 +25,9 @@ use crate::{
         names::{ClusterName, NsName, Text},
     },
 };
+
+/// How long the other clusters and the team's state are waited for.
+const REST: Duration = Duration::from_secs(20);
 
 /// What is wanted of the rows.
 #[derive(Clone, Copy)]
@@ -80,6 +84,9 @@ async fn wished(
         result.troubles = wait::unread(changing.session.world());
         return changing.report(wish.name, Exit::Failed, result);
     }
+    // Gates rest on the rest of the fleet too; what is not read by then is a reason of its own.
+    let rest = changing.change.deadline.min(REST);
+    changing.session.until(rest, |world| world.clusters().all(wait::is_read) && plan::has_gates(world)).await;
     let previews = match changing.session.engine().command(&(wish.preview)(targets)) {
         Ok(previews) => previews,
         Err(refusal) => return refused(&mut changing, wish, result, refusal),

@@ -33,6 +33,8 @@ pub struct Changing<'c, 'p> {
     pub printer: &'c mut Printer<'p>,
     /// Clusters were named with --context.
     pub is_named: bool,
+    /// Those, where the session is on the whole fleet; empty: all of the session.
+    pub only: Vec<ClusterName>,
 }
 
 /// What came of it.
@@ -48,6 +50,9 @@ pub struct Result {
 impl Changing<'_, '_> {
     /// The clusters that are meant; `Err`: a usage error to print.
     pub fn clusters(&self) -> std::result::Result<Vec<ClusterName>, String> {
+        if !self.only.is_empty() {
+            return Ok(self.only.clone());
+        }
         let names: Vec<_> = self.session.world().clusters().map(|cluster| cluster.name.clone()).collect();
         if self.is_named || names.len() == 1 {
             return Ok(names);

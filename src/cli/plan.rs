@@ -72,6 +72,12 @@ pub fn has_state(world: &World) -> bool {
         || world.shared().link().is_some_and(|link| *link != Link::Connecting)
 }
 
+/// Is everything there that an apply's gates rest on beside the clusters themselves?
+pub fn has_gates(world: &World) -> bool {
+    let has_rules = world.discoveries().rules().is_some() && world.files().flagged.is_some();
+    has_state(world) && (world.plan().settings.state.is_none() || has_rules)
+}
+
 /// Refused if rows wait and none may go; in part if rows may be missing.
 fn exit(world: &World, shown: &Shown) -> Exit {
     let mut asks = Direction::ALL

@@ -150,9 +150,16 @@ fn change(
         return Exit::Usage;
     }
     with_runtime(printer, async |printer| {
-        let mut session = start(global, need, false)?;
+        // Waves and the team's state are of the whole fleet; a rollback needs its target and nothing else.
+        let is_gated = need == Need::Workspace;
+        let fleet = if is_gated { whole(global) } else { global.clone() };
+        let mut session = start(&fleet, need, false)?;
         let is_named = !global.contexts.is_empty();
-        let changing = Changing { session: &mut session, change, asker: &mut asker, printer, is_named };
+        let only = match is_gated.then(|| plan::named(session.world(), global)).transpose() {
+            Ok(only) => only.unwrap_or_default(),
+            Err(trouble) => return Err(NoStart { exit: Exit::Usage, troubles: vec![trouble] }),
+        };
+        let changing = Changing { session: &mut session, change, asker: &mut asker, printer, is_named, only };
         Ok(command(changing).await)
     })
 }

@@ -31,7 +31,7 @@ struct Worker {
 
 pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Learned {
     let has_book = needs_book(inputs);
-    let wanted = |good: &Good| good.role == Role::Answers || has_book || answer_word(good.format).is_some();
+    let wanted = |good: &Good| good.role == Role::Answers || has_book || answer_word(good.format, good.role).is_some();
     let feed = Feed::new(inputs, wanted, pace);
     let pass = Pass { job, inputs, has_book };
     let mut workers = std::thread::scope(|scope| {
@@ -65,11 +65,14 @@ pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Le
 
 /// A word that stands in every line with addresses in an answer, where lines of the format can have
 /// answers.
-fn answer_word(format: Format) -> Option<&'static [u8]> {
-    match format {
-        Format::HubbleJson => Some(b"\"ips\""),
-        Format::CalicoJson => Some(b"\"qname\""),
-        Format::AntreaCsv | Format::AntreaLog | Format::KernelLog | Format::Dnstap => None,
+fn answer_word(format: Format, role: Role) -> Option<&'static [u8]> {
+    match (format, role) {
+        // Of a file of answers each line that has to do with DNS is told when it is damaged.
+        (Format::HubbleJson, Role::Answers) => Some(b"\"dns\""),
+        // An answer without an address names nothing; the pass over the flows reads every line.
+        (Format::HubbleJson, Role::Flows) => Some(b"\"ips\""),
+        (Format::CalicoJson, _) => Some(b"\"qname\""),
+        (Format::AntreaCsv | Format::AntreaLog | Format::KernelLog | Format::Dnstap, _) => None,
     }
 }
 
@@ -107,7 +110,7 @@ impl Pass<'_> {
             let mut own = worker.decoders[good.kin].take();
             let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
             let is_skimmed = good.role == Role::Answers || !self.has_book;
-            match answer_word(good.format).filter(|_| is_skimmed) {
+            match answer_word(good.format, good.role).filter(|_| is_skimmed) {
                 Some(word) => self.answers_only(worker, piece, bytes, (decoder, word)),
                 None => self.all_lines(worker, piece, bytes, decoder),
             }
