@@ -43,20 +43,6 @@ impl Evidence {
         self
     }
 
-    /// No list of minutes longer than so many stretches, so that it can be stored: what was proved is
-    /// forgotten oldest first, what was lost grows together. Never credits more.
-    pub fn within(mut self, stretches: usize) -> Self {
-        self = self.normal();
-        self.looked.keep_newest(stretches);
-        for trail in self.nodes.values_mut() {
-            trail.heard.keep_newest(stretches);
-            trail.ran.fuse_oldest(stretches);
-        }
-        let voids = self.nodes.values_mut().flat_map(|trail| &mut trail.void);
-        self.pauses.iter_mut().chain(voids).for_each(|pause| pause.spans.fuse_oldest(stretches));
-        self.normal()
-    }
-
     /// Both together; `None` where they are of different rollouts, clusters or bytes.
     ///
     /// Commutative, associative (but for which example a pause shows) and idempotent, as long as no

@@ -175,8 +175,8 @@ pub struct Judged {
     pub nodes: usize,
     pub in_force: usize,
     pub proved: usize,
-    credit: Spans,
-    rest: Spans,
+    /// Credited ones, and idle ones.
+    minutes: [Spans; 2],
 }
 
 /// One cell of the bar, in minutes.
@@ -213,8 +213,8 @@ impl Judged {
             spans.intersection(&Spans::of([cell])).minutes()
         };
         let cell = |nth| Cell {
-            credited: part(&self.credit, nth),
-            idle: part(&self.rest, nth),
+            credited: part(&self.minutes[0], nth),
+            idle: part(&self.minutes[1], nth),
             of: cut(nth + 1) - cut(nth),
         };
         (0..cells).map(cell).collect()
@@ -285,8 +285,7 @@ pub fn judge(evidence: &Evidence, context: &Context<'_>) -> Judged {
         in_force: on(&|node| verdicts.is_in_force(node)),
         proved: on(&|node| verdicts.proved.contains_key(node)),
         pauses: minutes.pauses,
-        credit: minutes.credit,
-        rest: minutes.idle,
+        minutes: [minutes.credit, minutes.idle],
     };
     judged.verdict = verdict(evidence, context, &judged, &current);
     judged
@@ -296,7 +295,7 @@ fn verdict(evidence: &Evidence, context: &Context<'_>, judged: &Judged, current:
     let reasons = reasons(evidence, context, judged, current);
     let left = judged.needed - judged.credited;
     if left <= 0 {
-        return match nth_minute(&judged.credit, judged.needed) {
+        return match nth_minute(&judged.minutes[0], judged.needed) {
             Some(last) if reasons.is_empty() => Verdict::Clean { since: minute_start(last + 1) },
             Some(_) | None => Verdict::Withheld { reasons },
         };

@@ -148,15 +148,6 @@ proptest! {
     }
 
     #[test]
-    fn what_is_cut_to_be_stored_credits_no_minute_more(a in evidence(), stretches in 1usize..4) {
-        let credit = |one: &Evidence| scene::credit_of(&judge_plain(one, 2 * MINUTES * 60));
-        let whole = credit(&a);
-        let cut = a.within(stretches);
-        prop_assert!(cut.looked.stretches() <= stretches && cut.pauses.iter().all(|one| one.spans.stretches() <= stretches));
-        prop_assert!(credit(&cut).iter().all(|minute| whole.contains(minute)));
-    }
-
-    #[test]
     fn no_minute_of_a_node_counts_that_none_of_them_heard(a in evidence(), b in evidence()) {
         let first = minute_of(at(0));
         // The second opinion: minute by minute, with no set arithmetic.

@@ -115,7 +115,6 @@ impl Scene {
             name: shop(),
             labels: Labels::default(),
             owner: None,
-            opens: Vec::new(),
             contact: None,
             terminating: false,
         };

@@ -11,7 +11,7 @@ use crate::{
         flow::Direction,
         names::{NodeName, NsName, Text},
         resolver::DnsPath,
-        spans::{Minute, Spans, minute_of, touched},
+        spans::{Minute, Spans, touched},
         time::{Timestamp, age, span},
     },
 };
@@ -280,11 +280,6 @@ impl Place {
         self.telemetry.forget_before(oldest);
         self.sight.forget_before(oldest);
         self.judge.forget_before(oldest);
-        let is_recent = |rollout: &Rollout| {
-            let missing = rollout.missing.as_ref().is_some_and(|(since, _)| minute_of(*since) >= oldest);
-            rollout.live.is_some() || rollout.base.is_some() || missing
-        };
-        self.rollouts.retain(|_, both| both.iter().any(is_recent));
     }
 }
 
