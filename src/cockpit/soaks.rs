@@ -72,7 +72,7 @@ pub struct Soaks {
 
 impl Soaks {
     /// Rollouts judged anew at most in one batch.
-    const AT_ONCE: usize = 128;
+    const AT_ONCE: usize = 32;
 
     pub fn new(now: Timestamp) -> Self {
         Self {

@@ -225,7 +225,7 @@ impl Judged {
     pub fn last_day(&self) -> (TimeDelta, TimeDelta) {
         let until = first_whole(self.begins) + self.wall - self.pending;
         let day = until.saturating_sub(24 * 60).max(first_whole(self.begins))..until;
-        let credited = self.credit.intersection(&Spans::of([day.clone()])).minutes();
+        let credited = self.minutes[0].intersection(&Spans::of([day.clone()])).minutes();
         (TimeDelta::minutes(credited), TimeDelta::minutes((day.end - day.start).max(0)))
     }
 
