@@ -272,6 +272,7 @@ pub mod app;
 pub mod cli {
     pub mod apply;
     pub mod args;
+    mod args_plan;
     pub mod ask;
     pub mod change;
     pub mod cockpit;

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Release, Sharing};
+
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
 /// Without a subcommand it opens the cockpit, on the fleet of sluice.yaml (looked for in the
@@ -178,84 +180,6 @@ pub struct Status {
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub deadline: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Plan {
-    /// Only this direction
-    #[arg(long, value_parser = direction, value_name = "egress|ingress")]
-    pub direction: Option<Direction>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long to wait for clusters that have not answered
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub deadline: Duration,
-}
-
-/// What a hold is about, and why.
-#[derive(Clone, Debug, Args)]
-pub struct Hold {
-    /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
-    #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
-    pub fleet: bool,
-    #[command(flatten)]
-    pub holding: Holding,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Exclude {
-    #[command(flatten)]
-    pub holding: Holding,
-}
-
-/// What hold and exclude share.
-#[derive(Clone, Debug, Args)]
-pub struct Holding {
-    /// Only this namespace of the cluster; may be repeated
-    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
-    pub namespaces: Vec<NsName>,
-    /// Only this direction of the namespace
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", requires = "namespaces")]
-    pub direction: Option<Direction>,
-    /// Why: kept with it, and shown wherever it stands in the way
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// When it ends: RFC 3339, or a date (its first moment in UTC)
-    #[arg(long, value_name = "T", value_parser = super::hold::moment, conflicts_with = "span")]
-    pub until: Option<Timestamp>,
-    /// How long it lasts
-    #[arg(long = "for", id = "span", value_name = "DURATION", value_parser = duration)]
-    pub span: Option<Duration>,
-    #[command(flatten)]
-    pub sharing: Sharing,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Release {
-    /// Its name, as `sluice plan` shows it
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    #[command(flatten)]
-    pub sharing: Sharing,
-}
-
-/// What every write to the state cluster shares.
-#[derive(Clone, Debug, Args)]
-pub struct Sharing {
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long to wait for the state cluster
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub deadline: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Init {
-    /// Where to write it; left out: the current folder, or --workspace
-    #[arg(value_name = "DIR")]
-    pub directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

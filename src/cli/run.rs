@@ -67,18 +67,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
-        Some(Command::Status(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(global, Need::Clusters, true)?;
-            Ok(status::run(&mut session, args, printer).await)
-        }),
-        Some(Command::Denials(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(global, Need::Clusters, true)?;
-            Ok(denials::run(&mut session, args, printer).await)
-        }),
-        Some(Command::Watch(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(global, Need::Workspace, true)?;
-            Ok(watch::run(&mut session, args, printer).await)
-        }),
+        Some(Command::Status(_) | Command::Denials(_) | Command::Watch(_)) => {
+            with_runtime(printer, async |printer| looks(cli, printer).await)
+        }
         Some(Command::Install(args)) => {
             let mut asker = Asker::of(args.change.yes);
             if let Some(said) = install::nobody(&asker, args) {
@@ -93,22 +84,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
-        Some(Command::Plan(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(&whole(global), Need::Workspace, true)?;
-            Ok(plan::run(&mut session, global, args, printer).await)
-        }),
-        Some(Command::Hold(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(&whole(global), Need::Workspace, false)?;
-            Ok(hold::hold(&mut session, global, args, printer).await)
-        }),
-        Some(Command::Exclude(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(&whole(global), Need::Workspace, false)?;
-            Ok(hold::exclude(&mut session, global, args, printer).await)
-        }),
-        Some(Command::Release(args)) => with_runtime(printer, async |printer| {
-            let mut session = start(&whole(global), Need::Workspace, false)?;
-            Ok(hold::release(&mut session, args, printer).await)
-        }),
+        Some(Command::Plan(_) | Command::Hold(_) | Command::Exclude(_) | Command::Release(_)) => {
+            with_runtime(printer, async |printer| team(cli, printer).await)
+        }
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
@@ -128,6 +106,37 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             })
         }
     }
+}
+
+/// Commands that look at clusters for a while.
+async fn looks(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let global = &cli.global;
+    match &cli.command {
+        Some(Command::Status(args)) => {
+            Ok(status::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
+        }
+        Some(Command::Denials(args)) => {
+            Ok(denials::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
+        }
+        Some(Command::Watch(args)) => {
+            Ok(watch::run(&mut start(global, Need::Workspace, true)?, args, printer).await)
+        }
+        _ => Ok(Exit::Usage),
+    }
+}
+
+/// Commands on the plan and what the team puts on it: of the whole fleet.
+async fn team(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let (global, fleet) = (&cli.global, whole(&cli.global));
+    let follows = matches!(cli.command, Some(Command::Plan(_)));
+    let mut session = start(&fleet, Need::Workspace, follows)?;
+    Ok(match &cli.command {
+        Some(Command::Plan(args)) => plan::run(&mut session, global, args, printer).await,
+        Some(Command::Hold(args)) => hold::hold(&mut session, global, args, printer).await,
+        Some(Command::Exclude(args)) => hold::exclude(&mut session, global, args, printer).await,
+        Some(Command::Release(args)) => hold::release(&mut session, args, printer).await,
+        _ => Exit::Usage,
+    })
 }
 
 /// The same, with every cluster: waves are those of the whole fleet, and the state cluster need not be

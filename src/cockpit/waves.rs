@@ -14,7 +14,7 @@ use crate::domain::{
     names::{ClusterName, NsName, Text},
     risk::Risk,
     rollout::{Kept, Record, Target},
-    soak::Verdict,
+    soak::{Reason, Verdict},
     time::Timestamp,
     wave::{Candidate, Pace, RowState, WavePlan},
 };
@@ -405,12 +405,13 @@ fn live(
     let Some(judged) = world.soaks().judged(target, world) else {
         return (RowState::Unknown(Text::new("its soak has not begun")), since);
     };
-    if let Some(at) = clean.filter(|_| judged.verdict.reasons().is_empty()) {
+    if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
         return (RowState::Clean, Some(at));
     }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         Verdict::Idle => RowState::Idle,
+        Verdict::Soaking { .. } if judged.credited == 0 && is_empty(world, target) => RowState::Idle,
         Verdict::Soaking { .. } => {
             let (credited, wall) = judged.last_day();
             RowState::Soaking {
@@ -426,6 +427,16 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// No pods, and no CronJob that would bring one: also before the first minute was watched.
+fn is_empty(world: &World, target: &Target) -> bool {
+    let has_pods = |cluster: &Cluster| {
+        let ns = cluster.namespaces.get(&target.ns);
+        !cluster.listed.contains(&Listed::Pods) || ns.is_some_and(|ns| ns.subjects().next().is_some())
+    };
+    let mut crons = world.discoveries().crons(&target.cluster, &target.ns).into_iter().flatten();
+    !world.cluster(&target.cluster).is_none_or(has_pods) && crons.next().is_none()
 }
 
 /// Can it be applied at all?

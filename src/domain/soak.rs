@@ -109,6 +109,18 @@ pub enum Reason {
     NoHeartbeat,
 }
 
+impl Reason {
+    /// Something is denied or leaks, which is worse than something that was not seen.
+    pub fn is_harm(&self) -> bool {
+        match self {
+            Self::Hurting(_) | Self::Unattributed(_) | Self::MoreGroups(_) | Self::Leaks(_) => true,
+            Self::NotInForce(_) | Self::Quiet | Self::JobsNotRun(_) | Self::NoSource | Self::NoHeartbeat => {
+                false
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |f: &mut std::fmt::Formatter<'_>, before: &str, all: &[String], after: &str| {

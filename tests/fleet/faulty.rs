@@ -37,7 +37,7 @@ async fn fails_with(fleet: &Fleet, cluster: &str, words: &str) {
 #[tokio::test(start_paused = true)]
 async fn connections_fail_each_in_its_way() {
     let fleet = fleet("faults");
-    assert_eq!(list(&fleet, "well").await, Ok(6));
+    assert_eq!(list(&fleet, "well").await, Ok(7), "it keeps the team's state too");
     fails_with(&fleet, "dead", "ConnectionRefused").await;
     fails_with(&fleet, "expired-certificate", "Expired").await;
     fails_with(&fleet, "garbage", "SerdeError").await;

@@ -73,7 +73,7 @@ async fn relays_listen_where_they_are_asked_to() {
 async fn a_dead_cluster_refuses_and_an_expired_one_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_fleet, served) = served("faults", folder.path()).await;
-    assert_eq!(namespaces(&served, Person::Lead, "well").await, Ok(6));
+    assert_eq!(namespaces(&served, Person::Lead, "well").await, Ok(7), "it keeps the team's state too");
     let dead = namespaces(&served, Person::Lead, "dead").await.expect_err("nothing listens");
     assert!(dead.contains("ConnectionRefused"), "{dead}");
     let expired = namespaces(&served, Person::Lead, "expired-certificate").await.expect_err("expired");

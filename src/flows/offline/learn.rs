@@ -31,7 +31,8 @@ struct Worker {
 
 pub(super) fn run(job: &Job, inputs: &[Good], threads: usize, pace: &Pace) -> Learned {
     let has_book = needs_book(inputs);
-    let wanted = |good: &Good| good.role == Role::Answers || has_book || answer_word(good.format, good.role).is_some();
+    let wanted =
+        |good: &Good| good.role == Role::Answers || has_book || answer_word(good.format, good.role).is_some();
     let feed = Feed::new(inputs, wanted, pace);
     let pass = Pass { job, inputs, has_book };
     let mut workers = std::thread::scope(|scope| {

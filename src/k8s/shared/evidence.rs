@@ -34,14 +34,10 @@ pub struct SpecWire {
     pub target: TargetWire,
     pub cluster_uid: String,
     pub digest: String,
-    pub since: String,
-    pub until: String,
-    pub observer: String,
+    #[serde(flatten)]
+    pub watched: WatchedWire,
     #[serde(default)]
     pub ground: GroundWire,
-    /// Minutes in which the lists of policies and pods were watched.
-    #[serde(default)]
-    pub looked: String,
     /// Sorted; everything below names nodes by their place here, from 0.
     #[serde(default)]
     pub nodes: Vec<String>,
@@ -61,6 +57,17 @@ pub struct SpecWire {
     pub jobs: BTreeMap<String, String>,
     #[serde(default)]
     pub exercised: ExercisedWire,
+}
+
+/// By whom and when it was watched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WatchedWire {
+    since: String,
+    until: String,
+    observer: String,
+    /// Minutes in which the lists of policies and pods were watched.
+    #[serde(default)]
+    looked: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -146,11 +153,13 @@ pub fn spec(evidence: &Evidence) -> SpecWire {
         target: TargetWire::of(&evidence.target),
         cluster_uid: evidence.uid.to_string(),
         digest: evidence.digest.to_string(),
-        since: stamp(evidence.since),
-        until: stamp(evidence.until),
-        observer: evidence.observer.to_string(),
+        watched: WatchedWire {
+            since: stamp(evidence.since),
+            until: stamp(evidence.until),
+            observer: evidence.observer.to_string(),
+            looked: spans::text(&evidence.looked),
+        },
         ground: GroundWire { cni: text(&evidence.ground.cni), dns: text(&evidence.ground.dns) },
-        looked: spans::text(&evidence.looked),
         trails: trails(&evidence.nodes, &places),
         pauses: evidence.pauses.iter().map(pause).collect(),
         restarts: evidence.restarts.iter().rev().take(Evidence::RESTARTS).rev().map(restart).collect(),
@@ -263,14 +272,14 @@ pub fn read(spec: &SpecWire) -> Result<Evidence, String> {
         target: spec.target.read()?,
         uid: Text::new(&spec.cluster_uid),
         digest: digest(&spec.digest)?,
-        since: need_time("since", &spec.since)?,
-        until: need_time("until", &spec.until)?,
-        observer: Text::new(&spec.observer),
+        since: need_time("since", &spec.watched.since)?,
+        until: need_time("until", &spec.watched.until)?,
+        observer: Text::new(&spec.watched.observer),
         ground: Ground {
             cni: spec.ground.cni.as_deref().map(Text::new),
             dns: spec.ground.dns.as_deref().map(Text::new),
         },
-        looked: spans::read(&spec.looked).ok_or_else(|| bad_minutes("looked"))?,
+        looked: spans::read(&spec.watched.looked).ok_or_else(|| bad_minutes("looked"))?,
         nodes: read_trails(&spec.trails, &nodes)?,
         pauses: spec.pauses.iter().map(read_pause).collect::<Result<_, _>>()?,
         restarts: spec.restarts.iter().map(read_restart).collect::<Result<_, _>>()?,

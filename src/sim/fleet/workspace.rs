@@ -61,6 +61,7 @@ pub fn sluice_yaml(fleet: &Fleet) -> String {
     }
     if let Some(state) = fleet.clusters().iter().find(|member| member.spec().state) {
         let (cluster, ns) = (state.name(), shared_state::NAMESPACE);
+        excluded.insert(ns);
         put(&mut text, format_args!("\nstate:\n  cluster: {cluster}\n  namespace: {ns}\n"));
     }
     text.push_str("\nnamespaces:\n");
