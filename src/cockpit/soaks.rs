@@ -317,7 +317,7 @@ impl Soaks {
         let minute = minute_of(around.now);
         let someone = around.shared.waivers().len() + around.shared.reviews().len() > 0;
         let all = std::mem::take(&mut self.people) || (someone && self.expected != minute);
-        if !all && !(someone && !changed.is_empty()) {
+        if !all && (!someone || changed.is_empty()) {
             return;
         }
         self.expected = minute;

@@ -130,19 +130,10 @@ async fn a_second_observer_continues_what_the_first_one_wrote() {
     let seen = lead.world().shared().all_evidence().next().expect("it").value.clone();
     drop(lead);
     let mut oncall = engine(&fleet, Person::OnCall, Role::Watch);
-    run_for(&mut oncall, Duration::from_secs(90)).await;
+    // Each engine of a test begins at the same moment: the second one has to get past the first.
+    run_for(&mut oncall, Duration::from_secs(400)).await;
     assert_eq!(stored(&oncall).len(), 2);
-    let wrote: Vec<_> = oncall.world().shared().wrote().iter().filter(|it| it.result.is_err()).collect();
-    assert!(
-        stored(&oncall).iter().all(|it| it.ends_with("by watch on host")),
-        "{:?} {wrote:?} {:?}",
-        stored(&oncall),
-        oncall
-            .world()
-            .clusters()
-            .map(|c| oncall.world().shared().observer(&c.name).cloned())
-            .collect::<Vec<_>>()
-    );
+    assert!(stored(&oncall).iter().all(|it| it.ends_with("by watch on host")), "{:?}", stored(&oncall));
     let joined = oncall.world().shared().all_evidence().next().expect("it").value.clone();
     let node = NodeName::parse("worker-1").expect("a name");
     let mut lost = seen.nodes[&node].heard.clone();
