@@ -141,7 +141,7 @@ impl Soaks {
                 place.sight.met(kinds, now);
             }
             ClusterFact::Answered => place.sight.answered(now),
-            ClusterFact::Away(trouble) => place.sight.away(Text::from(trouble.to_string()), now),
+            ClusterFact::Away(trouble) => place.sight.away(&Text::from(trouble.to_string()), now),
             ClusterFact::Partial { what, trouble } => {
                 let trouble = trouble.as_ref().map(|trouble| Text::from(trouble.to_string()));
                 place.sight.trouble(*what, trouble, now);

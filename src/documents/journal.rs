@@ -251,7 +251,7 @@ mod tests {
         let hole = [lines[0].clone(), lines[2].clone()].join("\n");
         let [_, (second, _), (third, _)] = three();
         // Somebody who computes the hash of his own entry anew.
-        let mut forged = second.clone();
+        let mut forged = second;
         forged.act = Act::Apply;
         let rehashed = [&lines[0], json_line(&forged).trim_end(), &lines[2]].join("\n");
         let cut: String = lines[..2].join("\n");

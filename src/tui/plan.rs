@@ -69,6 +69,12 @@ struct Made {
     state: bool,
 }
 
+impl Default for PlanPage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PlanPage {
     /// Seconds for which reasons are kept.
     const FRESH: i64 = 2;

@@ -1,7 +1,7 @@
 //! The queue of reviews as it is looked at: rows kept for a moment, filter, order, marks, and the
 //! dossier that is open. Made anew when the team's state changed or time went on, never per frame.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{
     cockpit::{
@@ -257,7 +257,7 @@ pub fn name(cluster: &reviews::ClusterRow) -> String {
 }
 
 /// `payments egress to hooks.slack.com on TCP/443`.
-pub fn headline(grant: &Grant) -> impl fmt::Display {
+pub fn headline(grant: &Grant) -> String {
     format!("{} {} to {} on {}", grant.ns, grant.direction, grant.destination, grant.ports())
 }
 

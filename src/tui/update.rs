@@ -304,7 +304,7 @@ fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
         Risk::Looks | Risk::Asks | Risk::TakesBack => {
-            model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain)
+            model.told.say(format!("{name}: {}", reasons.join("; ")), Tone::Plain);
         }
     }
 }

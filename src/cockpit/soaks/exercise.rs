@@ -108,7 +108,7 @@ impl Exercise {
 
     /// `None`: no week was ever known here.
     pub fn figures(&self) -> Option<(usize, usize)> {
-        (self.exercised.of > 0).then(|| (self.exercised.again.len(), self.exercised.of as usize))
+        (self.exercised.of > 0).then_some((self.exercised.again.len(), self.exercised.of as usize))
     }
 
     /// Seen before the bytes and not since, oldest last.

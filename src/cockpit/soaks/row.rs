@@ -200,7 +200,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
         denied: evidence.verdicts.denied,
         exercised: live.exercise.figures().or_else(|| {
             let Evidence { exercised, .. } = &evidence;
-            (exercised.of > 0).then(|| (exercised.again.len(), exercised.of as usize))
+            (exercised.of > 0).then_some((exercised.again.len(), exercised.of as usize))
         }),
         jobs: crons.map(|crons| (evidence.jobs.len(), crons.count())),
         caused: caused(rollout, target, denials, live.began),

@@ -71,9 +71,9 @@ impl Sight {
         self.answered(now);
     }
 
-    pub fn away(&mut self, why: Text, now: Timestamp) {
+    pub fn away(&mut self, why: &Text, now: Timestamp) {
         self.away = Some(why.clone());
-        self.settle(now, &why);
+        self.settle(now, why);
     }
 
     /// A list was read whole.

@@ -15,7 +15,7 @@ const FIELDS: [&str; 11] =
 
 /// What is wrong with a template; nothing: it can be used.
 pub(super) fn complaint(template: &str) -> Option<String> {
-    let filled = fill(template, |field| FIELDS.contains(&field).then(|| Cow::Borrowed("x")));
+    let filled = fill(template, |field| FIELDS.contains(&field).then_some(Cow::Borrowed("x")));
     let filled = match filled {
         Ok(filled) => filled,
         Err(field) => {
@@ -36,7 +36,7 @@ pub(super) fn render(template: Option<&str>, alert: &Alert) -> String {
 }
 
 /// Fills in every place; answers the first field that is none.
-fn fill<'t>(template: &'t str, value: impl Fn(&str) -> Option<Cow<'static, str>>) -> Result<String, &'t str> {
+fn fill(template: &str, value: impl Fn(&str) -> Option<Cow<'static, str>>) -> Result<String, &str> {
     let mut out = String::with_capacity(template.len() + 256);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {

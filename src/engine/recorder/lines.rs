@@ -103,7 +103,7 @@ pub(super) fn replay(text: &str) -> Replayed {
 fn take(open: &mut BTreeMap<u64, (Draft, bool)>, line: Line) -> Option<()> {
     match line {
         Line::Begun { key, draft } => {
-            open.insert(key, (parsed(draft)?, false));
+            open.insert(key, (parsed(&draft)?, false));
         }
         Line::Facts { key, facts } => open.get_mut(&key)?.0.say(texts(&facts)),
         Line::Ended { key, at, facts } => {
@@ -119,7 +119,7 @@ fn take(open: &mut BTreeMap<u64, (Draft, bool)>, line: Line) -> Option<()> {
     Some(())
 }
 
-fn parsed(line: DraftLine) -> Option<Draft> {
+fn parsed(line: &DraftLine) -> Option<Draft> {
     let mut draft = Draft {
         stamp: Stamp { by: Text::new(&line.by), at: moment(&line.at)? },
         act: Act::parse(&line.act)?,

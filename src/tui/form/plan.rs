@@ -127,7 +127,7 @@ impl Form {
     }
 
     /// The second person's yes to an override.
-    pub fn confirm(world: &World, names: Vec<Text>) -> Self {
+    pub fn confirm(world: &World, names: &[Text]) -> Self {
         let all = world.shared().overrides();
         let kept: Vec<_> = all.filter(|kept| names.contains(&kept.name)).collect();
         let words: Vec<_> = kept.iter().map(|kept| kept.value.target.to_string()).collect();

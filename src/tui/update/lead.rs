@@ -30,8 +30,8 @@ pub fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Exclude => Form::hold(world, HoldKind::Exclusion, lead::scopes(world, model)),
         CommandId::Release => Form::release(world, lead::releasable(world, model)),
         CommandId::ConfirmOverride => {
-            let names = form::unconfirmed(world).map(|kept| kept.name.clone()).collect();
-            Form::confirm(world, names)
+            let names: Vec<_> = form::unconfirmed(world).map(|kept| kept.name.clone()).collect();
+            Form::confirm(world, &names)
         }
         _ => return overrule(model, world, &lead::overridable(world, model)),
     };

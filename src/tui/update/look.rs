@@ -191,7 +191,7 @@ fn open_end(model: &mut Model) {
         (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
         (End::Open(_), Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
         (End::Open(_), Some(RowKey::Namespace(cluster, ns))) => {
-            open_namespace(model, cluster, ns, Focus::Both)
+            open_namespace(model, cluster, ns, Focus::Both);
         }
         (End::Open(_), Some(RowKey::Rollout(t))) => {
             open_namespace(model, t.cluster, t.ns, Focus::One(t.direction));

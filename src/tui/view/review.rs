@@ -150,7 +150,7 @@ fn what(world: &World, pen: &Pen<'_>, dossier: &Dossier) -> Lines {
         out.push((Role::Unknown, "nothing was known against it when it was asked for".to_owned()));
     }
     out.push((Role::Title, "what is asked for".to_owned()));
-    out.push((Role::Text, headline(&row.grant).to_string()));
+    out.push((Role::Text, headline(&row.grant)));
     out.push((Role::Text, format!("for {}, until {}", row.grant.selector, pen.both_ways(row.grant.expires))));
     out.push((Role::Text, format!("purpose: {}", reviews::purpose(row))));
     out.push((Role::Text, format!("asked by {} {}", row.requested_by, pen.both(row.created))));
