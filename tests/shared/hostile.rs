@@ -8,6 +8,7 @@ use sluice::k8s::shared::{evidence, hold, journal, overrides, review, rollout, w
 
 use crate::{LEAD, ask, installed, live, run_for, write};
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
 fn object(kind: &str, spec: Value, status: Value) -> Value {
     json!({
         "apiVersion": "sluice.dev/v1alpha1", "kind": kind,
