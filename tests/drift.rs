@@ -262,7 +262,7 @@ fn a_row_that_was_closed_is_recorded_whoever_closed_it() {
         }),
         ..record(&closed)
     };
-    assert_eq!(due(&world), [expected.clone()]);
+    assert_eq!(due(&world), std::slice::from_ref(&expected));
     tell_record(&mut world, expected);
     assert_eq!(due(&world), [], "what is recorded is not written again");
     // Changed by other means it is an incident, and the record stays.
@@ -335,7 +335,7 @@ fn a_rollback_is_called_recovered_only_when_denials_ended_and_pods_are_ready() {
         }),
         ..record(&set())
     };
-    assert_eq!(due(&world), [expected.clone()]);
+    assert_eq!(due(&world), std::slice::from_ref(&expected));
     tell_record(&mut world, expected);
     assert_eq!(drifts(&world), [], "what was taken back is not missing");
 

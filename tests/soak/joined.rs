@@ -143,7 +143,7 @@ proptest! {
         prop_assert_eq!(both(&a, &b), both(&b, &a));
         prop_assert_eq!(plain(both(&both(&a, &b), &c)), plain(both(&a, &both(&b, &c))));
         let once = both(&a, &b);
-        prop_assert_eq!(both(&once, &once), once.clone());
+        prop_assert_eq!(&both(&once, &once), &once);
         prop_assert_eq!(both(&once, &a), once);
     }
 

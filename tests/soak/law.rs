@@ -120,12 +120,12 @@ impl Teller {
         if self.broken.is_some() {
             return;
         }
-        for at in 0..3 {
+        for (at, node) in NAMES.into_iter().enumerate() {
             if self.up[at] {
                 let until = self.now - 1;
                 let from = self.read[at].unwrap_or(until).min(until);
                 self.read[at] = Some(until);
-                self.tell(Told::Heard { node: NAMES[at], from, until });
+                self.tell(Told::Heard { node, from, until });
             } else if let (Some(read), None) = (self.read[at], self.gap[at])
                 && self.now - read > 120
             {
