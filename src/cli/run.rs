@@ -119,7 +119,9 @@ async fn looks(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
             Ok(denials::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
         }
         Some(Command::Watch(args)) => {
-            Ok(watch::run(&mut start(global, Need::Workspace, true)?, args, printer).await)
+            let mut setup = session::setup(global, Need::Workspace, true)?;
+            setup.notify = Some(cockpit::secrets());
+            Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
         }
         _ => Ok(Exit::Usage),
     }

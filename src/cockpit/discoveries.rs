@@ -15,6 +15,7 @@ use crate::domain::{
     discovery::{Everywhere, Rules, assemble},
     flagged::{Flagged, flagged},
     fleet::Cluster,
+    hold::{Subject, Waiver},
     names::{ClusterName, NsName, Text},
     time::{Timestamp, age},
 };
@@ -23,6 +24,7 @@ use super::{
     coverage::{self, ChurnRow},
     discovery::{self, Judged},
     ports::{Baseline, Change, CollectorState, Link},
+    shared::Shared,
 };
 
 /// A collector as it was last heard of.
@@ -247,7 +249,12 @@ impl Discoveries {
     }
 
     /// Works out what views read, once a batch.
-    pub(super) fn settle(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
+    pub(super) fn settle(
+        &mut self,
+        clusters: &IndexMap<ClusterName, Cluster>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
         if std::mem::take(&mut self.unsorted) {
             self.revision += 1;
             self.sort_out();
@@ -257,11 +264,31 @@ impl Discoveries {
             let judged = cluster
                 .namespaces
                 .values()
-                .filter_map(|ns| Some((ns.seen.name.clone(), discovery::judge(self, cluster, ns)?)))
+                .filter_map(|ns| {
+                    Some((
+                        ns.seen.name.clone(),
+                        discovery::judge(self, cluster, ns, &waived(shared, cluster, &ns.seen.name, now))?,
+                    ))
+                })
                 .collect();
             self.judged.insert(name, judged);
         }
     }
+}
+
+/// CronJobs of a namespace that somebody takes upon himself, by the state cluster's clock.
+fn waived(shared: &Shared, cluster: &Cluster, ns: &NsName, now: Timestamp) -> Vec<Text> {
+    let Some(now) = shared.now(now) else { return Vec::new() };
+    let ours = |waiver: &Waiver| {
+        waiver.target.cluster == cluster.name && waiver.target.ns == *ns && waiver.expires > now
+    };
+    let waivers = shared.waivers().map(|kept| &kept.value).filter(|waiver| ours(waiver));
+    waivers
+        .filter_map(|waiver| match &waiver.subject {
+            Subject::CronJob(name) => Some(name.clone()),
+            Subject::Denial(_) | Subject::Quiet | Subject::NoEvidence(_) => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]

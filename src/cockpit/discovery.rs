@@ -240,8 +240,13 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     }
 }
 
-/// `None`: no collector told what it can answer for.
-pub fn judge(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> Option<Judged> {
+/// `None`: no collector told what it can answer for. `waived` are names of CronJobs.
+pub fn judge(
+    discoveries: &Discoveries,
+    cluster: &Cluster,
+    ns: &Namespace,
+    waived: &[Text],
+) -> Option<Judged> {
     let state = &discoveries.collected(&cluster.name)?.state;
     let window = state.window?;
     let running: BTreeSet<NodeName> = ns.pods.values().filter_map(|pod| pod.node.clone()).collect();
@@ -254,7 +259,7 @@ pub fn judge(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> Op
         ns: &ns.seen.name,
         nodes: known,
         crons: &crons,
-        waived: &[],
+        waived,
         workloads: &spoke(discoveries, cluster, ns),
     };
     Some(Judged { window, coverage: readiness(&state.coverage, window, &facts), nodes, credited })

@@ -10,6 +10,7 @@ use super::{
     dossier::{self, DestinationKey, Heat},
     plan::{ClusterEntry, FleetFile},
     ports::{Baseline, Change, ClusterFact, CollectorState, Fact, Link},
+    shared::SharedFact,
     world::World,
 };
 use crate::domain::{
@@ -18,9 +19,11 @@ use crate::domain::{
     edge::{DnsName, Edge, EdgeKey, Hours, Peer, Tally, Window, hour_of, hour_start},
     fleet::{Environment, NamespaceSeen, Pod},
     flow::{Direction, Protocol},
+    hold::{Subject, Waiver},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::Labels,
     readiness::CronSeen,
+    rollout::{Kept, Stamp, Target},
     sighting::Outcome,
     time::Timestamp,
 };
@@ -220,6 +223,23 @@ fn a_job_that_the_window_has_not_seen_stands_in_the_way() {
         assert_eq!((row.seen, row.blocks), (Some(seen), blocks), "{}", job.name);
     }
     assert_eq!((row(&world).progress.words(), row(&world).why.len()), ("blocked".to_owned(), 3));
+    // Somebody takes one of them upon himself, until an hour from now by the state cluster's clock.
+    let waiver = Waiver {
+        target: Target { cluster: cluster("eu"), ns: ns(), direction: Direction::Egress },
+        subject: Subject::CronJob(Text::new("b-monthly")),
+        reason: Text::new("it only writes to the cluster's own database"),
+        stamp: Stamp { by: Text::new("lead"), at: now() },
+        expires: now() + TimeDelta::hours(1),
+    };
+    let kept = Kept { name: Text::new("w"), version: Text::new("1"), created: now(), value: waiver };
+    for fact in [SharedFact::Clock(now()), SharedFact::Waivers(Change::Put(kept))] {
+        world.absorb(Fact::Shared(fact));
+    }
+    world.settle();
+    assert_eq!(row(&world).why.len(), 2, "the others stand in the way as before");
+    world.absorb(Fact::Tick(now() + TimeDelta::hours(2)));
+    tell(&mut world, "eu", collector(&[("a", 168), ("b", 168)]));
+    assert_eq!(row(&world).why.len(), 3, "it ran out");
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl World {
 
     /// Brings what views read in order, once a batch.
     pub fn settle(&mut self) {
-        self.discoveries.settle(&self.clusters);
+        self.discoveries.settle(&self.clusters, &self.shared, self.now);
         let changed = self.denials.take_changed();
         let around = Around {
             now: self.now,
@@ -254,6 +254,9 @@ impl World {
     }
 
     fn absorb_shared(&mut self, fact: SharedFact) {
+        if matches!(fact, SharedFact::Waivers(_)) {
+            self.clusters.keys().for_each(|name| self.discoveries.touch(name));
+        }
         self.incidents.note(&fact);
         self.soaks.stored(&fact, &self.shared);
         self.shared.absorb(fact, self.now);
