@@ -72,8 +72,8 @@ pub struct Given<'s> {
 /// The dates of a plan.
 pub fn forecast(plan: &WavePlan, given: &Given<'_>) -> Forecast {
     let pace = given.pace.filter(|pace| pace.credited > TimeDelta::zero());
-    let waves = dates(plan, given, &|row| row_pace(row).or(pace));
-    let at_best = dates(plan, given, &|_| Some(Pace::FULL));
+    let waves = dates(plan, given, &|row| row_pace(row).or(pace), true);
+    let at_best = dates(plan, given, &|_| Some(Pace::FULL), false);
     let end = |dates: &[Dates]| dates.last().map_or(Some(given.now), |last| last.ends);
     Forecast { pace, end: end(&waves), earliest: end(&at_best), delays: delays(plan, given, pace), waves }
 }
@@ -102,13 +102,15 @@ fn row_pace(row: &Candidate) -> Option<Pace> {
 
 type PaceOf<'f> = &'f dyn Fn(&Candidate) -> Option<Pace>;
 
-fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>) -> Vec<Dates> {
+/// `waits`: a wave in which nothing but stuck rows stands has no date, because somebody must act first;
+/// otherwise it is taken to end with the one before it.
+fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>, waits: bool) -> Vec<Dates> {
     let mut before = Some(given.now);
     let mut out = Vec::new();
     for wave in plan.waves.iter().filter(|wave| wave.verdict != Verdict::Done) {
         let starts = before.and_then(|before| given.calendar.opens(before));
-        // A wave whose rows all wait for somebody ends with the one before it.
-        let mut ends = before;
+        let is_stuck_whole = wave.standing().next().is_some() && !wave.standing().any(has_date);
+        let mut ends = before.filter(|_| !(waits && is_stuck_whole));
         for row in wave.standing().filter(|row| has_date(row)) {
             let soaks = matches!(row.state, RowState::Soaking { .. });
             let from = if soaks { Some(given.now) } else { starts };
