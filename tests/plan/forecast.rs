@@ -137,3 +137,13 @@ fn what_is_stuck_is_named_before_what_is_slow() {
     // Both soak 48 hours at full pace, then the row of production.
     assert_eq!(forecast.end, Some(now() + TimeDelta::hours(96)));
 }
+
+/// Seen when every API server went away: the end must not read "now".
+#[test]
+fn rows_that_all_wait_for_somebody_have_no_date() {
+    let away = || RowState::Unreachable(Text::new("no answer"));
+    let all = [candidate("stg/a", 1, Some(1), away()), candidate("prod/a", 1, Some(2), away())];
+    let of = dates(&plan(all.to_vec()), None);
+    assert_eq!((of.end, of.waves.iter().filter_map(|wave| wave.ends).count()), (None, 0));
+    assert!(of.earliest.is_some(), "the best case takes them to be cleared");
+}
