@@ -19,6 +19,11 @@ pub mod domain {
     pub mod discovery;
     pub mod edge;
     mod ends;
+    /// What the NetworkPolicies of a cluster do with a connection, and why: the model of a cluster,
+    /// compiled once and asked often.
+    pub mod eval {
+        pub mod rule;
+    }
     mod everywhere;
     pub mod evidence;
     mod excuse;
