@@ -22,7 +22,18 @@ pub mod domain {
     /// What the NetworkPolicies of a cluster do with a connection, and why: the model of a cluster,
     /// compiled once and asked often.
     pub mod eval {
+        pub mod answer;
+        mod classes;
+        pub mod cluster;
+        mod compile;
+        pub mod isolation;
+        pub mod judge;
+        pub mod model;
+        mod peers;
+        pub mod plugin;
         pub mod rule;
+        mod table;
+        pub mod verdict;
     }
     mod everywhere;
     pub mod evidence;
@@ -216,6 +227,7 @@ pub mod workspace {
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;
+    pub mod manifests;
     mod outward_keys;
     pub mod policy_files;
     pub mod root;

@@ -70,6 +70,7 @@ fn ports_of(ports: &[PortMatch]) -> Ports {
     let (mut spans, mut named) = (Vec::new(), Vec::new());
     for port in ports {
         match port {
+            PortMatch::Protocol(protocol) => spans.push(PortSpan::all_of(*protocol)),
             PortMatch::Span(span) => spans.push(*span),
             PortMatch::Named { name, .. } => named.push(Text::new(name)),
         }

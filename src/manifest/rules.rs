@@ -84,7 +84,7 @@ fn port(port: &Value) -> Said<PortMatch> {
     };
     let end = port.get("endPort").map(|end| number(end).ok_or("endPort is no port number")).transpose()?;
     match (port.get("port"), end) {
-        (None, None) => Ok(PortMatch::Span(PortSpan::all_of(protocol))),
+        (None, None) => Ok(PortMatch::Protocol(protocol)),
         (Some(Value::String(name)), None) => {
             Ok(PortMatch::Named { name: CompactString::new(name), protocol })
         }

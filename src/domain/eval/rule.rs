@@ -35,10 +35,7 @@ pub struct Rule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    Block {
-        network: IpNet,
-        except: Vec<IpNet>,
-    },
+    Block { network: IpNet, except: Vec<IpNet> },
     Pods(Pods),
 }
 
@@ -53,6 +50,8 @@ pub struct Pods {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortMatch {
+    /// Every port of it.
+    Protocol(Protocol),
     Span(PortSpan),
     /// A name among the ports of the destination's containers, with the same protocol.
     Named {
