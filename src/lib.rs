@@ -211,6 +211,7 @@ pub mod k8s {
         pub mod waiver;
         mod write;
     }
+    pub mod snapshot;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -257,6 +258,7 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod explain;
     #[cfg(test)]
     pub(crate) mod fixture;
     pub mod handover;
@@ -299,6 +301,7 @@ pub mod cli {
     pub mod discover;
     mod discover_live;
     pub mod exit;
+    pub mod explain;
     pub mod hold;
     pub mod info;
     pub mod init;

@@ -125,6 +125,12 @@ impl Gathering {
         }
     }
 
+    /// A kind of policy that may not be listed: any pod may be selected by one.
+    pub fn unread(&mut self, group: &str, kind: &str) {
+        let value = serde_json::json!({ "metadata": { "name": format!("{kind}.{group}"), "namespace": "" } });
+        self.doubt("policies that may not be read:", &value);
+    }
+
     /// Everything, and what could not be read of it.
     pub fn done(mut self) -> (Cluster, Vec<Complaint>) {
         for (name, addresses) in self.node_addresses {

@@ -7,7 +7,7 @@ use super::{
     cluster::{Service, Target},
     judge::Question,
     model::{Model, Owner, Party, PodId, Who},
-    plugin::{Plugin, ServiceView, Traits},
+    plugin::{Holds, Plugin, ServiceView, Traits},
     verdict::{Decision, Doubt, Judged, Verdict},
 };
 use crate::domain::{
@@ -52,6 +52,8 @@ pub struct By {
     pub policy: Option<Text>,
     /// Counted from 1 among the rules of its direction.
     pub rule: Option<u32>,
+    /// Why it is unknown, where it is.
+    pub why: Option<Text>,
 }
 
 /// One way that the connection can take.
@@ -187,7 +189,7 @@ impl Model {
                 Direction::Egress => &ask.from,
                 Direction::Ingress => &ask.to,
             };
-            By { direction, end: said(end), decision: Decision::NoPod, policy: None, rule: None }
+            By { direction, end: said(end), decision: Decision::NoPod, policy: None, rule: None, why: None }
         });
         Answer { verdict: Verdict::Unknown, by: by.into(), why: vec![Text::from(why)], notes: Vec::new() }
     }
@@ -281,6 +283,10 @@ impl Model {
             decision,
             policy,
             rule,
+            why: match decision {
+                Decision::Unknown(doubt) => Some(Text::from(self.doubt(doubt))),
+                _ => None,
+            },
         };
         match decision {
             Decision::Allowed(rule) => {
@@ -322,10 +328,11 @@ impl Model {
         }
     }
 
-    /// Plugins that would say something else.
+    /// Plugins that enforce and would say something else.
     fn elsewhere(&self, ways: &[Way], verdict: Verdict) -> Option<Text> {
         let mut others: BTreeMap<Verdict, Vec<&str>> = BTreeMap::new();
-        for plugin in Plugin::ALL.into_iter().filter(|plugin| *plugin != Plugin::Unknown) {
+        let enforcing = Plugin::ALL.into_iter().filter(|plugin| plugin.traits().enforces == Holds::Yes);
+        for plugin in enforcing {
             let said = self.sum_up(plugin.traits(), ways).verdict;
             if said != verdict {
                 others.entry(said).or_default().push(plugin.as_str());

@@ -99,6 +99,20 @@ pub struct Judged {
 }
 
 impl Decision {
+    /// As JSON says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoPod => "no pod",
+            Self::HostNetwork => "host network",
+            Self::NotIsolated => "not isolated",
+            Self::Itself => "itself",
+            Self::OwnNode => "own node",
+            Self::Allowed(_) => "allowed",
+            Self::Denied => "denied",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     pub fn verdict(self) -> Verdict {
         match self {
             Self::NoPod
