@@ -84,11 +84,10 @@ impl Gathering {
             let what = if kind.is_empty() { "kind" } else { "apiVersion" };
             self.complain(
                 place,
-                "an object",
+                &format!("{} {}", if kind.is_empty() { "an object" } else { kind }, said(value)),
                 format!("it has no {what}"),
                 "Write it, or take the object out.",
             );
-            return;
         }
         let group = version.split_once('/').map_or("", |(group, _)| group);
         self.object_of(group, kind, place, value);
@@ -96,6 +95,16 @@ impl Gathering {
 
     /// Takes an object of a known kind: items of the API's lists do not say it.
     pub fn object_of(&mut self, group: &str, kind: &str, place: &str, value: &Value) {
+        if kind == "NetworkPolicy" && group != "networking.k8s.io" && !foreign::is_known(group, kind) {
+            // Meant to be one, and it may select pods.
+            self.doubt("unreadable NetworkPolicy", value);
+            if !group.is_empty() {
+                let fact = format!("its apiVersion is of {}", Text::new(group));
+                let next = "Write networking.k8s.io/v1; until then what it may select is unknown.";
+                self.complain(place, &format!("{kind} {}", said(value)), fact, next);
+            }
+            return;
+        }
         let read = match (group, kind) {
             ("", "Namespace" | "Pod" | "Node" | "Service") => true,
             ("networking.k8s.io", "NetworkPolicy") => true,

@@ -79,7 +79,11 @@ fn block() -> impl Strategy<Value = Value> {
         |(is_v4, low, left, cuts)| {
             let net = |low: u8, left: u8| {
                 let low = low >> left << left;
-                if is_v4 { format!("10.0.0.{low}/{}", 32 - left) } else { format!("fd00::{low:x}/{}", 128 - left) }
+                if is_v4 {
+                    format!("10.0.0.{low}/{}", 32 - left)
+                } else {
+                    format!("fd00::{low:x}/{}", 128 - left)
+                }
             };
             // The API wants what is cut out to lie inside.
             let size = 1_u8 << left;
@@ -100,7 +104,8 @@ fn block() -> impl Strategy<Value = Value> {
 fn peer() -> impl Strategy<Value = Value> {
     prop_oneof![
         2 => block(),
-        1 => Just(json!({ "ipBlock": { "cidr": "0.0.0.0/0" } })),
+        1 => prop::sample::select(vec!["0.0.0.0/0", "::/0", "128.0.0.0/1", "255.255.255.255/32"])
+            .prop_map(|cidr| json!({ "ipBlock": { "cidr": cidr } })),
         2 => selector().prop_map(|pods| json!({ "podSelector": pods })),
         2 => namespace_selector().prop_map(|all| json!({ "namespaceSelector": all })),
         2 => (selector(), namespace_selector())
@@ -138,10 +143,8 @@ pub fn rule(peers: &'static str) -> impl Strategy<Value = Value> {
 
 fn policy() -> impl Strategy<Value = Value> {
     let types = maybe(prop::sample::subsequence(vec!["Egress", "Ingress"], 1..=2));
-    let rules = (
-        maybe(prop::collection::vec(rule("to"), 0..=3)),
-        maybe(prop::collection::vec(rule("from"), 0..=3)),
-    );
+    let rules =
+        (maybe(prop::collection::vec(rule("to"), 0..=3)), maybe(prop::collection::vec(rule("from"), 0..=3)));
     (prop::sample::select(NAMESPACES.to_vec()), selector(), types, rules).prop_map(
         |(ns, selector, types, (egress, ingress))| {
             let mut spec = json!({ "podSelector": selector });
@@ -156,7 +159,8 @@ fn policy() -> impl Strategy<Value = Value> {
 
 /// A cluster's objects: every namespace, up to eight pods, up to six policies.
 pub fn cluster() -> impl Strategy<Value = Vec<Value>> {
-    let ports = prop::collection::vec(prop::sample::select(vec![("http", 80), ("http", 8000), ("alt", 443)]), 0..=1);
+    let ports =
+        prop::collection::vec(prop::sample::select(vec![("http", 80), ("http", 8000), ("alt", 443)]), 0..=1);
     let pod = (prop::sample::select(NAMESPACES.to_vec()), labels(), ports, any::<bool>());
     let pods = prop::collection::vec(pod, 2..=8);
     (prop::collection::vec(labels(), 3), pods, prop::collection::vec(policy(), 0..=6)).prop_map(
@@ -203,15 +207,18 @@ pub fn id(model: &Model, pod: &Value) -> PodId {
     model.pod(&ns, &PodName::parse(text("name")).expect("valid")).expect("it is there")
 }
 
-/// Every end: pods with each of their addresses, and two outside.
+/// Every end: pods with each of their addresses, and some outside.
 pub fn ends(objects: &[Value]) -> Vec<End<'_>> {
     let address = |raw: &str| raw.parse::<IpAddr>().expect("an address");
     let of_pod = |pod| -> Vec<End<'_>> {
         let pod: &Value = pod;
         let ips = pod["status"]["podIPs"].as_array().expect("a list");
-        ips.iter().map(|ip| End { pod: Some(pod), address: address(ip["ip"].as_str().expect("text")) }).collect()
+        ips.iter()
+            .map(|ip| End { pod: Some(pod), address: address(ip["ip"].as_str().expect("text")) })
+            .collect()
     };
-    let outside = ["10.0.0.63", "203.0.113.7", "fd00::3f"].map(|raw| End { pod: None, address: address(raw) });
+    let outside =
+        ["10.0.0.63", "203.0.113.7", "fd00::3f"].map(|raw| End { pod: None, address: address(raw) });
     pods(objects).into_iter().flat_map(of_pod).chain(outside).collect()
 }
 

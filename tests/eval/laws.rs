@@ -13,7 +13,9 @@ fn policies(objects: &mut [Value]) -> impl Iterator<Item = &mut Value> {
 /// All rules of a policy, of both directions.
 fn rules(policy: &mut Value) -> impl Iterator<Item = &mut Vec<Value>> {
     let spec = policy["spec"].as_object_mut().expect("a spec");
-    spec.iter_mut().filter(|(key, _)| *key == "egress" || *key == "ingress").filter_map(|(_, rules)| rules.as_array_mut())
+    spec.iter_mut()
+        .filter(|(key, _)| *key == "egress" || *key == "ingress")
+        .filter_map(|(_, rules)| rules.as_array_mut())
 }
 
 /// A network of the generated ones in its two halves; `None` for single addresses.
@@ -45,9 +47,10 @@ proptest! {
     fn a_policy_less_never_denies(objects in cluster(), at in any::<prop::sample::Index>()) {
         // Deleting the last policy opens; deleting one of several may close what only it allowed, so
         // the one that is deleted here is one that allows nothing.
+        let namespace = ["shop", "pay", "web"][at.index(3)];
         let mut tight = objects.clone();
         tight.push(json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-            "metadata": { "name": "zz-deny", "namespace": ["shop", "pay", "web"][at.index(3)] },
+            "metadata": { "name": "zz-deny", "namespace": namespace },
             "spec": { "podSelector": {}, "policyTypes": ["Egress", "Ingress"] } }));
         for (without, with) in verdicts(&objects).into_iter().zip(verdicts(&tight)) {
             prop_assert!(with == Verdict::Denied || without == Verdict::Allowed);

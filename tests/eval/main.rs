@@ -3,8 +3,11 @@
 
 mod generated;
 mod laws;
+mod live;
 mod naive;
 mod story;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{fs, path::Path};
 

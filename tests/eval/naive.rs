@@ -113,13 +113,13 @@ fn is_peer(objects: &[Value], policy: &Value, rule: &Value, peer: End<'_>) -> bo
     let namespace_fits = if rule["namespaceSelector"].is_null() {
         *namespace == policy["metadata"]["namespace"]
     } else {
-        let object = objects.iter().find(|one| one["kind"] == "Namespace" && one["metadata"]["name"] == *namespace);
+        let object =
+            objects.iter().find(|one| one["kind"] == "Namespace" && one["metadata"]["name"] == *namespace);
         let mut labels = object.expect("every namespace is there")["metadata"]["labels"].clone();
         labels["kubernetes.io/metadata.name"] = namespace.clone();
         selects(&rule["namespaceSelector"], &labels)
     };
-    let pod_fits =
-        rule["podSelector"].is_null() || selects(&rule["podSelector"], &pod["metadata"]["labels"]);
+    let pod_fits = rule["podSelector"].is_null() || selects(&rule["podSelector"], &pod["metadata"]["labels"]);
     namespace_fits && pod_fits
 }
 

@@ -192,7 +192,8 @@ fn pod(rest: &str) -> Value {
             json!({ "name": name, "containerPort": number.parse::<u16>().expect(rest), "protocol": protocol })
         })
         .collect();
-    let mut spec = json!({ "containers": [{ "name": "c", "ports": ports }], "hostNetwork": has("hostNetwork") });
+    let mut spec =
+        json!({ "containers": [{ "name": "c", "ports": ports }], "hostNetwork": has("hostNetwork") });
     if has("no-containers") {
         spec.as_object_mut().expect("an object").remove("containers");
     }

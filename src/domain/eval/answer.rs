@@ -141,8 +141,7 @@ impl Model {
         let mut all = Vec::new();
         let mut targets = Vec::new();
         for (id, ns, name, labels) in self.pods() {
-            let facts = &self.pods[id.0 as usize];
-            if *ns != service.ns || facts.finished || !selector.matches(labels) {
+            if *ns != service.ns || self.cells[id.0 as usize].finished || !selector.matches(labels) {
                 continue;
             }
             let Some(target) = self.target(id, ask.protocol, &port.target) else { continue };

@@ -101,8 +101,8 @@ impl<'c> Given<'c> {
         let hosts = tables.of(&holding(&|rule| rule.peers.iter().any(means_all_namespaces)));
         let (groups, perhaps) = self.by_group(&rules, &ns_of, &mut tables);
         let [v4, v6] = ranges(&rules);
-        let v4 = Segments::of(&v4, &mut tables, |number| u32::try_from(number).unwrap_or(u32::MAX));
-        let v6 = Segments::of(&v6, &mut tables, |number| number);
+        let v4 = Segments::of(&v4, &mut tables, |number| u32::try_from(number).ok());
+        let v6 = Segments::of(&v6, &mut tables, Some);
         let has_port_names =
             rules.iter().flat_map(|rule| &rule.ports).any(|port| matches!(port, PortMatch::Named { .. }));
         Class {

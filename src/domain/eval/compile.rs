@@ -108,6 +108,7 @@ pub(super) fn model(cluster: &Cluster) -> Model {
         group: if pod.host_network { NONE } else { peers.group_of(*kin) },
         node: pod.node.as_ref().and_then(|node| nodes.get(node)).copied().unwrap_or(NONE),
         host_network: pod.host_network,
+        finished: pod.finished,
     });
     Model {
         traits: cluster.traits,
@@ -149,7 +150,6 @@ fn facts(pod: &Pod, names: &Names) -> PodFacts {
         name: pod.name.clone(),
         labels: pod.labels.clone(),
         addresses: pod.addresses.iter().map(IpAddr::to_canonical).collect(),
-        finished: pod.finished,
         ports: pod.ports.is_some().then(|| {
             named
                 .clone()

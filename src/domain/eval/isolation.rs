@@ -34,7 +34,8 @@ pub struct Turned {
 
 impl Model {
     pub fn isolates(&self, pod: PodId, direction: Direction) -> Isolation {
-        if self.cells[pod.0 as usize].host_network || self.pods[pod.0 as usize].finished {
+        let cell = &self.cells[pod.0 as usize];
+        if cell.host_network || cell.finished {
             return Isolation::Exempt;
         }
         match self.class(pod, direction) {

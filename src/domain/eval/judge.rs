@@ -43,10 +43,12 @@ struct Found {
 }
 
 impl Found {
+    #[inline]
     fn sure(&mut self, rule: u32) {
         self.rule = self.rule.min(rule);
     }
 
+    #[inline]
     fn doubt(&mut self, doubt: Doubt) {
         self.doubt.get_or_insert(doubt);
     }
@@ -54,11 +56,13 @@ impl Found {
 
 impl Model {
     /// What the policies do with the connection.
+    #[inline]
     pub fn judge(&self, question: &Question) -> Judged {
         self.judge_as(self.traits, question)
     }
 
     /// The same, were the plugin another one.
+    #[inline]
     pub fn judge_as(&self, traits: Traits, question: &Question) -> Judged {
         let Question { from, to, protocol, port, through } = *question;
         if let Some(doubt) = doubtful(self, question) {
@@ -95,6 +99,7 @@ impl Model {
         Judged { egress, ingress }
     }
 
+    #[inline]
     fn decide(&self, traits: &Traits, direction: Direction, side: &Side<'_>) -> Decision {
         let cell = &self.cells[side.subject.0 as usize];
         let at = cell.class[self::side(direction)];
@@ -127,16 +132,21 @@ impl Model {
     }
 
     /// What the rules of NetworkPolicies say of an isolated pod.
+    #[inline]
     fn by_rules(&self, traits: &Traits, class: &Class, side: &Side<'_>) -> Decision {
         if side.protocol == Protocol::Sctp && traits.sctp != Holds::Yes {
             return Decision::Unknown(Doubt::Sctp);
         }
         let mut found = Found { rule: NONE, doubt: None };
         let look = Look { traits, class, side };
+        // What a rule without peers or by labels lets pass hangs on no way of the plugin: it is named first.
         match side.peer.who {
             Who::Pod(peer) => {
                 let group = self.cells[peer.0 as usize].group as usize;
                 look.table(class.groups[group], &mut found);
+                if found.rule != NONE {
+                    return Decision::Allowed(look.rule(found.rule));
+                }
                 if let Some(perhaps) = class.perhaps.get(group) {
                     look.perhaps(*perhaps, Doubt::NamespaceLabels, &mut found);
                 }
@@ -145,6 +155,9 @@ impl Model {
             }
             Who::Host(_) => {
                 look.table(class.anybody, &mut found);
+                if found.rule != NONE {
+                    return Decision::Allowed(look.rule(found.rule));
+                }
                 match traits.all_namespaces_have_hosts {
                     Holds::Yes => look.table(class.hosts, &mut found),
                     Holds::Unsure => look.perhaps(class.hosts, Doubt::HostsOfNamespaces, &mut found),
@@ -154,11 +167,14 @@ impl Model {
             }
             Who::Outside | Who::Shared => {
                 look.table(class.anybody, &mut found);
+                if found.rule != NONE {
+                    return Decision::Allowed(look.rule(found.rule));
+                }
                 look.blocks(Holds::Yes, Doubt::NoAddress, &mut found);
             }
         }
         if found.rule != NONE {
-            return Decision::Allowed(class.rules[found.rule as usize]);
+            return Decision::Allowed(look.rule(found.rule));
         }
         let unread = class.unread.map(Doubt::Rule);
         let unnamed = (class.has_port_names && traits.named_ports != Holds::Yes).then_some(Doubt::NamedPorts);
@@ -183,11 +199,13 @@ impl Model {
     }
 }
 
+#[inline]
 fn holds(is: bool) -> Holds {
     if is { Holds::Yes } else { Holds::No }
 }
 
 /// What makes a question one that no rule can answer.
+#[inline]
 fn doubtful(model: &Model, question: &Question) -> Option<Doubt> {
     if matches!(question.protocol, Protocol::Icmp | Protocol::Unknown) {
         return Some(Doubt::Protocol);
@@ -196,7 +214,7 @@ fn doubtful(model: &Model, question: &Question) -> Option<Doubt> {
         return Some(Doubt::SharedAddress);
     }
     match question.to.who {
-        Who::Pod(pod) if model.pods[pod.0 as usize].finished => Some(Doubt::Finished(pod)),
+        Who::Pod(pod) if model.cells[pod.0 as usize].finished => Some(Doubt::Finished(pod)),
         Who::Pod(_) | Who::Host(_) | Who::Outside | Who::Shared => None,
     }
 }
@@ -209,11 +227,13 @@ struct Look<'l> {
 }
 
 impl Look<'_> {
+    #[inline]
     fn rule(&self, at: u32) -> RuleRef {
         self.class.rules[at as usize]
     }
 
     /// Rules that surely mean the peer.
+    #[inline]
     fn table(&self, table: u32, found: &mut Found) {
         let Some(table) = self.class.tables.get(table as usize) else { return };
         let Side { protocol, port, .. } = *self.side;
@@ -232,6 +252,9 @@ impl Look<'_> {
     /// A named port is whatever number the destination's containers give it.
     fn named(&self, table: &Table, found: &mut Found) {
         let Some(destination) = self.side.destination else { return };
+        if self.traits.named_ports != Holds::Yes {
+            return found.doubt(Doubt::NamedPorts);
+        }
         for named in table.named.iter().filter(|named| named.protocol == self.side.protocol) {
             match &destination.ports {
                 None => found.doubt(Doubt::PortName(self.rule(named.rule))),
@@ -256,6 +279,7 @@ impl Look<'_> {
 
     /// Rules whose networks have the peer's address; `counts`: does the plugin look at the address of
     /// such a peer?
+    #[inline]
     fn blocks(&self, counts: Holds, doubt: impl Fn(RuleRef) -> Doubt, found: &mut Found) {
         match (counts, self.side.peer.address) {
             (Holds::No, _) => {}

@@ -65,6 +65,7 @@ pub(super) struct Cell {
     /// [`NONE`]: not known.
     pub node: u32,
     pub host_network: bool,
+    pub finished: bool,
 }
 
 /// What is read of a pod now and then.
@@ -74,7 +75,6 @@ pub(super) struct PodFacts {
     pub name: PodName,
     pub labels: Labels,
     pub addresses: Box<[IpAddr]>,
-    pub finished: bool,
     /// Named ports that rules name too; `None`: not known.
     pub ports: Option<Box<[(u32, Protocol, u16)]>>,
     /// All named ports, for Services.
@@ -116,6 +116,7 @@ pub(super) struct Class {
 
 impl Class {
     /// The table of rules whose networks have the address.
+    #[inline]
     pub fn at(&self, address: IpAddr) -> u32 {
         match address {
             IpAddr::V4(address) => self.v4.at(address.to_bits()),
@@ -124,6 +125,7 @@ impl Class {
     }
 }
 
+#[inline]
 pub(super) fn side(direction: Direction) -> usize {
     match direction {
         Direction::Egress => 0,
@@ -156,6 +158,7 @@ impl Model {
     }
 
     /// A pod, with one of its addresses.
+    #[inline]
     pub fn party_of(&self, pod: PodId, address: Option<IpAddr>) -> Party {
         let cell = &self.cells[pod.0 as usize];
         let who = if cell.host_network { Who::Host(cell.node) } else { Who::Pod(pod) };
@@ -164,6 +167,7 @@ impl Model {
 
     /// Whoever has the address. A Service's own is an address outside here: see
     /// [`Model::answer`].
+    #[inline]
     pub fn party(&self, address: IpAddr) -> Party {
         let address = address.to_canonical();
         let who = match self.by_address.get(&address) {

@@ -46,6 +46,7 @@ impl Steps {
         if steps.iter().all(|(_, rule)| *rule == NONE) { Self::default() } else { Self(steps.into()) }
     }
 
+    #[inline]
     fn first(&self, port: u16) -> u32 {
         match self.0.partition_point(|(from, _)| *from <= port) {
             0 => NONE,
@@ -59,6 +60,7 @@ impl Steps {
 struct Ports([Steps; 4]);
 
 /// What no rule can name has ports that are only in rules for everything.
+#[inline]
 fn slot(protocol: Protocol) -> usize {
     match protocol {
         Protocol::Tcp => 0,
@@ -125,6 +127,7 @@ impl Table {
     }
 
     /// The first rule by number of port; `whole`: ranges count.
+    #[inline]
     pub fn first(&self, protocol: Protocol, port: u16, whole: bool) -> u32 {
         let ports = match &self.whole {
             Some(all) if whole => all,
@@ -133,6 +136,7 @@ impl Table {
         ports.0[slot(protocol)].first(port)
     }
 
+    #[inline]
     pub fn has_ranges(&self) -> bool {
         self.whole.is_some()
     }
@@ -189,7 +193,11 @@ pub(super) struct Segments<A> {
 
 impl<A: Copy + Ord> Segments<A> {
     /// From the ranges of each rule, first and last included; `number` fits them to the family.
-    pub fn of(ranges: &[(u128, u128, u32)], tables: &mut Tables<'_>, number: impl Fn(u128) -> A) -> Self {
+    pub fn of(
+        ranges: &[(u128, u128, u32)],
+        tables: &mut Tables<'_>,
+        number: impl Fn(u128) -> Option<A>,
+    ) -> Self {
         let mut edges: BTreeMap<u128, Vec<(u32, bool)>> = BTreeMap::new();
         for (first, last, rule) in ranges {
             edges.entry(*first).or_default().push((*rule, true));
@@ -200,6 +208,8 @@ impl<A: Copy + Ord> Segments<A> {
         let (mut starts, mut ids) = (Vec::new(), Vec::new());
         let mut active: BTreeMap<u32, u32> = BTreeMap::new();
         for (at, changes) in edges {
+            // What ends with the family's last address ends behind it.
+            let Some(at) = number(at) else { break };
             for (rule, begins) in changes {
                 let count = active.entry(rule).or_default();
                 *count = if begins { *count + 1 } else { count.saturating_sub(1) };
@@ -208,7 +218,7 @@ impl<A: Copy + Ord> Segments<A> {
             let rules: Vec<u32> = active.keys().copied().collect();
             let id = tables.of(&rules);
             if ids.last() != Some(&id) {
-                starts.push(number(at));
+                starts.push(at);
                 ids.push(id);
             }
         }
@@ -216,6 +226,7 @@ impl<A: Copy + Ord> Segments<A> {
     }
 
     /// The table of the rules that this address meets; [`NONE`]: it meets none.
+    #[inline]
     pub fn at(&self, address: A) -> u32 {
         match self.starts.partition_point(|start| *start <= address) {
             0 => NONE,

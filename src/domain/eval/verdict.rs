@@ -113,6 +113,7 @@ impl Decision {
         }
     }
 
+    #[inline]
     pub fn verdict(self) -> Verdict {
         match self {
             Self::NoPod
@@ -133,6 +134,7 @@ impl Judged {
     }
 
     /// Both ends have to let it pass; one that denies suffices, whatever the other says.
+    #[inline]
     pub fn verdict(self) -> Verdict {
         match (self.egress.verdict(), self.ingress.verdict()) {
             (Verdict::Denied, _) | (_, Verdict::Denied) => Verdict::Denied,
