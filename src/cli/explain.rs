@@ -34,9 +34,10 @@ use crate::{
 };
 
 pub const HELP: &str = "\
-Manifests: Namespaces, Pods with status.podIP, NetworkPolicies, as YAML or JSON, lists too; Services,
-Nodes and workloads where they matter. Without --manifests the one cluster named by --cluster is
-looked at. Without --from, questions are read from standard input, one JSON object a line:
+Manifests: Namespaces, Pods with status.podIP, NetworkPolicies, as YAML or JSON, lists too; also
+Services, Nodes and workloads where they matter. Without --manifests the one cluster named by
+--cluster is looked at. Without --from, questions are read from standard input, one JSON object a
+line:
   {\"from\": \"shop/cart-0\", \"to\": \"203.0.113.7\", \"port\": 443, \"protocol\": \"TCP\"}
 and answered in the same order; a line that is no question is answered by {\"error\", \"line\"}.
 
