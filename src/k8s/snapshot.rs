@@ -159,9 +159,10 @@ impl Looking<'_> {
             let resources: Resources =
                 self.server.ask(Call::get(path.clone())).await.map_err(|failure| (group, failure))?;
             let is_served = |plural: &str| resources.resources.iter().any(|one| one.name == plural);
-            let (now, later) = left.into_iter().partition(|(_, plural, _)| is_served(plural));
+            let (now, later): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, plural, _)| is_served(plural));
             left = later;
-            for (_, plural, kind) in Vec::<&(&str, &str, &str)>::from(now) {
+            for (_, plural, kind) in now {
                 self.all(group, kind, &format!("{path}/{plural}"))
                     .await
                     .map_err(|failure| (*kind, failure))?;
