@@ -29,6 +29,7 @@ pub mod domain {
         pub mod isolation;
         pub mod judge;
         pub mod model;
+        pub mod parties;
         mod peers;
         pub mod plugin;
         pub mod rule;
@@ -58,6 +59,18 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    /// The recorded week against a set of policies that is not live yet: what it would deny, what is
+    /// not known, what it changes in meaning.
+    pub mod predict {
+        mod diff;
+        mod place;
+        pub mod prediction;
+        pub mod replay;
+        mod rules;
+        mod tell;
+        mod weigh;
+        pub mod words;
+    }
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -269,6 +282,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod predict;
     pub mod report;
     pub mod reviews;
     pub mod soak;
@@ -309,6 +323,7 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod predict;
     pub mod print;
     pub mod records;
     pub mod report;
