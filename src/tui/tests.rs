@@ -4,5 +4,6 @@ mod discovery;
 mod keys;
 mod laws;
 mod lead;
+mod predicted;
 mod screens;
 mod team;

@@ -1,6 +1,8 @@
 //! The built binary from outside: help texts as goldens, usage errors, what bad input is answered
 //! with, exit codes, a reader that leaves. No cluster is needed.
 
+mod predict;
+
 use std::{
     fs,
     path::Path,
@@ -71,6 +73,7 @@ fn help_texts() {
         "denials",
         "discover",
         "explain",
+        "predict",
         "apply",
         "rollback",
         "plan",
