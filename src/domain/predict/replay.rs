@@ -64,7 +64,8 @@ pub fn predict(cluster: &Cluster, wanted: Wanted<'_>, recorded: Recorded<'_>) ->
         }
     }
     let policies: Vec<&Policy> = wanted.set.values().collect();
-    let names = policies.iter().filter(|policy| policy.network.is_none()).copied().collect();
+    let names =
+        policies.iter().filter(|policy| policy.key.kind != PolicyKind::NetworkPolicy).copied().collect();
     let scales = Scales::new(&after, &models[1], &placed, wanted, names);
     let live = Scales::new(&before, &models[0], &placed, wanted, Vec::new());
     let told = replay(&scales, &live, &edges);

@@ -9,10 +9,10 @@ use crate::{
     },
     domain::{
         edge::{DnsName, Edge, EdgeKey, Peer, Window},
-        eval::{cluster::Cluster, plugin::Plugin},
+        eval::{cluster::Cluster, plugin::Plugin, rule::Network},
         flow::{Direction, Protocol},
         names::{NsName, PodName, Text, Workload},
-        policy::Labels,
+        policy::{Labels, PolicyDigest, Selector},
         predict::replay::{Recorded, Wanted, predict},
         sighting::Outcome,
         time::Timestamp,
@@ -25,7 +25,7 @@ fn edge(now: Timestamp, workload: &str, address: &str, port: u16, protocol: Prot
     let key = EdgeKey {
         ns: NsName::parse("payments").expect("valid"),
         workload: Workload::new("Deployment", workload),
-        direction: Direction::Egress,
+        direction: Direction::Ingress,
         peer: Peer::Address(address.parse().expect("an address")),
         name: (port == 443).then(|| DnsName::parse("api.psp.example").expect("a name")),
         protocol,
@@ -85,6 +85,11 @@ fn the_confirmation_says_what_would_have_been_denied() {
             .collect();
         for (id, target) in waiting {
             let mut shown = preview(&player.world, &target);
+            for policy in shown.set.values_mut() {
+                let (selector, ingress) = (Selector::default(), Some(Vec::new()));
+                policy.network = Some(Network { selector, egress: None, ingress });
+            }
+            shown.digest = PolicyDigest::of(shown.set.values());
             let now = player.world.now();
             let edges = [
                 edge(now, "ledger", "203.0.113.7", 443, Protocol::Tcp),
