@@ -42,6 +42,20 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    /// What must hold of a cluster before anything is written there: what was read becomes checks,
+    /// each with verdict, evidence and fix. Reads nothing itself.
+    pub mod preflight {
+        mod around;
+        pub mod check;
+        pub mod corefile;
+        mod dns;
+        mod enforcement;
+        pub mod engines;
+        mod flows;
+        pub mod gaps;
+        pub mod reading;
+        pub mod report;
+    }
     pub mod range;
     pub mod ranges;
     pub mod readiness;
