@@ -45,7 +45,7 @@ pub mod domain {
     /// What must hold of a cluster before anything is written there: what was read becomes checks,
     /// each with verdict, evidence and fix. Reads nothing itself.
     pub mod preflight {
-        mod around;
+        pub mod around;
         pub mod check;
         pub mod corefile;
         mod dns;
@@ -183,6 +183,12 @@ pub mod k8s {
     pub mod lease;
     pub mod owners;
     mod place;
+    /// What a pre-flight reads, from the API server or from manifest files.
+    pub mod preflight {
+        pub mod look;
+        pub mod manifests;
+        mod objects;
+    }
     mod preview;
     mod resolver;
     mod rollback;
@@ -264,6 +270,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod preflight;
     pub mod report;
     pub mod reviews;
     pub mod soak;
@@ -303,6 +310,7 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod preflight;
     pub mod print;
     pub mod records;
     pub mod report;

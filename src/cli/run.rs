@@ -12,7 +12,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    hold, info, init, install, log, plan,
+    hold, info, init, install, log, plan, preflight,
     print::Printer,
     report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -67,6 +67,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
+        Some(Command::Preflight(args)) if !args.manifests.is_empty() => preflight::offline(args, printer),
+        Some(Command::Preflight(args)) => with_runtime(printer, async |printer| {
+            let setup = session::setup(global, Need::Clusters, false)?;
+            Ok(preflight::run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
+        }),
         Some(Command::Status(_) | Command::Denials(_) | Command::Watch(_)) => {
             with_runtime(printer, async |printer| looks(cli, printer).await)
         }

@@ -149,7 +149,9 @@ impl Check {
     }
 
     pub fn unknown(id: CheckId, why: impl Into<String>) -> Self {
-        Self::new(id, Verdict::Unknown, why)
+        const READ: &str =
+            "Let the pre-flight read what it needs (assets/crds/roles-target.yaml), then run it again.";
+        Self::new(id, Verdict::Unknown, why).fixed(READ, &[])
     }
 
     pub fn not_applicable(id: CheckId, why: impl Into<String>) -> Self {

@@ -17,6 +17,13 @@ pub enum Known<T> {
 }
 
 impl<T> Known<T> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Known<U> {
+        match self {
+            Self::Read(value) => Known::Read(change(value)),
+            Self::Unknown(why) => Known::Unknown(why),
+        }
+    }
+
     pub fn as_ref(&self) -> Known<&T> {
         match self {
             Self::Read(value) => Known::Read(value),
