@@ -96,6 +96,7 @@ pub mod cockpit {
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod preflight;
     pub mod recording;
     pub mod records;
     pub mod recovery;

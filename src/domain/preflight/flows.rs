@@ -411,7 +411,7 @@ fn week(reading: &Reading, found: &Found) -> Check {
     }
 }
 
-fn measured_week(measured: &Measured) -> Check {
+pub fn measured_week(measured: &Measured) -> Check {
     let hours = (measured.to - measured.from).num_hours();
     let source = Object::new("source", "", measured.source.as_str());
     let day = |at: crate::domain::time::Timestamp| at.format("%Y-%m-%d %H:%M UTC").to_string();

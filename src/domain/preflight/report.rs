@@ -7,7 +7,7 @@ use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
     dns, enforcement, engines, flows,
-    reading::Reading,
+    reading::{Measured, Reading},
 };
 
 /// One cluster's pre-flight.
@@ -41,6 +41,14 @@ pub fn run(reading: &Reading) -> Report {
 }
 
 impl Report {
+    /// The same with the week as records have proved it.
+    pub fn measured(mut self, measured: &Measured) -> Self {
+        for check in self.checks.iter_mut().filter(|check| check.id == CheckId::Week) {
+            *check = flows::measured_week(measured);
+        }
+        self
+    }
+
     pub fn check(&self, id: CheckId) -> Option<&Check> {
         self.checks.iter().find(|check| check.id == id)
     }
