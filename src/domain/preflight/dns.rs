@@ -32,6 +32,19 @@ impl Resolver<'_> {
             | Self::Other(service, _) => service,
         }
     }
+
+    /// What it is called, and what runs it.
+    fn named(&self) -> (String, Option<&Workload>) {
+        match self {
+            Self::CoreDns(_, workload, container) => {
+                let version = container.version().map_or_else(String::new, |version| format!(" {version}"));
+                (format!("CoreDNS{version}"), Some(*workload))
+            }
+            Self::KubeDns(_, workload) => ("kube-dns".to_owned(), Some(*workload)),
+            Self::OpenShift(_, workload) => ("OpenShift's CoreDNS".to_owned(), Some(*workload)),
+            Self::Other(_, workload) => ("a resolver that is not known".to_owned(), *workload),
+        }
+    }
 }
 
 pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
@@ -109,15 +122,7 @@ fn resolver_check(reading: &Reading, resolver: Option<&Resolver<'_>>) -> Check {
             &format!("UDP {}, TCP {}", targets("UDP"), targets("TCP")),
         ),
     ];
-    let (what, workload) = match resolver {
-        Resolver::CoreDns(_, workload, container) => {
-            let version = container.version().map_or_else(String::new, |version| format!(" {version}"));
-            (format!("CoreDNS{version}"), Some(*workload))
-        }
-        Resolver::KubeDns(_, workload) => ("kube-dns".to_owned(), Some(*workload)),
-        Resolver::OpenShift(_, workload) => ("OpenShift's CoreDNS".to_owned(), Some(*workload)),
-        Resolver::Other(_, workload) => ("a resolver that is not known".to_owned(), *workload),
-    };
+    let (what, workload) = resolver.named();
     match workload {
         Some(workload) => {
             let labels: Vec<String> =

@@ -249,24 +249,43 @@ fn agents(reading: &Reading, found: &Found) -> Check {
         .seen(seen)
         .fixed("Keep workloads in scope off those nodes, or leave their namespaces out.", &[]);
     }
-    for engine in &found.engines {
-        if engine.kind == EngineKind::K3s {
-            continue;
-        }
-        let (Some(desired), Some(ready)) = (engine.desired, engine.ready) else {
-            return Check::unknown(
+    let bound = found.engines.iter().filter(|engine| engine.kind != EngineKind::K3s);
+    if let Some(check) = bound.filter_map(|engine| not_everywhere(reading, engine)).next() {
+        return check;
+    }
+    let seen = found.engines.iter().filter_map(|engine| {
+        let words = format!("{} of {}", engine.ready?, engine.desired?);
+        Some(Evidence::new(&engine.object, "ready", &words))
+    });
+    let is_k3s = found.has(EngineKind::K3s);
+    let words = if is_k3s {
+        "It runs inside each k3s process, which no object shows; only a probe can prove it."
+    } else {
+        "It is ready on every node; only a probe can prove that it enforces."
+    };
+    Check::pass(Id::Agents, words).seen(seen)
+}
+
+/// What keeps one engine from being on every node; `None`: nothing that is known.
+fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
+    let nodes = reading.nodes.list();
+    let (Some(desired), Some(ready)) = (engine.desired, engine.ready) else {
+        return Some(
+            Check::unknown(
                 Id::Agents,
                 format!("{} tells no status: manifests do not say what runs.", engine.object),
             )
-            .fixed("Ask the cluster itself: run the pre-flight without --manifests.", &[]);
-        };
-        let status = [
-            Evidence::new(&engine.object, "status.numberReady", &ready.to_string()),
-            Evidence::new(&engine.object, "status.desiredNumberScheduled", &desired.to_string()),
-        ];
-        let (ns, name) = (&engine.object.ns, &engine.object.name);
-        if ready < desired || desired == 0 {
-            return Check::fail(
+            .fixed("Ask the cluster itself: run the pre-flight without --manifests.", &[]),
+        );
+    };
+    let status = [
+        Evidence::new(&engine.object, "status.numberReady", &ready.to_string()),
+        Evidence::new(&engine.object, "status.desiredNumberScheduled", &desired.to_string()),
+    ];
+    let (ns, name) = (&engine.object.ns, &engine.object.name);
+    if ready < desired || desired == 0 {
+        return Some(
+            Check::fail(
                 Id::Agents,
                 format!(
                     "{} is ready on {ready} of {desired} nodes; where it is not, nothing may enforce.",
@@ -280,34 +299,24 @@ fn agents(reading: &Reading, found: &Found) -> Check {
                     format!("kubectl get pods -n {ns} -o wide --field-selector status.phase!=Running"),
                     format!("kubectl rollout status daemonset/{name} -n {ns}"),
                 ],
-            );
-        }
-        if let Known::Unknown(_) = reading.nodes {
-            return Check::unread(Id::Agents, "nodes", &reading.nodes).seen(status);
-        }
-        let all = nodes.len();
-        if (desired as usize) < all {
-            let set = reading.workload(ns.as_str(), name.as_str());
-            let chosen = set.map(|set| selector_words(set)).unwrap_or_default();
-            return Check::fail(Id::Agents, format!("{} runs on {desired} of {all} nodes; the others do not enforce.", engine.object))
-                .seen(status)
-                .seen(chosen)
-                .fixed("Let it run everywhere: compare its node selector and tolerations with the nodes' labels and taints.", &[
-                    format!("kubectl get daemonset {name} -n {ns} -o jsonpath='{{.spec.template.spec.nodeSelector}} {{.spec.template.spec.tolerations}}'"),
-                ]);
-        }
+            ),
+        );
     }
-    let seen = found.engines.iter().filter_map(|engine| {
-        let words = format!("{} of {}", engine.ready?, engine.desired?);
-        Some(Evidence::new(&engine.object, "ready", &words))
-    });
-    let is_k3s = found.has(EngineKind::K3s);
-    let words = if is_k3s {
-        "It runs inside each k3s process, which no object shows; only a probe can prove it."
-    } else {
-        "It is ready on every node; only a probe can prove that it enforces."
-    };
-    Check::pass(Id::Agents, words).seen(seen)
+    if let Known::Unknown(_) = reading.nodes {
+        return Some(Check::unread(Id::Agents, "nodes", &reading.nodes).seen(status));
+    }
+    let all = nodes.len();
+    if (desired as usize) < all {
+        let set = reading.workload(ns.as_str(), name.as_str());
+        let chosen = set.map(|set| selector_words(set)).unwrap_or_default();
+        return Some(Check::fail(Id::Agents, format!("{} runs on {desired} of {all} nodes; the others do not enforce.", engine.object))
+            .seen(status)
+            .seen(chosen)
+            .fixed("Let it run everywhere: compare its node selector and tolerations with the nodes' labels and taints.", &[
+                format!("kubectl get daemonset {name} -n {ns} -o jsonpath='{{.spec.template.spec.nodeSelector}} {{.spec.template.spec.tolerations}}'"),
+            ]));
+    }
+    None
 }
 
 fn selector_words(set: &super::reading::Workload) -> Vec<Evidence> {
