@@ -1,12 +1,15 @@
 //! Checks of who enforces: exactly one engine, on, ready on every node, what it does differently, its
 //! own node, address families. Pure.
 
-use crate::domain::names::Text;
+use crate::domain::{
+    eval::plugin::{Holds, ServiceView},
+    names::Text,
+};
 
 use super::{
     check::{Check, CheckId as Id, Evidence},
     engines::{Engine, EngineKind, Found},
-    gaps::{self, Sees},
+    gaps,
     reading::{Known, Node, Object, Reading},
 };
 
@@ -349,7 +352,7 @@ fn deviations(reading: &Reading, found: &Found) -> Check {
     if row.end_port == Some(false) {
         bad.push("endPort is ignored, so a range opens its first port only");
     }
-    if !row.named_ports {
+    if row.traits.named_ports == Holds::No {
         bad.push("policies with named ports are refused");
     }
     match engine.kind {
@@ -362,10 +365,10 @@ fn deviations(reading: &Reading, found: &Found) -> Check {
                 notes.push("SCTP is not enforced".to_owned());
             }
         }
-        _ if row.sctp == Some(false) => notes.push("SCTP is not enforced".to_owned()),
+        _ if row.traits.sctp != Holds::Yes => notes.push("SCTP is not enforced".to_owned()),
         _ => {}
     }
-    if row.sees == Sees::ServiceOnEgress {
+    if row.traits.service == ServiceView::Service {
         notes.push("egress is judged on the Service's address, before it becomes a pod's".to_owned());
     }
     if row.cuts_live == Some(false) {

@@ -1,27 +1,16 @@
-//! Where an engine does other than the NetworkPolicy API says, as data: one row an engine, from its
-//! documentation and source. Also how versions are read. Pure.
+//! What is known of an engine beside the evaluator's table ([`Plugin::traits`]): what its version says
+//! of endPort, what becomes of live connections, families, and a few sentences. Also how versions are
+//! read. Pure; each row from the engine's documentation and source.
+
+use crate::domain::eval::plugin::{Holds, Plugin, Traits};
 
 use super::engines::{Engine, EngineKind};
-
-/// Where a policy sees a connection to a Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sees {
-    /// The pod behind the Service and its own port.
-    Backend,
-    /// On egress the Service's address and port.
-    ServiceOnEgress,
-}
 
 /// What an engine does with the parts of the API in which engines differ. `None`: not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deviations {
-    pub block_selects_pods: bool,
-    /// `None`: by a setting, see [`Engine`].
-    pub block_selects_nodes: Option<bool>,
-    pub sees: Sees,
+    pub traits: Traits,
     pub end_port: Option<bool>,
-    pub sctp: Option<bool>,
-    pub named_ports: bool,
     /// A new deny cuts connections that are there already.
     pub cuts_live: Option<bool>,
     /// Both families of a dual-stack cluster.
@@ -30,64 +19,59 @@ pub struct Deviations {
     pub notes: &'static [&'static str],
 }
 
-const PLAIN: Deviations = Deviations {
-    block_selects_pods: true,
-    block_selects_nodes: Some(true),
-    sees: Sees::Backend,
-    end_port: Some(true),
-    sctp: Some(true),
-    named_ports: true,
-    cuts_live: Some(false),
-    both_families: true,
-    notes: &[],
-};
+/// The evaluator's row of an engine.
+pub fn plugin(kind: EngineKind) -> Plugin {
+    match kind {
+        EngineKind::Cilium => Plugin::Cilium,
+        EngineKind::Calico => Plugin::Calico,
+        EngineKind::Antrea => Plugin::Antrea,
+        EngineKind::NetworkPolicies | EngineKind::Kindnet => Plugin::KubeNetworkPolicies,
+        EngineKind::KubeRouter | EngineKind::K3s => Plugin::KubeRouter,
+        EngineKind::Weave => Plugin::Weave,
+        EngineKind::Aws => Plugin::AwsVpc,
+        EngineKind::AzureNpm => Plugin::AzureNpm,
+        EngineKind::OvnKubernetes => Plugin::OvnKubernetes,
+    }
+}
 
 pub fn of(engine: &Engine) -> Deviations {
     let version = engine.version.as_ref().and_then(|version| version_of(version.as_str()));
+    let traits = plugin(engine.kind).traits();
+    let end_port = match (engine.kind, traits.end_port) {
+        // It came with 1.16 (cilium/cilium issue 16622); before, it is ignored (issue 28684).
+        (EngineKind::Cilium, _) => version.map(|version| version >= (1, 16)),
+        (_, Holds::Yes) => Some(true),
+        (_, Holds::No) => Some(false),
+        (_, Holds::Unsure) => None,
+    };
+    let plain = Deviations { traits, end_port, cuts_live: Some(false), both_families: true, notes: &[] };
+    const OPEN: &[&str] = &["it fails open: while its agent is down, everything is allowed"];
     match engine.kind {
-        EngineKind::Cilium => Deviations {
-            block_selects_pods: false,
-            block_selects_nodes: None,
-            end_port: version.map(|version| version >= (1, 16)),
-            sctp: Some(false),
-            cuts_live: Some(true),
-            notes: &["an ipBlock never selects pods: name them by labels"],
-            ..PLAIN
-        },
-        EngineKind::Calico | EngineKind::KubeRouter | EngineKind::K3s => PLAIN,
-        EngineKind::Antrea => Deviations { cuts_live: Some(true), ..PLAIN },
-        EngineKind::NetworkPolicies => Deviations {
-            cuts_live: Some(true),
-            notes: &["it fails open: while its agent is down, everything is allowed"],
-            ..PLAIN
-        },
-        EngineKind::Kindnet => Deviations {
-            cuts_live: None,
-            notes: &["it fails open: while its agent is down, everything is allowed"],
-            ..PLAIN
-        },
-        EngineKind::Weave => Deviations {
-            end_port: Some(false),
-            sctp: Some(false),
-            named_ports: false,
-            notes: &["its project is archived: migrate to Calico or Cilium"],
-            ..PLAIN
-        },
+        EngineKind::Calico | EngineKind::KubeRouter | EngineKind::K3s => plain,
+        EngineKind::Cilium => {
+            let notes = &["an ipBlock never selects pods: name them by labels"];
+            Deviations { cuts_live: Some(true), notes, ..plain }
+        }
+        EngineKind::Antrea => Deviations { cuts_live: Some(true), ..plain },
+        EngineKind::NetworkPolicies => Deviations { cuts_live: Some(true), notes: OPEN, ..plain },
+        EngineKind::Kindnet => Deviations { cuts_live: None, notes: OPEN, ..plain },
+        EngineKind::Weave => {
+            Deviations { notes: &["its project is archived: migrate to Calico or Cilium"], ..plain }
+        }
         EngineKind::Aws => Deviations {
-            sees: Sees::ServiceOnEgress,
             cuts_live: None,
             both_families: false,
             notes: &[
                 "pods without an owner, on Fargate and on Windows are not covered",
                 "a Service's port must equal its pods' port",
             ],
-            ..PLAIN
+            ..plain
         },
-        EngineKind::AzureNpm => Deviations { notes: &["it is being retired in favour of Cilium"], ..PLAIN },
+        EngineKind::AzureNpm => Deviations { notes: &["it is being retired in favour of Cilium"], ..plain },
         EngineKind::OvnKubernetes => Deviations {
             cuts_live: Some(true),
             notes: &["a peer with an empty namespaceSelector and no podSelector includes the host's network"],
-            ..PLAIN
+            ..plain
         },
     }
 }
