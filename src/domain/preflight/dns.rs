@@ -331,7 +331,7 @@ fn judged(blocks: &[Block], map: &Record, container: &Container, instead: &str) 
     }
     let (ns, name) = (&map.object.ns, "coredns");
     Check::fail(Id::Answers, format!("Answers are not exported: {}.", bad.join("; "))).seen(seen).fixed(
-        format!("Add `dnstap tcp://sluice-collect.sluice:6000 full` to each block named.{instead}"),
+        format!("Add `dnstap tcp://sluice-collect.sluice.svc:6000 full` to each block named.{instead}"),
         &[edit(&map.object), format!("kubectl rollout restart deployment/{name} -n {ns}")],
     )
 }

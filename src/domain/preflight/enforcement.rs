@@ -365,8 +365,11 @@ fn deviations(reading: &Reading, found: &Found) -> Check {
                 notes.push("SCTP is not enforced".to_owned());
             }
         }
-        _ if row.traits.sctp != Holds::Yes => notes.push("SCTP is not enforced".to_owned()),
-        _ => {}
+        _ => match row.traits.sctp {
+            Holds::Yes => {}
+            Holds::No => notes.push("SCTP is not enforced".to_owned()),
+            Holds::Unsure => notes.push("whether SCTP is enforced is not known".to_owned()),
+        },
     }
     if row.traits.service == ServiceView::Service {
         notes.push("egress is judged on the Service's address, before it becomes a pod's".to_owned());

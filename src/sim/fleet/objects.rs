@@ -149,7 +149,7 @@ impl Maker<'_> {
             let is_collected = self.plan.workloads.iter().any(|it| it.name == system::COLLECTOR);
             if let Some(Value::String(corefile)) = data.get_mut("Corefile").filter(|_| is_collected) {
                 let tap = format!(
-                    "    dnstap tcp://{}.{}:6000 full\n",
+                    "    dnstap tcp://{}.{}.svc:6000 full\n",
                     system::COLLECTOR,
                     system::COLLECTOR_NAMESPACE
                 );
