@@ -120,6 +120,9 @@ fn host_network(reading: &Reading, found: &Found) -> Check {
     let seen: Vec<Evidence> =
         hosted.iter().map(|one| Evidence::new(&one.object, "hostNetwork", "true")).collect();
     let count = super::report::plural(hosted.len(), "workload");
+    if found.engines.is_empty() {
+        return Check::not_applicable(Id::HostNetwork, "Nothing is known here that enforces.").seen(seen);
+    }
     match found.only() {
         None => Check::unknown(
             Id::HostNetwork,
@@ -374,6 +377,11 @@ pub const ASKED: [(&str, &str); 7] = [
     ("create", "pods/portforward"),
 ];
 
+/// Where a right is asked for; empty: in all namespaces. Relays and agents run in kube-system.
+pub fn right_ns(what: &str) -> &'static str {
+    if what.starts_with("pods/") { "kube-system" } else { "" }
+}
+
 fn rights(reading: &Reading) -> Check {
     let rights = match &reading.rights {
         Known::Unknown(_) => return Check::unread(Id::Rights, "your own rights", &reading.rights),
@@ -382,7 +390,10 @@ fn rights(reading: &Reading) -> Check {
     let allowed = |verb: &str, what: &str| {
         rights.iter().find(|right| right.verb == verb && right.what == what).and_then(|right| right.allowed)
     };
-    let you = Object::new("you", "", "in all namespaces");
+    let you = |what: &str| match right_ns(what) {
+        "" => Object::new("you", "", "in all namespaces"),
+        ns => Object::new("you", "", &format!("in {ns}")),
+    };
     let seen: Vec<Evidence> = rights
         .iter()
         .map(|right| {
@@ -391,7 +402,7 @@ fn rights(reading: &Reading) -> Check {
                 Some(false) => "no",
                 None => "not known",
             };
-            Evidence::new(&you, &format!("{} {}", right.verb, right.what), value)
+            Evidence::new(&you(right.what), &format!("{} {}", right.verb, right.what), value)
         })
         .collect();
     let role = |needs: &[(&str, &str)]| {

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         names::Text,
         preflight::{
-            around::ASKED,
+            around::{ASKED, right_ns},
             reading::{
                 CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Reading, Record, Right, Workload,
             },
@@ -183,7 +183,8 @@ async fn rights(server: &Server) -> Vec<Right> {
     let asked = ASKED.iter().map(|(verb, what)| async move {
         let (resource, group) = what.split_once('.').unwrap_or((what, ""));
         let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
-        let allowed = identity::may_in(server, "", verb, (group, resource, sub)).await.ok();
+        let ns = right_ns(what);
+        let allowed = identity::may_in(server, ns, verb, (group, resource, sub)).await.ok();
         Right { verb, what, allowed }
     });
     join_all(asked).await
