@@ -70,6 +70,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Preflight(args)) if !args.manifests.is_empty() => preflight::offline(args, printer),
         Some(Command::Preflight(args)) => with_runtime(printer, async |printer| {
             let setup = session::setup(global, Need::Clusters, false)?;
+            setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
             Ok(preflight::run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
         }),
         Some(Command::Status(_) | Command::Denials(_) | Command::Watch(_)) => {

@@ -30,10 +30,13 @@ use super::{
     objects,
 };
 
-/// Looks at a cluster; an error only where it cannot be reached at all.
+/// Looks at a cluster; an error only where no API server answers at all.
 pub async fn preflight(access: &Access) -> Result<Reading, Trouble> {
     let server = access.server().await?;
-    Ok(look(&server).await)
+    match server.ask::<Version>(Call::get("/version")).await {
+        Err(failure) if failure.code().is_none() => Err(failure.trouble("API server")),
+        Ok(_) | Err(_) => Ok(look(&server).await),
+    }
 }
 
 /// Reads what the checks need, and no more.
