@@ -12,6 +12,8 @@ mod json;
 pub mod kernel_log;
 mod known;
 mod malformed;
+mod meaning;
+mod shapes;
 mod sniff;
 mod twins;
 mod words;
