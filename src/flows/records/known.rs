@@ -12,6 +12,8 @@ use super::meaning;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     places: Vec<Place>,
+    /// Objects that lost their place to another one since there was more room.
+    lost: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,8 +46,10 @@ pub(super) struct Meant<'a> {
 /// From and to, in bytes of the object.
 pub(super) type Span = (u16, u16);
 
-/// Places; of these the first few are for short objects, which many addresses share.
+/// Places at first and at most: a node sees some hundreds of pods, a relay or a file of many nodes
+/// thousands. The first few are for short objects, which many addresses share.
 const PLACES: usize = 1_024;
+const MOST_PLACES: usize = 16_384;
 const SHORT_PLACES: usize = 128;
 /// Bytes of a short object, and of the longest one that is kept.
 const SHORT: usize = 112;
@@ -55,7 +59,7 @@ const SIGN: usize = 24;
 
 impl Known {
     pub fn new() -> Self {
-        Self { places: vec![Place::default(); PLACES] }
+        Self { places: vec![Place::default(); PLACES], lost: 0 }
     }
 
     /// The object at the beginning of `text` and its length. `address`: whose end it is; a hint only.
@@ -69,22 +73,32 @@ impl Known {
     }
 
     fn place(&self, text: &[u8], address: u64) -> Option<&Place> {
-        // The long ones come first: most ends are pods, and the sign of their address is at hand.
-        [long_place(address), short_place(text)].into_iter().find_map(|at| {
+        let (long, short) = (self.long_place(address), short_place(text));
+        [long, short, long ^ 1, short ^ 1].into_iter().find_map(|at| {
             let place = self.places.get(at)?;
             (!place.raw.is_empty() && text.starts_with(place.raw.as_bytes())).then_some(place)
         })
     }
 
     pub fn keep(&mut self, raw: &str, address: u64, end: Spans) {
-        if raw.len() > LONG {
+        if raw.len() > LONG || self.places.is_empty() {
             return;
         }
-        let at = if raw.len() <= SHORT { short_place(raw.as_bytes()) } else { long_place(address) };
-        let Some(place) = self.places.get_mut(at) else { return };
+        let at = if raw.len() <= SHORT { short_place(raw.as_bytes()) } else { self.long_place(address) };
+        // The one that stood here moves to the place beside, where it is still found.
+        self.places.swap(at, at ^ 1);
+        let place = &mut self.places[at];
+        self.lost += usize::from(!place.raw.is_empty());
         place.raw.clear();
         place.raw.push_str(raw);
         place.end = end;
+        if self.lost > self.places.len() && self.places.len() < MOST_PLACES {
+            *self = Self { places: vec![Place::default(); 4 * self.places.len()], lost: 0 };
+        }
+    }
+
+    fn long_place(&self, address: u64) -> usize {
+        SHORT_PLACES + spread(address) % self.places.len().saturating_sub(SHORT_PLACES).max(1)
     }
 }
 
@@ -106,10 +120,6 @@ fn short_place(bytes: &[u8]) -> usize {
     let sign = bytes.get(SIGN - 8..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |b| u64::from_le_bytes(*b));
     let before = bytes.get(SIGN - 16..).and_then(<[u8]>::first_chunk::<8>);
     spread(sign ^ before.map_or(0, |b| u64::from_le_bytes(*b)).rotate_left(23)) % SHORT_PLACES
-}
-
-fn long_place(address: u64) -> usize {
-    SHORT_PLACES + spread(address) % (PLACES - SHORT_PLACES)
 }
 
 /// Both halves of a product with the golden ratio's bits: what differs anywhere differs in all of it.
@@ -154,7 +164,7 @@ mod tests {
     #[test]
     fn addresses_of_one_network_have_places_of_their_own() {
         let places: std::collections::BTreeSet<_> =
-            (0..=255).map(|n| long_place(sign_of(format!("10.64.0.{n}").as_bytes()))).collect();
+            (0..=255).map(|n| Known::new().long_place(sign_of(format!("10.64.0.{n}").as_bytes()))).collect();
         assert!(places.len() > 200, "{}", places.len());
     }
 }

@@ -6,8 +6,14 @@ use std::borrow::Cow;
 use super::{Malformed, Reader, Value};
 
 /// A text; owned only where it holds an escape. Absent, `null` and empty are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Str<'a>(Cow<'a, str>);
+
+impl Default for Str<'_> {
+    fn default() -> Self {
+        Self(Cow::Borrowed(""))
+    }
+}
 
 impl<'a> Str<'a> {
     pub fn borrowed(text: &'a str) -> Self {
