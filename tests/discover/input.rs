@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sluice::{
     flows::{
-        offline::{Complaint, Found, Input},
+        offline::{self, Complaint, Found, Input, Job},
         records::Format,
     },
     sim::week::{
@@ -49,6 +49,35 @@ fn plain_and_packed_files_are_told_by_their_bytes() {
         assert_eq!((found.counts.flows, found.counts.lines), (14, 14), "{format:?}");
         assert_eq!(said(&found, folder.path()), "");
         assert_eq!(found.span, Some((at(0, 0), at(0, 4))));
+    }
+}
+
+/// One event of a denied packet: the verdict (`v`) or the drop (`d`).
+fn denied(event: char, port: u16) -> String {
+    let event = if event == 'v' { r#"{"type":5}"# } else { r#"{"type":1,"sub_type":133}"# };
+    let line = flow(at(0, 0), "cart-6d4b9c7f5b-x2x4z", "203.0.113.80", port);
+    let dropped = line.replace(r#""FORWARDED""#, r#""DROPPED","drop_reason_desc":"POLICY_DENIED""#);
+    dropped.replace(r#"{"type":4,"sub_type":3}"#, event) + "\n"
+}
+
+/// Which worker reads which file is chance; it must not show in a count. Of a file that ends between
+/// the two events of one packet both count, as the events of two packets would.
+#[test]
+fn the_two_events_of_a_denied_packet_count_once_whoever_reads_which_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pairs: String = (1..=300).map(|port| denied('v', port) + &denied('d', port)).collect();
+    let halves = [denied('v', 443), denied('d', 443), denied('v', 443), denied('d', 443)];
+    let texts = [pairs.clone(), pairs.clone(), pairs].into_iter().chain(halves);
+    let paths: Vec<_> = texts
+        .enumerate()
+        .map(|(n, text)| put(folder.path(), &format!("events-{n}.log"), text.as_bytes()))
+        .collect();
+    for threads in [1, 2, 5] {
+        let flows = paths.iter().map(|path| input(HUBBLE, path)).collect();
+        let job = Job { flows, dns: Vec::new(), window: None, now: at(7, 6), threads };
+        let found = offline::run(&job, &mut |_| {});
+        let flows: u64 = found.ledger.edges().map(|(_, edge)| edge.flows).sum();
+        assert_eq!((flows, found.ledger.len()), (3 * 300 + 4, 301), "{threads} threads");
     }
 }
 

@@ -141,7 +141,11 @@ impl Pass<'_> {
     ) {
         let good = &self.inputs[piece.input];
         let mut own = worker.decoders[good.kin].take();
-        let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
+        let decoder = ordered.unwrap_or_else(|| {
+            let own = own.get_or_insert_with(|| good.decoder());
+            own.starts_elsewhere();
+            own
+        });
         let Worker { sums, tally, .. } = worker;
         let latest = self.job.now + super::AHEAD;
         let (before, mut whole) = (sums.counts.flows, 0);

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Bytes of a piece. Large enough that the lock costs nothing, small enough to stay near the core.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 1 << 18;
 
 /// What a worker got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

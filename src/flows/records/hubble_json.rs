@@ -68,6 +68,11 @@ impl Decoder {
         Self { known: Known::new(), shapes: Shapes::default(), memory, bare: false }
     }
 
+    /// What is known of shapes and ends stays: it changes nothing.
+    pub fn starts_elsewhere(&mut self) {
+        self.memory.twins.clear();
+    }
+
     pub fn decode(&mut self, line: &[u8], tell: &mut impl FnMut(Told<'_>)) -> Result<(), Malformed> {
         let miss = match self.shapes.read(line, &self.known) {
             Ok((traits, values)) => match self.memory.shaped(&traits, &values, tell) {

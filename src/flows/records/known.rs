@@ -155,10 +155,22 @@ mod tests {
         assert_eq!(known.find(another.as_bytes(), here), None);
         assert_eq!(known.find(&pod.as_bytes()[..pod.len() - 1], here), None, "half of it");
         known.keep(&another, here, end(8));
-        assert_eq!(known.find(another.as_bytes(), here), Some((another.len(), end(8))), "the newest has the place");
-        assert_eq!(known.find(pod.as_bytes(), here), None);
+        assert_eq!(known.find(another.as_bytes(), here), Some((another.len(), end(8))));
+        assert_eq!(known.find(pod.as_bytes(), here), Some((pod.len(), end(7))), "in the place beside");
+        known.keep(&pod.replace("web-0", "web-2"), here, end(9));
+        assert_eq!(known.find(pod.as_bytes(), here), None, "the newest two have places");
         known.keep(&"y".repeat(LONG + 1), there, end(9));
         assert_eq!(known.find("y".repeat(LONG + 1).as_bytes(), there), None, "too long to keep");
+    }
+
+    #[test]
+    fn there_is_more_room_where_objects_take_each_others_places_up_to_a_limit() {
+        let mut known = Known::new();
+        for n in 0..200_000_u32 {
+            let pod = format!("{{\"pod_name\":\"web-{n}\",\"labels\":[\"{}\"]}}", "x".repeat(120));
+            known.keep(&pod, sign_of(format!("10.0.{}.{}", n / 250, n % 250).as_bytes()), Spans::default());
+        }
+        assert_eq!(known.places.len(), MOST_PLACES);
     }
 
     #[test]
