@@ -409,7 +409,8 @@ pub struct Collect {
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,
     /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
-    /// calico-json, antrea-csv, antrea-log, kernel-log
+    /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
+    /// stands before)
     #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
     pub flows: Vec<FlowFile>,
     /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
@@ -447,6 +448,8 @@ pub struct Install {
 pub struct FlowFile {
     pub format: crate::flows::records::Format,
     pub path: PathBuf,
+    /// Of kernel-log: what became of the packets that reached the `Log` rule.
+    pub logged: Option<crate::domain::sighting::Outcome>,
 }
 
 /// Where DNS servers send dnstap to.

@@ -135,7 +135,7 @@ fn inputs_that_cannot_be_are_told_before_anything_is_read() {
     let file = put(folder.path(), "flows", lines(1).as_bytes());
     let frames = put(folder.path(), "frames", b"\0\0\0\0\0\0\0\x04");
     let missing = folder.path().join("missing*");
-    let dash = |format| Input { format, path: "-".into(), node: None };
+    let dash = |format| Input { format, path: "-".into(), node: None, logged: None };
     let found = read(
         vec![input(HUBBLE, &missing), input(None, folder.path()), input(None, &frames), input(HUBBLE, &file)],
         vec![input(Some(Format::AntreaLog), &file), dash(Some(Format::Dnstap)), dash(Some(Format::Dnstap))],

@@ -74,8 +74,9 @@ impl Decoder {
     }
 
     pub fn decode(&mut self, line: &[u8], tell: &mut impl FnMut(Told<'_>)) -> Result<(), Malformed> {
-        let miss = match self.shapes.read(line, &self.known) {
-            Ok((traits, values)) => match self.memory.shaped(&traits, &values, tell) {
+        let mut values = Values::default();
+        let miss = match self.shapes.read(line, &self.known, &mut values) {
+            Ok(traits) => match self.memory.shaped(traits, &values, tell) {
                 Some(()) => return Ok(()),
                 None => Miss::Value,
             },
@@ -167,7 +168,12 @@ impl Memory {
 
     /// The same of a line that was read by its shape. `None`, and nothing told: a value of it is
     /// unusual.
-    fn shaped(&mut self, traits: &Traits, values: &Values<'_>, tell: &mut impl FnMut(Told<'_>)) -> Option<()> {
+    fn shaped(
+        &mut self,
+        traits: &Traits,
+        values: &Values<'_>,
+        tell: &mut impl FnMut(Told<'_>),
+    ) -> Option<()> {
         let Self { twins, minute, .. } = self;
         let text = |raw| std::str::from_utf8(raw).ok();
         let (node, at) = (Some(words::node(text(values.node)?)?), minute.rfc3339(values.time)?);
@@ -189,7 +195,8 @@ impl Memory {
                 }
                 let [ns, service] = values.service;
                 let service = if service.is_empty() { None } else { Some((text(ns)?, text(service)?)) };
-                let side = |at: usize| Some(side(&values.ends[at], words::address_of(values.addresses[at]).ok()?));
+                let side =
+                    |at: usize| Some(side(&values.ends[at], words::address_of(values.addresses[at]).ok()?));
                 let record = Record {
                     at,
                     node,

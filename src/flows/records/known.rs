@@ -150,7 +150,11 @@ mod tests {
         known.keep(&pod, here, end(7));
         known.keep(world, here, end(2));
         assert_eq!(known.find(format!("{pod},\"x\":1}}").as_bytes(), here), Some((pod.len(), end(7))));
-        assert_eq!(known.find(world.as_bytes(), there), Some((world.len(), end(2))), "a short one has no address");
+        assert_eq!(
+            known.find(world.as_bytes(), there),
+            Some((world.len(), end(2))),
+            "a short one has no address"
+        );
         let another = pod.replace("web-0", "web-1");
         assert_eq!(known.find(another.as_bytes(), here), None);
         assert_eq!(known.find(&pod.as_bytes()[..pod.len() - 1], here), None, "half of it");

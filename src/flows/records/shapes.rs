@@ -91,9 +91,14 @@ const STEPS: usize = 1_024;
 const WAYS: usize = 16;
 
 impl Shapes {
-    pub fn read<'l>(&self, line: &'l [u8], known: &'l Known) -> Result<(Traits, Values<'l>), Miss> {
+    /// Into `values`, which are not worth a copy a line.
+    pub fn read<'l>(
+        &self,
+        line: &'l [u8],
+        known: &'l Known,
+        values: &mut Values<'l>,
+    ) -> Result<&Traits, Miss> {
         let (mut rest, mut ways) = (line, &self.first);
-        let mut values = Values::default();
         loop {
             let mut steps = ways.iter().map(|way| &self.steps[usize::from(*way)]);
             let step = steps.find(|step| rest.starts_with(&step.literal)).ok_or(Miss::Shape)?;
@@ -103,7 +108,7 @@ impl Shapes {
                     rest = values.take(*hole, rest, known).ok_or(Miss::Value)?;
                     ways = next;
                 }
-                Then::End(traits) if rest.is_empty() => return Ok((*traits, values)),
+                Then::End(traits) if rest.is_empty() => return Ok(traits),
                 Then::End(_) => return Err(Miss::Shape),
             }
         }
@@ -192,7 +197,8 @@ fn end_of_text(rest: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(chunk) = rest.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
-        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | word & HIGH;
+        let found =
+            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | word & HIGH;
         if found != 0 {
             at += found.trailing_zeros() as usize / 8;
             return (rest[at] == b'"').then_some(at);

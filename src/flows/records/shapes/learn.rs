@@ -3,11 +3,7 @@
 //! of value than usual, too long, too rich.
 
 use super::{
-    super::{
-        Malformed,
-        json::Reader,
-        meaning::Traits,
-    },
+    super::{Malformed, json::Reader, meaning::Traits},
     Hole, STEPS, Shapes, Step, Then, WAYS,
 };
 
@@ -87,7 +83,13 @@ impl Shapes {
     }
 
     /// The step from `parent` over this literal: the one that is there, or a new one.
-    fn way(&mut self, parent: Option<u16>, literal: &[u8], hole: Option<Hole>, traits: Traits) -> Option<u16> {
+    fn way(
+        &mut self,
+        parent: Option<u16>,
+        literal: &[u8],
+        hole: Option<Hole>,
+        traits: Traits,
+    ) -> Option<u16> {
         let ways = self.ways(parent)?;
         let there = ways.iter().copied().find(|way| *self.steps[usize::from(*way)].literal == *literal);
         if there.is_some() || ways.len() >= WAYS || self.steps.len() >= STEPS {

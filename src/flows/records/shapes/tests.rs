@@ -10,7 +10,7 @@ use super::{
         known::Known,
         meaning::{Traits, What},
     },
-    Miss, STEPS, Shapes, WAYS,
+    Miss, STEPS, Shapes, Values, WAYS,
 };
 use crate::domain::sighting::Outcome;
 
@@ -28,7 +28,8 @@ fn learned(lines: &[&str]) -> (Shapes, Known) {
 }
 
 fn read(line: &str, of: &(Shapes, Known)) -> Result<String, Miss> {
-    let (traits, values) = of.0.read(line.as_bytes(), &of.1)?;
+    let mut values = Values::default();
+    let traits = of.0.read(line.as_bytes(), &of.1, &mut values)?;
     assert_eq!(traits.what, What::Outcome(Outcome::Allowed));
     let text = |raw: &[u8]| String::from_utf8(raw.to_vec()).expect("ASCII");
     let names: Vec<_> = values.names.texts().map(text).collect();
@@ -41,7 +42,8 @@ fn read(line: &str, of: &(Shapes, Known)) -> Result<String, Miss> {
 #[test]
 fn values_of_a_known_shape_are_read_where_they_stand() {
     let known = learned(&[LINE]);
-    let expected = "2026-03-02T00:00:40.7Z east/worker-1 10.0.1.7 203.0.113.9 pay [52219, 443] \"cart-0\" World";
+    let expected =
+        "2026-03-02T00:00:40.7Z east/worker-1 10.0.1.7 203.0.113.9 pay [52219, 443] \"cart-0\" World";
     assert_eq!(read(LINE, &known), Ok(format!("{expected} api.example")));
     for (from, to, expected) in [
         ("00:00:40.7Z", "23:59:59Z", expected.replace("00:00:40.7Z", "23:59:59Z") + " api.example"),
@@ -114,7 +116,10 @@ fn shapes_are_bounded_and_those_that_are_known_stay() {
     let taken = lines.iter().filter(|line| read(line, &known).is_ok()).count();
     assert_eq!(taken, WAYS);
     assert!(read(&lines[0], &known).is_ok());
-    let other = |n: usize| LINE.replacen("\"uuid\"", &format!("\"x{}\":0,\"y{}\":{}", n % 16, n / 16 % 16, n / 256), 1);
+    let other = |n: usize| {
+        let words = format!("\"x{}\":0,\"y{}\":{},\"uuid\"", n % 16, n / 16 % 16, n / 256);
+        LINE.replacen("\"uuid\"", &words, 1)
+    };
     let lines: Vec<String> = (0..4_096).map(other).collect();
     let (shapes, _) = learned(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(shapes.steps.len() <= STEPS, "{}", shapes.steps.len());
