@@ -147,6 +147,11 @@ mod tests {
                 .starts_with("\"hubble\" is no format; write FORMAT:PATH")
         );
         assert!(source("antrea-log@Node 1:a").is_err() && source("").is_err());
+        for (raw, logged) in [("kernel-log:a", None), ("kernel-log=denied:a", Some(Outcome::Denied))] {
+            let input = &inputs(&[source(raw).expect("valid")])[0];
+            assert_eq!((input.format, input.logged), (Some(Format::KernelLog), logged), "{raw}");
+        }
+        assert!(source("kernel-log=perhaps:a").is_err() && source("antrea-log=denied:a").is_err());
     }
 
     #[test]

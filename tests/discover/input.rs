@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use sluice::{
+    domain::sighting::Outcome,
     flows::{
         offline::{self, Complaint, Found, Input, Job},
         records::Format,
@@ -79,6 +80,27 @@ fn the_two_events_of_a_denied_packet_count_once_whoever_reads_which_file() {
         let flows: u64 = found.ledger.edges().map(|(_, edge)| edge.flows).sum();
         assert_eq!((flows, found.ledger.len()), (3 * 300 + 4, 301), "{threads} threads");
     }
+}
+
+/// A `Log` rule's line says who talked to whom, and not what became of it; whoever wrote the rule may.
+#[test]
+fn lines_of_a_log_rule_count_where_somebody_says_what_the_rule_stands_for() {
+    let line = |port| {
+        format!(
+            "2026-03-02T00:00:05Z worker-3 kernel: calico-packet: IN=cali8f2a OUT=eth0 SRC=10.0.1.7 DST=203.0.113.80 PROTO=TCP SPT=51544 DPT={port} SYN\n"
+        )
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = put(folder.path(), "kern.log", (line(443) + &line(80)).as_bytes());
+    let silent = read(vec![input(Some(Format::KernelLog), &path)], Vec::new(), None);
+    assert_eq!(silent.counts.flows, 0);
+    let expected = "kern.log: 2 lines, the first is line 1: it does not say what became of the packet, so it is no \
+                    more than a sign of its node. Where the Log rule stands before a rule that allows or denies, \
+                    write kernel-log=allowed:PATH or kernel-log=denied:PATH.\n";
+    assert_eq!(said(&silent, folder.path()), expected);
+    let logged = Some(Outcome::Denied);
+    let told = read(vec![Input { logged, ..input(Some(Format::KernelLog), &path) }], Vec::new(), None);
+    assert_eq!((told.counts.flows, said(&told, folder.path()).as_str()), (2, ""));
 }
 
 #[test]
