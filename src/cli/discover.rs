@@ -36,12 +36,13 @@ use crate::{
 };
 
 pub const HELP: &str = "\
-FORMAT is one of hubble-json, dnstap, calico-json, antrea-csv, antrea-log, kernel-log, or auto: by the
-first bytes. Files may be plain or gzip, whatever they are called. A path without FORMAT: is read like
-the one before it, so a pattern that the shell expands stands apart: --flows hubble-json: logs/*.gz
-FORMAT@NODE:PATH says of which node a file is, where its lines do not. Lines of a Log rule do not say what
-became of the packet: kernel-log=allowed:PATH or kernel-log=denied:PATH does. - is standard input, for what is
-read in one pass: answers, and flows that need none.
+FORMAT is one of hubble-json, dnstap, calico-json, antrea-csv, antrea-log, kernel-log, or auto: by
+the first bytes. Files may be plain or gzip, whatever they are called. A path without FORMAT: is
+read like the one before it, so a pattern that the shell expands stands apart:
+  --flows hubble-json: logs/*.gz
+FORMAT@NODE:PATH says of which node a file is, where its lines do not. Lines of a Log rule do not
+say what became of the packet: kernel-log=allowed:PATH or kernel-log=denied:PATH does.
+- is standard input, for what is read in one pass: answers, and flows that need none.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 done in part: something of the input could not be read.";
 
