@@ -330,6 +330,7 @@ pub mod sim {
         pub mod jobs;
         pub mod manners;
         pub mod objects;
+        pub mod past;
         pub mod people;
         pub mod plan;
         pub mod reach;

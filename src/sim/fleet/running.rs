@@ -29,6 +29,7 @@ use crate::sim::{
         flows::seed_of,
         generate, jobs,
         manners::Troubles,
+        past,
         people::{self, Person},
         plan::Plan,
         reach::{self, Closed},
@@ -107,6 +108,7 @@ impl Fleet {
         let members: Vec<Member> = (0..scenario.clusters.len())
             .map(|index| Member::new(scenario, index, options, clock.clone()))
             .collect();
+        past::shared::seed(scenario, &members, options.start);
         let mut tasks = JoinSet::new();
         for member in &members {
             tasks.spawn(member.clone().keep_view());
@@ -165,7 +167,7 @@ impl Member {
             seed: seed_of(options.seed, &spec.name),
             address: format!("{}:6443", plan.nodes[0].address),
         });
-        seed_objects(&server, &plan, &spec, options.start);
+        seed_objects(&server, &plan, (&spec, &scenario.past), options.start);
         let mut views = Views::new(Enforcement::of(spec.cni));
         views.refresh(&server);
         let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
