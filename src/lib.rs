@@ -59,6 +59,7 @@ pub mod domain {
     pub mod valve;
     pub mod wave;
     pub mod wildcard;
+    pub mod zone;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -321,6 +322,7 @@ pub mod sim {
     pub mod fleet {
         pub mod agents;
         pub mod cilium;
+        pub mod companions;
         pub mod cron;
         pub mod event;
         pub mod faults;

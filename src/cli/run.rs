@@ -67,9 +67,17 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
-        Some(Command::Status(_) | Command::Denials(_) | Command::Watch(_)) => {
-            with_runtime(printer, async |printer| looks(cli, printer).await)
+        Some(Command::Status(args)) => {
+            look(global, printer, async |session, printer| status::run(session, args, printer).await)
         }
+        Some(Command::Denials(args)) => {
+            look(global, printer, async |session, printer| denials::run(session, args, printer).await)
+        }
+        Some(Command::Watch(args)) => with_runtime(printer, async |printer| {
+            let mut setup = session::setup(global, Need::Workspace, true)?;
+            setup.notify = Some(cockpit::secrets());
+            Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
+        }),
         Some(Command::Install(args)) => {
             let mut asker = Asker::of(args.change.yes);
             if let Some(said) = install::nobody(&asker, args) {
@@ -84,13 +92,27 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
-        Some(Command::Plan(_) | Command::Hold(_) | Command::Exclude(_) | Command::Release(_)) => {
-            with_runtime(printer, async |printer| team(cli, printer).await)
+        Some(Command::Plan(args)) => team(global, true, printer, async |session, printer| {
+            plan::run(session, global, args, printer).await
+        }),
+        Some(Command::Hold(args)) => team(global, false, printer, async |session, printer| {
+            hold::hold(session, global, args, printer).await
+        }),
+        Some(Command::Exclude(args)) => team(global, false, printer, async |session, printer| {
+            hold::exclude(session, global, args, printer).await
+        }),
+        Some(Command::Release(args)) => {
+            team(global, false, printer, async |session, printer| hold::release(session, args, printer).await)
         }
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {
                 apply::run(changing, args).await
+            })
+        }
+        Some(Command::Advance(args)) => {
+            change(global, &args.change, Need::Workspace, printer, async |changing| {
+                apply::advance(changing, args).await
             })
         }
         Some(Command::Revert(args)) => {
@@ -108,36 +130,26 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
     }
 }
 
-/// Commands that look at clusters for a while.
-async fn looks(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
-    let global = &cli.global;
-    match &cli.command {
-        Some(Command::Status(args)) => {
-            Ok(status::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
-        }
-        Some(Command::Denials(args)) => {
-            Ok(denials::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
-        }
-        Some(Command::Watch(args)) => {
-            let mut setup = session::setup(global, Need::Workspace, true)?;
-            setup.notify = Some(cockpit::secrets());
-            Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
-        }
-        _ => Ok(Exit::Usage),
-    }
+/// A command that looks at clusters for a while.
+fn look(
+    global: &Global,
+    printer: &mut Printer<'_>,
+    command: impl AsyncFnOnce(&mut Session, &mut Printer<'_>) -> Exit,
+) -> Exit {
+    with_runtime(printer, async |printer| {
+        Ok(command(&mut start(global, Need::Clusters, true)?, printer).await)
+    })
 }
 
-/// Commands on the plan and what the team puts on it: of the whole fleet.
-async fn team(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
-    let (global, fleet) = (&cli.global, whole(&cli.global));
-    let follows = matches!(cli.command, Some(Command::Plan(_)));
-    let mut session = start(&fleet, Need::Workspace, follows)?;
-    Ok(match &cli.command {
-        Some(Command::Plan(args)) => plan::run(&mut session, global, args, printer).await,
-        Some(Command::Hold(args)) => hold::hold(&mut session, global, args, printer).await,
-        Some(Command::Exclude(args)) => hold::exclude(&mut session, global, args, printer).await,
-        Some(Command::Release(args)) => hold::release(&mut session, args, printer).await,
-        _ => Exit::Usage,
+/// A command on the plan and what the team puts on it: of the whole fleet.
+fn team(
+    global: &Global,
+    follows_flows: bool,
+    printer: &mut Printer<'_>,
+    command: impl AsyncFnOnce(&mut Session, &mut Printer<'_>) -> Exit,
+) -> Exit {
+    with_runtime(printer, async |printer| {
+        Ok(command(&mut start(&whole(global), Need::Workspace, follows_flows)?, printer).await)
     })
 }
 
@@ -164,7 +176,8 @@ fn change(
         // Waves and the team's state are of the whole fleet; a rollback needs its target and nothing else.
         let is_gated = need == Need::Workspace;
         let fleet = if is_gated { whole(global) } else { global.clone() };
-        let mut session = start(&fleet, need, false)?;
+        // Evidence before a first apply is what the collectors say.
+        let mut session = start(&fleet, need, is_gated)?;
         let is_named = !global.contexts.is_empty();
         let only = match is_gated.then(|| plan::named(session.world(), global)).transpose() {
             Ok(only) => only.unwrap_or_default(),

@@ -397,6 +397,8 @@ pub struct Toast {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
+    /// What somebody must know who is on call, and how severe it is: 0 is the worst.
+    pub alert: Option<u8>,
     /// Keys pressed since it came.
     pub seen: u8,
 }
@@ -427,14 +429,31 @@ impl Told {
     /// A message goes after this many keys, or by `esc`.
     const KEYS: u8 = 8;
     const KEPT: usize = 4;
+    const ALERTS: usize = 20;
 
     pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
         let (text, at) = (text.into(), self.now);
         self.toasts.retain(|toast| toast.text != text);
-        if self.toasts.len() == Self::KEPT {
-            self.toasts.remove(0);
+        let oldest = self.toasts.iter().position(|toast| toast.alert.is_none());
+        let messages = self.toasts.iter().filter(|toast| toast.alert.is_none()).count();
+        if let Some(oldest) = oldest.filter(|_| messages == Self::KEPT) {
+            self.toasts.remove(oldest);
         }
-        self.toasts.push(Toast { text, tone, at, seen: 0 });
+        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
+    }
+
+    /// The same of an alert. Messages never push one out; of too many alerts the mildest goes.
+    pub fn alert(&mut self, text: String, tone: Tone, severity: u8) {
+        let at = self.now;
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast { text, tone, at, alert: Some(severity), seen: 0 });
+        let alerts = self.toasts.iter().filter(|toast| toast.alert.is_some()).count();
+        if alerts > Self::ALERTS {
+            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| toast.alert);
+            if let Some((at, _)) = mildest.map(|(at, toast)| (at, toast.alert)) {
+                self.toasts.remove(at);
+            }
+        }
     }
 
     pub fn key_pressed(&mut self) {

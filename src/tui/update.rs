@@ -69,7 +69,8 @@ pub fn note_alert(model: &mut Model, alert: &Alert) {
         AlertState::Raised | AlertState::Worse => Tone::Bad,
         AlertState::Recovered => Tone::Good,
     };
-    model.told.say(alert.line(), tone);
+    let over = u8::from(alert.state == AlertState::Recovered);
+    model.told.alert(alert.line(), tone, 2 * alert.key.kind.severity() + over);
 }
 
 /// One input: the model changes, and what is asked comes back.

@@ -75,6 +75,7 @@ pub struct Member {
     clock: Clock,
     options: Options,
     state: Arc<State>,
+    has_past: bool,
 }
 
 struct State {
@@ -183,7 +184,8 @@ impl Member {
             reach,
             listeners: Listeners::default(),
         });
-        let member = Self { spec, plan, server, relay, clock, options, state };
+        let has_past = scenario.past.rows.iter().any(|row| row.cluster == spec.name);
+        let member = Self { spec, plan, server, relay, clock, options, state, has_past };
         member.answer_portforwards();
         member.apply_faults();
         member
@@ -199,6 +201,11 @@ impl Member {
 
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    /// Something was applied here before the scenario begins.
+    pub fn has_past(&self) -> bool {
+        self.has_past
     }
 
     /// The API server, to seed, inspect or restart.

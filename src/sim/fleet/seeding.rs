@@ -33,12 +33,7 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
 }
 
 /// Everything the cluster holds at the start.
-pub fn seed_objects(
-    server: &Cluster,
-    plan: &Plan,
-    (spec, past): (&ClusterSpec, &Past),
-    now: DateTime<Utc>,
-) {
+pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, &Past), now: DateTime<Utc>) {
     let created = now - chrono::Duration::days(40);
     let created = &created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     for object in objects::all(plan, created, now) {

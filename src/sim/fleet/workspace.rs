@@ -64,6 +64,7 @@ pub fn sluice_yaml(fleet: &Fleet) -> String {
         excluded.insert(ns);
         put(&mut text, format_args!("\nstate:\n  cluster: {cluster}\n  namespace: {ns}\n"));
     }
+    text.push_str("\nescalation: [\"#oncall-platform\", \"platform lead, +31 20 555 0100\"]\n");
     text.push_str("\nnamespaces:\n");
     put(&mut text, format_args!("  exclude: [{}]\n\nowners:\n", join(excluded)));
     for ((owner, contact), namespaces) in owners {

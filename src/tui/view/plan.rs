@@ -263,6 +263,11 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     out.extend(overrides.map(|kept| {
         (Role::Warn, format!("waits for a second person (C): {}", form::override_words(world, kept)))
     }));
+    let confirmed = world.shared().overrides().filter(|kept| kept.value.target == *target);
+    out.extend(confirmed.filter_map(|kept| {
+        let by = &kept.value.confirmed.as_ref()?.by;
+        Some((Role::Warn, format!("confirmed by {by}: {}", form::override_words(world, kept))))
+    }));
     if let Some(soak) = world.soaks().row(target, world) {
         out.extend(soak::text(world, pen, target, &soak));
     }

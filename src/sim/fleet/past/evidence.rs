@@ -65,12 +65,8 @@ impl Row<'_> {
             Some(silent) => {
                 let from = hours_before(self.start, silent.hours_ago);
                 let to = from + Duration::minutes(i64::from(silent.minutes));
-                let broken = format!(
-                    "{},{}+{}",
-                    stretch(since, from),
-                    silent.minutes,
-                    (until - to).num_minutes()
-                );
+                let broken =
+                    format!("{},{}+{}", stretch(since, from), silent.minutes, (until - to).num_minutes());
                 let mut trails = vec![trail("0".to_owned(), &broken)];
                 trails.extend((nodes > 1).then(|| trail(places(1, nodes), &all)));
                 trails
@@ -102,14 +98,15 @@ impl Row<'_> {
 
     /// Calls of its workloads that a rule allows.
     fn calls_an_hour(&self) -> f64 {
-        let calls = self.plan.edges.iter().filter(|edge| !edge.forgotten).filter_map(|edge| match edge.from {
-            End::Workload(from) => {
-                let workload = &self.plan.workloads[from];
-                let ours = workload.namespace == self.namespace;
-                ours.then(|| edge.per_second * workload.pods.len() as f64)
-            }
-            End::External(_) | End::Api | End::Nodes => None,
-        });
+        let calls =
+            self.plan.edges.iter().filter(|edge| !edge.forgotten).filter_map(|edge| match edge.from {
+                End::Workload(from) => {
+                    let workload = &self.plan.workloads[from];
+                    let ours = workload.namespace == self.namespace;
+                    ours.then(|| edge.per_second * workload.pods.len() as f64)
+                }
+                End::External(_) | End::Api | End::Nodes => None,
+            });
         calls.sum::<f64>() * 3_600.0
     }
 }

@@ -72,7 +72,13 @@ impl Row<'_> {
             "applied": { "digest": digest, "by": Person::Lead.name(), "at": stamp(applied) },
         });
         let object = format!("{cluster}/{ns} egress");
-        journal.note(applied, Person::Lead, "apply", &object, &[&format!("digest: {digest}"), "outcome: done"]);
+        journal.note(
+            applied,
+            Person::Lead,
+            "apply",
+            &object,
+            &[&format!("digest: {digest}"), "outcome: done"],
+        );
         if let Some(back) = &self.row.rolled_back {
             let at = hours_before(self.start, back.hours_ago);
             status["rolledBack"] = json!({
@@ -116,9 +122,10 @@ impl Row<'_> {
 
     /// What was applied, of a row that is no longer there.
     fn authored(&self) -> Vec<Value> {
-        let texts = PINNED.iter().filter(|name| name.contains("egress")).map(|name| {
-            crate::sim::fleet::workspace::policy(self.member.plan(), self.namespace, name)
-        });
+        let texts = PINNED
+            .iter()
+            .filter(|name| name.contains("egress"))
+            .map(|name| crate::sim::fleet::workspace::policy(self.member.plan(), self.namespace, name));
         texts.map(|text| serde_yaml::from_str(&text).expect("the workspace's own texts are YAML")).collect()
     }
 
