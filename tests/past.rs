@@ -62,7 +62,7 @@ async fn what_is_recorded_is_of_the_bytes_that_are_live() {
         assert_eq!(record.applied.expect("it was applied").digest, digest, "{cluster}/{ns}");
         assert!(record.clean.is_none_or(|clean| clean.digest == digest), "{cluster}/{ns}");
     }
-    assert_eq!((live, back), (8, 1));
+    assert_eq!((live, back), (7, 1));
     for object in all(&fleet, "Evidence") {
         let evidence = evidence::decode(&object).expect("evidence").value;
         let target = &evidence.target;
@@ -97,7 +97,7 @@ async fn reviews_holds_and_the_journals_chain_are_read() {
         .map(|object| entries::decode(object).expect("an entry").value)
         .collect();
     journal.sort_by_key(|entry| entry.number);
-    assert_eq!(journal.len(), 14, "9 applies, 1 rollback, 2 decisions, a hold and an exclusion");
+    assert_eq!(journal.len(), 13, "8 applies, 1 rollback, 2 decisions, a hold and an exclusion");
     journal::verify(&journal).expect("the chain holds");
     assert!(journal.windows(2).all(|two| two[0].stamp.at <= two[1].stamp.at), "in the order of time");
 }
@@ -109,7 +109,7 @@ fn is_read(world: &World) -> bool {
 /// One line a row of egress that is not simply waiting.
 fn rows(world: &World) -> BTreeSet<String> {
     let told = planned::plan_rows(world, Direction::Egress).filter(|row| row.wave <= 2);
-    let told = told.filter(|row| row.ask != Ask::Waits);
+    let told = told.filter(|row| row.ask != Ask::Waits || row.is_again());
     told.map(|row| {
         let target = &row.row.target;
         let word = match row.row.left() {
@@ -128,7 +128,18 @@ async fn the_real_soak_clock_judges_the_past_as_it_is_meant() {
     workspace::write(&fleet, folder.path()).expect("it is written");
     companions::write(&fleet, folder.path()).expect("it is written");
     let place = Place { root: folder.path().to_owned(), only: Vec::new() };
-    let read = root::read(&place).expect("the demo's workspace is valid");
+    let mut read = root::read(&place).expect("the demo's workspace is valid");
+    let (rules, _) = sluice::workspace::rules(Some(&place));
+    let (flagged, troubles) = sluice::workspace::evidence::read(folder.path(), &read.fleet, &rules);
+    assert_eq!(troubles, [], "the evidence beside the documents is read whole");
+    let suspects = |cluster: &str, ns: &str| {
+        let found = flagged.iter().find(|((on, of), _)| on.as_str() == cluster && of.as_str() == ns);
+        found.map(|(_, flagged)| flagged.len())
+    };
+    // Where push sends its failures to, the tunnel of the support desk, and nothing that shop calls.
+    let known = [("staging-us", "notifications"), ("prod-tools", "support"), ("staging-us", "shop")];
+    assert_eq!(known.map(|(cluster, ns)| suspects(cluster, ns)), [Some(1), Some(1), Some(0)]);
+    read.files.flagged = Some(flagged);
     let mut engine = support::engine(&fleet, Person::Lead, read.fleet, read.files);
     support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
     support::run_for(&mut engine, Duration::from_secs(150)).await;
@@ -140,7 +151,6 @@ async fn the_real_soak_clock_judges_the_past_as_it_is_meant() {
         "2 staging-us/checkout clean",
         "2 staging-us/ci-runners excluded",
         "2 staging-us/data clean",
-        "2 staging-us/ingress-nginx clean",
         "2 staging-us/media rolled back",
         "2 staging-us/notifications clean",
         "2 staging-us/payments soaking",

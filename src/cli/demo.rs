@@ -50,7 +50,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
         workspace::write(&fleet, &folder.path).and_then(|()| companions::write(&fleet, &folder.path));
     written.map_err(|error| no_start("the demo's workspace", &error))?;
     let root = folder.path.clone();
-    tokio::task::spawn_blocking(move || documents::write(root));
+    tokio::task::spawn_blocking(move || documents::write(&root));
     let clock = Clock::simulated(start, args.speed);
     let _collectors = Collectors::start(&fleet, &folder.path, clock);
     let person = person(args.person);

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     apply,
-    args::{Change, Cli, Command, Global},
+    args::{Change, Cli, Command, Global, Watch},
     ask::{self, Asker},
     change::Changing,
     cockpit, collect, demo, denials, discover,
@@ -67,17 +67,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
-        Some(Command::Status(args)) => {
-            look(global, printer, async |session, printer| status::run(session, args, printer).await)
-        }
-        Some(Command::Denials(args)) => {
-            look(global, printer, async |session, printer| denials::run(session, args, printer).await)
-        }
-        Some(Command::Watch(args)) => with_runtime(printer, async |printer| {
-            let mut setup = session::setup(global, Need::Workspace, true)?;
-            setup.notify = Some(cockpit::secrets());
-            Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
-        }),
+        Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
+        Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
+        Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
         Some(Command::Install(args)) => {
             let mut asker = Asker::of(args.change.yes);
             if let Some(said) = install::nobody(&asker, args) {
@@ -92,40 +84,28 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
-        Some(Command::Plan(args)) => team(global, true, printer, async |session, printer| {
-            plan::run(session, global, args, printer).await
+        Some(Command::Plan(args)) => with_runtime(printer, async |p| {
+            Ok(plan::run(&mut start(&whole(global), Need::Workspace, true)?, global, args, p).await)
         }),
-        Some(Command::Hold(args)) => team(global, false, printer, async |session, printer| {
-            hold::hold(session, global, args, printer).await
-        }),
-        Some(Command::Exclude(args)) => team(global, false, printer, async |session, printer| {
-            hold::exclude(session, global, args, printer).await
-        }),
-        Some(Command::Release(args)) => {
-            team(global, false, printer, async |session, printer| hold::release(session, args, printer).await)
+        Some(Command::Hold(args)) => team(global, printer, async |s, p| hold::hold(s, global, args, p).await),
+        Some(Command::Exclude(args)) => {
+            team(global, printer, async |s, p| hold::exclude(s, global, args, p).await)
         }
+        Some(Command::Release(args)) => team(global, printer, async |s, p| hold::release(s, args, p).await),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
-            change(global, &args.change, Need::Workspace, printer, async |changing| {
-                apply::run(changing, args).await
-            })
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::run(it, args).await)
         }
         Some(Command::Advance(args)) => {
-            change(global, &args.change, Need::Workspace, printer, async |changing| {
-                apply::advance(changing, args).await
-            })
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::advance(it, args).await)
         }
         Some(Command::Revert(args)) => {
-            change(global, &args.change, Need::Workspace, printer, async |changing| {
-                apply::revert(changing, args).await
-            })
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::revert(it, args).await)
         }
         Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
-            change(global, &args.change, Need::Clusters, printer, async |changing| {
-                rollback::run(changing, args).await
-            })
+            change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
         }
     }
 }
@@ -141,16 +121,21 @@ fn look(
     })
 }
 
-/// A command on the plan and what the team puts on it: of the whole fleet.
+/// A command on what the team puts on the plan: of the whole fleet.
 fn team(
     global: &Global,
-    follows_flows: bool,
     printer: &mut Printer<'_>,
     command: impl AsyncFnOnce(&mut Session, &mut Printer<'_>) -> Exit,
 ) -> Exit {
     with_runtime(printer, async |printer| {
-        Ok(command(&mut start(&whole(global), Need::Workspace, follows_flows)?, printer).await)
+        Ok(command(&mut start(&whole(global), Need::Workspace, false)?, printer).await)
     })
+}
+
+async fn watch_all(global: &Global, args: &Watch, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let mut setup = session::setup(global, Need::Workspace, true)?;
+    setup.notify = Some(cockpit::secrets());
+    Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
 }
 
 /// The same, with every cluster: waves are those of the whole fleet, and the state cluster need not be

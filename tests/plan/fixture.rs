@@ -247,11 +247,6 @@ pub fn stamp(time: &str) -> Stamp {
     Stamp { by: Text::new("ann@example.net"), at: at(time) }
 }
 
-fn digest(target: &Target) -> PolicyDigest {
-    PolicyDigest::of(&set(target))
-}
-
-/// Of what is authored for a row.
 pub fn digest(target: &Target) -> PolicyDigest {
     PolicyDigest::of(&set(target))
 }

@@ -9,12 +9,14 @@ use sluice::{
         gates::{Gate, gates, missing},
         orders::{OrderId, OrderKind},
         plan::FleetFile,
+        planned::{Ask, may_go, plan_row_of},
         ports::{Change, ClusterFact, Effect, Fact, Link, OrderFact, Trouble},
         settings::{BlockedDays, Dependency, Settings, WorkingHours},
         shared::SharedFact,
     },
     domain::{
         fleet::Enforcement,
+        flow::Direction,
         hold::{Covers, HoldKind, Override, Scope},
         names::Text,
         rollout::{Kept, Stamp, Target},
@@ -341,4 +343,16 @@ fn the_owner_gate_is_asked_where_nothing_else_is_in_the_way() {
     let told = lines(&missing(&fleet.world, &row("stg/shop")));
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("wave 1 is not done"), "{told:?}");
+}
+
+/// What was taken back may be applied again, alone; it never goes with the rest of its wave.
+#[test]
+fn a_row_that_was_taken_back_is_no_part_of_an_advance() {
+    let mut fleet = Fleet::new(settings());
+    assert_eq!(may_go(&fleet.world, Direction::Egress), [row("stg/job")]);
+    fleet.apply(&row("stg/job"), 1);
+    fleet.roll_back(&row("stg/job"));
+    let ask = plan_row_of(&fleet.world, &row("stg/job")).expect("it is planned");
+    assert_eq!((ask.ask, ask.is_again()), (Ask::MayGo, true));
+    assert_eq!(may_go(&fleet.world, Direction::Egress), []);
 }

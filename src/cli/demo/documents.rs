@@ -1,7 +1,7 @@
 //! The discovery documents of the demo's workspace: written in the background from the evidence that
 //! the simulation left beside them, by the product's own code. Nothing waits for them.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::{
     cockpit::ports::Trouble,
@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// Writes them all; what cannot be is logged, and the others are still written.
-pub fn write(root: PathBuf) {
-    let (rules, _) = rules(Some(&Place { root: root.clone(), only: Vec::new() }));
-    let namespaces = discovery::namespaces(&root);
+pub fn write(root: &Path) {
+    let (rules, _) = rules(Some(&Place { root: root.to_owned(), only: Vec::new() }));
+    let namespaces = discovery::namespaces(root);
     let mut all = Vec::new();
     let mut everywhere = Everywhere::default();
     for ns in namespaces {
-        let text = discovery::read(&root, &ns).ok().and_then(|files| files.companion);
+        let text = discovery::read(root, &ns).ok().and_then(|files| files.companion);
         let Some((found, _)) = text.and_then(|text| companion::from_text(&text).ok()) else { continue };
         for (cluster, part) in &found.parts {
             everywhere.note(cluster, part.edges.iter().map(|(key, edge)| (key, edge)));
@@ -33,14 +33,14 @@ pub fn write(root: PathBuf) {
         all.push((ns, found));
     }
     for (ns, found) in all {
-        if let Err(trouble) = write_one(&root, &ns, &found, (&rules, &everywhere)) {
+        if let Err(trouble) = write_one(root, &ns, &found, (&rules, &everywhere)) {
             tracing::warn!(%trouble, "a document of the demo is missing");
         }
     }
 }
 
 fn write_one(
-    root: &std::path::Path,
+    root: &Path,
     ns: &NsName,
     found: &companion::Companion,
     (rules, everywhere): (&Rules, &Everywhere),

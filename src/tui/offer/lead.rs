@@ -16,7 +16,7 @@ use crate::{
         hold::{Hold, HoldKind, Scope},
         names::Text,
         rollout::Kept,
-        wave::Verdict,
+        wave::{RowState, Verdict},
     },
 };
 
@@ -89,7 +89,8 @@ fn why_none(world: &World, model: &Model) -> Vec<String> {
         let missing = plan_row_of(world, &row.target).map(|row| row.missing).unwrap_or_default();
         if missing.is_empty() {
             let why = row.state.why().map_or_else(String::new, |why| format!(": {why}"));
-            out.push(format!("{place} is {} in wave {}{why}", row.state.word(), wave.number));
+            let next = if row.state == RowState::RolledBack { ": a applies it again, alone" } else { "" };
+            out.push(format!("{place} is {} in wave {}{why}{next}", row.state.word(), wave.number));
         }
         for gate in missing {
             match gates.iter_mut().find(|(known, _)| *known == gate) {

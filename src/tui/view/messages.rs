@@ -26,15 +26,17 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
     }
     out.extend(alerts(model, pen, width).map(|line| (Role::Toast, line)));
+    let mut said = Vec::new();
     for toast in model.told.toasts.iter().filter(|toast| toast.alert.is_none()) {
         let word = match toast.tone {
             Tone::Good | Tone::Plain => "",
             Tone::Bad => "! ",
         };
         let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
-        out.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
+        said.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
     }
-    let out = &out[out.len().saturating_sub(MOST)..];
+    let room = MOST.saturating_sub(out.len());
+    out.extend(said.drain(said.len().saturating_sub(room)..));
     let height = (out.len() as u16).min(areas.body.height);
     let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };
     let drawn: Vec<_> = out

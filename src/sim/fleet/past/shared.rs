@@ -104,9 +104,9 @@ impl Row<'_> {
                 digest: &digest,
                 start: self.start,
             };
-            server.seed(object_of("Evidence", &name, applied, evidence.spec()));
+            server.seed(object_of("Evidence", &name, applied, &evidence.spec()));
         }
-        let mut rollout = object_of("Rollout", &name, applied, spec);
+        let mut rollout = object_of("Rollout", &name, applied, &spec);
         rollout["status"] = status;
         server.seed(rollout);
     }
@@ -231,7 +231,7 @@ impl Asked<'_> {
             "purpose": review.purpose,
         });
         let name = aged("review", at, &format!("{}/{}", review.namespace, review.to));
-        let mut object = object_of("Review", &name, at, spec);
+        let mut object = object_of("Review", &name, at, &spec);
         if let Some(decision) = &review.decision {
             let at = hours_before(self.start, decision.hours_ago);
             let mut made = json!({
@@ -251,8 +251,8 @@ impl Asked<'_> {
             let fields = json!({ "f:status": { "f:decisions": { "k:{\"number\":1}": owned } } });
             object["status"] = json!({ "decisions": [made] });
             object["metadata"]["managedFields"] = json!([
-                managed("sluice", "Update", at_of(&object), json!({ "f:spec": {} }), None),
-                managed("sluice/security", "Apply", &stamp(at), fields, Some("status")),
+                managed("sluice", "Update", at_of(&object), &json!({ "f:spec": {} }), None),
+                managed("sluice/security", "Apply", &stamp(at), &fields, Some("status")),
             ]);
             let said = format!("{}: {}", decision.verdict, decision.reason);
             journal.note(at, Person::Security, "decision", &format!("review {name}"), &[&said]);
@@ -265,7 +265,7 @@ fn at_of(object: &Value) -> &str {
     object["metadata"]["creationTimestamp"].as_str().unwrap_or_default()
 }
 
-fn managed(manager: &str, operation: &str, at: &str, fields: Value, part: Option<&str>) -> Value {
+fn managed(manager: &str, operation: &str, at: &str, fields: &Value, part: Option<&str>) -> Value {
     let mut entry = json!({
         "manager": manager, "operation": operation, "apiVersion": API, "time": at,
         "fieldsType": "FieldsV1", "fieldsV1": fields,
@@ -301,7 +301,7 @@ fn hold_object(hold: &HoldSpec, start: DateTime<Utc>, journal: &mut Journal) -> 
     let (kind, prefix) = if hold.exclusion { ("Exclusion", "exclusion") } else { ("Hold", "hold") };
     let by = if hold.by == Person::OnCall.name() { Person::OnCall } else { Person::Lead };
     journal.note(at, by, "hold", &object, &[&format!("{prefix}: {}", hold.reason)]);
-    object_of(kind, &aged(prefix, at, &object), at, spec)
+    object_of(kind, &aged(prefix, at, &object), at, &spec)
 }
 
 /// `review-20261123t120030-0123456789`: sorts by age.
@@ -310,7 +310,7 @@ fn aged(prefix: &str, at: DateTime<Utc>, says: &str) -> String {
     format!("{prefix}-{}-{}", at.format("%Y%m%dt%H%M%S"), &hash[..10])
 }
 
-fn object_of(kind: &str, name: &str, at: DateTime<Utc>, spec: Value) -> Value {
+fn object_of(kind: &str, name: &str, at: DateTime<Utc>, spec: &Value) -> Value {
     json!({
         "apiVersion": API, "kind": kind,
         "metadata": {
@@ -359,7 +359,7 @@ impl Journal {
                 "number": number, "previous": named, "by": entry.by, "at": stamp(*at), "act": entry.act,
                 "object": entry.object, "facts": entry.facts,
             });
-            object_of("JournalEntry", &format!("entry-{number:09}"), *at, spec)
+            object_of("JournalEntry", &format!("entry-{number:09}"), *at, &spec)
         };
         (1..).zip(&self.0).map(entry).collect()
     }
