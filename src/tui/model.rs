@@ -7,6 +7,7 @@ use tui_input::Input as LineInput;
 
 use crate::{
     cockpit::{
+        alerts::AlertKey,
         dossier::DestinationKey,
         orders::{OrderId, Target},
         ports::Trouble,
@@ -397,8 +398,8 @@ pub struct Toast {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
-    /// What somebody must know who is on call, and how severe it is: 0 is the worst.
-    pub alert: Option<u8>,
+    /// What somebody must know who is on call: how severe it is, 0 the worst, and which thing it is.
+    pub alert: Option<(u8, AlertKey)>,
     /// Keys pressed since it came.
     pub seen: u8,
 }
@@ -442,15 +443,15 @@ impl Told {
         self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
     }
 
-    /// The same of an alert. Messages never push one out; of too many alerts the mildest goes.
-    pub fn alert(&mut self, text: String, tone: Tone, severity: u8) {
-        let at = self.now;
-        self.toasts.retain(|toast| toast.text != text);
-        self.toasts.push(Toast { text, tone, at, alert: Some(severity), seen: 0 });
-        let alerts = self.toasts.iter().filter(|toast| toast.alert.is_some()).count();
-        if alerts > Self::ALERTS {
-            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| toast.alert);
-            if let Some((at, _)) = mildest.map(|(at, toast)| (at, toast.alert)) {
+    /// The same of an alert, in place of what was said of the thing before. Messages never push one
+    /// out; of too many alerts the mildest goes.
+    pub fn alert(&mut self, text: String, tone: Tone, severity: u8, key: AlertKey) {
+        self.toasts.retain(|toast| toast.alert.as_ref().is_none_or(|(_, of)| *of != key));
+        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0 });
+        if self.toasts.iter().filter(|toast| toast.alert.is_some()).count() > Self::ALERTS {
+            let severity = |toast: &Toast| toast.alert.as_ref().map(|(severity, _)| *severity);
+            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| severity(toast));
+            if let Some(at) = mildest.map(|(at, _)| at) {
                 self.toasts.remove(at);
             }
         }

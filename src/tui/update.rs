@@ -70,7 +70,9 @@ pub fn note_alert(model: &mut Model, alert: &Alert) {
         AlertState::Recovered => Tone::Good,
     };
     let over = u8::from(alert.state == AlertState::Recovered);
-    model.told.alert(alert.line(), tone, 2 * alert.key.kind.severity() + over);
+    // What is over comes after everything that is not.
+    let severity = alert.key.kind.severity() + 4 * over;
+    model.told.alert(alert.line(), tone, severity, alert.key.clone());
 }
 
 /// One input: the model changes, and what is asked comes back.

@@ -42,6 +42,18 @@ fn alerts_take_one_line_each_in_whole_words_and_the_worst_is_not_pushed_out() {
         "! prod-eu-1/shop/egress: incident: … (0s ago; and 1 more; esc)",
     ];
     assert_eq!(shown(&mut player), expected);
+    // Its end takes the place of its beginning, below what goes on.
+    let over = Alert { state: AlertState::Recovered, ..alert(AlertKind::Hurting, "payments", "it is over") };
+    let mut calm = player.model.clone();
+    note_alert(&mut calm, &over);
+    let mut calmer = Player { model: calm, ..Player::new(world(), (80, 24)) };
+    assert_eq!(
+        shown(&mut calmer),
+        [
+            "! prod-eu-1/shop/egress: incident: egress-allowlist is missing (0s ago; esc)",
+            "! prod-eu-1/billing/egress: soak paused: the … (0s ago; and 1 more; esc)",
+        ]
+    );
     // Messages come and go beside them.
     for nth in 0..6 {
         player.model.told.say(format!("{nth} rows were read"), Tone::Plain);

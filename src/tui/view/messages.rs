@@ -49,7 +49,8 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
 /// One line each, whole words, the most severe first; what there is no room for is counted.
 fn alerts(model: &Model, pen: &Pen<'_>, width: usize) -> impl Iterator<Item = String> {
     const LINES: usize = 2;
-    let mut all: Vec<_> = model.told.toasts.iter().filter_map(|toast| Some((toast.alert?, toast))).collect();
+    let mut all: Vec<_> =
+        model.told.toasts.iter().filter_map(|toast| Some((toast.alert.as_ref()?.0, toast))).collect();
     all.sort_by_key(|(severity, toast)| (*severity, std::cmp::Reverse(toast.at)));
     let more = all.len().saturating_sub(LINES);
     let shown: Vec<_> = all.into_iter().take(LINES).map(|(_, toast)| toast).collect();

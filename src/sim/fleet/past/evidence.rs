@@ -103,7 +103,7 @@ impl Row<'_> {
                 End::Workload(from) => {
                     let workload = &self.plan.workloads[from];
                     let ours = workload.namespace == self.namespace;
-                    ours.then(|| edge.per_second * workload.pods.len() as f64)
+                    ours.then_some(edge.per_second * workload.pods.len() as f64)
                 }
                 End::External(_) | End::Api | End::Nodes => None,
             });
