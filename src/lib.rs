@@ -75,6 +75,7 @@ pub mod domain {
     pub mod valve;
     pub mod wave;
     pub mod wildcard;
+    pub mod zone;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -341,6 +342,7 @@ pub mod sim {
     pub mod fleet {
         pub mod agents;
         pub mod cilium;
+        pub mod companions;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -350,6 +352,7 @@ pub mod sim {
         pub mod jobs;
         pub mod manners;
         pub mod objects;
+        pub mod past;
         pub mod people;
         pub mod plan;
         pub mod reach;

@@ -84,6 +84,13 @@ pub enum Command {
     Explain(super::explain::Explain),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
+    /// Apply all rows of the present wave that may go now, as `sluice plan` shows them
+    ///
+    /// Previewed, confirmed row by row, and applied one after the other; a row that is refused does not
+    /// keep the others from going. --context only says which clusters' rows are meant. Exit code 0: all
+    /// of them are live, or no row is left; 3: rows wait and none may go, with every reason; 4: some are
+    /// live, others not.
+    Advance(Advance),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew
     Revert(Revert),
     /// Take our policies of a namespace back: the valve opened first
@@ -263,6 +270,15 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
 }

@@ -1,7 +1,7 @@
 //! `sluice discover`: files of flows and answers, or what a cluster's collector has -> destinations,
 //! printed or written for review. With files no cluster is needed. Everything it prints comes from pages; here they are only made and passed on.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
 
 use chrono::{TimeDelta, Timelike as _};
 
@@ -247,6 +247,7 @@ fn of_files(run: &Run<'_>, found: Found, window: Option<Window>) -> Gathered {
         generated: run.now,
         coverage,
         crons: None,
+        waived: BTreeMap::new(),
         workloads: None,
         nodes: None,
         remarks: remarks(&complaints),

@@ -41,6 +41,16 @@ impl AlertKind {
         }
     }
 
+    /// 0 is the worst: what breaks workloads now, then what may, then what only stands still.
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Hurting | Self::NotRecovered => 0,
+            Self::Incident => 1,
+            Self::GrantExpired => 2,
+            Self::Paused | Self::ObserverGone => 3,
+        }
+    }
+
     /// It has to last so long before it counts; a change of observers takes a while.
     fn patience(self) -> TimeDelta {
         match self {

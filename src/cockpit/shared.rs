@@ -74,8 +74,11 @@ pub struct SharedRights {
     pub ask_review: Option<bool>,
     pub decide_review: Option<bool>,
     pub hold: Option<bool>,
+    pub exclude: Option<bool>,
     pub waive: Option<bool>,
     pub overrule: Option<bool>,
+    /// The second person's yes.
+    pub confirm: Option<bool>,
     pub record: Option<bool>,
 }
 

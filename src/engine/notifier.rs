@@ -14,7 +14,7 @@ use crate::{
         settings::Notify,
         world::World,
     },
-    domain::time::Timestamp,
+    domain::{names::Text, time::Timestamp},
 };
 
 mod body;
@@ -80,7 +80,7 @@ impl Notifier {
         let mut lost = 0;
         for alert in self.alerts.look(world) {
             if tells(world, &alert) {
-                lost += usize::from(!self.send(&alert));
+                lost += usize::from(!self.send(&alert, &world.plan().settings.escalation));
             }
             if self.fresh.len() == Self::FRESH {
                 self.fresh.pop_front();
@@ -129,10 +129,10 @@ impl Notifier {
     }
 
     /// False: there was no room.
-    fn send(&mut self, alert: &Alert) -> bool {
+    fn send(&mut self, alert: &Alert, escalation: &[Text]) -> bool {
         let Some(url) = &self.url else { return true };
         let template = self.read.iter().flatten().find_map(|notify| notify.body.as_ref());
-        let body = body::render(template.map(|template| template.as_str()), alert);
+        let body = body::render(template.map(|template| template.as_str()), alert, escalation);
         let queue = self.queue.get_or_insert_with(|| {
             let (queue, messages) = mpsc::channel(Self::QUEUE);
             tokio::spawn(post::run(messages, self.connect.clone(), self.facts.clone()));
