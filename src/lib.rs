@@ -58,6 +58,20 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    /// What must hold of a cluster before anything is written there: what was read becomes checks,
+    /// each with verdict, evidence and fix. Reads nothing itself.
+    pub mod preflight {
+        pub mod around;
+        pub mod check;
+        pub mod corefile;
+        mod dns;
+        mod enforcement;
+        pub mod engines;
+        mod flows;
+        pub mod gaps;
+        pub mod reading;
+        pub mod report;
+    }
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -99,6 +113,7 @@ pub mod cockpit {
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod preflight;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -186,6 +201,12 @@ pub mod k8s {
     pub mod lease;
     pub mod owners;
     mod place;
+    /// What a pre-flight reads, from the API server or from manifest files.
+    pub mod preflight {
+        pub mod look;
+        pub mod manifests;
+        mod objects;
+    }
     mod preview;
     mod resolver;
     mod rollback;
@@ -270,6 +291,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod preflight;
     pub mod report;
     pub mod reviews;
     pub mod soak;
@@ -310,6 +332,7 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod preflight;
     pub mod print;
     pub mod records;
     pub mod report;

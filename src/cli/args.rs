@@ -69,6 +69,12 @@ pub enum Command {
     Demo(Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
+    /// Print what must hold of each cluster before anything is written there, with evidence and fix
+    ///
+    /// Who enforces NetworkPolicies, what is recorded and how far back, whether DNS answers are exported,
+    /// what a policy would cut. Exit code 0: nothing is stopped; 3: a check fails that stops rollout or
+    /// discovery; 4: none fails, but one of them is unknown; 1: no cluster could be looked at.
+    Preflight(Preflight),
     /// Print denied flows and what the sources lost
     Denials(Denials),
     /// Print where the workloads of a cluster really talk, or write it for review
@@ -191,6 +197,19 @@ pub struct Status {
     pub output: Format,
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Preflight {
+    /// Read these manifest files or folders instead of clusters
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
+    pub manifests: Vec<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for a cluster
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
 }
 

@@ -135,7 +135,7 @@ fn of_cluster(
     let seen = world.cluster(cluster);
     let mut coverage = state.coverage.clone();
     // What the cockpit's coverage page says too.
-    coverage.doubts.extend(seen.and_then(|seen| seen.dns.as_ref()).and_then(DnsPath::doubt));
+    coverage.doubts.extend(seen.and_then(|seen| seen.looked.dns.as_ref()).and_then(DnsPath::doubt));
     Ok(Known {
         window,
         generated: world.now(),

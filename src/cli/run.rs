@@ -12,7 +12,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, log, plan,
+    explain, hold, info, init, install, log, plan, preflight,
     print::Printer,
     report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -70,6 +70,12 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
         Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
         Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
+        Some(Command::Preflight(args)) if !args.manifests.is_empty() => preflight::offline(args, printer),
+        Some(Command::Preflight(args)) => with_runtime(printer, async |printer| {
+            let setup = session::setup(global, Need::Clusters, false)?;
+            setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
+            Ok(preflight::run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
+        }),
         Some(Command::Install(args)) => {
             let mut asker = Asker::of(args.change.yes);
             if let Some(said) = install::nobody(&asker, args) {

@@ -19,7 +19,7 @@ use super::{
     discovery::{Progress, collection_row},
     gate,
     ports::Link,
-    waiving,
+    preflight, waiving,
     waves::{calendar, holds, record},
     why::{Rows, Why},
     world::World,
@@ -104,7 +104,10 @@ fn everything(world: &World, target: &Target) -> Vec<Gate> {
 /// Who can clear what `decide` asks by itself.
 fn who(reason: &Reason) -> Who {
     match reason {
-        Reason::Unreachable { .. } | Reason::NoRight { .. } | Reason::NotEnforced { .. } => Who::Admin,
+        Reason::Unreachable { .. }
+        | Reason::NoRight { .. }
+        | Reason::NotEnforced { .. }
+        | Reason::Preflight { .. } => Who::Admin,
         Reason::OwnerGate { code, .. } => who_opens(code),
         Reason::InFlight { .. } => Who::Time,
         Reason::Terminating(_) => Who::Nobody,
@@ -266,16 +269,21 @@ fn evidence(world: &World, target: &Target) -> Option<Gate> {
         return None;
     }
     let row = collection_row(world, &target.cluster, &target.ns);
+    let doubts = preflight::stops_discovery(world, &target.cluster, row.progress.credited());
     let have = |credited: TimeDelta| Text::from(format!("{} of {}", span(credited), span(wanted)));
     let (have, who) = match row.progress {
         Progress::Ready { credited } | Progress::Collecting { credited } if credited >= wanted => {
-            return None;
+            if doubts.is_empty() {
+                return None;
+            }
+            (have(credited), Who::Admin)
         }
         Progress::Ready { credited } | Progress::Collecting { credited } => (have(credited), Who::Time),
         Progress::Blocked { credited } => (have(credited), Who::Lead),
         Progress::NoCollector => (Text::new("no collector"), Who::Admin),
         Progress::Unknown => (Text::new("unknown"), Who::Admin),
     };
-    let why = if who == Who::Lead { row.why } else { Vec::new() };
+    let mut why = if who == Who::Lead { row.why } else { Vec::new() };
+    why.extend(doubts);
     Some(Gate::new(Why::Evidence { have, why }, who, Some(Covers::Coverage)))
 }

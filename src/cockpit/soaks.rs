@@ -175,6 +175,7 @@ impl Soaks {
             | ClusterFact::Rights(_)
             | ClusterFact::Flows(_)
             | ClusterFact::Collector(_)
+            | ClusterFact::Preflight(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_) => {}
         }

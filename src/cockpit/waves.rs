@@ -21,6 +21,7 @@ use crate::domain::{
 
 use super::{
     ports::{ClusterFact, Fact},
+    preflight,
     rows::{self, Phase},
     shared::SharedFact,
     world::World,
@@ -176,6 +177,7 @@ impl Rests {
             Fact::Cluster(name, fact) => match fact {
                 ClusterFact::Met { .. }
                 | ClusterFact::Cni(_)
+                | ClusterFact::Preflight(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
                 | ClusterFact::Collector(_) => Self::Always,
@@ -443,6 +445,9 @@ fn is_empty(world: &World, target: &Target) -> bool {
 fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
     if cluster.enforcement() == Enforcement::DoesNot {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
+    }
+    if let Some(check) = preflight::stops_rollout(cluster).next() {
+        return RowState::Blocked(Text::from(format!("pre-flight: {}", check.why)));
     }
     if ns.seen.terminating {
         return RowState::Blocked(Text::new("its namespace is being deleted"));

@@ -51,13 +51,15 @@ pub enum View {
     Timeline(Target),
     /// One review in full, by its name.
     Review(Text),
+    /// What must hold of a cluster before anything is written there.
+    Preflight(ClusterName),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) | Self::Preflight(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -75,6 +77,7 @@ impl View {
             | Self::Dossier(..)
             | Self::Coverage(..)
             | Self::Timeline(_)
+            | Self::Preflight(_)
             | Self::Review(_) => None,
         }
     }

@@ -5,5 +5,6 @@ mod discovery;
 mod keys;
 mod laws;
 mod lead;
+mod preflight;
 mod screens;
 mod team;

@@ -58,6 +58,12 @@ fn files_of_the_workspace() {
     run(targets::feed());
 }
 
+#[test]
+fn what_a_pre_flight_reads() {
+    run(targets::corefile());
+    run(targets::manifest());
+}
+
 fn run(mut target: Target) {
     let rounds = said("SLUICE_FUZZ_ROUNDS").unwrap_or(target.rounds);
     let seed = said("SLUICE_FUZZ_SEED").unwrap_or(11);

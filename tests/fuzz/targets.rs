@@ -1,6 +1,6 @@
 //! What each decoder is fed with, and what must be true of whatever it makes of it.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use chrono::{DateTime, TimeDelta};
 use prost::Message as _;
@@ -9,6 +9,10 @@ use sluice::{
     documents::discovery::{companion, notes},
     domain::{
         names::{Text, is_hostile},
+        preflight::{
+            corefile::{self, Around},
+            report,
+        },
         sighting::{Outcome, Told},
         suspect::Catalogue,
     },
@@ -21,6 +25,7 @@ use sluice::{
         records::{Context, Decoder, Format, sniff},
         tail::Tail,
     },
+    k8s::preflight::manifests,
     pb::{
         flow as pb,
         observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
@@ -325,6 +330,41 @@ pub fn feed() -> Target {
         for trouble in feeds::add(&mut fresh, folder.path(), std::slice::from_ref(&entry)) {
             let said = trouble.to_string();
             assert!(!said.chars().any(is_hostile), "{said:?}");
+        }
+    })
+}
+
+/// A Corefile that imports what is damaged, too.
+pub fn corefile() -> Target {
+    let seeds = fs::read("tests/cases/preflight/corefiles").expect("readable");
+    let seeds = String::from_utf8(seeds).expect("UTF-8");
+    let seeds = seeds.split("\n=== ").map(|case| case.as_bytes().to_vec()).collect();
+    target("Corefile", seeds, 6_000, move |bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let files = BTreeMap::from([
+            ("/etc/coredns/custom/a.server".to_owned(), text.clone()),
+            ("/etc/coredns/absent".to_owned(), text.clone()),
+        ]);
+        let around = Around { files: &files, env: &BTreeMap::new(), folder: "/etc/coredns" };
+        if let Err(broken) = corefile::parse(&text, around) {
+            assert!(!broken.to_string().chars().any(is_hostile), "{broken}");
+        }
+    })
+}
+
+/// Manifests, to the last sentence of the pre-flight.
+pub fn manifest() -> Target {
+    let cases = ["enforcement", "flows", "dns", "around"];
+    let read = |name: &str| fs::read(format!("tests/cases/preflight/{name}.txt")).expect("readable");
+    let texts: Vec<String> = cases.iter().map(|name| String::from_utf8(read(name)).expect("UTF-8")).collect();
+    let bodies = texts.iter().flat_map(|text| text.split("\n=== "));
+    let seeds = bodies.filter_map(|case| Some(case.split_once("\n---\n")?.1.as_bytes().to_vec())).collect();
+    target("manifest", seeds, 1_000, move |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (reading, complaints) = manifests::read([("x", text.as_ref())]);
+        assert!(complaints.iter().all(|one| !one.why.as_str().chars().any(is_hostile)));
+        for check in report::run(&reading).checks {
+            assert!(!check.why.as_str().chars().any(is_hostile), "{check:?}");
         }
     })
 }

@@ -61,8 +61,12 @@ impl Areas {
         }
         match model.view() {
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
-            View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
-            }
+            View::Group(_)
+            | View::Dossier(..)
+            | View::Coverage(..)
+            | View::Timeline(_)
+            | View::Review(_)
+            | View::Preflight(_) => {}
             View::Destinations(..) => {
                 areas.split_bottom(detail_lines(Main::Denials, body.height));
                 std::mem::swap(&mut areas.list, &mut areas.detail);
@@ -270,6 +274,7 @@ fn path(world: &World, model: &Model) -> Vec<String> {
             vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
         }
         View::Review(name) => vec!["reviews".into(), name.to_string()],
+        View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
         }
@@ -456,6 +461,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         }
         View::Dossier(..) => vec![Id::AskReview, Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
         View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
+        View::Preflight(_) => vec![Id::Copy, Id::Reconnect, Id::RollBack, Id::Back],
         View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);

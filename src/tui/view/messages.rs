@@ -92,8 +92,11 @@ fn cursor_is_gone(model: &Model) -> bool {
         View::Main(Main::Plan) => model.plan.list.is_gone(),
         View::Namespace(..) => model.page.denials.is_gone(),
         View::Destinations(..) => model.found.list.is_gone(),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
-            false
-        }
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Review(_)
+        | View::Preflight(_) => false,
     }
 }
