@@ -8,6 +8,7 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod author;
     pub mod behaviour;
     pub mod calendar;
     pub mod category;

@@ -1,0 +1,168 @@
+//! What a change of policies means: which peers it opens and which it closes, port by port, whatever
+//! way they are written. Addresses are compared exactly, everything else by its words. Knows no file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use crate::domain::{
+    flow::Protocol,
+    grant::PortSpan,
+    names::Text,
+    opened::{Ports, What},
+    ranges::Ranges,
+};
+
+/// One peer of one rule, with its words where it is none of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub place: Place,
+    pub ports: Ports,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Addresses(Ranges),
+    Words(Text),
+}
+
+impl Way {
+    /// `words` say what is meant by a peer that has no address of its own.
+    pub fn new(what: &What, words: &str, ports: Ports) -> Self {
+        let place = match what {
+            What::Block { .. } => Place::Addresses(what.addresses().unwrap_or_default()),
+            What::Everything | What::Name(_) | What::Inside | What::Unknown(_) => Place::Words(Text::new(words)),
+        };
+        Self { place, ports }
+    }
+}
+
+/// The difference between two sets of ways, a line each, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub opens: Vec<Text>,
+    pub closes: Vec<Text>,
+}
+
+impl Change {
+    pub fn is_nothing(&self) -> bool {
+        self.opens.is_empty() && self.closes.is_empty()
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.opens.iter().try_for_each(|line| writeln!(f, "opens  {line}"))?;
+        self.closes.iter().try_for_each(|line| writeln!(f, "closes {line}"))
+    }
+}
+
+pub fn between(before: &[Way], after: &[Way]) -> Change {
+    let cuts = cuts(before.iter().chain(after));
+    let (old, new) = (spread(before, &cuts), spread(after, &cuts));
+    Change { opens: words(&minus(&new, &old)), closes: words(&minus(&old, &new)) }
+}
+
+/// What one stretch of ports opens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Opens {
+    addresses: Ranges,
+    words: BTreeSet<Text>,
+}
+
+type Spread = BTreeMap<PortSpan, Opens>;
+
+/// Where stretches of ports begin, of each protocol; named ports stand in the words.
+fn cuts<'w>(ways: impl Iterator<Item = &'w Way>) -> BTreeMap<Protocol, BTreeSet<u32>> {
+    let mut out: BTreeMap<Protocol, BTreeSet<u32>> = BTreeMap::new();
+    for span in ways.flat_map(|way| way.ports.spans()) {
+        out.entry(span.protocol).or_default().extend([u32::from(span.from), u32::from(span.to) + 1]);
+    }
+    out
+}
+
+fn spread(ways: &[Way], cuts: &BTreeMap<Protocol, BTreeSet<u32>>) -> Spread {
+    let mut blocks: BTreeMap<PortSpan, Vec<ipnet::IpNet>> = BTreeMap::new();
+    let mut out = Spread::new();
+    for way in ways {
+        for span in way.ports.spans() {
+            for part in stretches(*span, &cuts[&span.protocol]) {
+                match &way.place {
+                    Place::Addresses(ranges) => blocks.entry(part).or_default().extend(ranges.networks()),
+                    Place::Words(words) => drop(out.entry(part).or_default().words.insert(words.clone())),
+                }
+            }
+        }
+        for name in way.ports.named() {
+            let place = match &way.place {
+                Place::Addresses(ranges) => list(ranges),
+                Place::Words(words) => words.to_string(),
+            };
+            let span = PortSpan { protocol: Protocol::Unknown, from: 0, to: 0 };
+            out.entry(span).or_default().words.insert(Text::from(format!("{place} on port {name}")));
+        }
+    }
+    for (part, networks) in blocks {
+        out.entry(part).or_default().addresses = Ranges::of(&networks);
+    }
+    out
+}
+
+fn stretches(span: PortSpan, cuts: &BTreeSet<u32>) -> Vec<PortSpan> {
+    let inside = cuts.range(u32::from(span.from)..=u32::from(span.to) + 1).copied().collect::<Vec<_>>();
+    let part = |pair: &[u32]| {
+        let number = |at: u32| u16::try_from(at).unwrap_or(u16::MAX);
+        PortSpan { protocol: span.protocol, from: number(pair[0]), to: number(pair[1] - 1) }
+    };
+    inside.windows(2).map(part).collect()
+}
+
+fn minus(from: &Spread, cut: &Spread) -> Spread {
+    let none = Opens::default();
+    let mut out = Spread::new();
+    for (span, opens) in from {
+        let other = cut.get(span).unwrap_or(&none);
+        let addresses = opens.addresses.minus(&other.addresses);
+        let words: BTreeSet<_> = opens.words.difference(&other.words).cloned().collect();
+        if !addresses.is_empty() || !words.is_empty() {
+            out.insert(*span, Opens { addresses, words });
+        }
+    }
+    out
+}
+
+/// One line a place, with all its ports.
+fn words(spread: &Spread) -> Vec<Text> {
+    let mut by_place: BTreeMap<String, Vec<PortSpan>> = BTreeMap::new();
+    let mut named = Vec::new();
+    for (span, opens) in spread {
+        let is_named = span.protocol == Protocol::Unknown && (span.from, span.to) == (0, 0);
+        if !opens.addresses.is_empty() {
+            by_place.entry(list(&opens.addresses)).or_default().push(*span);
+        }
+        for words in &opens.words {
+            match is_named {
+                true => named.push(words.clone()),
+                false => by_place.entry(words.to_string()).or_default().push(*span),
+            }
+        }
+    }
+    let line = |(place, spans): (String, Vec<PortSpan>)| {
+        Text::from(format!("{place} on {}", Ports::new(spans, Vec::new())))
+    };
+    let mut out: Vec<_> = by_place.into_iter().map(line).chain(named).collect();
+    out.sort();
+    out
+}
+
+/// The first networks, and how many more.
+fn list(ranges: &Ranges) -> String {
+    const SHOWN: usize = 6;
+    let networks = ranges.networks();
+    let shown: Vec<_> = networks.iter().take(SHOWN).map(ToString::to_string).collect();
+    match networks.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more networks", shown.join(", ")),
+    }
+}
