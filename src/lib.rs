@@ -204,11 +204,15 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod author_keys;
+    pub mod authored;
     mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
+    pub mod extra;
+    pub mod facts;
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;

@@ -4,6 +4,8 @@
 //! it give the same text: keys sorted, the server's defaults filled in, empty lists and nulls gone.
 
 mod opened;
+pub mod ways;
+pub mod written;
 
 use compact_str::CompactString;
 use serde_json::{Map, Value, json};

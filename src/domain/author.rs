@@ -96,6 +96,7 @@ pub fn draft(input: &Input<'_>) -> Draft {
     Draft {
         target: input.known.target.clone(),
         window: input.evidence.window,
+        end_port: input.facts.honours_end_port(),
         policies,
         left_out: desk.left_out.into_iter().collect(),
         warnings: desk.warnings.into_iter().collect(),

@@ -20,6 +20,8 @@ pub struct Draft {
     pub target: Target,
     /// Of the evidence.
     pub window: Window,
+    /// The enforcer honours ranges of ports.
+    pub end_port: bool,
     /// In the order of the pinned set.
     pub policies: Vec<Drafted>,
     /// Sorted.
