@@ -170,6 +170,7 @@ pub mod k8s {
     pub mod lease;
     pub mod owners;
     mod place;
+    pub mod preflight;
     mod preview;
     mod resolver;
     mod rollback;
@@ -233,6 +234,7 @@ pub mod workspace {
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
+    pub mod author;
     pub mod denials;
     /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
     /// its companion that holds the edges.
@@ -279,6 +281,9 @@ pub mod cli {
     pub mod args;
     mod args_plan;
     pub mod ask;
+    pub mod author;
+    mod author_live;
+    mod author_write;
     pub mod change;
     pub mod cockpit;
     pub mod collect;

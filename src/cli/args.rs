@@ -77,6 +77,12 @@ pub enum Command {
     /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
     /// what the window has not seen.
     Discover(Discover),
+    /// Write the policies of namespaces from their evidence, and say what was left out and why
+    ///
+    /// Reads the discovery documents' edges, the reviews of the state cluster, and a few facts of the
+    /// cluster itself. What a person wrote is never overwritten: rules of yours stand in
+    /// egress-allowlist.extra.yaml and ingress-allowlist.extra.yaml beside the policies.
+    Author(super::author::Author),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew

@@ -9,6 +9,7 @@ use super::{
     apply,
     args::{Change, Cli, Command, Global},
     ask::{self, Asker},
+    author,
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
@@ -86,6 +87,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         }
         Some(Command::Plan(_) | Command::Hold(_) | Command::Exclude(_) | Command::Release(_)) => {
             with_runtime(printer, async |printer| team(cli, printer).await)
+        }
+        Some(Command::Author(args)) if args.offline => author::offline(global, args, printer),
+        Some(Command::Author(args)) => {
+            with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {

@@ -16,7 +16,6 @@ use crate::{
     domain::{
         author::settings::Extra,
         flow::Direction,
-        names::Text,
         policy::{Pinned, Policy, Role, Rule},
         rollout::Target,
     },
@@ -90,6 +89,13 @@ pub fn read(root: &Path, target: &Target) -> Vec<Lying> {
         Lying { pinned, path, shown, text, origin, policy }
     };
     Pinned::of(target.direction).map(one).collect()
+}
+
+/// What a text says, by the reader that apply uses.
+pub fn policy_of(text: &str, target: &Target, pinned: &'static Pinned) -> Result<Policy, Trouble> {
+    policy_files::policy_of(text, &target.ns, pinned)
+        .map(|(policy, _)| policy)
+        .map_err(|bad| Trouble::new(&format!("{target}: {}", pinned.file_name()), &bad.fact, &bad.next))
 }
 
 /// Rules of people for this rollout.
@@ -226,9 +232,4 @@ pub fn strangers(root: &Path, target: &Target) -> Vec<Trouble> {
         Trouble::new(&discovery::shown(root, &path), fact, &next)
     };
     names.iter().filter(|name| !known(name)).map(tell).collect()
-}
-
-/// As it is told beside a rule that was taken over.
-pub fn adoption(lying: &Lying) -> Text {
-    Text::from(format!("taken over from {} by --adopt", lying.pinned.file_name()))
 }
