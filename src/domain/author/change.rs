@@ -6,6 +6,8 @@ use std::{
     fmt,
 };
 
+use ipnet::IpNet;
+
 use crate::domain::{
     flow::Protocol,
     grant::PortSpan,
@@ -83,7 +85,7 @@ fn cuts<'w>(ways: impl Iterator<Item = &'w Way>) -> BTreeMap<Protocol, BTreeSet<
 }
 
 fn spread(ways: &[Way], cuts: &BTreeMap<Protocol, BTreeSet<u32>>) -> Spread {
-    let mut blocks: BTreeMap<PortSpan, Vec<ipnet::IpNet>> = BTreeMap::new();
+    let mut blocks: BTreeMap<PortSpan, Vec<IpNet>> = BTreeMap::new();
     let mut out = Spread::new();
     for way in ways {
         for span in way.ports.spans() {
@@ -156,13 +158,27 @@ fn words(spread: &Spread) -> Vec<Text> {
     out
 }
 
-/// The first networks, and how many more.
+/// The first networks, and how many more; what is nearly all of a family by what it lacks.
 fn list(ranges: &Ranges) -> String {
+    let whole = ["0.0.0.0/0", "::/0"].iter().filter_map(|raw| raw.parse::<IpNet>().ok());
+    let family = |all: IpNet| {
+        let all_of = Ranges::of([&all]);
+        let part = ranges.and(&all_of);
+        let (has, lacks) = (part.networks(), all_of.minus(&part).networks());
+        match lacks.len() < has.len() {
+            true => format!("{all} except {}", shown(&lacks)),
+            false => shown(&has),
+        }
+    };
+    let words: Vec<_> = whole.map(family).filter(|words| !words.is_empty()).collect();
+    words.join(", ")
+}
+
+fn shown(networks: &[IpNet]) -> String {
     const SHOWN: usize = 6;
-    let networks = ranges.networks();
-    let shown: Vec<_> = networks.iter().take(SHOWN).map(ToString::to_string).collect();
+    let words: Vec<_> = networks.iter().take(SHOWN).map(ToString::to_string).collect();
     match networks.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more networks", shown.join(", ")),
+        0 => words.join(", "),
+        more => format!("{} and {more} more networks", words.join(", ")),
     }
 }
