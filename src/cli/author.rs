@@ -154,6 +154,11 @@ fn finish(
         printer.say(&format!("{trouble}\n"));
         return Exit::Failed;
     }
+    if args.harbor.is_some() && workspace.fleet.settings.author.harbor.is_empty() {
+        let next = "Write author.harbor with its names and networks, and `landed: false` until it has.";
+        printer.say(&format!("{}\n", Trouble::new("sluice.yaml", "it does not say where Harbor is", next)));
+        return Exit::Usage;
+    }
     let (rules, troubles) = workspace::rules_of(&workspace.fleet, Some(&place.root));
     let (namespaces, bad) = meant(&place, &workspace.fleet, &rules);
     for trouble in told.troubles.iter().chain(&troubles).chain(&bad) {
@@ -216,7 +221,11 @@ fn from_file(args: &Author, told: &mut Told) -> Result<(), Trouble> {
     if let Some(path) = &args.save_facts {
         fs::write(path, facts::to_text(&told.facts)).map_err(|error| {
             let shown = path.to_string_lossy();
-            Trouble::new(&shown, &format!("could not be written ({error})"), "Correct the path or its rights.")
+            Trouble::new(
+                &shown,
+                &format!("could not be written ({error})"),
+                "Correct the path or its rights.",
+            )
         })?;
     }
     Ok(())
@@ -244,14 +253,16 @@ fn meant(place: &Place, fleet: &FleetFile, rules: &Rules) -> (BTreeMap<NsName, M
         (cluster, Part { seen, destinations, flagged })
     };
     let ours = |(cluster, _): &(ClusterName, Seen)| fleet.clusters.iter().any(|entry| entry.name == *cluster);
-    let namespaces = all.into_iter().map(|(ns, parts)| (ns, parts.into_iter().filter(ours).map(part).collect()));
+    let namespaces =
+        all.into_iter().map(|(ns, parts)| (ns, parts.into_iter().filter(ours).map(part).collect()));
     (namespaces.collect(), troubles)
 }
 
 /// The rollouts that are meant, by cluster, namespace and direction; those without evidence too, where
 /// they were named.
 fn targets(run: &Run<'_>) -> BTreeSet<Target> {
-    let directions = Direction::ALL.into_iter().filter(|it| run.args.direction.is_none_or(|only| only == *it));
+    let directions =
+        Direction::ALL.into_iter().filter(|it| run.args.direction.is_none_or(|only| only == *it));
     let directions: Vec<_> = directions.collect();
     let mut out = BTreeSet::new();
     let mut add = |cluster: &ClusterName, ns: &NsName| {
@@ -269,7 +280,8 @@ fn targets(run: &Run<'_>) -> BTreeSet<Target> {
         } else {
             // Of several clusters only those in which the namespace showed something.
             let is_alone = run.fleet.clusters.len() == 1;
-            let has = |ns: &NsName| run.namespaces.get(ns).is_some_and(|meant| meant.contains_key(&entry.name));
+            let has =
+                |ns: &NsName| run.namespaces.get(ns).is_some_and(|meant| meant.contains_key(&entry.name));
             run.args.namespaces.iter().filter(|ns| is_alone || has(ns)).for_each(|ns| add(&entry.name, ns));
         }
     }

@@ -39,7 +39,11 @@ pub(super) async fn ask(global: &Global, args: &Author, fleet: &FleetFile) -> Re
         let Some(cluster) = session.world().cluster(&entry.name) else { continue };
         if let Health::Down(why) = &cluster.health {
             let next = "Bring it back, or name its facts with --facts.";
-            told.troubles.push(Trouble::new(entry.name.as_str(), &format!("it does not answer ({why})"), next));
+            told.troubles.push(Trouble::new(
+                entry.name.as_str(),
+                &format!("it does not answer ({why})"),
+                next,
+            ));
             continue;
         }
         let version = cluster.version.clone().unwrap_or_default();
@@ -61,7 +65,8 @@ pub(super) async fn ask(global: &Global, args: &Author, fleet: &FleetFile) -> Re
 }
 
 fn is_known(cluster: &Cluster) -> bool {
-    matches!(cluster.health, Health::Down(_)) || (wait::is_read(cluster) && cluster.listed.contains(&Listed::Pods))
+    matches!(cluster.health, Health::Down(_))
+        || (wait::is_read(cluster) && cluster.listed.contains(&Listed::Pods))
 }
 
 fn workloads(cluster: &Cluster) -> Option<facts::Workloads> {

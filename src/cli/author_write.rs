@@ -93,7 +93,11 @@ fn attempt(run: &Run<'_>, target: &Target) -> Result<Row, Vec<Trouble>> {
 fn no_evidence(target: &Target) -> Trouble {
     let Target { cluster, ns, .. } = target;
     let next = format!("Run `sluice discover -n {ns} --cluster {cluster} --write` first.");
-    Trouble::new(&target.to_string(), "there is no evidence of it, and without evidence nothing is written", &next)
+    Trouble::new(
+        &target.to_string(),
+        "there is no evidence of it, and without evidence nothing is written",
+        &next,
+    )
 }
 
 fn make(run: &Run<'_>, target: &Target, part: &Part, extras: &[Extra]) -> Result<Made, Vec<Trouble>> {
@@ -183,7 +187,8 @@ fn difference(target: &Target, lying: &[Lying], made: &Made) -> Change {
 fn write(run: &Run<'_>, lying: &[Lying], steps: &[Step], made: &Made, extra: Option<&str>, row: &mut Row) {
     let root = &run.place.root;
     let extra = extra.map_or(Ok(()), |text| authored::put_extra(root, &row.target, text));
-    let put = |(lying, _): (&Lying, &Step)| authored::put(root, lying, made.of(lying.pinned).map(|(text, _)| text));
+    let put =
+        |(lying, _): (&Lying, &Step)| authored::put(root, lying, made.of(lying.pinned).map(|(text, _)| text));
     let all = lying.iter().zip(steps).filter(|(_, step)| step.writes());
     let done = extra.and_then(|()| all.map(put).collect::<Result<Vec<()>, Trouble>>());
     row.result = match done {

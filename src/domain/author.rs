@@ -153,7 +153,8 @@ fn doubts(desk: &mut Desk<'_>, all: &[Seen<'_>]) {
     let Input { facts, settings, known, .. } = *desk.input;
     let (ns, direction) = (&known.target.ns, known.target.direction);
     if let Some(running) = facts.workloads.as_ref().and_then(|all| all.get(ns)) {
-        let active: BTreeSet<&Workload> = all.iter().flat_map(|seen| seen.workloads.iter().copied()).collect();
+        let active: BTreeSet<&Workload> =
+            all.iter().flat_map(|seen| seen.workloads.iter().copied()).collect();
         let silent = running.iter().filter(|(workload, it)| !it.host_network && !active.contains(workload));
         for (workload, _) in silent.collect::<Vec<_>>() {
             desk.warn(format!(
@@ -242,7 +243,9 @@ fn pods_peer(desk: &mut Desk<'_>, ns: &NsName, workload: &Workload) -> Peer {
     match desk.input.facts.running(ns, workload) {
         Some(running) if running.labels.iter().next().is_some() => Peer::pods(ns, &running.labels),
         Some(_) | None => {
-            desk.warn(format!("no label tells the pods of {ns}/{workload} apart now: the rule takes all pods of {ns}"));
+            desk.warn(format!(
+                "no label tells the pods of {ns}/{workload} apart now: the rule takes all pods of {ns}"
+            ));
             Peer::pods(ns, &super::policy::Labels::default())
         }
     }

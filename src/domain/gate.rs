@@ -303,8 +303,9 @@ impl Gated {
     pub fn clause(&self, target: &Target) -> Option<String> {
         let next = self.next(target)?;
         let flagged = self.findings.first();
-        let flagged =
-            flagged.map(|it| format!("flagged as {} ({}): ", it.class, it.severity.as_str())).unwrap_or_default();
+        let flagged = flagged
+            .map(|it| format!("flagged as {} ({}): ", it.class, it.severity.as_str()))
+            .unwrap_or_default();
         Some(format!("{flagged}{next}"))
     }
 

@@ -180,9 +180,9 @@ impl Service {
     fn is_resolver(&self) -> bool {
         let serves = |protocol: &str| {
             let ports = self.spec.ports.iter().flatten();
-            ports.into_iter().any(|port| {
-                port.port == Some(53) && port.protocol.as_deref().unwrap_or("TCP") == protocol
-            })
+            ports
+                .into_iter()
+                .any(|port| port.port == Some(53) && port.protocol.as_deref().unwrap_or("TCP") == protocol)
         };
         serves("UDP") && serves("TCP")
     }
@@ -214,7 +214,9 @@ async fn resolver_of(server: &Server, seen: &Seen) -> Result<Option<Resolver>, F
         let mut found: Vec<Service> = list(server, format!("/api/v1/namespaces/{ns}/services")).await?;
         found.retain(Service::is_resolver);
         let marked = |it: &Service| {
-            let is = |label: &str| it.metadata.labels.iter().flatten().any(|(key, value)| key == "k8s-app" && value == label);
+            let is = |label: &str| {
+                it.metadata.labels.iter().flatten().any(|(key, value)| key == "k8s-app" && value == label)
+            };
             is("kube-dns")
         };
         found.sort_by_key(|it| (!marked(it), it.metadata.name.clone()));
@@ -232,7 +234,8 @@ async fn pods(server: &Server, ns: &str, service: &Service) -> Result<Option<Res
     let slices = slices(server, ns.as_str(), &service.metadata.name).await?;
     let named = |slice: &Slice| slice.ports.iter().flatten().filter_map(|port| port.port).collect::<Vec<_>>();
     // Metrics stand among them; lookups are on 53 or, of OpenShift, 5353.
-    let mut ports: BTreeSet<u16> = slices.iter().flat_map(named).filter(|port| matches!(port, 53 | 5353)).collect();
+    let mut ports: BTreeSet<u16> =
+        slices.iter().flat_map(named).filter(|port| matches!(port, 53 | 5353)).collect();
     if ports.is_empty() {
         ports = slices.iter().flat_map(named).collect();
     }
@@ -276,17 +279,26 @@ fn pod_networks(nodes: &[Node]) -> Vec<IpNet> {
 /// As `sluice author` prints what it knows.
 pub fn words(facts: &Facts) -> Text {
     let cni = facts.cni.as_ref().map_or("an unknown network plugin", |cni| cni.kind.as_str());
-    let nodes = facts.nodes.as_ref().map_or("nodes unknown".to_owned(), |nodes| format!("{} node addresses", nodes.len()));
+    let nodes = facts
+        .nodes
+        .as_ref()
+        .map_or("nodes unknown".to_owned(), |nodes| format!("{} node addresses", nodes.len()));
     let resolver = match facts.resolver.as_ref() {
         None => "resolver unknown".to_owned(),
         Some(resolver) => {
-            let pods = resolver.pods.as_ref().map_or("no pods".to_owned(), |pods| format!("{} pods of {}", pods.ready, pods.ns));
+            let pods = resolver
+                .pods
+                .as_ref()
+                .map_or("no pods".to_owned(), |pods| format!("{} pods of {}", pods.ready, pods.ns));
             match resolver.node_local.len() {
                 0 => format!("resolver {pods}"),
                 count => format!("resolver {pods} behind a cache on the nodes ({count} addresses)"),
             }
         }
     };
-    let api = facts.api.as_ref().map_or("API server unknown".to_owned(), |api| format!("{} API endpoints", api.endpoints.len()));
+    let api = facts
+        .api
+        .as_ref()
+        .map_or("API server unknown".to_owned(), |api| format!("{} API endpoints", api.endpoints.len()));
     Text::from(format!("{cni}, {resolver}, {api}, {nodes}"))
 }

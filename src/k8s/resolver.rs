@@ -25,7 +25,9 @@ pub fn recognise(seen: &Seen) -> DnsPath {
 pub fn listens(seen: &Seen) -> BTreeSet<IpAddr> {
     let sets = seen.daemonsets.iter().flatten();
     let caches = sets.filter(|set| is_cache(set) && set.status.desired_number_scheduled > 0);
-    let argument = |set: &DaemonSet| set.container("node-cache").and_then(|it| it.argument("-localip").map(str::to_owned));
+    let argument = |set: &DaemonSet| {
+        set.container("node-cache").and_then(|it| it.argument("-localip").map(str::to_owned))
+    };
     let all = caches.filter_map(argument).collect::<Vec<_>>().join(",");
     all.split(',').filter_map(|raw| raw.trim().parse().ok()).collect()
 }

@@ -11,12 +11,14 @@ use crate::domain::{
     grant::PortSpan,
     names::{NsName, is_hostile},
     opened::Ports,
-    policy::{PolicyKind, Role},
+    policy::{PolicyKind, Role, Rule},
     time::Timestamp,
 };
 
 /// How the first line begins, before the digest.
 const MARK: &str = "# sluice author/1 sha256:";
+/// How the line with the prints of the rules begins.
+const RULES: &str = "# rules:";
 /// Lines of evidence on one rule.
 const WHYS: usize = 40;
 /// Lines of each list in the header.
@@ -49,9 +51,26 @@ fn hash(rest: &str) -> String {
 
 /// The text of one file.
 pub fn text(draft: &Draft, drafted: &Drafted) -> String {
+    let value = value(draft, drafted);
+    let policy = super::policy(&value).ok();
+    let rules = policy.as_ref().and_then(|policy| policy.rules(drafted.pinned.direction)).unwrap_or_default();
+    let prints: String = rules.iter().map(|rule| format!(" {}", print(rule))).collect();
     let mut rest = header(draft, drafted);
-    rest.push_str(&object(draft, drafted));
+    if !prints.is_empty() {
+        rest.push_str(&format!("{RULES}{prints}\n"));
+    }
+    rest.push_str(&object(&value, drafted));
     format!("{MARK}{}\n{rest}", hash(&rest))
+}
+
+/// Did we write this rule when we wrote this text? Tells a person's rules from those of old evidence.
+pub fn wrote(text: &str, rule: &Rule) -> bool {
+    let line = text.lines().find_map(|line| line.strip_prefix(RULES));
+    line.is_some_and(|line| line.split(' ').any(|word| word == print(rule)))
+}
+
+fn print(rule: &Rule) -> String {
+    hash(&rule.0)[..12].to_owned()
 }
 
 /// The object alone, as JSON.
@@ -84,11 +103,15 @@ fn header(draft: &Draft, drafted: &Drafted) -> String {
     let (target, name) = (&draft.target, drafted.pinned.name);
     let clock = |at: Timestamp| at.format("%Y-%m-%d %H:%M").to_string();
     let (from, to) = (clock(draft.window.from), clock(draft.window.to));
-    let mut out = format!("# {name} of {}/{}: what was seen from {from} to {to} UTC.\n", target.cluster, target.ns);
+    let mut out =
+        format!("# {name} of {}/{}: what was seen from {from} to {to} UTC.\n", target.cluster, target.ns);
     let own = match drafted.pinned.role {
         Role::Allowlist => format!("rules of yours stand in {name}.extra.yaml beside it and are kept"),
         Role::Valve | Role::Baseline | Role::Fqdn => {
-            format!("rules of yours stand in {}-allowlist.extra.yaml beside it and are kept", target.direction)
+            format!(
+                "rules of yours stand in {}-allowlist.extra.yaml beside it and are kept",
+                target.direction
+            )
         }
     };
     out.push_str(&format!("# Written by `sluice author`. Do not edit it: {own}.\n"));
@@ -121,8 +144,7 @@ fn one_line(raw: &str) -> String {
     raw.chars().map(|c| if is_hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn object(draft: &Draft, drafted: &Drafted) -> String {
-    let value = value(draft, drafted);
+fn object(value: &Value, drafted: &Drafted) -> String {
     let mut out = String::new();
     let mut spec = value["spec"].as_object().cloned().unwrap_or_default();
     let field = super::fields(drafted.pinned.direction).0;
@@ -211,7 +233,9 @@ fn network_peer(peer: &Peer) -> Option<Value> {
             }
             out
         }
-        Peer::Block { network, except } if except.is_empty() => json!({ "ipBlock": { "cidr": network.to_string() } }),
+        Peer::Block { network, except } if except.is_empty() => {
+            json!({ "ipBlock": { "cidr": network.to_string() } })
+        }
         Peer::Block { network, except } => {
             let except: Vec<_> = except.iter().map(ToString::to_string).collect();
             json!({ "ipBlock": { "cidr": network.to_string(), "except": except } })
@@ -316,7 +340,8 @@ fn scalar(raw: &str) -> String {
     const WORDS: [&str; 11] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"];
     let starts = raw.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let is_network = raw.starts_with(|c: char| c.is_ascii_digit()) && raw.contains('/') && !raw.contains(':');
-    let is_plain = raw.chars().all(|c| c.is_ascii_alphanumeric() || "-._/:".contains(c)) && !raw.ends_with(':');
+    let is_plain =
+        raw.chars().all(|c| c.is_ascii_alphanumeric() || "-._/:".contains(c)) && !raw.ends_with(':');
     let is_word = WORDS.contains(&raw.to_ascii_lowercase().as_str());
     match (starts || is_network) && is_plain && !is_word {
         true => raw.to_owned(),

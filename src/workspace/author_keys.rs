@@ -26,8 +26,9 @@ impl Reader<'_> {
         let get = |key: &str| fields.get(key).copied();
         let pod_to_pod = self.flag(get("podToPod"), "author.podToPod").unwrap_or(true);
         let items = self.list(get("harbor"), "author.harbor").iter().enumerate();
-        let harbor =
-            items.filter_map(|(i, item)| self.harbor(item, &format!("author.harbor[{i}]"), clusters)).collect();
+        let harbor = items
+            .filter_map(|(i, item)| self.harbor(item, &format!("author.harbor[{i}]"), clusters))
+            .collect();
         let items = self.list(get("published"), "author.published").iter().enumerate();
         let published =
             items.filter_map(|(i, item)| self.published(item, &format!("author.published[{i}]"))).collect();
@@ -48,7 +49,11 @@ impl Reader<'_> {
                 None => {
                     let known: Vec<_> = clusters.iter().map(|entry| entry.name.to_string()).collect();
                     let fact = format!("`{key}` is {:?}, which is no cluster of this file", Text::new(raw));
-                    self.error(item.line, &fact, &format!("Write one of the clusters: {}.", known.join(", ")));
+                    self.error(
+                        item.line,
+                        &fact,
+                        &format!("Write one of the clusters: {}.", known.join(", ")),
+                    );
                 }
             }
         }
@@ -83,7 +88,11 @@ impl Reader<'_> {
             Some(source) => Some(Published { names, networks, source }),
             None => {
                 let fact = format!("{key} needs names, networks and a source");
-                self.error(node.line, &fact, "Write all three: the source says where they are published, and when.");
+                self.error(
+                    node.line,
+                    &fact,
+                    "Write all three: the source says where they are published, and when.",
+                );
                 None
             }
         }
@@ -132,5 +141,53 @@ impl Reader<'_> {
             Some((entry.key.as_str().into(), value.into()))
         });
         Labels::new(pairs.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{domain::names::ClusterName, workspace::fleet_file};
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let text = "\
+clusters: [{name: a, environment: staging}]
+author:
+  podToPod: 3
+  harbor:
+  - {clusters: [b], landed: true, networks: [10.0.0.0/8]}
+  - {names: [x]}
+  - {landed: true}
+  published:
+  - {names: [x.example]}
+  - {names: ['x y'], networks: [here], source: s}
+";
+        let troubles = fleet_file::parse("sluice.yaml", text).expect_err("wrong");
+        let said: String = troubles.iter().map(|trouble| format!("{trouble}\n")).collect();
+        let all = "Write all three: the source says where they are published, and when.";
+        assert_eq!(
+            said,
+            format!(
+                "\
+sluice.yaml line 3: `author.podToPod` is 3. Write true or false.
+sluice.yaml line 5: `author.harbor[0].clusters[0]` is \"b\", which is no cluster of this file. Write one of the clusters: a.
+sluice.yaml line 6: `author.harbor[1].landed` is missing. Write true or false.
+sluice.yaml line 7: author.harbor[2] has landed and says no place. Write its `networks:`, or the `namespace:` of its pods.
+sluice.yaml line 9: author.published[0] needs names, networks and a source. {all}
+sluice.yaml line 10: `author.published[1].names[0]` \"x y\" is not a DNS name. Write a name such as api.example.com or '*.example.com'.
+sluice.yaml line 10: `author.published[1].networks[0]` \"here\" is not a network. Write a network such as 10.0.0.0/8, or an address.
+sluice.yaml line 10: author.published[1] needs names, networks and a source. {all}
+"
+            )
+        );
+    }
+
+    #[test]
+    fn the_first_harbor_that_fits_is_the_clusters() {
+        let text = include_str!("../../assets/sluice.example.yaml");
+        let author = fleet_file::parse("sluice.yaml", text).expect("valid").fleet.settings.author;
+        let of =
+            |name: &str| author.of(&ClusterName::parse(name).expect("a name")).harbor.map(|it| it.landed);
+        assert_eq!((of("prod-eu"), of("staging-eu")), (Some(true), None));
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     discovery, extra,
     policy_files::{self, FOLDER},
+    yaml,
 };
 use crate::{
     cockpit::ports::Trouble,
@@ -126,15 +127,21 @@ impl Lying {
     }
 
     fn refusal(&self, old: &str, new: Option<&str>) -> Trouble {
-        let line = new.and_then(|new| first_difference(old, new));
+        let line = self.strange_rule().or_else(|| new.and_then(|new| first_difference(old, new)));
         let place = line.map_or_else(|| self.shown.clone(), |line| format!("{} line {line}", self.shown));
         let fact = match (self.origin, new) {
-            (Origin::Ours | Origin::Edited, Some(_)) => "it was edited by hand, and writing it again would lose that",
-            (Origin::Foreign, Some(_)) => "it was not written by `sluice author`, and writing it would lose what it says",
+            (Origin::Ours | Origin::Edited, Some(_)) => {
+                "it was edited by hand, and writing it again would lose that"
+            }
+            (Origin::Foreign, Some(_)) => {
+                "it was not written by `sluice author`, and writing it would lose what it says"
+            }
             (_, None) => "it is not needed any more, and somebody else wrote it",
         };
         let next = match self.pinned.role {
-            Role::Fqdn => "Move the file away, or take it over with --adopt, which gives its rules up.".to_owned(),
+            Role::Fqdn => {
+                "Move the file away, or take it over with --adopt, which gives its rules up.".to_owned()
+            }
             Role::Valve => "Bring it back from version control, or give the edit up with --adopt.".to_owned(),
             Role::Baseline | Role::Allowlist => format!(
                 "Move your rule into {}-allowlist{}, or let --adopt do that.",
@@ -145,7 +152,17 @@ impl Lying {
         Trouble::new(&place, fact, &next)
     }
 
-    /// Rules that a person wrote here, to be taken over: those that the new policies do not have.
+    /// The line of the first rule that we did not write.
+    fn strange_rule(&self) -> Option<u64> {
+        let text = self.text.as_deref()?;
+        let rules = self.policy.as_ref()?.as_ref().ok()?.rules(self.pinned.direction)?;
+        let at = rules.iter().position(|rule| !written::wrote(text, rule))?;
+        let node = yaml::parse(text).ok()?;
+        Some(node.field("spec")?.field(self.pinned.direction.as_str())?.items().get(at)?.line)
+    }
+
+    /// Rules that a person wrote here, to be taken over: those that neither the new policies have nor
+    /// we wrote from older evidence.
     pub fn theirs(&self, new: &[&Policy]) -> Result<Vec<Rule>, Trouble> {
         let direction = self.pinned.direction;
         if self.origin == Origin::Ours || !matches!(self.pinned.role, Role::Baseline | Role::Allowlist) {
@@ -157,23 +174,31 @@ impl Lying {
             None => return Ok(Vec::new()),
         };
         if let Some(opened) = policy.opens.iter().find(|opened| !opened.selector.is_everything()) {
-            let fact = format!("it is for {} only, and the pinned policies are for all pods", opened.selector);
-            return Err(Trouble::new(&self.shown, &fact, "Write what is meant into the extra file yourself."));
+            let fact =
+                format!("it is for {} only, and the pinned policies are for all pods", opened.selector);
+            return Err(Trouble::new(
+                &self.shown,
+                &fact,
+                "Write what is meant into the extra file yourself.",
+            ));
         }
-        let ours: Vec<_> = new.iter().flat_map(|policy| policy.rules(direction).unwrap_or_default()).collect();
-        let rules = policy.rules(direction).unwrap_or_default();
-        Ok(rules.iter().filter(|rule| !ours.contains(rule)).cloned().collect())
+        let ours: Vec<_> =
+            new.iter().flat_map(|policy| policy.rules(direction).unwrap_or_default()).collect();
+        let text = self.text.as_deref().unwrap_or_default();
+        let rules = policy.rules(direction).unwrap_or_default().iter();
+        Ok(rules.filter(|rule| !ours.contains(rule) && !written::wrote(text, rule)).cloned().collect())
     }
 }
 
-/// The first line, from 1, that is not the same, the digest's line left aside.
-fn first_difference(old: &str, new: &str) -> Option<usize> {
-    let (mut old, mut new) = (old.lines().skip(1), new.lines().skip(1));
-    (2..).find_map(|at| match (old.next(), new.next()) {
-        (None, None) => Some(None),
-        (a, b) if a != b => Some(Some(at)),
-        _ => None,
-    })?
+/// The first line of the old text, from 1, that says something else; comments are left aside.
+fn first_difference(old: &str, new: &str) -> Option<u64> {
+    let says = |text: &'_ str| -> Vec<(u64, String)> {
+        let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim_start().starts_with('#'));
+        lines.map(|(line, at)| (at, line.to_owned())).collect()
+    };
+    let (old, new) = (says(old), says(new));
+    let same = old.iter().zip(&new).take_while(|((_, a), (_, b))| a == b).count();
+    old.get(same).or(old.last()).map(|(at, _)| *at)
 }
 
 /// Writes or removes one file.
@@ -188,7 +213,12 @@ pub fn put(root: &Path, lying: &Lying, text: Option<&str>) -> Result<(), Trouble
 }
 
 /// Takes rules over into the extra file; gives back its new text, which is written by [`put_extra`].
-pub fn adopted(root: &Path, target: &Target, rules: &[Rule], why: &str) -> Result<(String, Vec<Extra>), Vec<Trouble>> {
+pub fn adopted(
+    root: &Path,
+    target: &Target,
+    rules: &[Rule],
+    why: &str,
+) -> Result<(String, Vec<Extra>), Vec<Trouble>> {
     let path = extra::path(&folder(root, target), target.direction);
     let shown = discovery::shown(root, &path);
     let old = match policy_files::read_text(&path) {
@@ -196,7 +226,8 @@ pub fn adopted(root: &Path, target: &Target, rules: &[Rule], why: &str) -> Resul
         Err(bad) if bad.is_missing() => None,
         Err(bad) => return Err(vec![Trouble::new(&shown, &bad.fact, &bad.next)]),
     };
-    let before = old.as_deref().map_or(Ok(Vec::new()), |text| extra::parse(&shown, text, target.direction))?;
+    let before =
+        old.as_deref().map_or(Ok(Vec::new()), |text| extra::parse(&shown, text, target.direction))?;
     let text = extra::with(old.as_deref(), target.direction, rules, why);
     let after = extra::parse(&shown, &text, target.direction)?;
     if after.len() == before.len() + rules.len() {
@@ -225,10 +256,16 @@ pub fn strangers(root: &Path, target: &Target) -> Vec<Trouble> {
         let path = folder(root, target).join(name);
         let text = policy_files::read_text(&path).ok().unwrap_or_default();
         let fact = match written::origin(&text) {
-            Origin::Ours | Origin::Edited => "it was written by `sluice author` under another name, and is not used",
+            Origin::Ours | Origin::Edited => {
+                "it was written by `sluice author` under another name, and is not used"
+            }
             Origin::Foreign => "its name is not one of the pinned ones, so it is not used",
         };
-        let next = format!("Rename it, move it elsewhere, or put its rules into {}-allowlist{}.", target.direction, extra::END);
+        let next = format!(
+            "Rename it, move it elsewhere, or put its rules into {}-allowlist{}.",
+            target.direction,
+            extra::END
+        );
         Trouble::new(&discovery::shown(root, &path), fact, &next)
     };
     names.iter().filter(|name| !known(name)).map(tell).collect()

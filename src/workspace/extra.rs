@@ -60,7 +60,8 @@ pub fn parse(shown: &str, text: &str, direction: Direction) -> Result<Vec<Extra>
     let mut troubles = Vec::new();
     let mut out = Vec::new();
     for rule in rules(&node, &mut |line, fact, next| troubles.push(Trouble::new(&at(line), fact, next))) {
-        let mut complain = |line: u64, fact: &str, next: &str| troubles.push(Trouble::new(&at(line), fact, next));
+        let mut complain =
+            |line: u64, fact: &str, next: &str| troubles.push(Trouble::new(&at(line), fact, next));
         if let Some((why, sent)) = rule_of(rule, direction, &mut complain)
             && let Some((rule_value, opens)) = checked(rule, &sent, policy, &mut complain)
         {
@@ -103,7 +104,11 @@ fn rule_of(
     complain: &mut dyn FnMut(u64, &str, &str),
 ) -> Option<(Text, Map<String, Json>)> {
     let Json::Object(mut rule) = node.json() else {
-        complain(node.line, &format!("a rule is {}", node.kind()), "Write a mapping with `why:`, peers and `ports:`.");
+        complain(
+            node.line,
+            &format!("a rule is {}", node.kind()),
+            "Write a mapping with `why:`, peers and `ports:`.",
+        );
         return None;
     };
     let peers = peers_field(direction);
@@ -114,7 +119,11 @@ fn rule_of(
     }
     let why = rule.remove("why").and_then(|why| why.as_str().map(Text::new)).filter(|why| !why.is_empty());
     if why.is_none() {
-        complain(node.line, "a rule does not say why it is there", "Write `why:` with a sentence or a ticket.");
+        complain(
+            node.line,
+            "a rule does not say why it is there",
+            "Write `why:` with a sentence or a ticket.",
+        );
     }
     let is_empty = |field: &str| rule.get(field).and_then(Json::as_array).is_none_or(Vec::is_empty);
     if direction == Direction::Egress && is_empty(peers) {
@@ -166,7 +175,11 @@ fn checked(
             }
             _ => continue,
         };
-        let next = if fact.ends_with("in it") { "Write `except:` with 169.254.169.254/32 or fd00:ec2::254/128." } else { next };
+        let next = if fact.ends_with("in it") {
+            "Write `except:` with 169.254.169.254/32 or fd00:ec2::254/128."
+        } else {
+            next
+        };
         complain(node.line, &fact, next);
         return None;
     }
@@ -256,7 +269,10 @@ rules:
 
     #[test]
     fn rules_that_are_taken_over_read_back() {
-        let rule = Rule(r#"{"ports":[{"port":443,"protocol":"TCP"}],"to":[{"ipBlock":{"cidr":"198.51.100.0/24"}}]}"#.into());
+        let rule = Rule(
+            r#"{"ports":[{"port":443,"protocol":"TCP"}],"to":[{"ipBlock":{"cidr":"198.51.100.0/24"}}]}"#
+                .into(),
+        );
         let once = with(None, Direction::Egress, std::slice::from_ref(&rule), "taken over: it's \"so\"");
         let twice = with(Some(&once), Direction::Egress, std::slice::from_ref(&rule), "again");
         let read = parse("x", &twice, Direction::Egress).expect("readable");

@@ -108,7 +108,8 @@ pub fn to_text(all: &All) -> String {
 
 /// Reads a facts file that people know as `shown`.
 pub fn parse(shown: &str, text: &str) -> Result<All, Trouble> {
-    let cannot = |fact: String| Trouble::new(shown, &fact, "Write it with `sluice author --save-facts FILE`.");
+    let cannot =
+        |fact: String| Trouble::new(shown, &fact, "Write it with `sluice author --save-facts FILE`.");
     let file: File = serde_yaml::from_str(text).map_err(|bad| {
         let line = bad.location().map_or(0, |location| location.line());
         let said = bad.to_string();
@@ -126,7 +127,8 @@ pub fn parse(shown: &str, text: &str) -> Result<All, Trouble> {
 }
 
 fn cluster_out(name: &ClusterName, facts: &Facts) -> WireCluster {
-    let plain = |labels: &Labels| labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let plain =
+        |labels: &Labels| labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let places = |all: &BTreeSet<(IpAddr, u16)>| all.iter().map(|place| SocketAddr::from(*place)).collect();
     WireCluster {
         cluster: name.to_string(),
@@ -159,7 +161,8 @@ fn cluster_out(name: &ClusterName, facts: &Facts) -> WireCluster {
                 labels: plain(&running.labels),
                 host_network: running.host_network,
             };
-            let flat = all.iter().flat_map(|(ns, all)| all.iter().map(move |(workload, it)| (ns, workload, it)));
+            let flat =
+                all.iter().flat_map(|(ns, all)| all.iter().map(move |(workload, it)| (ns, workload, it)));
             flat.map(one).collect()
         }),
     }
@@ -171,7 +174,8 @@ fn cluster_in(wire: WireCluster) -> Result<Facts, String> {
         blocks_select_nodes: wire.blocks_select_nodes,
         resolver: wire.resolver.map(resolver_in).transpose()?,
         api: wire.api_server.map(|api| {
-            let places = |all: BTreeSet<SocketAddr>| all.iter().map(|place| (place.ip(), place.port())).collect();
+            let places =
+                |all: BTreeSet<SocketAddr>| all.iter().map(|place| (place.ip(), place.port())).collect();
             ApiServer { endpoints: places(api.endpoints), service: places(api.service) }
         }),
         nodes: wire.nodes,
@@ -200,7 +204,12 @@ fn cni_in(wire: WireCni) -> Result<Cni, String> {
 fn resolver_in(wire: WireResolver) -> Result<Resolver, String> {
     let pods = |pods: WirePods| {
         let ns = NsName::parse(&pods.namespace).map_err(|bad| bad.to_string())?;
-        Ok::<_, String>(ResolverPods { ns, labels: labels(&pods.labels), ports: pods.ports, ready: pods.ready })
+        Ok::<_, String>(ResolverPods {
+            ns,
+            labels: labels(&pods.labels),
+            ports: pods.ports,
+            ready: pods.ready,
+        })
     };
     let pods = wire.pods.map(pods).transpose()?;
     Ok(Resolver { pods, service: wire.service, node_local: wire.node_local })

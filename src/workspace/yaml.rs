@@ -99,6 +99,20 @@ impl Node {
         self.value == Value::Null
     }
 
+    /// The value of a key of a mapping.
+    pub fn field(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// What stands in a list; nothing where it is none.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => &[],
+        }
+    }
+
     /// The same without lines.
     pub fn json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

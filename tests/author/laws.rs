@@ -59,10 +59,12 @@ fn one() -> impl Strategy<Value = (EdgeKey, Edge)> {
     let direction = prop::sample::select(Direction::ALL.to_vec());
     let who = prop::sample::select(vec!["cart", "web"]);
     let (port, name) = (prop::sample::select(PORTS.to_vec()), prop::sample::select(NAMES.to_vec()));
-    (direction, who, far, port, name, word, 0_u32..160).prop_map(|(direction, who, far, port, name, word, hour)| {
-        let hour = format!("hours={hour}");
-        edge(direction, who, &far, port, &[name, word, &hour])
-    })
+    (direction, who, far, port, name, word, 0_u32..160).prop_map(
+        |(direction, who, far, port, name, word, hour)| {
+            let hour = format!("hours={hour}");
+            edge(direction, who, &far, port, &[name, word, &hour])
+        },
+    )
 }
 
 /// Each edge once: two with the same key are one edge of a ledger.
@@ -230,13 +232,17 @@ proptest! {
 
 /// By a rule that names no address: pods, entities.
 fn is_of_the_cluster(story: &Story, address: IpAddr) -> bool {
-    story.facts.is_node(address) || story.facts.is_pod(address) || story.facts.api.is_some() && address.is_loopback()
+    story.facts.is_node(address)
+        || story.facts.is_pod(address)
+        || story.facts.api.is_some() && address.is_loopback()
 }
 
 /// Somebody has to be left out for these laws to say something.
 #[test]
 fn the_generated_stories_have_both_kinds() {
-    let story = Story::told("cni Calico v3.30\nedge egress cart 203.0.113.1 TCP/443 hooks.webhook.site\nedge egress cart 203.0.113.9 TCP/443 api.payments.example\n");
+    let story = Story::told(
+        "cni Calico v3.30\nedge egress cart 203.0.113.1 TCP/443 hooks.webhook.site\nedge egress cart 203.0.113.9 TCP/443 api.payments.example\n",
+    );
     let draft = story.draft(Direction::Egress);
     assert_eq!((draft.left_out.len(), draft.find("egress-allowlist").map(|it| it.rules.len())), (1, Some(1)));
 }

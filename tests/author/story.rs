@@ -83,7 +83,8 @@ fn address(raw: &str) -> IpAddr {
 }
 
 fn labels(raw: &str) -> Labels {
-    let pairs = raw.split(',').filter(|word| !word.is_empty()).map(|word| word.split_once('=').expect("key=value"));
+    let pairs =
+        raw.split(',').filter(|word| !word.is_empty()).map(|word| word.split_once('=').expect("key=value"));
     Labels::new(pairs.map(|(key, value)| (key.into(), value.into())).collect())
 }
 
@@ -109,12 +110,15 @@ impl Story {
             ["blocks", "select", "nodes"] => self.facts.blocks_select_nodes = Some(true),
             ["resolver", ns_name, selector, port, rest @ ..] => self.resolver(ns_name, selector, port, rest),
             ["api", endpoint, service] => {
-                let place = |raw: &str| raw.parse::<SocketAddr>().map(|it| (it.ip(), it.port())).expect("a place");
+                let place =
+                    |raw: &str| raw.parse::<SocketAddr>().map(|it| (it.ip(), it.port())).expect("a place");
                 let (endpoints, service) = ([place(endpoint)].into(), [place(service)].into());
                 self.facts.api = Some(ApiServer { endpoints, service });
             }
             ["nodes", all @ ..] => self.facts.nodes = Some(all.iter().map(|raw| address(raw)).collect()),
-            ["pods", "in", network] => self.facts.pod_networks = Some(vec![network.parse().expect("a network")]),
+            ["pods", "in", network] => {
+                self.facts.pod_networks = Some(vec![network.parse().expect("a network")])
+            }
             ["runs", place, rest @ ..] => self.runs(place, rest),
             ["pods", "by", "evidence"] => self.settings.pod_to_pod = false,
             ["published", names, networks, source @ ..] => self.settings.published.push(Published {
@@ -143,15 +147,18 @@ impl Story {
             ["file", name] => {
                 let draft = self.draft(direction_of(name));
                 let text = self.text(&draft, name);
-                let rest = text.as_deref().map_or("there is none", |text| text.split_once('\n').expect("lines").1);
+                let rest =
+                    text.as_deref().map_or("there is none", |text| text.split_once('\n').expect("lines").1);
                 answered(out, rest.lines());
             }
             ["rules", name] => {
                 let draft = self.draft(direction_of(name));
                 let text = self.text(&draft, name).unwrap_or_else(|| "spec:\nthere is none".to_owned());
                 let lines = text.lines().skip_while(|line| *line != "spec:").skip(1);
-                let lines = lines.filter(|line| !line.starts_with("  podSelector") && !line.contains("policyTypes"));
-                let lines = lines.filter(|line| !["  - Egress", "  - Ingress", "  endpointSelector: {}"].contains(line));
+                let lines =
+                    lines.filter(|line| !line.starts_with("  podSelector") && !line.contains("policyTypes"));
+                let lines = lines
+                    .filter(|line| !["  - Egress", "  - Ingress", "  endpointSelector: {}"].contains(line));
                 answered(out, lines);
             }
             ["left", "out", direction] => {
@@ -163,7 +170,9 @@ impl Story {
                 let draft = self.draft(Direction::parse(direction).expect("a direction"));
                 told(out, draft.warnings.iter().chain(&draft.missing).map(ToString::to_string).collect());
             }
-            ["work"] => told(out, self.draft(Direction::Egress).work.iter().map(ToString::to_string).collect()),
+            ["work"] => {
+                told(out, self.draft(Direction::Egress).work.iter().map(ToString::to_string).collect())
+            }
             other => panic!("{other:?} is no line of a story"),
         }
     }
@@ -303,7 +312,10 @@ pub fn granted(name: &str, destination: &str, port: &str, only: Option<&str>) ->
     let uid = Text::new("uid-prod-eu");
     let requirement = only.and_then(|raw| raw.strip_prefix("only=")).and_then(|raw| raw.split_once('='));
     let selector = requirement.map(|(key, value)| {
-        Selector(vec![sluice::domain::policy::Requirement::In { key: key.into(), values: vec![value.into()] }])
+        Selector(vec![sluice::domain::policy::Requirement::In {
+            key: key.into(),
+            values: vec![value.into()],
+        }])
     });
     let value = Review {
         requested_by: Text::new("ann"),
@@ -313,8 +325,10 @@ pub fn granted(name: &str, destination: &str, port: &str, only: Option<&str>) ->
             ns: ns("shop"),
             selector: selector.unwrap_or_default(),
             direction: Direction::Egress,
-            destination: networks
-                .map_or_else(|_| Opening::Name(DnsName::parse(destination).expect("a name")), Opening::Networks),
+            destination: networks.map_or_else(
+                |_| Opening::Name(DnsName::parse(destination).expect("a name")),
+                Opening::Networks,
+            ),
             ports: vec![span(port)],
             expires: start() + TimeDelta::days(90),
         },

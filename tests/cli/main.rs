@@ -70,6 +70,7 @@ fn help_texts() {
         "status",
         "denials",
         "discover",
+        "author",
         "apply",
         "rollback",
         "plan",

@@ -34,7 +34,9 @@ impl Way {
     pub fn new(what: &What, words: &str, ports: Ports) -> Self {
         let place = match what {
             What::Block { .. } => Place::Addresses(what.addresses().unwrap_or_default()),
-            What::Everything | What::Name(_) | What::Inside | What::Unknown(_) => Place::Words(Text::new(words)),
+            What::Everything | What::Name(_) | What::Inside | What::Unknown(_) => {
+                Place::Words(Text::new(words))
+            }
         };
         Self { place, ports }
     }
@@ -180,5 +182,55 @@ fn shown(networks: &[IpNet]) -> String {
     match networks.len().saturating_sub(SHOWN) {
         0 => words.join(", "),
         more => format!("{} and {more} more networks", words.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(place: &str, ports: &[(u16, u16)]) -> Way {
+        let spans = ports.iter().map(|(from, to)| PortSpan { protocol: Protocol::Tcp, from: *from, to: *to });
+        let ports = Ports::new(spans, Vec::new());
+        match place.parse() {
+            Ok(network) => Way::new(&What::Block { network, except: Vec::new() }, "", ports),
+            Err(_) => Way::new(&What::Inside, place, ports),
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_another_way_is_no_change() {
+        let before = [way("203.0.113.0/31", &[(443, 444)]), way("pods of pay", &[(80, 80), (81, 90)])];
+        let after = [
+            way("203.0.113.0/32", &[(443, 443), (444, 444)]),
+            way("203.0.113.1/32", &[(443, 444)]),
+            way("pods of pay", &[(80, 90)]),
+        ];
+        assert!(between(&before, &after).is_nothing());
+    }
+
+    #[test]
+    fn each_address_and_port_that_changes_is_told_once() {
+        let before = [way("203.0.113.0/31", &[(443, 443)]), way("pods of pay", &[(80, 90)])];
+        let after = [
+            way("203.0.113.0/32", &[(443, 445)]),
+            way("pods of pay", &[(85, 95)]),
+            way("2001:db8::/64", &[(1, 1)]),
+        ];
+        assert_eq!(
+            between(&before, &after).to_string(),
+            "opens  2001:db8::/64 on TCP/1\n\
+             opens  203.0.113.0/32 on TCP/444-445\n\
+             opens  pods of pay on TCP/91-95\n\
+             closes 203.0.113.1/32 on TCP/443\n\
+             closes pods of pay on TCP/80-84\n"
+        );
+        let all_but =
+            Ranges::everything().minus(&Ranges::of([&"169.254.169.254/32".parse().expect("a network")]));
+        let wide = Way { place: Place::Addresses(all_but), ports: way("x", &[(123, 123)]).ports };
+        assert_eq!(
+            between(&[], &[wide]).to_string(),
+            "opens  0.0.0.0/0 except 169.254.169.254/32, ::/0 on TCP/123\n"
+        );
     }
 }

@@ -165,7 +165,9 @@ impl<'a> Desk<'a> {
         let why = match seen.protocol {
             Protocol::Tcp | Protocol::Udp | Protocol::Sctp if seen.port > 0 => return false,
             Protocol::Tcp | Protocol::Udp | Protocol::Sctp => "the source tells no port",
-            Protocol::Icmp => "no NetworkPolicy can name ICMP; what becomes of it is the network plugin's word",
+            Protocol::Icmp => {
+                "no NetworkPolicy can name ICMP; what becomes of it is the network plugin's word"
+            }
             Protocol::Unknown => "the source tells no protocol that a NetworkPolicy could name",
         };
         self.leave_out(Cause::Unroutable, &seen.subject(), why);

@@ -67,8 +67,14 @@ pub enum Peer {
     /// Every pod of the cluster.
     EveryPod,
     /// Pods of a namespace; no labels: all of them.
-    Pods { ns: NsName, labels: Vec<(CompactString, CompactString)> },
-    Block { network: IpNet, except: Vec<IpNet> },
+    Pods {
+        ns: NsName,
+        labels: Vec<(CompactString, CompactString)>,
+    },
+    Block {
+        network: IpNet,
+        except: Vec<IpNet>,
+    },
     /// A word of Cilium for what has no pod.
     Entity(Reserved),
     /// A name whose addresses Cilium learns from lookups.

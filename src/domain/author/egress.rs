@@ -65,8 +65,12 @@ fn resolver(desk: &mut Desk<'_>) -> Vec<Drawn> {
             ports.insert(DNS);
         }
         let labels: Vec<_> = pods.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let why =
-            format!("baseline: DNS to the cluster's resolver, {} pods of {} with {}", pods.ready, pods.ns, labels.join(","));
+        let why = format!(
+            "baseline: DNS to the cluster's resolver, {} pods of {} with {}",
+            pods.ready,
+            pods.ns,
+            labels.join(",")
+        );
         rules.push(baseline_rule(why, vec![Peer::pods(&pods.ns, &pods.labels)], lookups(&ports)));
         if pods.ready == 0 {
             desk.warn(format!(
@@ -109,7 +113,8 @@ pub(super) fn ciliums(desk: &Desk<'_>, has_names: bool) -> Vec<Drawn> {
         rules.push(baseline_rule(why, peers, lookups(&BTreeSet::from([DNS]))));
     }
     if let Some(pods) = resolver.pods.as_ref().filter(|_| has_names) {
-        let why = vec![Text::new("lookups pass Cilium's DNS proxy, from which it learns the addresses of names")];
+        let why =
+            vec![Text::new("lookups pass Cilium's DNS proxy, from which it learns the addresses of names")];
         let peers = vec![Peer::pods(&pods.ns, &pods.labels)];
         rules.push(Drawn { why, body: Body::Made { peers, ports: lookups(&pods.ports), proxied: true } });
     }
@@ -127,18 +132,14 @@ pub(super) fn destination(desk: &mut Desk<'_>, seen: &Seen<'_>) {
         Far::Name(name) => self::name(desk, seen, name),
         Far::Address(_) => addresses(desk, seen),
         Far::Unsaid(_) => {
-            let why = "the source tells neither address nor name; a source that does is needed, or a rule of yours";
+            let why =
+                "the source tells neither address nor name; a source that does is needed, or a rule of yours";
             desk.leave_out(Cause::Unsaid, &seen.subject(), why);
         }
     }
 }
 
-fn pods(
-    desk: &mut Desk<'_>,
-    seen: &Seen<'_>,
-    ns: &NsName,
-    workload: &Workload,
-) {
+fn pods(desk: &mut Desk<'_>, seen: &Seen<'_>, ns: &NsName, workload: &Workload) {
     let running = desk.input.facts.running(ns, workload);
     if running.is_some_and(|running| running.host_network) {
         return match is_lookup(desk, seen) {
@@ -146,15 +147,24 @@ fn pods(
             false => desk.open_nodes(Role::Allowlist, seen),
         };
     }
-    let is_resolver = desk.input.facts.resolver.as_ref().and_then(|it| it.pods.as_ref()).is_some_and(|pods| {
-        pods.ns == *ns && pods.ports.contains(&seen.port) && matches!(seen.protocol, Protocol::Udp | Protocol::Tcp)
-    });
+    let is_resolver =
+        desk.input.facts.resolver.as_ref().and_then(|it| it.pods.as_ref()).is_some_and(|pods| {
+            pods.ns == *ns
+                && pods.ports.contains(&seen.port)
+                && matches!(seen.protocol, Protocol::Udp | Protocol::Tcp)
+        });
     // The baseline has them.
     if desk.input.settings.pod_to_pod || is_resolver {
         return;
     }
     let peer = super::pods_peer(desk, ns, workload);
-    desk.open(Piece { role: Role::Allowlist, peer, span: seen.span(), why: seen.why(), subject: &seen.subject() });
+    desk.open(Piece {
+        role: Role::Allowlist,
+        peer,
+        span: seen.span(),
+        why: seen.why(),
+        subject: &seen.subject(),
+    });
 }
 
 fn entity(desk: &mut Desk<'_>, seen: &Seen<'_>, entity: Entity) {
@@ -164,7 +174,9 @@ fn entity(desk: &mut Desk<'_>, seen: &Seen<'_>, entity: Entity) {
         Entity::Host | Entity::RemoteNode => desk.open_nodes(Role::Allowlist, seen),
         Entity::Ingress => desk.open_entity(Role::Allowlist, seen, Reserved::Ingress),
         Entity::Unmanaged => desk.open_entity(Role::Allowlist, seen, Reserved::Unmanaged),
-        Entity::Health => desk.leave_out(Cause::Unroutable, &seen.subject(), "it is Cilium's own health check"),
+        Entity::Health => {
+            desk.leave_out(Cause::Unroutable, &seen.subject(), "it is Cilium's own health check")
+        }
         Entity::World => {
             let why = "the source tells neither address nor name of it";
             desk.leave_out(Cause::Unsaid, &seen.subject(), why);
@@ -186,7 +198,9 @@ fn name(desk: &mut Desk<'_>, seen: &Seen<'_>, name: &DnsName) {
             let also: Vec<_> = seen.also.iter().take(3).map(ToString::to_string).collect();
             let also = if also.is_empty() { String::new() } else { format!(", perhaps {}", also.join(", ")) };
             let (place, grade) = (seen.place(), seen.grade.as_str());
-            desk.warn(format!("{place}: its name is {grade}{also}; only the addresses that were seen are opened"));
+            desk.warn(format!(
+                "{place}: its name is {grade}{also}; only the addresses that were seen are opened"
+            ));
         }
         return addresses(desk, seen);
     }
@@ -218,12 +232,18 @@ impl Published {
 fn by_range(desk: &mut Desk<'_>, seen: &Seen<'_>, published: &Published) {
     let ranges = Ranges::of(&published.networks);
     if let Some(outside) = seen.addresses.iter().find(|address| !ranges.contains(**address)) {
-        let why = format!("{outside} is not within the networks of {}; bring that list up to date", published.source);
+        let why = format!(
+            "{outside} is not within the networks of {}; bring that list up to date",
+            published.source
+        );
         return desk.leave_out(Cause::Churning, &seen.subject(), why);
     }
     let count = seen.addresses.len();
-    let why =
-        format!("{}; by the published networks of {}, instead of {count} addresses", seen.evidence(), published.source);
+    let why = format!(
+        "{}; by the published networks of {}, instead of {count} addresses",
+        seen.evidence(),
+        published.source
+    );
     for network in ranges.networks() {
         let peer = super::block(network, &[]);
         let (span, why, subject) = (seen.span(), Text::new(&why), &seen.subject());
@@ -245,8 +265,12 @@ fn by_name(desk: &mut Desk<'_>, seen: &Seen<'_>, name: &DnsName) {
             "lookups go past Cilium's DNS proxy to NodeLocal DNSCache, so a rule by name would match nothing; \
              name published networks in sluice.yaml, or write a rule of yours"
         }
-        true => "the resolver is not known, which a rule by name needs; let `sluice author` reach the cluster",
-        false => "name its provider's published networks in sluice.yaml (author.published), or write a rule of yours",
+        true => {
+            "the resolver is not known, which a rule by name needs; let `sluice author` reach the cluster"
+        }
+        false => {
+            "name its provider's published networks in sluice.yaml (author.published), or write a rule of yours"
+        }
     };
     let (cause, fact) = match seen.addresses.len() {
         0 => (Cause::Unsaid, "the source tells no address of it".to_owned()),
@@ -279,7 +303,8 @@ fn addresses(desk: &mut Desk<'_>, seen: &Seen<'_>) {
         desk.open_nodes(Role::Allowlist, seen);
     }
     if pod && !desk.input.settings.pod_to_pod {
-        let why = "the address is one of pods, and no record says of which; a source that names pods is needed";
+        let why =
+            "the address is one of pods, and no record says of which; a source that names pods is needed";
         desk.leave_out(Cause::UnknownPod, &seen.subject(), why);
     }
     if own {
@@ -301,13 +326,18 @@ enum Spot {
 fn spot(desk: &Desk<'_>, seen: &Seen<'_>, address: IpAddr) -> Spot {
     let facts = desk.input.facts;
     let resolver = facts.resolver.as_ref();
-    let is_resolver = resolver.is_some_and(|it| it.service.contains(&address) || it.node_local.contains(&address));
+    let is_resolver =
+        resolver.is_some_and(|it| it.service.contains(&address) || it.node_local.contains(&address));
     let port = (address, seen.port);
     if address.is_unspecified() || range::space(address) == Space::Loopback {
         Spot::Own
     } else if (is_resolver && seen.port == DNS) || (seen.span() == CLOCK && !super::is_metadata(address)) {
         Spot::Covered
-    } else if facts.api.as_ref().is_some_and(|api| api.endpoints.contains(&port) || api.service.contains(&port)) {
+    } else if facts
+        .api
+        .as_ref()
+        .is_some_and(|api| api.endpoints.contains(&port) || api.service.contains(&port))
+    {
         Spot::Api
     } else if facts.is_node(address) {
         Spot::Node
@@ -320,7 +350,9 @@ fn spot(desk: &Desk<'_>, seen: &Seen<'_>, address: IpAddr) -> Spot {
 
 /// Registries, where Harbor has landed: Harbor instead, and the rest is work to move.
 fn is_harbors(desk: &mut Desk<'_>, seen: &Seen<'_>) -> bool {
-    let Some(harbor) = desk.input.settings.harbor.as_ref().filter(|harbor| harbor.landed) else { return false };
+    let Some(harbor) = desk.input.settings.harbor.as_ref().filter(|harbor| harbor.landed) else {
+        return false;
+    };
     let is_harbor = match seen.far {
         Far::Name(name) => harbor.names.contains(name),
         Far::Address(address) => Ranges::of(&harbor.networks).contains(address),
@@ -335,9 +367,11 @@ fn is_harbors(desk: &mut Desk<'_>, seen: &Seen<'_>) -> bool {
         let why = "Harbor has landed in this cluster: move it to Harbor, which is allowed instead";
         desk.leave_out(Cause::PastHarbor, &seen.subject(), why);
     }
-    let (subject, span) = (Text::new("Harbor"), PortSpan { protocol: Protocol::Tcp, from: harbor.port, to: harbor.port });
+    let (subject, span) =
+        (Text::new("Harbor"), PortSpan { protocol: Protocol::Tcp, from: harbor.port, to: harbor.port });
     let why = Text::new("Harbor, by author.harbor of sluice.yaml, instead of registries");
-    let networks = Ranges::of(&harbor.networks).networks().into_iter().map(|network| super::block(network, &[]));
+    let networks =
+        Ranges::of(&harbor.networks).networks().into_iter().map(|network| super::block(network, &[]));
     let pods = harbor.ns.iter().map(|ns| Peer::pods(ns, &harbor.labels));
     for peer in networks.chain(pods) {
         desk.open(Piece { role: Role::Allowlist, peer, span, why: why.clone(), subject: &subject });

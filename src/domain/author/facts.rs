@@ -132,7 +132,10 @@ impl Facts {
     /// What is missing, in words, with what it leaves out.
     pub fn missing(&self) -> Vec<&'static str> {
         let parts = [
-            (self.cni.is_none(), "the network plugin: ranges of ports and its own kinds of policy are not used"),
+            (
+                self.cni.is_none(),
+                "the network plugin: ranges of ports and its own kinds of policy are not used",
+            ),
             (self.resolver.is_none(), "the resolver: the baseline has no rule for DNS"),
             (self.api.is_none(), "the endpoints of the API server: no rule leads there or from there"),
             (self.nodes.is_none(), "the addresses of the nodes: no rule leads there or from there"),
@@ -166,8 +169,14 @@ const VOLATILE: [&str; 12] = [
 /// Of a version: they change with the next roll-out.
 const VERSIONS: [&str; 2] = ["app.kubernetes.io/version", "version"];
 /// Labels that people choose to tell workloads apart, best first.
-const NAMING: [&str; 6] =
-    ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component", "app", "k8s-app", "name"];
+const NAMING: [&str; 6] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app",
+    "k8s-app",
+    "name",
+];
 
 /// Workloads by the pods of a cluster. Of each the fewest naming labels are kept that no other
 /// workload of its namespace carries; where those do not suffice, all that are stable.
@@ -213,4 +222,46 @@ fn telling<'l, I: Iterator<Item = &'l Labels>>(labels: &Labels, others: impl Fn(
 fn kept(labels: &Labels, is_kept: impl Fn(&str, &str) -> bool) -> Labels {
     let pairs = labels.iter().filter(|(key, value)| is_kept(key, value));
     Labels::new(pairs.map(|(key, value)| (key.into(), value.into())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::names::PodName;
+
+    fn pod(name: &str, workload: &str, labels: &[(&str, &str)]) -> Pod {
+        Pod {
+            ns: NsName::parse("shop").expect("valid"),
+            name: PodName::parse(name).expect("valid"),
+            labels: Labels::new(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
+            workload: Workload::new("Deployment", workload),
+            node: None,
+            host_network: false,
+            finished: false,
+            started: None,
+            ready: None,
+        }
+    }
+
+    fn told(pods: &[Pod], workload: &str) -> String {
+        let all = workloads(pods);
+        let running = &all[&pods[0].ns][&Workload::new("Deployment", workload)];
+        running.labels.iter().map(|(key, value)| format!("{key}={value} ")).collect()
+    }
+
+    #[test]
+    fn a_workload_is_told_by_the_fewest_labels_that_no_other_has_and_no_roll_out_changes() {
+        let pods = [
+            pod("a-1", "a", &[("app", "a"), ("pod-template-hash", "x"), ("tier", "web")]),
+            pod("a-2", "a", &[("app", "a"), ("pod-template-hash", "y"), ("tier", "web"), ("debug", "1")]),
+            pod("b-1", "b", &[("app", "b"), ("tier", "web")]),
+        ];
+        assert_eq!(told(&pods, "a"), "app=a ");
+        let twins = [
+            pod("a-1", "a", &[("app", "shop"), ("role", "a")]),
+            pod("b-1", "b", &[("app", "shop"), ("role", "b")]),
+        ];
+        assert_eq!(told(&twins, "b"), "app=shop role=b ");
+        assert_eq!(told(&[pod("c-1", "c", &[])], "c"), "");
+    }
 }

@@ -48,7 +48,13 @@ fn caller<'s, 'a>(desk: &mut Desk<'_>, seen: &'s Seen<'a>, outside: &mut Outside
                 return desk.open_nodes(LIST, seen);
             }
             let peer = super::pods_peer(desk, ns, workload);
-            desk.open(Piece { role: LIST, peer, span: seen.span(), why: seen.why(), subject: &seen.subject() });
+            desk.open(Piece {
+                role: LIST,
+                peer,
+                span: seen.span(),
+                why: seen.why(),
+                subject: &seen.subject(),
+            });
         }
         Far::Entity(Entity::KubeApiserver) => desk.open_api(LIST, seen),
         // The pod's own node, which no policy can keep out.
@@ -81,7 +87,8 @@ impl Outside<'_, '_> {
             let count: usize = plain.iter().map(|(_, addresses)| addresses.len()).sum();
             if count > CALLERS {
                 let (first, _) = plain[0];
-                let what = Text::from(format!("{count} callers by address on {}/{}", first.protocol, first.port));
+                let what =
+                    Text::from(format!("{count} callers by address on {}/{}", first.protocol, first.port));
                 let why = "so many are no list any more: whether all may call is a person's word, written into \
                            ingress-allowlist.extra.yaml";
                 desk.leave_out(Cause::TooMany, &what, why);
