@@ -101,7 +101,7 @@ pub fn draft(input: &Input<'_>) -> Draft {
         left_out: desk.left_out.into_iter().collect(),
         warnings: desk.warnings.into_iter().collect(),
         work: desk.work.into_iter().collect(),
-        missing: input.facts.missing().into_iter().map(Text::new).collect(),
+        missing: input.facts.missing(direction).into_iter().map(Text::new).collect(),
     }
 }
 
@@ -206,7 +206,7 @@ fn families(desk: &mut Desk<'_>, all: &[Seen<'_>]) {
     let count = all.iter().filter(single).count();
     if count > 0 {
         desk.warn(format!(
-            "the nodes have IPv4 and IPv6, and {count} names were reached by one of them only: the other stays closed"
+            "the nodes have IPv4 and IPv6, and some names ({count}) were reached by one of them only: the other stays closed"
         ));
     }
 }

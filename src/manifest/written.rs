@@ -320,6 +320,7 @@ fn ordered(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
         "why" => 0,
         "name" | "cidr" | "namespaceSelector" | "port" | "protocol" => 1,
         "ports" | "toPorts" => 3,
+        "rules" => 4,
         _ => 2,
     };
     let mut all: Vec<_> = map.iter().collect();

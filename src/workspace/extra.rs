@@ -262,9 +262,31 @@ rules:
   ports: []
 - f
 ";
-        insta::assert_snapshot!(said(text), @"");
-        insta::assert_snapshot!(said("rules: []\n---\nrules: []\n"), @"");
-        insta::assert_snapshot!(said("rules: [\n"), @"");
+        let next = "Correct the rule; `kubectl explain networkpolicy.spec` shows its fields.";
+        assert_eq!(
+            said(text),
+            format!(
+                "\
+x.extra.yaml line 1: the key `rule` is not known. Write `rules:` with a list: each rule has `why:`, peers and `ports:`.
+x.extra.yaml line 3: a rule opens 0.0.0.0/0 with the metadata addresses of clouds in it. Write `except:` with 169.254.169.254/32 or fd00:ec2::254/128.
+x.extra.yaml line 6: a rule does not say why it is there. Write `why:` with a sentence or a ticket.
+x.extra.yaml line 8: a rule without `to` leads everywhere. Name its peers.
+x.extra.yaml line 10: a rule without `ports` opens every port. Name its ports.
+x.extra.yaml line 12: a rule is not understood (\"here\" is no network). {next}
+x.extra.yaml line 15: a rule has the key `from`. Keep to `why`, `to` and `ports`.
+x.extra.yaml line 18: a rule is text. Write a mapping with `why:`, peers and `ports:`.
+"
+            )
+        );
+        let next = "the file holds `rules:` and nothing else.";
+        assert_eq!(
+            said("rules: []\n---\nrules: []\n"),
+            format!("x.extra.yaml line 3: a second document begins. Correct the YAML there; {next}\n")
+        );
+        assert_eq!(
+            said("rules: [\n"),
+            format!("x.extra.yaml line 1: unclosed bracket '['. Correct the YAML there; {next}\n")
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::yaml;
 use crate::{
     cockpit::ports::Trouble,
     domain::{
@@ -110,11 +111,7 @@ pub fn to_text(all: &All) -> String {
 pub fn parse(shown: &str, text: &str) -> Result<All, Trouble> {
     let cannot =
         |fact: String| Trouble::new(shown, &fact, "Write it with `sluice author --save-facts FILE`.");
-    let file: File = serde_yaml::from_str(text).map_err(|bad| {
-        let line = bad.location().map_or(0, |location| location.line());
-        let said = bad.to_string();
-        cannot(format!("line {line}: {}", Text::new(said.lines().next().unwrap_or_default())))
-    })?;
+    let file: File = serde_yaml::from_str(text).map_err(|error| cannot(yaml::bad(&error).to_string()))?;
     if file.schema != SCHEMA {
         return Err(cannot(format!("its schema is {:?}, not {SCHEMA}", Text::new(&file.schema))));
     }

@@ -67,7 +67,8 @@ pub fn parse(text: &str) -> Result<Node, BadYaml> {
 /// aliases multiply them.
 const NODES: usize = 100_000;
 
-fn bad(error: &serde_yaml::Error) -> BadYaml {
+/// The library's complaint as ours.
+pub(super) fn bad(error: &serde_yaml::Error) -> BadYaml {
     use serde_yaml::Error;
     let line = error.location().map_or(0, |location| location.line());
     let why = match error.without_snippet() {

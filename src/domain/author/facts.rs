@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::domain::{
     fleet::{Cni, CniKind, Pod},
+    flow::Direction,
     names::{NsName, Workload},
     policy::Labels,
     range,
@@ -129,14 +130,17 @@ impl Facts {
         self.workloads.as_ref()?.get(ns)?.get(workload)
     }
 
-    /// What is missing, in words, with what it leaves out.
-    pub fn missing(&self) -> Vec<&'static str> {
+    /// What is missing for a direction, in words, with what it leaves out.
+    pub fn missing(&self, direction: Direction) -> Vec<&'static str> {
         let parts = [
             (
                 self.cni.is_none(),
                 "the network plugin: ranges of ports and its own kinds of policy are not used",
             ),
-            (self.resolver.is_none(), "the resolver: the baseline has no rule for DNS"),
+            (
+                self.resolver.is_none() && direction == Direction::Egress,
+                "the resolver: the baseline has no rule for DNS",
+            ),
             (self.api.is_none(), "the endpoints of the API server: no rule leads there or from there"),
             (self.nodes.is_none(), "the addresses of the nodes: no rule leads there or from there"),
             (self.workloads.is_none(), "the labels of workloads: peers are whole namespaces"),
