@@ -167,7 +167,7 @@ fn list(ranges: &Ranges) -> String {
         let all_of = Ranges::of([&all]);
         let part = ranges.and(&all_of);
         let (has, lacks) = (part.networks(), all_of.minus(&part).networks());
-        match lacks.len() < has.len() {
+        match lacks.len() < has.len() && !lacks.is_empty() {
             true => format!("{all} except {}", shown(&lacks)),
             false => shown(&has),
         }
