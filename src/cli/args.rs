@@ -83,6 +83,11 @@ pub enum Command {
     /// cluster itself. What a person wrote is never overwritten: rules of yours stand in
     /// egress-allowlist.extra.yaml and ingress-allowlist.extra.yaml beside the policies.
     Author(super::author::Author),
+    /// Say what the policies do with a connection, which rule decided, and why it may be unknown
+    ///
+    /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,
+    /// denied, or unknown where policies of other kinds or the plugin's ways may decide.
+    Explain(super::explain::Explain),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew

@@ -13,7 +13,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    hold, info, init, install, log, plan,
+    explain, hold, info, init, install, log, plan,
     print::Printer,
     report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -92,6 +92,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Author(args)) => {
             with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
+        Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {

@@ -68,7 +68,7 @@ fn one() -> impl Strategy<Value = (EdgeKey, Edge)> {
 }
 
 /// Each edge once: two with the same key are one edge of a ledger.
-fn edges() -> impl Strategy<Value = Vec<(EdgeKey, Edge)>> {
+pub fn edges() -> impl Strategy<Value = Vec<(EdgeKey, Edge)>> {
     let all = prop::collection::vec(one(), 0..40);
     all.prop_map(|all| all.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
 }
