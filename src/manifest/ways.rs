@@ -13,14 +13,20 @@ use crate::domain::{
 
 /// The ways of a direction.
 pub fn ways<'p>(policies: impl IntoIterator<Item = &'p Policy>, direction: Direction) -> Vec<Way> {
-    policies.into_iter().flat_map(|policy| of(policy, direction)).collect()
+    policies.into_iter().flat_map(|policy| of(policy, direction, |_| true)).collect()
 }
 
-fn of(policy: &Policy, direction: Direction) -> Vec<Way> {
+/// Those of one rule, counted from 1.
+pub fn of_rule(policy: &Policy, direction: Direction, rule: u32) -> Vec<Way> {
+    of(policy, direction, |opened| opened.rule == rule)
+}
+
+fn of(policy: &Policy, direction: Direction, is_meant: impl Fn(&Opened) -> bool) -> Vec<Way> {
     let spec: Value = serde_json::from_str(&policy.canonical).unwrap_or(Value::Null);
     let rules = spec.get(super::fields(direction).0).and_then(Value::as_array);
     let mut out = Vec::new();
-    for opened in policy.opens.iter().filter(|opened| opened.direction == direction) {
+    let ours = policy.opens.iter().filter(|opened| opened.direction == direction && is_meant(opened));
+    for opened in ours {
         match &opened.what {
             What::Block { .. } => out.push(Way::new(&opened.what, "", opened.ports.clone())),
             What::Everything | What::Name(_) | What::Unknown(_) => {

@@ -15,12 +15,15 @@ use super::{
 use crate::{
     cockpit::ports::Trouble,
     domain::{
-        author::settings::Extra,
+        author::{change, settings::Extra},
         flow::Direction,
         policy::{Pinned, Policy, Role, Rule},
         rollout::Target,
     },
-    manifest::written::{self, Origin},
+    manifest::{
+        ways,
+        written::{self, Origin},
+    },
 };
 
 /// One pinned file as it is.
@@ -161,8 +164,8 @@ impl Lying {
         Some(node.field("spec")?.field(self.pinned.direction.as_str())?.items().get(at)?.line)
     }
 
-    /// Rules that a person wrote here, to be taken over: those that neither the new policies have nor
-    /// we wrote from older evidence.
+    /// Rules that a person wrote here, to be taken over: those that open what the new policies do not,
+    /// and that we did not write from older evidence.
     pub fn theirs(&self, new: &[&Policy]) -> Result<Vec<Rule>, Trouble> {
         let direction = self.pinned.direction;
         if self.origin == Origin::Ours || !matches!(self.pinned.role, Role::Baseline | Role::Allowlist) {
@@ -182,11 +185,17 @@ impl Lying {
                 "Write what is meant into the extra file yourself.",
             ));
         }
-        let ours: Vec<_> =
-            new.iter().flat_map(|policy| policy.rules(direction).unwrap_or_default()).collect();
         let text = self.text.as_deref().unwrap_or_default();
-        let rules = policy.rules(direction).unwrap_or_default().iter();
-        Ok(rules.filter(|rule| !ours.contains(rule) && !written::wrote(text, rule)).cloned().collect())
+        let ours = ways::ways(new.iter().copied(), direction);
+        let is_theirs = |(rule, at): &(&Rule, u32)| {
+            let theirs = ways::of_rule(policy, direction, *at);
+            // The baseline has a clock of its own.
+            let is_clock = self.pinned.role == Role::Baseline
+                && theirs.iter().all(|way| way.ports.to_string() == "UDP/123");
+            !is_clock && !written::wrote(text, rule) && !change::between(&ours, &theirs).opens.is_empty()
+        };
+        let rules = policy.rules(direction).unwrap_or_default().iter().zip(1..);
+        Ok(rules.filter(is_theirs).map(|(rule, _)| rule.clone()).collect())
     }
 }
 

@@ -160,6 +160,9 @@ fn words(spread: &Spread) -> Vec<Text> {
     out
 }
 
+/// What lacks so few networks is told by them.
+const FEW: usize = 8;
+
 /// The first networks, and how many more; what is nearly all of a family by what it lacks.
 fn list(ranges: &Ranges) -> String {
     let whole = ["0.0.0.0/0", "::/0"].iter().filter_map(|raw| raw.parse::<IpNet>().ok());
@@ -167,7 +170,7 @@ fn list(ranges: &Ranges) -> String {
         let all_of = Ranges::of([&all]);
         let part = ranges.and(&all_of);
         let (has, lacks) = (part.networks(), all_of.minus(&part).networks());
-        match lacks.len() < has.len() && !lacks.is_empty() {
+        match (1..=FEW).contains(&lacks.len()) && lacks.len() < has.len() {
             true => format!("{all} except {}", shown(&lacks)),
             false => shown(&has),
         }
