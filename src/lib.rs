@@ -8,6 +8,7 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod author;
     pub mod behaviour;
     pub mod calendar;
     pub mod category;
@@ -234,6 +235,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod surroundings;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -242,11 +244,15 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod author_keys;
+    pub mod authored;
     mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
+    pub mod extra;
+    pub mod facts;
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;
@@ -268,6 +274,7 @@ pub mod workspace {
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
+    pub mod author;
     pub mod denials;
     /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
     /// its companion that holds the edges.
@@ -316,6 +323,9 @@ pub mod cli {
     pub mod args;
     mod args_plan;
     pub mod ask;
+    pub mod author;
+    mod author_live;
+    mod author_write;
     pub mod change;
     pub mod cockpit;
     pub mod collect;

@@ -83,6 +83,12 @@ pub enum Command {
     /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
     /// what the window has not seen.
     Discover(Discover),
+    /// Write the policies of namespaces from their evidence, and say what was left out and why
+    ///
+    /// Reads the discovery documents' edges, the reviews of the state cluster, and a few facts of the
+    /// cluster itself. What a person wrote is never overwritten: rules of yours stand in
+    /// egress-allowlist.extra.yaml and ingress-allowlist.extra.yaml beside the policies.
+    Author(super::author::Author),
     /// Say what the policies do with a connection, which rule decided, and why it may be unknown
     ///
     /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,

@@ -9,6 +9,7 @@ use super::{
     apply,
     args::{Change, Cli, Command, Global, Watch},
     ask::{self, Asker},
+    author,
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
@@ -98,6 +99,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             team(global, printer, async |s, p| hold::exclude(s, global, args, p).await)
         }
         Some(Command::Release(args)) => team(global, printer, async |s, p| hold::release(s, args, p).await),
+        Some(Command::Author(args)) if args.offline => author::offline(global, args, printer),
+        Some(Command::Author(args)) => {
+            with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
+        }
         Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {

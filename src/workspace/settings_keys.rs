@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Those of the top level that belong here.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "state",
     "soak",
     "baseline",
@@ -29,6 +29,7 @@ pub(super) const KEYS: [&str; 12] = [
     "escalation",
     "notify",
     "probes",
+    "author",
 ];
 
 /// Where sluice's custom resources stand if nobody says otherwise.
@@ -55,6 +56,7 @@ impl Reader<'_> {
             escalation: self.texts(get("escalation"), "escalation"),
             notify: self.notify(get("notify")),
             probes: self.probes(get("probes"), &fleet.clusters),
+            author: self.author(get("author"), &fleet.clusters),
         }
     }
 
