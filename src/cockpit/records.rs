@@ -80,20 +80,34 @@ fn closed(
     };
     let mut record = known.cloned().unwrap_or_else(blank);
     let is_new = record.rolled_back.take().is_some() || record.applied.is_none();
-    // Changed by other means than an apply of ours it is an incident, not a new apply.
+    // Changed by other means than an apply of ours, or to other bytes than git has, it is an incident
+    // and not a new apply.
     let ours = latest_apply(world, target, &digest);
-    if is_new || ours.is_some_and(|_| record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
+    let is_meant = ours.is_some() || is_authored(world, target, &live);
+    if is_new || (is_meant && record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
         let by = ours.map(|_| author(world, target)).unwrap_or_else(|| writer(&live));
         record.applied = Some(Applied { digest, stamp: Stamp { by, at: ours.unwrap_or(world.now()) } });
         record.wave = record.wave.or_else(|| wave(target));
     }
+    // Bytes that nobody applied are nothing to go back to, however long they were there.
+    let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
     if let Verdict::Clean { since } = world.soaks().verdict(target, world)
+        && is_applied
         && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
     {
         let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
         record.clean = Some(Clean { digest, at: since, set: live, manifests });
     }
     record
+}
+
+/// Is what is live what the workspace has, whoever wrote it?
+fn is_authored(world: &World, target: &Target, live: &valve::Set) -> bool {
+    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+    world.files().sets.get(&key).is_some_and(|authored| {
+        authored.set.len() == live.len()
+            && authored.set.iter().all(|(name, wanted)| live.get(name).is_some_and(|is| is.spec == wanted.spec))
+    })
 }
 
 /// The policy as JSON text, ready to send: what the server has of it, without what is only of the live

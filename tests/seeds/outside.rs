@@ -171,6 +171,12 @@ impl Cluster {
             .filter_map(move |pinned| Some((pinned, self.policies.get(&(ns, pinned.name.to_owned()))?)))
     }
 
+    /// What our own policies leave open: everything while none of them is there.
+    pub fn ours_open(&self, ns: usize, direction: Direction) -> u8 {
+        let all = self.live_set(ns, direction).map(|(_, live)| live.made.opens);
+        all.reduce(|all, one| all | one).unwrap_or(EVERYTHING)
+    }
+
     /// What pods of the namespace may reach (or be reached by): everything while no policy selects
     /// them, else what any of them opens.
     pub fn may(&self, ns: usize, direction: Direction) -> u8 {

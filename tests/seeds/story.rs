@@ -139,7 +139,7 @@ impl Story {
 
     pub fn say(&mut self, words: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            if trace.len() == 60 {
+            if trace.len() == 20_000 {
                 trace.pop_front();
             }
             let (day, rest) = (self.now.div_euclid(DAY), self.now.rem_euclid(DAY));
@@ -159,7 +159,7 @@ impl Story {
     pub fn run(&mut self) {
         while self.broken.is_none() {
             self.step();
-            if self.calm && laws::is_at_rest(self) {
+            if self.calm && self.flushed == self.now && laws::is_at_rest(self) {
                 self.counts.rest_day = self.now / DAY;
                 laws::at_rest(self);
                 return;
@@ -187,7 +187,7 @@ impl Story {
             let event = entry.remove();
             if let Event::Act(who) = event {
                 self.share_all();
-                self.settle();
+                self.settle(who);
                 people::act(self, who);
                 laws::spot(self, who);
                 let pause = self.rng.i64(80 * MINUTE..200 * MINUTE);
@@ -198,14 +198,17 @@ impl Story {
         }
         self.carry_on();
         self.share_all();
-        self.settle();
         self.observe();
+        for sluice in self.sluices.iter_mut().filter(|sluice| sluice.alive) {
+            sluice.journal();
+        }
     }
 
-    fn settle(&mut self) {
-        for sluice in self.sluices.iter_mut().filter(|sluice| sluice.alive && sluice.touched) {
+    /// Facts come in batches: a world is settled before somebody reads it.
+    fn settle(&mut self, who: usize) {
+        let sluice = &mut self.sluices[who];
+        if sluice.alive && sluice.touched {
             sluice.settle();
-            sluice.journal();
         }
     }
 
@@ -435,6 +438,7 @@ impl Story {
             }
             let name = self.holder_name(who);
             if is_flush || self.clusters[cluster].has_unsaid(who) {
+                self.settle(who);
                 self.sluices[who].publish(cluster, &name);
                 self.clusters[cluster].published(who);
             }
@@ -480,10 +484,10 @@ impl Story {
         if running.is_done() {
             return Some(Outcome::Done { isolation: Isolation::default() });
         }
-        let before = cluster.may(row.ns, row.direction);
+        let before = cluster.ours_open(row.ns, row.direction);
         let step = running.steps.as_ref().expect("prepared")[running.done].clone();
         let (seen, receipt, goes_on) = running.step(cluster, fate, self.now);
-        let after = self.clusters[row.cluster].may(row.ns, row.direction);
+        let after = self.clusters[row.cluster].ours_open(row.ns, row.direction);
         self.say(|| format!("sluice {who}: {kind:?} {row}: {} {} ({fate:?})", step.verb(), step.pinned().name));
         laws::wrote(self, (who, at), &step, (before, after));
         if let Some(seen) = &seen {

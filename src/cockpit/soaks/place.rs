@@ -11,6 +11,7 @@ use crate::{
         flow::Direction,
         names::{NodeName, NsName, Text},
         resolver::DnsPath,
+        soak::Judged,
         spans::{Minute, Spans, touched},
         time::{Timestamp, age, span},
     },
@@ -61,8 +62,9 @@ pub struct Rollout {
     /// Denials of others that ours caused, by group.
     pub caused: BTreeSet<crate::domain::denial::GroupId>,
     pub clean: bool,
-    /// When `clean` was found out.
+    /// The minute for which it was judged last, and what came of it.
     pub judged: Minute,
+    pub last: Option<Box<Judged>>,
 }
 
 impl Rollout {
