@@ -46,6 +46,9 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// What whoever observes the cluster has told people of it, as its Lease keeps it
+    /// ([`super::alerts`] wrote it).
+    Alerted(ClusterName, Box<str>),
     /// So many acts wait here until the journal has them.
     Waiting(usize),
     /// We are about to ask for this write.
@@ -174,6 +177,7 @@ pub struct Shared {
     overrides: BTreeMap<Text, Kept<Override>>,
     journal: BTreeMap<Text, Kept<Entry>>,
     observers: BTreeMap<ClusterName, Observer>,
+    alerted: BTreeMap<ClusterName, Box<str>>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
     waiting: usize,
@@ -265,6 +269,11 @@ impl Shared {
         self.observers.get(cluster)
     }
 
+    /// What people were told of a cluster; `None`: its Lease does not say.
+    pub fn alerted(&self, cluster: &ClusterName) -> Option<&str> {
+        self.alerted.get(cluster).map(AsRef::as_ref)
+    }
+
     /// Newest last.
     pub fn wrote(&self) -> &[Written] {
         &self.wrote
@@ -286,7 +295,7 @@ impl Shared {
     }
 
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
-        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_)));
+        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_) | SharedFact::Alerted(..)));
         match fact {
             SharedFact::Link(link) => {
                 if self.link.as_ref() != Some(&link) {
@@ -320,6 +329,7 @@ impl Shared {
             SharedFact::Observer(cluster, None) => {
                 self.observers.remove(&cluster);
             }
+            SharedFact::Alerted(cluster, told) => drop(self.alerted.insert(cluster, told)),
             SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {

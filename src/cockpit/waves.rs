@@ -171,6 +171,7 @@ impl Rests {
                 | SharedFact::Overrides(_)
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
+                | SharedFact::Alerted(..)
                 | SharedFact::Asked(_)
                 | SharedFact::Waiting(_)
                 | SharedFact::Wrote { .. } => Self::Never,

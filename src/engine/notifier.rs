@@ -1,7 +1,10 @@
 //! Tells people: alerts go to a webhook, and to whoever drives this engine, for the bell. Never waits:
 //! what does not fit into the queue is counted and said. One process tells of a cluster: its observer.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
@@ -9,12 +12,12 @@ use tokio::sync::mpsc;
 use self::post::{Connect, Message, Url};
 use crate::{
     cockpit::{
-        alerts::{Alert, Alerts},
+        alerts::{Alert, AlertKey, AlertState, Alerts},
         ports::{Fact, Link, Trouble},
         settings::Notify,
         world::World,
     },
-    domain::time::Timestamp,
+    domain::{names::ClusterName, time::Timestamp},
 };
 
 mod body;
@@ -43,6 +46,12 @@ pub(super) struct Notifier {
     queue: Option<mpsc::Sender<Message>>,
     facts: mpsc::Sender<Fact>,
     looked: Option<Timestamp>,
+    began: Option<Timestamp>,
+    /// Clusters that we tell of, because we observe them.
+    ours: BTreeSet<ClusterName>,
+    /// Not told, because somebody else was to tell it: told by us if he did not.
+    held_back: BTreeMap<AlertKey, Alert>,
+    memory: Option<BTreeMap<ClusterName, Box<str>>>,
     /// The settings that `url` and the complaints were made from.
     read: Option<Option<Notify>>,
     url: Option<Arc<Url>>,
@@ -53,6 +62,10 @@ impl Notifier {
     const QUEUE: usize = 64;
     /// Alerts kept for the screen until it takes them.
     const FRESH: usize = 64;
+    /// Alerts held back at most.
+    const HELD_BACK: usize = 1_000;
+    /// Who observes, and what was told before, is known so long after the start.
+    const SETTLES: TimeDelta = TimeDelta::seconds(60);
     /// Looks at the world at most this often.
     const EVERY: TimeDelta = TimeDelta::seconds(5);
 
@@ -64,6 +77,10 @@ impl Notifier {
             queue: None,
             facts,
             looked: None,
+            began: None,
+            ours: BTreeSet::new(),
+            held_back: BTreeMap::new(),
+            memory: None,
             read: None,
             url: None,
             fresh: VecDeque::new(),
@@ -77,16 +94,28 @@ impl Notifier {
         }
         self.looked = Some(world.now());
         let mut troubles = self.read_settings(world.plan().settings.notify.as_ref());
-        let mut lost = 0;
+        let began = *self.began.get_or_insert(world.now());
+        let settles = world.now() - began < Self::SETTLES;
+        if settles && is_connecting(world) {
+            return troubles;
+        }
+        let mut due = self.take_over(world);
         for alert in self.alerts.look(world) {
-            if tells(world, &alert) {
-                lost += usize::from(!self.send(&alert));
-            }
             if self.fresh.len() == Self::FRESH {
                 self.fresh.pop_front();
             }
-            self.fresh.push_back(alert);
+            self.fresh.push_back(alert.clone());
+            match (tells(world, &alert.key), settles && world.plan().settings.state.is_some()) {
+                (Teller::We, _) | (Teller::Everybody, false) => due.push(alert),
+                (Teller::Somebody, _) | (Teller::Everybody, true) => self.hold_back(alert),
+            }
         }
+        if !settles {
+            due.extend(self.nobody_told(world));
+        }
+        let lost = due.iter().filter(|alert| !self.send(alert)).count();
+        let memory = |name: &ClusterName| (name.clone(), self.alerts.memory(name, world.now()));
+        self.memory = Some(self.ours.iter().map(memory).collect());
         if lost > 0 {
             troubles.push(Trouble::new(
                 "notifications",
@@ -95,6 +124,44 @@ impl Notifier {
             ));
         }
         troubles
+    }
+
+    /// Clusters that we observe since now: what our predecessor told is known, what he did not is told.
+    fn take_over(&mut self, world: &World) -> Vec<Alert> {
+        let is_us = |name: &ClusterName| world.shared().observer(name).is_some_and(|one| one.is_us);
+        let now: BTreeSet<_> =
+            world.clusters().map(|cluster| &cluster.name).filter(|name| is_us(name)).cloned().collect();
+        let mut due = Vec::new();
+        for cluster in now.difference(&self.ours) {
+            let memory = world.shared().alerted(cluster).unwrap_or_default();
+            let told = self.alerts.take_over(cluster, memory, world.now());
+            let held = self.held_back.extract_if(.., |key, _| key.spot.cluster == *cluster);
+            due.extend(held.filter(|(key, _)| !told.contains(key)).map(|(_, alert)| alert));
+        }
+        self.ours = now;
+        due.retain(|alert| self.alerts.is_open(&alert.key));
+        due
+    }
+
+    fn hold_back(&mut self, alert: Alert) {
+        match alert.state {
+            AlertState::Recovered => drop(self.held_back.remove(&alert.key)),
+            AlertState::Raised | AlertState::Worse if self.held_back.len() < Self::HELD_BACK => {
+                self.held_back.insert(alert.key.clone(), alert);
+            }
+            AlertState::Raised | AlertState::Worse => {}
+        }
+    }
+
+    /// Held back for somebody who is not there.
+    fn nobody_told(&mut self, world: &World) -> Vec<Alert> {
+        let alone = |key: &AlertKey, _: &mut Alert| tells(world, key) == Teller::Everybody;
+        self.held_back.extract_if(.., alone).map(|(_, alert)| alert).collect()
+    }
+
+    /// What was told of the clusters that we observe, for our successor; once a look.
+    pub(super) fn take_memory(&mut self) -> Option<BTreeMap<ClusterName, Box<str>>> {
+        self.memory.take()
     }
 
     /// What was not taken yet, oldest first, for a bell.
@@ -142,17 +209,31 @@ impl Notifier {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Teller {
+    We,
+    Somebody,
+    Everybody,
+}
+
 /// The observer of a cluster tells of it. Where nobody observes, everybody does: the receiver joins
 /// messages by their key.
-fn tells(world: &World, alert: &Alert) -> bool {
+fn tells(world: &World, key: &AlertKey) -> Teller {
     let shared = world.shared();
     if !matches!(shared.link(), Some(Link::Live)) {
-        return true;
+        return Teller::Everybody;
     }
     const STALE: TimeDelta = TimeDelta::minutes(5);
     let now = shared.now(world.now()).unwrap_or(world.now());
-    match shared.observer(&alert.key.spot.cluster) {
-        Some(observer) => observer.is_us || now - observer.renewed > STALE,
-        None => true,
+    match shared.observer(&key.spot.cluster) {
+        Some(observer) if observer.is_us => Teller::We,
+        Some(observer) if now - observer.renewed <= STALE => Teller::Somebody,
+        Some(_) | None => Teller::Everybody,
     }
+}
+
+/// The state cluster has not answered yet, for better or worse.
+fn is_connecting(world: &World) -> bool {
+    let named = world.plan().settings.state.is_some();
+    named && matches!(world.shared().link(), None | Some(Link::Connecting))
 }

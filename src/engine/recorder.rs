@@ -10,6 +10,7 @@ use self::{
 };
 use crate::{
     cockpit::{
+        noticed::Noticed,
         orders::{ApplyOrder, OrderId, Outcome, Target},
         outbox::{DraftKey, Outbox, Step},
         ports::{Effect, Fact, OrderFact},
@@ -32,6 +33,8 @@ pub(super) struct Recorder {
     waves: Vec<Vec<(OrderId, Target, Option<Text>)>>,
     /// Writes of the team's state that are acts, until they are answered.
     shares: BTreeMap<ShareId, Draft>,
+    /// Incidents, which nobody ordered.
+    noticed: Noticed,
     next: u64,
     told: usize,
 }
@@ -52,6 +55,7 @@ impl Recorder {
             open: BTreeMap::new(),
             waves: Vec::new(),
             shares: BTreeMap::new(),
+            noticed: Noticed::default(),
             next: 0,
             told: 0,
         }
@@ -152,6 +156,7 @@ impl Recorder {
     pub(super) fn follow(&mut self, world: &World) -> Orders {
         let mut out = Orders::default();
         self.take_news(&mut out.facts);
+        self.noticed.due(world).into_iter().for_each(|draft| self.record(draft));
         let user: Text = recording::state_user(world);
         for step in self.outbox.follow(world.shared(), &user, world.now()) {
             match step {

@@ -1,7 +1,7 @@
 //! What must hold, judged by the model's own truth: the laws at each write and each decision, and at
 //! the end that everything has come to rest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sluice::{
     cockpit::{
@@ -34,8 +34,8 @@ const LAPSES: i64 = 14 * DAY;
 /// What was found out so far.
 #[derive(Default)]
 pub struct Laws {
-    /// Bytes of which 48 hours were truly seen.
-    proved: HashMap<Row, PolicyDigest>,
+    /// Our own bytes of which 48 hours were truly seen, beside whatever policies of others.
+    proved: HashSet<(Row, PolicyDigest)>,
     /// When the observer was last told that workloads of a row are denied this.
     denied: HashMap<(Row, u8), i64>,
     /// Applies that were decided, and when.
@@ -44,21 +44,24 @@ pub struct Laws {
 
 /// Minutes that may count for these bytes, at most.
 fn truth(story: &Story, row: Row, digest: PolicyDigest) -> i64 {
-    let window = (story.now - LAPSES, story.now);
+    // A clock that is behind lets credit lapse later.
+    let behind = story.sluices.iter().map(|sluice| -sluice.skew).max().unwrap_or(0).max(0);
+    let window = (story.now - LAPSES - behind, story.now);
     let bits = story.clusters[row.cluster].truth(row.ns, row.direction, digest, window);
     bits.count(0, story.now / MINUTE)
 }
 
-/// Were 48 hours of these bytes ever seen?
-fn is_proved(story: &mut Story, row: Row, digest: PolicyDigest) -> bool {
-    if story.laws.proved.get(&row) == Some(&digest) {
-        return true;
+/// Were 48 hours of these bytes ever seen? What soaks are all policies of the direction; ours are what
+/// a row is known by.
+fn is_proved(story: &mut Story, row: Row, ours: PolicyDigest) -> bool {
+    let live = story.clusters[row.cluster].live_set(row.ns, row.direction);
+    let is_live = PolicyDigest::of(live.map(|(_, live)| &live.made.policy)) == ours;
+    if let Some(all) = live_digest(story, row).filter(|_| is_live)
+        && truth(story, row, all) >= NEEDED
+    {
+        story.laws.proved.insert((row, ours));
     }
-    let proved = truth(story, row, digest) >= NEEDED;
-    if proved {
-        story.laws.proved.insert(row, digest);
-    }
-    proved
+    story.laws.proved.contains(&(row, ours))
 }
 
 /// The observer was told what is denied in this cluster.
@@ -83,9 +86,9 @@ pub fn will_write(story: &mut Story, who: usize, share: &Share) {
     story.counts.cleans += 1;
     story.say(|| format!("sluice {who} records {row} as clean"));
     // Laws 2 and 3.
-    let digest = live_digest(story, row).unwrap_or(clean.digest);
-    if !is_proved(story, row, digest) {
-        let said = format!("{row} is recorded as clean with {} of 2880 minutes seen", truth(story, row, digest));
+    if !is_proved(story, row, clean.digest) {
+        let seen = live_digest(story, row).map_or(0, |digest| truth(story, row, digest));
+        let said = format!("{row} is recorded as clean with {seen} of 2880 minutes seen");
         story.break_law("3: no unobserved minute counts", said);
     }
     let may = story.clusters[row.cluster].may(row.ns, row.direction);
@@ -93,7 +96,7 @@ pub fn will_write(story: &mut Story, who: usize, share: &Share) {
     let lacks = story.needs[&row] & !may;
     for bit in [VENDOR_A, VENDOR_B, FLAGGED].into_iter().filter(|bit| lacks & bit != 0) {
         let told = story.laws.denied.get(&(row, bit)).is_some_and(|at| *at >= since);
-        if told && !story.state.waives(row, place_name(bit)) {
+        if told && !story.state.waives(row, place_name(bit), story.latest(who)) {
             story.break_law("2: clean without an open hurting group", format!("{row}: {}", place_name(bit)));
         }
     }
@@ -132,12 +135,12 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
     if known && !enforces {
         story.break_law("2: nothing is applied where nothing enforces", format!("{row}"));
     }
-    if opens_flagged(preview) && !story.state.is_granted(row, uid) {
+    if opens_flagged(preview) && !story.state.is_granted(row, uid, story.latest(who)) {
         story.break_law("4: a flagged destination needs a grant", format!("{row}: {:?}", story.state.reviews));
     }
     let held: Vec<_> = [HoldKind::Hold, HoldKind::Exclusion]
         .into_iter()
-        .flat_map(|kind| story.state.holds_on(row, kind))
+        .flat_map(|kind| story.state.holds_on(row, kind, story.latest(who)))
         .map(|hold| hold.reason.to_string())
         .collect();
     if !held.is_empty() {
@@ -152,7 +155,7 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
 /// Wave order by the plain words of the product: one of staging, all of staging, one of production;
 /// then never more at once than the cap, and no wave before the one ahead of it.
 fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
-    let over = [Covers::Soak, Covers::Order].map(|gate| story.state.is_overridden(row, digest, gate));
+    let over = [Covers::Soak, Covers::Order].map(|gate| story.state.is_overridden(row, digest, gate, story.latest(who)));
     let number = |row: Row| {
         let plan = story.sluices[who].world.waves().plan(row.direction);
         plan.row(&row.target()).map(|(wave, _)| wave.number)
@@ -201,7 +204,7 @@ enum Standing {
 
 /// `None`: it has left its wave.
 fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
-    if story.state.holds_on(row, HoldKind::Exclusion).next().is_some() {
+    if story.state.holds_on(row, HoldKind::Exclusion, story.latest(who)).next().is_some() {
         return None;
     }
     // No pods, as far as this sluice can know.
@@ -226,8 +229,7 @@ fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
         }
     }
     let digest = live_digest(story, row).unwrap_or(applied.digest);
-    let proved = is_proved(story, row, digest) || story.laws.proved.get(&row) == Some(&applied.digest);
-    (!proved).then(|| Standing::Soaks(truth(story, row, digest)))
+    (!is_proved(story, row, applied.digest)).then(|| Standing::Soaks(truth(story, row, digest)))
 }
 
 /// What must hold at any moment, looked at in one place.
@@ -264,8 +266,9 @@ fn counts_no_more_than_was_seen(story: &mut Story, who: usize, row: Row) {
     let Some(judged) = world.soaks().judged(&row.target(), world) else { return };
     let Some(digest) = live_digest(story, row) else { return };
     let seen = truth(story, row, digest);
-    // One that is not connected may believe in bytes that are no more.
-    if story.clusters[row.cluster].seen[who].api == Api::Up && judged.credited > seen {
+    // One that is not connected may believe in bytes that are no more, or in what was taken back since.
+    let knows = story.clusters[row.cluster].seen[who].api == Api::Up && story.sluices[who].linked;
+    if knows && judged.credited > seen {
         let said = format!("{row}: sluice {who} counts {} minutes, {seen} were seen", judged.credited);
         story.break_law("3: no unobserved minute counts", said);
     }
@@ -278,7 +281,7 @@ fn flagged_is_shown(story: &mut Story, who: usize, row: Row) {
     let known = sluice.linked && cluster.seen[who].api == Api::Up && row.direction == Direction::Egress;
     let busy = sluice.world.orders().in_flight(&row.target().cluster, &row.target().ns).is_some();
     let opens = cluster.tight(row.ns, row.direction).is_some() && cluster.may(row.ns, row.direction) & FLAGGED != 0;
-    if known && opens && !busy && !story.state.is_granted(row, cluster.uid) {
+    if known && opens && !busy && !story.state.is_granted(row, cluster.uid, story.latest(who)) {
         let told = sluice::cockpit::gate::incidents_of(&sluice.world, &row.target());
         if told.is_empty() {
             story.break_law("4: what is flagged and live is an incident", format!("{row}"));
@@ -295,7 +298,7 @@ fn unrest(story: &Story, row: Row) -> Option<String> {
     let (state, _) = waves::row_state(&sluice.world, &target);
     let recorded = story.state.records.get(&row).and_then(|kept| kept.value.clean.as_ref());
     let live = story.clusters[row.cluster].has(row, story.allowlists[&row]);
-    let excluded = story.state.holds_on(row, HoldKind::Exclusion).next().is_some();
+    let excluded = story.state.holds_on(row, HoldKind::Exclusion, story.latest(0)).next().is_some();
     if excluded || (state == RowState::Clean && recorded.is_some() && live) {
         return None;
     }

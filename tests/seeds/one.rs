@@ -71,6 +71,8 @@ pub struct Sluice {
     /// Is the state cluster reached, and how much of its changes was told?
     pub linked: bool,
     pub told: usize,
+    /// The latest time that the state cluster showed it, and when.
+    latest: (i64, i64),
     /// Drafts on its disk: a restart does not lose them.
     disk: BTreeMap<u64, Draft>,
     outbox: Outbox,
@@ -94,6 +96,7 @@ impl Sluice {
             previews: BTreeSet::new(),
             linked: false,
             told: 0,
+            latest: (0, 0),
             disk: BTreeMap::new(),
             outbox: Outbox::default(),
             open: BTreeMap::new(),
@@ -111,6 +114,7 @@ impl Sluice {
         self.running.clear();
         self.previews.clear();
         self.linked = false;
+        self.latest = (i64::MIN / 2, now);
         self.outbox = Outbox::default();
         for (key, draft) in &self.disk {
             self.outbox.add(DraftKey(*key), draft.clone());
@@ -155,6 +159,17 @@ impl Sluice {
 
     pub fn share(&mut self, fact: SharedFact) {
         self.tell(Fact::Shared(fact));
+    }
+
+    /// The state cluster shows its clock.
+    pub fn show(&mut self, clock: i64, now: i64) {
+        self.latest = (self.latest(now).max(clock), now);
+        self.share(SharedFact::Clock(at(clock)));
+    }
+
+    /// The time by which things expire for it.
+    pub fn latest(&self, now: i64) -> i64 {
+        self.latest.0 + now - self.latest.1
     }
 
     pub fn tick(&mut self, now: i64) {
@@ -372,6 +387,16 @@ impl Running {
         let expects = self.held.get(pinned.name).copied().flatten();
         let is_free = matches!(step, Step::Open(_)) || self.kind == OrderKind::Rollback;
         let (mut seen, mut result) = (None, Answer::Done { version: None });
+        // A first apply puts nothing once its valve is not the one that it opened.
+        let valve = Pinned::valve(self.row.direction).name;
+        let stands = cluster.policies.get(&(self.row.ns, valve.to_owned())).map(|live| live.version);
+        let first = self.steps.as_deref().and_then(<[Step]>::first);
+        let is_first_apply = self.preview.is_some() && matches!(first, Some(Step::Open(_)));
+        let is_put = matches!(step, Step::Put(_));
+        if is_first_apply && is_put && self.held.get(valve).copied().flatten() != stands {
+            let trouble = Trouble::new(valve, "it was taken away meanwhile", "Preview again.");
+            return (None, self.receipt(step, Answer::Refused(trouble)), false);
+        }
         if !is_free && expects != there {
             let trouble = Trouble::new(pinned.name, "HTTP 409: it changed", "Preview again.");
             return (None, self.receipt(step, Answer::Refused(trouble)), false);

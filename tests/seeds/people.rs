@@ -42,7 +42,9 @@ pub fn act(story: &mut Story, who: usize) {
     for direction in Direction::ALL {
         drive(story, who, direction);
     }
-    if !story.calm {
+    if story.calm {
+        authored(story, who);
+    } else {
         meddle(story, who);
     }
     // What was previewed just now may be confirmed at once, or later, when much has changed.
@@ -182,8 +184,16 @@ fn drive(story: &mut Story, who: usize, direction: Direction) {
             | RowState::Clean => {}
         }
     }
-    if story.calm {
-        rejected(story);
+}
+
+/// What waits in the workspace for rows that were applied once.
+fn authored(story: &mut Story, who: usize) {
+    rejected(story);
+    for row in Row::all() {
+        let applied = story.state.records.get(&row).is_some_and(|kept| kept.value.applied.is_some());
+        if applied && !story.clusters[row.cluster].has(row, story.allowlists[&row]) {
+            preview(story, who, row);
+        }
     }
 }
 
@@ -244,7 +254,7 @@ fn rejected(story: &mut Story) {
                 && kept.value.grant.clusters == own
                 && kept.value.decisions.last().is_some_and(|last| last.verdict != DecisionVerdict::Approved)
         });
-        if turned_down && !story.state.is_granted(row, uid) {
+        if turned_down && !story.state.is_granted(row, uid, story.latest(1)) {
             author(story, row, |opens| opens & !FLAGGED);
         }
     }

@@ -16,8 +16,7 @@ use sluice::{
         names::Text,
         policy::PolicyDigest,
         rollout::{Kept, Record, Stamp},
-        time::Timestamp,
-    },
+        },
 };
 
 use crate::layout::{CLUSTERS, FLAGGED_PORT, Row, at, flagged_network};
@@ -27,9 +26,6 @@ pub struct State {
     pub alive: bool,
     /// Seconds that its clock is ahead.
     pub skew: i64,
-    /// The latest time it ever showed, carried on: being set back makes nothing valid again.
-    pub latest: i64,
-    shown: i64,
     /// The admission policies are installed.
     pub admits: bool,
     pub records: BTreeMap<Row, Kept<Record>>,
@@ -54,8 +50,6 @@ impl State {
         Self {
             alive: true,
             skew,
-            latest: skew,
-            shown: 0,
             admits,
             records: BTreeMap::new(),
             evidence: BTreeMap::new(),
@@ -67,12 +61,6 @@ impl State {
             changes: Vec::new(),
             version: 0,
         }
-    }
-
-    pub fn clock(&mut self, now: i64) -> Timestamp {
-        self.latest = (self.latest + now - self.shown).max(now + self.skew);
-        self.shown = now;
-        at(now + self.skew)
     }
 
     fn kept<T>(&mut self, name: String, value: T, now: i64) -> Kept<T> {
@@ -235,12 +223,11 @@ impl State {
     }
 
     /// Everything anew, for a sluice that connects.
-    pub fn lists(&mut self, now: i64) -> Vec<SharedFact> {
+    pub fn lists(&self) -> Vec<SharedFact> {
         fn all<K, T: Clone>(map: &BTreeMap<K, T>) -> Change<T, Text> {
             Change::Reset(map.values().cloned().collect())
         }
         vec![
-            SharedFact::Clock(self.clock(now)),
             SharedFact::Records(all(&self.records)),
             SharedFact::Evidence(all(&self.evidence)),
             SharedFact::Reviews(all(&self.reviews)),
@@ -251,11 +238,12 @@ impl State {
         ]
     }
 
-    // The naive opinion.
+    // The naive opinion, at the latest time that whoever decides was ever shown, carried on: a clock
+    // that is set back makes nothing valid again.
 
     /// May the flagged destination be opened in this row now: somebody else than who asked said yes
     /// last, for this cluster, for all of it, and it has not run out by the latest time ever shown?
-    pub fn is_granted(&self, row: Row, uid: u32) -> bool {
+    pub fn is_granted(&self, row: Row, uid: u32, latest: i64) -> bool {
         let uid = Text::from(format!("uid-{}-{uid}", row.cluster));
         let same = |a: &Text, b: &Text| a == b || (is_ann(a) && is_ann(b));
         self.reviews.values().any(|kept| {
@@ -274,38 +262,38 @@ impl State {
                 && last.is_some_and(|last| {
                     last.verdict == DecisionVerdict::Approved
                         && !same(&last.stamp.by, requested_by)
-                        && until(last) > at(self.latest)
+                        && until(last) > at(latest)
                 })
         })
     }
 
     /// Did a second person confirm that this gate is open for these bytes?
-    pub fn is_overridden(&self, row: Row, digest: PolicyDigest, gate: Covers) -> bool {
+    pub fn is_overridden(&self, row: Row, digest: PolicyDigest, gate: Covers, latest: i64) -> bool {
         let target = row.target();
         self.overrides.values().map(|kept| &kept.value).any(|over| {
             let second = over.confirmed.as_ref().filter(|second| second.by != over.stamp.by);
             over.target == target
                 && over.digest == digest
                 && over.covers.contains(&gate)
-                && over.expires > at(self.latest)
+                && over.expires > at(latest)
                 && second.is_some_and(|second| !(is_ann(&second.by) && is_ann(&over.stamp.by)))
         })
     }
 
-    pub fn holds_on(&self, row: Row, kind: HoldKind) -> impl Iterator<Item = &Hold> {
+    pub fn holds_on(&self, row: Row, kind: HoldKind, latest: i64) -> impl Iterator<Item = &Hold> {
         let target = row.target();
         self.holds.values().map(|kept| &kept.value).filter(move |hold| {
-            let runs = hold.expires.is_none_or(|expires| expires > at(self.latest));
+            let runs = hold.expires.is_none_or(|expires| expires > at(latest));
             hold.kind == kind && hold.scope.holds(&target) && runs
         })
     }
 
     /// Is a denial to this place waived in this row?
-    pub fn waives(&self, row: Row, place: &str) -> bool {
+    pub fn waives(&self, row: Row, place: &str, latest: i64) -> bool {
         let target = row.target();
         self.waivers.values().map(|kept| &kept.value).any(|waiver| {
             let Subject::Denial(key) = &waiver.subject else { return false };
-            waiver.target == target && key.destination.as_str() == place && waiver.expires > at(self.latest)
+            waiver.target == target && key.destination.as_str() == place && waiver.expires > at(latest)
         })
     }
 

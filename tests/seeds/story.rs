@@ -151,6 +151,11 @@ impl Story {
         self.trace.iter().flatten()
     }
 
+    /// The time by which things expire for this sluice.
+    pub fn latest(&self, who: usize) -> i64 {
+        self.sluices[who].latest(self.now)
+    }
+
     pub fn break_law(&mut self, law: &'static str, said: String) {
         self.broken.get_or_insert(Broken { law, said });
     }
@@ -325,7 +330,7 @@ impl Story {
         if !self.sluices[who].alive || !self.is_state_up() {
             return;
         }
-        let lists = self.state.lists(self.now);
+        let lists = self.state.lists();
         let sluice = &mut self.sluices[who];
         let yes = Some(true);
         let rights = SharedRights {
@@ -337,6 +342,7 @@ impl Story {
             record: yes,
         };
         (sluice.linked, sluice.told) = (true, self.state.changes.len());
+        sluice.show(self.now + self.state.skew, self.now);
         lists.into_iter().for_each(|fact| sluice.share(fact));
         sluice.share(SharedFact::Rights(rights));
         sluice.share(SharedFact::Link(Link::Live));
@@ -407,9 +413,9 @@ impl Story {
                 self.sluices[who].share(SharedFact::Wrote { id, what, result });
             }
         }
-        let clock = self.state.clock(self.now);
+        let clock = self.now + self.state.skew;
         for sluice in self.sluices.iter_mut().filter(|sluice| sluice.alive && sluice.linked) {
-            sluice.share(SharedFact::Clock(clock));
+            sluice.show(clock, self.now);
             for nth in sluice.told..self.state.changes.len() {
                 sluice.share(self.state.changes[nth].clone());
             }
