@@ -237,3 +237,134 @@ fn is_connecting(world: &World) -> bool {
     let named = world.plan().settings.state.is_some();
     named && matches!(world.shared().link(), None | Some(Link::Connecting))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cockpit::{
+            ports::{ClusterFact, SourceState},
+            shared::SharedFact,
+        },
+        documents::{
+            fixture::{team_world, tell},
+            tests::{cluster, now, ns},
+        },
+        domain::{
+            flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
+            names::{Text, Workload},
+            source::SourceKind,
+        },
+    };
+
+    /// A run of the program: its notifier, and what was sent.
+    struct Run {
+        notifier: Notifier,
+        sent: mpsc::Receiver<Message>,
+    }
+
+    impl Run {
+        fn start() -> Self {
+            let secrets = Secrets { url: Some("http://127.0.0.1:9/".to_owned()), token: None };
+            let mut notifier = Notifier::new(secrets, mpsc::channel(1).0);
+            let (queue, sent) = mpsc::channel(Notifier::QUEUE);
+            notifier.queue = Some(queue);
+            Self { notifier, sent }
+        }
+
+        /// Looks every ten seconds up to this minute; how many messages of hurting denials were sent.
+        fn to(&mut self, world: &mut World, minutes: std::ops::Range<i64>) -> usize {
+            for second in (minutes.start * 60..minutes.end * 60).step_by(10) {
+                world.absorb(Fact::Tick(now() + TimeDelta::seconds(second)));
+                observe(world, true);
+                world.settle();
+                self.notifier.follow(world);
+            }
+            let all = std::iter::from_fn(|| self.sent.try_recv().ok());
+            all.filter(|message| message.body.contains("hurting")).count()
+        }
+    }
+
+    fn observe(world: &mut World, is_us: bool) {
+        let mut observer = world.shared().observer(&cluster("prod-eu")).cloned().expect("one");
+        (observer.is_us, observer.renewed) = (is_us, world.now());
+        tell(world, SharedFact::Observer(cluster("prod-eu"), Some(observer)));
+    }
+
+    fn deny(world: &mut World, minute: i64) {
+        let at = now() + TimeDelta::minutes(minute);
+        world.absorb(Fact::Tick(at));
+        let flow = Flow {
+            id: FlowId(format!("{minute}").into()),
+            at,
+            node: None,
+            direction: Direction::Egress,
+            verdict: Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
+            source: End {
+                ns: Some(ns("shop")),
+                workload: Some(Workload::new("Deployment", "web")),
+                ..End::default()
+            },
+            destination: End { address: "192.0.2.9".parse().ok(), ..End::default() },
+            protocol: Protocol::Tcp,
+            source_port: 40_000,
+            port: 5432,
+            reply: Some(false),
+            closing: false,
+        };
+        world.absorb(Fact::Cluster(cluster("prod-eu"), ClusterFact::Flows(vec![flow])));
+    }
+
+    fn live(world: &mut World) {
+        let state = SourceState {
+            kind: SourceKind::Hubble,
+            name: Text::new("Hubble Relay"),
+            link: Link::Live,
+            history_from: None,
+            lag: None,
+            nodes_connected: None,
+            nodes_unavailable: None,
+            malformed: 0,
+            repeats: 0,
+        };
+        world.absorb(Fact::Cluster(cluster("prod-eu"), ClusterFact::Source(state)));
+    }
+
+    #[test]
+    fn a_restart_tells_nobody_twice_and_what_is_over_once() {
+        let mut world = team_world();
+        live(&mut world);
+        deny(&mut world, 60);
+        let mut first = Run::start();
+        let told = first.to(&mut world, 60..62);
+        assert!(told > 0);
+        let memory = first.notifier.take_memory().expect("it looked");
+        let kept = memory[&cluster("prod-eu")].clone();
+        // Started again without a memory, it is told again.
+        deny(&mut world, 62);
+        assert_eq!(Run::start().to(&mut world, 62..64), told);
+        // With the one that the Lease keeps it is not, until it is over.
+        tell(&mut world, SharedFact::Alerted(cluster("prod-eu"), kept));
+        deny(&mut world, 64);
+        let mut second = Run::start();
+        assert_eq!(second.to(&mut world, 64..78), 0);
+        assert_eq!(second.to(&mut world, 78..90), told, "it is over");
+    }
+
+    /// Somebody else was to tell it, and went away before he did.
+    #[test]
+    fn what_was_left_to_somebody_who_is_gone_is_told_by_who_takes_over() {
+        let mut world = team_world();
+        live(&mut world);
+        deny(&mut world, 60);
+        let mut run = Run::start();
+        for second in (3_600..3_660).step_by(10) {
+            world.absorb(Fact::Tick(now() + TimeDelta::seconds(second)));
+            observe(&mut world, false);
+            world.settle();
+            run.notifier.follow(&world);
+        }
+        assert!(run.sent.try_recv().is_err(), "the observer tells");
+        assert!(run.to(&mut world, 61..62) > 0);
+    }
+}
