@@ -6,12 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use crate::domain::{
-    journal::Act,
-    names::Text,
-    rollout::Target,
-    time::Timestamp,
-};
+use crate::domain::{journal::Act, names::Text, rollout::Target, time::Timestamp};
 
 use super::{
     gate,

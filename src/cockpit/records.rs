@@ -106,7 +106,10 @@ fn is_authored(world: &World, target: &Target, live: &valve::Set) -> bool {
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     world.files().sets.get(&key).is_some_and(|authored| {
         authored.set.len() == live.len()
-            && authored.set.iter().all(|(name, wanted)| live.get(name).is_some_and(|is| is.spec == wanted.spec))
+            && authored
+                .set
+                .iter()
+                .all(|(name, wanted)| live.get(name).is_some_and(|is| is.spec == wanted.spec))
     })
 }
 

@@ -1,14 +1,12 @@
 //! What goes wrong, from the seed: when, where, for how long; and how it ends. After the last day of
 //! faults everything that broke is mended, and nothing new breaks.
 
-use sluice::{
-    domain::{
-        flow::Direction,
-        grant::{Decision, DecisionVerdict, Grant, Opening, PortSpan, Review},
-        names::Text,
-        policy::{Pinned, Selector},
-        rollout::Stamp,
-    },
+use sluice::domain::{
+    flow::Direction,
+    grant::{Decision, DecisionVerdict, Grant, Opening, PortSpan, Review},
+    names::Text,
+    policy::{Pinned, Selector},
+    rollout::Stamp,
 };
 
 use crate::{
@@ -104,8 +102,14 @@ fn plan(story: &mut Story, time: i64) {
     let (begins, ends) = match story.rng.u8(0..44) {
         0..=4 => (Event::NodeLost(c, node), Some((short, Event::NodeBack(c, node, story.rng.bool())))),
         5..=6 => (Event::NodeLost(c, node), Some((long, Event::NodeBack(c, node, story.rng.bool())))),
-        7..=10 => (Event::RelayLost(c, one), Some((if time % 2 == 0 { short } else { long }, Event::RelayBack(c, one)))),
-        11..=12 => (Event::Dead(c), Some((long + story.rng.i64(0..2 * DAY) * i64::from(time % 5 == 0), Event::Alive(c)))),
+        7..=10 => (
+            Event::RelayLost(c, one),
+            Some((if time % 2 == 0 { short } else { long }, Event::RelayBack(c, one))),
+        ),
+        11..=12 => (
+            Event::Dead(c),
+            Some((long + story.rng.i64(0..2 * DAY) * i64::from(time % 5 == 0), Event::Alive(c))),
+        ),
         13..=14 => (Event::Mute(c, who), Some((time + story.rng.i64(20..300), Event::Slow(c, who)))),
         15..=16 => (Event::Unreachable(c, who), Some((long, Event::Reachable(c, who)))),
         17..=18 => (Event::PodsUnwatched(c, who), Some((short, Event::PodsWatched(c, who)))),
@@ -165,7 +169,9 @@ pub fn happen(story: &mut Story, event: Event) {
     let now = story.now;
     match event {
         Event::Act(_) => {}
-        Event::NodeLost(..) | Event::NodeBack(..) | Event::Loss(..) | Event::Skew(..) => of_node(story, event),
+        Event::NodeLost(..) | Event::NodeBack(..) | Event::Loss(..) | Event::Skew(..) => {
+            of_node(story, event)
+        }
         Event::RelayLost(..) | Event::RelayBack(..) => of_relay(story, event),
         Event::Dead(_)
         | Event::Alive(_)
@@ -194,7 +200,11 @@ pub fn happen(story: &mut Story, event: Event) {
         },
         Event::StateBack => {
             story.state.alive = true;
-            (0..SLUICES).filter(|who| !story.sluices[*who].linked).collect::<Vec<_>>().into_iter().for_each(|who| story.link(who));
+            (0..SLUICES)
+                .filter(|who| !story.sluices[*who].linked)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|who| story.link(who));
         }
         Event::StateClock(skew) => story.state.skew = skew,
         Event::Drift(row, drift) => drifts(story, row, drift),
@@ -223,7 +233,8 @@ pub fn happen(story: &mut Story, event: Event) {
 
 fn of_node(story: &mut Story, event: Event) {
     let now = story.now;
-    let (Event::NodeLost(c, _) | Event::NodeBack(c, ..) | Event::Loss(c, _) | Event::Skew(c, ..)) = event else {
+    let (Event::NodeLost(c, _) | Event::NodeBack(c, ..) | Event::Loss(c, _) | Event::Skew(c, ..)) = event
+    else {
         return;
     };
     story.hear(c);
@@ -456,14 +467,20 @@ fn attempt(story: &mut Story, hostile: Hostile) {
     let long = grant(row.cluster, uid, now + 300 * DAY);
     let (asked, by, user) = match hostile {
         // The same person under another name where admission does not know of it.
-        Hostile::OwnApproval => (review("ann", long), *story.rng.choice(&["ann", "ann@corp"]).expect("two"), ""),
+        Hostile::OwnApproval => {
+            (review("ann", long), *story.rng.choice(&["ann", "ann@corp"]).expect("two"), "")
+        }
         Hostile::ForgedAuthor => (review("mallory", long), "bob", "mallory"),
         Hostile::ForgedRequest => (review("ann", long), "mallory", "mallory"),
-        Hostile::OtherCluster => (review("mallory", grant((row.cluster + 1) % 13, 1, now + 300 * DAY)), "bob", ""),
+        Hostile::OtherCluster => {
+            (review("mallory", grant((row.cluster + 1) % 13, 1, now + 300 * DAY)), "bob", "")
+        }
         Hostile::Expired => (review("mallory", grant(row.cluster, uid, now + HOUR)), "bob", ""),
         Hostile::Rewritten => (review("mallory", long), "mallory", ""),
     };
-    let asks = if matches!(hostile, Hostile::ForgedRequest) { "mallory" } else { asked.requested_by.as_str() }.to_owned();
+    let asks =
+        if matches!(hostile, Hostile::ForgedRequest) { "mallory" } else { asked.requested_by.as_str() }
+            .to_owned();
     let user = if user.is_empty() { by } else { user };
     let decided = decision(by, &asked.grant, now);
     if story.state.ask(&asks, asked, now).is_err() {
@@ -482,12 +499,8 @@ fn attempt(story: &mut Story, hostile: Hostile) {
 /// Everything that broke is mended.
 fn calm(story: &mut Story) {
     story.calm = true;
-    let broken: Vec<_> = story
-        .events
-        .values()
-        .copied()
-        .filter(|event| !matches!(event, Event::Act(_)))
-        .collect();
+    let broken: Vec<_> =
+        story.events.values().copied().filter(|event| !matches!(event, Event::Act(_))).collect();
     story.events.retain(|_, event| matches!(event, Event::Act(_)));
     broken.into_iter().for_each(|event| happen(story, event));
     for c in 0..CLUSTERS.len() {

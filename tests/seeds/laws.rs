@@ -23,8 +23,8 @@ use sluice::{
 
 use crate::{
     layout::{CAP_PERCENT, DAY, FLAGGED, MINUTE, Row, VENDOR_A, VENDOR_B},
-    outside::{Api, place_name},
     one::opens_flagged,
+    outside::{Api, place_name},
     story::Story,
 };
 
@@ -92,7 +92,8 @@ pub fn will_write(story: &mut Story, who: usize, share: &Share) {
         story.break_law("3: no unobserved minute counts", said);
     }
     let may = story.clusters[row.cluster].may(row.ns, row.direction);
-    let since = story.clusters[row.cluster].closed[row.ns][row.direction as usize].last().map_or(0, |it| it.0);
+    let since =
+        story.clusters[row.cluster].closed[row.ns][row.direction as usize].last().map_or(0, |it| it.0);
     let lacks = story.needs[&row] & !may;
     for bit in [VENDOR_A, VENDOR_B, FLAGGED].into_iter().filter(|bit| lacks & bit != 0) {
         let told = story.laws.denied.get(&(row, bit)).is_some_and(|at| *at >= since);
@@ -136,7 +137,8 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
         story.break_law("2: nothing is applied where nothing enforces", format!("{row}"));
     }
     if opens_flagged(preview) && !story.state.is_granted(row, uid, story.latest(who)) {
-        story.break_law("4: a flagged destination needs a grant", format!("{row}: {:?}", story.state.reviews));
+        story
+            .break_law("4: a flagged destination needs a grant", format!("{row}: {:?}", story.state.reviews));
     }
     let held: Vec<_> = [HoldKind::Hold, HoldKind::Exclusion]
         .into_iter()
@@ -155,7 +157,8 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
 /// Wave order by the plain words of the product: one of staging, all of staging, one of production;
 /// then never more at once than the cap, and no wave before the one ahead of it.
 fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
-    let over = [Covers::Soak, Covers::Order].map(|gate| story.state.is_overridden(row, digest, gate, story.latest(who)));
+    let over = [Covers::Soak, Covers::Order]
+        .map(|gate| story.state.is_overridden(row, digest, gate, story.latest(who)));
     let number = |row: Row| {
         let plan = story.sluices[who].world.waves().plan(row.direction);
         plan.row(&row.target()).map(|(wave, _)| wave.number)
@@ -223,7 +226,8 @@ fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
     };
     let cluster = &story.clusters[row.cluster];
     if cluster.seen[who].api == Api::Up {
-        let live: Vec<_> = cluster.live_set(row.ns, row.direction).map(|(_, live)| &live.made.policy).collect();
+        let live: Vec<_> =
+            cluster.live_set(row.ns, row.direction).map(|(_, live)| &live.made.policy).collect();
         if PolicyDigest::of(live.iter().copied()) != applied.digest {
             return Some(Standing::Else("other bytes are live than were applied"));
         }
@@ -280,7 +284,8 @@ fn flagged_is_shown(story: &mut Story, who: usize, row: Row) {
     let sluice = &story.sluices[who];
     let known = sluice.linked && cluster.seen[who].api == Api::Up && row.direction == Direction::Egress;
     let busy = sluice.world.orders().in_flight(&row.target().cluster, &row.target().ns).is_some();
-    let opens = cluster.tight(row.ns, row.direction).is_some() && cluster.may(row.ns, row.direction) & FLAGGED != 0;
+    let opens =
+        cluster.tight(row.ns, row.direction).is_some() && cluster.may(row.ns, row.direction) & FLAGGED != 0;
     if known && opens && !busy && !story.state.is_granted(row, cluster.uid, story.latest(who)) {
         let told = sluice::cockpit::gate::incidents_of(&sluice.world, &row.target());
         if told.is_empty() {
@@ -336,7 +341,8 @@ pub fn at_rest(story: &mut Story) {
         story.break_law("5: every act is recorded", said);
     }
     for who in 0..story.sluices.len() {
-        let rolled = story.sluices[who].world.running().filter(|order| order.kind == OrderKind::Rollback).count();
+        let rolled =
+            story.sluices[who].world.running().filter(|order| order.kind == OrderKind::Rollback).count();
         if rolled > 0 {
             story.break_law("rest", format!("sluice {who} still rolls back"));
         }

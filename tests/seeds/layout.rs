@@ -54,8 +54,11 @@ pub const FLAGGED: u8 = 4;
 const DNS: u8 = 8;
 pub const EVERYTHING: u8 = 0xFF;
 
-const PLACES: [(u8, &str, u16); 3] =
-    [(VENDOR_A, "203.0.113.1/32", 443), (VENDOR_B, "203.0.113.2/32", 443), (FLAGGED, "198.51.100.66/32", 4444)];
+const PLACES: [(u8, &str, u16); 3] = [
+    (VENDOR_A, "203.0.113.1/32", 443),
+    (VENDOR_B, "203.0.113.2/32", 443),
+    (FLAGGED, "198.51.100.66/32", 4444),
+];
 
 pub fn flagged_network() -> ipnet::IpNet {
     PLACES[2].1.parse().expect("a network")

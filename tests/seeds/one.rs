@@ -190,7 +190,8 @@ impl Sluice {
                 }
             }
             Fact::Order(id, OrderFact::Ended(outcome)) => {
-                let (Some(mut draft), Some(order)) = (self.open.remove(id), self.world.orders().get(*id)) else {
+                let (Some(mut draft), Some(order)) = (self.open.remove(id), self.world.orders().get(*id))
+                else {
                     return;
                 };
                 draft.say(recording::ended(&order.target, outcome));
@@ -239,7 +240,10 @@ impl Sluice {
                 for running in &mut self.running {
                     running.aborted |= Some(running.id) == aborts;
                 }
-                self.run(Running { after: aborts, ..Running::new(id, Row::of(&target), OrderKind::Rollback) });
+                self.run(Running {
+                    after: aborts,
+                    ..Running::new(id, Row::of(&target), OrderKind::Rollback)
+                });
             }
             Effect::Abort(id) => {
                 for running in self.running.iter_mut().filter(|running| running.id == id) {
@@ -337,8 +341,10 @@ impl Running {
 
     /// What it is about to do, with the objects as they are now. `Err`: it stops here.
     pub fn prepare(&mut self, cluster: &Cluster) -> Result<(), Outcome> {
-        let live: BTreeMap<_, _> =
-            cluster.live_set(self.row.ns, self.row.direction).map(|(pinned, live)| (pinned.name, live)).collect();
+        let live: BTreeMap<_, _> = cluster
+            .live_set(self.row.ns, self.row.direction)
+            .map(|(pinned, live)| (pinned.name, live))
+            .collect();
         let moved = |preview: &Preview| {
             live.len() != preview.live.len()
                 || live.iter().any(|(name, live)| {
@@ -378,7 +384,12 @@ impl Running {
     }
 
     /// One write. Answers what the cluster's watchers see, and the receipt.
-    pub fn step(&mut self, cluster: &mut Cluster, fate: Fate, now: i64) -> (Option<ClusterFact>, Receipt, bool) {
+    pub fn step(
+        &mut self,
+        cluster: &mut Cluster,
+        fate: Fate,
+        now: i64,
+    ) -> (Option<ClusterFact>, Receipt, bool) {
         let step = self.steps.as_ref().expect("prepared")[self.done].clone();
         let pinned = step.pinned();
         let key = (self.row.ns, pinned.name.to_owned());

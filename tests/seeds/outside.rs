@@ -166,7 +166,11 @@ impl Cluster {
     }
 
     /// The pinned objects of one direction.
-    pub fn live_set(&self, ns: usize, direction: Direction) -> impl Iterator<Item = (&'static Pinned, &Live)> {
+    pub fn live_set(
+        &self,
+        ns: usize,
+        direction: Direction,
+    ) -> impl Iterator<Item = (&'static Pinned, &Live)> {
         Pinned::of(direction)
             .filter_map(move |pinned| Some((pinned, self.policies.get(&(ns, pinned.name.to_owned()))?)))
     }
@@ -532,14 +536,7 @@ impl Cluster {
         (!flows.is_empty()).then_some(ClusterFact::Flows(flows))
     }
 
-    fn flow(
-        &self,
-        (ns, node): (usize, usize),
-        direction: Direction,
-        to: u8,
-        passes: bool,
-        now: i64,
-    ) -> Flow {
+    fn flow(&self, (ns, node): (usize, usize), direction: Direction, to: u8, passes: bool, now: i64) -> Flow {
         let name = match direction {
             Direction::Egress => "egress-allowlist",
             Direction::Ingress => "ingress-allowlist",
@@ -581,7 +578,13 @@ impl Cluster {
 
     /// Minutes that may count at most for these bytes: closed all through, not void, seen by somebody,
     /// and every node that ran a pod was heard whole by somebody.
-    pub fn truth(&self, ns: usize, direction: Direction, digest: PolicyDigest, (from, until): (i64, i64)) -> Bits {
+    pub fn truth(
+        &self,
+        ns: usize,
+        direction: Direction,
+        digest: PolicyDigest,
+        (from, until): (i64, i64),
+    ) -> Bits {
         let from = from.max(self.void_before[ns][direction as usize]);
         let mut closed = Bits::default();
         for (begun, end, then) in &self.closed[ns][direction as usize] {

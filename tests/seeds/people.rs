@@ -215,9 +215,8 @@ fn withheld(story: &mut Story, who: usize, row: Row) {
                 expires: expiry(story, who, if story.calm { 90 } else { 6 }),
             };
             let _ = order(story, who, &Command::Waive(Box::new(waiving)));
-        } else if let Some(bit) = [VENDOR_A, VENDOR_B]
-            .into_iter()
-            .find(|bit| place_name(*bit) == key.destination.as_str())
+        } else if let Some(bit) =
+            [VENDOR_A, VENDOR_B].into_iter().find(|bit| place_name(*bit) == key.destination.as_str())
         {
             author(story, row, |opens| opens | bit);
         }
@@ -277,7 +276,8 @@ fn mend(story: &mut Story, who: usize, row: Row, is_broken: bool) {
     if busy {
         return;
     }
-    let clean = story.sluices[who].world.shared().record(&target).is_some_and(|kept| kept.value.clean.is_some());
+    let clean =
+        story.sluices[who].world.shared().record(&target).is_some_and(|kept| kept.value.clean.is_some());
     let ours = story.clusters[row.cluster].has(row, story.allowlists[&row]);
     if clean && story.rng.bool() && order(story, who, &Command::Revert(vec![target.clone()])).is_ok() {
         return;

@@ -16,7 +16,7 @@ use sluice::{
         names::Text,
         policy::PolicyDigest,
         rollout::{Kept, Record, Stamp},
-        },
+    },
 };
 
 use crate::layout::{CLUSTERS, FLAGGED_PORT, Row, at, flagged_network};
@@ -249,7 +249,8 @@ impl State {
         self.reviews.values().any(|kept| {
             let Review { grant, decisions, requested_by, .. } = &kept.value;
             let last = decisions.iter().rev().find(|decision| decision.clusters.contains(&uid));
-            let until = |decision: &Decision| decision.expires.map_or(grant.expires, |own| own.min(grant.expires));
+            let until =
+                |decision: &Decision| decision.expires.map_or(grant.expires, |own| own.min(grant.expires));
             let opens = match &grant.destination {
                 Opening::Networks(networks) => networks.iter().any(|net| net.contains(&flagged_network())),
                 Opening::Name(_) => false,

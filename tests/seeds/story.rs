@@ -16,10 +16,12 @@ use sluice::{
 use crate::{
     faults::{self, Event},
     laws::{self, Laws},
-    layout::{self, CAP_PERCENT, CLUSTERS, DAY, FLAGGED, HOUR, MINUTE, Row, VENDOR_A, VENDOR_B, cluster_name},
+    layout::{
+        self, CAP_PERCENT, CLUSTERS, DAY, FLAGGED, HOUR, MINUTE, Row, VENDOR_A, VENDOR_B, cluster_name,
+    },
+    one::{Fate, Sluice, stopped},
     outside::{Api, Cluster, SLUICES},
     people,
-    one::{Fate, Sluice, stopped},
     state::State,
 };
 
@@ -143,7 +145,13 @@ impl Story {
                 trace.pop_front();
             }
             let (day, rest) = (self.now.div_euclid(DAY), self.now.rem_euclid(DAY));
-            trace.push_back(format!("day {day} {:02}:{:02}:{:02} {}", rest / HOUR, rest / 60 % 60, rest % 60, words()));
+            trace.push_back(format!(
+                "day {day} {:02}:{:02}:{:02} {}",
+                rest / HOUR,
+                rest / 60 % 60,
+                rest % 60,
+                words()
+            ));
         }
     }
 
@@ -299,7 +307,9 @@ impl Story {
             self.hear(cluster);
             let row = |ns, direction| Row { cluster, ns, direction };
             let needs: Vec<[u8; 2]> = (0..CLUSTERS[cluster].2.len())
-                .map(|ns| sluice::domain::flow::Direction::ALL.map(|direction| self.needs[&row(ns, direction)]))
+                .map(|ns| {
+                    sluice::domain::flow::Direction::ALL.map(|direction| self.needs[&row(ns, direction)])
+                })
                 .collect();
             let flows = self.clusters[cluster].judged(&needs, self.now);
             for who in 0..SLUICES {
@@ -494,7 +504,9 @@ impl Story {
         let step = running.steps.as_ref().expect("prepared")[running.done].clone();
         let (seen, receipt, goes_on) = running.step(cluster, fate, self.now);
         let after = self.clusters[row.cluster].ours_open(row.ns, row.direction);
-        self.say(|| format!("sluice {who}: {kind:?} {row}: {} {} ({fate:?})", step.verb(), step.pinned().name));
+        self.say(|| {
+            format!("sluice {who}: {kind:?} {row}: {} {} ({fate:?})", step.verb(), step.pinned().name)
+        });
         laws::wrote(self, (who, at), &step, (before, after));
         if let Some(seen) = &seen {
             self.tell(row.cluster, seen);

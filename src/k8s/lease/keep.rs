@@ -51,13 +51,8 @@ pub async fn keep(desk: &Desk<'_>, claims: &mut watch::Receiver<Claims>, told_be
     let (sender, mut told) = mpsc::channel(256);
     let out = Out { cluster: desk.cluster.clone(), inbox: sender };
     let following = follow(Leases(desk.ns.clone()), desk.server.clone(), out);
-    let mut keeper = Keeper {
-        desk,
-        seats: BTreeMap::new(),
-        told: told_before,
-        alerted: BTreeMap::new(),
-        is_read: false,
-    };
+    let mut keeper =
+        Keeper { desk, seats: BTreeMap::new(), told: told_before, alerted: BTreeMap::new(), is_read: false };
     let keeping = async {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,7 +185,9 @@ impl Keeper<'_> {
         for (cluster, seat) in &self.seats {
             // Before the news of a holder: who takes over knows what was told.
             let told = seat.alerted();
-            if let Some(told) = told.filter(|told| self.alerted.get(cluster).map(AsRef::as_ref) != Some(*told)) {
+            if let Some(told) =
+                told.filter(|told| self.alerted.get(cluster).map(AsRef::as_ref) != Some(*told))
+            {
                 alerted.push((cluster.clone(), Box::<str>::from(told)));
             }
             let observer = seat.holder(now).map(|lease| Observer {
