@@ -91,8 +91,9 @@ fn closed(
     }
     // Bytes that nobody applied are nothing to go back to, however long they were there.
     let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
-    if let Verdict::Clean { since } = world.soaks().verdict(target, world)
-        && is_applied
+    if is_applied
+        && let Some(judged) = world.soaks().judged_lately(target, world)
+        && let Verdict::Clean { since } = judged.verdict
         && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
     {
         let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();

@@ -176,8 +176,7 @@ pub struct Shared {
     waivers: BTreeMap<Text, Kept<Waiver>>,
     overrides: BTreeMap<Text, Kept<Override>>,
     journal: BTreeMap<Text, Kept<Entry>>,
-    observers: BTreeMap<ClusterName, Observer>,
-    alerted: BTreeMap<ClusterName, Box<str>>,
+    leases: BTreeMap<ClusterName, Seat>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
     waiting: usize,
@@ -185,6 +184,13 @@ pub struct Shared {
     asked: u64,
     /// Counts what came and may change what is shown.
     revision: u64,
+}
+
+/// A cluster's Lease, as far as it concerns others than its keeper.
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    observer: Option<Observer>,
+    alerted: Option<Box<str>>,
 }
 
 /// How a write of ours ended.
@@ -266,12 +272,12 @@ impl Shared {
     }
 
     pub fn observer(&self, cluster: &ClusterName) -> Option<&Observer> {
-        self.observers.get(cluster)
+        self.leases.get(cluster)?.observer.as_ref()
     }
 
     /// What people were told of a cluster; `None`: its Lease does not say.
     pub fn alerted(&self, cluster: &ClusterName) -> Option<&str> {
-        self.alerted.get(cluster).map(AsRef::as_ref)
+        self.leases.get(cluster)?.alerted.as_deref()
     }
 
     /// Newest last.
@@ -323,13 +329,12 @@ impl Shared {
                     self.journal.pop_first();
                 }
             }
-            SharedFact::Observer(cluster, Some(observer)) => {
-                self.observers.insert(cluster, observer);
+            SharedFact::Observer(cluster, observer) => {
+                self.leases.entry(cluster).or_default().observer = observer;
             }
-            SharedFact::Observer(cluster, None) => {
-                self.observers.remove(&cluster);
+            SharedFact::Alerted(cluster, told) => {
+                self.leases.entry(cluster).or_default().alerted = Some(told);
             }
-            SharedFact::Alerted(cluster, told) => drop(self.alerted.insert(cluster, told)),
             SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),
             SharedFact::Wrote { id, what, result } => {

@@ -313,7 +313,7 @@ fn unrest(story: &Story, row: Row) -> Option<String> {
 
 pub fn is_at_rest(story: &Story) -> bool {
     let clean = story.state.records.values().filter(|kept| kept.value.clean.is_some()).count();
-    let quiet = story.sluices.iter().all(|sluice| sluice.running.is_empty() && sluice.shares.is_empty());
+    let quiet = story.sluices.iter().all(|sluice| sluice.running.is_empty());
     let written = story.sluices.iter().all(|sluice| sluice.waits_for_journal() == 0);
     clean * 2 >= Row::all().count() && quiet && written && Row::all().all(|row| unrest(story, row).is_none())
 }

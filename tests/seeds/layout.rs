@@ -144,11 +144,18 @@ pub struct Made {
 
 thread_local! {
     static MADE: RefCell<HashMap<(&'static str, String), Rc<Made>>> = RefCell::default();
+    static PINNED: RefCell<HashMap<(&'static str, &'static str, u8), Rc<Made>>> = RefCell::default();
 }
 
 /// The pinned policy of a namespace that opens exactly this.
 pub fn make(ns: &'static str, pinned: &'static Pinned, opens: u8) -> Rc<Made> {
-    made(ns, manifest_of(ns, pinned.name, pinned.direction, opens))
+    let key = (ns, pinned.name, opens);
+    if let Some(known) = PINNED.with_borrow(|all| all.get(&key).cloned()) {
+        return known;
+    }
+    let made = made(ns, manifest_of(ns, pinned.name, pinned.direction, opens));
+    PINNED.with_borrow_mut(|all| all.insert(key, made.clone()));
+    made
 }
 
 /// A policy of somebody else.

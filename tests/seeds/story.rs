@@ -85,7 +85,7 @@ impl Story {
     pub const CALM: i64 = 15 * DAY;
     /// And so long after it everything has come to rest.
     pub const REST: i64 = 60 * DAY;
-    const FLUSH: i64 = 2 * HOUR;
+    const FLUSH: i64 = 4 * HOUR;
 
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -203,7 +203,7 @@ impl Story {
                 self.settle(who);
                 people::act(self, who);
                 laws::spot(self, who);
-                let pause = self.rng.i64(80 * MINUTE..200 * MINUTE);
+                let pause = self.rng.i64(2 * HOUR..7 * HOUR);
                 self.at(self.now + pause, Event::Act(who));
             } else {
                 faults::happen(self, event);
@@ -302,7 +302,7 @@ impl Story {
 
     fn flush(&mut self) {
         self.flushed = self.now;
-        let refresh = self.now.rem_euclid(6 * HOUR) < Self::FLUSH;
+        let refresh = self.now.rem_euclid(12 * HOUR) < Self::FLUSH;
         for cluster in 0..CLUSTERS.len() {
             self.hear(cluster);
             let row = |ns, direction| Row { cluster, ns, direction };
