@@ -9,7 +9,6 @@ use std::{env, sync::Arc, time::Duration};
 use chrono::{DateTime, FixedOffset, Utc};
 use serde_json::json;
 use sluice::{
-    cli::observe,
     cockpit::{
         decide::{self, Command},
         plan::PolicyFiles,
@@ -20,13 +19,19 @@ use sluice::{
         names::{ClusterName, NsName},
         rollout::Target,
     },
-    engine::{Clock, Engine, Setup},
+    engine::{Claims, Clock, Engine, Setup, Soaks},
     k8s::{connect::Access, lease::Role},
     sim::fleet::{faults::Fault, people::Person, running::Fleet},
 };
 use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// What `sluice watch` publishes.
+const SOAKS: Soaks = Soaks {
+    targets: |world, cluster| world.soaks().targets().filter(|target| target.cluster == *cluster).collect(),
+    evidence: |world, target| world.soaks().evidence(target, world),
+};
 
 fn target() -> Target {
     Target {
@@ -102,7 +107,14 @@ impl Story {
             records: None,
             notify: None,
         });
-        engine.observe(observe::claims(Role::Watch), observe::SOAKS);
+        let nonce = format!("{}", self.began.elapsed().as_secs());
+        let claims = Claims {
+            role: Some(Role::Watch),
+            host: "host".into(),
+            nonce: nonce.as_str().into(),
+            ..Claims::default()
+        };
+        engine.observe(claims, SOAKS);
         self.engine = Some(engine);
     }
 
