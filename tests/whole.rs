@@ -187,7 +187,7 @@ impl Story {
 async fn play(seed: u64) {
     let mut story = Story::new(seed);
     story.pass(3, true).await;
-    while story.began.elapsed() < MINUTE * 75 {
+    while story.began.elapsed() < MINUTE * 30 {
         story.fault().await;
         let quiet = story.rng.u32(2..9);
         story.pass(quiet, true).await;
@@ -199,7 +199,7 @@ async fn play(seed: u64) {
     let more = story.credited() - before;
     assert!(more >= 12, "{more} of 15 quiet minutes count; {}", story.told());
     let lost = story.watched - story.credited();
-    assert!(story.credited() >= 25, "{lost} of {} minutes are lost; {}", story.watched, story.told());
+    assert!(story.credited() >= 20, "{lost} of {} minutes are lost; {}", story.watched, story.told());
 }
 
 #[tokio::test(start_paused = true)]

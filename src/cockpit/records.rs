@@ -5,6 +5,7 @@
 use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
+    journal::Act,
     names::Text,
     policy::{Policy, PolicyDigest},
     rollout::{Applied, Clean, Record, RolledBack, Stamp, Target},
@@ -165,11 +166,76 @@ fn taken_back(world: &World, target: &Target, known: &Record) -> Option<Record> 
             let ours = world.orders().latest(target).filter(|order| {
                 order.kind == OrderKind::Rollback && order.ended.is_some_and(|at| at >= applied.stamp.at)
             });
-            // Gone without a rollback of ours: an incident, until somebody decides. Ours or nobody's.
-            let order = ours?;
-            let stamp = Stamp { by: author(world, target), at: order.ended.unwrap_or(world.now()) };
+            let ours =
+                ours.map(|order| Stamp { by: author(world, target), at: order.ended.unwrap_or(world.now()) });
+            // Gone without a rollback of ours or of a colleague: an incident, until somebody decides.
+            let stamp = ours.or_else(|| by_a_colleague(world, target, applied.stamp.at))?;
             record.rolled_back = Some(RolledBack { stamp, reason: None, recovered: None });
         }
     }
     Some(record)
+}
+
+/// The newest act on this row that the journal has, if it is a rollback of what was applied: whoever
+/// observes a cluster records what others took back.
+fn by_a_colleague(world: &World, target: &Target, applied: Timestamp) -> Option<Stamp> {
+    let object = target.to_string();
+    let is_act = |act: Act| matches!(act, Act::Apply | Act::Revert | Act::Rollback);
+    let mut entries = world.shared().journal().rev().map(|kept| &kept.value);
+    let last = entries.find(|entry| is_act(entry.act) && entry.object.as_str() == object)?;
+    (last.act == Act::Rollback && last.stamp.at >= applied).then(|| last.stamp.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        cockpit::{
+            ports::{Change, ClusterFact, Fact},
+            shared::SharedFact,
+        },
+        documents::{
+            fixture::{by, kept, record, team_world, tell},
+            tests::{cluster, now, target},
+        },
+        domain::{
+            journal::{Chain, Entry},
+            policy::PolicyKind,
+        },
+    };
+
+    fn taken_back_by(world: &World) -> Vec<Text> {
+        let due = due(world, world.cluster(&cluster("prod-eu")).expect("there"), |_| None);
+        let records = due.into_iter().filter_map(|share| match share {
+            Share::Record { record, .. } if record.target == target() => record.rolled_back,
+            _ => None,
+        });
+        records.map(|back| back.stamp.by).collect()
+    }
+
+    /// `sluice watch` observes, and orders nothing itself.
+    #[test]
+    fn what_a_colleague_took_back_is_recorded_by_whoever_observes() {
+        let mut world = team_world();
+        let live = record(&world);
+        tell(&mut world, SharedFact::Records(Change::Reset(vec![kept("shop", 30, live)])));
+        let gone = ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new()));
+        world.absorb(Fact::Cluster(cluster("prod-eu"), gone));
+        world.settle();
+        assert_eq!(taken_back_by(&world), [Text::default(); 0], "an incident");
+        let place = Chain::default();
+        let entry = |number: u64, act: Act, minutes: i64| {
+            let stamp = Stamp { at: now() + TimeDelta::minutes(minutes), ..by("oncall@example.net", 0) };
+            let object = Text::from(target().to_string());
+            let entry = Entry { number, previous: place.previous, stamp, act, object, facts: Vec::new() };
+            SharedFact::Journal(Change::Put(kept(&format!("entry-{number:09}"), 0, entry)))
+        };
+        tell(&mut world, entry(900, Act::Rollback, 1));
+        assert_eq!(taken_back_by(&world), [Text::new("oncall@example.net")]);
+        // Applied again since, and gone by other means.
+        tell(&mut world, entry(901, Act::Apply, 2));
+        assert_eq!(taken_back_by(&world), [Text::default(); 0]);
+    }
 }
