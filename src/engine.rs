@@ -171,6 +171,9 @@ impl Engine {
         for trouble in notifier.follow(&self.world) {
             self.world.absorb(Fact::Notice(trouble));
         }
+        if let Some(memory) = notifier.take_memory() {
+            self.state.remember(memory);
+        }
     }
 
     /// Acts go to the journal as soon as the state cluster takes them.

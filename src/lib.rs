@@ -108,6 +108,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod noticed;
     pub mod open_ends;
     pub mod orders;
     pub mod outbox;

@@ -10,6 +10,7 @@ use crate::domain::{names::Text, time::Timestamp};
 
 use super::{spot::Spot, world::World};
 
+mod memory;
 mod watched;
 
 /// The kinds of things that are watched.
@@ -30,6 +31,15 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    const ALL: [Self; 6] = [
+        Self::Hurting,
+        Self::Incident,
+        Self::Paused,
+        Self::NotRecovered,
+        Self::GrantExpired,
+        Self::ObserverGone,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hurting => "hurting",

@@ -10,6 +10,7 @@ use self::{
 };
 use crate::{
     cockpit::{
+        noticed::Noticed,
         orders::{ApplyOrder, OrderId, Outcome, Target},
         outbox::{DraftKey, Outbox, Step},
         ports::{Effect, Fact, OrderFact, Trouble},
@@ -43,6 +44,8 @@ pub(super) struct Recorder {
     waves: Vec<Vec<(OrderId, Target, Option<Text>)>>,
     /// Writes of the team's state that are acts, until they are answered.
     shares: BTreeMap<ShareId, Draft>,
+    /// Incidents, which nobody ordered.
+    noticed: Noticed,
     next: u64,
     told: usize,
     /// Where acts wait on the disk; taken once it was said.
@@ -69,6 +72,7 @@ impl Recorder {
             open: BTreeMap::new(),
             waves: Vec::new(),
             shares: BTreeMap::new(),
+            noticed: Noticed::default(),
             next: 0,
             told: 0,
         }
@@ -170,6 +174,7 @@ impl Recorder {
         let mut out = Orders::default();
         self.take_news(&mut out.facts);
         self.take_strays(world);
+        self.noticed.due(world).into_iter().for_each(|draft| self.record(draft));
         let user: Text = recording::state_user(world);
         for step in self.outbox.follow(world.shared(), &user, world.now()) {
             match step {
