@@ -6,6 +6,7 @@ mod collectors;
 mod notifier;
 mod observer;
 mod performer;
+mod prober;
 mod recorder;
 mod sources;
 mod state;
@@ -21,7 +22,7 @@ use tokio::{
 
 pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober, recorder::Recorder,
     sources::Sources, state::State,
 };
 pub use crate::k8s::lease::Claims;
@@ -82,8 +83,8 @@ pub struct Engine {
     recorder: Recorder,
     notifier: Option<Notifier>,
     state: State,
-    /// `None`: this process writes no evidence.
-    observer: Option<Observer>,
+    /// `None`: this process writes no evidence, and runs no probes.
+    observer: Option<(Observer, Prober)>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -187,7 +188,7 @@ impl Engine {
     pub fn observe(&mut self, claims: Claims, soaks: Soaks) {
         if !self.world.is_read_only() {
             self.state.claim(claims);
-            self.observer = Some(Observer::new(soaks));
+            self.observer = Some((Observer::new(soaks), Prober::new(self.sender.clone())));
         }
     }
 
@@ -195,7 +196,7 @@ impl Engine {
     /// Answers whether something is still under way.
     pub fn leave(&mut self) -> bool {
         self.observe_now(true);
-        let Some(observer) = &self.observer else { return false };
+        let Some((observer, _)) = &self.observer else { return false };
         if observer.is_writing(&self.world, Instant::now()) {
             return true;
         }
@@ -207,9 +208,14 @@ impl Engine {
     }
 
     fn observe_now(&mut self, last: bool) {
-        let Some(observer) = &mut self.observer else { return };
+        let Some((observer, prober)) = &mut self.observer else { return };
         self.state.want(Observer::wanted(&self.world));
-        for (id, share) in observer.due(&self.world, Instant::now(), last) {
+        let now = Instant::now();
+        if !last {
+            let facts = prober.follow(&self.world, &self.reach, now);
+            facts.into_iter().for_each(|fact| self.world.absorb(fact));
+        }
+        for (id, share) in observer.due(&self.world, now, last) {
             self.share(id, share);
         }
     }
@@ -295,6 +301,11 @@ impl Engine {
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {
                     if let Some(collectors) = &mut self.collectors {
                         collectors.see(name, change);
+                    }
+                }
+                Fact::Cluster(name, fact @ (ClusterFact::Flows(_) | ClusterFact::Probed { .. })) => {
+                    if let Some((_, prober)) = &mut self.observer {
+                        prober.note(name, fact);
                     }
                 }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),

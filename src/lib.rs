@@ -42,6 +42,7 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    pub mod probe;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -82,6 +83,7 @@ pub mod cockpit {
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod probing;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -170,6 +172,7 @@ pub mod k8s {
     pub mod owners;
     mod place;
     mod preview;
+    pub mod probe;
     mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
@@ -290,6 +293,7 @@ pub mod cli {
     mod observe;
     pub mod plan;
     pub mod print;
+    pub mod probe;
     pub mod records;
     pub mod report;
     pub mod review;
@@ -327,6 +331,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod guests;
         pub mod jobs;
         pub mod manners;
         pub mod objects;

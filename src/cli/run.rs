@@ -14,7 +14,7 @@ use super::{
     exit::Exit,
     hold, info, init, install, log, plan,
     print::Printer,
-    report, review_gate, rollback,
+    probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -87,6 +87,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Plan(_) | Command::Hold(_) | Command::Exclude(_) | Command::Release(_)) => {
             with_runtime(printer, async |printer| team(cli, printer).await)
         }
+        Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {

@@ -12,7 +12,7 @@ use crate::domain::{
     expected::Closings,
     fleet::{Cluster, Part},
     flow::{Direction, Flow},
-    names::{ClusterName, NsName, Text},
+    names::{ClusterName, NodeName, NsName, Text},
     rollout::Target,
     soak::{Judged, Verdict},
     spans::{Minute, minute_of},
@@ -23,6 +23,7 @@ use super::{
     discoveries::Discoveries,
     plan::FleetFile,
     ports::{Change, ClusterFact},
+    probing,
     shared::{Shared, SharedFact},
     world::World,
 };
@@ -38,6 +39,7 @@ mod words;
 pub use exercise::Unseen;
 pub use row::{CausedRow, SoakRow};
 
+use live::Live;
 use place::{Place, Rollout, Touched};
 use telemetry::KEPT;
 
@@ -124,6 +126,11 @@ impl Soaks {
         })
     }
 
+    /// The nodes that run its pods now.
+    pub fn nodes(&self, target: &Target) -> impl Iterator<Item = &NodeName> {
+        self.rollout(target).and_then(|rollout| rollout.live.as_ref()).into_iter().flat_map(Live::nodes_now)
+    }
+
     fn place(&self, cluster: &ClusterName) -> Option<&Place> {
         self.places.get(cluster)
     }
@@ -164,9 +171,13 @@ impl Soaks {
                 touch(&mut place.pods, change, |cron| Some(&cron.ns), |(ns, _)| Some(ns));
             }
             ClusterFact::Heard { node, from, until } => place.telemetry.heard(node, (*from, *until), now),
-            ClusterFact::Probed { ns, direction, node, at, denied } => {
-                if let Some(live) = place.live_mut(ns, *direction) {
-                    live.probed(node, *at, *denied, now);
+            ClusterFact::Probed { ns, direction, node, at, outcome } => {
+                if let Some(rollout) = place.rollout_mut(ns, *direction)
+                    && let Some(live) = rollout.live.as_mut()
+                {
+                    live.probed(node, *at, outcome, now);
+                    rollout.judged = 0;
+                    self.due = true;
                 }
             }
             ClusterFact::Gap(gap) => place.telemetry.gap(gap, now),
@@ -229,7 +240,7 @@ impl Soaks {
     /// Brings what lists read up to date, once a batch and a bounded part at a time.
     pub(super) fn settle(&mut self, around: &Around<'_>, denials: &Denials, changed: &BTreeSet<GroupId>) {
         for group in changed.iter().filter_map(|id| denials.group(*id)) {
-            self.note_group(group);
+            self.note_group(group, around.plan);
         }
         self.note_weeks(around);
         let minute = minute_of(around.now);
@@ -240,8 +251,11 @@ impl Soaks {
         self.judge_some(around, minute);
     }
 
-    fn note_group(&mut self, group: &Group) {
+    fn note_group(&mut self, group: &Group, plan: &FleetFile) {
         let key = &group.key;
+        if probing::is_meant(plan, group) {
+            return;
+        }
         let Some(place) = self.places.get_mut(&key.cluster) else { return };
         if let Some(rollout) = place.rollout_mut(&key.ns, key.direction)
             && let Some(live) = rollout.live.as_mut()
@@ -317,13 +331,17 @@ impl Soaks {
         let minute = minute_of(around.now);
         let someone = around.shared.waivers().len() + around.shared.reviews().len() > 0;
         let all = std::mem::take(&mut self.people) || (someone && self.expected != minute);
-        if !all && (!someone || changed.is_empty()) {
+        let has_probes = !around.plan.settings.probes.is_empty();
+        if !all && (changed.is_empty() || !(someone || has_probes)) {
             return;
         }
         self.expected = minute;
         let ids = if all { denials.ids() } else { changed.iter().copied().collect() };
         denials.expect(ids.into_iter(), |group| {
             let key = &group.key;
+            if probing::is_meant(around.plan, group) {
+                return true;
+            }
             let target =
                 Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
             closings(&target, around)

@@ -7,6 +7,7 @@ use super::{
     flow::Direction,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    probe,
     resolver::DnsPath,
     time::Timestamp,
 };
@@ -165,6 +166,12 @@ pub struct Pod {
     pub ready: Option<Timestamp>,
 }
 
+impl Pod {
+    pub fn is_probe(&self) -> bool {
+        probe::is_named(&self.name) && self.labels.get(probe::LABEL) == Some(probe::NAME)
+    }
+}
+
 /// A namespace as the API server shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceSeen {
@@ -191,9 +198,10 @@ impl Namespace {
         Self { seen, policies: BTreeMap::new(), pods: BTreeMap::new(), in_force: BTreeMap::new() }
     }
 
-    /// Pods that policies can act on: not finished and not on the host's network.
+    /// Pods that policies can act on: not finished, not on the host's network, and no probe, which
+    /// comes and goes and is nobody's work.
     pub fn subjects(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.values().filter(|pod| !pod.finished && !pod.host_network)
+        self.pods.values().filter(|pod| !pod.finished && !pod.host_network && !pod.is_probe())
     }
 
     /// The pinned policy, if it is there.

@@ -11,11 +11,17 @@ use tokio::time::Instant;
 
 use crate::{
     cockpit::{
+        ports::Link,
         records,
         shared::{Share, ShareId},
         world::World,
     },
-    domain::{evidence::Evidence, names::ClusterName, rollout::Target},
+    domain::{
+        evidence::Evidence,
+        fleet::{Cluster, Health},
+        names::ClusterName,
+        rollout::Target,
+    },
 };
 
 /// Between two writes of one rollout.
@@ -65,10 +71,18 @@ impl Observer {
         }
     }
 
-    /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching.
+    /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching. Where
+    /// there is none to be had, whoever sees the cluster may observe it: what is live and what probes
+    /// show is recorded all the same.
     pub(super) fn wanted(world: &World) -> BTreeSet<ClusterName> {
-        let live = |name: &ClusterName| world.source(name).is_some_and(|source| source.is_live());
-        world.clusters().map(|cluster| &cluster.name).filter(|name| live(name)).cloned().collect()
+        let wants = |cluster: &&Cluster| {
+            let source = world.source(&cluster.name);
+            let has_none =
+                source.and_then(|source| source.state.as_ref()).is_some_and(|s| matches!(s.link, Link::None(_)));
+            let is_seen = cluster.is_complete() && !matches!(cluster.health, Health::Down(_));
+            source.is_some_and(|source| source.is_live()) || (has_none && is_seen)
+        };
+        world.clusters().filter(wants).map(|cluster| cluster.name.clone()).collect()
     }
 
     /// What has to be written now. `last`: the program ends, so everything new is.

@@ -13,6 +13,7 @@ use crate::domain::{
     merged::withholds,
     names::{NodeName, Text},
     policy::PolicyDigest,
+    probe::{self, Outcome},
     rollout::Target,
     spans::{Minute, Spans, inside, minute_of},
     time::Timestamp,
@@ -35,6 +36,8 @@ pub struct Live {
     /// Nodes that run its pods now, with the first minute.
     running: BTreeMap<NodeName, Minute>,
     beats: BTreeMap<NodeName, Beat>,
+    /// Nodes of which the newest probe showed nothing.
+    unproved: BTreeMap<NodeName, Text>,
     verdicts: Verdicts,
     groups: BTreeMap<DenialKey, OpenGroup>,
     /// Groups without room, by key; they are counted while this has room.
@@ -64,6 +67,7 @@ impl Live {
             ran: BTreeMap::new(),
             running: BTreeMap::new(),
             beats: BTreeMap::new(),
+            unproved: BTreeMap::new(),
             verdicts: Verdicts::default(),
             groups: BTreeMap::new(),
             left_out: BTreeSet::new(),
@@ -100,28 +104,48 @@ impl Live {
         if flow.at < self.began || flow.at > now + AHEAD {
             return;
         }
+        // That a probe was judged says nothing of what the workloads do.
+        let is_probe = probe::is_at_an_end_of(flow);
         match flow.verdict {
+            Verdict::Audit { .. } => return,
+            Verdict::Allowed { .. } | Verdict::Denied { .. } if is_probe => {}
             Verdict::Allowed { .. } => {
                 self.verdicts.allowed += 1;
                 self.exercise.allowed(flow);
             }
             Verdict::Denied { .. } => self.verdicts.denied += 1,
-            Verdict::Audit { .. } => return,
         }
         if let (true, Some(node)) = (in_force, &flow.node) {
             newest(&mut self.verdicts.in_force, node, flow.at);
         }
     }
 
-    pub fn probed(&mut self, node: &NodeName, at: Timestamp, denied: bool, now: Timestamp) {
+    pub fn nodes_now(&self) -> impl Iterator<Item = &NodeName> {
+        self.running.keys()
+    }
+
+    /// Nodes of which the newest probe showed nothing, and why.
+    pub fn unproved(&self) -> impl Iterator<Item = (&NodeName, &Text)> {
+        self.unproved.iter().filter(|(node, _)| self.running.contains_key(*node))
+    }
+
+    pub fn probed(&mut self, node: &NodeName, at: Timestamp, outcome: &Outcome, now: Timestamp) {
         if at < self.began || at > now + AHEAD {
             return;
         }
         let beat = self.beats.entry(node.clone()).or_default();
-        if !denied {
-            beat.run = None;
-            newest(&mut self.verdicts.breached, node, at);
-            return;
+        match outcome {
+            Outcome::Unknown(why) => {
+                self.unproved.insert(node.clone(), why.clone());
+                return;
+            }
+            Outcome::GotThrough => {
+                self.unproved.remove(node);
+                beat.run = None;
+                newest(&mut self.verdicts.breached, node, at);
+                return;
+            }
+            Outcome::Denied => drop(self.unproved.remove(node)),
         }
         newest(&mut self.verdicts.proved, node, at);
         let first = match beat.run {
