@@ -247,8 +247,26 @@ impl Soaks {
         if minute - self.trimmed >= 60 {
             self.trimmed = minute;
             self.places.values_mut().for_each(|place| place.forget_before(minute - KEPT));
+            self.forget_gone(around);
         }
         self.judge_some(around, minute);
+    }
+
+    /// Rollouts of namespaces that are known to be gone. As long as the team keeps evidence of one, what
+    /// voided it must be known, in case the namespace comes back.
+    fn forget_gone(&mut self, around: &Around<'_>) {
+        for (name, place) in &mut self.places {
+            let Some(cluster) = around.clusters.get(name) else { continue };
+            let is_kept = |ns: &NsName, direction| {
+                let target = Target { cluster: name.clone(), ns: ns.clone(), direction };
+                around.shared.evidence(&target).is_some()
+            };
+            place.rollouts.retain(|ns, both| {
+                !cluster.knows_gone(ns)
+                    || both.iter().any(|rollout| rollout.live.is_some())
+                    || Direction::ALL.into_iter().any(|direction| is_kept(ns, direction))
+            });
+        }
     }
 
     fn note_group(&mut self, group: &Group, plan: &FleetFile) {

@@ -405,6 +405,15 @@ impl Cluster {
         [Listed::Namespaces, Listed::Policies].into_iter().all(|what| self.listed.contains(&what))
     }
 
+    /// It is known that there is no such namespace: all were read, they are watched, and it is not
+    /// among them. A cluster that cannot be reached, or a list that is broken, says nothing.
+    pub fn knows_gone(&self, ns: &NsName) -> bool {
+        self.listed.contains(&Listed::Namespaces)
+            && matches!(self.health, Health::Up | Health::Degraded(_))
+            && !self.troubles.contains_key(&Part::Namespaces)
+            && !self.namespaces.contains_key(ns)
+    }
+
     /// Digest over every policy that concerns a namespace in this direction, ours and foreign,
     /// cluster-wide ones included: whom those select is not known, so they all count.
     pub fn digest(&self, ns: &Namespace, direction: Direction) -> PolicyDigest {

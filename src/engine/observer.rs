@@ -20,7 +20,7 @@ use crate::{
         evidence::Evidence,
         fleet::{Cluster, Health},
         names::ClusterName,
-        rollout::Target,
+        rollout::{Kept, Target},
     },
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Observer {
     ended: BTreeSet<Target>,
     /// Records written lately, whose answer is awaited.
     recorded: BTreeMap<Target, Last>,
+    /// The same of evidence that was deleted.
+    forgotten: BTreeMap<Target, Last>,
     next: u64,
 }
 
@@ -67,6 +69,7 @@ impl Observer {
             last: BTreeMap::new(),
             ended: BTreeSet::new(),
             recorded: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             next: FIRST,
         }
     }
@@ -103,7 +106,8 @@ impl Observer {
         self.last.retain(|target, _| targets.contains(target));
         let mut out: Vec<_> =
             targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect();
-        out.extend(held.into_iter().flat_map(|name| self.records(world, name, now)));
+        out.extend(held.iter().flat_map(|name| self.records(world, name, now)));
+        out.extend(held.into_iter().flat_map(|name| self.forget(world, name, now)));
         out
     }
 
@@ -125,6 +129,35 @@ impl Observer {
             self.recorded.insert(record.target.clone(), Last { at: now, stops: 0, id });
             out.push((id, share));
         }
+        out
+    }
+
+    /// Evidence of namespaces that are gone, once all its credit has lapsed: it can count for nothing.
+    fn forget(&mut self, world: &World, cluster: &ClusterName, now: Instant) -> Vec<(ShareId, Share)> {
+        let shared = world.shared();
+        let (Some(cluster), Some(time)) = (world.cluster(cluster), shared.now(world.now())) else {
+            return Vec::new();
+        };
+        let lapses = world.plan().settings.soak.lapses;
+        let is_over = |kept: &&Kept<Evidence>| {
+            let Evidence { target, uid, until, .. } = &kept.value;
+            target.cluster == cluster.name
+                && cluster.uid.as_ref() == Some(uid)
+                && cluster.knows_gone(&target.ns)
+                && time - *until > lapses
+        };
+        let mut out = Vec::new();
+        for kept in shared.all_evidence().filter(is_over) {
+            let target = &kept.value.target;
+            if self.forgotten.get(target).is_some_and(|last| is_under_way(world, last, now)) {
+                continue;
+            }
+            let id = ShareId(self.next);
+            self.next += 1;
+            self.forgotten.insert(target.clone(), Last { at: now, stops: 0, id });
+            out.push((id, Share::Forget { evidence: kept.name.clone(), version: kept.version.clone() }));
+        }
+        self.forgotten.retain(|_, last| now.duration_since(last.at) < ANSWER);
         out
     }
 

@@ -20,6 +20,7 @@ use sluice::{
         hold::{DenialKey, Subject, Waiver},
         names::{NsName, Text, Workload},
         policy::{PolicyKind, Rule},
+        probe,
         resolver::DnsPath,
         rollout::{Kept, Stamp, Target},
         sighting::Outcome,
@@ -137,7 +138,7 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
             direction: Direction::Egress,
             node: node("a"),
             at: at(secs),
-            denied,
+            outcome: if denied { probe::Outcome::Denied } else { probe::Outcome::GotThrough },
         };
         scene.tell(fact);
     };

@@ -15,6 +15,7 @@ use crate::domain::{
     policy::PolicyDigest,
     probe::{self, Outcome},
     rollout::Target,
+    soak::Source,
     spans::{Minute, Spans, inside, minute_of},
     time::Timestamp,
 };
@@ -203,9 +204,13 @@ impl Live {
         for (node, from) in &self.running {
             ran.entry(node.clone()).or_default().insert(*from..minute_of(now) + 1);
         }
-        let by_probe = telemetry.kind().needs_heartbeat();
+        // Without any source nobody would have told a denial: a probe alone credits nothing.
+        let by_probe = telemetry.source().needs_heartbeat();
+        let has_source = telemetry.source() != Source::None;
         let trail = |(node, ran): (NodeName, Spans)| {
-            let proved = if by_probe {
+            let proved = if !has_source {
+                Spans::default()
+            } else if by_probe {
                 self.beats.get(&node).map(|beat| beat.heard.clone()).unwrap_or_default()
             } else {
                 telemetry.proved(&node)

@@ -57,6 +57,7 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
         nodes: nodes.as_deref(),
         crons: known.crons.as_deref().unwrap_or_default(),
         waived: &[],
+        excused: &[],
         workloads: &workloads,
     };
     let judged = readiness(&known.coverage, known.window, &facts);
