@@ -135,8 +135,8 @@ impl Aim {
         }
         match flow.verdict {
             Verdict::Denied { .. } => seen.denied = Some(flow.at),
-            Verdict::Allowed { .. } => seen.allowed = Some(flow.at),
-            Verdict::Audit { .. } => {}
+            // What is only audited passes.
+            Verdict::Allowed { .. } | Verdict::Audit { .. } => seen.allowed = Some(flow.at),
         }
     }
 

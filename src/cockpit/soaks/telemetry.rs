@@ -87,10 +87,6 @@ impl Telemetry {
         }
     }
 
-    pub fn kind(&self) -> SourceKind {
-        self.kind
-    }
-
     /// Nodes that ever gave a sign and were not lost since.
     pub fn nodes(&self, now: Timestamp) -> impl Iterator<Item = &NodeName> {
         let recent = minute_of(now) - 24 * 60;
