@@ -22,8 +22,8 @@ use tokio::{
 
 pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober, recorder::Recorder,
-    sources::Sources, state::State,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
+    recorder::Recorder, sources::Sources, state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{

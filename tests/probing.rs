@@ -22,7 +22,12 @@ use sluice::{
     },
     engine::{Claims, Engine, Soaks},
     k8s::lease::Role,
-    sim::fleet::{faults::Fault, people::Person, running::Fleet},
+    sim::fleet::{
+        faults::Fault,
+        people::Person,
+        running::Fleet,
+        scenario::{Cni, Scenario},
+    },
 };
 use support::{fleet, fleet_file, run_for};
 
@@ -143,8 +148,10 @@ async fn denied_probes_prove_both_directions_on_every_node_and_hurt_nobody() {
     assert!(seen.iter().all(|(.., class)| *class == Class::Expected), "{seen:?}");
     let out = (Direction::Egress, "sluice-probe".to_owned(), "192.0.2.1".to_owned(), Class::Expected);
     assert!(seen.contains(&out), "{seen:?}");
-    assert!(seen.iter().any(|(direction, _, peer, _)| *direction == Direction::Ingress
-        && peer == "data/sluice-probe"));
+    assert!(
+        seen.iter()
+            .any(|(direction, _, peer, _)| *direction == Direction::Ingress && peer == "data/sluice-probe")
+    );
     assert_eq!(left(&fleet), [""; 0], "nothing is kept running");
     // A pod that comes and goes is none of the namespace's.
     let shop = engine.world().namespace(&target(Direction::Egress).cluster, &ns("shop")).expect("it");
@@ -204,23 +211,23 @@ async fn what_cannot_run_shows_nothing_and_says_why() {
     let said = on(&row_one, "worker-1");
     assert!(said.contains("not through after 60 s: Unschedulable: 0/"), "{said:?} of {row_one:?}");
     assert!(row_one.judged.proved < row_one.judged.nodes, "{row_one:?}");
-    drop(one);
-    fleet.heal("east");
 
+    let fleet = support::fleet("two", 2);
+    closed(&fleet);
     let image = Text::new("registry.example/sluice:absent");
     let mut two = engine(&fleet, Person::Lead, ProbeEntry { image, from: None, ..entry() });
-    // The Lease of the first has to run out.
-    run_for(&mut two, MINUTE * 4).await;
+    run_for(&mut two, MINUTE * 3).await;
     let pulled = "ImagePullBackOff: Back-off pulling image \"registry.example/sluice:absent\"";
     assert_eq!(why(&row(&two, Direction::Egress)), [pulled]);
     let nowhere = "sluice.yaml names no namespace to knock from: write `from:` under `probes:`";
     assert_eq!(why(&row(&two, Direction::Ingress)), [nowhere]);
     assert_eq!(row(&two, Direction::Egress).judged.proved, 0);
-    drop(two);
 
     // Whoever watches without the right says so, and tries nothing.
+    let fleet = support::fleet("two", 3);
+    closed(&fleet);
     let mut three = engine(&fleet, Person::OnCall, entry());
-    run_for(&mut three, MINUTE * 4).await;
+    run_for(&mut three, MINUTE * 3).await;
     let refused = "pods of shop: you may not create them. Bind the ClusterRole sluice-target-probe there, or take `probes:` out of sluice.yaml.";
     assert_eq!(why(&row(&three, Direction::Egress)), [refused]);
 }
@@ -229,13 +236,46 @@ async fn what_cannot_run_shows_nothing_and_says_why() {
 async fn a_probe_of_what_a_policy_opens_is_not_run() {
     let fleet = fleet("two", 1);
     closed(&fleet);
-    seed(&fleet, "egress-allowlist", "egress", &json!([{ "to": [{ "ipBlock": { "cidr": "192.0.0.0/8" } }] }]));
+    seed(
+        &fleet,
+        "egress-allowlist",
+        "egress",
+        &json!([{ "to": [{ "ipBlock": { "cidr": "192.0.0.0/8" } }] }]),
+    );
     let mut engine = engine(&fleet, Person::Lead, entry());
     run_for(&mut engine, MINUTE * 3).await;
     let said = why(&row(&engine, Direction::Egress));
     assert_eq!(
         said,
-        ["NetworkPolicy egress-allowlist opens 192.0.0.0/8 on all ports, so that a probe of 192.0.2.1 port 9 may be allowed"]
+        [
+            "NetworkPolicy shop/egress-allowlist opens 192.0.0.0/8 on all ports, so that a probe of 192.0.2.1 port 9 may be allowed"
+        ]
+    );
+}
+
+/// Nobody told flows there, and nobody recorded anything.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_a_flow_source_is_observed_says_what_is_missing_and_credits_nothing() {
+    let mut scenario = Scenario::named("two").expect("built in");
+    scenario.clusters[0].cni = Cni::Calico;
+    let fleet = support::fleet_of(&scenario, 4);
+    closed(&fleet);
+    let mut engine = engine(&fleet, Person::Lead, entry());
+    run_for(&mut engine, MINUTE * 8).await;
+    let world = engine.world();
+    let observer = world.shared().observer(&target(Direction::Egress).cluster);
+    assert!(observer.is_some_and(|observer| observer.is_us), "{observer:?}");
+    let kept = world.shared().evidence(&target(Direction::Egress)).expect("it is recorded");
+    assert!(kept.value.looked.minutes() >= 4, "{:?}", kept.value.looked);
+    let row = row(&engine, Direction::Egress);
+    assert_eq!((row.judged.credited, row.judged.proved), (0, 0), "{row:?}");
+    let missing = "nothing: denials on Calico need Goldmane or flow logs, which this version does not read; ";
+    assert!(row.rests.as_str().starts_with(missing), "{}", row.rests);
+    assert_eq!(
+        why(&row),
+        [
+            "the probe was not answered, and no source told a denial: it may be denied, or nothing answers there"
+        ]
     );
 }
 

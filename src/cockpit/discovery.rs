@@ -279,7 +279,9 @@ pub fn judge(
 fn spoke(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> BTreeMap<Workload, bool> {
     let answer = discoveries.opened(&cluster.name, &ns.seen.name).and_then(|opened| opened.answer.as_ref());
     let Some(answer) = answer else { return BTreeMap::new() };
-    ns.subjects().map(|pod| (pod.workload.clone(), answer.evidence.contains_key(&pod.workload.name))).collect()
+    ns.subjects()
+        .map(|pod| (pod.workload.clone(), answer.evidence.contains_key(&pod.workload.name)))
+        .collect()
 }
 
 /// Credited hours of the nodes that count, worst first, and those of all of them together. A source

@@ -198,10 +198,9 @@ impl Namespace {
         Self { seen, policies: BTreeMap::new(), pods: BTreeMap::new(), in_force: BTreeMap::new() }
     }
 
-    /// Pods that policies can act on: not finished, not on the host's network, and no probe, which
-    /// comes and goes and is nobody's work.
+    /// Pods that policies can act on: not finished and not on the host's network.
     pub fn subjects(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.values().filter(|pod| !pod.finished && !pod.host_network && !pod.is_probe())
+        self.pods.values().filter(|pod| !pod.finished && !pod.host_network)
     }
 
     /// The pinned policy, if it is there.
@@ -501,7 +500,11 @@ impl Cluster {
         self.listed.insert(Listed::Pods);
     }
 
+    /// A probe comes and goes, and is none of the namespace's own.
     pub(crate) fn put_pod(&mut self, pod: Pod) {
+        if pod.is_probe() {
+            return;
+        }
         let ns = pod.ns.clone();
         self.entry(&ns).pods.insert(pod.name.clone(), pod);
     }

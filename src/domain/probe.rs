@@ -192,11 +192,8 @@ fn is_private(address: IpAddr) -> bool {
 
 /// What its pods carry.
 pub fn labels() -> Labels {
-    let pairs = [
-        (LABEL, NAME),
-        ("app.kubernetes.io/managed-by", "sluice"),
-        ("app.kubernetes.io/part-of", "sluice"),
-    ];
+    let pairs =
+        [(LABEL, NAME), ("app.kubernetes.io/managed-by", "sluice"), ("app.kubernetes.io/part-of", "sluice")];
     Labels::new(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
 }
 
@@ -214,4 +211,197 @@ pub fn workload() -> Workload {
 /// Does a probe have to do with this flow?
 pub fn is_at_an_end_of(flow: &Flow) -> bool {
     [&flow.source, &flow.destination].into_iter().any(|end| end.pod.as_ref().is_some_and(is_named))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        flow::FlowId,
+        grant::PortSpan,
+        names::PolicyName,
+        opened::{Opened, Ports},
+        policy::{PolicyKey, PolicyKind, Selector, Spec},
+    };
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_timestamp(secs, 0).expect("in range")
+    }
+
+    #[test]
+    fn only_what_the_source_told_proves_and_harm_goes_first() {
+        let nothing = Seen::default();
+        let denied = Seen { denied: Some(at(1)), allowed: None };
+        let allowed = Seen { denied: None, allowed: Some(at(1)) };
+        let both = Seen { denied: Some(at(1)), allowed: Some(at(1)) };
+        let stuck = || Exit::CouldNotRun("no room".into());
+        for (exit, seen, expected) in [
+            (Exit::Silent, denied, "denied"),
+            (Exit::Refused, denied, "denied"),
+            (Exit::Unreachable, denied, "denied"),
+            // Its end was not read, but its packet was judged.
+            (stuck(), denied, "denied"),
+            (Exit::Silent, nothing, "unknown"),
+            (Exit::Refused, nothing, "unknown"),
+            (Exit::Unreachable, nothing, "unknown"),
+            (stuck(), nothing, "no room"),
+            (Exit::Connected, nothing, "through"),
+            (Exit::Connected, denied, "through"),
+            (Exit::Silent, allowed, "through"),
+            (Exit::Refused, allowed, "through"),
+            (Exit::Silent, both, "through"),
+        ] {
+            let said = match conclude(&exit, seen) {
+                Outcome::Denied => "denied".to_owned(),
+                Outcome::GotThrough => "through".to_owned(),
+                Outcome::Unknown(why) if exit == stuck() => why.to_string(),
+                Outcome::Unknown(_) => "unknown".to_owned(),
+            };
+            assert_eq!(said, expected, "{exit:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_the_pod_is_exactly_one_of_four() {
+        for word in ["silent", "connected", "refused", "unreachable"] {
+            assert_eq!(Exit::parse(word).expect(word).as_str(), word);
+        }
+        for word in ["", "Silent", "connected ok", "did not run", "\u{1b}[31msilent"] {
+            assert_eq!(Exit::parse(word), None, "{word:?}");
+        }
+    }
+
+    fn name<T, E: std::fmt::Debug>(parsed: Result<T, E>) -> T {
+        parsed.expect("a name")
+    }
+
+    fn out() -> Aim {
+        Aim {
+            ns: name(NsName::parse("shop")),
+            direction: Direction::Egress,
+            node: name(NodeName::parse("a")),
+            from: name(NsName::parse("shop")),
+            to: To::Address("192.0.2.1".parse().expect("an address")),
+            port: 9,
+        }
+    }
+
+    fn inwards() -> Aim {
+        Aim {
+            direction: Direction::Ingress,
+            from: name(NsName::parse("sluice")),
+            to: To::Pod(name(PodName::parse("cart-0"))),
+            ..out()
+        }
+    }
+
+    fn flow(aim: &Aim, pod: &str) -> Flow {
+        let end = |ns: &str, pod: &str| End {
+            ns: NsName::parse(ns).ok(),
+            pod: PodName::parse(pod).ok(),
+            ..End::default()
+        };
+        let destination = match &aim.to {
+            To::Address(address) => End { address: Some(*address), ..End::default() },
+            To::Pod(to) => end("shop", to.as_str()),
+        };
+        Flow {
+            id: FlowId("1".into()),
+            at: at(5),
+            node: NodeName::parse("a").ok(),
+            direction: aim.direction,
+            verdict: Verdict::Denied { said: Text::default(), by: Vec::new() },
+            source: end(aim.from.as_str(), pod),
+            destination,
+            protocol: Protocol::Tcp,
+            source_port: 40_000,
+            port: 9,
+            reply: None,
+            closing: false,
+        }
+    }
+
+    #[test]
+    fn its_own_packet_at_the_node_that_must_deny_counts_and_no_other() {
+        let pod = name(PodName::parse("sluice-probe-1"));
+        for aim in [out(), inwards()] {
+            let own = flow(&aim, "sluice-probe-1");
+            let mut seen = Seen::default();
+            aim.note(&pod, &own, &mut seen);
+            assert_eq!(seen, Seen { denied: Some(at(5)), allowed: None });
+            let audited = Flow { verdict: Verdict::Audit { said: Text::default() }, ..own.clone() };
+            aim.note(&pod, &audited, &mut seen);
+            assert_eq!(seen.allowed, Some(at(5)), "what is only audited passes");
+            let others = [
+                flow(&aim, "sluice-probe-2"),
+                Flow { node: NodeName::parse("b").ok(), ..own.clone() },
+                Flow { direction: aim.direction.other(), ..own.clone() },
+                Flow { port: 10, ..own.clone() },
+                Flow { protocol: Protocol::Udp, ..own.clone() },
+                Flow { reply: Some(true), ..own.clone() },
+                Flow { destination: End::default(), ..own.clone() },
+                Flow { source: End { ns: NsName::parse("pay").ok(), ..own.source.clone() }, ..own.clone() },
+            ];
+            for other in others {
+                assert!(!aim.is_met(&pod, &other), "{other:?}");
+            }
+        }
+    }
+
+    fn policy(direction: Direction, what: What, ports: Ports) -> Policy {
+        let selector = Selector::default();
+        Policy {
+            key: PolicyKey {
+                ns: NsName::parse("shop").ok(),
+                kind: PolicyKind::NetworkPolicy,
+                name: name(PolicyName::parse("x")),
+            },
+            spec: Spec::Network { selector: selector.clone(), egress: None, ingress: None },
+            canonical: "".into(),
+            opens: vec![Opened { direction, rule: 1, selector, what, ports }],
+            version: None,
+            managers: Vec::new(),
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn what_a_policy_may_open_is_never_called_denied() {
+        let port = |from, to| Ports::new([PortSpan { protocol: Protocol::Tcp, from, to }], Vec::new());
+        let block = |net: &str, except: &[&str]| What::Block {
+            network: net.parse().expect("a network"),
+            except: except.iter().map(|net| net.parse().expect("a network")).collect(),
+        };
+        let (egress, ingress) = (Direction::Egress, Direction::Ingress);
+        let near = Aim { to: To::Address("10.0.0.9".parse().expect("an address")), ..out() };
+        for (aim, direction, what, ports, may) in [
+            (out(), egress, What::Everything, Ports::all(), true),
+            (out(), egress, What::Everything, port(443, 443), false),
+            (out(), egress, What::Everything, Ports::new([], vec!["http".into()]), true),
+            (out(), ingress, What::Everything, Ports::all(), false),
+            (out(), egress, block("192.0.2.0/24", &[]), port(1, 9), true),
+            (out(), egress, block("0.0.0.0/0", &["192.0.2.0/24"]), Ports::all(), false),
+            (out(), egress, block("198.51.100.0/24", &[]), Ports::all(), false),
+            (out(), egress, What::Unknown("?".into()), Ports::all(), true),
+            (out(), egress, What::Inside, Ports::all(), false),
+            (near, egress, What::Inside, Ports::all(), true),
+            (inwards(), ingress, What::Inside, port(8080, 8080), false),
+            (inwards(), ingress, What::Inside, Ports::all(), true),
+            (inwards(), ingress, block("10.0.0.0/8", &[]), port(9, 9), true),
+            (inwards(), egress, What::Everything, Ports::all(), false),
+        ] {
+            let policies = [policy(direction, what.clone(), ports.clone())];
+            let said = aim.may_be_allowed(policies.iter());
+            assert_eq!(said.is_some(), may, "{aim} {what} {ports}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn probes_are_known_by_a_whole_word() {
+        for (pod, is) in
+            [("sluice-probe-egress-1", true), ("sluice-probe", false), ("sluice-prober-1", false)]
+        {
+            assert_eq!(is_named(&name(PodName::parse(pod))), is, "{pod}");
+        }
+    }
 }

@@ -80,8 +80,9 @@ impl Observer {
     pub(super) fn wanted(world: &World) -> BTreeSet<ClusterName> {
         let wants = |cluster: &&Cluster| {
             let source = world.source(&cluster.name);
-            let has_none =
-                source.and_then(|source| source.state.as_ref()).is_some_and(|s| matches!(s.link, Link::None(_)));
+            let has_none = source
+                .and_then(|source| source.state.as_ref())
+                .is_some_and(|s| matches!(s.link, Link::None(_)));
             let is_seen = cluster.is_complete() && !matches!(cluster.health, Health::Down(_));
             source.is_some_and(|source| source.is_live()) || (has_none && is_seen)
         };

@@ -66,8 +66,9 @@ impl Runner {
     async fn try_run(&self, probe: &Probe) -> Result<Exit, Trouble> {
         self.may_run(&probe.aim.from).await?;
         let to = self.address(&probe.aim).await?;
-        let object = format!("pod {}/{}", probe.aim.from, probe.pod);
-        let mut made = Made { runner: self.clone(), ns: probe.aim.from.clone(), pod: Some(probe.pod.clone()) };
+        let object = format!("the probe's pod in {}", probe.aim.from);
+        let mut made =
+            Made { runner: self.clone(), ns: probe.aim.from.clone(), pod: Some(probe.pod.clone()) };
         let body = manifest(probe, to);
         let path = format!("/api/v1/namespaces/{}/pods", probe.aim.from);
         let created = self.server.bytes(Call::send(Method::POST, path, JSON, &body)).await;
@@ -91,7 +92,8 @@ impl Runner {
             let object = format!("pods of {ns}");
             let may = identity::may_in(&self.server, ns.as_str(), verb, ("", "pods", "")).await;
             if !may.map_err(|failure| failure.trouble(&object))? {
-                let next = format!("Bind the ClusterRole {ROLE} there, or take `probes:` out of sluice.yaml.");
+                let next =
+                    format!("Bind the ClusterRole {ROLE} there, or take `probes:` out of sluice.yaml.");
                 return Err(Trouble::new(&object, &format!("you may not {verb} them"), &next));
             }
         }
@@ -114,7 +116,7 @@ impl Runner {
     }
 
     async fn wait(&self, aim: &Aim, pod: &PodName) -> Result<Exit, Trouble> {
-        let object = format!("pod {}/{pod}", aim.from);
+        let object = format!("the probe's pod in {}", aim.from);
         let path = format!("/api/v1/namespaces/{}/pods/{pod}", aim.from);
         let until = Instant::now() + PATIENCE;
         loop {
@@ -126,7 +128,11 @@ impl Runner {
                     Stands::Waits(why) => Trouble::new(&object, why.as_str(), "Look at it with kubectl."),
                 },
                 Err(failure) if failure.code() == Some(404) => {
-                    return Err(Trouble::new(&object, "somebody deleted it", "The next one comes by itself."));
+                    return Err(Trouble::new(
+                        &object,
+                        "somebody deleted it",
+                        "The next one comes by itself.",
+                    ));
                 }
                 // One look that failed costs nothing but time.
                 Err(failure) => failure.trouble(&object),
@@ -386,4 +392,86 @@ struct TerminatedWire {
     exit_code: i64,
     reason: String,
     message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::flow::Direction;
+
+    fn probe() -> Probe {
+        Probe {
+            aim: Aim {
+                ns: NsName::parse("shop").expect("a name"),
+                direction: Direction::Egress,
+                node: NodeName::parse("worker-1").expect("a name"),
+                from: NsName::parse("shop").expect("a name"),
+                to: To::Address("192.0.2.1".parse().expect("an address")),
+                port: 9,
+            },
+            pod: PodName::parse("sluice-probe-egress-0badcafe").expect("a name"),
+            image: Text::new("registry.example/sluice:1"),
+            observer: Text::new("watch on host"),
+        }
+    }
+
+    #[test]
+    fn the_pod_asks_for_little_and_may_do_nothing() {
+        let pod = manifest(&probe(), "192.0.2.1:9".parse().expect("an address"));
+        insta::assert_snapshot!("pod", serde_json::to_string_pretty(&pod).expect("JSON"));
+        let to = To::Pod(PodName::parse("cart-0").expect("a name"));
+        let probe = Probe { aim: Aim { to, direction: Direction::Ingress, ..probe().aim }, ..probe() };
+        let outside = manifest(&probe, "[2001:db8::1]:9".parse().expect("an address"));
+        assert_eq!(outside["spec"]["affinity"], Value::Null, "from any node");
+        assert_eq!(outside["spec"]["containers"][0]["args"][1], "--to=[2001:db8::1]:9");
+    }
+
+    #[test]
+    fn how_a_pod_stands_is_read_from_its_status() {
+        let state = |state: Value| {
+            json!({ "spec": { "nodeName": "worker-1" }, "status": {
+                "phase": "Running", "containerStatuses": [{ "state": state }],
+            } })
+        };
+        let ended = |message: &str| {
+            state(json!({ "terminated": { "exitCode": 1, "reason": "Error", "message": message } }))
+        };
+        let status = |status: Value| json!({ "status": status });
+        for (pod, expected) in [
+            (ended("silent"), "ended Silent"),
+            (ended("connected\n"), "ended Connected"),
+            (
+                ended("exec: \"sluice\": not found"),
+                r#"ended CouldNotRun(Text("its container ended with code 1 (Error) and said \"exec: \\\"sluice\\\": not found\""))"#,
+            ),
+            (
+                state(json!({ "waiting": { "reason": "ErrImagePull", "message": "no such host" } })),
+                r#"ended CouldNotRun(Text("ErrImagePull: no such host"))"#,
+            ),
+            (state(json!({ "waiting": { "reason": "ContainerCreating" } })), "waits it is Running"),
+            (state(json!({ "running": {} })), "waits it is Running"),
+            (
+                json!({ "spec": { "nodeName": "worker-2" }, "status": { "phase": "Running" } }),
+                r#"ended CouldNotRun(Text("it was put on node worker-2"))"#,
+            ),
+            (
+                status(json!({ "phase": "Failed", "reason": "Evicted", "message": "memory" })),
+                r#"ended CouldNotRun(Text("it ended without a word (Evicted memory)"))"#,
+            ),
+            (
+                status(json!({ "phase": "Pending", "conditions": [
+                    { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "cordoned" },
+                ] })),
+                "waits Unschedulable: cordoned",
+            ),
+            (status(json!({})), "waits it is "),
+        ] {
+            let wire: PodWire = serde_json::from_value(pod.clone()).expect("a pod");
+            let said = match read(&wire, &probe().aim) {
+                Stands::Ended(exit) => format!("ended {exit:?}"),
+                Stands::Waits(why) => format!("waits {why}"),
+            };
+            assert_eq!(said, expected, "{pod}");
+        }
+    }
 }

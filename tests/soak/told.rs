@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile},
-        ports::{Baseline, Change, ClusterFact, Fact},
+        ports::{Baseline, Change, ClusterFact, Fact, Link, SourceState},
         rows::{self, Phase},
         shared::{Observer, SharedFact},
         world::World,
@@ -165,6 +165,65 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
         "{:?}",
         row.judged.pauses
     );
+}
+
+fn probe(scene: &mut Scene, secs: i64, outcome: probe::Outcome) {
+    scene.tell(ClusterFact::Probed {
+        ns: shop(),
+        direction: Direction::Egress,
+        node: node("a"),
+        at: at(secs),
+        outcome,
+    });
+}
+
+#[test]
+fn a_quiet_row_becomes_clean_by_a_probe_and_only_by_one_that_was_denied() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    needed(&mut scene, 10);
+    lives(&mut scene, &["a"], 0..12);
+    let reasons = |scene: &Scene| scene.row().reasons();
+    let quiet = [
+        "accepted, not yet seen in force on a",
+        "nothing was judged at all: needs a probe, a trigger or a waiver",
+    ];
+    assert_eq!(reasons(&scene), quiet);
+    probe(&mut scene, 720, probe::Outcome::Unknown("Unschedulable: no room".into()));
+    assert_eq!(reasons(&scene), quiet, "what did not run shows nothing");
+    let lines = scene.row().lines(at(720));
+    assert!(lines.contains(&"the probe shows nothing on a: Unschedulable: no room".to_owned()), "{lines:?}");
+    probe(&mut scene, 720, probe::Outcome::Denied);
+    assert_eq!(reasons(&scene), [""; 0]);
+    assert!(scene.row().judged.verdict.is_clean() && scene.row().unproved.is_empty());
+    probe(&mut scene, 725, probe::Outcome::GotThrough);
+    assert_eq!(reasons(&scene), ["the probe got through on a: not enforced there", quiet[1]][..1]);
+    assert!(!scene.row().judged.verdict.is_clean());
+}
+
+#[test]
+fn without_a_source_a_probe_proves_and_credits_nothing() {
+    let mut scene = Scene::new(SourceKind::Unknown, &["a"]);
+    needed(&mut scene, 60);
+    scene.tell(ClusterFact::Source(SourceState {
+        kind: SourceKind::Unknown,
+        name: Text::new("none"),
+        link: Link::None(Text::new("flow logs are not read")),
+        history_from: None,
+        lag: None,
+        nodes_connected: None,
+        nodes_unavailable: None,
+        malformed: 0,
+        repeats: 0,
+    }));
+    for secs in (0..=1_200).step_by(300) {
+        scene.at(secs).tell(ClusterFact::Answered);
+        probe(&mut scene, secs, probe::Outcome::Denied);
+    }
+    let row = scene.row();
+    assert_eq!((row.judged.proved, row.judged.credited), (1, 0));
+    assert!(row.rests.as_str().starts_with("nothing: flow logs are not read; "), "{}", row.rests);
+    let said = "no source tells flows here: it cannot soak, only an override passes it";
+    assert_eq!(row.reasons(), [said]);
 }
 
 #[test]

@@ -200,8 +200,11 @@ fn leaks(world: &World, target: &Target) -> Option<Condition> {
     let is_probed = world.plan().settings.probes.iter().any(|entry| entry.cluster == target.cluster);
     let judged = is_probed.then(|| world.soaks().judged(target, world))??;
     let leak = judged.verdict.reasons().iter().find(|reason| matches!(reason, Reason::Leaks(_)))?;
-    let key =
-        AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::new("the probe got through") };
+    let key = AlertKey {
+        kind: AlertKind::Incident,
+        spot: target.into(),
+        detail: Text::new("the probe got through"),
+    };
     Some(Condition { key, level: 0, words: Text::from(leak.to_string()) })
 }
 

@@ -37,8 +37,6 @@ pub struct Live {
     /// Nodes that run its pods now, with the first minute.
     running: BTreeMap<NodeName, Minute>,
     beats: BTreeMap<NodeName, Beat>,
-    /// Nodes of which the newest probe showed nothing.
-    unproved: BTreeMap<NodeName, Text>,
     verdicts: Verdicts,
     groups: BTreeMap<DenialKey, OpenGroup>,
     /// Groups without room, by key; they are counted while this has room.
@@ -68,7 +66,6 @@ impl Live {
             ran: BTreeMap::new(),
             running: BTreeMap::new(),
             beats: BTreeMap::new(),
-            unproved: BTreeMap::new(),
             verdicts: Verdicts::default(),
             groups: BTreeMap::new(),
             left_out: BTreeSet::new(),
@@ -125,11 +122,6 @@ impl Live {
         self.running.keys()
     }
 
-    /// Nodes of which the newest probe showed nothing, and why.
-    pub fn unproved(&self) -> impl Iterator<Item = (&NodeName, &Text)> {
-        self.unproved.iter().filter(|(node, _)| self.running.contains_key(*node))
-    }
-
     pub fn probed(&mut self, node: &NodeName, at: Timestamp, outcome: &Outcome, now: Timestamp) {
         if at < self.began || at > now + AHEAD {
             return;
@@ -137,16 +129,19 @@ impl Live {
         let beat = self.beats.entry(node.clone()).or_default();
         match outcome {
             Outcome::Unknown(why) => {
-                self.unproved.insert(node.clone(), why.clone());
+                let newer = (at, why.clone());
+                let known = self.verdicts.unproved.entry(node.clone()).or_insert_with(|| newer.clone());
+                if newer > *known {
+                    *known = newer;
+                }
                 return;
             }
             Outcome::GotThrough => {
-                self.unproved.remove(node);
                 beat.run = None;
                 newest(&mut self.verdicts.breached, node, at);
                 return;
             }
-            Outcome::Denied => drop(self.unproved.remove(node)),
+            Outcome::Denied => {}
         }
         newest(&mut self.verdicts.proved, node, at);
         let first = match beat.run {

@@ -11,7 +11,7 @@ use crate::{
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, judge},
+        soak::{Context, Judged, judge, unproved},
         spans::minute_start,
         time::Timestamp,
     },
@@ -209,7 +209,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
         unseen,
         more_unseen,
         unseen_rests: live.exercise.rests_on(),
-        unproved: live.unproved().map(|(node, why)| (node.clone(), why.clone())).collect(),
+        unproved: unproved(&evidence, judged.begins),
         judged,
     })
 }
@@ -222,20 +222,23 @@ fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<Text> {
 
 fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_>) -> Text {
     use crate::domain::soak::Source;
-    let source = soaks.place(&evidence.target.cluster).map(|place| place.telemetry.source());
+    let place = soaks.place(&evidence.target.cluster);
+    let source = place.map(|place| place.telemetry.source());
     let signs = match source {
         Some(Source::Known(kind)) if kind.needs_heartbeat() => {
             "probes that were denied on each node".to_owned()
         }
         Some(Source::Known(kind)) => format!("{} signs of each node", kind.as_str()),
-        Some(Source::None) => "nothing: no source tells flows here".to_owned(),
+        Some(Source::None) => {
+            let why = place.and_then(|place| place.telemetry.missing());
+            format!("nothing: {}", why.map_or("no source tells flows here", Text::as_str))
+        }
         Some(Source::Unknown) | None => "nothing yet: no source has told anything".to_owned(),
     };
-    let is_probed =
-        around.plan.settings.probes.iter().any(|entry| entry.cluster == evidence.target.cluster);
+    let is_probed = around.plan.settings.probes.iter().any(|entry| entry.cluster == evidence.target.cluster);
     let probed = match (judged.proved, is_probed) {
         (0, true) => "not proved by a probe yet".to_owned(),
-        (0, false) => "not proved by a probe: none is switched on here".to_owned(),
+        (0, false) => "not proved by a probe".to_owned(),
         (proved, _) => format!("proved by a probe on {proved}"),
     };
     Text::from(format!(

@@ -87,6 +87,14 @@ impl Telemetry {
         }
     }
 
+    /// Why there is no source here.
+    pub fn missing(&self) -> Option<&Text> {
+        match &self.link {
+            Some(Link::None(why)) => Some(why),
+            Some(Link::Connecting | Link::Live | Link::Broken(_)) | None => None,
+        }
+    }
+
     /// Nodes that ever gave a sign and were not lost since.
     pub fn nodes(&self, now: Timestamp) -> impl Iterator<Item = &NodeName> {
         let recent = minute_of(now) - 24 * 60;

@@ -138,7 +138,9 @@ impl Guest {
         let found = found.filter(|node| !is_down(node));
         if found.is_none() {
             let count = self.plan.nodes.len();
-            let message = format!("0/{count} nodes are available: {count} node(s) didn't match Pod's node affinity/selector.");
+            let message = format!(
+                "0/{count} nodes are available: {count} node(s) didn't match Pod's node affinity/selector."
+            );
             self.pod["status"]["conditions"] = json!([{
                 "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
                 "lastTransitionTime": self.clock.stamp(),
@@ -248,13 +250,7 @@ struct Packet<'g> {
 
 impl Packet<'_> {
     /// What the agent of one end tells. False if it was denied.
-    fn show(
-        &self,
-        agents: &mut Agents,
-        (node, at): (usize, i64),
-        direction: Direction,
-        side: &Side,
-    ) -> bool {
+    fn show(&self, agents: &mut Agents, (node, at): (usize, i64), direction: Direction, side: &Side) -> bool {
         match side {
             Side::Open => {}
             Side::Allowed(by) => agents.tell(node, at, self.flow((node, at), direction, Some(by))),
@@ -312,7 +308,9 @@ impl Packet<'_> {
             source: Some(self.own_end()),
             destination: Some(match self.place {
                 Some(place) => endpoint(plan, place),
-                None => Endpoint { identity: 2, labels: vec!["reserved:world".to_owned()], ..Endpoint::default() },
+                None => {
+                    Endpoint { identity: 2, labels: vec!["reserved:world".to_owned()], ..Endpoint::default() }
+                }
             }),
             r#type: FlowType::L3L4.into(),
             event_type: Some(CiliumEventType { r#type: EVENT_VERDICT, sub_type: 0 }),

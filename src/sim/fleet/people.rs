@@ -86,7 +86,8 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         objects.extend([cluster_role(name, &rules), cluster_binding(name, name, &user)]);
     }
     // Who observes a cluster where probes are on starts their pods.
-    let lead = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Person::Lead.name() });
+    let lead =
+        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Person::Lead.name() });
     let pods = rule(&[""], &["pods"], &["get", "create", "delete"]);
     objects.extend([
         cluster_role("sluice-target-probe", &[pods]),

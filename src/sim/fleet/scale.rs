@@ -70,6 +70,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         audit: false,
         collector: None,
         state: false,
+        probes: false,
         faults: Vec::new(),
     };
     Scenario {

@@ -51,6 +51,8 @@ pub struct ClusterSpec {
     /// The team keeps its shared state here: definitions, policies and roles are installed, and each
     /// person has the roles of their part.
     pub state: bool,
+    /// The workspace switches probes on here.
+    pub probes: bool,
     pub faults: Vec<TimedFault>,
 }
 

@@ -44,6 +44,8 @@ pub struct ClusterFile {
     #[serde(default)]
     state: bool,
     #[serde(default)]
+    probes: bool,
+    #[serde(default)]
     faults: Vec<FaultFile>,
 }
 
@@ -68,6 +70,7 @@ impl ClusterFile {
             audit: self.audit,
             collector: self.collector,
             state: self.state,
+            probes: self.probes,
         })
     }
 }
