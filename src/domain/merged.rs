@@ -10,7 +10,6 @@ use super::{
     hold::DenialKey,
     names::{NodeName, Text},
     spans::{Spans, inside},
-    time::Timestamp,
 };
 
 impl Evidence {
