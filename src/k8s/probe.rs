@@ -442,21 +442,21 @@ mod tests {
             (ended("connected\n"), "ended Connected"),
             (
                 ended("exec: \"sluice\": not found"),
-                r#"ended CouldNotRun(Text("its container ended with code 1 (Error) and said \"exec: \\\"sluice\\\": not found\""))"#,
+                r#"not run: its container ended with code 1 (Error) and said "exec: \"sluice\": not found""#,
             ),
             (
                 state(json!({ "waiting": { "reason": "ErrImagePull", "message": "no such host" } })),
-                r#"ended CouldNotRun(Text("ErrImagePull: no such host"))"#,
+                "not run: ErrImagePull: no such host",
             ),
             (state(json!({ "waiting": { "reason": "ContainerCreating" } })), "waits it is Running"),
             (state(json!({ "running": {} })), "waits it is Running"),
             (
                 json!({ "spec": { "nodeName": "worker-2" }, "status": { "phase": "Running" } }),
-                r#"ended CouldNotRun(Text("it was put on node worker-2"))"#,
+                "not run: it was put on node worker-2",
             ),
             (
                 status(json!({ "phase": "Failed", "reason": "Evicted", "message": "memory" })),
-                r#"ended CouldNotRun(Text("it ended without a word (Evicted memory)"))"#,
+                "not run: it ended without a word (Evicted memory)",
             ),
             (
                 status(json!({ "phase": "Pending", "conditions": [
@@ -468,6 +468,7 @@ mod tests {
         ] {
             let wire: PodWire = serde_json::from_value(pod.clone()).expect("a pod");
             let said = match read(&wire, &probe().aim) {
+                Stands::Ended(Exit::CouldNotRun(why)) => format!("not run: {why}"),
                 Stands::Ended(exit) => format!("ended {exit:?}"),
                 Stands::Waits(why) => format!("waits {why}"),
             };

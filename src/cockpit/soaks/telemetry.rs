@@ -146,10 +146,12 @@ impl Telemetry {
     pub fn told(&mut self, state: &SourceState, now: Timestamp) {
         self.kind = state.kind;
         let is_live = state.link == Link::Live;
+        // Where there is none, nothing is interrupted.
+        let is_there = !matches!(state.link, Link::None(_));
         self.link = Some(state.link.clone());
         if !self.kind.needs_heartbeat() {
             self.dead = None;
-        } else if !is_live {
+        } else if is_there && !is_live {
             self.dead.get_or_insert(now);
         } else if let Some(from) = self.dead.take() {
             self.whole.note(
