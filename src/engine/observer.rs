@@ -212,3 +212,133 @@ fn stops(evidence: &Evidence) -> usize {
     let pauses: usize = evidence.pauses.iter().map(|pause| pause.spans.stretches()).sum();
     pauses + evidence.restarts.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone as _, Utc};
+
+    use super::*;
+    use crate::{
+        cockpit::{
+            plan::{ClusterEntry, FleetFile},
+            ports::{Change, ClusterFact, Fact, Trouble},
+            shared::{Observer as Holder, SharedFact},
+        },
+        domain::{
+            evidence::{Exercised, Ground, Verdicts},
+            fleet::{Environment, NamespaceSeen, Part},
+            flow::Direction,
+            names::{NsName, Text},
+            policy::{Labels, PolicyDigest},
+            spans::Spans,
+            time::Timestamp,
+        },
+    };
+
+    const NOBODY: Soaks = Soaks { targets: |_, _| Vec::new(), evidence: |_, _| None };
+
+    fn now() -> Timestamp {
+        Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).single().expect("a time")
+    }
+
+    fn east() -> ClusterName {
+        ClusterName::parse("east").expect("a name")
+    }
+
+    fn kept(ns: &str, uid: &str, days_old: i64) -> Kept<Evidence> {
+        let until = now() - TimeDelta::days(days_old);
+        let value = Evidence {
+            target: Target {
+                cluster: east(),
+                ns: NsName::parse(ns).expect("a name"),
+                direction: Direction::Egress,
+            },
+            uid: Text::new(uid),
+            digest: PolicyDigest::of([]),
+            ground: Ground::default(),
+            since: until,
+            until,
+            observer: Text::new("watch"),
+            looked: Spans::default(),
+            nodes: BTreeMap::new(),
+            pauses: Vec::new(),
+            restarts: Vec::new(),
+            verdicts: Verdicts::default(),
+            groups: Vec::new(),
+            more_groups: 0,
+            jobs: BTreeMap::new(),
+            exercised: Exercised::default(),
+        };
+        Kept { name: Text::from(format!("east.{ns}.egress")), version: Text::new("7"), created: until, value }
+    }
+
+    fn world() -> World {
+        let mut world = World::new(now());
+        let entry = ClusterEntry {
+            name: east(),
+            context: Text::new("east"),
+            environment: Environment::Staging,
+            relay: None,
+            collector: None,
+        };
+        let seen = NamespaceSeen {
+            name: NsName::parse("shop").expect("a name"),
+            labels: Labels::default(),
+            owner: None,
+            contact: None,
+            terminating: false,
+        };
+        let met = ClusterFact::Met { uid: Some("uid-1".into()), version: "1".into(), kinds: Vec::new() };
+        let holder = Holder { holder: "watch".into(), renewed: now(), is_us: true };
+        let evidence = vec![
+            kept("gone", "uid-1", 15),
+            kept("gone-lately", "uid-1", 13),
+            kept("gone-elsewhere", "uid-2", 15),
+            kept("shop", "uid-1", 15),
+        ];
+        for fact in [
+            Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }),
+            Fact::Cluster(east(), met),
+            Fact::Cluster(east(), ClusterFact::Namespaces(Change::Reset(vec![seen]))),
+            Fact::Shared(SharedFact::Link(Link::Live)),
+            Fact::Shared(SharedFact::Clock(now())),
+            Fact::Shared(SharedFact::Observer(east(), Some(holder))),
+            Fact::Shared(SharedFact::Evidence(Change::Reset(evidence))),
+        ] {
+            world.absorb(fact);
+        }
+        world
+    }
+
+    fn forgotten(world: &World) -> Vec<Share> {
+        let due = Observer::new(NOBODY).due(world, Instant::now(), false);
+        due.into_iter().map(|(_, share)| share).collect()
+    }
+
+    /// Law 3's other side: what may still count, or of which nobody knows whether it is gone, stays.
+    #[tokio::test(start_paused = true)]
+    async fn only_lapsed_evidence_of_namespaces_that_are_known_to_be_gone_is_forgotten() {
+        let world = world();
+        let gone = Share::Forget { evidence: "east.gone.egress".into(), version: "7".into() };
+        assert_eq!(forgotten(&world), [gone]);
+        let trouble = || Trouble::new("east", "no answer", "Wait.");
+        let doubts = [
+            ClusterFact::Away(trouble()),
+            ClusterFact::Partial { what: Part::Namespaces, trouble: Some(trouble()) },
+            ClusterFact::Met { uid: Some("uid-3".into()), version: "1".into(), kinds: Vec::new() },
+        ];
+        for doubt in doubts {
+            let mut unsure = world.clone();
+            unsure.absorb(Fact::Cluster(east(), doubt.clone()));
+            assert_eq!(forgotten(&unsure), [], "{doubt:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_under_way_is_not_sent_again() {
+        let world = world();
+        let mut observer = Observer::new(NOBODY);
+        assert_eq!(observer.due(&world, Instant::now(), true).len(), 1);
+        assert_eq!(observer.due(&world, Instant::now(), true).len(), 0);
+    }
+}

@@ -30,6 +30,7 @@ pub const WITHIN: Duration = Duration::from_secs(5);
 /// Scheduling, pulling and dialling may take this long; the kubelet ends it then, too.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(2);
+const CONTAINER: &str = "probe";
 /// Whoever may create and delete its pods.
 const ROLE: &str = "sluice-target-probe";
 
@@ -202,8 +203,10 @@ impl Drop for Made {
 /// The pod as it is created.
 pub fn manifest(probe: &Probe, to: SocketAddr) -> Value {
     let aim = &probe.aim;
-    let labels: serde_json::Map<String, Value> =
+    let mut labels: serde_json::Map<String, Value> =
         probe::labels().iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    // A sidecar would dial in its place, and outlive it.
+    labels.insert("sidecar.istio.io/inject".to_owned(), "false".into());
     let (about, by) = (format!("{} {} on {}", aim.ns, aim.direction, aim.node), probe.observer.as_str());
     let seconds = PATIENCE.as_secs();
     let mut pod = json!({
@@ -213,7 +216,11 @@ pub fn manifest(probe: &Probe, to: SocketAddr) -> Value {
             "name": probe.pod.as_str(),
             "namespace": aim.from.as_str(),
             "labels": labels,
-            "annotations": { "sluice.dev/proves": about, "sluice.dev/observer": by },
+            "annotations": {
+                "sluice.dev/proves": about,
+                "sluice.dev/observer": by,
+                "linkerd.io/inject": "disabled",
+            },
         },
         "spec": {
             "restartPolicy": "Never",
@@ -229,7 +236,7 @@ pub fn manifest(probe: &Probe, to: SocketAddr) -> Value {
                 "seccompProfile": { "type": "RuntimeDefault" },
             },
             "containers": [{
-                "name": "probe",
+                "name": CONTAINER,
                 "image": probe.image.as_str(),
                 "command": ["sluice"],
                 "args": [
@@ -290,7 +297,8 @@ fn read(pod: &PodWire, aim: &Aim) -> Stands {
     if let Some(node) = pod.spec.node_name.as_deref().filter(|node| is_pinned && *node != aim.node.as_str()) {
         return not(format!("it was put on node {}", Text::new(node)));
     }
-    let states = status.container_statuses.iter().flatten().map(|one| &one.state);
+    let ours = status.container_statuses.iter().flatten().filter(|one| one.name == CONTAINER);
+    let states = ours.map(|one| &one.state);
     for state in states {
         if let Some(ended) = &state.terminated {
             return match Exit::parse(&ended.message) {
@@ -369,6 +377,7 @@ struct ConditionWire {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ContainerWire {
+    name: String,
     state: StateWire,
 }
 
@@ -430,7 +439,7 @@ mod tests {
     fn how_a_pod_stands_is_read_from_its_status() {
         let state = |state: Value| {
             json!({ "spec": { "nodeName": "worker-1" }, "status": {
-                "phase": "Running", "containerStatuses": [{ "state": state }],
+                "phase": "Running", "containerStatuses": [{ "name": "sidecar" }, { "name": "probe", "state": state }],
             } })
         };
         let ended = |message: &str| {

@@ -29,7 +29,7 @@ use sluice::{
     },
 };
 
-use crate::scene::{Scene, at, east, flow, node, pod, policy, shop, target};
+use crate::scene::{Scene, Told, at, east, flow, node, pod, policy, shop, target};
 
 /// Two hours, a sign a minute.
 fn lives(scene: &mut Scene, nodes: &[&str], minutes: std::ops::Range<i64>) {
@@ -224,6 +224,40 @@ fn without_a_source_a_probe_proves_and_credits_nothing() {
     assert!(row.rests.as_str().starts_with("nothing: flow logs are not read; "), "{}", row.rests);
     let said = "no source tells flows here: it cannot soak, only an override passes it";
     assert_eq!(row.reasons(), [said]);
+}
+
+/// What voided credit must stay known for as long as somebody could join that credit again.
+#[test]
+fn a_namespace_that_is_known_to_be_gone_is_forgotten_unless_the_team_keeps_evidence_of_it() {
+    for (has_evidence, is_away, expected) in [
+        (false, false, vec![]),
+        (true, false, vec!["policy missing"]),
+        // Whether it is gone cannot be known.
+        (false, true, vec!["policy missing"]),
+    ] {
+        let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+        lives(&mut scene, &["a"], 0..5);
+        if has_evidence {
+            let evidence = scene.world.soaks().evidence(&target(), &scene.world).expect("it is live");
+            shared(&mut scene, SharedFact::Evidence(Change::Reset(vec![kept("e", evidence)])));
+        }
+        scene.at(310).tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())));
+        scene.tell(ClusterFact::Pods(Change::Reset(Vec::new())));
+        if is_away {
+            scene.told(&Told::Away, &mut Vec::new());
+        } else {
+            scene.tell(ClusterFact::Namespaces(Change::Gone(shop())));
+        }
+        scene.at(2 * 3_600);
+        if is_away {
+            scene.told(&Told::Away, &mut Vec::new());
+        } else {
+            scene.tell(ClusterFact::Answered);
+        }
+        scene.at(3 * 3_600).told(&Told::Back, &mut vec!["a"]);
+        assert_eq!(causes(&scene), expected, "evidence {has_evidence}, away {is_away}");
+        assert_eq!(scene.row().judged.credited, 0);
+    }
 }
 
 #[test]
