@@ -149,6 +149,7 @@ fn policies(ns: &NsName) -> Vec<Policy> {
         managers: Vec::new(),
         owner: None,
         opens: Vec::new(),
+        network: None,
     };
     ours.map(|one| policy(one.name)).collect()
 }

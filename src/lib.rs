@@ -19,6 +19,22 @@ pub mod domain {
     pub mod discovery;
     pub mod edge;
     mod ends;
+    /// What the NetworkPolicies of a cluster do with a connection, and why: the model of a cluster,
+    /// compiled once and asked often.
+    pub mod eval {
+        pub mod answer;
+        mod classes;
+        pub mod cluster;
+        mod compile;
+        pub mod isolation;
+        pub mod judge;
+        pub mod model;
+        mod peers;
+        pub mod plugin;
+        pub mod rule;
+        mod table;
+        pub mod verdict;
+    }
     mod everywhere;
     pub mod evidence;
     mod excuse;
@@ -198,6 +214,7 @@ pub mod k8s {
         pub mod waiver;
         mod write;
     }
+    pub mod snapshot;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -214,6 +231,7 @@ pub mod workspace {
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;
+    pub mod manifests;
     mod outward_keys;
     pub mod policy_files;
     pub mod root;
@@ -243,6 +261,7 @@ pub mod documents {
         pub mod page;
         pub mod text;
     }
+    pub mod explain;
     #[cfg(test)]
     pub(crate) mod fixture;
     pub mod handover;
@@ -285,6 +304,7 @@ pub mod cli {
     pub mod discover;
     mod discover_live;
     pub mod exit;
+    pub mod explain;
     pub mod hold;
     pub mod info;
     pub mod init;

@@ -3,7 +3,10 @@
 //! The canonical spec is what digests, diffs and drift compare. A file and the server's answer to
 //! it give the same text: keys sorted, the server's defaults filled in, empty lists and nulls gone.
 
+pub mod cluster;
+pub mod foreign;
 mod opened;
+mod rules;
 
 use compact_str::CompactString;
 use serde_json::{Map, Value, json};
@@ -52,7 +55,8 @@ pub fn policy_of(kind: PolicyKind, value: &Value) -> Result<Policy, Text> {
         .map_err(|bad| Text::from(format!("{kind} {name}: metadata.namespace: {bad}")))?;
     let key = PolicyKey { ns, kind, name };
     let (spec, canonical) = spec(kind, value).map_err(|why| Text::from(format!("{key}: {why}")))?;
-    let opens = opened::of(kind, &spec, &canonical);
+    let network = rules::network(&spec);
+    let opens = opened::of(kind, network.as_ref(), &canonical);
     let canonical = canonical.to_string();
     if canonical.len() > SPEC_LIMIT {
         return Err(Text::from(format!(
@@ -65,6 +69,7 @@ pub fn policy_of(kind: PolicyKind, value: &Value) -> Result<Policy, Text> {
         spec,
         canonical: canonical.into(),
         opens,
+        network,
         version: string(metadata, "resourceVersion").map(CompactString::new),
         managers: managers(metadata),
         owner: owner_mark(metadata),

@@ -77,6 +77,11 @@ pub enum Command {
     /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
     /// what the window has not seen.
     Discover(Discover),
+    /// Say what the policies do with a connection, which rule decided, and why it may be unknown
+    ///
+    /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,
+    /// denied, or unknown where policies of other kinds or the plugin's ways may decide.
+    Explain(super::explain::Explain),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew

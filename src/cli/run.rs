@@ -12,7 +12,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    hold, info, init, install, log, plan,
+    explain, hold, info, init, install, log, plan,
     print::Printer,
     probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -88,6 +88,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             with_runtime(printer, async |printer| team(cli, printer).await)
         }
         Some(Command::Probe(args)) => probe::run(args, printer),
+        Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |changing| {

@@ -1,7 +1,7 @@
 //! Policies as rules about pods: the pinned set, what a policy object isolates, and digests.
 //!
 //! A policy here is already parsed; `crate::manifest` turns JSON and YAML into it and back.
-//! Evaluation of single flows comes with `domain::eval`.
+//! What a set of policies does with a flow is the word of `domain::eval`.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use compact_str::CompactString;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    eval::rule::Network,
     flow::Direction,
     names::{NsName, PolicyName, Text},
     opened::Opened,
@@ -228,6 +229,8 @@ pub struct Policy {
     pub canonical: Box<str>,
     /// What it opens, of both directions, in the order of its rules.
     pub opens: Vec<Opened>,
+    /// Its rules as values, for `domain::eval`. `None`: a kind that is not evaluated.
+    pub network: Option<Network>,
     /// Only of live objects: `metadata.resourceVersion`, opaque.
     pub version: Option<CompactString>,
     /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.

@@ -359,6 +359,7 @@ mod tests {
             spec: Spec::Network { selector: selector.clone(), egress: None, ingress: None },
             canonical: "".into(),
             opens: vec![Opened { direction, rule: 1, selector, what, ports }],
+            network: None,
             version: None,
             managers: Vec::new(),
             owner: None,

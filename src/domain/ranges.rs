@@ -83,6 +83,11 @@ impl Ranges {
         Self { v4: joined(v4), v6: self.v6.clone() }
     }
 
+    /// First and last number of each range, both included, sorted: of IPv4, of IPv6.
+    pub fn numbers(&self) -> [&[(u128, u128)]; 2] {
+        [&self.v4, &self.v6]
+    }
+
     /// As networks, the fewest, sorted.
     pub fn networks(&self) -> Vec<IpNet> {
         let v4 = self.v4.iter().flat_map(|(first, last)| {

@@ -266,6 +266,7 @@ mod tests {
             spec,
             canonical: format!("{rules:?}").into(),
             opens: Vec::new(),
+            network: None,
             version: None,
             managers: Vec::new(),
             owner: None,

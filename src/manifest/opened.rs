@@ -2,154 +2,80 @@
 //! of Cilium's the ones that an allowlist by name needs. A field that is not known, or one whose
 //! meaning other objects decide, makes its rule one that is not understood. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{PolicyKind, Requirement, Rule, Selector, Spec, Text};
+use super::{
+    PolicyKind, Requirement, Selector, Text,
+    rules::{Said, cidr, fields, list, named_protocol, number},
+};
 use crate::domain::{
     edge::DnsName,
+    eval::rule::{Network, Peer, PortMatch},
     flow::{Direction, Protocol},
     grant::PortSpan,
     opened::{Opened, Ports, What},
 };
-use ipnet::IpNet;
-
-/// What could not be understood, in words.
-type Said<T> = Result<T, String>;
 
 /// Everything that a policy of this kind opens.
-pub(super) fn of(kind: PolicyKind, spec: &Spec, canonical: &Value) -> Vec<Opened> {
-    match spec {
-        Spec::Network { selector, egress, ingress } => {
-            let egress = network(selector, Direction::Egress, egress.as_deref());
-            egress.into_iter().chain(network(selector, Direction::Ingress, ingress.as_deref())).collect()
+pub(super) fn of(kind: PolicyKind, network: Option<&Network>, canonical: &Value) -> Vec<Opened> {
+    match (network, kind) {
+        (Some(network), _) => {
+            Direction::ALL.into_iter().flat_map(|direction| of_network(network, direction)).collect()
         }
-        Spec::Opaque => match kind {
-            PolicyKind::CiliumNetworkPolicy | PolicyKind::NetworkPolicy => cilium(canonical),
-            PolicyKind::CiliumClusterwideNetworkPolicy => {
-                let why = "sluice does not read cluster-wide policies";
-                Direction::ALL.map(|direction| unknown(direction, 1, why.to_owned())).into()
-            }
-        },
+        (None, PolicyKind::CiliumNetworkPolicy | PolicyKind::NetworkPolicy) => cilium(canonical),
+        (None, PolicyKind::CiliumClusterwideNetworkPolicy) => {
+            let why = "sluice does not read cluster-wide policies";
+            Direction::ALL.map(|direction| unknown(direction, 1, why.into())).into()
+        }
     }
 }
 
-fn unknown(direction: Direction, rule: u32, why: String) -> Opened {
+fn unknown(direction: Direction, rule: u32, why: Text) -> Opened {
     let (selector, ports) = (Selector::default(), Ports::all());
-    Opened { direction, rule, selector, what: What::Unknown(Text::from(why)), ports }
+    Opened { direction, rule, selector, what: What::Unknown(why), ports }
 }
 
-fn network(selector: &Selector, direction: Direction, rules: Option<&[Rule]>) -> Vec<Opened> {
+fn of_network(network: &Network, direction: Direction) -> Vec<Opened> {
     let mut out = Vec::new();
-    for (rule, at) in rules.unwrap_or_default().iter().zip(1..) {
-        let value = serde_json::from_str::<Value>(&rule.0).unwrap_or(Value::Null);
-        match network_rule(&value, direction) {
-            Err(why) => out.push(unknown(direction, at, why)),
-            Ok((peers, ports)) => out.extend(peers.into_iter().map(|what| {
-                let (selector, ports) = (selector.clone(), ports.clone());
-                Opened { direction, rule: at, selector, what, ports }
-            })),
+    for (rule, at) in network.rules(direction).unwrap_or_default().iter().zip(1..) {
+        match rule {
+            Err(why) => out.push(unknown(direction, at, why.clone())),
+            Ok(rule) => {
+                let ports = ports_of(&rule.ports);
+                out.extend(peers_of(&rule.peers).into_iter().map(|what| {
+                    let (selector, ports) = (network.selector.clone(), ports.clone());
+                    Opened { direction, rule: at, selector, what, ports }
+                }));
+            }
         }
     }
     out
 }
 
-/// Peers and ports of one rule of a NetworkPolicy. No peers are all, no ports are all.
-fn network_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
-    let field = match direction {
-        Direction::Egress => "to",
-        Direction::Ingress => "from",
-    };
-    let rule = fields(rule, "the rule", &[field, "ports"])?;
-    let peers = match list(rule, field)? {
-        [] => vec![What::Everything],
-        peers => peers.iter().map(network_peer).collect::<Result<_, _>>()?,
-    };
-    let ports = match list(rule, "ports")? {
-        [] => Ports::all(),
-        ports => {
-            let (mut spans, mut named) = (Vec::new(), Vec::new());
-            for port in ports {
-                network_port(port, &mut spans, &mut named)?;
-            }
-            Ports::new(spans, named)
+fn peers_of(peers: &[Peer]) -> Vec<What> {
+    if peers.is_empty() {
+        return vec![What::Everything];
+    }
+    let what = peers.iter().map(|peer| match peer {
+        Peer::Block { network, except } => What::Block { network: *network, except: except.clone() },
+        Peer::Pods(_) => What::Inside,
+    });
+    what.collect()
+}
+
+fn ports_of(ports: &[PortMatch]) -> Ports {
+    if ports.is_empty() {
+        return Ports::all();
+    }
+    let (mut spans, mut named) = (Vec::new(), Vec::new());
+    for port in ports {
+        match port {
+            PortMatch::Protocol(protocol) => spans.push(PortSpan::all_of(*protocol)),
+            PortMatch::Span(span) => spans.push(*span),
+            PortMatch::Named { name, .. } => named.push(Text::new(name)),
         }
-    };
-    Ok((peers, ports))
-}
-
-fn network_peer(peer: &Value) -> Said<What> {
-    let peer = fields(peer, "a peer", &["ipBlock", "podSelector", "namespaceSelector"])?;
-    match (peer.get("ipBlock"), peer.len()) {
-        (Some(block), 1) => {
-            let block = fields(block, "ipBlock", &["cidr", "except"])?;
-            let network = cidr(block.get("cidr"))?;
-            let except =
-                list(block, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
-            Ok(What::Block { network, except })
-        }
-        (None, 1..) => Ok(What::Inside),
-        (Some(_), _) => Err("a peer has an ipBlock beside a selector".to_owned()),
-        (None, 0) => Err("a peer is empty".to_owned()),
     }
-}
-
-fn network_port(port: &Value, spans: &mut Vec<PortSpan>, named: &mut Vec<Text>) -> Said<()> {
-    let port = fields(port, "a port", &["protocol", "port", "endPort"])?;
-    let protocol = match port.get("protocol").map(Value::as_str) {
-        None => Protocol::Tcp,
-        Some(raw) => raw.and_then(named_protocol).ok_or("a port has a protocol that is not known")?,
-    };
-    let end = port.get("endPort").map(|end| number(end).ok_or("endPort is no port number")).transpose()?;
-    match (port.get("port"), end) {
-        (None, None) => spans.push(PortSpan::all_of(protocol)),
-        (Some(Value::String(name)), None) => named.push(Text::new(name)),
-        (Some(value), end) => {
-            let from = number(value).ok_or("a port is no port number")?;
-            let to = end.unwrap_or(from);
-            if to < from {
-                return Err("endPort is below port".to_owned());
-            }
-            spans.push(PortSpan { protocol, from, to });
-        }
-        (None, Some(_)) => return Err("endPort stands without port".to_owned()),
-    }
-    Ok(())
-}
-
-fn named_protocol(raw: &str) -> Option<Protocol> {
-    Protocol::parse(raw).filter(|protocol| matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp))
-}
-
-fn number(value: &Value) -> Option<u16> {
-    value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
-}
-
-/// `10.0.0.0/8`; Cilium takes a bare address too.
-fn cidr(value: Option<&Value>) -> Said<IpNet> {
-    let raw = value.and_then(Value::as_str).ok_or("a network is missing")?;
-    let network = raw
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| raw.parse().ok().map(|address: std::net::IpAddr| address.into()));
-    network.map(|network| network.trunc()).ok_or_else(|| format!("{:?} is no network", Text::new(raw)))
-}
-
-/// An object of which every field is known.
-fn fields<'v>(value: &'v Value, what: &str, known: &[&str]) -> Said<&'v Map<String, Value>> {
-    let map = value.as_object().ok_or_else(|| format!("{what} is not an object"))?;
-    match map.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("{what} has the field {}", Text::new(key))),
-        None => Ok(map),
-    }
-}
-
-/// The list of a field; nothing where it is not there.
-fn list<'v>(map: &'v Map<String, Value>, field: &str) -> Said<&'v [Value]> {
-    match map.get(field) {
-        None => Ok(&[]),
-        Some(Value::Array(list)) => Ok(list),
-        Some(_) => Err(format!("{field} is not a list")),
-    }
+    Ports::new(spans, named)
 }
 
 /// A CiliumNetworkPolicy: one spec, or several.
@@ -172,14 +98,14 @@ fn cilium_part(part: &Value, counts: &mut [u32; 2]) -> Vec<Opened> {
         let listed = rules.map_or(Some(&[][..]), |rules| rules.as_array().map(Vec::as_slice));
         let Some(rules) = listed else {
             *count += 1;
-            out.push(unknown(direction, *count, format!("{field} is not a list")));
+            out.push(unknown(direction, *count, format!("{field} is not a list").into()));
             continue;
         };
         for rule in rules {
             *count += 1;
             let read = selector.clone().and_then(|selector| Ok((selector, cilium_rule(rule, direction)?)));
             match read {
-                Err(why) => out.push(unknown(direction, *count, why)),
+                Err(why) => out.push(unknown(direction, *count, why.into())),
                 Ok((selector, (peers, ports))) => out.extend(peers.into_iter().map(|what| {
                     let (selector, ports) = (selector.clone(), ports.clone());
                     Opened { direction, rule: *count, selector, what, ports }

@@ -107,6 +107,7 @@ pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
         },
         spec: Spec::Network { selector: Selector::default(), egress, ingress },
         opens: Vec::new(),
+        network: None,
         canonical: format!("{}{rules:?}", pinned.name).into(),
         version: Some("77".into()),
         managers: vec![Text::new("sluice")],

@@ -55,9 +55,16 @@ impl fmt::Display for BadYaml {
 
 /// Reads exactly one document. An empty text is null.
 pub fn parse(text: &str) -> Result<Node, BadYaml> {
+    parse_up_to(text, NODES)
+}
+
+/// The same, of at most so many values.
+pub fn parse_up_to(text: &str, nodes: usize) -> Result<Node, BadYaml> {
     let mut options = serde_yaml::Options::default();
     if let Some(budget) = &mut options.budget {
-        budget.max_nodes = NODES;
+        budget.max_nodes = nodes;
+        budget.max_events = budget.max_events.max(nodes.saturating_mul(4));
+        budget.max_total_scalar_bytes = budget.max_total_scalar_bytes.max(text.len());
     }
     let parsed: Result<Spanned<Raw>, _> = serde_yaml::from_str_with_options(text, options);
     parsed.map(Node::from).map_err(|error| bad(&error))

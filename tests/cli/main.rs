@@ -70,6 +70,7 @@ fn help_texts() {
         "status",
         "denials",
         "discover",
+        "explain",
         "apply",
         "rollback",
         "plan",
@@ -239,4 +240,175 @@ fn a_reader_that_leaves_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
+}
+
+/// A shop that may talk to one payment gateway, as files.
+fn shop(machine: &Machine) {
+    machine.put(
+        "shop/cluster.yaml",
+        "apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: cart-0, namespace: shop, labels: {app: cart}}
+  spec: {containers: [{name: cart}]}
+  status: {phase: Running, podIP: 10.1.0.1}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: db-0, namespace: shop, labels: {app: db}}
+  spec: {containers: [{name: db}]}
+  status: {phase: Running, podIPs: [{ip: 10.1.0.2}]}
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: passed-over, namespace: shop}
+",
+    );
+    machine.put(
+        "shop/policies/egress.yml",
+        "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny-egress, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: egress-allowlist, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+  - to: [{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.66/32]}}]
+    ports: [{port: 443}]
+",
+    );
+}
+
+#[test]
+fn a_connection_is_explained() {
+    let machine = Machine::new();
+    shop(&machine);
+    let mut said = String::new();
+    let cases: [(&str, &str, &str, &[&str]); 5] = [
+        ("shop/cart-0", "203.0.113.7", "443/TCP", &[]),
+        ("shop/cart-0", "203.0.113.66", "443", &["-o", "json"]),
+        ("shop/cart-0", "shop/db-0", "5432/TCP", &[]),
+        ("shop/cart-0", "203.0.113.7", "ICMP", &[]),
+        ("198.51.100.1", "10.1.0.2", "TCP/5432", &["--cni", "cilium", "-o", "json"]),
+    ];
+    for (from, to, port, more) in cases {
+        let mut args = vec!["explain", "--manifests", "shop", "--from", from, "--to", to, "--port", port];
+        args.extend(more);
+        said.push_str(&format!("$ sluice {}\n{}\n", args.join(" "), machine.said(&args)));
+    }
+    insta::assert_snapshot!("explain-output", said);
+}
+
+#[test]
+fn many_connections_are_explained_in_their_order() {
+    use std::io::Write as _;
+    let machine = Machine::new();
+    shop(&machine);
+    let input = [
+        r#"{"from": "shop/cart-0", "to": "203.0.113.7", "port": 443, "protocol": "TCP"}"#,
+        "{\"from\": \"shop/cart-0\"",
+        "",
+        r#"{"from": "shop/cart-0", "to": "203.0.113.7", "port": 80, "prot": "UDP"}"#,
+        r#"{"from": "shop/nobody", "to": "203.0.113.7", "port": 80}"#,
+        r#"{"from": "shop/cart-0", "to": "203.0.113.7", "port": 0}"#,
+        r#"{"from": "shop/cart-0", "to": "example.com", "port": 80}"#,
+        r#"{"from": "shop/cart-0", "to": "203.0.113.7", "port": 80, "protocol": "TPC"}"#,
+        "[1]",
+        &format!(r#"{{"from": "{}", "to": "203.0.113.7", "port": 80}}"#, "x".repeat(70_000)),
+        "{\"from\": \"shop/\u{1b}[2J\", \"to\": \"203.0.113.7\", \"port\": 80}",
+        r#"{"from": "203.0.113.7", "to": "shop/db-0", "port": "5432", "protocol": "udp"}"#,
+    ];
+    let run = |text: &str| {
+        let mut child = machine
+            .command(&["explain", "--manifests", "shop/cluster.yaml", "shop/policies"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // Answers come while questions go: both pipes are short.
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let text = text.to_owned();
+        let asking = std::thread::spawn(move || stdin.write_all(text.as_bytes()).expect("it reads"));
+        let output = child.wait_with_output().expect("it ends");
+        asking.join().expect("all is asked");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let (code, out) = run(&input.join("\n"));
+    assert_eq!(code, Some(4));
+    insta::assert_snapshot!("explain-lines", out);
+    assert_eq!(run(input[1]).0, Some(1), "no line was a question");
+    assert_eq!(run("").0, Some(0));
+    let many = format!("{}\n", input[0]).repeat(20_000);
+    let (code, out) = run(&many);
+    assert_eq!((code, out.lines().count()), (Some(0), 20_000));
+}
+
+/// What can be left out is, and is named; what may decide anything ends in an error.
+#[test]
+fn bad_manifests_are_named_with_file_and_line() {
+    let machine = Machine::new();
+    shop(&machine);
+    machine.put(
+        "odd/objects.yaml",
+        "# what a person may write
+apiVersion: v1
+kind: Pod
+metadata: {name: Cart, namespace: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: worker-0, namespace: shop, labels: {app: yes, shard: 7}}
+status: {podIP: 10.1.0.9}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop}
+status: {podIP: 10.1.0.300}
+---
+kind: NetworkPolicy
+metadata: {name: no-version, namespace: shop}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: odd, namespace: other}
+spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 10.0.0.0/40}}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny-egress, namespace: shop}
+spec: {podSelector: {}}
+",
+    );
+    machine.put("broken/a.yaml", "a: 1\n---\nkind: [\nb: 2\n");
+    machine.put("broken/b.json", "{\"kind\": ");
+    machine.put("empty/readme.md", "nothing\n");
+    let ask = ["--from", "shop/cart-0", "--to", "203.0.113.7", "--port", "443/TCP"];
+    let mut said = String::new();
+    let cases: [(&[&str], &str); 6] = [
+        (&["shop", "odd"], "exit 4\n"),
+        (&["shop", "broken"], "exit 1\n"),
+        (&["absent"], "exit 1\n"),
+        (&["empty"], "exit 1\n"),
+        (&["shop", "--cluster", "one"], "exit 2\n"),
+        (&["shop", "--cni", "Cilium"], "exit 2\n"),
+    ];
+    for (paths, exit) in cases {
+        let args: Vec<&str> =
+            ["explain", "--manifests"].into_iter().chain(paths.iter().copied()).chain(ask).collect();
+        let answer = machine.said(&args);
+        assert!(answer.starts_with(exit), "{args:?}: {answer}");
+        said.push_str(&format!("$ sluice {}\n{answer}\n", args[..args.len() - ask.len()].join(" ")));
+    }
+    insta::assert_snapshot!("explain-bad", said);
 }

@@ -215,6 +215,7 @@ pub fn policy(name: &str, rule: &Rule, denies: bool) -> Policy {
         managers: Vec::new(),
         owner: None,
         opens: Vec::new(),
+        network: None,
     }
 }
 

@@ -1,0 +1,182 @@
+//! One look at a cluster for verdicts: Namespaces, Pods, NetworkPolicies, and what else decides, each
+//! listed once. A list that may not be read is told, and where it could change a verdict, verdicts
+//! become unknown. Changes nothing and follows nothing.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    cni,
+    connect::Access,
+    failure::Failure,
+    wire::{Call, Server},
+};
+use crate::{
+    cockpit::ports::Trouble,
+    domain::{
+        eval::{cluster::Cluster, plugin::Traits},
+        fleet::Cni,
+        names::Text,
+    },
+    manifest::{
+        cluster::{Complaint, Gathering},
+        foreign,
+    },
+};
+
+const PAGE: usize = 500;
+
+/// What was seen.
+pub struct Snapshot {
+    pub cluster: Cluster,
+    pub cni: Cni,
+    /// Objects that could not be read.
+    pub complaints: Vec<Complaint>,
+    /// Lists that are missing.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Looks once. `name` is the cluster's, for complaints. The error is a list without which nothing can be
+/// said.
+pub async fn look(access: &Access, name: &str) -> Result<Snapshot, Trouble> {
+    let server = access.server().await?;
+    let version: Version =
+        server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
+    let cni = cni::recognise(&cni::look(&server, &version.git_version).await);
+    let mut looking = Looking { server, name, into: Gathering::new(Traits::of(&cni)), troubles: Vec::new() };
+    looking.needed("", "Namespace", "/api/v1/namespaces").await?;
+    looking.needed("", "Pod", "/api/v1/pods").await?;
+    let policies = "/apis/networking.k8s.io/v1/networkpolicies";
+    looking.needed("networking.k8s.io", "NetworkPolicy", policies).await?;
+    looking.wanted("Node", "/api/v1/nodes").await;
+    looking.wanted("Service", "/api/v1/services").await;
+    looking.foreign().await;
+    let (cluster, complaints) = looking.into.done();
+    Ok(Snapshot { cluster, cni, complaints, troubles: looking.troubles })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    git_version: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    metadata: ListMeta,
+    items: Option<Vec<Value>>,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMeta {
+    #[serde(default)]
+    r#continue: String,
+}
+
+struct Looking<'l> {
+    server: Server,
+    name: &'l str,
+    into: Gathering,
+    troubles: Vec<Trouble>,
+}
+
+impl Looking<'_> {
+    async fn all(&mut self, group: &str, kind: &str, path: &str) -> Result<(), Failure> {
+        let mut next = String::new();
+        loop {
+            let page = format!("{path}?limit={PAGE}{next}");
+            let list: List = self.server.ask(Call::get(page)).await?;
+            for item in list.items.iter().flatten() {
+                self.into.object_of(group, kind, self.name, item);
+            }
+            if list.metadata.r#continue.is_empty() {
+                return Ok(());
+            }
+            // Opaque, and may have what a query must not.
+            let token: String = list.metadata.r#continue.bytes().map(escaped).collect();
+            next = format!("&continue={token}");
+        }
+    }
+
+    /// A list without which no verdict is sound.
+    async fn needed(&mut self, group: &str, kind: &str, path: &str) -> Result<(), Trouble> {
+        let object = format!("{kind}s of {}", self.name);
+        self.all(group, kind, path).await.map_err(|failure| failure.trouble(&object))
+    }
+
+    /// A list that only makes more addresses known.
+    async fn wanted(&mut self, kind: &str, path: &str) {
+        if let Err(failure) = self.all("", kind, path).await {
+            let object = format!("{kind}s of {}", self.name);
+            let next =
+                format!("Their addresses are taken for ones outside the cluster; allow list on {kind}s.");
+            self.troubles.push(Trouble { next: Text::new(&next), ..failure.trouble(&object) });
+        }
+    }
+
+    /// Policies of kinds that are not evaluated, where the cluster serves them.
+    async fn foreign(&mut self) {
+        let mut groups: Vec<&str> = foreign::KINDS.iter().map(|(group, ..)| *group).collect();
+        groups.dedup();
+        for group in groups {
+            if let Err((kind, failure)) = self.foreign_group(group).await {
+                let object = format!("{kind} of {}", self.name);
+                let next = "Verdicts that it could change are unknown; allow list on it.";
+                self.troubles.push(Trouble { next: Text::new(next), ..failure.trouble(&object) });
+                self.into.unread(group, kind);
+            }
+        }
+    }
+
+    async fn foreign_group(&mut self, group: &'static str) -> Result<(), (&'static str, Failure)> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Group {
+            versions: Vec<Served>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Served {
+            group_version: String,
+        }
+        #[derive(Deserialize)]
+        struct Resources {
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        struct Resource {
+            name: String,
+        }
+        let served: Group = match self.server.ask(Call::get(format!("/apis/{group}"))).await {
+            Ok(served) => served,
+            Err(failure) if failure.code() == Some(404) => return Ok(()),
+            Err(failure) => return Err((group, failure)),
+        };
+        let mut left: Vec<_> = foreign::KINDS.iter().filter(|(its, ..)| *its == group).collect();
+        for version in served.versions {
+            let path = format!("/apis/{}", version.group_version);
+            let resources: Resources =
+                self.server.ask(Call::get(path.clone())).await.map_err(|failure| (group, failure))?;
+            let is_served = |plural: &str| resources.resources.iter().any(|one| one.name == plural);
+            let (now, later): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|(_, plural, _)| is_served(plural));
+            left = later;
+            for (_, plural, kind) in now {
+                self.all(group, kind, &format!("{path}/{plural}"))
+                    .await
+                    .map_err(|failure| (*kind, failure))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A byte as a query may have it.
+fn escaped(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}
