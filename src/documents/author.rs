@@ -66,12 +66,12 @@ pub fn text(row: &Row) -> String {
         out.push_str(&format!("  {line}\n"));
     }
     if let Some(draft) = &row.draft {
-        listed(&mut out, "left out", &draft.left_out.iter().map(ToString::to_string).collect());
+        listed(&mut out, "left out", &draft.left_out.iter().map(ToString::to_string).collect::<Vec<_>>());
         listed(&mut out, "to be known before it is applied", &strings(&draft.warnings));
         listed(&mut out, "to be moved to Harbor", &strings(&draft.work));
         listed(&mut out, "not known of the cluster", &strings(&draft.missing));
     }
-    listed(&mut out, "troubles", &row.troubles.iter().map(ToString::to_string).collect());
+    listed(&mut out, "troubles", &row.troubles.iter().map(ToString::to_string).collect::<Vec<_>>());
     out
 }
 
