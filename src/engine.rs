@@ -10,7 +10,7 @@ mod recorder;
 mod sources;
 mod state;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
 use self::{
     collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
     sources::Sources, state::State,
@@ -59,8 +59,8 @@ pub struct Setup {
     pub follow_flows: bool,
     /// Where `sluice.yaml` stands, to read it again.
     pub workspace: Option<Place>,
-    /// Folder where acts wait until the journal has them; `None`: in memory only.
-    pub records: Option<PathBuf>,
+    /// Where acts wait until the journal has them; `None`: in memory only.
+    pub records: Option<Records>,
     /// Tell people of what is worth waking them for; `None`: this run tells nobody.
     pub notify: Option<Secrets>,
 }
@@ -170,6 +170,9 @@ impl Engine {
         let Some(notifier) = &mut self.notifier else { return };
         for trouble in notifier.follow(&self.world) {
             self.world.absorb(Fact::Notice(trouble));
+        }
+        if let Some(memory) = notifier.take_memory() {
+            self.state.remember(memory);
         }
     }
 

@@ -59,6 +59,20 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    /// What must hold of a cluster before anything is written there: what was read becomes checks,
+    /// each with verdict, evidence and fix. Reads nothing itself.
+    pub mod preflight {
+        pub mod around;
+        pub mod check;
+        pub mod corefile;
+        mod dns;
+        mod enforcement;
+        pub mod engines;
+        mod flows;
+        pub mod gaps;
+        pub mod reading;
+        pub mod report;
+    }
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -76,6 +90,7 @@ pub mod domain {
     pub mod valve;
     pub mod wave;
     pub mod wildcard;
+    pub mod zone;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -93,12 +108,14 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod noticed;
     pub mod open_ends;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod preflight;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -186,7 +203,12 @@ pub mod k8s {
     pub mod lease;
     pub mod owners;
     mod place;
-    pub mod preflight;
+    /// What a pre-flight reads, from the API server or from manifest files.
+    pub mod preflight {
+        pub mod look;
+        pub mod manifests;
+        mod objects;
+    }
     mod preview;
     mod resolver;
     mod rollback;
@@ -214,6 +236,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod surroundings;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -276,6 +299,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod preflight;
     pub mod report;
     pub mod reviews;
     pub mod soak;
@@ -319,6 +343,7 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod preflight;
     pub mod print;
     pub mod records;
     pub mod report;
@@ -351,6 +376,7 @@ pub mod sim {
     pub mod fleet {
         pub mod agents;
         pub mod cilium;
+        pub mod companions;
         pub mod cron;
         pub mod event;
         pub mod faults;
@@ -360,6 +386,7 @@ pub mod sim {
         pub mod jobs;
         pub mod manners;
         pub mod objects;
+        pub mod past;
         pub mod people;
         pub mod plan;
         pub mod reach;

@@ -69,6 +69,12 @@ pub enum Command {
     Demo(Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
+    /// Print what must hold of each cluster before anything is written there, with evidence and fix
+    ///
+    /// Who enforces NetworkPolicies, what is recorded and how far back, whether DNS answers are exported,
+    /// what a policy would cut. Exit code 0: nothing is stopped; 3: a check fails that stops rollout or
+    /// discovery; 4: none fails, but one of them is unknown; 1: no cluster could be looked at.
+    Preflight(Preflight),
     /// Print denied flows and what the sources lost
     Denials(Denials),
     /// Print where the workloads of a cluster really talk, or write it for review
@@ -90,6 +96,13 @@ pub enum Command {
     Explain(super::explain::Explain),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
+    /// Apply all rows of the present wave that may go now, as `sluice plan` shows them
+    ///
+    /// Previewed, confirmed row by row, and applied one after the other; a row that is refused does not
+    /// keep the others from going. --context only says which clusters' rows are meant. Exit code 0: all
+    /// of them are live, or no row is left; 3: rows wait and none may go, with every reason; 4: some are
+    /// live, others not.
+    Advance(Advance),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew
     Revert(Revert),
     /// Take our policies of a namespace back: the valve opened first
@@ -194,6 +207,19 @@ pub struct Status {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct Preflight {
+    /// Read these manifest files or folders instead of clusters
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
+    pub manifests: Vec<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for a cluster
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Denials {
     /// Print each denial as it comes, until interrupted
     #[arg(short, long)]
@@ -269,6 +295,15 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
 }
@@ -420,7 +455,8 @@ pub struct Collect {
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,
     /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
-    /// calico-json, antrea-csv, antrea-log, kernel-log
+    /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
+    /// stands before)
     #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
     pub flows: Vec<FlowFile>,
     /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
@@ -458,6 +494,8 @@ pub struct Install {
 pub struct FlowFile {
     pub format: crate::flows::records::Format,
     pub path: PathBuf,
+    /// Of kernel-log: what became of the packets that reached the `Log` rule.
+    pub logged: Option<crate::domain::sighting::Outcome>,
 }
 
 /// Where DNS servers send dnstap to.

@@ -16,7 +16,7 @@ use crate::{
         names::ClusterName,
     },
     engine::Engine,
-    k8s::preflight,
+    k8s::surroundings,
 };
 
 /// The clusters of `fleet`, and the state cluster wherever it is.
@@ -47,9 +47,9 @@ pub(super) async fn ask(global: &Global, args: &Author, fleet: &FleetFile) -> Re
             continue;
         }
         let version = cluster.version.clone().unwrap_or_default();
-        let (mut facts, troubles) = preflight::read(&reach(entry), version.as_str()).await;
+        let (mut facts, troubles) = surroundings::read(&reach(entry), version.as_str()).await;
         facts.workloads = workloads(cluster);
-        tracing::info!(cluster = %entry.name, facts = %preflight::words(&facts), "facts read");
+        tracing::info!(cluster = %entry.name, facts = %surroundings::words(&facts), "facts read");
         told.troubles.extend(troubles.iter().map(|it| of_cluster(&entry.name, it)));
         told.uids.extend(cluster.uid.clone().map(|uid| (entry.name.clone(), uid)));
         told.facts.insert(entry.name.clone(), facts);

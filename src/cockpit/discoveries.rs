@@ -267,7 +267,7 @@ impl Discoveries {
                 .filter_map(|ns| {
                     Some((
                         ns.seen.name.clone(),
-                        discovery::judge(self, cluster, ns, &waived(shared, cluster, &ns.seen.name, now))?,
+                        discovery::judge(self, cluster, ns, &waived_jobs(shared, &name, &ns.seen.name, now))?,
                     ))
                 })
                 .collect();
@@ -277,10 +277,10 @@ impl Discoveries {
 }
 
 /// CronJobs of a namespace that somebody takes upon himself, by the state cluster's clock.
-fn waived(shared: &Shared, cluster: &Cluster, ns: &NsName, now: Timestamp) -> Vec<Text> {
+pub fn waived_jobs(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> Vec<Text> {
     let Some(now) = shared.now(now) else { return Vec::new() };
     let ours = |waiver: &Waiver| {
-        waiver.target.cluster == cluster.name && waiver.target.ns == *ns && waiver.expires > now
+        waiver.target.cluster == *cluster && waiver.target.ns == *ns && waiver.expires > now
     };
     let waivers = shared.waivers().map(|kept| &kept.value).filter(|waiver| ours(waiver));
     waivers

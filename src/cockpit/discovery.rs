@@ -249,7 +249,8 @@ pub fn judge(
 ) -> Option<Judged> {
     let state = &discoveries.collected(&cluster.name)?.state;
     let window = state.window?;
-    let running: BTreeSet<NodeName> = ns.pods.values().filter_map(|pod| pod.node.clone()).collect();
+    // A pod on its node's network is not the namespace's in any flow, so its node has nothing to prove.
+    let running: BTreeSet<NodeName> = ns.subjects().filter_map(|pod| pod.node.clone()).collect();
     let running: Vec<_> = running.into_iter().collect();
     let known = cluster.listed.contains(&Listed::Pods).then_some(running.as_slice());
     let (nodes, credited) = nodes_of(&state.coverage, known, window);

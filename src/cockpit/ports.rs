@@ -14,6 +14,7 @@ use crate::domain::{
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
+    preflight::report::Report,
     resolver::DnsPath,
     source::SourceKind,
     time::Timestamp,
@@ -103,6 +104,8 @@ pub enum ClusterFact {
     CronJobs(Change<CronJob, (NsName, Text)>),
     /// How lookups of pods reach the DNS server.
     Dns(DnsPath),
+    /// Who enforces, what is recorded, what a policy would cut: looked at now and then.
+    Preflight(Box<Report>),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
     /// Its collector is being asked for the edges of this namespace.

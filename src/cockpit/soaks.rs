@@ -2,7 +2,10 @@
 //! memory, bounded. Rows are worked out when somebody reads them; nothing is counted anew a tick. What
 //! another observer or an earlier run wrote is joined by union. Asks nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use indexmap::IndexMap;
 
@@ -108,6 +111,13 @@ impl Soaks {
         self.judged(target, world).map_or(Verdict::NotStarted, |judged| judged.verdict)
     }
 
+    /// The same as of this minute, where it was judged in it already: for plans over many rows.
+    pub fn judged_lately<'s>(&'s self, target: &Target, world: &World) -> Option<Cow<'s, Judged>> {
+        let rollout = self.rollout(target)?;
+        let last = rollout.last.as_deref().filter(|_| rollout.judged == minute_of(world.now()));
+        last.map(Cow::Borrowed).or_else(|| self.judged(target, world).map(Cow::Owned))
+    }
+
     /// As of the last minute, without judging anew: for lists of many rows.
     pub fn is_clean(&self, target: &Target) -> bool {
         self.rollout(target).is_some_and(|rollout| rollout.clean)
@@ -175,6 +185,7 @@ impl Soaks {
             | ClusterFact::Rights(_)
             | ClusterFact::Flows(_)
             | ClusterFact::Collector(_)
+            | ClusterFact::Preflight(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_) => {}
         }
@@ -303,10 +314,11 @@ impl Soaks {
             if let Some(live) = place.and_then(|place| place.live_mut(&target.ns, target.direction)) {
                 live.exercise.settle(live.began);
             }
-            let clean = row::judged(self, &target, around).is_some_and(|judged| judged.verdict.is_clean());
+            let judged = row::judged(self, &target, around);
             let place = self.places.get_mut(&target.cluster);
             if let Some(rollout) = place.and_then(|place| place.rollout_mut(&target.ns, target.direction)) {
-                rollout.clean = clean;
+                rollout.clean = judged.as_ref().is_some_and(|judged| judged.verdict.is_clean());
+                rollout.last = judged.map(Box::new);
                 rollout.judged = minute;
             }
         }
@@ -316,7 +328,13 @@ impl Soaks {
     pub(super) fn expect(&mut self, denials: &mut Denials, around: &Around<'_>, changed: &BTreeSet<GroupId>) {
         let minute = minute_of(around.now);
         let someone = around.shared.waivers().len() + around.shared.reviews().len() > 0;
-        let all = std::mem::take(&mut self.people) || (someone && self.expected != minute);
+        let changed_by_people = std::mem::take(&mut self.people);
+        if changed_by_people {
+            let places = self.places.values_mut();
+            places.flat_map(|place| place.rollouts.values_mut().flatten()).for_each(|one| one.judged = 0);
+            self.due = true;
+        }
+        let all = changed_by_people || (someone && self.expected != minute);
         if !all && (!someone || changed.is_empty()) {
             return;
         }

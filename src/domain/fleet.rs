@@ -7,6 +7,7 @@ use super::{
     flow::Direction,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    preflight::report::Report,
     resolver::DnsPath,
     time::Timestamp,
 };
@@ -312,8 +313,7 @@ pub struct Cluster {
     pub identity: Option<Identity>,
     pub rights: Rights,
     pub cni: Option<Cni>,
-    /// How its pods reach the DNS server; `None` until it was looked at.
-    pub dns: Option<DnsPath>,
+    pub looked: Looked,
     /// Kinds of policy that the API server serves beside NetworkPolicy.
     pub kinds: BTreeSet<PolicyKind>,
     pub namespaces: BTreeMap<NsName, Namespace>,
@@ -325,6 +325,15 @@ pub struct Cluster {
     pub revision: u64,
     /// What is missing or old at the moment, each with its sentence.
     pub troubles: BTreeMap<Part, Text>,
+}
+
+/// What was found by looking at a cluster now and then; `None` until it was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// How its pods reach the DNS server.
+    pub dns: Option<DnsPath>,
+    /// Its last pre-flight, and when that was.
+    pub preflight: Option<(Report, Timestamp)>,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.
@@ -362,7 +371,7 @@ impl Cluster {
             identity: None,
             rights: Rights::default(),
             cni: None,
-            dns: None,
+            looked: Looked::default(),
             kinds: BTreeSet::new(),
             namespaces: BTreeMap::new(),
             clusterwide: BTreeMap::new(),

@@ -2,7 +2,10 @@
 //! without ever waiting, and says at once where that cannot be. The only place where the plan meets
 //! `k8s::shared`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -138,6 +141,12 @@ impl State {
     pub(super) fn want(&self, wanted: BTreeSet<ClusterName>) {
         let claims = self.claims.borrow().clone();
         self.claim(Claims { wanted, ..claims });
+    }
+
+    /// What people were told, for whoever observes after us.
+    pub(super) fn remember(&self, alerted: BTreeMap<ClusterName, Box<str>>) {
+        let claims = self.claims.borrow().clone();
+        self.claim(Claims { alerted, ..claims });
     }
 
     /// The Leases are given back.

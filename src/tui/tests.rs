@@ -1,8 +1,10 @@
 //! The screen as people see it and as keys drive it.
 
+mod alerts;
 mod discovery;
 mod keys;
 mod laws;
 mod lead;
+mod preflight;
 mod screens;
 mod team;

@@ -28,7 +28,7 @@ use sluice::{
     },
 };
 
-use crate::scene::{Scene, at, east, flow, node, pod, policy, shop, target};
+use crate::scene::{Scene, at, east, flow, node, pod, policies, policy, shop, target};
 
 /// Two hours, a sign a minute.
 fn lives(scene: &mut Scene, nodes: &[&str], minutes: std::ops::Range<i64>) {
@@ -425,4 +425,34 @@ fn what_a_page_says_of_a_soak() {
         said.push_str(&line);
     }
     insta::assert_snapshot!(said);
+}
+
+/// The same bytes are applied again after a rollback that nobody watched: what an earlier run saw of
+/// them is void, because this one saw that they were not live.
+#[test]
+fn bytes_that_come_back_do_not_bring_their_old_credit_along() {
+    let hours = 50 * 3_600;
+    let mut before = Scene::new(SourceKind::Hubble, &["a"]);
+    before.at(hours).tell(ClusterFact::Answered);
+    before.tell(ClusterFact::Heard { node: node("a"), from: at(0), until: at(hours) });
+    let old = before.world.soaks().evidence(&target(), &before.world).expect("it is live");
+    assert_eq!(before.credit().len(), 3_000);
+    let stored = |value| {
+        let kept = Kept { name: Text::new("x"), version: Text::new("1"), created: at(hours), value };
+        Fact::Shared(SharedFact::Evidence(Change::Reset(vec![kept])))
+    };
+    // A run that begins while they are live goes on where the other stopped.
+    let mut next = Scene::begun(SourceKind::Hubble, &["a"], policies(), hours + 60);
+    next.world.absorb(stored(old.clone()));
+    assert_eq!(next.credit().len(), 3_000);
+    // One that began while they were not does not.
+    let mut after = Scene::begun(SourceKind::Hubble, &["a"], Vec::new(), hours + 60);
+    after.world.absorb(stored(old));
+    after.at(hours + 3_600);
+    for policy in policies() {
+        after.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(policy)));
+    }
+    assert_eq!(after.credit(), [0_i64; 0]);
+    let restarts: Vec<_> = after.row().restarts.iter().map(|restart| restart.cause).collect();
+    assert_eq!(restarts, [Cause::PolicyMissing]);
 }

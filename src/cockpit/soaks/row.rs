@@ -88,17 +88,25 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
     let ours =
         live.evidence(telling, (&place.sight, &place.telemetry), &place.judge_pauses(around.now), around.now);
     let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
-    let moved = moved(base, place, live);
+    let unwatched = [moved(base, place, live), revived(base, rollout, live)];
     let mut whole = ours.union(base)?;
     whole.ground = ours.ground;
     whole.observer = ours.observer;
-    if let Some(moved) = moved
-        && !whole.restarts.contains(&moved)
-    {
-        whole.restarts.push(moved);
-        whole.restarts.sort();
+    for restart in unwatched.into_iter().flatten() {
+        if !whole.restarts.contains(&restart) {
+            whole.restarts.push(restart);
+            whole.restarts.sort();
+        }
     }
     Some(whole)
+}
+
+/// The same bytes again, after this run saw that they were not live: what others credited before that
+/// is void, also where nobody watched them go.
+fn revived(base: &Evidence, rollout: &Rollout, live: &Live) -> Option<Restart> {
+    let absent = rollout.absent.filter(|absent| base.until <= *absent && *absent <= live.began)?;
+    let why = Text::from(format!("the set was not live at {}", absent.format("%Y-%m-%d %H:%M UTC")));
+    Some(Restart { at: live.began, cause: Cause::PolicyMissing, why })
 }
 
 /// The ground changed while nobody watched: what others credited before is void.

@@ -20,6 +20,8 @@ pub struct Known {
     pub coverage: Coverage,
     /// `None`: nobody asked the cluster.
     pub crons: Option<Vec<CronJob>>,
+    /// CronJobs that somebody takes upon himself, by namespace.
+    pub waived: BTreeMap<NsName, Vec<Text>>,
     /// All workloads by namespace; `None`: nobody asked the cluster.
     pub workloads: Option<BTreeMap<NsName, BTreeSet<Workload>>>,
     /// Nodes that run a namespace's pods; `None`: nobody asked, all nodes count.
@@ -56,7 +58,7 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
         ns,
         nodes: nodes.as_deref(),
         crons: known.crons.as_deref().unwrap_or_default(),
-        waived: &[],
+        waived: known.waived.get(ns).map(Vec::as_slice).unwrap_or_default(),
         workloads: &workloads,
     };
     let judged = readiness(&known.coverage, known.window, &facts);

@@ -69,7 +69,17 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
                 rule(&["batch"], &["cronjobs", "jobs"], &read),
                 rule(&["discovery.k8s.io"], &["endpointslices"], &read),
                 rule(&["networking.k8s.io"], &["networkpolicies"], &read),
-                rule(&["cilium.io"], &["ciliumnetworkpolicies"], &read),
+                rule(&["cilium.io"], &["ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"], &read),
+                rule(
+                    &["admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"],
+                    &[
+                        "validatingwebhookconfigurations",
+                        "mutatingwebhookconfigurations",
+                        "apiservices",
+                        "customresourcedefinitions",
+                    ],
+                    &read,
+                ),
             ],
         ),
         cluster_binding("sluice-read", "sluice-read", &team),

@@ -29,6 +29,7 @@ use crate::sim::{
         flows::seed_of,
         generate, jobs,
         manners::Troubles,
+        past,
         people::{self, Person},
         plan::Plan,
         reach::{self, Closed},
@@ -74,6 +75,7 @@ pub struct Member {
     clock: Clock,
     options: Options,
     state: Arc<State>,
+    has_past: bool,
 }
 
 struct State {
@@ -107,6 +109,7 @@ impl Fleet {
         let members: Vec<Member> = (0..scenario.clusters.len())
             .map(|index| Member::new(scenario, index, options, clock.clone()))
             .collect();
+        past::shared::seed(scenario, &members, options.start);
         let mut tasks = JoinSet::new();
         for member in &members {
             tasks.spawn(member.clone().keep_view());
@@ -165,7 +168,7 @@ impl Member {
             seed: seed_of(options.seed, &spec.name),
             address: format!("{}:6443", plan.nodes[0].address),
         });
-        seed_objects(&server, &plan, &spec, options.start);
+        seed_objects(&server, &plan, (&spec, &scenario.past), options.start);
         let mut views = Views::new(Enforcement::of(spec.cni));
         views.refresh(&server);
         let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
@@ -181,7 +184,8 @@ impl Member {
             reach,
             listeners: Listeners::default(),
         });
-        let member = Self { spec, plan, server, relay, clock, options, state };
+        let has_past = scenario.past.rows.iter().any(|row| row.cluster == spec.name);
+        let member = Self { spec, plan, server, relay, clock, options, state, has_past };
         member.answer_portforwards();
         member.apply_faults();
         member
@@ -197,6 +201,11 @@ impl Member {
 
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    /// Something was applied here before the scenario begins.
+    pub fn has_past(&self) -> bool {
+        self.has_past
     }
 
     /// The API server, to seed, inspect or restart.

@@ -161,11 +161,15 @@ fn release_and_confirm_name_what_they_are_about() {
 }
 
 #[test]
-fn advance_previews_what_may_go_of_the_first_wave() {
-    let mut player = player(lead::world());
-    player.keys("7 w");
-    let wanted = vec![target("stage-1", "api", Direction::Egress)];
-    assert_eq!(player.asks, [Ask::Command(Command::Preview(wanted))]);
+fn advance_leaves_out_what_was_taken_back_and_says_so() {
+    let wanted = target("stage-1", "api", Direction::Egress);
+    // What was taken back goes alone, when somebody asks for that row.
+    let mut again = self::player(lead::world());
+    again.keys("7 w");
+    assert!(again.asks.is_empty());
+    assert!(matches!(again.model.overlay, Some(Overlay::Reasons { .. })));
+    again.keys("esc a");
+    assert_eq!(again.asks, [Ask::Command(Command::Preview(vec![wanted]))]);
 
     let mut away = self::player(lead::without_state());
     away.keys("7 w");
