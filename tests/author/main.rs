@@ -5,7 +5,6 @@
 mod evaluated;
 mod files;
 mod laws;
-
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
