@@ -42,7 +42,8 @@ fn pod(ns_name: &NsName, name: &str, labels: &[(&str, &str)], address: &str, hos
         ns: ns_name.clone(),
         name: PodName::parse(name).expect("a name"),
         labels: Labels::new(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
-        addresses: addresses(address),
+        // A pod on the host's network has its node's, and the nodes have one family here.
+        addresses: addresses(address).into_iter().filter(|it| it.is_ipv4() || !host).collect(),
         node: NodeName::parse("node-1").ok(),
         host_network: host,
         finished: false,
