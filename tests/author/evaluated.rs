@@ -29,12 +29,21 @@ use super::{
     story::{Story, ns},
 };
 
+/// Of both families, as pods of a dual-stack cluster have them.
+fn addresses(v4: &str) -> Vec<IpAddr> {
+    [v4.to_owned(), format!("fd00::{}", v4.rsplit('.').next().expect("a part"))]
+        .iter()
+        .map(|raw| raw.parse().expect("an address"))
+        .collect()
+}
+
 fn pod(ns_name: &NsName, name: &str, labels: &[(&str, &str)], address: &str, host: bool) -> Pod {
     Pod {
         ns: ns_name.clone(),
         name: PodName::parse(name).expect("a name"),
         labels: Labels::new(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
-        addresses: vec![address.parse().expect("an address")],
+        // A pod on the host's network has its node's, and the nodes have one family here.
+        addresses: addresses(address).into_iter().filter(|it| it.is_ipv4() || !host).collect(),
         node: NodeName::parse("node-1").ok(),
         host_network: host,
         finished: false,

@@ -5,10 +5,10 @@
 mod evaluated;
 mod files;
 mod laws;
-mod preflight;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod surroundings;
 
 use std::{fs, path::Path};
 
