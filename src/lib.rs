@@ -8,6 +8,7 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod author;
     pub mod behaviour;
     pub mod calendar;
     pub mod category;
@@ -72,6 +73,7 @@ pub mod domain {
         pub mod reading;
         pub mod report;
     }
+    pub mod probe;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -89,6 +91,7 @@ pub mod domain {
     pub mod valve;
     pub mod wave;
     pub mod wildcard;
+    pub mod zone;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -106,6 +109,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod noticed;
     pub mod open_ends;
     pub mod orders;
     pub mod outbox;
@@ -113,6 +117,7 @@ pub mod cockpit {
     pub mod planned;
     pub mod ports;
     pub mod preflight;
+    pub mod probing;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -207,6 +212,7 @@ pub mod k8s {
         mod objects;
     }
     mod preview;
+    pub mod probe;
     mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
@@ -233,6 +239,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod surroundings;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -241,11 +248,15 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod author_keys;
+    pub mod authored;
     mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
+    pub mod extra;
+    pub mod facts;
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;
@@ -267,6 +278,7 @@ pub mod workspace {
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
+    pub mod author;
     pub mod denials;
     /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
     /// its companion that holds the edges.
@@ -315,6 +327,9 @@ pub mod cli {
     pub mod args;
     mod args_plan;
     pub mod ask;
+    pub mod author;
+    mod author_live;
+    mod author_write;
     pub mod change;
     pub mod cockpit;
     pub mod collect;
@@ -333,6 +348,7 @@ pub mod cli {
     pub mod plan;
     pub mod preflight;
     pub mod print;
+    pub mod probe;
     pub mod records;
     pub mod report;
     pub mod review;
@@ -364,15 +380,18 @@ pub mod sim {
     pub mod fleet {
         pub mod agents;
         pub mod cilium;
+        pub mod companions;
         pub mod cron;
         pub mod event;
         pub mod faults;
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod guests;
         pub mod jobs;
         pub mod manners;
         pub mod objects;
+        pub mod past;
         pub mod people;
         pub mod plan;
         pub mod reach;

@@ -8,6 +8,7 @@ use crate::domain::{
     calendar::Closed,
     hold::{Covers, HoldKind},
     names::{NsName, Text},
+    policy::PolicyDigest,
     rollout::Target,
     time::span,
     wave::{Candidate, RowState, Wave, WavePlan},
@@ -16,8 +17,9 @@ use crate::domain::{
 use super::{
     decide::{self, Reason},
     discovery::{Progress, collection_row},
+    gate,
     ports::Link,
-    preflight,
+    preflight, waiving,
     waves::{calendar, holds, record},
     why::{Rows, Why},
     world::World,
@@ -63,11 +65,32 @@ impl Who {
     }
 }
 
-/// Everything that keeps a row from being applied now, what `decide` asks by itself included.
+/// Everything that keeps the workspace's bytes of a row from being applied now, what `decide` asks by
+/// itself included, less what a confirmed override for exactly these bytes opens. The owner gate, which
+/// costs more to ask, is asked where nothing else is in the way.
 pub fn missing(world: &World, target: &Target) -> Vec<Gate> {
+    let mut out = everything(world, target);
+    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+    let Some(authored) = world.files().sets.get(&key) else { return out };
+    if world.shared().overrides().any(|kept| kept.value.target == *target) {
+        let digest = PolicyDigest::of(authored.set.values());
+        let is_open = |covers| waiving::is_overridden(world, target, digest, covers);
+        out.retain(|gate| !gate.covers.is_some_and(is_open));
+    }
+    if out.is_empty() {
+        out.extend(gate::owner_gate(world, target, &authored.set).into_iter().map(of_reason));
+    }
+    out
+}
+
+fn of_reason(reason: Reason) -> Gate {
+    Gate { who: who(&reason), reason: Why::Other(Box::new(reason)), covers: None }
+}
+
+fn everything(world: &World, target: &Target) -> Vec<Gate> {
     let own = decide::apply_reasons(world, target).into_iter().map(|reason| match reason {
         Reason::Gate(gate) => *gate,
-        reason => Gate { who: who(&reason), reason: Why::Other(Box::new(reason)), covers: None },
+        reason => of_reason(reason),
     });
     let mut out: Vec<Gate> = Vec::new();
     for gate in own.chain(gates(world, target)) {
@@ -85,9 +108,19 @@ fn who(reason: &Reason) -> Who {
         | Reason::NoRight { .. }
         | Reason::NotEnforced { .. }
         | Reason::Preflight { .. } => Who::Admin,
+        Reason::OwnerGate { code, .. } => who_opens(code),
         Reason::InFlight { .. } => Who::Time,
         Reason::Terminating(_) => Who::Nobody,
         _ => Who::Lead,
+    }
+}
+
+/// What nobody read, the lead lets be read; the rest is a decision.
+fn who_opens(code: &str) -> Who {
+    match code {
+        "evidence-unread" => Who::Lead,
+        "catalogue-unread" | "cluster-unknown" | "state-away" | "time-unknown" => Who::Time,
+        _ => Who::Security,
     }
 }
 
@@ -218,7 +251,7 @@ fn closed(world: &World) -> Vec<Gate> {
         .closed(now)
         .into_iter()
         .map(|closed| {
-            let zone = calendar.zone();
+            let zone = calendar.zone(opens.unwrap_or(now));
             let why = match closed {
                 Closed::Hours(_) => Why::Hours { opens, zone },
                 Closed::Blocked(days) => Why::BlockedDay { why: days.why.clone(), opens, zone },

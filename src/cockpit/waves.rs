@@ -12,10 +12,12 @@ use crate::domain::{
     forecast::{Forecast, Given, forecast, pace_of},
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
+    policy::PolicyDigest,
     risk::Risk,
-    rollout::{Kept, Record, Target},
+    rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
+    valve,
     wave::{Candidate, Pace, RowState, WavePlan},
 };
 
@@ -170,6 +172,7 @@ impl Rests {
                 | SharedFact::Overrides(_)
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
+                | SharedFact::Alerted(..)
                 | SharedFact::Asked(_)
                 | SharedFact::Waiting(_)
                 | SharedFact::Wrote { .. } => Self::Never,
@@ -380,7 +383,14 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         (Health::Up | Health::Degraded(_), Some(ns)) => ns,
     };
     let since = applied.map(|applied| applied.stamp.at);
+    // However long they soak: bytes that nobody applied do not let their wave go on.
+    let is_other = |applied: &Applied| {
+        PolicyDigest::of(valve::live_set(ns, target.direction).values()) != applied.digest
+    };
     match rows::rollout_phase(world, cluster, ns, target.direction) {
+        Phase::Soaking | Phase::Steady if applied.is_some_and(is_other) => {
+            (RowState::Withheld(Text::new("its policies are not those that were applied")), since)
+        }
         Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
         Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
             (RowState::Waiting, None)
@@ -404,7 +414,7 @@ fn live(
     target: &Target,
     (since, clean): (Option<Timestamp>, Option<Timestamp>),
 ) -> (RowState, Option<Timestamp>) {
-    let Some(judged) = world.soaks().judged(target, world) else {
+    let Some(judged) = world.soaks().judged_lately(target, world) else {
         return (RowState::Unknown(Text::new("its soak has not begun")), since);
     };
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {

@@ -7,6 +7,7 @@ use tui_input::Input as LineInput;
 
 use crate::{
     cockpit::{
+        alerts::AlertKey,
         dossier::DestinationKey,
         orders::{OrderId, Target},
         ports::Trouble,
@@ -400,6 +401,8 @@ pub struct Toast {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
+    /// What somebody must know who is on call: how severe it is, 0 the worst, and which thing it is.
+    pub alert: Option<(u8, AlertKey)>,
     /// Keys pressed since it came.
     pub seen: u8,
 }
@@ -430,14 +433,31 @@ impl Told {
     /// A message goes after this many keys, or by `esc`.
     const KEYS: u8 = 8;
     const KEPT: usize = 4;
+    const ALERTS: usize = 20;
 
     pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
         let (text, at) = (text.into(), self.now);
         self.toasts.retain(|toast| toast.text != text);
-        if self.toasts.len() == Self::KEPT {
-            self.toasts.remove(0);
+        let oldest = self.toasts.iter().position(|toast| toast.alert.is_none());
+        let messages = self.toasts.iter().filter(|toast| toast.alert.is_none()).count();
+        if let Some(oldest) = oldest.filter(|_| messages == Self::KEPT) {
+            self.toasts.remove(oldest);
         }
-        self.toasts.push(Toast { text, tone, at, seen: 0 });
+        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
+    }
+
+    /// The same of an alert, in place of what was said of the thing before. Messages never push one
+    /// out; of too many alerts the mildest goes.
+    pub fn alert(&mut self, text: String, tone: Tone, severity: u8, key: AlertKey) {
+        self.toasts.retain(|toast| toast.alert.as_ref().is_none_or(|(_, of)| *of != key));
+        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0 });
+        if self.toasts.iter().filter(|toast| toast.alert.is_some()).count() > Self::ALERTS {
+            let severity = |toast: &Toast| toast.alert.as_ref().map(|(severity, _)| *severity);
+            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| severity(toast));
+            if let Some(at) = mildest.map(|(at, _)| at) {
+                self.toasts.remove(at);
+            }
+        }
     }
 
     pub fn key_pressed(&mut self) {

@@ -1,5 +1,6 @@
 //! The screen as people see it and as keys drive it.
 
+mod alerts;
 mod discovery;
 mod keys;
 mod laws;

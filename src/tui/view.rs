@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod form;
 pub mod frame;
 pub mod live;
+mod messages;
 pub mod namespace;
 pub mod notices;
 pub mod open_ends;

@@ -71,6 +71,7 @@ fn help_texts() {
         "preflight",
         "denials",
         "discover",
+        "author",
         "explain",
         "apply",
         "rollback",

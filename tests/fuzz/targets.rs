@@ -63,6 +63,32 @@ pub fn lines(format: Format) -> Target {
     })
 }
 
+/// What a decoder remembers of lines (their shapes, the ends of flows) makes it fast and nothing
+/// else: it says of every line what one says that has seen no other. Only of the two events of a
+/// denied packet it may leave out one, and a bare flow needs no second look.
+pub fn remembered_lines() -> Target {
+    let lines = |file: File| file.bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let is_plain = |file: &File| file.format == Format::HubbleJson && !file.bytes.starts_with(b"\x1f\x8b");
+    let mut seeds: Vec<Vec<u8>> =
+        seeds::files().into_iter().filter(is_plain).flat_map(|file| -> Vec<_> { lines(file) }).collect();
+    seeds.extend(seeds::recorded("records/hubble-json"));
+    let mut decoder = Decoder::new(Format::HubbleJson, Context::default());
+    target("hubble-json line, remembered", seeds, 6_000, move |bytes| {
+        let said = |decoder: &mut Decoder| {
+            let (mut told, mut denied) = (Vec::new(), false);
+            let read = decoder.line(bytes, &mut |it| {
+                denied |= matches!(&it, Told::Flow(flow) if flow.outcome == Outcome::Denied);
+                told.push(format!("{it:?}"));
+            });
+            (read, told, denied)
+        };
+        let (with, alone) =
+            (said(&mut decoder), said(&mut Decoder::new(Format::HubbleJson, Context::default())));
+        let is_twin = alone.2 && with.1.iter().all(|told| told.starts_with("Other"));
+        assert!(is_twin || with == alone, "{with:?}\n{alone:?}");
+    })
+}
+
 fn holds_together(told: &Told<'_>) {
     match told {
         Told::Flow(flow) => assert!(flow.at <= flow.until, "{flow:?}"),
@@ -83,7 +109,9 @@ pub fn whole_file(file: File) -> Target {
         let path = folder.path().join("input");
         fs::write(&path, bytes).expect("written");
         is_named = !is_named;
-        let input = || vec![Input { format: is_named.then_some(format), path: path.clone(), node: None }];
+        let input = || {
+            vec![Input { format: is_named.then_some(format), path: path.clone(), node: None, logged: None }]
+        };
         let (flows, dns) = match format {
             Format::Dnstap => (Vec::new(), input()),
             Format::CalicoJson => (input(), input()),
