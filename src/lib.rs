@@ -73,6 +73,7 @@ pub mod domain {
         pub mod reading;
         pub mod report;
     }
+    pub mod probe;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -116,6 +117,7 @@ pub mod cockpit {
     pub mod planned;
     pub mod ports;
     pub mod preflight;
+    pub mod probing;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -210,6 +212,7 @@ pub mod k8s {
         mod objects;
     }
     mod preview;
+    pub mod probe;
     mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
@@ -345,6 +348,7 @@ pub mod cli {
     pub mod plan;
     pub mod preflight;
     pub mod print;
+    pub mod probe;
     pub mod records;
     pub mod report;
     pub mod review;
@@ -383,6 +387,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod guests;
         pub mod jobs;
         pub mod manners;
         pub mod objects;

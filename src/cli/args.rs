@@ -145,10 +145,28 @@ pub enum Command {
     Install(Install),
     /// Print what can be handed over: soak report, shift handover, open ends, timeline, journal
     Report(super::report::args::Report),
+    /// Inside a probe's pod: dial once and say what came of it, in one word
+    ///
+    /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
+    /// connected, refused, unreachable, silent.
+    Probe(Probe),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// Address and port, TCP
+    #[arg(long, value_name = "IP:PORT")]
+    pub to: SocketAddr,
+    /// Seconds to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub within_secs: u64,
+    /// A file that gets the word, too, such as a pod's termination message
+    #[arg(long, value_name = "PATH")]
+    pub message: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

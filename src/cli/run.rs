@@ -15,7 +15,7 @@ use super::{
     exit::Exit,
     explain, hold, info, init, install, log, plan, preflight,
     print::Printer,
-    report, review_gate, rollback,
+    probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -103,6 +103,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Author(args)) => {
             with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
+        Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
