@@ -2,7 +2,6 @@
 //! question what is written (`=>`). Then what must hold for every draft, and what the built binary
 //! does to files that people wrote.
 
-mod evaluated;
 mod files;
 mod laws;
 mod story;
