@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Release, Sharing};
+pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -221,19 +221,6 @@ pub struct Status {
     pub output: Format,
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub deadline: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Preflight {
-    /// Read these manifest files or folders instead of clusters
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
-    pub manifests: Vec<PathBuf>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long to wait for a cluster
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
 }
 

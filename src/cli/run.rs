@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     apply,
-    args::{Change, Cli, Command, Global, Watch},
+    args::{Change, Cli, Command, Global, Install, Watch},
     ask::{self, Asker},
     author,
     change::Changing,
@@ -71,22 +71,8 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
         Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
         Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
-        Some(Command::Preflight(args)) if !args.manifests.is_empty() => preflight::offline(args, printer),
-        Some(Command::Preflight(args)) => with_runtime(printer, async |printer| {
-            let setup = session::setup(global, Need::Clusters, false)?;
-            setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
-            Ok(preflight::run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
-        }),
-        Some(Command::Install(args)) => {
-            let mut asker = Asker::of(args.change.yes);
-            if let Some(said) = install::nobody(&asker, args) {
-                printer.say(said);
-                return Exit::Usage;
-            }
-            with_runtime(printer, async |printer| {
-                Box::pin(install::run(global, args, &mut asker, printer)).await
-            })
-        }
+        Some(Command::Preflight(args)) => preflight::main(global, args, printer),
+        Some(Command::Install(args)) => put_in(global, args, printer),
         Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
@@ -121,6 +107,16 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
         }
     }
+}
+
+/// An install, if there is somebody to ask.
+fn put_in(global: &Global, args: &Install, printer: &mut Printer<'_>) -> Exit {
+    let mut asker = Asker::of(args.change.yes);
+    if let Some(said) = install::nobody(&asker, args) {
+        printer.say(said);
+        return Exit::Usage;
+    }
+    with_runtime(printer, async |printer| Box::pin(install::run(global, args, &mut asker, printer)).await)
 }
 
 /// A command that looks at clusters for a while.
