@@ -96,7 +96,7 @@ fn set() -> Set {
 }
 
 fn edge(n: u32) -> (EdgeKey, Edge) {
-    let peer = if n % 4 == 0 {
+    let peer = if n.is_multiple_of(4) {
         let ns = NsName::parse("pay").expect("a name");
         Peer::Pods { ns, workload: Workload::new("Pod", &format!("app-{}", n / 4 % PODS)) }
     } else {
@@ -110,7 +110,7 @@ fn edge(n: u32) -> (EdgeKey, Edge) {
         peer,
         name: None,
         protocol: Protocol::Tcp,
-        port: if n % 16 == 0 { 5432 } else { 443 },
+        port: if n.is_multiple_of(16) { 5432 } else { 443 },
         outcome: Outcome::Allowed,
     };
     let at = DateTime::from_timestamp(1_763_800_000, 0).expect("a time");

@@ -7,11 +7,12 @@ mod foresight;
 mod notifier;
 mod observer;
 mod performer;
+mod prober;
 mod recorder;
 mod sources;
 mod state;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -20,10 +21,10 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
-    sources::Sources, state::State,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
+    recorder::Recorder, sources::Sources, state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{
@@ -60,8 +61,8 @@ pub struct Setup {
     pub follow_flows: bool,
     /// Where `sluice.yaml` stands, to read it again.
     pub workspace: Option<Place>,
-    /// Folder where acts wait until the journal has them; `None`: in memory only.
-    pub records: Option<PathBuf>,
+    /// Where acts wait until the journal has them; `None`: in memory only.
+    pub records: Option<Records>,
     /// Tell people of what is worth waking them for; `None`: this run tells nobody.
     pub notify: Option<Secrets>,
 }
@@ -83,8 +84,8 @@ pub struct Engine {
     recorder: Recorder,
     notifier: Option<Notifier>,
     state: State,
-    /// `None`: this process writes no evidence.
-    observer: Option<Observer>,
+    /// `None`: this process writes no evidence, and runs no probes.
+    observer: Option<(Observer, Prober)>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -172,6 +173,9 @@ impl Engine {
         for trouble in notifier.follow(&self.world) {
             self.world.absorb(Fact::Notice(trouble));
         }
+        if let Some(memory) = notifier.take_memory() {
+            self.state.remember(memory);
+        }
     }
 
     /// Acts go to the journal as soon as the state cluster takes them.
@@ -188,7 +192,7 @@ impl Engine {
     pub fn observe(&mut self, claims: Claims, soaks: Soaks) {
         if !self.world.is_read_only() {
             self.state.claim(claims);
-            self.observer = Some(Observer::new(soaks));
+            self.observer = Some((Observer::new(soaks), Prober::new(self.sender.clone())));
         }
     }
 
@@ -196,7 +200,7 @@ impl Engine {
     /// Answers whether something is still under way.
     pub fn leave(&mut self) -> bool {
         self.observe_now(true);
-        let Some(observer) = &self.observer else { return false };
+        let Some((observer, _)) = &self.observer else { return false };
         if observer.is_writing(&self.world, Instant::now()) {
             return true;
         }
@@ -208,9 +212,14 @@ impl Engine {
     }
 
     fn observe_now(&mut self, last: bool) {
-        let Some(observer) = &mut self.observer else { return };
+        let Some((observer, prober)) = &mut self.observer else { return };
         self.state.want(Observer::wanted(&self.world));
-        for (id, share) in observer.due(&self.world, Instant::now(), last) {
+        let now = Instant::now();
+        if !last {
+            let facts = prober.follow(&self.world, &self.reach, now);
+            facts.into_iter().for_each(|fact| self.world.absorb(fact));
+        }
+        for (id, share) in observer.due(&self.world, now, last) {
             self.share(id, share);
         }
     }
@@ -296,6 +305,11 @@ impl Engine {
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {
                     if let Some(collectors) = &mut self.collectors {
                         collectors.see(name, change);
+                    }
+                }
+                Fact::Cluster(name, fact @ (ClusterFact::Flows(_) | ClusterFact::Probed { .. })) => {
+                    if let Some((_, prober)) = &mut self.observer {
+                        prober.note(name, fact);
                     }
                 }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),

@@ -8,6 +8,7 @@
 pub mod domain {
     pub mod addresses;
     pub mod answers;
+    pub mod author;
     pub mod behaviour;
     pub mod calendar;
     pub mod category;
@@ -71,6 +72,21 @@ pub mod domain {
         mod weigh;
         pub mod words;
     }
+    /// What must hold of a cluster before anything is written there: what was read becomes checks,
+    /// each with verdict, evidence and fix. Reads nothing itself.
+    pub mod preflight {
+        pub mod around;
+        pub mod check;
+        pub mod corefile;
+        mod dns;
+        mod enforcement;
+        pub mod engines;
+        mod flows;
+        pub mod gaps;
+        pub mod reading;
+        pub mod report;
+    }
+    pub mod probe;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -88,6 +104,7 @@ pub mod domain {
     pub mod valve;
     pub mod wave;
     pub mod wildcard;
+    pub mod zone;
 }
 
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
@@ -105,12 +122,15 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod noticed;
     pub mod open_ends;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
     pub mod planned;
     pub mod ports;
+    pub mod preflight;
+    pub mod probing;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -198,7 +218,14 @@ pub mod k8s {
     pub mod lease;
     pub mod owners;
     mod place;
+    /// What a pre-flight reads, from the API server or from manifest files.
+    pub mod preflight {
+        pub mod look;
+        pub mod manifests;
+        mod objects;
+    }
     mod preview;
+    pub mod probe;
     mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
@@ -225,6 +252,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod surroundings;
     pub mod watch;
     mod wire;
     pub mod write;
@@ -233,11 +261,15 @@ pub mod k8s {
 /// Files of the workspace: `sluice.yaml` and the policy files, read into [`cockpit::plan`]. Every
 /// complaint names file, fact and next step; one bad file never costs the others.
 pub mod workspace {
+    mod author_keys;
+    pub mod authored;
     mod calendar_keys;
     pub mod catalogue;
     pub mod categories;
     pub mod discovery;
     pub mod evidence;
+    pub mod extra;
+    pub mod facts;
     pub mod feeds;
     pub mod fleet_file;
     pub mod init;
@@ -259,6 +291,7 @@ pub mod workspace {
 
 /// What is known -> text and JSON for pipes and scripts, from the same rows as the screen. Pure.
 pub mod documents {
+    pub mod author;
     pub mod denials;
     /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
     /// its companion that holds the edges.
@@ -283,6 +316,7 @@ pub mod documents {
     pub mod plan;
     pub mod plan_json;
     pub mod predict;
+    pub mod preflight;
     pub mod report;
     pub mod reviews;
     pub mod soak;
@@ -307,6 +341,9 @@ pub mod cli {
     pub mod args;
     mod args_plan;
     pub mod ask;
+    pub mod author;
+    mod author_live;
+    mod author_write;
     pub mod change;
     pub mod cockpit;
     pub mod collect;
@@ -324,7 +361,9 @@ pub mod cli {
     mod observe;
     pub mod plan;
     pub mod predict;
+    pub mod preflight;
     pub mod print;
+    pub mod probe;
     pub mod records;
     pub mod report;
     pub mod review;
@@ -356,15 +395,18 @@ pub mod sim {
     pub mod fleet {
         pub mod agents;
         pub mod cilium;
+        pub mod companions;
         pub mod cron;
         pub mod event;
         pub mod faults;
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod guests;
         pub mod jobs;
         pub mod manners;
         pub mod objects;
+        pub mod past;
         pub mod people;
         pub mod plan;
         pub mod reach;

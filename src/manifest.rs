@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod foreign;
 mod opened;
 mod rules;
+pub mod ways;
+pub mod written;
 
 use compact_str::CompactString;
 use serde_json::{Map, Value, json};

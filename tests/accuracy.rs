@@ -192,6 +192,7 @@ fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
         format: Some(format),
         path: path.clone(),
         node: of.as_ref().map(node),
+        logged: None,
     };
     paths.iter().map(input).collect()
 }

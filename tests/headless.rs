@@ -91,6 +91,10 @@ async fn sluice(engine: Engine, words: &str, answers: &[&str]) -> Ran {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             apply::run(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
         }
+        Command::Advance(args) => {
+            let asker = if args.change.yes { &mut ask_less } else { &mut asker };
+            apply::advance(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
+        }
         Command::Revert(args) => {
             let asker = if args.change.yes { &mut ask_less } else { &mut asker };
             apply::revert(changing(&mut session, &args.change, asker, &mut printer, is_named), args).await
@@ -319,4 +323,95 @@ async fn a_discovery_says_that_the_collector_does_not_answer() {
     assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failed, ""));
     let named = ran.said.contains("collector") && ran.said.contains("prod-eu-central");
     assert!(named, "{}", ran.said);
+}
+
+/// The whole fleet, and whichever rows of its present wave may go.
+fn whole(fleet: &Fleet, read: &Workspace) -> Engine {
+    support::engine(fleet, Person::Lead, read.fleet.clone(), read.files.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn advance_applies_what_may_go_of_the_present_wave_and_then_says_what_is_waited_for() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let set = ["default-deny-egress", "egress-allowlist", "egress-baseline-allow"];
+    let namespaces = ["data", "payments", "shop"];
+
+    let dry = sluice(whole(&fleet, &read), "advance --dry-run -o json", &[]).await;
+    assert_eq!(dry.exit, Exit::Done, "{}{}", dry.out, dry.said);
+    assert_eq!(dry.json()["previews"].as_array().map(Vec::len), Some(3), "{}", dry.out);
+    for ns in namespaces {
+        assert_eq!(live(&fleet, "east", ns), [""; 0], "a dry run writes nothing");
+    }
+
+    let applied = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+    let report = applied.json();
+    let orders = report["orders"].as_array().expect("a list");
+    let mut done: Vec<_> = orders
+        .iter()
+        .map(|order| {
+            assert_eq!((&order["kind"], &order["outcome"]["state"]), (&"apply".into(), &"done".into()));
+            order["target"]["namespace"].as_str().expect("a name")
+        })
+        .collect();
+    done.sort_unstable();
+    assert_eq!(done, namespaces);
+    for ns in namespaces {
+        assert_eq!(live(&fleet, "east", ns), set);
+        assert_eq!(live(&fleet, "west", ns), [""; 0], "production is of a later wave");
+    }
+
+    let again = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
+    assert_eq!(again.exit, Exit::Refused, "{}{}", again.out, again.said);
+    let reasons = again.json()["refusals"][0]["reasons"].to_string();
+    assert!(reasons.contains("wave-soaks"), "{reasons}");
+    assert_eq!(again.json()["orders"].as_array().map(Vec::len), Some(0));
+}
+
+/// The server does not take one row's bytes, which nobody knows before the preview.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_refused_does_not_keep_the_others_of_its_wave_from_going() {
+    let fleet = support::fleet("two", 1);
+    let mut read = authored(&fleet);
+    let bad = read.files.sets.iter_mut().find(|((cluster, ns, direction), _)| {
+        (cluster.as_str(), ns.as_str(), direction.as_str()) == ("east", "payments", "egress")
+    });
+    let (_, authored) = bad.expect("it is authored");
+    let manifest = authored.manifests.get_mut("egress-allowlist").expect("it has one");
+    let wrong = manifest.replacen("\"port\":443", "\"port\":70000", 1);
+    assert_ne!(**manifest, *wrong);
+    *manifest = wrong.into();
+    let ran = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
+    assert_eq!(ran.exit, Exit::Partial, "{}{}", ran.out, ran.said);
+    assert_eq!(live(&fleet, "east", "payments"), [""; 0]);
+    assert_eq!((live(&fleet, "east", "shop").len(), live(&fleet, "east", "data").len()), (3, 3));
+    assert!(ran.out.contains("70000"), "{}", ran.out);
+}
+
+/// Nobody read what payments talks to, so its owner gate cannot be judged: the others go all the same.
+#[tokio::test(start_paused = true)]
+async fn a_row_without_evidence_is_not_asked_for_and_says_so_once_the_others_are_live() {
+    let fleet = support::fleet("two", 1);
+    let mut read = authored(&fleet);
+    let flagged = read.files.flagged.as_mut().expect("documents");
+    flagged.retain(|(_, ns), _| ns.as_str() != "payments");
+    let ran = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.out, ran.said);
+    assert_eq!(live(&fleet, "east", "payments"), [""; 0]);
+    assert_eq!(live(&fleet, "east", "shop").len(), 3);
+    let again = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
+    assert_eq!(again.exit, Exit::Refused, "{}{}", again.out, again.said);
+    let refusals = again.json()["refusals"].to_string();
+    assert!(refusals.contains("no evidence of east/payments is read"), "{refusals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn advance_asks_for_every_row_and_a_no_leaves_everything() {
+    let fleet = support::fleet("two", 1);
+    let read = authored(&fleet);
+    let ran = sluice(whole(&fleet, &read), "advance", &["yes", "no"]).await;
+    assert_eq!(ran.exit, Exit::Failed, "{}{}", ran.out, ran.said);
+    assert!(ran.said.contains("Not confirmed: nothing was written."), "{}", ran.said);
+    assert_eq!(live(&fleet, "east", "shop"), [""; 0]);
 }

@@ -1,10 +1,10 @@
-//! `sluice apply` and `sluice revert`: read the cluster, preview on the server, ask, apply row by row,
+//! `sluice apply`, `sluice advance` and `sluice revert`: read the cluster, preview on the server, ask, apply row by row,
 //! and say how it ended. `--dry-run` ends after the preview; `--to-git` writes files instead.
 
 use std::{path::Path, time::Duration};
 
 use super::{
-    args::{Apply, Revert},
+    args::{Advance, Apply, Revert},
     change::{Changing, Result, preview},
     exit::Exit,
     plan,
@@ -15,6 +15,7 @@ use crate::{
     cockpit::{
         decide::{self, Command, Reason, Refusal},
         orders::{OrderId, OrderState, Outcome, Target},
+        planned,
         ports::Trouble,
         world::World,
     },
@@ -36,16 +37,18 @@ struct Wish<'a> {
     preview: fn(Vec<Target>) -> Command,
     /// Where the files of the next commit go, instead of into the cluster.
     to_git: Option<&'a Path>,
+    /// A row that is refused does not keep the others from going.
+    each: bool,
 }
 
 pub async fn run(changing: Changing<'_, '_>, args: &Apply) -> Exit {
-    let wish = Wish { name: "apply", preview: Command::Preview, to_git: args.to_git.as_deref() };
+    let wish = Wish { name: "apply", preview: Command::Preview, to_git: args.to_git.as_deref(), each: false };
     let named = |world: &World, clusters: &[ClusterName]| targets(world, clusters, args);
     wished(changing, wish, named).await
 }
 
 pub async fn revert(changing: Changing<'_, '_>, args: &Revert) -> Exit {
-    let wish = Wish { name: "revert", preview: Command::Revert, to_git: None };
+    let wish = Wish { name: "revert", preview: Command::Revert, to_git: None, each: false };
     let direction = args.direction;
     let named = |_: &World, clusters: &[ClusterName]| {
         let of = |cluster: &ClusterName, ns: &NsName| Target {
@@ -59,6 +62,44 @@ pub async fn revert(changing: Changing<'_, '_>, args: &Revert) -> Exit {
             .collect())
     };
     wished(changing, wish, named).await
+}
+
+/// All rows of the present wave that may go now: the same rows as on the plan page, decided by the same
+/// function, each with a result of its own.
+pub async fn advance(mut changing: Changing<'_, '_>, args: &Advance) -> Exit {
+    let wish = Wish { name: "advance", preview: Command::Preview, to_git: None, each: true };
+    let has_all = |world: &World| plan::has_everything(world) && plan::has_gates(world);
+    if changing.session.until(changing.change.deadline, has_all).await == Waited::Interrupted {
+        return Exit::Failed;
+    }
+    let (world, only) = (changing.session.world(), &changing.only);
+    let mut targets = planned::may_go(world, args.direction);
+    targets.retain(|target| only.is_empty() || only.contains(&target.cluster));
+    if !targets.is_empty() {
+        return previewed(changing, wish, targets, Result::default()).await;
+    }
+    match nothing_goes(world, args.direction, only) {
+        Some(refusal) => refused(&mut changing, wish, Result::default(), refusal),
+        None => {
+            changing.printer.say(&format!("No row of {} is left to apply.\n", args.direction));
+            changing.report(wish.name, Exit::Done, Result::default())
+        }
+    }
+}
+
+/// Why no row may go: every reason of the first wave in which rows wait, once each. `None`: none waits.
+fn nothing_goes(world: &World, direction: Direction, only: &[ClusterName]) -> Option<Refusal> {
+    let rows = planned::plan_rows(world, direction).filter(|row| row.ask == planned::Ask::Waits);
+    let rows: Vec<_> = rows.filter(|row| only.is_empty() || only.contains(&row.row.target.cluster)).collect();
+    let first = rows.iter().map(|row| row.wave).min()?;
+    let mut reasons: Vec<Reason> = Vec::new();
+    for gate in rows.into_iter().filter(|row| row.wave == first).flat_map(|row| row.missing) {
+        let reason = Reason::Gate(Box::new(gate));
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    Some(Refusal { what: Text::new("advance"), reasons })
 }
 
 async fn wished(
@@ -86,18 +127,35 @@ async fn wished(
     }
     // Gates rest on the rest of the fleet too; what is not read by then is a reason of its own.
     let rest = changing.change.deadline.min(REST);
-    changing.session.until(rest, |world| world.clusters().all(wait::is_read) && plan::has_gates(world)).await;
+    let has_rest = |world: &World| {
+        world.clusters().all(wait::is_read)
+            && plan::has_gates(world)
+            && clusters.iter().all(|name| plan::has_collector(world, name))
+    };
+    changing.session.until(rest, has_rest).await;
+    previewed(changing, wish, targets, result).await
+}
+
+/// From the rows on.
+async fn previewed(
+    mut changing: Changing<'_, '_>,
+    wish: Wish<'_>,
+    targets: Vec<Target>,
+    mut result: Result,
+) -> Exit {
     let previews = match changing.session.engine().command(&(wish.preview)(targets)) {
         Ok(previews) => previews,
         Err(refusal) => return refused(&mut changing, wish, result, refusal),
     };
     result.previews.clone_from(&previews);
     changing.session.until(changing.change.deadline, |w| wait::have_ended(w, &previews)).await;
-    result.troubles = failures(changing.session.world(), &previews);
-    if !result.troubles.is_empty() {
+    let world = changing.session.world();
+    result.troubles = failures(world, &previews);
+    let made: Vec<_> = previews.into_iter().filter(|id| preview(world, *id).is_some()).collect();
+    if !result.troubles.is_empty() && (!wish.each || made.is_empty()) {
         return changing.report(wish.name, Exit::Failed, result);
     }
-    confirmed(changing, wish, previews, result).await
+    confirmed(changing, wish, made, result).await
 }
 
 /// From finished previews on.
@@ -108,12 +166,21 @@ async fn confirmed(
     mut result: Result,
 ) -> Exit {
     let world = changing.session.world();
-    let wanted: Vec<_> = previews.into_iter().filter(|id| differs(world, *id)).collect();
-    if let Some(refusal) = against(world, wish.name, &wanted) {
+    let mut wanted: Vec<_> = previews.into_iter().filter(|id| differs(world, *id)).collect();
+    if wish.each {
+        let refusals = |id: &OrderId| against(world, wish.name, &[*id]);
+        result.refusals.extend(wanted.iter().filter_map(refusals));
+        wanted.retain(|id| refusals(id).is_none());
+        if wanted.is_empty() && !result.refusals.is_empty() {
+            return changing.report(wish.name, Exit::Refused, result);
+        }
+    } else if let Some(refusal) = against(world, wish.name, &wanted) {
         return refused(&mut changing, wish, result, refusal);
     }
+    let whole = result.refusals.is_empty() && result.troubles.is_empty();
+    let done = if whole { Exit::Done } else { Exit::Partial };
     if changing.change.dry_run {
-        return changing.report(wish.name, Exit::Done, result);
+        return changing.report(wish.name, done, result);
     }
     if wanted.is_empty() {
         changing.printer.say("Nothing differs from what is live: nothing was written.\n");
@@ -143,7 +210,7 @@ async fn confirmed(
         Err(refusal) => refused(&mut changing, wish, result, refusal),
         Ok(orders) => {
             changing.drive(&orders).await;
-            let exit = changing.exit_of(&orders);
+            let exit = Exit::all([changing.exit_of(&orders), done]);
             result.orders = orders;
             changing.report(wish.name, exit, result)
         }

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Release, Sharing};
+pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -69,6 +69,12 @@ pub enum Command {
     Demo(Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
+    /// Print what must hold of each cluster before anything is written there, with evidence and fix
+    ///
+    /// Who enforces NetworkPolicies, what is recorded and how far back, whether DNS answers are exported,
+    /// what a policy would cut. Exit code 0: nothing is stopped; 3: a check fails that stops rollout or
+    /// discovery; 4: none fails, but one of them is unknown; 1: no cluster could be looked at.
+    Preflight(Preflight),
     /// Print denied flows and what the sources lost
     Denials(Denials),
     /// Print where the workloads of a cluster really talk, or write it for review
@@ -77,6 +83,12 @@ pub enum Command {
     /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
     /// what the window has not seen.
     Discover(Discover),
+    /// Write the policies of namespaces from their evidence, and say what was left out and why
+    ///
+    /// Reads the discovery documents' edges, the reviews of the state cluster, and a few facts of the
+    /// cluster itself. What a person wrote is never overwritten: rules of yours stand in
+    /// egress-allowlist.extra.yaml and ingress-allowlist.extra.yaml beside the policies.
+    Author(super::author::Author),
     /// Say what the policies do with a connection, which rule decided, and why it may be unknown
     ///
     /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,
@@ -90,6 +102,13 @@ pub enum Command {
     Predict(super::predict::Predict),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
+    /// Apply all rows of the present wave that may go now, as `sluice plan` shows them
+    ///
+    /// Previewed, confirmed row by row, and applied one after the other; a row that is refused does not
+    /// keep the others from going. --context only says which clusters' rows are meant. Exit code 0: all
+    /// of them are live, or no row is left; 3: rows wait and none may go, with every reason; 4: some are
+    /// live, others not.
+    Advance(Advance),
     /// Apply the newest bytes of a namespace that soaked clean; they soak anew
     Revert(Revert),
     /// Take our policies of a namespace back: the valve opened first
@@ -132,10 +151,28 @@ pub enum Command {
     Install(Install),
     /// Print what can be handed over: soak report, shift handover, open ends, timeline, journal
     Report(super::report::args::Report),
+    /// Inside a probe's pod: dial once and say what came of it, in one word
+    ///
+    /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
+    /// connected, refused, unreachable, silent.
+    Probe(Probe),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// Address and port, TCP
+    #[arg(long, value_name = "IP:PORT")]
+    pub to: SocketAddr,
+    /// Seconds to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub within_secs: u64,
+    /// A file that gets the word, too, such as a pod's termination message
+    #[arg(long, value_name = "PATH")]
+    pub message: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -269,6 +306,15 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
 }
@@ -420,7 +466,8 @@ pub struct Collect {
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,
     /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
-    /// calico-json, antrea-csv, antrea-log, kernel-log
+    /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
+    /// stands before)
     #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
     pub flows: Vec<FlowFile>,
     /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
@@ -458,6 +505,8 @@ pub struct Install {
 pub struct FlowFile {
     pub format: crate::flows::records::Format,
     pub path: PathBuf,
+    /// Of kernel-log: what became of the packets that reached the `Log` rule.
+    pub logged: Option<crate::domain::sighting::Outcome>,
 }
 
 /// Where DNS servers send dnstap to.

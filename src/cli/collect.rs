@@ -173,7 +173,8 @@ impl Sources {
     fn file(&self, file: &FlowFile, resume: &Resume, tasks: &mut JoinSet<()>) {
         let source = Text::new(&format!("{}:{}", file.format, file.path.display()));
         let position = resume.positions.get(&source).cloned();
-        let file = files::File { source, format: file.format, path: file.path.clone(), position };
+        let (path, logged) = (file.path.clone(), file.logged);
+        let file = files::File { source, format: file.format, path, logged, position };
         tasks.spawn(files::run(file, self.now.clone(), self.inputs.clone()));
     }
 
@@ -387,17 +388,21 @@ pub fn dnstap_door(raw: &str) -> Result<DnstapDoor, String> {
 
 /// `hubble-json:/var/run/cilium/hubble/events.log`.
 pub fn flow_file(raw: &str) -> Result<FlowFile, String> {
-    let known = || Format::ALL.into_iter().filter(|format| *format != Format::Dnstap);
-    let found = raw.split_once(':').filter(|(_, path)| !path.is_empty());
-    let found = found.and_then(|(format, path)| Some((Format::parse(format)?, path)));
-    match found {
-        Some((Format::Dnstap, _)) => Err("DNS servers send dnstap to a socket: use --dnstap".to_owned()),
-        Some((format, path)) => Ok(FlowFile { format, path: PathBuf::from(path) }),
-        None => {
-            let names: Vec<_> = known().map(|format| format.as_str()).collect();
-            Err(format!("write FORMAT:PATH, with one of {}", names.join(", ")))
-        }
+    let Some((word, path)) = raw.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+        return Err(next_flow_file());
+    };
+    let (word, logged) = super::records::logged(word)?;
+    match Format::parse(word) {
+        Some(Format::Dnstap) => Err("DNS servers send dnstap to a socket: use --dnstap".to_owned()),
+        Some(format) => Ok(FlowFile { format, path: PathBuf::from(path), logged }),
+        None => Err(next_flow_file()),
     }
+}
+
+fn next_flow_file() -> String {
+    let known = Format::ALL.into_iter().filter(|format| *format != Format::Dnstap);
+    let names: Vec<_> = known.map(|format| format.as_str()).collect();
+    format!("write FORMAT:PATH, with one of {}", names.join(", "))
 }
 
 /// `host:port` or `tls://host:port`.

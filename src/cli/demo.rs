@@ -2,6 +2,7 @@
 //! `--serve` the fleet alone, until it is interrupted.
 
 mod collectors;
+mod documents;
 
 use std::{
     fs, io,
@@ -23,8 +24,9 @@ use super::{
 use crate::{
     cockpit::ports::Trouble,
     domain::valve::shell_word,
-    engine::Clock,
+    engine::{Clock, Records},
     sim::fleet::{
+        companions,
         people::Person,
         running::{Fleet, Options},
         scenario::Scenario,
@@ -44,7 +46,11 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let fleet = Fleet::new(&scenario, Options { seed: args.seed, speed: args.speed, start });
     let options = ServeOptions { directory: folder.path.clone(), relay_address: args.relay_address };
     let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
-    workspace::write(&fleet, &folder.path).map_err(|error| no_start("the demo's workspace", &error))?;
+    let written =
+        workspace::write(&fleet, &folder.path).and_then(|()| companions::write(&fleet, &folder.path));
+    written.map_err(|error| no_start("the demo's workspace", &error))?;
+    let root = folder.path.clone();
+    tokio::task::spawn_blocking(move || documents::write(&root));
     let clock = Clock::simulated(start, args.speed);
     let _collectors = Collectors::start(&fleet, &folder.path, clock);
     let person = person(args.person);
@@ -58,7 +64,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
     let mut setup = session::setup(&global, Need::Clusters, true)?;
     setup.clock = clock;
-    setup.records = Some(folder.path.join("acts"));
+    setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
     cockpit::run(&global, setup, None).await
 }
 

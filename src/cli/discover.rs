@@ -1,7 +1,7 @@
 //! `sluice discover`: files of flows and answers, or what a cluster's collector has -> destinations,
 //! printed or written for review. With files no cluster is needed. Everything it prints comes from pages; here they are only made and passed on.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
 
 use chrono::{TimeDelta, Timelike as _};
 
@@ -36,11 +36,13 @@ use crate::{
 };
 
 pub const HELP: &str = "\
-FORMAT is one of hubble-json, dnstap, calico-json, antrea-csv, antrea-log, kernel-log, or auto: by the
-first bytes. Files may be plain or gzip, whatever they are called. A path without FORMAT: is read like
-the one before it, so a pattern that the shell expands stands apart: --flows hubble-json: logs/*.gz
-FORMAT@NODE:PATH says of which node a file is, where its lines do not. - is standard input, for what is
-read in one pass: answers, and flows that need none.
+FORMAT is one of hubble-json, dnstap, calico-json, antrea-csv, antrea-log, kernel-log, or auto: by
+the first bytes. Files may be plain or gzip, whatever they are called. A path without FORMAT: is
+read like the one before it, so a pattern that the shell expands stands apart:
+  --flows hubble-json: logs/*.gz
+FORMAT@NODE:PATH says of which node a file is, where its lines do not. Lines of a Log rule do not
+say what became of the packet: kernel-log=allowed:PATH or kernel-log=denied:PATH does.
+- is standard input, for what is read in one pass: answers, and flows that need none.
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 done in part: something of the input could not be read.";
 
@@ -245,6 +247,7 @@ fn of_files(run: &Run<'_>, found: Found, window: Option<Window>) -> Gathered {
         generated: run.now,
         coverage,
         crons: None,
+        waived: BTreeMap::new(),
         workloads: None,
         nodes: None,
         remarks: remarks(&complaints),

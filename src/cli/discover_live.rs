@@ -14,7 +14,8 @@ use super::{
 use crate::{
     cockpit::{
         decide::Command,
-        discoveries::Collected,
+        discoveries::{self, Collected},
+        discovery::Waived,
         ports::{Baseline, Link, Trouble},
         world::World,
     },
@@ -37,6 +38,8 @@ pub(super) struct Told {
     pub troubles: Vec<Trouble>,
 }
 
+/// Longest wait for the team's waivers: without them jobs that nobody waived are named, no more.
+const WAIVERS: Duration = Duration::from_secs(20);
 /// Longest wait for one namespace's edges.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,7 @@ pub(super) async fn read(
         return Err(Trouble::new(cluster.as_str(), "the reading was interrupted", "Run it again."));
     }
     let collected = live(session.world(), cluster)?.clone();
+    session.until(deadline.min(WAIVERS), team_has_spoken).await;
     let mut told = Told {
         edges: Vec::new(),
         known: of_cluster(session.world(), cluster, &collected, asked)?,
@@ -89,6 +93,18 @@ fn is_ready(world: &World, cluster: &ClusterName) -> bool {
     spoke && wait::is_read(seen)
 }
 
+/// What the team waived is read, or there is nobody to say it.
+fn team_has_spoken(world: &World) -> bool {
+    let link = world.shared().link();
+    world.plan().settings.state.is_none() || !matches!(link, None | Some(Link::Connecting))
+}
+
+/// What a reader must know who sees no waiver.
+fn without_waivers(world: &World) -> Option<Text> {
+    let is_away = world.plan().settings.state.is_some() && !world.shared().is_live();
+    is_away.then(|| Text::new("the team's state is away: waivers of CronJobs are not counted"))
+}
+
 fn live<'w>(world: &'w World, cluster: &ClusterName) -> Result<&'w Collected, Trouble> {
     let next = "Start one (`sluice collect`), or name files: --flows FORMAT:PATH.";
     let refuse = |fact: String| Err(Trouble::new(cluster.as_str(), &fact, next));
@@ -120,16 +136,23 @@ fn of_cluster(
     let seen = world.cluster(cluster);
     let mut coverage = state.coverage.clone();
     // What the cockpit's coverage page says too.
-    coverage.doubts.extend(seen.and_then(|seen| seen.dns.as_ref()).and_then(DnsPath::doubt));
+    coverage.doubts.extend(seen.and_then(|seen| seen.looked.dns.as_ref()).and_then(DnsPath::doubt));
     Ok(Known {
         window,
         generated: world.now(),
         coverage,
         crons: crons(world, cluster, seen),
+        waived: waived(world, cluster, seen),
         workloads: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(workloads),
         nodes: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(nodes),
-        remarks: early.into_iter().collect(),
+        remarks: early.into_iter().chain(without_waivers(world)).collect(),
     })
+}
+
+fn waived(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> BTreeMap<NsName, Waived> {
+    let all = seen.into_iter().flat_map(|seen| seen.namespaces.keys());
+    let of = |ns: &NsName| discoveries::waived(world.shared(), cluster, ns, world.now());
+    all.map(|ns| (ns.clone(), of(ns))).collect()
 }
 
 /// CronJobs of all namespaces; `None` where the cluster did not tell them.
@@ -155,7 +178,7 @@ fn workloads(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<Workload>> {
 }
 
 fn nodes(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<NodeName>> {
-    by_namespace(cluster, |ns| ns.pods.values().filter_map(|pod| pod.node.clone()).collect())
+    by_namespace(cluster, |ns| ns.subjects().filter_map(|pod| pod.node.clone()).collect())
 }
 
 async fn namespace(session: &mut Session, cluster: &ClusterName, ns: &NsName) -> Result<Baseline, Trouble> {

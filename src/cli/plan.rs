@@ -56,14 +56,16 @@ pub fn named(world: &World, global: &Global) -> Result<Vec<ClusterName>, Trouble
 }
 
 /// Is everything there that the plan rests on, as far as it ever will be?
-fn has_everything(world: &World) -> bool {
-    let has_collector = |name: &ClusterName| {
-        let told = world.discoveries().collected(name);
-        told.is_some_and(|told| told.state.link != Link::Connecting)
-    };
-    world.clusters().all(|cluster| {
-        wait::is_read(cluster) && (matches!(cluster.health, Health::Down(_)) || has_collector(&cluster.name))
-    }) && has_state(world)
+pub fn has_everything(world: &World) -> bool {
+    world.clusters().all(|cluster| wait::is_read(cluster) && has_collector(world, &cluster.name))
+        && has_state(world)
+}
+
+/// Has a cluster's collector spoken, or is it known that nobody will?
+pub fn has_collector(world: &World, name: &ClusterName) -> bool {
+    let is_down = world.cluster(name).is_none_or(|cluster| matches!(cluster.health, Health::Down(_)));
+    let told = world.discoveries().collected(name);
+    is_down || told.is_some_and(|told| told.state.link != Link::Connecting)
 }
 
 /// Has the state cluster spoken, where there is one?

@@ -9,6 +9,7 @@ use super::args;
 use crate::{
     domain::{
         names::{NodeName, Text},
+        sighting::Outcome,
         time::Timestamp,
     },
     flows::{offline::Input, records::Format},
@@ -19,6 +20,7 @@ use crate::{
 pub struct Source {
     said: Said,
     node: Option<NodeName>,
+    logged: Option<Outcome>,
     /// `None`: only a format, for the paths behind it.
     path: Option<PathBuf>,
 }
@@ -33,12 +35,14 @@ enum Said {
 
 /// `FORMAT:PATH`, `FORMAT@NODE:PATH`, `FORMAT:` before paths, or a path alone.
 pub fn source(raw: &str) -> Result<Source, String> {
-    let alone = |path: &str| Source { said: Said::Nothing, node: None, path: Some(path.into()) };
+    let alone =
+        |path: &str| Source { said: Said::Nothing, node: None, logged: None, path: Some(path.into()) };
     if raw.is_empty() {
         return Err(next());
     }
     let Some((head, path)) = raw.split_once(':') else { return Ok(alone(raw)) };
     let (word, node) = head.split_once('@').map_or((head, None), |(word, node)| (word, Some(node)));
+    let (word, logged) = logged(word)?;
     let said = match (word, Format::parse(word)) {
         ("auto", _) => Said::Auto,
         (_, Some(format)) => Said::Format(format),
@@ -49,7 +53,17 @@ pub fn source(raw: &str) -> Result<Source, String> {
         (word, None) => return Err(format!("{:?} is no format; {}", Text::new(word), next())),
     };
     let node = node.map(NodeName::parse).transpose().map_err(|bad| bad.to_string())?;
-    Ok(Source { said, node, path: (!path.is_empty()).then(|| path.into()) })
+    Ok(Source { said, node, logged, path: (!path.is_empty()).then(|| path.into()) })
+}
+
+/// `kernel-log=denied`: what became of the packets that reached the `Log` rule.
+pub fn logged(word: &str) -> Result<(&str, Option<Outcome>), String> {
+    match word.strip_prefix("kernel-log=") {
+        None => Ok((word, None)),
+        Some("allowed") => Ok(("kernel-log", Some(Outcome::Allowed))),
+        Some("denied") => Ok(("kernel-log", Some(Outcome::Denied))),
+        Some(other) => Err(format!("kernel-log={:?}: write allowed or denied", Text::new(other))),
+    }
 }
 
 fn next() -> String {
@@ -59,16 +73,15 @@ fn next() -> String {
 
 /// Inputs in the order given: a path without a format is read like the one before it.
 pub fn inputs(sources: &[Source]) -> Vec<Input> {
-    let mut format = None;
-    let mut node = None;
+    let (mut format, mut node, mut logged) = (None, None, None);
     let mut out = Vec::new();
     for source in sources {
         match source.said {
             Said::Nothing => {}
-            Said::Auto => (format, node) = (None, source.node.clone()),
-            Said::Format(said) => (format, node) = (Some(said), source.node.clone()),
+            Said::Auto => (format, node, logged) = (None, source.node.clone(), None),
+            Said::Format(said) => (format, node, logged) = (Some(said), source.node.clone(), source.logged),
         }
-        out.extend(source.path.clone().map(|path| Input { format, path, node: node.clone() }));
+        out.extend(source.path.clone().map(|path| Input { format, path, node: node.clone(), logged }));
     }
     out
 }
@@ -134,6 +147,11 @@ mod tests {
                 .starts_with("\"hubble\" is no format; write FORMAT:PATH")
         );
         assert!(source("antrea-log@Node 1:a").is_err() && source("").is_err());
+        for (raw, logged) in [("kernel-log:a", None), ("kernel-log=denied:a", Some(Outcome::Denied))] {
+            let input = &inputs(&[source(raw).expect("valid")])[0];
+            assert_eq!((input.format, input.logged), (Some(Format::KernelLog), logged), "{raw}");
+        }
+        assert!(source("kernel-log=perhaps:a").is_err() && source("antrea-log=denied:a").is_err());
     }
 
     #[test]

@@ -7,14 +7,15 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     apply,
-    args::{Change, Cli, Command, Global},
+    args::{Change, Cli, Command, Global, Install, Watch},
     ask::{self, Asker},
+    author,
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, log, plan, predict,
+    explain, hold, info, init, install, log, plan, predict, preflight,
     print::Printer,
-    report, review_gate, rollback,
+    probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -67,80 +68,84 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Demo(args)) => {
             with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
         }
-        Some(Command::Status(_) | Command::Denials(_) | Command::Watch(_)) => {
-            with_runtime(printer, async |printer| looks(cli, printer).await)
-        }
-        Some(Command::Install(args)) => {
-            let mut asker = Asker::of(args.change.yes);
-            if let Some(said) = install::nobody(&asker, args) {
-                printer.say(said);
-                return Exit::Usage;
-            }
-            with_runtime(printer, async |printer| {
-                Box::pin(install::run(global, args, &mut asker, printer)).await
-            })
-        }
+        Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
+        Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
+        Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
+        Some(Command::Preflight(args)) => preflight::main(global, args, printer),
+        Some(Command::Install(args)) => put_in(global, args, printer),
         Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
-        Some(Command::Plan(_) | Command::Hold(_) | Command::Exclude(_) | Command::Release(_)) => {
-            with_runtime(printer, async |printer| team(cli, printer).await)
+        Some(Command::Plan(args)) => with_runtime(printer, async |p| {
+            Ok(plan::run(&mut start(&whole(global), Need::Workspace, true)?, global, args, p).await)
+        }),
+        Some(Command::Hold(args)) => team(global, printer, async |s, p| hold::hold(s, global, args, p).await),
+        Some(Command::Exclude(args)) => {
+            team(global, printer, async |s, p| hold::exclude(s, global, args, p).await)
         }
+        Some(Command::Release(args)) => team(global, printer, async |s, p| hold::release(s, args, p).await),
+        Some(Command::Author(args)) if args.offline => author::offline(global, args, printer),
+        Some(Command::Author(args)) => {
+            with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
+        }
+        Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Predict(args)) => predict::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
-            change(global, &args.change, Need::Workspace, printer, async |changing| {
-                apply::run(changing, args).await
-            })
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::run(it, args).await)
+        }
+        Some(Command::Advance(args)) => {
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::advance(it, args).await)
         }
         Some(Command::Revert(args)) => {
-            change(global, &args.change, Need::Workspace, printer, async |changing| {
-                apply::revert(changing, args).await
-            })
+            change(global, &args.change, Need::Workspace, printer, async |it| apply::revert(it, args).await)
         }
         Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
-            change(global, &args.change, Need::Clusters, printer, async |changing| {
-                rollback::run(changing, args).await
-            })
+            change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
         }
     }
 }
 
-/// Commands that look at clusters for a while.
-async fn looks(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
-    let global = &cli.global;
-    match &cli.command {
-        Some(Command::Status(args)) => {
-            Ok(status::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
-        }
-        Some(Command::Denials(args)) => {
-            Ok(denials::run(&mut start(global, Need::Clusters, true)?, args, printer).await)
-        }
-        Some(Command::Watch(args)) => {
-            let mut setup = session::setup(global, Need::Workspace, true)?;
-            setup.notify = Some(cockpit::secrets());
-            Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
-        }
-        _ => Ok(Exit::Usage),
+/// An install, if there is somebody to ask.
+fn put_in(global: &Global, args: &Install, printer: &mut Printer<'_>) -> Exit {
+    let mut asker = Asker::of(args.change.yes);
+    if let Some(said) = install::nobody(&asker, args) {
+        printer.say(said);
+        return Exit::Usage;
     }
+    with_runtime(printer, async |printer| Box::pin(install::run(global, args, &mut asker, printer)).await)
 }
 
-/// Commands on the plan and what the team puts on it: of the whole fleet.
-async fn team(cli: &Cli, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
-    let (global, fleet) = (&cli.global, whole(&cli.global));
-    let follows = matches!(cli.command, Some(Command::Plan(_)));
-    let mut session = start(&fleet, Need::Workspace, follows)?;
-    Ok(match &cli.command {
-        Some(Command::Plan(args)) => plan::run(&mut session, global, args, printer).await,
-        Some(Command::Hold(args)) => hold::hold(&mut session, global, args, printer).await,
-        Some(Command::Exclude(args)) => hold::exclude(&mut session, global, args, printer).await,
-        Some(Command::Release(args)) => hold::release(&mut session, args, printer).await,
-        _ => Exit::Usage,
+/// A command that looks at clusters for a while.
+fn look(
+    global: &Global,
+    printer: &mut Printer<'_>,
+    command: impl AsyncFnOnce(&mut Session, &mut Printer<'_>) -> Exit,
+) -> Exit {
+    with_runtime(printer, async |printer| {
+        Ok(command(&mut start(global, Need::Clusters, true)?, printer).await)
     })
+}
+
+/// A command on what the team puts on the plan: of the whole fleet.
+fn team(
+    global: &Global,
+    printer: &mut Printer<'_>,
+    command: impl AsyncFnOnce(&mut Session, &mut Printer<'_>) -> Exit,
+) -> Exit {
+    with_runtime(printer, async |printer| {
+        Ok(command(&mut start(&whole(global), Need::Workspace, false)?, printer).await)
+    })
+}
+
+async fn watch_all(global: &Global, args: &Watch, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+    let mut setup = session::setup(global, Need::Workspace, true)?;
+    setup.notify = Some(cockpit::secrets());
+    Ok(watch::run(&mut Session::new(Engine::start(setup)), args, printer).await)
 }
 
 /// The same, with every cluster: waves are those of the whole fleet, and the state cluster need not be
@@ -166,7 +171,8 @@ fn change(
         // Waves and the team's state are of the whole fleet; a rollback needs its target and nothing else.
         let is_gated = need == Need::Workspace;
         let fleet = if is_gated { whole(global) } else { global.clone() };
-        let mut session = start(&fleet, need, false)?;
+        // Evidence before a first apply is what the collectors say.
+        let mut session = start(&fleet, need, is_gated)?;
         let is_named = !global.contexts.is_empty();
         let only = match is_gated.then(|| plan::named(session.world(), global)).transpose() {
             Ok(only) => only.unwrap_or_default(),

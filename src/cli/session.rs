@@ -11,7 +11,7 @@ use super::{args::Global, exit::Exit};
 use crate::{
     cockpit::{ports::Trouble, world::World},
     domain::names::Text,
-    engine::{Clock, Engine, Setup},
+    engine::{Clock, Engine, Records, Setup},
     k8s::connect::{self, Access},
     workspace::root::{self, Place, Workspace},
 };
@@ -82,7 +82,10 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
         zone: zone(),
         read_only: global.read_only,
         follow_flows,
-        records: super::info::records_folder(global, place.as_ref()),
+        records: super::info::records_folder(global, place.as_ref()).map(|folder| Records {
+            folder,
+            strays: place.as_ref().and_then(|_| super::info::records_folder(global, None)),
+        }),
         workspace: place,
         notify: None,
     })

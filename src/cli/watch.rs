@@ -24,15 +24,25 @@ use crate::{
 const LEAVING: Duration = Duration::from_secs(10);
 
 pub async fn run(session: &mut Session, args: &Watch, printer: &mut Printer<'_>) -> Exit {
+    run_until(session, args, printer, session::interrupted()).await
+}
+
+/// The same until it is asked to end, by whatever means.
+pub async fn run_until(
+    session: &mut Session,
+    args: &Watch,
+    printer: &mut Printer<'_>,
+    asked: impl Future<Output = ()>,
+) -> Exit {
     let engine = session.engine();
     engine.observe(observe::claims(Role::Watch), observe::SOAKS);
     let mut teller = Teller { output: args.output, known: BTreeMap::new(), notices: 0 };
-    let mut interrupted = std::pin::pin!(session::interrupted());
+    let mut asked = std::pin::pin!(asked);
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = &mut interrupted => break,
+            () = &mut asked => break,
             () = engine.turn() => {}
             _ = second.tick() => engine.tick(),
         }

@@ -10,6 +10,7 @@ use crate::domain::{names::Text, time::Timestamp};
 
 use super::{spot::Spot, world::World};
 
+mod memory;
 mod watched;
 
 /// The kinds of things that are watched.
@@ -30,6 +31,15 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    const ALL: [Self; 6] = [
+        Self::Hurting,
+        Self::Incident,
+        Self::Paused,
+        Self::NotRecovered,
+        Self::GrantExpired,
+        Self::ObserverGone,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hurting => "hurting",
@@ -38,6 +48,16 @@ impl AlertKind {
             Self::NotRecovered => "not-recovered",
             Self::GrantExpired => "grant-expired",
             Self::ObserverGone => "observer-gone",
+        }
+    }
+
+    /// 0 is the worst: what breaks workloads now, then what may, then what only stands still.
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Hurting | Self::NotRecovered => 0,
+            Self::Incident => 1,
+            Self::GrantExpired => 2,
+            Self::Paused | Self::ObserverGone => 3,
         }
     }
 

@@ -92,6 +92,7 @@ commands! {
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
     Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
+    Preflight: "preflight", ["F"], Row, Looks, "What must hold of this cluster before anything is written there: verdicts, evidence, fixes.";
     Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
     Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";
     Refresh: "refresh", ["r"], Namespace, Asks, "Ask the cluster's collector again for this namespace.";

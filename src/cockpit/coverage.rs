@@ -89,6 +89,7 @@ pub fn coverage_row(world: &World, cluster: &Cluster, ns: &Namespace) -> Coverag
         collection: collection_row(world, &cluster.name, name),
         holes: judged.map(holes).unwrap_or_default(),
         doubts: cluster
+            .looked
             .dns
             .iter()
             .filter_map(DnsPath::doubt)

@@ -8,6 +8,7 @@ use crate::domain::{
     hold::HoldKind,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
+    preflight::check::{CheckId, Verdict},
     time::{Timestamp, age, span},
     valve::{self, Set},
 };
@@ -20,7 +21,7 @@ use super::{
         Target,
     },
     ports::{Effect, Link},
-    review_orders,
+    preflight, review_orders,
     waiving::{self, Overriding, Waiving},
     world::World,
 };
@@ -109,6 +110,8 @@ pub enum Reason {
         "{cluster} does not enforce NetworkPolicies ({evidence}): migrate its CNI to Calico or Cilium first"
     )]
     NotEnforced { cluster: ClusterName, evidence: Text },
+    #[error("pre-flight of {cluster}, {} {}: {why} See `sluice preflight --cluster {cluster}`", .check.as_str(), .verdict.as_str())]
+    Preflight { cluster: ClusterName, check: CheckId, verdict: Verdict, why: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
     InFlight { order: OrderId, kind: &'static str, target: Target, since: String },
     #[error("{0} never soaked clean, so there is nothing to go back to: roll it back instead")]
@@ -258,6 +261,12 @@ fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
         let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
         reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
     }
+    reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
+        cluster: target.cluster.clone(),
+        check: check.id,
+        verdict: check.verdict,
+        why: check.why.clone(),
+    }));
     reasons.extend(in_flight(world, target));
     reasons
 }

@@ -9,6 +9,7 @@ use crate::domain::{
     eval::verdict::Verdict,
     hold::{Covers, HoldKind},
     names::{NsName, Text},
+    policy::PolicyDigest,
     predict::words,
     rollout::Target,
     time::span,
@@ -18,8 +19,10 @@ use crate::domain::{
 use super::{
     decide::{self, Reason},
     discovery::{Progress, collection_row},
+    gate,
     orders::Preview,
     ports::Link,
+    preflight, waiving,
     waves::{calendar, holds, record},
     why::{Rows, Why},
     world::World,
@@ -65,11 +68,32 @@ impl Who {
     }
 }
 
-/// Everything that keeps a row from being applied now, what `decide` asks by itself included.
+/// Everything that keeps the workspace's bytes of a row from being applied now, what `decide` asks by
+/// itself included, less what a confirmed override for exactly these bytes opens. The owner gate, which
+/// costs more to ask, is asked where nothing else is in the way.
 pub fn missing(world: &World, target: &Target) -> Vec<Gate> {
+    let mut out = everything(world, target);
+    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+    let Some(authored) = world.files().sets.get(&key) else { return out };
+    if world.shared().overrides().any(|kept| kept.value.target == *target) {
+        let digest = PolicyDigest::of(authored.set.values());
+        let is_open = |covers| waiving::is_overridden(world, target, digest, covers);
+        out.retain(|gate| !gate.covers.is_some_and(is_open));
+    }
+    if out.is_empty() {
+        out.extend(gate::owner_gate(world, target, &authored.set).into_iter().map(of_reason));
+    }
+    out
+}
+
+fn of_reason(reason: Reason) -> Gate {
+    Gate { who: who(&reason), reason: Why::Other(Box::new(reason)), covers: None }
+}
+
+fn everything(world: &World, target: &Target) -> Vec<Gate> {
     let own = decide::apply_reasons(world, target).into_iter().map(|reason| match reason {
         Reason::Gate(gate) => *gate,
-        reason => Gate { who: who(&reason), reason: Why::Other(Box::new(reason)), covers: None },
+        reason => of_reason(reason),
     });
     let mut out: Vec<Gate> = Vec::new();
     for gate in own.chain(gates(world, target)) {
@@ -83,10 +107,23 @@ pub fn missing(world: &World, target: &Target) -> Vec<Gate> {
 /// Who can clear what `decide` asks by itself.
 fn who(reason: &Reason) -> Who {
     match reason {
-        Reason::Unreachable { .. } | Reason::NoRight { .. } | Reason::NotEnforced { .. } => Who::Admin,
+        Reason::Unreachable { .. }
+        | Reason::NoRight { .. }
+        | Reason::NotEnforced { .. }
+        | Reason::Preflight { .. } => Who::Admin,
+        Reason::OwnerGate { code, .. } => who_opens(code),
         Reason::InFlight { .. } => Who::Time,
         Reason::Terminating(_) => Who::Nobody,
         _ => Who::Lead,
+    }
+}
+
+/// What nobody read, the lead lets be read; the rest is a decision.
+fn who_opens(code: &str) -> Who {
+    match code {
+        "evidence-unread" => Who::Lead,
+        "catalogue-unread" | "cluster-unknown" | "state-away" | "time-unknown" => Who::Time,
+        _ => Who::Security,
     }
 }
 
@@ -217,7 +254,7 @@ fn closed(world: &World) -> Vec<Gate> {
         .closed(now)
         .into_iter()
         .map(|closed| {
-            let zone = calendar.zone();
+            let zone = calendar.zone(opens.unwrap_or(now));
             let why = match closed {
                 Closed::Hours(_) => Why::Hours { opens, zone },
                 Closed::Blocked(days) => Why::BlockedDay { why: days.why.clone(), opens, zone },
@@ -253,16 +290,21 @@ fn evidence(world: &World, target: &Target) -> Option<Gate> {
         return None;
     }
     let row = collection_row(world, &target.cluster, &target.ns);
+    let doubts = preflight::stops_discovery(world, &target.cluster, row.progress.credited());
     let have = |credited: TimeDelta| Text::from(format!("{} of {}", span(credited), span(wanted)));
     let (have, who) = match row.progress {
         Progress::Ready { credited } | Progress::Collecting { credited } if credited >= wanted => {
-            return None;
+            if doubts.is_empty() {
+                return None;
+            }
+            (have(credited), Who::Admin)
         }
         Progress::Ready { credited } | Progress::Collecting { credited } => (have(credited), Who::Time),
         Progress::Blocked { credited } => (have(credited), Who::Lead),
         Progress::NoCollector => (Text::new("no collector"), Who::Admin),
         Progress::Unknown => (Text::new("unknown"), Who::Admin),
     };
-    let why = if who == Who::Lead { row.why } else { Vec::new() };
+    let mut why = if who == Who::Lead { row.why } else { Vec::new() };
+    why.extend(doubts);
     Some(Gate::new(Why::Evidence { have, why }, who, Some(Covers::Coverage)))
 }

@@ -23,7 +23,7 @@ pub struct Wanted {
 
 /// Every reason why this cannot be put on now.
 pub fn hold_reasons(world: &World, wanted: &Wanted) -> Vec<Reason> {
-    let mut reasons = may_write(world);
+    let mut reasons = may_write(world, wanted.kind);
     reasons.extend(scope_reasons(world, &wanted.scope));
     if wanted.reason.as_str().trim().is_empty() {
         reasons.push(Reason::NoReason);
@@ -60,7 +60,8 @@ pub(super) fn hold(world: &World, wanted: &Wanted) -> Effect {
 
 /// Every reason why this hold cannot be ended now.
 pub fn release_reasons(world: &World, name: &Text) -> Vec<Reason> {
-    let mut reasons = may_write(world);
+    let kind = find(world, name).map_or(HoldKind::Hold, |kept| kept.value.kind);
+    let mut reasons = may_write(world, kind);
     if find(world, name).is_none() {
         let known = world.shared().holds().map(|kept| kept.name.to_string()).collect::<Vec<_>>();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -79,14 +80,20 @@ fn find<'w>(world: &'w World, name: &Text) -> Option<&'w Kept<Hold>> {
     world.shared().holds().find(|kept| kept.name == *name)
 }
 
-fn may_write(world: &World) -> Vec<Reason> {
+/// Why we may not put such a thing on, nor end one; empty: we may. Whoever may make them may end them:
+/// both verbs stand in one rule of the roles.
+pub fn may_write(world: &World, kind: HoldKind) -> Vec<Reason> {
+    let (right, verb) = match kind {
+        HoldKind::Hold => (world.shared().rights.hold, "hold"),
+        HoldKind::Exclusion => (world.shared().rights.exclude, "exclude"),
+    };
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
     }
     reasons.extend(gates::state(world).map(|gate| Reason::Gate(Box::new(gate))));
-    if world.shared().rights.hold == Some(false) {
-        reasons.push(Reason::NoShareRight("hold"));
+    if right == Some(false) {
+        reasons.push(Reason::NoShareRight(verb));
     }
     reasons
 }

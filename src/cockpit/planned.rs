@@ -52,6 +52,21 @@ pub fn plan_rows(world: &World, direction: Direction) -> impl Iterator<Item = Pl
     waves.iter().flat_map(move |wave| wave.rows.iter().map(move |row| plan_row(world, wave, row)))
 }
 
+impl PlanRow<'_> {
+    /// It was taken back: somebody applies it again alone, never with the rest of its wave.
+    pub fn is_again(&self) -> bool {
+        self.row.state == RowState::RolledBack
+    }
+}
+
+/// Rows of the first wave of which something may go now, without those that were taken back.
+pub fn may_go(world: &World, direction: Direction) -> Vec<Target> {
+    let goes = |row: &PlanRow<'_>| row.ask == Ask::MayGo && !row.is_again();
+    let rows: Vec<_> = plan_rows(world, direction).filter(goes).collect();
+    let first = rows.iter().map(|row| row.wave).min();
+    rows.iter().filter(|row| Some(row.wave) == first).map(|row| row.row.target.clone()).collect()
+}
+
 /// One row by its target; `None`: the plan does not know it.
 pub fn plan_row_of<'w>(world: &'w World, target: &Target) -> Option<PlanRow<'w>> {
     let (wave, row) = world.waves().plan(target.direction).row(target)?;

@@ -14,6 +14,8 @@ use crate::domain::{
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
+    preflight::report::Report,
+    probe,
     resolver::DnsPath,
     source::SourceKind,
     time::Timestamp,
@@ -89,20 +91,22 @@ pub enum ClusterFact {
         from: Timestamp,
         until: Timestamp,
     },
-    /// The heartbeat: a probe of this namespace and direction ran on this node and tried what must be
-    /// denied. Told as denied only when the flow source told the denial, too, where it tells denials.
+    /// The heartbeat: a probe of this namespace and direction tried what this node must deny. Denied
+    /// only when the flow source told so; then `at` is that moment, else when the probe began.
     Probed {
         ns: NsName,
         direction: Direction,
         node: NodeName,
         at: Timestamp,
-        denied: bool,
+        outcome: probe::Outcome,
     },
     Gap(Gap),
     Source(SourceState),
     CronJobs(Change<CronJob, (NsName, Text)>),
     /// How lookups of pods reach the DNS server.
     Dns(DnsPath),
+    /// Who enforces, what is recorded, what a policy would cut: looked at now and then.
+    Preflight(Box<Report>),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
     /// Its collector is being asked for the edges of this namespace.

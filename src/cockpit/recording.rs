@@ -44,6 +44,11 @@ impl Draft {
         }
     }
 
+    /// Of the cluster that it was done to, as far as that had said it.
+    pub fn uid(&self) -> Option<&str> {
+        self.facts.iter().find_map(|fact| fact.as_str().strip_prefix(UID))
+    }
+
     /// Does this entry say the same? Number and chain are not part of it, nor is the name under which
     /// the state cluster took it.
     pub fn is(&self, entry: &Entry) -> bool {
@@ -54,6 +59,9 @@ impl Draft {
             && self.facts == entry.facts
     }
 }
+
+/// Before the UID of a cluster in a fact.
+const UID: &str = "cluster uid: ";
 
 /// `word: value`; a value that would be cut goes on in further facts, so that commands stay verbatim.
 pub fn said(word: &str, value: &str) -> Vec<Text> {
@@ -123,7 +131,7 @@ fn on_cluster(world: &World, act: Act, cluster: &ClusterName, object: &dyn std::
     };
     draft.say(said("user", &format!("{by} on {cluster}")));
     let uid = seen.and_then(|cluster| cluster.uid.as_ref());
-    draft.say(uid.map(|uid| Text::from(format!("cluster uid: {uid}"))));
+    draft.say(uid.map(|uid| Text::from(format!("{UID}{uid}"))));
     draft.say([Text::from(format!("{BEGUN}{}", world.now().to_rfc3339_opts(SecondsFormat::Millis, true)))]);
     draft
 }
@@ -209,7 +217,11 @@ pub fn shared(world: &World, share: &Share) -> Option<Draft> {
             let object = known.map_or_else(|| over.to_string(), |kept| kept.value.target.to_string());
             (Act::Override, object, said("confirms", over.as_str()))
         }
-        Share::AskReview { .. } | Share::Record { .. } | Share::Evidence { .. } | Share::Journal(_) => {
+        Share::AskReview { .. }
+        | Share::Record { .. }
+        | Share::Evidence { .. }
+        | Share::Journal(_)
+        | Share::Forget { .. } => {
             return None;
         }
     };
@@ -233,7 +245,7 @@ fn decided(world: &World, review: &Text, decision: &Decision) -> Words {
     }
     facts.extend(said("reason", decision.reason.as_str()));
     facts.extend(decision.ticket.iter().flat_map(|ticket| said("ticket", ticket.as_str())));
-    facts.extend(decision.clusters.iter().map(|uid| Text::from(format!("cluster uid: {uid}"))));
+    facts.extend(decision.clusters.iter().map(|uid| Text::from(format!("{UID}{uid}"))));
     facts.extend(decision.expires.map(until));
     (Act::Decision, format!("review {review}"), facts)
 }

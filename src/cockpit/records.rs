@@ -5,6 +5,7 @@
 use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
+    journal::Act,
     names::Text,
     policy::{Policy, PolicyDigest},
     rollout::{Applied, Clean, Record, RolledBack, Stamp, Target},
@@ -80,20 +81,38 @@ fn closed(
     };
     let mut record = known.cloned().unwrap_or_else(blank);
     let is_new = record.rolled_back.take().is_some() || record.applied.is_none();
-    // Changed by other means than an apply of ours it is an incident, not a new apply.
+    // Changed by other means than an apply of ours, or to other bytes than git has, it is an incident
+    // and not a new apply.
     let ours = latest_apply(world, target, &digest);
-    if is_new || ours.is_some_and(|_| record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
+    let is_meant = ours.is_some() || is_authored(world, target, &live);
+    if is_new || (is_meant && record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
         let by = ours.map(|_| author(world, target)).unwrap_or_else(|| writer(&live));
         record.applied = Some(Applied { digest, stamp: Stamp { by, at: ours.unwrap_or(world.now()) } });
         record.wave = record.wave.or_else(|| wave(target));
     }
-    if let Verdict::Clean { since } = world.soaks().verdict(target, world)
+    // Bytes that nobody applied are nothing to go back to, however long they were there.
+    let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
+    if is_applied
+        && let Some(judged) = world.soaks().judged_lately(target, world)
+        && let Verdict::Clean { since } = judged.verdict
         && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
     {
         let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
         record.clean = Some(Clean { digest, at: since, set: live, manifests });
     }
     record
+}
+
+/// Is what is live what the workspace has, whoever wrote it?
+fn is_authored(world: &World, target: &Target, live: &valve::Set) -> bool {
+    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
+    world.files().sets.get(&key).is_some_and(|authored| {
+        authored.set.len() == live.len()
+            && authored
+                .set
+                .iter()
+                .all(|(name, wanted)| live.get(name).is_some_and(|is| is.spec == wanted.spec))
+    })
 }
 
 /// The policy as JSON text, ready to send: what the server has of it, without what is only of the live
@@ -147,11 +166,76 @@ fn taken_back(world: &World, target: &Target, known: &Record) -> Option<Record> 
             let ours = world.orders().latest(target).filter(|order| {
                 order.kind == OrderKind::Rollback && order.ended.is_some_and(|at| at >= applied.stamp.at)
             });
-            // Gone without a rollback of ours: an incident, until somebody decides. Ours or nobody's.
-            let order = ours?;
-            let stamp = Stamp { by: author(world, target), at: order.ended.unwrap_or(world.now()) };
+            let ours =
+                ours.map(|order| Stamp { by: author(world, target), at: order.ended.unwrap_or(world.now()) });
+            // Gone without a rollback of ours or of a colleague: an incident, until somebody decides.
+            let stamp = ours.or_else(|| by_a_colleague(world, target, applied.stamp.at))?;
             record.rolled_back = Some(RolledBack { stamp, reason: None, recovered: None });
         }
     }
     Some(record)
+}
+
+/// The newest act on this row that the journal has, if it is a rollback of what was applied: whoever
+/// observes a cluster records what others took back.
+fn by_a_colleague(world: &World, target: &Target, applied: Timestamp) -> Option<Stamp> {
+    let object = target.to_string();
+    let is_act = |act: Act| matches!(act, Act::Apply | Act::Revert | Act::Rollback);
+    let mut entries = world.shared().journal().rev().map(|kept| &kept.value);
+    let last = entries.find(|entry| is_act(entry.act) && entry.object.as_str() == object)?;
+    (last.act == Act::Rollback && last.stamp.at >= applied).then(|| last.stamp.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        cockpit::{
+            ports::{Change, ClusterFact, Fact},
+            shared::SharedFact,
+        },
+        documents::{
+            fixture::{by, kept, record, team_world, tell},
+            tests::{cluster, now, target},
+        },
+        domain::{
+            journal::{Chain, Entry},
+            policy::PolicyKind,
+        },
+    };
+
+    fn taken_back_by(world: &World) -> Vec<Text> {
+        let due = due(world, world.cluster(&cluster("prod-eu")).expect("there"), |_| None);
+        let records = due.into_iter().filter_map(|share| match share {
+            Share::Record { record, .. } if record.target == target() => record.rolled_back,
+            _ => None,
+        });
+        records.map(|back| back.stamp.by).collect()
+    }
+
+    /// `sluice watch` observes, and orders nothing itself.
+    #[test]
+    fn what_a_colleague_took_back_is_recorded_by_whoever_observes() {
+        let mut world = team_world();
+        let live = record(&world);
+        tell(&mut world, SharedFact::Records(Change::Reset(vec![kept("shop", 30, live)])));
+        let gone = ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new()));
+        world.absorb(Fact::Cluster(cluster("prod-eu"), gone));
+        world.settle();
+        assert!(taken_back_by(&world).is_empty(), "an incident");
+        let place = Chain::default();
+        let entry = |number: u64, act: Act, minutes: i64| {
+            let stamp = Stamp { at: now() + TimeDelta::minutes(minutes), ..by("oncall@example.net", 0) };
+            let object = Text::from(target().to_string());
+            let entry = Entry { number, previous: place.previous, stamp, act, object, facts: Vec::new() };
+            SharedFact::Journal(Change::Put(kept(&format!("entry-{number:09}"), 0, entry)))
+        };
+        tell(&mut world, entry(900, Act::Rollback, 1));
+        assert_eq!(taken_back_by(&world), [Text::new("oncall@example.net")]);
+        // Applied again since, and gone by other means.
+        tell(&mut world, entry(901, Act::Apply, 2));
+        assert!(taken_back_by(&world).is_empty());
+    }
 }

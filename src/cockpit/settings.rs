@@ -4,9 +4,13 @@
 use chrono::TimeDelta;
 use ipnet::IpNet;
 
-use crate::domain::names::{ClusterName, NsName, Text};
+use crate::domain::{
+    author::settings as author,
+    names::{ClusterName, NsName, Text},
+};
 
 pub use crate::domain::{
+    author::settings::{Harbor, Published},
     calendar::{BlockedDays, WorkingHours},
     wave::{WaveSettings, WaveSize},
 };
@@ -33,6 +37,40 @@ pub struct Settings {
     pub notify: Option<Notify>,
     /// Clusters whose namespaces get the probe.
     pub probes: Vec<ProbeEntry>,
+    pub author: AuthorSettings,
+}
+
+/// How policies are written from evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorSettings {
+    /// The baseline lets pods of a cluster reach each other.
+    pub pod_to_pod: bool,
+    /// The first entry that names the cluster, or none, wins.
+    pub harbor: Vec<HarborEntry>,
+    pub published: Vec<Published>,
+}
+
+/// Harbor of some clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HarborEntry {
+    /// Empty: all.
+    pub clusters: Vec<ClusterName>,
+    pub harbor: Harbor,
+}
+
+impl Default for AuthorSettings {
+    fn default() -> Self {
+        Self { pod_to_pod: true, harbor: Vec::new(), published: Vec::new() }
+    }
+}
+
+impl AuthorSettings {
+    /// As they are for one cluster.
+    pub fn of(&self, cluster: &ClusterName) -> author::Settings {
+        let ours = |entry: &&HarborEntry| entry.clusters.is_empty() || entry.clusters.contains(cluster);
+        let harbor = self.harbor.iter().find(ours).map(|entry| entry.harbor.clone());
+        author::Settings { pod_to_pod: self.pod_to_pod, harbor, published: self.published.clone() }
+    }
 }
 
 /// The state cluster and the namespace of sluice's custom resources in it.
@@ -87,7 +125,10 @@ pub struct ProbeEntry {
     pub image: Text,
     /// Where it tries to go; must not be allowed by any policy.
     pub destination: IpNet,
+    /// Of the destination, and of the pods that are knocked at for ingress: no rule may open it.
     pub port: u16,
+    /// Where probes of ingress run, outside of all namespaces in soak; `None`: ingress is not probed.
+    pub from: Option<NsName>,
 }
 
 impl Default for Settings {
@@ -112,6 +153,7 @@ impl Default for Settings {
             escalation: Vec::new(),
             notify: None,
             probes: Vec::new(),
+            author: AuthorSettings::default(),
         }
     }
 }

@@ -46,6 +46,9 @@ pub enum SharedFact {
     Journal(Change<Kept<Entry>, Text>),
     /// Who writes evidence for a cluster, by its Lease; `None`: nobody.
     Observer(ClusterName, Option<Observer>),
+    /// What whoever observes the cluster has told people of it, as its Lease keeps it
+    /// ([`super::alerts`] wrote it).
+    Alerted(ClusterName, Box<str>),
     /// So many acts wait here until the journal has them.
     Waiting(usize),
     /// We are about to ask for this write.
@@ -74,8 +77,11 @@ pub struct SharedRights {
     pub ask_review: Option<bool>,
     pub decide_review: Option<bool>,
     pub hold: Option<bool>,
+    pub exclude: Option<bool>,
     pub waive: Option<bool>,
     pub overrule: Option<bool>,
+    /// The second person's yes.
+    pub confirm: Option<bool>,
     pub record: Option<bool>,
 }
 
@@ -131,11 +137,17 @@ pub enum Share {
         version: Option<Text>,
     },
     Journal(Box<Entry>),
+    /// Evidence of a rollout whose namespace is gone, and whose credit has lapsed: that very version.
+    Forget {
+        evidence: Text,
+        version: Text,
+    },
 }
 
 impl Share {
     /// Words of what is written without anybody asking for it.
-    pub const UNASKED: [&str; 3] = ["record a rollout", "write evidence", "write the journal"];
+    pub const UNASKED: [&str; 4] =
+        ["record a rollout", "write evidence", "write the journal", "forget evidence"];
 
     /// What it does, in words for messages.
     pub fn words(&self) -> &'static str {
@@ -153,6 +165,7 @@ impl Share {
             Self::Record { .. } => "record a rollout",
             Self::Evidence { .. } => "write evidence",
             Self::Journal(_) => "write the journal",
+            Self::Forget { .. } => "forget evidence",
         }
     }
 }
@@ -173,7 +186,7 @@ pub struct Shared {
     waivers: BTreeMap<Text, Kept<Waiver>>,
     overrides: BTreeMap<Text, Kept<Override>>,
     journal: BTreeMap<Text, Kept<Entry>>,
-    observers: BTreeMap<ClusterName, Observer>,
+    leases: BTreeMap<ClusterName, Seat>,
     /// Our writes that were answered lately, newest last.
     wrote: Vec<Written>,
     waiting: usize,
@@ -181,6 +194,13 @@ pub struct Shared {
     asked: u64,
     /// Counts what came and may change what is shown.
     revision: u64,
+}
+
+/// A cluster's Lease, as far as it concerns others than its keeper.
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    observer: Option<Observer>,
+    alerted: Option<Box<str>>,
 }
 
 /// How a write of ours ended.
@@ -262,7 +282,12 @@ impl Shared {
     }
 
     pub fn observer(&self, cluster: &ClusterName) -> Option<&Observer> {
-        self.observers.get(cluster)
+        self.leases.get(cluster)?.observer.as_ref()
+    }
+
+    /// What people were told of a cluster; `None`: its Lease does not say.
+    pub fn alerted(&self, cluster: &ClusterName) -> Option<&str> {
+        self.leases.get(cluster)?.alerted.as_deref()
     }
 
     /// Newest last.
@@ -286,7 +311,7 @@ impl Shared {
     }
 
     pub(super) fn absorb(&mut self, fact: SharedFact, now: Timestamp) {
-        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_)));
+        self.revision += u64::from(!matches!(fact, SharedFact::Clock(_) | SharedFact::Alerted(..)));
         match fact {
             SharedFact::Link(link) => {
                 if self.link.as_ref() != Some(&link) {
@@ -314,11 +339,11 @@ impl Shared {
                     self.journal.pop_first();
                 }
             }
-            SharedFact::Observer(cluster, Some(observer)) => {
-                self.observers.insert(cluster, observer);
+            SharedFact::Observer(cluster, observer) => {
+                self.leases.entry(cluster).or_default().observer = observer;
             }
-            SharedFact::Observer(cluster, None) => {
-                self.observers.remove(&cluster);
+            SharedFact::Alerted(cluster, told) => {
+                self.leases.entry(cluster).or_default().alerted = Some(told);
             }
             SharedFact::Waiting(count) => self.waiting = count,
             SharedFact::Asked(ShareId(id)) => self.asked = self.asked.max(id),

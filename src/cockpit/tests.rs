@@ -192,6 +192,17 @@ fn the_week_is_as_far_as_the_node_with_the_least() {
     }
 }
 
+/// A pod on its node's network sends as the node: what is heard there says nothing of its namespace.
+#[test]
+fn a_node_that_runs_none_but_pods_on_its_own_network_has_nothing_to_prove() {
+    let mut world = world();
+    let exporter = Pod { host_network: true, ..pod("exporter", "control-plane") };
+    let pods = vec![pod("web", "a"), pod("batch", "b"), exporter];
+    tell(&mut world, "eu", ClusterFact::Pods(Change::Reset(pods)));
+    tell(&mut world, "eu", collector(&[("a", 168), ("b", 168)]));
+    assert_eq!(row(&world).progress.words(), "ready");
+}
+
 #[test]
 fn a_job_that_the_window_has_not_seen_stands_in_the_way() {
     let job = |name: &str, last_run: Option<i64>, pause: Option<i64>| CronJob {

@@ -60,7 +60,7 @@ pub(super) fn waive(world: &World, waiving: &Waiving) -> Effect {
 
 /// Every reason why this cannot be overridden now.
 pub fn override_reasons(world: &World, overriding: &Overriding) -> Vec<Reason> {
-    let mut reasons = may_write(world, world.shared().rights.overrule, "override gates of");
+    let mut reasons = may_override(world);
     reasons.extend(words(world, &overriding.reason, overriding.expires));
     if overriding.covers.is_empty() {
         reasons.push(Reason::NothingCovered);
@@ -83,9 +83,19 @@ pub(super) fn overrule(world: &World, overriding: &Overriding) -> Option<Effect>
     Some(Effect::Share(world.shared().next_id(), share))
 }
 
+/// Why we may not confirm anything; empty: we may.
+pub fn may_confirm(world: &World) -> Vec<Reason> {
+    may_write(world, world.shared().rights.confirm, "confirm overrides of")
+}
+
+/// Why we may not override anything; empty: we may.
+pub fn may_override(world: &World) -> Vec<Reason> {
+    may_write(world, world.shared().rights.overrule, "override gates of")
+}
+
 /// Every reason why this override cannot be confirmed by us now.
 pub fn confirm_reasons(world: &World, name: &Text) -> Vec<Reason> {
-    let mut reasons = may_write(world, world.shared().rights.overrule, "confirm overrides of");
+    let mut reasons = may_confirm(world);
     match find(world, name) {
         None => reasons.push(Reason::UnknownOverride(name.clone())),
         Some(kept) => {

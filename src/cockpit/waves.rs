@@ -12,15 +12,18 @@ use crate::domain::{
     forecast::{Forecast, Given, forecast, pace_of},
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
+    policy::PolicyDigest,
     risk::Risk,
-    rollout::{Kept, Record, Target},
+    rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
+    valve,
     wave::{Candidate, Pace, RowState, WavePlan},
 };
 
 use super::{
     ports::{ClusterFact, Fact},
+    preflight,
     rows::{self, Phase},
     shared::SharedFact,
     world::World,
@@ -169,6 +172,7 @@ impl Rests {
                 | SharedFact::Overrides(_)
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
+                | SharedFact::Alerted(..)
                 | SharedFact::Asked(_)
                 | SharedFact::Waiting(_)
                 | SharedFact::Wrote { .. } => Self::Never,
@@ -176,6 +180,7 @@ impl Rests {
             Fact::Cluster(name, fact) => match fact {
                 ClusterFact::Met { .. }
                 | ClusterFact::Cni(_)
+                | ClusterFact::Preflight(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
                 | ClusterFact::Collector(_) => Self::Always,
@@ -378,7 +383,14 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         (Health::Up | Health::Degraded(_), Some(ns)) => ns,
     };
     let since = applied.map(|applied| applied.stamp.at);
+    // However long they soak: bytes that nobody applied do not let their wave go on.
+    let is_other = |applied: &Applied| {
+        PolicyDigest::of(valve::live_set(ns, target.direction).values()) != applied.digest
+    };
     match rows::rollout_phase(world, cluster, ns, target.direction) {
+        Phase::Soaking | Phase::Steady if applied.is_some_and(is_other) => {
+            (RowState::Withheld(Text::new("its policies are not those that were applied")), since)
+        }
         Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
         Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
             (RowState::Waiting, None)
@@ -402,7 +414,7 @@ fn live(
     target: &Target,
     (since, clean): (Option<Timestamp>, Option<Timestamp>),
 ) -> (RowState, Option<Timestamp>) {
-    let Some(judged) = world.soaks().judged(target, world) else {
+    let Some(judged) = world.soaks().judged_lately(target, world) else {
         return (RowState::Unknown(Text::new("its soak has not begun")), since);
     };
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
@@ -443,6 +455,9 @@ fn is_empty(world: &World, target: &Target) -> bool {
 fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
     if cluster.enforcement() == Enforcement::DoesNot {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
+    }
+    if let Some(check) = preflight::stops_rollout(cluster).next() {
+        return RowState::Blocked(Text::from(format!("pre-flight: {}", check.why)));
     }
     if ns.seen.terminating {
         return RowState::Blocked(Text::new("its namespace is being deleted"));

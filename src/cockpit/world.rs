@@ -369,7 +369,8 @@ impl World {
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
-            ClusterFact::Dns(path) => cluster.dns = Some(path),
+            ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
+            ClusterFact::Preflight(report) => cluster.looked.preflight = Some((*report, self.now)),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);

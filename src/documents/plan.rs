@@ -48,8 +48,7 @@ impl Shown {
 
 /// The whole plan.
 pub fn text(world: &World, shown: &Shown) -> String {
-    let zone = calendar(world).zone();
-    let mut out = format!("Plan of {}\n", clock(world.now(), zone));
+    let mut out = format!("Plan of {}\n", moment(world, world.now()));
     let unread: Vec<_> = world.waves().unread.iter().map(ToString::to_string).collect();
     if !unread.is_empty() {
         out.push_str(&format!("  not read, rows may be missing: {}\n", unread.join(", ")));
@@ -125,15 +124,19 @@ pub fn state_words(row: &Candidate, now: Timestamp) -> String {
     }
 }
 
+/// In the zone of working hours.
+fn moment(world: &World, at: Timestamp) -> String {
+    clock(at, calendar(world).zone(at))
+}
+
 fn waves_text(world: &World, plan: &WavePlan) -> String {
     let dates = &world.waves().forecast(plan.direction).waves;
-    let zone = calendar(world).zone();
     let headings =
         ["WAVE", "ENVIRONMENT", "VERDICT", "ROWS", "AT MOST", "CLEAN", "SOAKING", "OTHERS", "STARTS", "ENDS"];
     let mut table = Table::new(&headings);
     for wave in &plan.waves {
         let date = dates.iter().find(|dates| dates.number == wave.number);
-        let when = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| clock(at, zone));
+        let when = |at: Option<Timestamp>| at.map_or("?".to_owned(), |at| moment(world, at));
         let stuck = date.map_or(0, |date| date.stuck);
         let (starts, ends) = match (wave.verdict, date) {
             (Verdict::Done, _) | (_, None) => ("-".to_owned(), "-".to_owned()),
@@ -166,17 +169,16 @@ fn counts(wave: &Wave) -> [usize; 3] {
 }
 
 fn excluded_text(out: &mut String, world: &World, plan: &WavePlan, shown: &Shown) {
-    let zone = calendar(world).zone();
     let rows = plan.waves.iter().flat_map(|wave| &wave.rows).filter(|row| shown.has(row));
     for (row, hold) in rows.filter_map(|row| Some((row, row.exclusion.as_ref()?))) {
-        let until = hold.expires.map_or(String::new(), |expires| format!(" until {}", clock(expires, zone)));
+        let until =
+            hold.expires.map_or(String::new(), |expires| format!(" until {}", moment(world, expires)));
         out.push_str(&format!("  excluded: {} by {}{until}: {}\n", place(row), hold.stamp.by, hold.reason));
     }
 }
 
 fn forecast_text(out: &mut String, world: &World, forecast: &Forecast) {
-    let zone = calendar(world).zone();
-    let when = |at: Option<Timestamp>| at.map_or("unknown".to_owned(), |at| clock(at, zone));
+    let when = |at: Option<Timestamp>| at.map_or("unknown".to_owned(), |at| moment(world, at));
     let pace = forecast.pace.and_then(|pace| pace.percent());
     let pace = pace.map_or("no row is being credited now".to_owned(), |percent| {
         format!("{percent} % of wall time is credited")

@@ -197,6 +197,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::Unreachable { .. } => "unreachable",
         Reason::NoRight { .. } => "no-right",
         Reason::NotEnforced { .. } => "not-enforced",
+        Reason::Preflight { .. } => "preflight",
         Reason::InFlight { .. } => "in-flight",
         Reason::NeverClean(_) => "never-clean",
         Reason::OtherCluster(_) => "other-cluster",

@@ -1,14 +1,14 @@
 //! When rows may be applied: working hours and blocked days of `sluice.yaml`. Rollback asks nobody.
-//! Days and hours are those of one fixed offset from UTC; nothing here reads a clock.
+//! Days and hours are those of one zone, through its changes of daylight saving; nothing here reads a
+//! clock.
 
-use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate, NaiveTime, Weekday};
+use chrono::{Datelike as _, Days, FixedOffset, NaiveDate, NaiveTime, Offset as _, Utc, Weekday};
 
-use super::{names::Text, time::Timestamp};
+use super::{names::Text, time::Timestamp, zone::Zone};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkingHours {
-    /// Offset of the zone from UTC, in seconds east.
-    pub offset_secs: i32,
+    pub zone: Zone,
     pub days: Vec<Weekday>,
     pub from: NaiveTime,
     /// Not included; after `from`.
@@ -45,7 +45,7 @@ impl<'s> Calendar<'s> {
 
     /// Everything that closes this moment, blocked days first.
     pub fn closed(&self, at: Timestamp) -> Vec<Closed<'s>> {
-        let local = at.with_timezone(&self.zone());
+        let local = at.with_timezone(&self.zone(at));
         let blocked = self.blocking(local.date_naive()).map(Closed::Blocked);
         let off = |hours: &&WorkingHours| {
             let time = local.time();
@@ -56,20 +56,26 @@ impl<'s> Calendar<'s> {
 
     /// The first moment from this one on at which something may be applied; `None`: not within years.
     pub fn opens(&self, at: Timestamp) -> Option<Timestamp> {
-        let mut local = at.with_timezone(&self.zone());
+        let mut at = at;
         for _ in 0..Self::STEPS {
+            let local = at.with_timezone(&self.zone(at));
             let (date, time) = (local.date_naive(), local.time());
             if let Some(days) = self.blocking(date) {
-                local = self.midnight_after(days.to)?;
+                at = self.midnight_after(days.to)?;
                 continue;
             }
-            let Some(hours) = self.hours else { return Some(local.to_utc()) };
+            let Some(hours) = self.hours else { return Some(at) };
             if !hours.days.contains(&date.weekday()) || time >= hours.until {
-                local = self.midnight_after(date)?;
+                at = self.midnight_after(date)?;
             } else if time < hours.from {
-                return Some(self.at(date, hours.from)?.to_utc());
+                let opens = self.at(date, hours.from)?;
+                // Where the whole of them is skipped, it does not open that day.
+                if self.closed(opens).is_empty() {
+                    return Some(opens);
+                }
+                at = opens;
             } else {
-                return Some(local.to_utc());
+                return Some(at);
             }
         }
         None
@@ -79,18 +85,18 @@ impl<'s> Calendar<'s> {
         self.blocked.iter().find(|days| days.from <= date && date <= days.to)
     }
 
-    pub fn zone(&self) -> FixedOffset {
-        self.hours
-            .and_then(|hours| FixedOffset::east_opt(hours.offset_secs))
-            .unwrap_or_else(|| chrono::Offset::fix(&chrono::Utc))
+    /// What clocks of its zone show at a moment; UTC where no hours are given.
+    pub fn zone(&self, at: Timestamp) -> FixedOffset {
+        self.hours.map_or_else(|| Utc.fix(), |hours| hours.zone.offset(at))
     }
 
-    fn midnight_after(&self, date: NaiveDate) -> Option<DateTime<FixedOffset>> {
+    fn midnight_after(&self, date: NaiveDate) -> Option<Timestamp> {
         self.at(date.checked_add_days(Days::new(1))?, NaiveTime::MIN)
     }
 
-    fn at(&self, date: NaiveDate, time: NaiveTime) -> Option<DateTime<FixedOffset>> {
-        date.and_time(time).and_local_timezone(self.zone()).single()
+    fn at(&self, date: NaiveDate, time: NaiveTime) -> Option<Timestamp> {
+        let local = date.and_time(time);
+        self.hours.map_or_else(|| Some(local.and_utc()), |hours| hours.zone.moment(local))
     }
 }
 
@@ -105,7 +111,7 @@ mod tests {
     fn hours() -> WorkingHours {
         use Weekday::{Mon, Thu, Tue, Wed};
         let at = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a time");
-        WorkingHours { offset_secs: 3_600, days: vec![Mon, Tue, Wed, Thu], from: at(9), until: at(16) }
+        WorkingHours { zone: Zone::fixed(3_600), days: vec![Mon, Tue, Wed, Thu], from: at(9), until: at(16) }
     }
 
     fn freeze(from: &str, to: &str) -> BlockedDays {
@@ -149,5 +155,38 @@ mod tests {
         let never = [freeze("2026-01-01", "9999-12-31"), freeze("1000-01-01", "+262142-12-31")];
         let calendar = Calendar { hours: None, blocked: &never };
         assert_eq!(calendar.opens(moment("2026-12-18T00:00:00Z")), None);
+    }
+
+    /// Nine in Berlin is 08:00 UTC in winter and 07:00 in summer. 2026-03-29, a Sunday, and 2026-10-25 are
+    /// the days of the changes, both at 01:00 UTC.
+    #[test]
+    fn hours_are_those_of_the_clocks_there_also_over_a_change() {
+        use Weekday::{Fri, Mon, Sun};
+        let at = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a time");
+        let changes = vec![(moment("2026-03-29T01:00:00Z"), 7_200), (moment("2026-10-25T01:00:00Z"), 3_600)];
+        let zone = Zone::of(3_600, changes);
+        let hours = WorkingHours { zone: zone.clone(), days: vec![Mon, Fri], from: at(9), until: at(16) };
+        let calendar = Calendar { hours: Some(&hours), blocked: &[] };
+        for (at, opens) in [
+            ("2026-03-27T07:30:00Z", "2026-03-27T08:00:00Z"),
+            ("2026-03-27T15:00:00Z", "2026-03-30T07:00:00Z"),
+            ("2026-10-23T14:00:00Z", "2026-10-26T08:00:00Z"),
+        ] {
+            assert_eq!(calendar.opens(moment(at)), Some(moment(opens)), "{at}");
+        }
+        // From two to three, which the Sunday of March does not have.
+        let night = WorkingHours { zone, days: vec![Sun], from: at(2), until: at(3) };
+        let calendar = Calendar { hours: Some(&night), blocked: &[] };
+        let opens = calendar.opens(moment("2026-03-28T12:00:00Z"));
+        assert_eq!(opens, Some(moment("2026-04-05T00:00:00Z")));
+        // In October it comes twice.
+        for (at, is_open) in [
+            ("2026-10-24T23:59:59Z", false),
+            ("2026-10-25T00:00:00Z", true),
+            ("2026-10-25T01:30:00Z", true),
+            ("2026-10-25T02:00:00Z", false),
+        ] {
+            assert_eq!(calendar.closed(moment(at)).is_empty(), is_open, "{at}");
+        }
     }
 }

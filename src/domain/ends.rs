@@ -1,7 +1,10 @@
 //! What the two ends of a sighting are called in an edge: whose pods, which peer, which name. Borrows
 //! from the record and the tables; makes owned keys only for edges that are new.
 
-use std::net::IpAddr;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use super::{
     addresses::{AddressBook, Owner},
@@ -14,7 +17,7 @@ use super::{
 };
 
 /// An [`EdgeKey`] as the record puts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EdgeRef<'a> {
     pub ns: &'a str,
     /// Kind and name.
@@ -27,7 +30,25 @@ pub struct EdgeRef<'a> {
     pub outcome: Outcome,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Only of what tells most edges apart: a hash is made for every record, and equality looks at the
+/// rest.
+impl Hash for EdgeRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ns.hash(state);
+        self.workload.1.hash(state);
+        match self.peer {
+            PeerRef::Pods { ns, workload: (_, name) } => (ns, name).hash(state),
+            PeerRef::Entity(entity) => entity.hash(state),
+            PeerRef::Address(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
+            PeerRef::Address(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+            PeerRef::Unsaid(class) => class.hash(state),
+        }
+        self.name.hash(state);
+        state.write_u32(u32::from(self.port) << 1 | u32::from(self.direction == Direction::Egress));
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerRef<'a> {
     Pods { ns: &'a str, workload: (&'a str, &'a str) },
     Entity(Entity),

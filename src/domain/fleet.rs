@@ -7,6 +7,8 @@ use super::{
     flow::Direction,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    preflight::report::Report,
+    probe,
     resolver::DnsPath,
     time::Timestamp,
 };
@@ -165,6 +167,12 @@ pub struct Pod {
     pub ready: Option<Timestamp>,
 }
 
+impl Pod {
+    pub fn is_probe(&self) -> bool {
+        probe::is_named(&self.name) && self.labels.get(probe::LABEL) == Some(probe::NAME)
+    }
+}
+
 /// A namespace as the API server shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceSeen {
@@ -312,8 +320,7 @@ pub struct Cluster {
     pub identity: Option<Identity>,
     pub rights: Rights,
     pub cni: Option<Cni>,
-    /// How its pods reach the DNS server; `None` until it was looked at.
-    pub dns: Option<DnsPath>,
+    pub looked: Looked,
     /// Kinds of policy that the API server serves beside NetworkPolicy.
     pub kinds: BTreeSet<PolicyKind>,
     pub namespaces: BTreeMap<NsName, Namespace>,
@@ -325,6 +332,15 @@ pub struct Cluster {
     pub revision: u64,
     /// What is missing or old at the moment, each with its sentence.
     pub troubles: BTreeMap<Part, Text>,
+}
+
+/// What was found by looking at a cluster now and then; `None` until it was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// How its pods reach the DNS server.
+    pub dns: Option<DnsPath>,
+    /// Its last pre-flight, and when that was.
+    pub preflight: Option<(Report, Timestamp)>,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.
@@ -362,7 +378,7 @@ impl Cluster {
             identity: None,
             rights: Rights::default(),
             cni: None,
-            dns: None,
+            looked: Looked::default(),
             kinds: BTreeSet::new(),
             namespaces: BTreeMap::new(),
             clusterwide: BTreeMap::new(),
@@ -395,6 +411,15 @@ impl Cluster {
     /// Has everything that a row shows been read at least once?
     pub fn is_complete(&self) -> bool {
         [Listed::Namespaces, Listed::Policies].into_iter().all(|what| self.listed.contains(&what))
+    }
+
+    /// It is known that there is no such namespace: all were read, they are watched, and it is not
+    /// among them. A cluster that cannot be reached, or a list that is broken, says nothing.
+    pub fn knows_gone(&self, ns: &NsName) -> bool {
+        self.listed.contains(&Listed::Namespaces)
+            && matches!(self.health, Health::Up | Health::Degraded(_))
+            && !self.troubles.contains_key(&Part::Namespaces)
+            && !self.namespaces.contains_key(ns)
     }
 
     /// Digest over every policy that concerns a namespace in this direction, ours and foreign,
@@ -484,7 +509,11 @@ impl Cluster {
         self.listed.insert(Listed::Pods);
     }
 
+    /// A probe comes and goes, and is none of the namespace's own.
     pub(crate) fn put_pod(&mut self, pod: Pod) {
+        if pod.is_probe() {
+            return;
+        }
         let ns = pod.ns.clone();
         self.entry(&ns).pods.insert(pod.name.clone(), pod);
     }

@@ -156,9 +156,16 @@ pub fn judge<'p>(policies: impl Iterator<Item = &'p Policy>, known: &Known<'_>) 
     for policy in policies {
         let ours = policy.opens.iter().filter(|opened| opened.direction == known.target.direction);
         for opened in ours.filter(|opened| !is_clock(policy, opened)) {
-            take(&mut gate, policy, opened, known);
+            take(&mut gate, policy.key.name.as_str(), opened, known);
         }
     }
+    gate
+}
+
+/// Judges one opening, before there is a policy that holds it.
+pub fn judge_opening(policy: &str, opened: &Opened, known: &Known<'_>) -> Gate {
+    let mut gate = Gate::default();
+    take(&mut gate, policy, opened, known);
     gate
 }
 
@@ -170,9 +177,9 @@ fn is_clock(policy: &Policy, opened: &Opened) -> bool {
         && opened.ports.named().is_empty()
 }
 
-fn take(gate: &mut Gate, policy: &Policy, opened: &Opened, known: &Known<'_>) {
+fn take(gate: &mut Gate, policy: &str, opened: &Opened, known: &Known<'_>) {
     let mut add = |findings: Vec<Finding>, cover: Cover| {
-        let policy = Text::new(policy.key.name.as_str());
+        let policy = Text::new(policy);
         gate.openings.push(Gated { policy, opened: opened.clone(), findings, cover });
     };
     if let What::Unknown(_) = opened.what {
@@ -290,6 +297,16 @@ impl Gated {
                 format!("{} rule {rule} opens {what} on {ports} to {selector}", self.policy)
             }
         }
+    }
+
+    /// The same without saying what is opened, for who has said that.
+    pub fn clause(&self, target: &Target) -> Option<String> {
+        let next = self.next(target)?;
+        let flagged = self.findings.first();
+        let flagged = flagged
+            .map(|it| format!("flagged as {} ({}): ", it.class, it.severity.as_str()))
+            .unwrap_or_default();
+        Some(format!("{flagged}{next}"))
     }
 
     /// Why it does not pass, with the next step; `None` where it does.

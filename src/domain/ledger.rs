@@ -230,6 +230,9 @@ impl Ledger {
 
     /// The end of the record, inside the window and not absurdly late.
     fn until(&self, sighting: &Sighting<'_>) -> Timestamp {
+        if sighting.until <= sighting.at {
+            return sighting.at;
+        }
         let latest = sighting.at.checked_add_signed(Self::LONGEST).unwrap_or(sighting.at);
         let inside = self.window.map_or(latest, |window| window.to - TimeDelta::nanoseconds(1));
         sighting.until.min(latest).min(inside).max(sighting.at)
@@ -255,9 +258,10 @@ fn add(edge: &mut Edge, sighting: &Sighting<'_>, until: Timestamp, naming: &Nami
     edge.flows = edge.flows.saturating_add(sighting.flows);
     edge.first = edge.first.min(sighting.at);
     edge.last = edge.last.max(until);
+    let first = hour_of(sighting.at);
     // A record that ends with an hour says nothing of the next one.
-    let last = (until - TimeDelta::nanoseconds(1)).max(sighting.at);
-    for hour in hour_of(sighting.at)..=hour_of(last) {
+    let last = if until > sighting.at { hour_of(until - TimeDelta::nanoseconds(1)) } else { first };
+    for hour in first..=last {
         if !edge.hours.contains(hour) {
             edge.hours.insert(hour);
         }

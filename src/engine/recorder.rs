@@ -10,9 +10,10 @@ use self::{
 };
 use crate::{
     cockpit::{
+        noticed::Noticed,
         orders::{ApplyOrder, OrderId, Outcome, Target},
         outbox::{DraftKey, Outbox, Step},
-        ports::{Effect, Fact, OrderFact},
+        ports::{Effect, Fact, OrderFact, Trouble},
         recording::{self, Draft},
         shared::{Share, ShareId, SharedFact},
         world::World,
@@ -23,8 +24,19 @@ use crate::{
 mod lines;
 mod spool;
 
+/// Where acts wait until the journal has them.
+#[derive(Clone, Debug)]
+pub struct Records {
+    pub folder: PathBuf,
+    /// Where acts were kept that were done without a sluice.yaml: those of clusters of this fleet, told by
+    /// their UIDs, belong into its journal.
+    pub strays: Option<PathBuf>,
+}
+
 pub(super) struct Recorder {
     spool: Option<Spool>,
+    /// Acts done without a sluice.yaml, and those of which the cluster was not met yet.
+    strays: Option<(Spool, Vec<Draft>)>,
     outbox: Outbox,
     /// Begun and not ended.
     open: BTreeMap<OrderId, (DraftKey, Draft)>,
@@ -32,8 +44,12 @@ pub(super) struct Recorder {
     waves: Vec<Vec<(OrderId, Target, Option<Text>)>>,
     /// Writes of the team's state that are acts, until they are answered.
     shares: BTreeMap<ShareId, Draft>,
+    /// Incidents, which nobody ordered.
+    noticed: Noticed,
     next: u64,
     told: usize,
+    /// Where acts wait on the disk; taken once it was said.
+    unsaid: Option<PathBuf>,
 }
 
 /// What follows from what was absorbed.
@@ -44,14 +60,19 @@ pub(super) struct Orders {
 }
 
 impl Recorder {
-    /// `folder`: where acts wait; without one they wait in memory.
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    /// Without a folder acts wait in memory.
+    pub(super) fn new(records: Option<Records>) -> Self {
+        let (folder, strays) = records.map(|records| (records.folder, records.strays)).unzip();
+        let strays = strays.flatten().filter(|strays| Some(strays) != folder.as_ref());
         Self {
+            strays: strays.map(|strays| (Spool::open(strays), Vec::new())),
+            unsaid: folder.clone(),
             spool: folder.map(Spool::open),
             outbox: Outbox::default(),
             open: BTreeMap::new(),
             waves: Vec::new(),
             shares: BTreeMap::new(),
+            noticed: Noticed::default(),
             next: 0,
             told: 0,
         }
@@ -152,12 +173,20 @@ impl Recorder {
     pub(super) fn follow(&mut self, world: &World) -> Orders {
         let mut out = Orders::default();
         self.take_news(&mut out.facts);
+        self.take_strays(world);
+        self.noticed.due(world).into_iter().for_each(|draft| self.record(draft));
         let user: Text = recording::state_user(world);
         for step in self.outbox.follow(world.shared(), &user, world.now()) {
             match step {
                 Step::Send(id, entry) => out.shares.push((id, Share::Journal(entry))),
                 Step::Recorded(key) => self.append(&Line::Recorded { key: key.0 }),
             }
+        }
+        if self.outbox.waiting() > 0
+            && world.plan().settings.state.is_none()
+            && let Some(folder) = self.unsaid.take()
+        {
+            out.facts.push(Fact::Notice(kept_here(&folder)));
         }
         if self.told != self.outbox.waiting() {
             self.told = self.outbox.waiting();
@@ -179,6 +208,30 @@ impl Recorder {
         }
     }
 
+    /// They lie where they are until each has found its fleet; one that is found twice is known by the
+    /// journal.
+    fn take_strays(&mut self, world: &World) {
+        let Some((spool, waiting)) = self.strays.as_mut().filter(|_| world.plan().settings.state.is_some())
+        else {
+            return;
+        };
+        for news in spool.news().collect::<Vec<_>>() {
+            match news {
+                News::Found(drafts) => waiting.extend(drafts),
+                News::Trouble(trouble) => tracing::warn!(%trouble, "acts of before cannot be read"),
+            }
+        }
+        let known: Vec<&Text> = world.clusters().filter_map(|cluster| cluster.uid.as_ref()).collect();
+        let is_ours =
+            |draft: &Draft| draft.uid().is_some_and(|uid| known.iter().any(|one| one.as_str() == uid));
+        let (ours, rest): (Vec<_>, Vec<_>) = std::mem::take(waiting).into_iter().partition(is_ours);
+        if !ours.is_empty() && rest.is_empty() {
+            spool.forget_found();
+        }
+        *waiting = rest;
+        ours.into_iter().for_each(|draft| self.record(draft));
+    }
+
     fn key(&mut self) -> DraftKey {
         self.next += 1;
         DraftKey(self.next)
@@ -187,6 +240,16 @@ impl Recorder {
     fn append(&self, line: &Line) {
         self.spool.iter().for_each(|spool| spool.append(line));
     }
+}
+
+/// Nobody else sees what is done here.
+fn kept_here(folder: &std::path::Path) -> Trouble {
+    let fact = format!("no state cluster is named, so acts are kept in {}", folder.display());
+    Trouble::new(
+        "journal",
+        &fact,
+        "Work from a folder with a sluice.yaml that has `state:`, or keep the files with your own records.",
+    )
 }
 
 #[cfg(test)]
@@ -199,10 +262,12 @@ mod tests {
     use crate::{
         cockpit::{
             orders::{Answer, OrderKind, Origin, Preview, Receipt, RollbackOrder},
-            ports::{Change, Link},
+            plan::{ClusterEntry, FleetFile},
+            ports::{Change, ClusterFact, Link},
+            settings::{Settings, StatePlace},
         },
         domain::{
-            fleet::Isolation,
+            fleet::{Environment, Isolation},
             flow::Direction,
             journal::Entry,
             names::{ClusterName, NsName},
@@ -245,6 +310,18 @@ mod tests {
         Effect::Apply(ApplyOrder { id: OrderId(id), preview: Box::new(preview), after: None })
     }
 
+    /// One cluster, and nowhere a state.
+    fn fleet() -> FleetFile {
+        let entry = ClusterEntry {
+            name: target().cluster,
+            context: Text::new("east"),
+            environment: Environment::Staging,
+            relay: None,
+            collector: None,
+        };
+        FleetFile { clusters: vec![entry], ..FleetFile::default() }
+    }
+
     /// An engine's recorder and world, without the engine.
     struct Sluice {
         world: World,
@@ -254,8 +331,14 @@ mod tests {
 
     impl Sluice {
         fn start(folder: &Path) -> Self {
-            let recorder = Recorder::new(Some(folder.to_owned()));
-            Self { world: World::new(at(0)), recorder, sent: Vec::new() }
+            Self::with(Records { folder: folder.to_owned(), strays: None })
+        }
+
+        fn with(records: Records) -> Self {
+            let recorder = Recorder::new(Some(records));
+            let mut world = World::new(at(0));
+            world.absorb(Fact::Fleet(fleet()));
+            Self { world, recorder, sent: Vec::new() }
         }
 
         fn fact(&mut self, fact: Fact) {
@@ -271,6 +354,28 @@ mod tests {
                 let Share::Journal(entry) = share else { panic!("no journal entry: {share:?}") };
                 self.sent.push(*entry);
             }
+        }
+
+        fn met(&mut self, uid: &str) {
+            let (uid, version) = (Some(Text::new(uid)), Text::new("v1.33.2"));
+            let met = ClusterFact::Met { uid, version, kinds: Vec::new() };
+            self.fact(Fact::Cluster(target().cluster, met));
+        }
+
+        /// A fleet of one cluster, which keeps the team's state too.
+        fn has_state(&mut self) {
+            let cluster = target().cluster;
+            let place = StatePlace { cluster, ns: NsName::parse("sluice").expect("valid") };
+            let settings = Settings { state: Some(place), ..Settings::default() };
+            self.fact(Fact::Fleet(FleetFile { settings, ..fleet() }));
+        }
+
+        /// Waits until what lies there is read.
+        fn strays_are_read(&mut self) {
+            let (spool, waiting) = self.recorder.strays.as_mut().expect("a folder");
+            let News::Found(drafts) = spool.next_news() else { panic!("a trouble") };
+            waiting.extend(drafts);
+            self.follow();
         }
 
         fn begin(&mut self, id: u64, kind: OrderKind, effect: &Effect) {
@@ -414,6 +519,38 @@ mod tests {
         assert_eq!(files(folder.path()), 2);
         drop(first);
         assert_eq!(Sluice::start(folder.path()).found().len(), 2);
+    }
+
+    /// What was done without a sluice.yaml comes into the journal of the fleet that its cluster is of, and
+    /// what was done to another fleet's clusters does not.
+    #[test]
+    fn acts_without_a_workspace_find_the_journal_of_their_fleet() {
+        let (alone, home) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let mut first = Sluice::start(alone.path());
+        first.met("uid-of-east");
+        first.begin(7, OrderKind::Apply, &apply(7));
+        first.wrote(7);
+        first.end(7);
+        drop(first);
+        let records = || Records { folder: home.path().to_owned(), strays: Some(alone.path().to_owned()) };
+        let mut other = Sluice::with(records());
+        other.has_state();
+        other.met("uid-of-another");
+        other.strays_are_read();
+        assert_eq!((other.world.shared().waiting(), files(alone.path())), (0, 1));
+        drop(other);
+        let mut second = Sluice::with(records());
+        second.has_state();
+        second.met("uid-of-east");
+        second.strays_are_read();
+        assert_eq!(second.world.shared().waiting(), 1);
+        second.state_is_back();
+        assert_eq!(second.world.shared().waiting(), 0);
+        let journal: Vec<_> = second.world.shared().journal().map(|kept| &kept.value).collect();
+        let said: Vec<_> = journal.iter().map(|entry| (entry.act.as_str(), entry.object.as_str())).collect();
+        assert_eq!(said, [("apply", "east/shop egress")]);
+        drop(second);
+        assert_eq!(files(alone.path()), 0);
     }
 
     /// A disk that does not take anything costs a notice, never an act.

@@ -2,7 +2,10 @@
 //! without ever waiting, and says at once where that cannot be. The only place where the plan meets
 //! `k8s::shared`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -109,7 +112,11 @@ impl State {
             let next = "Name it under `state:` in sluice.yaml, and run `sluice install`.";
             return Some(refused(id, &share, Trouble::new("the state cluster", "none is named", next)));
         };
-        let to = if matches!(share, Share::Evidence { .. }) { &running.evidence } else { &running.shares };
+        let to = if matches!(share, Share::Evidence { .. } | Share::Forget { .. }) {
+            &running.evidence
+        } else {
+            &running.shares
+        };
         let (fact, share) = match to.try_send((id, share)) {
             Ok(()) => return None,
             Err(mpsc::error::TrySendError::Full((_, share))) => ("it still writes what came before", share),
@@ -138,6 +145,12 @@ impl State {
     pub(super) fn want(&self, wanted: BTreeSet<ClusterName>) {
         let claims = self.claims.borrow().clone();
         self.claim(Claims { wanted, ..claims });
+    }
+
+    /// What people were told, for whoever observes after us.
+    pub(super) fn remember(&self, alerted: BTreeMap<ClusterName, Box<str>>) {
+        let claims = self.claims.borrow().clone();
+        self.claim(Claims { alerted, ..claims });
     }
 
     /// The Leases are given back.

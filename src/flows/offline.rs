@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{
         addresses::AddressBook, answers::Answers, credit::Credit, edge::Window, ledger::Ledger,
-        names::NodeName, time::Timestamp,
+        names::NodeName, sighting::Outcome, time::Timestamp,
     },
     flows::records::Format,
 };
@@ -50,6 +50,8 @@ pub struct Input {
     pub path: PathBuf,
     /// Whose file it is, where its lines do not say.
     pub node: Option<NodeName>,
+    /// Of kernel-log: what became of the packets that reached the `Log` rule.
+    pub logged: Option<Outcome>,
 }
 
 /// What is being done.

@@ -12,6 +12,8 @@ mod json;
 pub mod kernel_log;
 mod known;
 mod malformed;
+mod meaning;
+mod shapes;
 mod sniff;
 mod twins;
 mod words;
@@ -105,8 +107,8 @@ impl Default for Context {
     }
 }
 
-/// Reads the lines of one file. Keeps a bounded memory of what must not count twice, so the lines
-/// of one file go to one decoder, in their order.
+/// Reads the lines of one file, or of pieces of files. Keeps a bounded memory of what must not count
+/// twice, so lines that belong together go to one decoder, in their order.
 #[derive(Debug)]
 pub struct Decoder(Kind);
 
@@ -134,6 +136,16 @@ impl Decoder {
             Format::KernelLog => Kind::Kernel(kernel_log::Decoder::new(node, context.logged)),
             Format::Dnstap => Kind::Frames,
         })
+    }
+
+    /// The next line does not follow the last one: it is of another file or another piece of it. What
+    /// was remembered so that nothing counts twice must not meet it, for which pieces a decoder gets
+    /// is chance. Antrea's files are never read in pieces.
+    pub fn starts_elsewhere(&mut self) {
+        match &mut self.0 {
+            Kind::Hubble(hubble) => hubble.starts_elsewhere(),
+            Kind::Calico(_) | Kind::AntreaCsv(_) | Kind::AntreaLog(_) | Kind::Kernel(_) | Kind::Frames => {}
+        }
     }
 
     /// One line, with or without its end. Calls `tell` for each thing it says, which may be nothing.

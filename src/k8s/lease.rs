@@ -4,7 +4,10 @@
 
 mod keep;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::SecondsFormat;
 use serde::Deserialize;
@@ -37,6 +40,9 @@ pub struct Claims {
     pub nonce: Text,
     /// Clusters whose telemetry reaches us now.
     pub wanted: BTreeSet<ClusterName>,
+    /// What people were told of the clusters that we observe: written with the next renewal, so that a
+    /// successor does not tell it twice.
+    pub alerted: BTreeMap<ClusterName, Box<str>>,
     /// The program ends: what is held is given back at once.
     pub leaving: bool,
 }
@@ -71,6 +77,10 @@ const WATCH: &str = "watch";
 /// On a Lease that a cockpit holds: the watch that wants it.
 const WANTED_BY: &str = "sluice.dev/wanted-by";
 const CLUSTER: &str = "sluice.dev/cluster";
+/// What its holder has told people, in the words of `cockpit::alerts`.
+const ALERTED: &str = "sluice.dev/alerted";
+/// All annotations of an object together may have 256 KiB.
+const ALERTED_BYTES: usize = 64 * 1024;
 
 /// A Lease as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +93,8 @@ pub struct Lease {
     pub acquired: Option<Timestamp>,
     pub transitions: u64,
     pub wanted_by: Option<Text>,
+    /// `None`: its holder never said.
+    pub alerted: Option<Box<str>>,
 }
 
 impl Lease {
@@ -161,6 +173,11 @@ impl Seat {
         self.lease.as_ref().filter(|lease| !lease.holder.is_empty() && !self.is_over(now))
     }
 
+    /// What its holder told people.
+    pub fn alerted(&self) -> Option<&str> {
+        self.lease.as_ref()?.alerted.as_deref()
+    }
+
     pub fn want(&mut self, wanted: bool, now: Instant) {
         self.unwanted = (!wanted).then(|| self.unwanted.unwrap_or(now));
     }
@@ -218,6 +235,7 @@ impl Seat {
             acquired: None,
             transitions: 0,
             wanted_by: None,
+            alerted: None,
         };
         let mut lease = known.unwrap_or_else(fresh);
         match done {
@@ -271,6 +289,7 @@ pub fn decode(value: &Value) -> Option<Lease> {
         acquired: time(spec.acquire_time),
         transitions: spec.lease_transitions.unwrap_or_default(),
         wanted_by: annotation(WANTED_BY).map(Text::new),
+        alerted: annotation(ALERTED).filter(|told| told.len() <= ALERTED_BYTES).map(Into::into),
         cluster,
     })
 }
@@ -297,6 +316,9 @@ pub fn encode(lease: &Lease, ns: &NsName) -> Value {
     });
     if let Some(by) = &lease.wanted_by {
         value["metadata"]["annotations"][WANTED_BY] = by.as_str().into();
+    }
+    if let Some(told) = lease.alerted.as_ref().filter(|told| told.len() <= ALERTED_BYTES) {
+        value["metadata"]["annotations"][ALERTED] = told.as_ref().into();
     }
     if !lease.version.is_empty() {
         value["metadata"]["resourceVersion"] = lease.version.as_str().into();
@@ -415,6 +437,7 @@ mod tests {
             acquired: Some(at(1)),
             transitions: 4,
             wanted_by: Some("watch on node-2 [cd]".into()),
+            alerted: Some("hurting\t1".into()),
         };
         let sent = encode(&lease, &ns);
         assert_eq!(sent["spec"]["renewTime"], "2026-03-02T09:00:03.000000Z");

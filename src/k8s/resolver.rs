@@ -1,6 +1,8 @@
 //! Whether NodeLocal DNSCache stands between pods and the DNS server, told by the DaemonSets that
 //! recognising the CNI has read already. Pure; asks nothing itself.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use crate::domain::{names::Text, resolver::DnsPath};
 
 use super::cni::{DaemonSet, Seen};
@@ -17,6 +19,17 @@ pub fn recognise(seen: &Seen) -> DnsPath {
             DnsPath::Direct { evidence: Text::from(evidence) }
         }
     }
+}
+
+/// Addresses on which the cache listens; empty where there is none.
+pub fn listens(seen: &Seen) -> BTreeSet<IpAddr> {
+    let sets = seen.daemonsets.iter().flatten();
+    let caches = sets.filter(|set| is_cache(set) && set.status.desired_number_scheduled > 0);
+    let argument = |set: &DaemonSet| {
+        set.container("node-cache").and_then(|it| it.argument("-localip").map(str::to_owned))
+    };
+    let all = caches.filter_map(argument).collect::<Vec<_>>().join(",");
+    all.split(',').filter_map(|raw| raw.trim().parse().ok()).collect()
 }
 
 /// By its names in the add-on and in Kubespray, or by its container, which other charts keep.

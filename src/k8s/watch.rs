@@ -16,6 +16,7 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::PolicyKind,
+        preflight::report,
     },
 };
 
@@ -26,7 +27,9 @@ use super::{
     decode::MetaOnly,
     failure::Failure,
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
-    identity, resolver,
+    identity,
+    preflight::look,
+    resolver,
     wire::{Call, Server},
 };
 
@@ -36,6 +39,8 @@ const LIVENESS: Duration = Duration::from_secs(15);
 const LATE: Duration = Duration::from_secs(2);
 /// Rights, CNI and served kinds are looked at again after this.
 const REFRESH: Duration = Duration::from_secs(300);
+/// A pre-flight reads whole lists: seldom.
+const PREFLIGHT: Duration = Duration::from_secs(1800);
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -216,8 +221,14 @@ pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
 }
 
 async fn refresh(server: &Server, out: &Out, known_version: &Option<Text>, known: &[PolicyKind]) -> Over {
+    let mut looked: Option<Instant> = None;
     loop {
         let (failed, ()) = tokio::join!(review(server, out), find_cni(server, out, known_version));
+        if looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
+            looked = Some(Instant::now());
+            let report = report::run(&look::look(server).await);
+            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+        }
         // A review that failed is tried again sooner than one that has answered.
         sleep(if failed { REFRESH / 10 } else { REFRESH }).await;
         if kinds(server).await != known {

@@ -96,12 +96,44 @@ impl Run<'_> {
 
     async fn all(&mut self) -> Result<(), Stop> {
         self.check().await?;
-        for step in self.preview().steps.clone() {
+        let steps = self.preview().steps.clone();
+        let is_first_apply = matches!(steps.first(), Some(Step::Open(_)));
+        for step in steps {
             self.go_on()?;
             let write = self.prepare(&step);
-            self.carry_out(&write).await?;
+            match step {
+                Step::Put(pinned) if is_first_apply => self.put_behind_valve(pinned, &write).await?,
+                _ => self.carry_out(&write).await?,
+            }
         }
         Ok(())
+    }
+
+    /// What a first apply puts closes nothing only while its open valve stands. Another sluice may take
+    /// that away meanwhile, and knows nothing of an allow that was written after it looked.
+    async fn put_behind_valve(&mut self, pinned: &'static Pinned, write: &Write) -> Result<(), Stop> {
+        self.valve_stands().await?;
+        self.carry_out(write).await?;
+        let Err(stop) = self.valve_stands().await else { return Ok(()) };
+        // It went just now: the allow must not stay closed without it.
+        let wanted = self.preview().manifests.get(pinned.name).and_then(|text| parse(text));
+        let manifest = opened(pinned, self.place.ns(), wanted.as_ref());
+        let command = self.place.exact_command(&manifest, Mode::Real);
+        self.carry_out(&Write { step: Step::Open(pinned), manifest: Some(manifest), command }).await?;
+        Err(stop)
+    }
+
+    /// The valve is the very version that we opened.
+    async fn valve_stands(&self) -> Result<(), Stop> {
+        let valve = Pinned::valve(self.preview().target.direction);
+        let ours = self.held.get(valve.name).map(|live| &live.policy.version);
+        let live = self.place.get(valve).await.map_err(|failure| self.place.trouble(valve, &failure))?;
+        if live.as_ref().map(|live| &live.policy.version) == ours {
+            return Ok(());
+        }
+        let fact = "it was changed or taken away while this apply was under way";
+        let next = "Somebody rolls this row back, or writes it too: look at the row, then preview again.";
+        Err(Trouble::new(&self.place.object(valve), fact, next).into())
     }
 
     fn go_on(&self) -> Result<(), Stop> {

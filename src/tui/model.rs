@@ -7,6 +7,7 @@ use tui_input::Input as LineInput;
 
 use crate::{
     cockpit::{
+        alerts::AlertKey,
         dossier::DestinationKey,
         orders::{OrderId, Target},
         ports::Trouble,
@@ -50,13 +51,15 @@ pub enum View {
     Timeline(Target),
     /// One review in full, by its name.
     Review(Text),
+    /// What must hold of a cluster before anything is written there.
+    Preflight(ClusterName),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) => None,
+            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) | Self::Preflight(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -74,6 +77,7 @@ impl View {
             | Self::Dossier(..)
             | Self::Coverage(..)
             | Self::Timeline(_)
+            | Self::Preflight(_)
             | Self::Review(_) => None,
         }
     }
@@ -397,6 +401,8 @@ pub struct Toast {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
+    /// What somebody must know who is on call: how severe it is, 0 the worst, and which thing it is.
+    pub alert: Option<(u8, AlertKey)>,
     /// Keys pressed since it came.
     pub seen: u8,
 }
@@ -427,14 +433,31 @@ impl Told {
     /// A message goes after this many keys, or by `esc`.
     const KEYS: u8 = 8;
     const KEPT: usize = 4;
+    const ALERTS: usize = 20;
 
     pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
         let (text, at) = (text.into(), self.now);
         self.toasts.retain(|toast| toast.text != text);
-        if self.toasts.len() == Self::KEPT {
-            self.toasts.remove(0);
+        let oldest = self.toasts.iter().position(|toast| toast.alert.is_none());
+        let messages = self.toasts.iter().filter(|toast| toast.alert.is_none()).count();
+        if let Some(oldest) = oldest.filter(|_| messages == Self::KEPT) {
+            self.toasts.remove(oldest);
         }
-        self.toasts.push(Toast { text, tone, at, seen: 0 });
+        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
+    }
+
+    /// The same of an alert, in place of what was said of the thing before. Messages never push one
+    /// out; of too many alerts the mildest goes.
+    pub fn alert(&mut self, text: String, tone: Tone, severity: u8, key: AlertKey) {
+        self.toasts.retain(|toast| toast.alert.as_ref().is_none_or(|(_, of)| *of != key));
+        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0 });
+        if self.toasts.iter().filter(|toast| toast.alert.is_some()).count() > Self::ALERTS {
+            let severity = |toast: &Toast| toast.alert.as_ref().map(|(severity, _)| *severity);
+            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| severity(toast));
+            if let Some(at) = mildest.map(|(at, _)| at) {
+                self.toasts.remove(at);
+            }
+        }
     }
 
     pub fn key_pressed(&mut self) {

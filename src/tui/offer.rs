@@ -78,6 +78,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
         }
         View::Group(id) => rollout_of(world, model, Some(*id)),
         View::Timeline(target) => Some(RowKey::Rollout(target.clone())),
+        View::Preflight(cluster) => Some(RowKey::Cluster(cluster.clone())),
         View::Destinations(cluster, ns) | View::Coverage(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
             Some(match model.page.focus.direction() {
@@ -264,6 +265,11 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Destinations | CommandId::Coverage | CommandId::Timeline => {
             discovery_offer(world, model, id)
         }
+        CommandId::Preflight => match (model.view(), subject(world, model)) {
+            (View::Preflight(_), _) => off("this is the page"),
+            (_, Some(_)) => Offer::Ready,
+            (_, None) => off("no row is chosen"),
+        },
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {

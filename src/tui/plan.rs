@@ -43,6 +43,8 @@ pub struct Planned {
     pub target: Target,
     pub wave: u32,
     pub ask: Ask,
+    /// It was taken back.
+    pub again: bool,
 }
 
 /// The plan page.
@@ -93,9 +95,9 @@ impl PlanPage {
         &self.rows[direction as usize]
     }
 
-    /// Rows of the first wave of which something may go now.
+    /// As [`planned::may_go`].
     pub fn may_go(&self) -> Vec<Target> {
-        let rows = || self.of(self.direction).iter().filter(|row| row.ask == Ask::MayGo);
+        let rows = || self.of(self.direction).iter().filter(|row| row.ask == Ask::MayGo && !row.again);
         let first = rows().map(|row| row.wave).min();
         rows().filter(|row| Some(row.wave) == first).map(|row| row.target.clone()).collect()
     }
@@ -122,6 +124,7 @@ pub fn refresh(model: &mut Model, world: &World) {
                 target: row.row.target.clone(),
                 wave: row.wave,
                 ask: row.ask,
+                again: row.is_again(),
             };
             model.plan.rows[direction as usize] = planned::plan_rows(world, direction).map(row).collect();
         }
@@ -141,7 +144,10 @@ fn rows(model: &Model, world: &World) -> Vec<PlanKey> {
             })
     };
     let all: Vec<_> = model.plan.of(model.plan.direction).iter().filter(passes).collect();
-    let mut out: Vec<_> = all.iter().filter(|row| row.ask == Ask::MayGo).map(|row| key(row)).collect();
+    // What was taken back comes after what goes for the first time.
+    let mut goes: Vec<_> = all.iter().filter(|row| row.ask == Ask::MayGo).collect();
+    goes.sort_by_key(|row| row.again);
+    let mut out: Vec<_> = goes.into_iter().map(|row| key(row)).collect();
     for wave in &plan.waves {
         let of_wave = || all.iter().filter(|row| row.wave == wave.number);
         if filter.is_empty() || of_wave().next().is_some() {

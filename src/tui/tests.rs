@@ -1,9 +1,11 @@
 //! The screen as people see it and as keys drive it.
 
+mod alerts;
 mod discovery;
 mod keys;
 mod laws;
 mod lead;
 mod predicted;
+mod preflight;
 mod screens;
 mod team;

@@ -69,7 +69,10 @@ pub fn note_alert(model: &mut Model, alert: &Alert) {
         AlertState::Raised | AlertState::Worse => Tone::Bad,
         AlertState::Recovered => Tone::Good,
     };
-    model.told.say(alert.line(), tone);
+    let over = u8::from(alert.state == AlertState::Recovered);
+    // What is over comes after everything that is not.
+    let severity = alert.key.kind.severity() + 4 * over;
+    model.told.alert(alert.line(), tone, severity, alert.key.clone());
 }
 
 /// One input: the model changes, and what is asked comes back.

@@ -10,11 +10,13 @@ pub mod fleet;
 pub mod form;
 pub mod frame;
 pub mod live;
+mod messages;
 pub mod namespace;
 pub mod notices;
 pub mod open_ends;
 pub mod overlays;
 pub mod plan;
+pub mod preflight;
 pub mod review;
 pub mod reviews;
 pub mod soak;
@@ -79,6 +81,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         View::Dossier(cluster, ns, key) => {
             dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
         }
+        View::Preflight(cluster) => preflight::draw(world, cluster, pen, &areas, buf),
         View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
     }
@@ -110,6 +113,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         View::Dossier(cluster, ns, key) => {
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
+        View::Preflight(cluster) => return vec![preflight::pane(world, cluster, areas)],
         View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };

@@ -7,7 +7,10 @@ use super::{
     fleet_file::Reader,
     yaml::{Node, Value},
 };
-use crate::cockpit::settings::{BlockedDays, WorkingHours};
+use crate::{
+    cockpit::settings::{BlockedDays, WorkingHours},
+    domain::zone::Zone,
+};
 
 const WORKDAYS: [Weekday; 5] = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri];
 
@@ -16,7 +19,7 @@ impl Reader<'_> {
         let node = node.filter(|node| !node.is_null())?;
         let fields = self.map(node, "hours", &["zone", "days", "from", "until"]);
         let get = |key: &str| fields.get(key).copied();
-        let zone = self.offset(get("zone"), "hours.zone");
+        let zone = self.zone(get("zone"), "hours.zone");
         let days = self.days(get("days"));
         let (from, until) =
             (self.time_of_day(get("from"), "hours.from"), self.time_of_day(get("until"), "hours.until"));
@@ -27,7 +30,7 @@ impl Reader<'_> {
             }
         }
         if get("zone").is_none_or(Node::is_null) {
-            let next = "Write `zone:` with an offset in quotes, as in \"+01:00\".";
+            let next = "Write `zone:`, as in Europe/Berlin or \"+01:00\".";
             self.notice(node.line, "`hours` names no zone and is read as UTC", next);
         }
         let (from, until): (NaiveTime, NaiveTime) = (from?, until?);
@@ -35,7 +38,7 @@ impl Reader<'_> {
             let next = "Let it end later on the same day.";
             self.error(node.line, "`hours.until` is not after `hours.from`", next);
         }
-        Some(WorkingHours { offset_secs: zone.unwrap_or(0), days, from, until })
+        Some(WorkingHours { zone: zone.unwrap_or_else(|| Zone::fixed(0)), days, from, until })
     }
 
     fn days(&mut self, node: Option<&Node>) -> Vec<Weekday> {

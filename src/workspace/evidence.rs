@@ -41,14 +41,15 @@ struct Part {
 }
 
 /// What one cluster saw of a namespace.
-struct Seen {
-    window: Window,
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub window: Window,
     /// By the header.
     count: usize,
-    edges: Vec<(EdgeKey, Edge)>,
+    pub edges: Vec<(EdgeKey, Edge)>,
 }
 
-type Parts = BTreeMap<ClusterName, Seen>;
+pub type Parts = BTreeMap<ClusterName, Seen>;
 
 /// Reads every companion. What one namespace means depends on what all others do, so all are read
 /// before the first is judged.
@@ -79,7 +80,8 @@ pub fn read(root: &Path, fleet: &FleetFile, rules: &Rules) -> (FlaggedFiles, Vec
     (out, troubles)
 }
 
-fn parts(root: &Path, ns: &NsName) -> Result<Parts, Trouble> {
+/// What each cluster saw of a namespace, if all of its companion can be read.
+pub fn parts(root: &Path, ns: &NsName) -> Result<Parts, Trouble> {
     let Files { companion, .. } = discovery::read(root, ns)?;
     of_text(ns, &companion.unwrap_or_default()).map_err(|(line, why)| {
         let shown = discovery::shown(root, &discovery::companion_path(root, ns));

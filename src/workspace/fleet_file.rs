@@ -365,7 +365,7 @@ mod tests {
     fn unknown_keys_are_named_and_the_rest_is_read() {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
-        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds, state, soak, baseline, waves, risks, dependencies, hours, blocked, people, escalation, notify, probes.
+        sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds, state, soak, baseline, waves, risks, dependencies, hours, blocked, people, escalation, notify, probes, author.
         sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA, collector.
         ");
         assert!(parse("sluice.yaml", text).is_ok());

@@ -12,6 +12,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    extra,
     fleet_file::DISCOVERY,
     yaml::{self, BadYaml},
 };
@@ -133,6 +134,10 @@ impl Reader<'_> {
 
     fn policy_file(&mut self, cluster: &ClusterName, ns: &NsName, folder: &Path, path: &Path) {
         let name = name_of(path);
+        // Rules of people, which `sluice author` takes into the allowlist: nothing is applied from there.
+        if extra::is_extra(&name) {
+            return;
+        }
         let Some(pinned) = PINNED.iter().find(|pinned| pinned.file_name() == name) else {
             let names: Vec<_> = PINNED.iter().map(Pinned::file_name).collect();
             let next = format!("Rename it to one of {}, or move it elsewhere.", names.join(", "));
@@ -162,19 +167,31 @@ fn name_of(path: &Path) -> String {
 }
 
 /// What is wrong with one file.
-struct Bad {
-    fact: String,
-    next: String,
+pub(super) struct Bad {
+    pub fact: String,
+    pub next: String,
+    missing: bool,
+}
+
+impl Bad {
+    /// There is no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
+    }
 }
 
 fn bad(fact: impl Into<String>, next: impl Into<String>) -> Bad {
-    Bad { fact: fact.into(), next: next.into() }
+    Bad { fact: fact.into(), next: next.into(), missing: false }
 }
 
 /// One policy and its JSON as it will be sent.
 fn read_policy(path: &Path, ns: &NsName, pinned: &Pinned) -> Result<(Policy, Box<str>), Bad> {
-    let text = read_text(path)?;
-    let node = yaml::parse(&text).map_err(|error| bad_yaml(&error, pinned))?;
+    policy_of(&read_text(path)?, ns, pinned)
+}
+
+/// The same of a text.
+pub(super) fn policy_of(text: &str, ns: &NsName, pinned: &Pinned) -> Result<(Policy, Box<str>), Bad> {
+    let node = yaml::parse(text).map_err(|error| bad_yaml(&error, pinned))?;
     if node.is_null() {
         return Err(bad(
             "the file is empty",
@@ -200,9 +217,10 @@ fn bad_yaml(error: &BadYaml, pinned: &Pinned) -> Bad {
 }
 
 /// Reads a regular file within the limit; never waits on a pipe or a device.
-fn read_text(path: &Path) -> Result<String, Bad> {
-    let cannot = |error: std::io::Error| {
-        bad(format!("cannot be read ({error})"), "Correct the file's rights, then reload.")
+pub(super) fn read_text(path: &Path) -> Result<String, Bad> {
+    let cannot = |error: std::io::Error| Bad {
+        missing: error.kind() == std::io::ErrorKind::NotFound,
+        ..bad(format!("cannot be read ({error})"), "Correct the file's rights, then reload.")
     };
     let metadata = fs::metadata(path).map_err(cannot)?;
     if !metadata.is_file() {

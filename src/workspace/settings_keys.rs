@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Those of the top level that belong here.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "state",
     "soak",
     "baseline",
@@ -29,6 +29,7 @@ pub(super) const KEYS: [&str; 12] = [
     "escalation",
     "notify",
     "probes",
+    "author",
 ];
 
 /// Where sluice's custom resources stand if nobody says otherwise.
@@ -55,6 +56,7 @@ impl Reader<'_> {
             escalation: self.texts(get("escalation"), "escalation"),
             notify: self.notify(get("notify")),
             probes: self.probes(get("probes"), &fleet.clusters),
+            author: self.author(get("author"), &fleet.clusters),
         }
     }
 
@@ -193,7 +195,9 @@ mod tests {
         assert_eq!((waits.ns.as_str(), waits.after[0].as_str()), ("shop", "shop-jobs"));
         let hours = settings.hours.expect("there");
         use Weekday::{Mon, Thu, Tue, Wed};
-        assert_eq!((hours.offset_secs, hours.days), (3_600, vec![Mon, Tue, Wed, Thu]));
+        let winter = "2026-12-01T00:00:00Z".parse().expect("a time");
+        let offset = hours.zone.offset(winter).local_minus_utc();
+        assert_eq!((offset, hours.days), (3_600, vec![Mon, Tue, Wed, Thu]));
         let at = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a time");
         assert_eq!((hours.from, hours.until), (at(9), at(16)));
         let days = &settings.blocked[0];
@@ -250,7 +254,7 @@ probes:
         sluice.yaml line 9: the key `tz` is not known and not read. Known in hours: zone, days, from, until.
         sluice.yaml line 11: the key `reason` is not known and not read. Known in blocked[0]: from, to, why.
         sluice.yaml line 12: the key `mail` is not known and not read. Known in notify: webhook, body, bell.
-        sluice.yaml line 14: the key `every` is not known and not read. Known in probes[0]: cluster, image, destination, port.
+        sluice.yaml line 14: the key `every` is not known and not read. Known in probes[0]: cluster, image, destination, port, from.
         ");
     }
 
@@ -274,7 +278,7 @@ dependencies:
 - {namespace: pay, after: [shop, x]}
 - {namespace: x, after: [pay]}
 - {namespace: self, after: [self]}
-hours: {zone: Europe/Berlin, days: [mon, day], from: 9, until: '24:00'}
+hours: {zone: Europe/Berln, days: [mon, day], from: 9, until: '24:00'}
 blocked:
 - {from: 2026-12-18, to: 2026-12-17, why: x}
 - {from: yesterday, why: x}
@@ -307,7 +311,7 @@ escalation: [1]
         sluice.yaml line 15: `dependencies[1].namespace` is missing. Write the namespace's exact name.
         sluice.yaml line 14: `dependencies` go round in a circle: pay, x. Take one of them out: each waits for the others.
         sluice.yaml line 14: `dependencies` go round in a circle: self. Take one of them out: each waits for the others.
-        sluice.yaml line 19: `hours.zone` is "Europe/Berlin". Write an offset from UTC in quotes, as in "+01:00" (a place's name is not understood: change the offset with daylight saving).
+        sluice.yaml line 19: `hours.zone` is "Europe/Berln". Write a zone of the IANA database such as Europe/Berlin, or an offset from UTC in quotes, as in "+01:00".
         sluice.yaml line 19: `hours.days[1]` is "day". Write a day of the week: mon, tue, wed, thu, fri, sat or sun.
         sluice.yaml line 19: `hours.from` is 9. Write a time of the day in quotes, as in "09:00".
         sluice.yaml line 19: `hours.until` is "24:00". Write a time of the day in quotes, as in "09:00".
@@ -376,7 +380,7 @@ notify: {body: '{}'}
         insta::assert_snapshot!(complaints(text), @r#"
         sluice.yaml line 3: `soak.needed` is shorter than the 48 h of the rollout plan. Write a longer one, or be sure that two nights need not be seen.
         sluice.yaml line 4: dependencies[0] waits for pay, which is left out of the rollout: it is passed over. Take it out of `after`, or into the rollout.
-        sluice.yaml line 5: `hours` names no zone and is read as UTC. Write `zone:` with an offset in quotes, as in "+01:00".
+        sluice.yaml line 5: `hours` names no zone and is read as UTC. Write `zone:`, as in Europe/Berlin or "+01:00".
         sluice.yaml line 6: `notify.body` stands without `webhook`. Write `webhook:` too.
         "#);
         let never =

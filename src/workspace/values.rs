@@ -1,13 +1,17 @@
-//! Single values of `sluice.yaml`: numbers, yes or no, durations, days, times of a day, offsets. Each
+//! Single values of `sluice.yaml`: numbers, yes or no, durations, days, times of a day, zones. Each
 //! complaint names the key, what stands there and what to write. Reads no file.
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, Offset as _, TimeDelta, TimeZone as _};
 
 use super::{
     fleet_file::{Fields, Reader},
     yaml::{Node, Value},
 };
-use crate::domain::names::{NsName, Text};
+use crate::domain::{
+    names::{NsName, Text},
+    time::Timestamp,
+    zone::Zone,
+};
 
 /// A value as people wrote it, for complaints.
 fn shown(node: &Node) -> String {
@@ -85,11 +89,14 @@ impl Reader<'_> {
         self.value(node, key, wanted, |value| NaiveTime::parse_from_str(text(value)?, "%H:%M").ok())
     }
 
-    /// A fixed offset from UTC, in seconds east. A place's name would need a table of its rules.
-    pub(super) fn offset(&mut self, node: Option<&Node>, key: &str) -> Option<i32> {
-        let wanted = "an offset from UTC in quotes, as in \"+01:00\" (a place's name is not understood: \
-                      change the offset with daylight saving)";
-        self.value(node, key, wanted, |value| offset(text(value)?))
+    /// A place's zone with its daylight saving, or a fixed offset from UTC.
+    pub(super) fn zone(&mut self, node: Option<&Node>, key: &str) -> Option<Zone> {
+        let wanted = "a zone of the IANA database such as Europe/Berlin, or an offset from UTC in quotes, as \
+                      in \"+01:00\"";
+        self.value(node, key, wanted, |value| {
+            let raw = text(value)?;
+            offset(raw).map(Zone::fixed).or_else(|| place(raw))
+        })
     }
 
     pub(super) fn namespace(&mut self, node: Option<&Node>, parent: &Node, key: &str) -> Option<NsName> {
@@ -195,9 +202,68 @@ fn offset(raw: &str) -> Option<i32> {
     Some(sign * (number(hours, 15)? * 3_600 + number(minutes, 60)? * 60))
 }
 
+/// Years of which the changes of a zone are worked out; after them its last offset stays.
+const YEARS: std::ops::Range<i32> = 2020..2050;
+
+/// A zone by its name in the IANA database, as it was when this program was built.
+fn place(name: &str) -> Option<Zone> {
+    let zone: chrono_tz::Tz = name.parse().ok()?;
+    let secs = |at: Timestamp| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc();
+    let year = |year| NaiveDate::from_ymd_opt(year, 1, 1)?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
+    let (mut at, end) = (year(YEARS.start)?, year(YEARS.end)?);
+    let first = secs(at);
+    let (mut changes, mut shown) = (Vec::new(), first);
+    while at < end {
+        let next = at + TimeDelta::days(1);
+        let then = secs(next);
+        if then != shown {
+            changes.push((change(at, next, secs), then));
+        }
+        (at, shown) = (next, then);
+    }
+    Some(Zone::of(first, changes))
+}
+
+/// The first second after `from`, and up to `to`, at which it is no longer what it was.
+fn change(mut from: Timestamp, mut to: Timestamp, secs: impl Fn(Timestamp) -> i32) -> Timestamp {
+    let before = secs(from);
+    while (to - from).num_seconds() > 1 {
+        let middle = from + TimeDelta::seconds((to - from).num_seconds() / 2);
+        if secs(middle) == before {
+            from = middle;
+        } else {
+            to = middle;
+        }
+    }
+    to
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By the rules that are in force there: the European Union's, those of New South Wales, and of
+    /// Kolkata, which has none.
+    #[test]
+    fn a_places_zone_changes_when_clocks_there_do() {
+        for (name, at, shown) in [
+            ("Europe/Berlin", "2026-03-29T00:59:59Z", "01:59:59 +01:00"),
+            ("Europe/Berlin", "2026-03-29T01:00:00Z", "03:00:00 +02:00"),
+            ("Europe/Berlin", "2027-10-31T00:59:59Z", "02:59:59 +02:00"),
+            ("Europe/Berlin", "2027-10-31T01:00:00Z", "02:00:00 +01:00"),
+            ("Australia/Sydney", "2026-10-03T15:59:59Z", "01:59:59 +10:00"),
+            ("Australia/Sydney", "2026-10-03T16:00:00Z", "03:00:00 +11:00"),
+            ("Asia/Kolkata", "2026-07-01T00:00:00Z", "05:30:00 +05:30"),
+        ] {
+            let at: Timestamp = at.parse().expect("a time");
+            let zone = place(name).expect(name);
+            let local = at.with_timezone(&zone.offset(at));
+            assert_eq!(local.format("%H:%M:%S %:z").to_string(), shown, "{name}");
+        }
+        for wrong in ["Europe/Berln", "Berlin", "", "CEST", "é"] {
+            assert_eq!(place(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_hours_and_days() {

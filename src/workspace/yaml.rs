@@ -74,7 +74,8 @@ pub fn parse_up_to(text: &str, nodes: usize) -> Result<Node, BadYaml> {
 /// aliases multiply them.
 const NODES: usize = 100_000;
 
-fn bad(error: &serde_yaml::Error) -> BadYaml {
+/// The library's complaint as ours.
+pub(super) fn bad(error: &serde_yaml::Error) -> BadYaml {
     use serde_yaml::Error;
     let line = error.location().map_or(0, |location| location.line());
     let why = match error.without_snippet() {
@@ -104,6 +105,20 @@ impl Node {
 
     pub fn is_null(&self) -> bool {
         self.value == Value::Null
+    }
+
+    /// The value of a key of a mapping.
+    pub fn field(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// What stands in a list; nothing where it is none.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => &[],
+        }
     }
 
     /// The same without lines.

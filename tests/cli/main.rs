@@ -70,8 +70,10 @@ fn help_texts() {
         "",
         "demo",
         "status",
+        "preflight",
         "denials",
         "discover",
+        "author",
         "explain",
         "predict",
         "apply",
@@ -98,6 +100,35 @@ fn help_texts() {
         let golden = if name.is_empty() { "help".to_owned() } else { name.replace(' ', "-") };
         insta::assert_snapshot!(golden, machine.said(&args));
     }
+}
+
+/// Manifests stand in for a cluster, and what they mean is in the exit code.
+#[test]
+fn manifests_are_pre_flighted_without_a_cluster() {
+    let machine = Machine::new();
+    let put = |folder: &str, containers: &str| {
+        machine.put(
+            &format!("{folder}/kube-flannel.yaml"),
+            &format!(
+                "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: kube-flannel-ds, namespace: kube-flannel}}\n\
+                 spec: {{template: {{spec: {{containers: [{containers}]}}}}}}\n"
+            ),
+        );
+    };
+    put("alone", "{name: kube-flannel, image: 'ghcr.io/flannel-io/flannel:v0.27.4'}");
+    let alone = machine.said(&["preflight", "--manifests", "alone"]);
+    assert!(alone.starts_with("exit 3\nmanifests: rollout and discovery stopped ("), "{alone}");
+    insta::assert_snapshot!("preflight-flannel", alone);
+    machine.put("broken/a.yaml", "kind: [\n");
+    machine.put("broken/notes.txt", "kind: [\n");
+    let broken = machine.said(&["preflight", "--manifests", "broken", "-o", "json"]);
+    assert!(broken.starts_with("exit 4\n{\n  \"clusters\""), "{broken}");
+    assert!(broken.contains("HOME/broken/a.yaml") || broken.contains("broken/a.yaml: line"), "{broken}");
+    let absent = machine.said(&["preflight", "--manifests", "absent"]);
+    assert!(absent.starts_with("exit 2\nabsent: it cannot be read ("), "{absent}");
+    machine.put(".kube/config", KUBECONFIG);
+    let down = machine.said(&["preflight", "--context", "one"]);
+    assert!(down.starts_with("exit 1\none: unknown\n  "), "{down}");
 }
 
 /// Reviews are kept in the state cluster: without one there is nothing to list or decide.

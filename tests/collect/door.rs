@@ -40,14 +40,14 @@ fn line(ns: &str, port: u16, hour: i64) -> String {
 }
 
 /// A door with edges behind it; the folder and the state's sender keep it open.
-struct House {
-    door: Door,
+pub struct House {
+    pub door: Door,
     _folder: tempfile::TempDir,
     state: watch::Sender<Arc<CollectorState>>,
     _store: Store,
 }
 
-fn house() -> House {
+pub fn house() -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut store, _) = Store::open(folder.path(), Limits::new(TimeDelta::days(35))).expect("opened");
     let hour = at(0).timestamp() / 3600;

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use sluice::{
+    domain::sighting::Outcome,
     flows::{
-        offline::{Complaint, Found, Input},
+        offline::{self, Complaint, Found, Input, Job},
         records::Format,
     },
     sim::week::{
@@ -50,6 +51,56 @@ fn plain_and_packed_files_are_told_by_their_bytes() {
         assert_eq!(said(&found, folder.path()), "");
         assert_eq!(found.span, Some((at(0, 0), at(0, 4))));
     }
+}
+
+/// One event of a denied packet: the verdict (`v`) or the drop (`d`).
+fn denied(event: char, port: u16) -> String {
+    let event = if event == 'v' { r#"{"type":5}"# } else { r#"{"type":1,"sub_type":133}"# };
+    let line = flow(at(0, 0), "cart-6d4b9c7f5b-x2x4z", "203.0.113.80", port);
+    let dropped = line.replace(r#""FORWARDED""#, r#""DROPPED","drop_reason_desc":"POLICY_DENIED""#);
+    dropped.replace(r#"{"type":4,"sub_type":3}"#, event) + "\n"
+}
+
+/// Which worker reads which file is chance; it must not show in a count. Of a file that ends between
+/// the two events of one packet both count, as the events of two packets would.
+#[test]
+fn the_two_events_of_a_denied_packet_count_once_whoever_reads_which_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pairs: String = (1..=300).map(|port| denied('v', port) + &denied('d', port)).collect();
+    let halves = [denied('v', 443), denied('d', 443), denied('v', 443), denied('d', 443)];
+    let texts = [pairs.clone(), pairs.clone(), pairs].into_iter().chain(halves);
+    let paths: Vec<_> = texts
+        .enumerate()
+        .map(|(n, text)| put(folder.path(), &format!("events-{n}.log"), text.as_bytes()))
+        .collect();
+    for threads in [1, 2, 5] {
+        let flows = paths.iter().map(|path| input(HUBBLE, path)).collect();
+        let job = Job { flows, dns: Vec::new(), window: None, now: at(7, 6), threads };
+        let found = offline::run(&job, &mut |_| {});
+        let flows: u64 = found.ledger.edges().map(|(_, edge)| edge.flows).sum();
+        assert_eq!((flows, found.ledger.len()), (3 * 300 + 4, 301), "{threads} threads");
+    }
+}
+
+/// A `Log` rule's line says who talked to whom, and not what became of it; whoever wrote the rule may.
+#[test]
+fn lines_of_a_log_rule_count_where_somebody_says_what_the_rule_stands_for() {
+    let line = |port| {
+        format!(
+            "2026-03-02T00:00:05Z worker-3 kernel: calico-packet: IN=cali8f2a OUT=eth0 SRC=10.0.1.7 DST=203.0.113.80 PROTO=TCP SPT=51544 DPT={port} SYN\n"
+        )
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = put(folder.path(), "kern.log", (line(443) + &line(80)).as_bytes());
+    let silent = read(vec![input(Some(Format::KernelLog), &path)], Vec::new(), None);
+    assert_eq!(silent.counts.flows, 0);
+    let expected = "kern.log: 2 lines, the first is line 1: it does not say what became of the packet, so it is no \
+                    more than a sign of its node. Where the Log rule stands before a rule that allows or denies, \
+                    write kernel-log=allowed:PATH or kernel-log=denied:PATH.\n";
+    assert_eq!(said(&silent, folder.path()), expected);
+    let logged = Some(Outcome::Denied);
+    let told = read(vec![Input { logged, ..input(Some(Format::KernelLog), &path) }], Vec::new(), None);
+    assert_eq!((told.counts.flows, said(&told, folder.path()).as_str()), (2, ""));
 }
 
 #[test]
@@ -106,7 +157,7 @@ fn inputs_that_cannot_be_are_told_before_anything_is_read() {
     let file = put(folder.path(), "flows", lines(1).as_bytes());
     let frames = put(folder.path(), "frames", b"\0\0\0\0\0\0\0\x04");
     let missing = folder.path().join("missing*");
-    let dash = |format| Input { format, path: "-".into(), node: None };
+    let dash = |format| Input { format, path: "-".into(), node: None, logged: None };
     let found = read(
         vec![input(HUBBLE, &missing), input(None, folder.path()), input(None, &frames), input(HUBBLE, &file)],
         vec![input(Some(Format::AntreaLog), &file), dash(Some(Format::Dnstap)), dash(Some(Format::Dnstap))],

@@ -46,7 +46,7 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
 }
 
 pub fn input(format: Option<Format>, path: &Path) -> Input {
-    Input { format, path: path.to_owned(), node: None }
+    Input { format, path: path.to_owned(), node: None, logged: None }
 }
 
 /// Reads flow files, with a window and a clock of the small week.

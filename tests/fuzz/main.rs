@@ -19,6 +19,11 @@ fn lines_of_flow_files() {
 }
 
 #[test]
+fn what_is_remembered_of_lines_changes_nothing() {
+    run(targets::remembered_lines());
+}
+
+#[test]
 fn whole_files_of_every_format_plain_and_packed() {
     seeds::files().into_iter().for_each(|file| run(targets::whole_file(file)));
 }
@@ -51,6 +56,12 @@ fn files_of_the_workspace() {
     run(targets::notes());
     run(targets::fleet_file());
     run(targets::feed());
+}
+
+#[test]
+fn what_a_pre_flight_reads() {
+    run(targets::corefile());
+    run(targets::manifest());
 }
 
 fn run(mut target: Target) {

@@ -1,6 +1,6 @@
 //! What each decoder is fed with, and what must be true of whatever it makes of it.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use chrono::{DateTime, TimeDelta};
 use prost::Message as _;
@@ -9,6 +9,10 @@ use sluice::{
     documents::discovery::{companion, notes},
     domain::{
         names::{Text, is_hostile},
+        preflight::{
+            corefile::{self, Around},
+            report,
+        },
         sighting::{Outcome, Told},
         suspect::Catalogue,
     },
@@ -21,6 +25,7 @@ use sluice::{
         records::{Context, Decoder, Format, sniff},
         tail::Tail,
     },
+    k8s::preflight::manifests,
     pb::{
         flow as pb,
         observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
@@ -58,6 +63,32 @@ pub fn lines(format: Format) -> Target {
     })
 }
 
+/// What a decoder remembers of lines (their shapes, the ends of flows) makes it fast and nothing
+/// else: it says of every line what one says that has seen no other. Only of the two events of a
+/// denied packet it may leave out one, and a bare flow needs no second look.
+pub fn remembered_lines() -> Target {
+    let lines = |file: File| file.bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let is_plain = |file: &File| file.format == Format::HubbleJson && !file.bytes.starts_with(b"\x1f\x8b");
+    let mut seeds: Vec<Vec<u8>> =
+        seeds::files().into_iter().filter(is_plain).flat_map(|file| -> Vec<_> { lines(file) }).collect();
+    seeds.extend(seeds::recorded("records/hubble-json"));
+    let mut decoder = Decoder::new(Format::HubbleJson, Context::default());
+    target("hubble-json line, remembered", seeds, 6_000, move |bytes| {
+        let said = |decoder: &mut Decoder| {
+            let (mut told, mut denied) = (Vec::new(), false);
+            let read = decoder.line(bytes, &mut |it| {
+                denied |= matches!(&it, Told::Flow(flow) if flow.outcome == Outcome::Denied);
+                told.push(format!("{it:?}"));
+            });
+            (read, told, denied)
+        };
+        let (with, alone) =
+            (said(&mut decoder), said(&mut Decoder::new(Format::HubbleJson, Context::default())));
+        let is_twin = alone.2 && with.1.iter().all(|told| told.starts_with("Other"));
+        assert!(is_twin || with == alone, "{with:?}\n{alone:?}");
+    })
+}
+
 fn holds_together(told: &Told<'_>) {
     match told {
         Told::Flow(flow) => assert!(flow.at <= flow.until, "{flow:?}"),
@@ -78,7 +109,9 @@ pub fn whole_file(file: File) -> Target {
         let path = folder.path().join("input");
         fs::write(&path, bytes).expect("written");
         is_named = !is_named;
-        let input = || vec![Input { format: is_named.then_some(format), path: path.clone(), node: None }];
+        let input = || {
+            vec![Input { format: is_named.then_some(format), path: path.clone(), node: None, logged: None }]
+        };
         let (flows, dns) = match format {
             Format::Dnstap => (Vec::new(), input()),
             Format::CalicoJson => (input(), input()),
@@ -297,6 +330,41 @@ pub fn feed() -> Target {
         for trouble in feeds::add(&mut fresh, folder.path(), std::slice::from_ref(&entry)) {
             let said = trouble.to_string();
             assert!(!said.chars().any(is_hostile), "{said:?}");
+        }
+    })
+}
+
+/// A Corefile that imports what is damaged, too.
+pub fn corefile() -> Target {
+    let seeds = fs::read("tests/cases/preflight/corefiles").expect("readable");
+    let seeds = String::from_utf8(seeds).expect("UTF-8");
+    let seeds = seeds.split("\n=== ").map(|case| case.as_bytes().to_vec()).collect();
+    target("Corefile", seeds, 6_000, move |bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let files = BTreeMap::from([
+            ("/etc/coredns/custom/a.server".to_owned(), text.clone()),
+            ("/etc/coredns/absent".to_owned(), text.clone()),
+        ]);
+        let around = Around { files: &files, env: &BTreeMap::new(), folder: "/etc/coredns" };
+        if let Err(broken) = corefile::parse(&text, around) {
+            assert!(!broken.to_string().chars().any(is_hostile), "{broken}");
+        }
+    })
+}
+
+/// Manifests, to the last sentence of the pre-flight.
+pub fn manifest() -> Target {
+    let cases = ["enforcement", "flows", "dns", "around"];
+    let read = |name: &str| fs::read(format!("tests/cases/preflight/{name}.txt")).expect("readable");
+    let texts: Vec<String> = cases.iter().map(|name| String::from_utf8(read(name)).expect("UTF-8")).collect();
+    let bodies = texts.iter().flat_map(|text| text.split("\n=== "));
+    let seeds = bodies.filter_map(|case| Some(case.split_once("\n---\n")?.1.as_bytes().to_vec())).collect();
+    target("manifest", seeds, 1_000, move |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (reading, complaints) = manifests::read([("x", text.as_ref())]);
+        assert!(complaints.iter().all(|one| !one.why.as_str().chars().any(is_hostile)));
+        for check in report::run(&reading).checks {
+            assert!(!check.why.as_str().chars().any(is_hostile), "{check:?}");
         }
     })
 }

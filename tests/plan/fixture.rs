@@ -1,6 +1,8 @@
 //! A small fleet made of facts: one staging and two production clusters that are read, one that is
 //! down, the team's state in the first. 2026-11-23 is a Monday.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sluice::{
@@ -12,6 +14,7 @@ use sluice::{
         world::World,
     },
     domain::{
+        discovery::Rules,
         fleet::{Cni, CniKind, Enforcement, Environment, NamespaceSeen, Pod, Rights},
         flow::Direction,
         hold::{Hold, HoldKind, Scope},
@@ -107,6 +110,10 @@ impl Fleet {
                 sets.sets.insert((target.cluster.clone(), target.ns.clone(), target.direction), authored);
             }
         }
+        // Every namespace has a document, in which nothing is flagged.
+        let places = sets.sets.keys().map(|(cluster, ns, _)| ((cluster.clone(), ns.clone()), Vec::new()));
+        sets.flagged = Some(places.collect());
+        fleet.tell(Fact::Rules(Arc::new(Rules::default())));
         fleet.tell(Fact::Files(sets));
         for (name, names) in NAMESPACES {
             fleet.read(name, names);
@@ -240,7 +247,7 @@ pub fn stamp(time: &str) -> Stamp {
     Stamp { by: Text::new("ann@example.net"), at: at(time) }
 }
 
-fn digest(target: &Target) -> PolicyDigest {
+pub fn digest(target: &Target) -> PolicyDigest {
     PolicyDigest::of(&set(target))
 }
 

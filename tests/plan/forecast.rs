@@ -9,6 +9,7 @@ use sluice::domain::{
     names::Text,
     risk::Risk,
     wave::{Candidate, Pace, RowState, WavePlan, WaveSettings, WaveSize},
+    zone::Zone,
 };
 
 use super::fixture::{at, now, row};
@@ -60,7 +61,7 @@ fn hours() -> WorkingHours {
     use Weekday::{Mon, Thu, Tue, Wed};
     let time = |text: &str| text.parse().expect("a time");
     let days = vec![Mon, Tue, Wed, Thu];
-    WorkingHours { offset_secs: 3_600, days, from: time("09:00:00"), until: time("16:00:00") }
+    WorkingHours { zone: Zone::fixed(3_600), days, from: time("09:00:00"), until: time("16:00:00") }
 }
 
 /// Half of the wall time is credited: 24 hours that are missing take 48, and 48 take 96.

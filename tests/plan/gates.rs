@@ -9,18 +9,22 @@ use sluice::{
         gates::{Gate, gates, missing},
         orders::{OrderId, OrderKind},
         plan::FleetFile,
-        ports::{ClusterFact, Effect, Fact, Link, OrderFact, Trouble},
+        planned::{Ask, may_go, plan_row_of},
+        ports::{Change, ClusterFact, Effect, Fact, Link, OrderFact, Trouble},
         settings::{BlockedDays, Dependency, Settings, WorkingHours},
         shared::SharedFact,
     },
     domain::{
         fleet::Enforcement,
-        hold::{HoldKind, Scope},
+        flow::Direction,
+        hold::{Covers, HoldKind, Override, Scope},
         names::Text,
+        rollout::{Kept, Stamp, Target},
+        zone::Zone,
     },
 };
 
-use super::fixture::{Fleet, at, cluster, ingress, now, ns, row, settings};
+use super::fixture::{Fleet, at, cluster, digest, ingress, now, ns, row, settings, stamp};
 
 fn lines(gates: &[Gate]) -> Vec<String> {
     let covers = |gate: &Gate| gate.covers.map_or("-", |covers| covers.as_str());
@@ -163,7 +167,7 @@ fn working_hours_and_blocked_days_are_cleared_by_time() {
     let day = |text: &str| text.parse().expect("a day");
     let time = |text: &str| text.parse().expect("a time");
     let hours = WorkingHours {
-        offset_secs: 3_600,
+        zone: Zone::fixed(3_600),
         days: vec![Weekday::Mon, Weekday::Tue],
         from: time("09:00:00"),
         until: time("12:00:00"),
@@ -294,4 +298,61 @@ fn rollback_and_abort_ask_none_of_this() {
     assert_eq!(aborted.effects, [Effect::Abort(OrderId(1))]);
     let back = decide(&fleet.world, &Command::RollBack(vec![row("stg/job")])).expect("always");
     assert!(matches!(back.effects.as_slice(), [Effect::Rollback(order)] if order.aborts == Some(OrderId(1))));
+}
+
+/// What the lead took upon himself and a second person confirmed is no reason any more: for these bytes,
+/// while it lasts, and for what it covers.
+#[test]
+fn a_confirmed_override_for_the_bytes_of_the_workspace_opens_its_gates_in_the_plan() {
+    let over = |by: &str, covers: Covers, bytes: &Target, expires: &str| {
+        let mut fleet = Fleet::new(settings());
+        let over = Override {
+            target: row("stg/shop"),
+            digest: digest(bytes),
+            covers: vec![covers],
+            reason: Text::new("the release cannot wait"),
+            stamp: stamp("2026-11-23T09:00:00Z"),
+            confirmed: Some(Stamp { by: Text::new(by), at: at("2026-11-23T10:00:00Z") }),
+            expires: at(expires),
+        };
+        let kept = Kept { name: "o1".into(), version: "1".into(), created: now(), value: over };
+        fleet.share(SharedFact::Overrides(Change::Reset(vec![kept])));
+        lines(&missing(&fleet.world, &row("stg/shop")))
+    };
+    let waits = ["wave 1 is not done: stg/job waiting; clear them, or `sluice exclude` them [lead; order]"];
+    let tomorrow = "2026-11-24T12:00:00Z";
+    assert_eq!(over("oncall", Covers::Order, &row("stg/shop"), tomorrow), [""; 0]);
+    assert_eq!(over("oncall", Covers::Soak, &row("stg/shop"), tomorrow), waits);
+    assert_eq!(over("oncall", Covers::Order, &row("stg/shop"), "2026-11-23T11:59:00Z"), waits);
+    assert_eq!(over("ann@example.net", Covers::Order, &row("stg/shop"), tomorrow), waits, "by himself");
+    assert_eq!(over("oncall", Covers::Order, &ingress("stg/shop"), tomorrow), waits, "other bytes");
+}
+
+/// Who wrote no document sees it in the plan already, not only in a preview.
+#[test]
+fn the_owner_gate_is_asked_where_nothing_else_is_in_the_way() {
+    let mut fleet = Fleet::new(settings());
+    let mut files = fleet.world.files().clone();
+    files.flagged = Some(Default::default());
+    fleet.tell(Fact::Files(files));
+    let told = lines(&missing(&fleet.world, &row("stg/job")));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("no evidence of stg/job is read"), "{told:?}");
+    assert!(told[0].ends_with("[lead; -]"), "{told:?}");
+    // Another reason is in the way of this one.
+    let told = lines(&missing(&fleet.world, &row("stg/shop")));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("wave 1 is not done"), "{told:?}");
+}
+
+/// What was taken back may be applied again, alone; it never goes with the rest of its wave.
+#[test]
+fn a_row_that_was_taken_back_is_no_part_of_an_advance() {
+    let mut fleet = Fleet::new(settings());
+    assert_eq!(may_go(&fleet.world, Direction::Egress), [row("stg/job")]);
+    fleet.apply(&row("stg/job"), 1);
+    fleet.roll_back(&row("stg/job"));
+    let ask = plan_row_of(&fleet.world, &row("stg/job")).expect("it is planned");
+    assert_eq!((ask.ask, ask.is_again()), (Ask::MayGo, true));
+    assert_eq!(may_go(&fleet.world, Direction::Egress), []);
 }

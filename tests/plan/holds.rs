@@ -92,6 +92,23 @@ fn every_reason_against_is_told() {
     );
 }
 
+/// A right of its own each: on-call holds, and only the lead takes a row out of its wave.
+#[test]
+fn whoever_may_hold_may_not_exclude_by_that() {
+    let mut fleet = Fleet::new(settings());
+    let rights = SharedRights { hold: Some(true), exclude: Some(false), ..SharedRights::default() };
+    fleet.share(SharedFact::Rights(rights));
+    let tomorrow = Some("2026-11-24T12:00:00Z");
+    let scope = || Scope::Rollout(row("stg/shop"));
+    assert!(decide(&fleet.world, &Command::Hold(wanted(scope(), HoldKind::Hold, tomorrow))).is_ok());
+    assert_eq!(
+        refused(&fleet, &Command::Hold(wanted(scope(), HoldKind::Exclusion, tomorrow))),
+        "exclude stg/shop egress refused: you may not exclude rollouts (RBAC of the state cluster); ask its admin for the right"
+    );
+    fleet.hold("x1", scope(), HoldKind::Exclusion, tomorrow);
+    assert!(refused(&fleet, &Command::Release(Text::new("x1"))).contains("you may not exclude rollouts"));
+}
+
 #[test]
 fn without_the_state_cluster_nothing_is_held() {
     let fleet = Fleet::unshared(settings());

@@ -40,6 +40,7 @@ impl Process {
             host: "host".into(),
             nonce: user.into(),
             wanted: [name("east"), name("west")].into(),
+            alerted: Default::default(),
             leaving: false,
         });
         let asks = Asks {

@@ -63,12 +63,14 @@ async fn rights_are_asked_for_and_a_stranger_is_told_what_is_missing() {
     let ann = live(&cluster, "ann", LEAD).await;
     let rights = &ann.world().shared().rights;
     assert_eq!((rights.ask_review, rights.decide_review, rights.hold), (Some(true), Some(false), Some(true)));
+    assert_eq!((rights.exclude, rights.overrule), (Some(true), Some(true)));
     let sue = live(&cluster, "sue", crate::SECURITY).await;
     let rights = &sue.world().shared().rights;
     assert_eq!(
         (rights.ask_review, rights.decide_review, rights.record),
         (Some(false), Some(true), Some(false))
     );
+    assert_eq!((rights.hold, rights.exclude, rights.overrule), (Some(false), Some(false), Some(false)));
     let mut nobody = cockpit(&cluster, "nobody", &[]);
     run_for(&mut nobody, SECONDS(10)).await;
     assert!(

@@ -65,7 +65,12 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(kind: SourceKind, nodes: &[&str]) -> Self {
-        let mut scene = Self { world: World::new(at(0)) };
+        Self::begun(kind, nodes, policies(), 0)
+    }
+
+    /// A run that begins at a second, with these policies live.
+    pub fn begun(kind: SourceKind, nodes: &[&str], policies: Vec<Policy>, secs: i64) -> Self {
+        let mut scene = Self { world: World::new(at(secs)) };
         let entry = ClusterEntry {
             name: east(),
             context: Text::new("east"),
@@ -76,7 +81,7 @@ impl Scene {
         scene.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
         scene.cni("1.16.0");
         scene.source(kind);
-        scene.lists(policies(), nodes);
+        scene.lists(policies, nodes);
         scene
     }
 

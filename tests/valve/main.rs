@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sluice::{
     cockpit::{
         orders::{ApplyOrder, OrderId, Origin, Outcome, Preview, PreviewOrder, RollbackOrder, Target},
-        ports::Fact,
+        ports::{Fact, OrderFact},
     },
     domain::{
         flow::Direction,
@@ -390,4 +390,37 @@ async fn a_rollback_that_may_not_open_deletes_and_says_what_is_left() {
             }
         }
     }
+}
+
+/// Another sluice rolls back while this one applies: it deletes what it saw, and knows nothing of the
+/// allow that comes after.
+#[tokio::test(start_paused = true)]
+async fn an_apply_closes_nothing_once_somebody_else_took_its_valve_away() {
+    let cluster = cluster();
+    let open = allowed(&cluster);
+    let shown = preview(&cluster, Direction::Egress, 443).await;
+    let wire = Wire::new(&cluster, Person::Lead, None);
+    let access = Access::Client(wire.client());
+    let order = ApplyOrder { id: OrderId(1), preview: Box::new(shown), after: None };
+    let (report, mut told) = mpsc::channel(1);
+    let (_go_on, abort) = watch::channel(false);
+    let applying = async {
+        let outcome = write::apply(&access, &order, "one", abort, &report).await;
+        drop(report);
+        outcome
+    };
+    let somebody = async {
+        while let Some(fact) = told.recv().await {
+            let Fact::Order(_, OrderFact::Wrote(receipt)) = fact else { continue };
+            if receipt.step.verb() == "open" && receipt.step.pinned().name == "egress-allowlist" {
+                for name in ["egress-baseline-allow", "default-deny-egress"] {
+                    cluster.unseed("networking.k8s.io/v1", "NetworkPolicy", "shop", name);
+                }
+            }
+        }
+    };
+    let (outcome, ()) = tokio::join!(applying, somebody);
+    let Outcome::Stopped { trouble, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(trouble.fact.as_str().contains("taken away while this apply was under way"), "{trouble}");
+    assert_eq!(allowed(&cluster), open);
 }

@@ -168,7 +168,7 @@ fn inputs(paths: &Paths, format: Format) -> Vec<Input> {
     let node = |node: &Option<String>| node.as_deref().and_then(|node| NodeName::parse(node).ok());
     paths
         .iter()
-        .map(|(path, of)| Input { format: Some(format), path: path.clone(), node: node(of) })
+        .map(|(path, of)| Input { format: Some(format), path: path.clone(), node: node(of), logged: None })
         .collect()
 }
 

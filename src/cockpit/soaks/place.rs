@@ -11,6 +11,7 @@ use crate::{
         flow::Direction,
         names::{NodeName, NsName, Text},
         resolver::DnsPath,
+        soak::Judged,
         spans::{Minute, Spans, touched},
         time::{Timestamp, age, span},
     },
@@ -55,14 +56,17 @@ pub struct Rollout {
     pub live: Option<Live>,
     /// The set was live and closed until then.
     missing: Option<(Timestamp, Text)>,
+    /// When this run last saw that it was not live and closed.
+    pub absent: Option<Timestamp>,
     pub restarts: Vec<Restart>,
     /// Evidence of another observer, or of an earlier run of this program.
     pub base: Option<Evidence>,
     /// Denials of others that ours caused, by group.
     pub caused: BTreeSet<crate::domain::denial::GroupId>,
     pub clean: bool,
-    /// When `clean` was found out.
+    /// The minute for which it was judged last, and what came of it.
     pub judged: Minute,
+    pub last: Option<Box<Judged>>,
 }
 
 impl Rollout {
@@ -85,6 +89,9 @@ impl Rollout {
 
     /// The watch shows the set: `closed` with its digest, or not.
     fn see(&mut self, closed: Option<crate::domain::policy::PolicyDigest>, missing: &str, now: Timestamp) {
+        if closed.is_none() {
+            self.absent = Some(now);
+        }
         match (self.live.take(), closed) {
             (None, None) => {}
             (None, Some(digest)) => {
@@ -121,6 +128,8 @@ pub struct Place {
     judge_gone: Option<(Timestamp, Text)>,
     /// When the network plugin was last seen to enforce.
     judge_seen: Option<Timestamp>,
+    /// Since when this run knows what is live: what it does not know of was not live then.
+    known: Option<Timestamp>,
     pub policies: Touched,
     pub pods: Touched,
     restarted: bool,
@@ -218,6 +227,7 @@ impl Place {
                 looked = true;
                 self.look_at_policies(cluster, &ns, now);
             }
+            self.known.get_or_insert(now);
         }
         if self.sight.is_whole() {
             let known: Vec<_> = self.rollouts.keys().cloned().collect();
@@ -246,7 +256,11 @@ impl Place {
                 Presence::Open => "the valve was open".to_owned(),
                 Presence::Tight => String::new(),
             };
+            let absent = self.known;
             let rollout = &mut self.rollouts.entry(ns.clone()).or_default()[direction as usize];
+            if rollout.live.is_none() {
+                rollout.absent = rollout.absent.or(absent);
+            }
             rollout.see(closed, &missing, now);
         }
         self.pods.add(ns);

@@ -5,13 +5,28 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::{cockpit::alerts::Alert, domain::time::Timestamp};
+use crate::{
+    cockpit::alerts::Alert,
+    domain::{names::Text, time::Timestamp},
+};
 
 /// Understood by chats (`text`) and by programs (the rest).
-pub(super) const BUILT_IN: &str = r#"{"text":"{{title}}\n{{text}}\n{{command}}","state":"{{state}}","kind":"{{kind}}","cluster":"{{cluster}}","namespace":"{{namespace}}","direction":"{{direction}}","at":"{{at}}","since":"{{since}}","command":"{{command}}","key":"{{key}}"}"#;
+pub(super) const BUILT_IN: &str = r#"{"text":"{{title}}\n{{text}}\n{{command}}","state":"{{state}}","kind":"{{kind}}","cluster":"{{cluster}}","namespace":"{{namespace}}","direction":"{{direction}}","at":"{{at}}","since":"{{since}}","command":"{{command}}","key":"{{key}}","escalation":"{{escalation}}"}"#;
 
-const FIELDS: [&str; 11] =
-    ["title", "text", "state", "kind", "cluster", "namespace", "direction", "at", "since", "command", "key"];
+const FIELDS: [&str; 12] = [
+    "title",
+    "text",
+    "state",
+    "kind",
+    "cluster",
+    "namespace",
+    "direction",
+    "at",
+    "since",
+    "command",
+    "key",
+    "escalation",
+];
 
 /// What is wrong with a template; nothing: it can be used.
 pub(super) fn complaint(template: &str) -> Option<String> {
@@ -29,9 +44,9 @@ pub(super) fn complaint(template: &str) -> Option<String> {
 }
 
 /// The body; the built-in one where the template cannot be used.
-pub(super) fn render(template: Option<&str>, alert: &Alert) -> String {
+pub(super) fn render(template: Option<&str>, alert: &Alert, escalation: &[Text]) -> String {
     let template = template.filter(|template| complaint(template).is_none()).unwrap_or(BUILT_IN);
-    fill(template, |field| value(field, alert).map(|value| Cow::Owned(escaped(&value))))
+    fill(template, |field| value(field, alert, escalation).map(|value| Cow::Owned(escaped(&value))))
         .expect("every field of a template without complaint is known")
 }
 
@@ -49,7 +64,7 @@ fn fill(template: &str, value: impl Fn(&str) -> Option<Cow<'static, str>>) -> Re
     Ok(out)
 }
 
-fn value(field: &str, alert: &Alert) -> Option<String> {
+fn value(field: &str, alert: &Alert, escalation: &[Text]) -> Option<String> {
     let (key, spot) = (&alert.key, &alert.key.spot);
     Some(match field {
         "title" => alert.title(),
@@ -63,6 +78,8 @@ fn value(field: &str, alert: &Alert) -> Option<String> {
         "since" => time(alert.since),
         "command" => alert.command(),
         "key" => format!("{} {spot} {}", key.kind.as_str(), key.detail).trim_end().to_owned(),
+        // Whom to call, in this order.
+        "escalation" => escalation.iter().map(Text::as_str).collect::<Vec<_>>().join(", then "),
         _ => return None,
     })
 }
@@ -91,7 +108,7 @@ pub(super) mod tests {
         },
         domain::{
             flow::Direction,
-            names::{ClusterName, NsName, Text},
+            names::{ClusterName, NsName},
         },
     };
 
@@ -114,7 +131,7 @@ pub(super) mod tests {
     #[test]
     fn the_built_in_body_is_as_documented() {
         assert_eq!(complaint(BUILT_IN), None);
-        let body = render(None, &alert("web is denied"));
+        let body = render(None, &alert("web is denied"), &["#oncall".into(), "+49 000".into()]);
         let body: Value = serde_json::from_str(&body).expect("JSON");
         insta::assert_snapshot!(serde_json::to_string_pretty(&body).expect("JSON"));
     }
@@ -124,7 +141,7 @@ pub(super) mod tests {
     fn hostile_words_stay_inside_their_string() {
         let hostile = r#"","x":"y" \ {{command}} <!channel> <http://a|b>"#;
         let body: Value =
-            serde_json::from_str(&render(Some(r#"{"t":"{{ text }}"}"#), &alert(hostile))).expect("JSON");
+            serde_json::from_str(&render(Some(r#"{"t":"{{ text }}"}"#), &alert(hostile), &[])).expect("JSON");
         assert_eq!(body, serde_json::json!({"t": r#"","x":"y" \ {{command}} ‹!channel› ‹http://a|b›"#}));
     }
 
@@ -138,7 +155,7 @@ pub(super) mod tests {
         ] {
             let complaint = complaint(template).expect(template);
             assert!(complaint.contains(said), "{template}: {complaint}");
-            assert_eq!(render(Some(template), &alert("x")), render(None, &alert("x")));
+            assert_eq!(render(Some(template), &alert("x"), &[]), render(None, &alert("x"), &[]));
         }
         assert_eq!(complaint(r#"{"a":"{{title}} {{ key }}","b":[1,{"c":"{{at}}"}]}"#), None);
     }

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         evidence::Cause,
         names::{NodeName, Text},
-        sighting::Told,
+        sighting::{Outcome, Told},
         source::SourceKind,
         time::{Timestamp, age},
     },
@@ -41,6 +41,8 @@ pub struct File {
     pub source: Text,
     pub format: Format,
     pub path: PathBuf,
+    /// Of kernel-log: what became of the packets that reached the `Log` rule.
+    pub logged: Option<Outcome>,
     /// As it was stored.
     pub position: Option<Position>,
 }
@@ -94,7 +96,7 @@ impl Follower {
         };
         Self {
             tail: Tail::new(&file.path, from),
-            decoder: Decoder::new(file.format, Context::default()),
+            decoder: Decoder::new(file.format, Context { logged: file.logged, ..Context::default() }),
             malformed: 0,
             newest: None,
         }

@@ -51,6 +51,8 @@ pub enum Why {
     Line(records::Malformed),
     Frame(dnstap::decode::Malformed),
     Frames(Text),
+    /// A `Log` rule's line, and nobody said what the rule stands for.
+    Unjudged,
     /// A time more than an hour from now.
     Ahead,
     /// The same of a frame.
@@ -112,6 +114,9 @@ impl Complaint {
             Why::Line(bad) => times(&bad.to_string()),
             Why::Frame(bad) => frames(&bad.to_string()),
             Why::Frames(said) => format!("{said}; everything whole before that counts"),
+            Why::Unjudged => {
+                times("it does not say what became of the packet, so it is no more than a sign of its node")
+            }
             Why::Ahead => times(AHEAD),
             Why::FrameAhead => frames(AHEAD),
         }
@@ -137,6 +142,7 @@ impl Complaint {
             Why::NoAnswers(format) => format!("Give it as --flows {format}:PATH."),
             Why::Once => "Write it to a file and name that.".to_owned(),
             Why::Again => "Name - once.".to_owned(),
+            Why::Unjudged => "Where the Log rule stands before a rule that allows or denies, write kernel-log=allowed:PATH or kernel-log=denied:PATH.".to_owned(),
             Why::HalfLine => "If it is still being written, run this again later.".to_owned(),
             Why::Line(_) | Why::Frame(_) => "Look at it; the rest of the file is read.".to_owned(),
             Why::Ahead | Why::FrameAhead => "Check the clock of the machine that wrote it.".to_owned(),

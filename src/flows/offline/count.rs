@@ -14,7 +14,7 @@ use crate::{
         addresses::AddressBook, answers::Answers, credit::Credit, ledger::Ledger, sighting::Told,
         time::Timestamp,
     },
-    flows::records::Decoder,
+    flows::records::{Decoder, Format},
 };
 
 /// What the first pass learned.
@@ -141,14 +141,22 @@ impl Pass<'_> {
     ) {
         let good = &self.inputs[piece.input];
         let mut own = worker.decoders[good.kin].take();
-        let decoder = ordered.unwrap_or_else(|| own.get_or_insert_with(|| good.decoder()));
+        let decoder = ordered.unwrap_or_else(|| {
+            let own = own.get_or_insert_with(|| good.decoder());
+            own.starts_elsewhere();
+            own
+        });
         let Worker { sums, tally, .. } = worker;
         let latest = self.job.now + super::AHEAD;
+        let is_kernel = good.format == Format::KernelLog && good.logged.is_none();
         let (before, mut whole) = (sums.counts.flows, 0);
         each_line(piece, bytes, |number, line, half| {
             sums.counts.lines += 1;
-            let mut is_ahead = false;
-            let read = decoder.line(line, &mut |told| is_ahead |= sums.take(&told, self.known, latest));
+            let (mut is_ahead, mut is_unjudged) = (false, false);
+            let read = decoder.line(line, &mut |told| {
+                is_unjudged |= is_kernel && matches!(told, Told::Other { .. });
+                is_ahead |= sums.take(&told, self.known, latest);
+            });
             match read {
                 Ok(()) => whole += 1,
                 Err(_) if half == End::File => tally.bad(piece.input, Why::HalfLine, number),
@@ -157,6 +165,9 @@ impl Pass<'_> {
             }
             if is_ahead {
                 tally.bad(piece.input, Why::Ahead, number);
+            }
+            if is_unjudged {
+                tally.bad(piece.input, Why::Unjudged, number);
             }
         });
         tally.good(piece.input, whole);

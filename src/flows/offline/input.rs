@@ -15,7 +15,10 @@ use super::{
     complaints::{Complaint, Why},
 };
 use crate::{
-    domain::names::{NodeName, Text},
+    domain::{
+        names::{NodeName, Text},
+        sighting::Outcome,
+    },
     flows::records::{Context, Decoder, Format, sniff},
 };
 
@@ -26,8 +29,9 @@ pub(super) struct Good {
     /// What its first bytes look like.
     pub looks: Option<Format>,
     pub node: Option<NodeName>,
+    pub logged: Option<Outcome>,
     pub role: Role,
-    /// The first input of this format and node: one decoder serves them all, so that its memory
+    /// The first input of this format, node and outcome: one decoder serves them all, so that its memory
     /// does not grow with the number of files.
     pub kin: usize,
     /// Bytes on the disk; 0 where that is not known.
@@ -73,7 +77,8 @@ pub(super) fn check(job: &Job) -> Checked {
     out.complaints.extend(twice.iter().map(|good| Complaint::file(&good.path, Why::Once)));
     out.good = good;
     for at in 0..out.good.len() {
-        let like = |other: &Good| (other.format, &other.node) == (out.good[at].format, &out.good[at].node);
+        let kind = |good: &Good| (good.format, good.node.clone(), good.logged);
+        let like = |other: &Good| kind(other) == kind(&out.good[at]);
         out.good[at].kin = out.good.iter().position(like).unwrap_or(at);
     }
     out
@@ -92,7 +97,10 @@ impl Good {
     }
 
     pub(super) fn decoder(&self) -> Decoder {
-        Decoder::new(self.format, Context { node: self.node.clone(), ..Context::default() })
+        Decoder::new(
+            self.format,
+            Context { node: self.node.clone(), logged: self.logged, ..Context::default() },
+        )
     }
 
     /// The file's content, unpacked. Counts bytes of the disk.
@@ -143,8 +151,8 @@ fn look(input: &Input, role: Role) -> Result<Good, Why> {
     }
     let head: Option<Box<dyn Read + Send>> =
         if can_reopen { None } else { Some(Box::new(Cursor::new(head).chain(raw))) };
-    let node = input.node.clone();
-    Ok(Good { path: input.path.clone(), format, looks, node, role, kin: 0, size, head: head.into() })
+    let (path, node, logged) = (input.path.clone(), input.node.clone(), input.logged);
+    Ok(Good { path, format, looks, node, logged, role, kin: 0, size, head: head.into() })
 }
 
 fn first(raw: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {
@@ -155,7 +163,7 @@ fn first(raw: &mut dyn Read, most: usize) -> io::Result<Vec<u8>> {
 
 /// Unpacks gzip, also of several members; `true` where it was packed.
 fn unpacked<'r>(raw: impl Read + Send + 'r) -> Result<(Box<dyn Read + Send + 'r>, bool), Why> {
-    let mut raw = BufReader::with_capacity(256 * 1024, raw);
+    let mut raw = BufReader::with_capacity(64 * 1024, raw);
     let head = raw.fill_buf().map_err(|error| unreadable(&error))?;
     let packed = [
         (&b"\x28\xb5\x2f\xfd"[..], "zstd"),

@@ -5,7 +5,8 @@ use crate::domain::{flow::Entity, sighting::Sighting};
 use super::{
     Malformed,
     json::{Code, Few, Flag, Many, Num, Reader, Skip, Str, Value, object},
-    known::{Span, Spans, sign_of},
+    known::{Meant, Span, Spans, sign_of},
+    meaning,
 };
 
 object! {
@@ -84,7 +85,7 @@ pub(super) struct Addresses<'a>(pub Ip<'a>);
 impl<'a> Value<'a> for Addresses<'a> {
     fn fill(&mut self, from: &mut Reader<'a>) -> Result<(), Malformed> {
         self.0.fill(from)?;
-        from.addresses = [sign_of(self.0.source.as_str()), sign_of(self.0.destination.as_str())];
+        from.addresses = [&self.0.source, &self.0.destination].map(|raw| sign_of(raw.as_str().as_bytes()));
         Ok(())
     }
 }
@@ -101,7 +102,7 @@ impl<'a, const SIDE: usize> Value<'a> for End<'a, SIDE> {
             return self.0.fill(from);
         }
         let address = from.addresses[SIDE];
-        let found = known.borrow().find(text, address);
+        let found = known.borrow().find(text.as_bytes(), address);
         if let Some((length, end)) = found {
             self.0 = Endpoint::known(&text[..length], end);
             from.advance(length);
@@ -155,6 +156,16 @@ impl<'a> Endpoint<'a> {
             pod: span(&self.pod)?,
             workload,
         })
+    }
+
+    pub fn meant(&self) -> Meant<'_> {
+        let owner = self.workloads.as_slice().first();
+        Meant {
+            ns: self.ns.said(),
+            pod: self.pod.said(),
+            workload: owner.and_then(|owner| Some((owner.kind.as_str(), owner.name.said()?))),
+            entity: meaning::entity(self.identity.0).or(self.reserved.0),
+        }
     }
 
     fn is_blank(&self) -> bool {

@@ -57,6 +57,11 @@ impl Twins {
     const PLACES: usize = 1_024;
     const APART: TimeDelta = TimeDelta::seconds(1);
 
+    /// Waits for nothing any more.
+    pub fn clear(&mut self) {
+        self.places.fill(None);
+    }
+
     /// True: the other event of this packet was told already.
     pub fn is_second(&mut self, packet: &Packet<'_>, event: Event, at: Timestamp) -> bool {
         let key = self.hasher.hash_one(packet);
@@ -107,6 +112,47 @@ mod tests {
             }
         }
         out
+    }
+
+    /// Each packet of a long scan has both its events, a second of scan between the places' reuse.
+    #[test]
+    fn a_scan_of_many_ports_is_counted_once_each_in_the_same_memory() {
+        let mut twins = Twins::default();
+        let from = Timestamp::from_timestamp(1_000_000, 0).expect("in range");
+        let (mut counted, mut second) = (0, 0);
+        for n in 0..200_000_u32 {
+            let packet = Packet {
+                node: Some("w"),
+                source: "10.0.0.1".parse().ok(),
+                destination: Some(std::net::Ipv4Addr::from(0x0a00_0000 + n / 50_000).into()),
+                ports: (4_000, (n % 50_000) as u16),
+                protocol: Protocol::Tcp,
+                direction: Some(Direction::Egress),
+            };
+            let at = from + TimeDelta::microseconds(i64::from(n) * 20);
+            for event in [Event::Verdict, Event::Drop] {
+                *(if twins.is_second(&packet, event, at) { &mut second } else { &mut counted }) += 1;
+            }
+        }
+        assert_eq!((counted, second, twins.places.len()), (200_000, 200_000, Twins::PLACES));
+    }
+
+    #[test]
+    fn what_waits_is_forgotten_where_lines_do_not_follow_each_other() {
+        let packet = Packet {
+            node: None,
+            source: "10.0.0.1".parse().ok(),
+            destination: "10.0.0.2".parse().ok(),
+            ports: (1, 2),
+            protocol: Protocol::Tcp,
+            direction: None,
+        };
+        let at = Timestamp::from_timestamp(1_000_000, 0).expect("in range");
+        let mut twins = Twins::default();
+        assert!(!twins.is_second(&packet, Event::Verdict, at));
+        twins.clear();
+        assert!(!twins.is_second(&packet, Event::Drop, at));
+        assert!(twins.is_second(&packet, Event::Verdict, at));
     }
 
     #[test]

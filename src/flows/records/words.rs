@@ -14,14 +14,37 @@ use super::Malformed;
 
 /// RFC 3339 with 0 to 9 fraction digits, in UTC or with an offset.
 pub fn rfc3339(raw: &str) -> Option<Timestamp> {
-    let (date, rest) = raw.as_bytes().split_at_checked(19)?;
-    let separators = (date[4], date[7], date[10], date[13], date[16]);
-    if !matches!(separators, (b'-', b'-', b'T' | b't' | b' ', b':', b':')) {
-        return None;
+    Minute::default().rfc3339(raw.as_bytes())
+}
+
+/// The last minute that was read. The lines of a file are of few minutes, and their calendar is most
+/// of what a time costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Minute {
+    /// `YYYY-MM-DDTHH:MM:` as it stood there, and its seconds since 1970.
+    text: [u8; 17],
+    seconds: i64,
+}
+
+impl Minute {
+    /// As [`rfc3339`].
+    pub fn rfc3339(&mut self, raw: &[u8]) -> Option<Timestamp> {
+        let (minute, rest) = raw.split_first_chunk::<17>()?;
+        if *minute != self.text {
+            let separators = (minute[4], minute[7], minute[10], minute[13], minute[16]);
+            if !matches!(separators, (b'-', b'-', b'T' | b't' | b' ', b':', b':')) {
+                return None;
+            }
+            let (hour, of_hour) = (digits(&minute[11..13])?, digits(&minute[14..16])?);
+            let clock = (hour < 24 && of_hour < 60).then_some(hour * 3600 + of_hour * 60)?;
+            *self = Self { text: *minute, seconds: civil(&minute[..10])? + clock };
+        }
+        let (second, rest) = rest.split_first_chunk::<2>()?;
+        // A leap second is the second before it.
+        let second = digits(second).filter(|second| *second <= 60)?.min(59);
+        let (nanos, zone) = fraction(rest)?;
+        moment(self.seconds + second - offset(zone)?, nanos)
     }
-    let seconds = civil(&date[..10])? + clock(&date[11..])?;
-    let (nanos, zone) = fraction(rest)?;
-    moment(seconds - offset(zone)?, nanos)
 }
 
 /// Seconds since 1970 of a day written `YYYY-MM-DD` (with any separators).
@@ -91,13 +114,19 @@ pub fn moment(seconds: i64, nanos: u32) -> Option<Timestamp> {
 
 /// An address, IPv4-mapped ones unmapped. Nothing (an empty word) is nothing said.
 pub fn address(raw: &str) -> Result<Option<IpAddr>, Malformed> {
+    address_of(raw.as_bytes())
+}
+
+/// The same of bytes that nobody looked at yet.
+pub fn address_of(raw: &[u8]) -> Result<Option<IpAddr>, Malformed> {
     if raw.is_empty() {
         return Ok(None);
     }
-    if let Some(address) = ipv4(raw.as_bytes()) {
+    if let Some(address) = ipv4(raw) {
         return Ok(Some(IpAddr::V4(address)));
     }
-    raw.parse::<IpAddr>().map(|address| Some(address.to_canonical())).map_err(|_| Malformed::Address)
+    let text = std::str::from_utf8(raw).map_err(|_| Malformed::Address)?;
+    text.parse::<IpAddr>().map(|address| Some(address.to_canonical())).map_err(|_| Malformed::Address)
 }
 
 /// The common form only; whatever it does not take is asked again of the standard library.

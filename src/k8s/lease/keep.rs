@@ -51,7 +51,8 @@ pub async fn keep(desk: &Desk<'_>, claims: &mut watch::Receiver<Claims>, told_be
     let (sender, mut told) = mpsc::channel(256);
     let out = Out { cluster: desk.cluster.clone(), inbox: sender };
     let following = follow(Leases(desk.ns.clone()), desk.server.clone(), out);
-    let mut keeper = Keeper { desk, seats: BTreeMap::new(), told: told_before, is_read: false };
+    let mut keeper =
+        Keeper { desk, seats: BTreeMap::new(), told: told_before, alerted: BTreeMap::new(), is_read: false };
     let keeping = async {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,6 +85,8 @@ struct Keeper<'a> {
     desk: &'a Desk<'a>,
     seats: BTreeMap<ClusterName, Seat>,
     told: &'a mut Observers,
+    /// What was told of alerts, as it was last passed on.
+    alerted: BTreeMap<ClusterName, Box<str>>,
     /// Before the list is read nobody knows what is free.
     is_read: bool,
 }
@@ -147,7 +150,10 @@ impl Keeper<'_> {
                 (true, false) => Move::Wait,
             };
             if step != Move::Wait {
-                let lease = seat.written(&step, me, cluster, self.desk.now());
+                let mut lease = seat.written(&step, me, cluster, self.desk.now());
+                if let Some(told) = claims.alerted.get(cluster).filter(|_| step != Move::Ask) {
+                    lease.alerted = Some(told.clone());
+                }
                 let (desk, cluster) = (self.desk, cluster.clone());
                 writes.push(async move {
                     let answer = desk.write(&lease).await;
@@ -175,7 +181,15 @@ impl Keeper<'_> {
     async fn tell(&mut self, me: Option<&Me>) {
         let now = Instant::now();
         let mut news = Vec::new();
+        let mut alerted = Vec::new();
         for (cluster, seat) in &self.seats {
+            // Before the news of a holder: who takes over knows what was told.
+            let told = seat.alerted();
+            if let Some(told) =
+                told.filter(|told| self.alerted.get(cluster).map(AsRef::as_ref) != Some(*told))
+            {
+                alerted.push((cluster.clone(), Box::<str>::from(told)));
+            }
             let observer = seat.holder(now).map(|lease| Observer {
                 holder: lease.shown(),
                 renewed: lease.renewed.unwrap_or_default(),
@@ -184,6 +198,11 @@ impl Keeper<'_> {
             if self.told.get(cluster) != observer.as_ref() {
                 news.push((cluster.clone(), observer));
             }
+        }
+        for (cluster, told) in alerted {
+            self.alerted.insert(cluster.clone(), told.clone());
+            let fact = Fact::Shared(SharedFact::Alerted(cluster, told));
+            let _ = self.desk.inbox.send(fact).await;
         }
         for (cluster, observer) in news {
             match &observer {

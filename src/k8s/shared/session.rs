@@ -231,8 +231,10 @@ impl<'a> Open<'a> {
             may("create", "reviews", ""),
             may("patch", "reviews", "status"),
             may("create", "holds", ""),
+            may("create", "exclusions", ""),
             may("create", "waivers", ""),
             may("create", "overrides", ""),
+            may("patch", "overrides", "status"),
             may("update", "rollouts", "status"),
         ])
         .await;
@@ -241,9 +243,11 @@ impl<'a> Open<'a> {
             ask_review: known[0],
             decide_review: known[1],
             hold: known[2],
-            waive: known[3],
-            overrule: known[4],
-            record: known[5],
+            exclude: known[3],
+            waive: known[4],
+            overrule: known[5],
+            confirm: known[6],
+            record: known[7],
         };
         tell(self.inbox, SharedFact::Rights(rights)).await;
     }

@@ -219,6 +219,11 @@ impl Builder {
                 }
             }
         }
+        for edge in &mut self.plan.edges {
+            if let End::External(external) = edge.to {
+                edge.forgotten &= !spec.granted.contains(&scenario.externals[external].name);
+            }
+        }
         self.dns_edges();
     }
 

@@ -145,6 +145,16 @@ impl Maker<'_> {
                 data.insert("cluster-name".to_owned(), json!(self.plan.cluster));
                 data.insert("policy-audit-mode".to_owned(), json!(self.plan.audit.to_string()));
             }
+            // Whoever has a collector has his DNS answers sent to it.
+            let is_collected = self.plan.workloads.iter().any(|it| it.name == system::COLLECTOR);
+            if let Some(Value::String(corefile)) = data.get_mut("Corefile").filter(|_| is_collected) {
+                let tap = format!(
+                    "    dnstap tcp://{}.{}.svc:6000 full\n",
+                    system::COLLECTOR,
+                    system::COLLECTOR_NAMESPACE
+                );
+                *corefile = corefile.replacen("    errors\n", &format!("    errors\n{tap}"), 1);
+            }
             json!({
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": self.meta("ConfigMap", namespace, name, &Labels::new()), "data": data,

@@ -27,8 +27,9 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate, jobs,
+        generate, guests, jobs,
         manners::Troubles,
+        past,
         people::{self, Person},
         plan::Plan,
         reach::{self, Closed},
@@ -74,6 +75,7 @@ pub struct Member {
     clock: Clock,
     options: Options,
     state: Arc<State>,
+    has_past: bool,
 }
 
 struct State {
@@ -107,11 +109,13 @@ impl Fleet {
         let members: Vec<Member> = (0..scenario.clusters.len())
             .map(|index| Member::new(scenario, index, options, clock.clone()))
             .collect();
+        past::shared::seed(scenario, &members, options.start);
         let mut tasks = JoinSet::new();
         for member in &members {
             tasks.spawn(member.clone().keep_view());
             tasks.spawn(member.clone().keep_faults());
             tasks.spawn(member.clone().keep_jobs());
+            tasks.spawn(member.clone().keep_guests());
         }
         Self(Arc::new(Inner { options, members, _tasks: tasks }))
     }
@@ -165,7 +169,7 @@ impl Member {
             seed: seed_of(options.seed, &spec.name),
             address: format!("{}:6443", plan.nodes[0].address),
         });
-        seed_objects(&server, &plan, &spec, options.start);
+        seed_objects(&server, &plan, (&spec, &scenario.past), options.start);
         let mut views = Views::new(Enforcement::of(spec.cni));
         views.refresh(&server);
         let now = clock.now().timestamp_nanos_opt().unwrap_or_default();
@@ -181,7 +185,8 @@ impl Member {
             reach,
             listeners: Listeners::default(),
         });
-        let member = Self { spec, plan, server, relay, clock, options, state };
+        let has_past = scenario.past.rows.iter().any(|row| row.cluster == spec.name);
+        let member = Self { spec, plan, server, relay, clock, options, state, has_past };
         member.answer_portforwards();
         member.apply_faults();
         member
@@ -197,6 +202,11 @@ impl Member {
 
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    /// Something was applied here before the scenario begins.
+    pub fn has_past(&self) -> bool {
+        self.has_past
     }
 
     /// The API server, to seed, inspect or restart.
@@ -325,6 +335,10 @@ impl Member {
 
     async fn keep_jobs(self) {
         jobs::keep(&self.plan, &self.server, &self.clock, self.options.speed).await;
+    }
+
+    async fn keep_guests(self) {
+        guests::keep(self.plan, self.server, self.relay, self.clock, self.options.speed).await;
     }
 
     /// Lets the scenario's faults come and go.

@@ -1,7 +1,8 @@
 //! Fleets of any size for benches, made instead of read. Pure.
 
-use crate::sim::fleet::scenario::{
-    Class, ClusterSpec, Cni, Environment, External, Kind, Pattern, Scenario, WorkloadSpec,
+use crate::sim::fleet::{
+    past::Past,
+    scenario::{Class, ClusterSpec, Cni, Environment, External, Kind, Pattern, Scenario, WorkloadSpec},
 };
 
 /// How large a generated fleet is.
@@ -70,6 +71,8 @@ pub fn scaled(scale: Scale) -> Scenario {
         audit: false,
         collector: None,
         state: false,
+        granted: Vec::new(),
+        probes: false,
         faults: Vec::new(),
     };
     Scenario {
@@ -77,5 +80,6 @@ pub fn scaled(scale: Scale) -> Scenario {
         clusters: (0..scale.clusters).map(cluster).collect(),
         patterns: vec![pattern],
         externals: vec![target],
+        past: Past::default(),
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::TimedFault,
+    past::Past,
     scale::{Scale, scaled},
     scenario_file::{ClusterFile, File},
 };
@@ -26,6 +27,8 @@ pub struct Scenario {
     pub clusters: Vec<ClusterSpec>,
     pub patterns: Vec<Pattern>,
     pub externals: Vec<External>,
+    /// What the team did before.
+    pub past: Past,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +54,10 @@ pub struct ClusterSpec {
     /// The team keeps its shared state here: definitions, policies and roles are installed, and each
     /// person has the roles of their part.
     pub state: bool,
+    /// Externals that its allowlists open although the pattern calls them forgotten.
+    pub granted: Vec<String>,
+    /// The workspace switches probes on here.
+    pub probes: bool,
     pub faults: Vec<TimedFault>,
 }
 
@@ -261,6 +268,7 @@ impl Scenario {
             clusters: clusters.map_err(|why| bad(origin, &why))?,
             patterns: file.patterns.into_iter().chain(shared.patterns).collect(),
             externals: file.externals.into_iter().chain(shared.externals).collect(),
+            past: file.past,
         };
         scenario.check().map_err(|why| bad(origin, &why))?;
         Ok(scenario)
@@ -283,6 +291,7 @@ impl Scenario {
                 }
             }
         }
+        self.past.check(&self.clusters, &self.externals)?;
         for workload in self.patterns.iter().flat_map(|p| &p.workloads) {
             for line in workload.calls.iter().chain(&workload.callers) {
                 Call::parse(line).map_err(|why| format!("workload {}: {why}", workload.name))?;

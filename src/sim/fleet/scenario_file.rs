@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
+    past::Past,
     scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
 };
 
@@ -20,6 +21,8 @@ pub struct File {
     pub patterns: Vec<Pattern>,
     #[serde(default, rename = "external")]
     pub externals: Vec<External>,
+    #[serde(default)]
+    pub past: Past,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +46,10 @@ pub struct ClusterFile {
     collector: Option<CollectorSpec>,
     #[serde(default)]
     state: bool,
+    #[serde(default)]
+    granted: Vec<String>,
+    #[serde(default)]
+    probes: bool,
     #[serde(default)]
     faults: Vec<FaultFile>,
 }
@@ -68,6 +75,8 @@ impl ClusterFile {
             audit: self.audit,
             collector: self.collector,
             state: self.state,
+            granted: self.granted,
+            probes: self.probes,
         })
     }
 }

@@ -15,6 +15,7 @@ use crate::sim::{
     fleet::{
         faults::Fault,
         objects,
+        past::Past,
         people::{self, Person},
         plan::Plan,
         scenario::{ClusterSpec, Cni},
@@ -32,7 +33,7 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
 }
 
 /// Everything the cluster holds at the start.
-pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, now: DateTime<Utc>) {
+pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, &Past), now: DateTime<Utc>) {
     let created = now - chrono::Duration::days(40);
     let created = &created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     for object in objects::all(plan, created, now) {
@@ -60,6 +61,12 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, spec: &ClusterSpec, now: Date
             let mut policy = known.clone();
             policy["metadata"]["namespace"] = namespace.name.as_str().into();
             server.seed(policy);
+        }
+    }
+    for (namespace, since) in past.live(&spec.name, now) {
+        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        for name in workspace::PINNED.iter().filter(|name| name.contains("egress")) {
+            server.seed(applied(&workspace::policy(plan, namespace, name), &since));
         }
     }
 }

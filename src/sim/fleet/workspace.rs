@@ -64,6 +64,33 @@ pub fn sluice_yaml(fleet: &Fleet) -> String {
         excluded.insert(ns);
         put(&mut text, format_args!("\nstate:\n  cluster: {cluster}\n  namespace: {ns}\n"));
     }
+    text.push_str("\nescalation: [\"#oncall-platform\", \"platform lead, +31 20 555 0100\"]\n");
+    let hosts = fleet.clusters().iter().flat_map(|member| &member.plan().externals);
+    let relays: BTreeSet<&str> =
+        hosts.filter_map(|it| it.host.as_deref()).filter(|host| host.starts_with("smtp.")).collect();
+    if !relays.is_empty() {
+        put(
+            &mut text,
+            format_args!(
+                "\ncategories:\n  - category: infra\n    label: our mail relay\n    names: [{}]\n",
+                join(relays)
+            ),
+        );
+    }
+    let probed: Vec<&str> =
+        fleet.clusters().iter().filter(|member| member.spec().probes).map(|member| member.name()).collect();
+    if !probed.is_empty() {
+        text.push_str("\nprobes:\n");
+    }
+    for cluster in probed {
+        put(
+            &mut text,
+            format_args!(
+                "  - cluster: {cluster}\n    image: registry.example.net/tools/sluice:0.1.0\n    \
+                 destination: 192.0.2.1\n    port: 9\n    from: default\n"
+            ),
+        );
+    }
     text.push_str("\nnamespaces:\n");
     put(&mut text, format_args!("  exclude: [{}]\n\nowners:\n", join(excluded)));
     for ((owner, contact), namespaces) in owners {

@@ -4,17 +4,19 @@
 use crate::{
     cockpit::{
         commands::CommandId,
-        decide,
+        decide::{self, Reason},
         gates::Gate,
+        holding,
         orders::{OrderId, OrderState, Target},
         planned::plan_row_of,
+        waiving,
         world::World,
     },
     domain::{
-        hold::{Hold, Scope},
+        hold::{Hold, HoldKind, Scope},
         names::Text,
         rollout::Kept,
-        wave::Verdict,
+        wave::{RowState, Verdict},
     },
 };
 
@@ -40,16 +42,26 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 _ => ready_unless(reasons()),
             }
         }
+        CommandId::Hold => if_allowed(holding::may_write(world, HoldKind::Hold)),
         CommandId::Exclude if subject(world, model).is_none() => off("no row is chosen"),
+        CommandId::Exclude => if_allowed(holding::may_write(world, HoldKind::Exclusion)),
         CommandId::Release if releasable(world, model).is_empty() => off("nothing is held or excluded"),
         CommandId::Override if overridable(world, model).is_empty() => {
             off("preview it first with a: an override is for exactly the bytes of a preview")
         }
+        CommandId::Override => if_allowed(waiving::may_override(world)),
         CommandId::ConfirmOverride if form::unconfirmed(world).next().is_none() => {
             off("no override waits for a second person")
         }
+        CommandId::ConfirmOverride => if_allowed(waiving::may_confirm(world)),
         _ => Offer::Ready,
     }
+}
+
+/// Off where the state cluster says that we have no right to it; all else its form says.
+fn if_allowed(reasons: Vec<Reason>) -> Offer {
+    let refused = reasons.into_iter().filter(|reason| matches!(reason, Reason::NoShareRight(_)));
+    ready_unless(sentences(refused))
 }
 
 fn ready_unless(reasons: Vec<String>) -> Offer {
@@ -77,7 +89,8 @@ fn why_none(world: &World, model: &Model) -> Vec<String> {
         let missing = plan_row_of(world, &row.target).map(|row| row.missing).unwrap_or_default();
         if missing.is_empty() {
             let why = row.state.why().map_or_else(String::new, |why| format!(": {why}"));
-            out.push(format!("{place} is {} in wave {}{why}", row.state.word(), wave.number));
+            let next = if row.state == RowState::RolledBack { ": a applies it again, alone" } else { "" };
+            out.push(format!("{place} is {} in wave {}{why}{next}", row.state.word(), wave.number));
         }
         for gate in missing {
             match gates.iter_mut().find(|(known, _)| *known == gate) {

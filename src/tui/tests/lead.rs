@@ -45,7 +45,7 @@ fn open_form(player: &Player) -> &crate::tui::form::Form {
 #[test]
 fn pages() {
     type Build = fn() -> World;
-    let screens: [(&str, Build, &str); 9] = [
+    let screens: [(&str, Build, &str); 12] = [
         ("plan", lead::world, "7"),
         ("plan_ingress", lead::world, "7 tab j j"),
         ("plan_wave", lead::world, "7 G"),
@@ -54,6 +54,9 @@ fn pages() {
         ("lead_fleet", lead::world, "enter"),
         ("lead_namespace", lead::world, "enter j j j enter tab"),
         ("lead_namespace_rolled_back", lead::world, "j j j enter j enter tab"),
+        ("lead_namespace_proved", lead::proved, "enter j j j enter tab z"),
+        ("lead_namespace_unproved", lead::unproved, "enter j j j enter tab z"),
+        ("lead_namespace_leaking", lead::leaking, "enter j j j enter tab z"),
         ("timeline", lead::world, "enter j j j i"),
     ];
     for size in [(80, 24), (120, 40)] {
@@ -161,11 +164,15 @@ fn release_and_confirm_name_what_they_are_about() {
 }
 
 #[test]
-fn advance_previews_what_may_go_of_the_first_wave() {
-    let mut player = player(lead::world());
-    player.keys("7 w");
-    let wanted = vec![target("stage-1", "api", Direction::Egress)];
-    assert_eq!(player.asks, [Ask::Command(Command::Preview(wanted))]);
+fn advance_leaves_out_what_was_taken_back_and_says_so() {
+    let wanted = target("stage-1", "api", Direction::Egress);
+    // What was taken back goes alone, when somebody asks for that row.
+    let mut again = self::player(lead::world());
+    again.keys("7 w");
+    assert!(again.asks.is_empty());
+    assert!(matches!(again.model.overlay, Some(Overlay::Reasons { .. })));
+    again.keys("esc a");
+    assert_eq!(again.asks, [Ask::Command(Command::Preview(vec![wanted]))]);
 
     let mut away = self::player(lead::without_state());
     away.keys("7 w");

@@ -13,7 +13,7 @@ use super::{
         form::Form,
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer, reviews, settle,
-        view::{coverage, dossier as destination, open_ends, plan, review, timeline},
+        view::{coverage, dossier as destination, open_ends, plan, preflight, review, timeline},
     },
     Ask,
 };
@@ -102,6 +102,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
             .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
         View::Dossier(cluster, ns, key) => destinations::find(world, cluster, ns, key)
             .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
+        View::Preflight(cluster) => preflight::message(world, cluster, &model.settings),
         View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),

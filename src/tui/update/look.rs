@@ -72,6 +72,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Destinations => open_discovery(model, world, View::Destinations),
         CommandId::Coverage => open_discovery(model, world, View::Coverage),
         CommandId::Timeline => open_timeline(model, world),
+        CommandId::Preflight => open_preflight(model, world),
         CommandId::Sort => {
             match model.view() {
                 View::Main(Main::Reviews) => {
@@ -117,12 +118,20 @@ pub fn back(model: &mut Model) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Preflight(_)
         | View::Review(_) => {
             if !model.views.older() {
                 go(model, Main::Fleet);
             }
         }
     }
+}
+
+fn open_preflight(model: &mut Model, world: &World) {
+    let Some(cluster) = offer::subject(world, model).map(|row| row.cluster().clone()) else { return };
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Preflight(cluster));
 }
 
 fn zoom(model: &mut Model) {
@@ -150,7 +159,7 @@ fn open(model: &mut Model, world: &World) {
             }
         }
         View::Main(Main::OpenEnds) => open_end(model),
-        View::Review(_) => zoom(model),
+        View::Review(_) | View::Preflight(_) => zoom(model),
         View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
             Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
             Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
@@ -367,6 +376,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Preflight(_)
         | View::Review(_) => {
             scroll_page(model, world, id);
         }
@@ -470,6 +480,7 @@ pub fn land(model: &mut Model) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Preflight(_)
         | View::Review(_) => {}
     }
 }

@@ -77,6 +77,11 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
             choose!(model.page.denials);
         }
         View::Destinations(..) => choose!(model.found.list),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {}
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Review(_)
+        | View::Preflight(_) => {}
     }
 }

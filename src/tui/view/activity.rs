@@ -14,17 +14,18 @@ use super::{
         model::{ActKey, Main, Model},
         settle::{self, order_word},
         theme::Role,
-        widgets::{Cells, Pen, highlight, put},
+        widgets::{Cells, Pen, highlight, plural, put},
     },
     detail,
     frame::{About, Areas, note},
 };
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
-    let head = Cells::new(pen, areas.list.width)
-        .left(" time", 9, Role::Title)
-        .left("result", 9, Role::Title)
-        .rest("order, and the calls it made", Role::Title);
+    let head = Cells::new(pen, areas.list.width).left(" time", 9, Role::Title).left("result", 9, Role::Title);
+    let head = match waiting(world) {
+        Some(text) => head.rest(&text, Role::Warn),
+        None => head.rest("order, and the calls it made", Role::Title),
+    };
     put(buf, areas.head, &head.line());
     for (line, (at, key)) in model.activity.list.window(usize::from(areas.list.height)).enumerate() {
         let area = Rect { y: areas.list.y + line as u16, height: 1, ..areas.list };
@@ -43,6 +44,17 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         };
         note(pen, text, Role::Dim, areas.list, buf);
     }
+}
+
+/// Acts that the team's journal does not have yet, and why.
+fn waiting(world: &World) -> Option<String> {
+    let acts = world.shared().waiting();
+    let why = match (world.plan().settings.state.is_some(), world.shared().is_live()) {
+        (false, _) => "no state cluster is named, they are kept on this machine (6 says where)",
+        (true, false) => "the state cluster is away, they are kept on this machine until it is back",
+        (true, true) => "they are being written",
+    };
+    (acts > 0).then(|| format!("{} not in the journal yet: {why}", plural(acts, "act")))
 }
 
 fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) -> Option<Line<'static>> {

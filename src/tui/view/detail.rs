@@ -12,7 +12,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Group, GroupId, Minutes},
+        denial::{Class, Group, GroupId, Minutes},
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
         time::{age, span},
@@ -260,6 +260,16 @@ pub fn owner_words(world: &World, ns: &Namespace) -> String {
     format!("owner {owner}, contact {contact}")
 }
 
+/// Whom to ask, and of what hurts whom to call when nobody there answers.
+fn people_words(world: &World, ns: &Namespace, group: &Group) -> String {
+    let (owner, steps) = (owner_words(world, ns), &world.plan().settings.escalation);
+    if group.class != Class::Hurting || steps.is_empty() {
+        return owner;
+    }
+    let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    format!("{owner}; nobody there: call {}", steps.join(", then "))
+}
+
 fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace, target: &Target) -> Text {
     let row = rows::rollout_row(world, cluster, ns, target.direction);
     let mut out = vec![health_note(pen, cluster)].into_iter().flatten().collect::<Text>();
@@ -288,7 +298,6 @@ pub fn incident_lines(world: &World, target: &Target) -> Text {
 
 /// By what people closed a group, where they did; of what is undecided, what is to be done.
 fn closed_lines(world: &World, group: &Group) -> Text {
-    use crate::domain::denial::Class;
     match group.class {
         Class::Expected => {
             let told = group.told_class().word();
@@ -434,7 +443,6 @@ pub fn group_evidence(
 }
 
 pub fn class_role(group: &Group) -> Role {
-    use crate::domain::denial::Class;
     match group.class {
         Class::Hurting => Role::Denied,
         Class::Unattributed => Role::Warn,
@@ -463,7 +471,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     out.extend(closed_lines(world, group));
     let target = copy::target_of(&group.key);
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
-        out.push((Role::Text, owner_words(world, ns)));
+        out.push((Role::Text, people_words(world, ns, group)));
     }
     if let Some(order) = world.orders().latest(&target) {
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
@@ -476,7 +484,6 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
 
 /// What is known of a group of denials.
 pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
-    use crate::domain::denial::Class;
     let now = model.denials_now(world);
     let per = rate(Some(group.minutes.per_minute(now)));
     let class = match group.class {
@@ -494,7 +501,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
     if let Some((cluster, ns)) = found {
         let row = rows::rollout_row(world, cluster, ns, target.direction);
-        out.push((Role::Text, owner_words(world, ns)));
+        out.push((Role::Text, people_words(world, ns, group)));
         if let Some(order) = world.orders().latest(&target) {
             out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
         }

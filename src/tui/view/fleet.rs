@@ -386,6 +386,11 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
             let role = if judged.verdict.reasons().is_empty() { Role::Good } else { Role::Warn };
             (plan::soak_short(judged.credited, judged.needed), role)
         }
+        // What is credited counts on while it is held; the mark says that nothing goes on after it.
+        (Some(soak), Phase::Soaking, true) => {
+            let (credited, needed) = (soak.judged.credited / 60, soak.judged.needed / 60);
+            (format!("held {credited}/{needed}h"), Role::Warn)
+        }
         (_, Phase::Soaking | Phase::Authored | Phase::RolledBack | Phase::Partial, true) => {
             ("held".to_owned(), Role::Warn)
         }

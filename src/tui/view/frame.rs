@@ -12,13 +12,15 @@ use crate::{
     domain::fleet::Environment,
 };
 
-use super::super::{
-    keys,
-    model::{Focus, Main, Model, RowKey, Sheet, Tone, View},
-    offer::{self, Offer},
-    settle,
-    theme::Role,
-    widgets::{Align, Pen, fit, heading, lines, put, wrap},
+use super::{
+    super::{
+        keys,
+        model::{Focus, Main, Model, RowKey, Sheet, View},
+        offer::{self, Offer},
+        theme::Role,
+        widgets::{Pen, heading, lines, plural, put, wrap},
+    },
+    messages,
 };
 
 /// Where things stand.
@@ -59,8 +61,12 @@ impl Areas {
         }
         match model.view() {
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
-            View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
-            }
+            View::Group(_)
+            | View::Dossier(..)
+            | View::Coverage(..)
+            | View::Timeline(_)
+            | View::Review(_)
+            | View::Preflight(_) => {}
             View::Destinations(..) => {
                 areas.split_bottom(detail_lines(Main::Denials, body.height));
                 std::mem::swap(&mut areas.list, &mut areas.detail);
@@ -136,9 +142,19 @@ fn detail_lines(main: Main, height: u16) -> u16 {
 }
 
 /// Each tab with its text. A badge is the number of rows behind it.
+///
+/// Names are short where the clock would not fit beside long ones.
 fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
+    let long = named(world, model, false);
+    let used: usize = long.iter().map(|(_, text)| text.width() + 2).sum();
+    if used + CLOCK <= usize::from(model.settings.size.0) { long } else { named(world, model, true) }
+}
+
+/// Columns of the time with its zone, and one before the first tab.
+const CLOCK: usize = 17;
+
+fn named(world: &World, model: &Model, narrow: bool) -> Vec<(Main, String)> {
     let groups = model.frozen.as_ref().map_or(world.denials().groups().len(), |frozen| frozen.order.len());
-    let narrow = model.settings.size.0 < 100;
     Main::ALL
         .into_iter()
         .map(|(number, main)| {
@@ -258,6 +274,7 @@ fn path(world: &World, model: &Model) -> Vec<String> {
             vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
         }
         View::Review(name) => vec!["reviews".into(), name.to_string()],
+        View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
         }
@@ -289,11 +306,6 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
     ]
 }
 
-fn keyed(sheet: Sheet) -> String {
-    let keys: Vec<_> = settle::columns(sheet).keys.iter().map(|key| format!("{key}:")).collect();
-    keys.join(" ")
-}
-
 fn byte_at(text: &str, chars: usize) -> usize {
     text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
 }
@@ -323,6 +335,9 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     if let Some(text) = state_away(world, pen, model.settings.size.0) {
         badge(text, Role::Bad);
+    }
+    if let Some(text) = waiting(world, model.settings.size.0) {
+        badge(text, Role::Warn);
     }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
@@ -358,6 +373,13 @@ fn state_away(world: &World, pen: &Pen<'_>, width: u16) -> Option<String> {
     })
 }
 
+/// Acts that are done and that the team cannot see yet; `None`: there are none.
+fn waiting(world: &World, width: u16) -> Option<String> {
+    let acts = world.shared().waiting();
+    let of = if width < 120 { "unrecorded" } else { "not in the journal yet" };
+    (acts > 0).then(|| format!("{} {of}", plural(acts, "act")))
+}
+
 /// The band of an environment: a colour and a word.
 pub fn band(environment: Environment) -> (&'static str, Role) {
     match environment {
@@ -369,7 +391,7 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
 
 /// Messages over the last lines of the page, and the keys that work here.
 pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
-    messages(model, pen, areas, buf);
+    messages::draw(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
     let mut used = 1;
     let mut gap = "";
@@ -439,6 +461,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         }
         View::Dossier(..) => vec![Id::AskReview, Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
         View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
+        View::Preflight(_) => vec![Id::Copy, Id::Reconnect, Id::RollBack, Id::Back],
         View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
@@ -446,54 +469,6 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         out.insert(0, Id::Abort);
     }
     out
-}
-
-fn messages(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
-    const MOST: usize = 5;
-    let mut out = Vec::new();
-    let width = usize::from(areas.body.width).saturating_sub(2);
-    if let (Some(_), Some(sheet)) = (&model.filters.editing, model.view().sheet()) {
-        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(sheet))));
-        out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
-    }
-    if cursor_is_gone(model) {
-        out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
-    }
-    for toast in &model.told.toasts {
-        let word = match toast.tone {
-            Tone::Good | Tone::Plain => "",
-            Tone::Bad => "! ",
-        };
-        let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
-        out.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
-    }
-    let out = &out[out.len().saturating_sub(MOST)..];
-    let height = (out.len() as u16).min(areas.body.height);
-    let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };
-    let drawn: Vec<_> = out
-        .iter()
-        .map(|(role, text)| pen.line(format!(" {} ", fit(text, width, Align::Left)), *role))
-        .collect();
-    lines(buf, area, &drawn);
-}
-
-fn cursor_is_gone(model: &Model) -> bool {
-    match model.view() {
-        View::Main(Main::Fleet) => model.fleet.list.is_gone(),
-        View::Main(Main::Denials) => model.denials.is_gone(),
-        View::Main(Main::Live) => model.live.is_gone(),
-        View::Main(Main::Activity) => model.activity.list.is_gone(),
-        View::Main(Main::Sources) => model.sources.is_gone(),
-        View::Main(Main::Notices) => model.notices.list.is_gone(),
-        View::Main(Main::Reviews) => model.team.reviews.list.is_gone(),
-        View::Main(Main::OpenEnds) => model.team.ends.list.is_gone(),
-        View::Main(Main::Plan) => model.plan.list.is_gone(),
-        View::Namespace(..) => model.page.denials.is_gone(),
-        View::Destinations(..) => model.found.list.is_gone(),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Review(_) => {
-            false
-        }
-    }
 }
 
 /// A sentence in place of rows that are not there.

@@ -201,6 +201,9 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
 
 fn waits_for(row: &PlanRow<'_>) -> (String, Role) {
     match (row.ask, row.missing.first(), &row.row.state) {
+        (Ask::MayGo, ..) if row.is_again() => {
+            ("it was taken back: a previews it, alone".to_owned(), Role::Warn)
+        }
         (Ask::MayGo, ..) => ("a previews it".to_owned(), Role::Dim),
         (Ask::Left, ..) => match &row.row.exclusion {
             Some(hold) => (format!("excluded by {}: {}", hold.stamp.by, hold.reason), Role::Warn),
@@ -249,6 +252,11 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     let why = state.why().map_or_else(String::new, |why| format!(": {why}"));
     let mut out = vec![(state_role(state), format!("wave {}, {} for {since}{why}", row.wave, state.word()))];
     match row.ask {
+        Ask::MayGo if row.is_again() => out.push((
+            Role::Warn,
+            "nothing is missing; it was taken back, so w leaves it out: a previews it, x excludes it"
+                .to_owned(),
+        )),
         Ask::MayGo => out.push((
             Role::Good,
             "nothing is missing: a previews it, w all that may go of its wave".to_owned(),
@@ -262,6 +270,11 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     let overrides = form::unconfirmed(world).filter(|kept| kept.value.target == *target);
     out.extend(overrides.map(|kept| {
         (Role::Warn, format!("waits for a second person (C): {}", form::override_words(world, kept)))
+    }));
+    let confirmed = world.shared().overrides().filter(|kept| kept.value.target == *target);
+    out.extend(confirmed.filter_map(|kept| {
+        let by = &kept.value.confirmed.as_ref()?.by;
+        Some((Role::Warn, format!("confirmed by {by}: {}", form::override_words(world, kept))))
     }));
     if let Some(soak) = world.soaks().row(target, world) {
         out.extend(soak::text(world, pen, target, &soak));

@@ -1,0 +1,52 @@
+//! What a cluster's pre-flight means for the rest: which checks stop rollout and discovery, and the
+//! report with what the collector has measured since. One place that screen, gates and lists read.
+
+use chrono::TimeDelta;
+
+use crate::domain::{
+    fleet::Cluster,
+    names::{ClusterName, Text},
+    preflight::{
+        check::{Check, CheckId, Stops},
+        reading::Measured,
+        report::Report,
+    },
+    readiness::NEEDED,
+    time::Timestamp,
+};
+
+use super::world::World;
+
+/// Checks that keep anything from being applied. None before the first pre-flight: until then what
+/// was recognised of the CNI decides alone.
+pub fn stops_rollout(cluster: &Cluster) -> impl Iterator<Item = &Check> {
+    cluster.looked.preflight.iter().flat_map(|(report, _)| report.open(Stops::Rollout))
+}
+
+/// Why evidence is not ready, by the pre-flight. Once the collector has a week, its own records prove
+/// that flows are recorded; that answers are exported and can be given to pods they do not.
+pub fn stops_discovery(world: &World, cluster: &ClusterName, credited: Option<TimeDelta>) -> Vec<Text> {
+    let has_week = credited.is_some_and(|credited| credited >= NEEDED);
+    let by_records = |id| matches!(id, CheckId::Flows | CheckId::Allowed | CheckId::Week | CheckId::Resolver);
+    let report = world.cluster(cluster).and_then(|cluster| cluster.looked.preflight.as_ref());
+    let open = report.into_iter().flat_map(|(report, _)| report.open(Stops::Discovery));
+    open.filter(|check| !(has_week && by_records(check.id)))
+        .map(|check| Text::from(format!("Pre-flight, {}: {}", check.id.as_str(), check.why)))
+        .collect()
+}
+
+/// The last pre-flight with when it was, and the week as the collector has measured it by now.
+pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> {
+    let (report, at) = world.cluster(name)?.looked.preflight.as_ref()?;
+    let window = world.discoveries().collected(name).and_then(|collected| collected.state.window);
+    let report = match window {
+        None => report.clone(),
+        Some(window) => report.clone().measured(&Measured {
+            source: Text::new("collector"),
+            from: window.from,
+            to: window.to,
+            empty_hours: 0,
+        }),
+    };
+    Some((report, *at))
+}

@@ -1,0 +1,275 @@
+//! A pre-flight's reading from a live API server: every list in parallel, each with its own deadline.
+//! One that is refused or late is one unknown with its reason; the rest goes on. Only reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::{join_all, join3};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    cockpit::ports::Trouble,
+    domain::{
+        names::Text,
+        preflight::{
+            around::{ASKED, right_ns},
+            reading::{
+                CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Reading, Record, Right, Workload,
+            },
+        },
+    },
+};
+
+use super::{
+    super::{
+        connect::Access,
+        failure::Failure,
+        identity,
+        wire::{Call, Server},
+    },
+    objects,
+};
+
+/// Looks at a cluster; an error only where no API server answers at all.
+pub async fn preflight(access: &Access) -> Result<Reading, Trouble> {
+    let server = access.server().await?;
+    match server.ask::<Version>(Call::get("/version")).await {
+        Err(failure) if failure.code().is_none() => Err(failure.trouble("API server")),
+        Ok(_) | Err(_) => Ok(look(&server).await),
+    }
+}
+
+/// Reads what the checks need, and no more.
+pub async fn look(server: &Server) -> Reading {
+    let lists = join3(
+        join3(get::<Version>(server, "/version"), get::<Groups>(server, "/apis"), rights(server)),
+        join3(
+            workloads(server, &["daemonsets"]),
+            workloads(server, &["deployments", "statefulsets"]),
+            hooks(server),
+        ),
+        join3(
+            items(server, "/api/v1/services"),
+            items(server, "/api/v1/nodes"),
+            items(server, "/api/v1/namespaces"),
+        ),
+    );
+    let ((version, groups, rights), (daemonsets, workloads, hooks), (services, nodes, namespaces)) =
+        lists.await;
+    let mut reading = Reading {
+        version: version.map(|version| version.git_version),
+        groups: groups.as_ref().map(|groups| groups.groups.iter().map(|one| one.name.clone()).collect()),
+        daemonsets,
+        workloads,
+        config_maps: ConfigMaps::default(),
+        services: services.map(|all| all.iter().map(objects::service).collect()),
+        nodes: nodes.map(|all| all.iter().map(objects::node).collect()),
+        namespaces: namespaces.map(|all| all.iter().map(|one| objects::marks("Namespace", one)).collect()),
+        hooks,
+        custom: BTreeMap::new(),
+        rights: Known::Read(rights),
+        measured: None,
+    };
+    let served = match &groups {
+        Known::Read(groups) => groups.groups.as_slice(),
+        Known::Unknown(_) => &[],
+    };
+    let wanted = wanted(&reading);
+    let (custom, maps) = futures::future::join(custom(server, served), config_maps(server, wanted)).await;
+    reading.custom = custom;
+    reading.config_maps = maps;
+    reading
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    git_version: String,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    #[serde(default)]
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    name: String,
+    #[serde(default)]
+    versions: Vec<GroupVersion>,
+}
+
+#[derive(Deserialize)]
+struct GroupVersion {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Option<Vec<Value>>,
+}
+
+async fn get<T: serde::de::DeserializeOwned>(server: &Server, path: &str) -> Known<T> {
+    match server.ask::<T>(Call::get(path)).await {
+        Ok(answer) => Known::Read(answer),
+        Err(failure) => Known::Unknown(said(&failure)),
+    }
+}
+
+async fn items(server: &Server, path: &str) -> Known<Vec<Value>> {
+    get::<List>(server, path).await.map(|list| list.items.unwrap_or_default())
+}
+
+/// In few words: the whole answer of the server may name many things.
+fn said(failure: &Failure) -> Text {
+    match failure {
+        Failure::Refused(refused) => match refused.code {
+            403 => Text::new("forbidden (HTTP 403)"),
+            404 => Text::new("not served (HTTP 404)"),
+            code => Text::from(format!("refused (HTTP {code})")),
+        },
+        Failure::Unreached { fact, .. } | Failure::Silent { fact, .. } | Failure::Foreign(fact) => {
+            fact.clone()
+        }
+    }
+}
+
+async fn workloads(server: &Server, plurals: &[&str]) -> Known<Vec<Workload>> {
+    let lists = plurals.iter().map(|plural| async move {
+        let kind = match *plural {
+            "daemonsets" => "DaemonSet",
+            "deployments" => "Deployment",
+            _ => "StatefulSet",
+        };
+        let all = items(server, &format!("/apis/apps/v1/{plural}")).await;
+        all.map(|all| all.iter().map(|one| objects::workload(kind, one)).collect())
+    });
+    joined(join_all(lists).await)
+}
+
+/// All of them, or the first reason why not.
+fn joined<T>(lists: Vec<Known<Vec<T>>>) -> Known<Vec<T>> {
+    let mut all = Vec::new();
+    for list in lists {
+        match list {
+            Known::Read(items) => all.extend(items),
+            Known::Unknown(why) => return Known::Unknown(why),
+        }
+    }
+    Known::Read(all)
+}
+
+async fn hooks(server: &Server) -> Known<Vec<Hook>> {
+    const KINDS: [(&str, &str); 4] = [
+        (
+            "ValidatingWebhookConfiguration",
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        ),
+        (
+            "MutatingWebhookConfiguration",
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+        ),
+        ("APIService", "/apis/apiregistration.k8s.io/v1/apiservices"),
+        ("CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
+    ];
+    let lists = KINDS.iter().map(|(kind, path)| async move {
+        match items(server, path).await {
+            Known::Read(all) => Known::Read(all.iter().flat_map(|one| objects::hooks(kind, one)).collect()),
+            Known::Unknown(why) => Known::Unknown(Text::from(format!("{kind}: {why}"))),
+        }
+    });
+    joined(join_all(lists).await)
+}
+
+async fn rights(server: &Server) -> Vec<Right> {
+    let asked = ASKED.iter().map(|(verb, what)| async move {
+        let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+        let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+        let ns = right_ns(what);
+        let allowed = identity::may_in(server, ns, verb, (group, resource, sub)).await.ok();
+        Right { verb, what, allowed }
+    });
+    join_all(asked).await
+}
+
+async fn custom(server: &Server, served: &[Group]) -> BTreeMap<&'static str, Known<Vec<Record>>> {
+    // Calico serves its kinds under one of two groups.
+    let group_of = |kind: &CustomKind| {
+        let own = |name: &str| served.iter().find(|group| group.name == name);
+        own(kind.group)
+            .or_else(|| (kind.group == "crd.projectcalico.org").then(|| own("projectcalico.org"))?)
+    };
+    let lists =
+        CUSTOM.iter().filter_map(|kind| Some((kind, group_of(kind)?))).map(|(kind, group)| async move {
+            let wanted = group.versions.iter().find(|one| one.version == kind.version);
+            let version = wanted.or(group.versions.first()).map_or(kind.version, |one| one.version.as_str());
+            let plural = kind.id.split('.').next().unwrap_or(kind.id);
+            let path = format!("/apis/{}/{version}/{plural}", group.name);
+            match server.ask::<List>(Call::get(path)).await {
+                Ok(list) => {
+                    let all = list.items.unwrap_or_default();
+                    Some((
+                        kind.id,
+                        Known::Read(all.iter().map(|one| objects::record(kind.kind, one)).collect()),
+                    ))
+                }
+                // The group is there without this kind of it.
+                Err(failure) if failure.code() == Some(404) => None,
+                Err(failure) => Some((kind.id, Known::Unknown(said(&failure)))),
+            }
+        });
+    join_all(lists).await.into_iter().flatten().collect()
+}
+
+/// ConfigMaps asked for at the most.
+const MAPS: usize = 40;
+
+/// ConfigMaps that some check reads: those that agents and resolvers mount, and Cilium's own.
+fn wanted(reading: &Reading) -> BTreeSet<(String, String)> {
+    let mut out = BTreeSet::new();
+    for set in reading.daemonsets.list() {
+        let ns = set.object.ns.to_string();
+        let is_agent = |name: &str| set.container(name).is_some();
+        if is_agent("cilium-agent") || set.containers.iter().any(|one| one.path().ends_with("cilium/cilium"))
+        {
+            out.insert((ns.clone(), "cilium-config".to_owned()));
+        }
+        if is_agent("antrea-agent") || is_agent("node-cache") || is_agent("dns") {
+            out.extend(set.config_maps.iter().map(|name| (ns.clone(), name.clone())));
+        }
+    }
+    for one in reading.workloads.list() {
+        let is_dns = one.containers.iter().any(|container| {
+            container.name == "coredns"
+                || container.path().rsplit('/').next().is_some_and(|tail| tail.contains("coredns"))
+        });
+        if is_dns {
+            let ns = one.object.ns.to_string();
+            out.extend(one.config_maps.iter().map(|name| (ns.clone(), name.clone())));
+            if one.config_maps.is_empty() {
+                out.insert((ns, one.object.name.to_string()));
+            }
+        }
+    }
+    out.into_iter().take(MAPS).collect()
+}
+
+async fn config_maps(server: &Server, wanted: BTreeSet<(String, String)>) -> ConfigMaps {
+    let asked = wanted.iter().map(|(ns, name)| async move {
+        let path = format!("/api/v1/namespaces/{ns}/configmaps/{name}");
+        match server.ask::<Value>(Call::get(path)).await {
+            Ok(value) => Ok(Some(objects::config_map(&value))),
+            Err(failure) if failure.code() == Some(404) => Ok(None),
+            Err(failure) => Err((Object::new("ConfigMap", ns, name), said(&failure))),
+        }
+    });
+    let mut maps = ConfigMaps::default();
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(found) => maps.read.extend(found),
+            Err(refused) => maps.refused.push(refused),
+        }
+    }
+    maps
+}

@@ -1,0 +1,304 @@
+//! What authoring must know of a cluster, read once: network plugin, resolver, API server, nodes. Each
+//! part by itself: what cannot be read stays unknown and is told with the reason. Labels of workloads
+//! come from the watch. Changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    cockpit::ports::Trouble,
+    domain::{
+        author::facts::{ApiServer, Facts, Resolver, ResolverPods},
+        fleet::CniKind,
+        names::{NsName, Text},
+        policy::Labels,
+    },
+};
+
+use super::{
+    cni::{self, Seen},
+    connect::Access,
+    decode::Meta,
+    failure::Failure,
+    resolver,
+    wire::{Call, Server},
+};
+
+/// The facts, and what could not be read of them. `workloads` is left out.
+pub async fn read(access: &Access, version: &str) -> (Facts, Vec<Trouble>) {
+    let server = match access.server().await {
+        Ok(server) => server,
+        Err(trouble) => return (Facts::default(), vec![trouble]),
+    };
+    let mut troubles = Vec::new();
+    let seen = cni::look(&server, version).await;
+    let found = cni::recognise(&seen);
+    let is_known = seen.daemonsets.is_some();
+    if !is_known {
+        troubles.push(cannot("the DaemonSets of all namespaces", &seen.refused));
+    }
+    let mut note = |what: &str, failure: &Failure| troubles.push(cannot(what, &said(failure)));
+    let resolver = match resolver_of(&server, &seen).await {
+        Ok(resolver) => resolver,
+        Err(failure) => {
+            note("the resolver's Service in kube-system and openshift-dns", &failure);
+            None
+        }
+    };
+    let api = match api_of(&server).await {
+        Ok(api) => Some(api).filter(|api| !api.endpoints.is_empty()),
+        Err(failure) => {
+            note("the Service and EndpointSlices default/kubernetes", &failure);
+            None
+        }
+    };
+    let nodes = match server.ask::<List<Node>>(Call::get("/api/v1/nodes")).await {
+        Ok(list) => Some(list.items.unwrap_or_default()),
+        Err(failure) => {
+            note("the nodes", &failure);
+            None
+        }
+    };
+    let facts = Facts {
+        blocks_select_nodes: blocks_select_nodes(&seen, found.kind),
+        cni: is_known.then_some(found),
+        resolver,
+        api,
+        nodes: nodes.as_deref().map(addresses),
+        pod_networks: nodes.as_deref().map(pod_networks),
+        workloads: None,
+    };
+    (facts, troubles)
+}
+
+fn said(failure: &Failure) -> String {
+    failure.code().map_or_else(|| "no answer".to_owned(), |code| format!("HTTP {code}"))
+}
+
+fn cannot(what: &str, why: &str) -> Trouble {
+    let next = "Ask for the right to read it, or name it in a facts file (--facts).";
+    Trouble::new(what, &format!("cannot be read ({why})"), next)
+}
+
+/// `policy-cidr-match-mode` is empty by default; only with `nodes` does an ipBlock select nodes.
+fn blocks_select_nodes(seen: &Seen, kind: CniKind) -> Option<bool> {
+    let config = seen.cilium.as_ref().filter(|_| kind == CniKind::Cilium)?;
+    let mode = config.get("policy-cidr-match-mode").map(String::as_str).unwrap_or_default();
+    Some(mode.split([',', ' ']).any(|word| word == "nodes"))
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Option<Vec<T>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    metadata: Meta,
+    spec: ServiceSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ServiceSpec {
+    #[serde(rename = "clusterIP")]
+    cluster_ip: String,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<String>>,
+    selector: Option<BTreeMap<String, String>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Port {
+    port: Option<u16>,
+    protocol: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Slice {
+    endpoints: Option<Vec<Endpoint>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Endpoint {
+    addresses: Vec<String>,
+    conditions: Conditions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Node {
+    spec: NodeSpec,
+    status: NodeStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeSpec {
+    #[serde(rename = "podCIDR")]
+    pod_cidr: Option<String>,
+    #[serde(rename = "podCIDRs")]
+    pod_cidrs: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    addresses: Option<Vec<NodeAddress>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeAddress {
+    address: String,
+}
+
+impl Service {
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let all = self.spec.cluster_ips.iter().flatten().chain([&self.spec.cluster_ip]);
+        all.filter_map(|raw| raw.parse().ok()).collect()
+    }
+
+    /// Serves lookups by UDP and TCP, for pods that it selects.
+    fn is_resolver(&self) -> bool {
+        let serves = |protocol: &str| {
+            let ports = self.spec.ports.iter().flatten();
+            ports
+                .into_iter()
+                .any(|port| port.port == Some(53) && port.protocol.as_deref().unwrap_or("TCP") == protocol)
+        };
+        serves("UDP") && serves("TCP")
+    }
+}
+
+impl Endpoint {
+    /// The API says: unknown counts as ready.
+    fn is_ready(&self) -> bool {
+        self.conditions.ready != Some(false)
+    }
+}
+
+async fn list<T: DeserializeOwned>(server: &Server, path: String) -> Result<Vec<T>, Failure> {
+    Ok(server.ask::<List<T>>(Call::get(path)).await?.items.unwrap_or_default())
+}
+
+async fn slices(server: &Server, ns: &str, service: &str) -> Result<Vec<Slice>, Failure> {
+    let selector = format!("kubernetes.io%2Fservice-name%3D{service}");
+    let path = format!("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices?labelSelector={selector}");
+    list(server, path).await
+}
+
+/// From Services, not from names: the one that kube-dns' label marks, else any that serves lookups.
+/// OpenShift has its own namespace. `Ok(None)`: none was found, and that it does not exist is not
+/// sure.
+async fn resolver_of(server: &Server, seen: &Seen) -> Result<Option<Resolver>, Failure> {
+    let node_local = resolver::listens(seen);
+    for ns in ["kube-system", "openshift-dns"] {
+        let mut found: Vec<Service> = list(server, format!("/api/v1/namespaces/{ns}/services")).await?;
+        found.retain(Service::is_resolver);
+        let marked = |it: &Service| {
+            let is = |label: &str| {
+                it.metadata.labels.iter().flatten().any(|(key, value)| key == "k8s-app" && value == label)
+            };
+            is("kube-dns")
+        };
+        found.sort_by_key(|it| (!marked(it), it.metadata.name.clone()));
+        let Some(service) = found.into_iter().next() else { continue };
+        let pods = pods(server, ns, &service).await?;
+        return Ok(Some(Resolver { pods, service: service.addresses(), node_local }));
+    }
+    Ok(None)
+}
+
+async fn pods(server: &Server, ns: &str, service: &Service) -> Result<Option<ResolverPods>, Failure> {
+    let selector = service.spec.selector.iter().flatten();
+    let labels: Vec<_> = selector.map(|(key, value)| (key.into(), value.into())).collect();
+    let (false, Ok(ns)) = (labels.is_empty(), NsName::parse(ns)) else { return Ok(None) };
+    let slices = slices(server, ns.as_str(), &service.metadata.name).await?;
+    let named = |slice: &Slice| slice.ports.iter().flatten().filter_map(|port| port.port).collect::<Vec<_>>();
+    // Metrics stand among them; lookups are on 53 or, of OpenShift, 5353.
+    let mut ports: BTreeSet<u16> =
+        slices.iter().flat_map(named).filter(|port| matches!(port, 53 | 5353)).collect();
+    if ports.is_empty() {
+        ports = slices.iter().flat_map(named).collect();
+    }
+    if ports.is_empty() {
+        ports.insert(53);
+    }
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    let ready = endpoints.filter(|endpoint| endpoint.is_ready()).count();
+    Ok(Some(ResolverPods { ns, labels: Labels::new(labels), ports, ready }))
+}
+
+async fn api_of(server: &Server) -> Result<ApiServer, Failure> {
+    let service: Service = server.ask(Call::get("/api/v1/namespaces/default/services/kubernetes")).await?;
+    let ports: Vec<u16> = service.spec.ports.iter().flatten().filter_map(|port| port.port).collect();
+    let places = |address: IpAddr| ports.iter().map(move |port| (address, *port));
+    let mut out = ApiServer { endpoints: BTreeSet::new(), service: BTreeSet::new() };
+    out.service.extend(service.addresses().into_iter().flat_map(places));
+    for slice in slices(server, "default", "kubernetes").await? {
+        let ports: Vec<u16> = slice.ports.iter().flatten().filter_map(|port| port.port).collect();
+        let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
+        for address in addresses.filter_map(|raw| raw.parse::<IpAddr>().ok()) {
+            out.endpoints.extend(ports.iter().map(|port| (address, *port)));
+        }
+    }
+    Ok(out)
+}
+
+fn addresses(nodes: &[Node]) -> BTreeSet<IpAddr> {
+    let all = nodes.iter().flat_map(|node| node.status.addresses.iter().flatten());
+    all.filter_map(|address| address.address.parse().ok()).collect()
+}
+
+fn pod_networks(nodes: &[Node]) -> Vec<IpNet> {
+    let all = nodes.iter().flat_map(|node| node.spec.pod_cidrs.iter().flatten().chain(&node.spec.pod_cidr));
+    let mut out: Vec<IpNet> = all.filter_map(|raw| raw.parse().ok()).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// As `sluice author` prints what it knows.
+pub fn words(facts: &Facts) -> Text {
+    let cni = facts.cni.as_ref().map_or("an unknown network plugin", |cni| cni.kind.as_str());
+    let nodes = facts
+        .nodes
+        .as_ref()
+        .map_or("nodes unknown".to_owned(), |nodes| format!("{} node addresses", nodes.len()));
+    let resolver = match facts.resolver.as_ref() {
+        None => "resolver unknown".to_owned(),
+        Some(resolver) => {
+            let pods = resolver
+                .pods
+                .as_ref()
+                .map_or("no pods".to_owned(), |pods| format!("{} pods of {}", pods.ready, pods.ns));
+            match resolver.node_local.len() {
+                0 => format!("resolver {pods}"),
+                count => format!("resolver {pods} behind a cache on the nodes ({count} addresses)"),
+            }
+        }
+    };
+    let api = facts
+        .api
+        .as_ref()
+        .map_or("API server unknown".to_owned(), |api| format!("{} API endpoints", api.endpoints.len()));
+    Text::from(format!("{cni}, {resolver}, {api}, {nodes}"))
+}

@@ -1,0 +1,153 @@
+//! Evidence beside the discovery documents of a simulated fleet's workspace, as the team would have
+//! written it last: who calls whom, by name and address, with a week of hours. Made of the plans; what
+//! the product makes of it, and the documents themselves, is its own affair. Texts are pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
+
+use chrono::{DateTime, Duration, DurationRound as _, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use crate::sim::fleet::{
+    plan::{Edge, End, Plan, Workload},
+    running::{Fleet, Member},
+    scenario::Kind,
+};
+
+const DAYS: i64 = 7;
+/// Written so long before the scenario begins.
+const HOURS_OLD: i64 = 12;
+
+/// Writes `network-policies/discovery/<namespace>.edges.jsonl` for clusters of which the team has
+/// evidence: those with a collector, and those in which it applied something.
+pub fn write(fleet: &Fleet, directory: &Path) -> io::Result<()> {
+    let folder = directory.join("network-policies").join("discovery");
+    fs::create_dir_all(&folder)?;
+    for (namespace, text) in texts(fleet) {
+        fs::write(folder.join(format!("{namespace}.edges.jsonl")), text)?;
+    }
+    Ok(())
+}
+
+/// The files by namespace.
+fn texts(fleet: &Fleet) -> BTreeMap<&str, String> {
+    let start = fleet.options().start;
+    let to = start.duration_trunc(Duration::hours(1)).unwrap_or(start) - Duration::hours(HOURS_OLD);
+    let mut parts: BTreeMap<&str, Vec<Part>> = BTreeMap::new();
+    for member in fleet.clusters().iter().filter(|member| has_evidence(member)) {
+        for namespace in member.plan().namespaces.iter().filter(|ns| !ns.system) {
+            parts.entry(&namespace.name).or_default().push(Part::of(member.plan(), &namespace.name, to));
+        }
+    }
+    parts.into_iter().map(|(namespace, parts)| (namespace, text(namespace, &parts))).collect()
+}
+
+fn has_evidence(member: &Member) -> bool {
+    member.spec().collector.is_some() || member.has_past()
+}
+
+fn text(namespace: &str, parts: &[Part]) -> String {
+    let clusters: Vec<&Value> = parts.iter().map(|part| &part.header).collect();
+    let head = json!({ "schema": "sluice.edges/1", "namespace": namespace, "clusters": clusters });
+    let mut out = format!("{head}\n");
+    for (part, line) in parts.iter().flat_map(|part| part.edges.iter().map(move |line| (part, line))) {
+        // The same hours for all: spelled out once.
+        out.push_str(&line.to_string().replacen(HOURS, &part.hours, 1));
+        out.push('\n');
+    }
+    out
+}
+
+/// Where the hours of an edge go.
+const HOURS: &str = "\"hours\":null";
+
+/// What one cluster saw of a namespace.
+struct Part {
+    header: Value,
+    edges: Vec<Value>,
+    /// With their key.
+    hours: String,
+}
+
+impl Part {
+    fn of(plan: &Plan, namespace: &str, to: DateTime<Utc>) -> Self {
+        let from = to - Duration::days(DAYS);
+        let hours = [from.timestamp() / 3_600, to.timestamp() / 3_600];
+        let ours = plan.edges.iter().flat_map(|edge| lines(plan, namespace, edge, (from, to)));
+        // Edges of one caller and callee are one: the first tells of all.
+        let mut seen = BTreeSet::new();
+        let is_new = |line: &Value| {
+            seen.insert(format!("{}{}{}{}", line["workload"], line["peer"], line["port"], line["name"]))
+        };
+        let edges: Vec<Value> = ours.filter(is_new).collect();
+        let credited: Vec<Value> =
+            plan.nodes.iter().map(|node| json!({ "node": node.name, "hours": [hours] })).collect();
+        let header = json!({
+            "cluster": plan.cluster, "from": stamp(from), "to": stamp(to), "generatedAt": stamp(to),
+            "edges": edges.len(), "readiness": "ready", "credited": credited, "gaps": [], "doubts": [],
+            "cronJobs": Value::Null, "withoutTraffic": Value::Null, "remarks": [],
+        });
+        let all: Vec<i64> = (hours[0]..hours[1]).collect();
+        Self { header, edges, hours: format!("\"hours\":{}", json!(all)) }
+    }
+}
+
+/// One line for each address that a workload of the namespace calls.
+fn lines(plan: &Plan, namespace: &str, edge: &Edge, window: (DateTime<Utc>, DateTime<Utc>)) -> Vec<Value> {
+    let End::Workload(from) = edge.from else { return Vec::new() };
+    let caller = &plan.workloads[from];
+    if caller.namespace != namespace || caller.host_network {
+        return Vec::new();
+    }
+    let line = |peer: Value, name: Option<&str>, chain: &[String]| {
+        let flows = (edge.per_second * 86_400.0 * DAYS as f64 * caller.pods.len() as f64).max(1.0) as u64;
+        let mut line = json!({
+            "cluster": plan.cluster, "namespace": namespace, "workload": owner(caller), "direction": "egress",
+            "peer": peer, "protocol": edge.protocol.as_str(), "port": edge.port, "outcome": "allowed",
+            "flows": flows, "first": stamp(window.0), "last": stamp(window.1 - Duration::minutes(7)),
+            "hours": Value::Null,
+        });
+        if let Some(name) = name {
+            line["name"] = name.into();
+            line["fresh"] = flows.into();
+            line["ttlSecs"] = 60.into();
+            if !chain.is_empty() {
+                line["chain"] = chain.into();
+            }
+        }
+        line
+    };
+    match edge.to {
+        End::External(external) => {
+            let external = &plan.externals[external];
+            let peers = external.addresses.iter().map(|address| json!({ "address": address }));
+            peers.map(|peer| line(peer, external.host.as_deref(), &external.cnames)).collect()
+        }
+        End::Workload(to) if plan.workloads[to].host_network => {
+            vec![line(json!({ "entity": "remote-node" }), None, &[])]
+        }
+        End::Workload(to) => {
+            let callee = &plan.workloads[to];
+            let peer = json!({ "pods": { "namespace": callee.namespace, "workload": owner(callee) } });
+            vec![line(peer, None, &[])]
+        }
+        End::Api => vec![line(json!({ "entity": "kube-apiserver" }), None, &[])],
+        End::Nodes => vec![line(json!({ "entity": "remote-node" }), None, &[])],
+    }
+}
+
+fn owner(workload: &Workload) -> Value {
+    let kind = match workload.kind {
+        Kind::Deployment => "Deployment",
+        Kind::DaemonSet => "DaemonSet",
+        Kind::CronJob => "CronJob",
+    };
+    json!({ "kind": kind, "name": workload.name })
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
