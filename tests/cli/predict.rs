@@ -79,7 +79,7 @@ fn the_exit_code_is_the_verdict() {
     assert_eq!(code(GATEWAY, gateway), Some(0));
     assert_eq!(code(GATEWAY, &recorded()), Some(3));
     let gone = edge(r#"{"pods":{"namespace":"pay","workload":{"kind":"","name":"gw"}}}"#, 443, "TCP");
-    assert_eq!(code(GATEWAY, &[gone.clone()]), Some(4), "nobody knows the labels of who is gone");
+    assert_eq!(code(GATEWAY, std::slice::from_ref(&gone)), Some(4), "nobody knows the labels of who is gone");
     assert_eq!(code(GATEWAY, &[recorded()[1].clone(), gone]), Some(3), "what is known is worse");
 }
 
