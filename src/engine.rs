@@ -3,6 +3,7 @@
 
 mod clock;
 mod collectors;
+mod foresight;
 mod notifier;
 mod observer;
 mod performer;

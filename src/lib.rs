@@ -30,6 +30,7 @@ pub mod domain {
         pub mod isolation;
         pub mod judge;
         pub mod model;
+        pub mod parties;
         mod peers;
         pub mod plugin;
         pub mod rule;
@@ -74,6 +75,18 @@ pub mod domain {
         pub mod report;
     }
     pub mod probe;
+    /// The recorded week against a set of policies that is not live yet: what it would deny, what is
+    /// not known, what it changes in meaning.
+    pub mod predict {
+        mod diff;
+        mod place;
+        pub mod prediction;
+        pub mod replay;
+        mod rules;
+        mod tell;
+        mod weigh;
+        pub mod words;
+    }
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -302,6 +315,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod predict;
     pub mod preflight;
     pub mod report;
     pub mod reviews;
@@ -346,6 +360,7 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod predict;
     pub mod preflight;
     pub mod print;
     pub mod probe;

@@ -94,6 +94,12 @@ pub enum Command {
     /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,
     /// denied, or unknown where policies of other kinds or the plugin's ways may decide.
     Explain(super::explain::Explain),
+    /// Say what the workspace's policies of a namespace would have denied in the recorded week
+    ///
+    /// Replays the edges beside the discovery document against exactly what would be applied, in
+    /// place of what is live: who would lose which destination, what is unknown, which rules
+    /// nothing needs, what opens and what closes.
+    Predict(super::predict::Predict),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Apply all rows of the present wave that may go now, as `sluice plan` shows them

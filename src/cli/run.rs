@@ -13,7 +13,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, log, plan, preflight,
+    explain, hold, info, init, install, log, plan, predict, preflight,
     print::Printer,
     probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
@@ -91,6 +91,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         }
         Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
+        Some(Command::Predict(args)) => predict::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |it| apply::run(it, args).await)
