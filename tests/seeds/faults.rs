@@ -256,7 +256,8 @@ fn of_node(story: &mut Story, event: Event) {
         Event::Loss(_, node) => {
             let fact = story.clusters[c].lose(node, now);
             for who in followers(story) {
-                if story.clusters[c].seen[who].relay_lost.is_none() {
+                let seen = &story.clusters[c].seen[who];
+                if seen.follows && seen.relay_lost.is_none() {
                     story.sluices[who].tell_of(c, fact.clone());
                 }
             }
@@ -275,6 +276,9 @@ fn of_relay(story: &mut Story, event: Event) {
     let (Event::RelayLost(c, one) | Event::RelayBack(c, one)) = event else { return };
     story.hear(c);
     for who in followers(story).into_iter().filter(|who| one.is_none_or(|one| one == *who)) {
+        if !story.clusters[c].seen[who].follows {
+            continue;
+        }
         let is_lost = story.clusters[c].seen[who].relay_lost.is_some();
         let facts = match event {
             Event::RelayLost(..) if !is_lost => story.clusters[c].relay_breaks(who, now),

@@ -17,13 +17,13 @@ use sluice::{
         journal::{Act, verify},
         policy::PolicyDigest,
         valve::Step,
-        wave::RowState,
+        wave::{RowState, Verdict},
     },
 };
 
 use crate::{
     layout::{CAP_PERCENT, DAY, FLAGGED, MINUTE, Row, VENDOR_A, VENDOR_B},
-    one::opens_flagged,
+    one::{Sluice, opens_flagged},
     outside::{Api, place_name},
     story::Story,
 };
@@ -322,7 +322,22 @@ pub fn is_at_rest(story: &Story) -> bool {
 pub fn what_stands(story: &Story) -> String {
     let rows: Vec<_> = Row::all().filter_map(|row| unrest(story, row)).collect();
     let waiting: Vec<_> = story.sluices.iter().map(|sluice| sluice.waits_for_journal()).collect();
-    format!("{} rows, journals wait {waiting:?}:\n{}", rows.len(), rows.join("\n"))
+    let waves: Vec<_> = story.sluices.iter().map(open_waves).collect();
+    let words = [rows.join("\n"), waves.join("\n")].join("\n");
+    format!("{} rows, journals wait {waiting:?}:\n{words}", rows.len())
+}
+
+/// Rows that stand in the first wave that is not done, as one sluice sees them.
+fn open_waves(sluice: &Sluice) -> String {
+    let open = Direction::ALL.into_iter().flat_map(|direction| {
+        let mut waves = sluice.world.waves().plan(direction).waves.iter();
+        let wave = waves.find(|wave| wave.verdict != Verdict::Done);
+        wave.into_iter().flat_map(|wave| wave.standing().map(move |row| (wave.number, row)))
+    });
+    let rows: Vec<_> = open
+        .map(|(wave, row)| format!("  {} of wave {wave}: {:?} since {:?}", row.target, row.state, row.since))
+        .collect();
+    format!("{} sees:\n{}", sluice.user, rows.join("\n"))
 }
 
 /// Law 5, at the end: every order that wrote is in the journal, and its chain holds.

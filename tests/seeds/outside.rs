@@ -51,6 +51,8 @@ pub struct Seen {
     whole: i64,
     /// What its watch will tell once it goes on.
     pub late: Vec<ClusterFact>,
+    /// It has begun to follow flows here since it was started.
+    pub follows: bool,
     /// Its telemetry broke then.
     pub relay_lost: Option<i64>,
     /// By node: read from, up to, and an open gap told of it.
@@ -103,6 +105,7 @@ impl Cluster {
             partial: false,
             whole: 0,
             late: Vec::new(),
+            follows: false,
             relay_lost: None,
             read: vec![(0, 0, None); nodes],
             looked: Bits::default(),
@@ -281,6 +284,7 @@ impl Cluster {
     pub fn forgotten(&mut self, who: usize) {
         self.unsaid.iter_mut().for_each(|(.., watched)| watched[who] = false);
         self.seen[who].api = Api::Down;
+        self.seen[who].follows = false;
         self.seen[who].late.clear();
     }
 
@@ -427,7 +431,7 @@ impl Cluster {
     pub fn follow(&mut self, who: usize, now: i64) -> ClusterFact {
         let skews: Vec<_> = self.nodes.iter().map(|node| now + node.skew).collect();
         let seen = &mut self.seen[who];
-        seen.relay_lost = None;
+        (seen.follows, seen.relay_lost) = (true, None);
         seen.read = skews.into_iter().map(|own| (own, own, None)).collect();
         self.source(Link::Live)
     }
@@ -436,7 +440,7 @@ impl Cluster {
     pub fn hear(&mut self, who: usize, now: i64) -> Vec<ClusterFact> {
         let seen = &mut self.seen[who];
         let mut out = Vec::new();
-        if seen.relay_lost.is_some() {
+        if !seen.follows || seen.relay_lost.is_some() {
             return out;
         }
         for (at_node, node) in self.nodes.iter().enumerate() {
@@ -467,7 +471,7 @@ impl Cluster {
     pub fn node_back(&mut self, who: usize, node: usize, now: i64) -> Option<ClusterFact> {
         let Node { lost, forgot, skew, .. } = self.nodes[node];
         let seen = &mut self.seen[who];
-        if seen.relay_lost.is_some() || lost.is_some() {
+        if !seen.follows || seen.relay_lost.is_some() || lost.is_some() {
             return None;
         }
         let (begun, read, gap) = &mut seen.read[node];

@@ -85,7 +85,9 @@ impl Story {
     pub const CALM: i64 = 15 * DAY;
     /// And so long after it everything has come to rest.
     pub const REST: i64 = 60 * DAY;
+    /// Nodes are read, and observers write, so often; and where nothing happens any more.
     const FLUSH: i64 = 4 * HOUR;
+    const CALM_FLUSH: i64 = 12 * HOUR;
 
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -172,12 +174,16 @@ impl Story {
     pub fn run(&mut self) {
         while self.broken.is_none() {
             self.step();
-            if self.calm && self.flushed == self.now && laws::is_at_rest(self) {
-                self.counts.rest_day = self.now / DAY;
-                laws::at_rest(self);
-                return;
+            if self.calm && self.flushed == self.now {
+                self.settle(0);
+                if laws::is_at_rest(self) {
+                    self.counts.rest_day = self.now / DAY;
+                    laws::at_rest(self);
+                    return;
+                }
             }
             if self.now > Self::CALM + Self::REST {
+                (0..SLUICES).for_each(|who| self.settle(who));
                 let said = laws::what_stands(self);
                 self.break_law("rest", said);
             }
@@ -186,7 +192,7 @@ impl Story {
 
     fn step(&mut self) {
         self.counts.steps += 1;
-        let flush = self.flushed + Self::FLUSH;
+        let flush = self.flushed + if self.calm { Self::CALM_FLUSH } else { Self::FLUSH };
         let next = self.events.first_key_value().map_or(flush, |((at, _), _)| *at);
         let busy = self.sluices.iter().any(|one| !one.running.is_empty() || !one.shares.is_empty());
         self.now = next.min(flush).min(if busy { self.now + MINUTE } else { i64::MAX }).max(self.now);
@@ -203,7 +209,7 @@ impl Story {
                 self.settle(who);
                 people::act(self, who);
                 laws::spot(self, who);
-                let pause = self.rng.i64(2 * HOUR..7 * HOUR);
+                let pause = self.rng.i64(2 * HOUR..7 * HOUR) * if self.calm { 2 } else { 1 };
                 self.at(self.now + pause, Event::Act(who));
             } else {
                 faults::happen(self, event);
@@ -234,10 +240,6 @@ impl Story {
         self.sluices[who].tick(self.now);
         for cluster in 0..CLUSTERS.len() {
             self.connect(cluster, who);
-            if self.sluices[who].follows_flows && self.clusters[cluster].alive {
-                let fact = self.clusters[cluster].follow(who, self.now);
-                self.sluices[who].tell_of(cluster, fact);
-            }
         }
         self.link(who);
         self.elect();
@@ -266,6 +268,11 @@ impl Story {
         }
         let user = self.sluices[who].user;
         for fact in self.clusters[cluster].connect(who, user, self.now) {
+            self.sluices[who].tell_of(cluster, fact);
+        }
+        // The first time since it was started; from then on its flows break and mend on their own.
+        if self.sluices[who].follows_flows && !self.clusters[cluster].seen[who].follows {
+            let fact = self.clusters[cluster].follow(who, self.now);
             self.sluices[who].tell_of(cluster, fact);
         }
     }
@@ -315,7 +322,8 @@ impl Story {
             for who in 0..SLUICES {
                 let sluice = &mut self.sluices[who];
                 let follows = sluice.alive && sluice.follows_flows;
-                let lost = self.clusters[cluster].seen[who].relay_lost.is_some();
+                let seen = &self.clusters[cluster].seen[who];
+                let lost = !seen.follows || seen.relay_lost.is_some();
                 if let Some(flows) = flows.as_ref().filter(|_| follows && !lost) {
                     sluice.tell_of(cluster, flows.clone());
                     if self.holders[cluster] == Some(who) {
@@ -344,6 +352,8 @@ impl Story {
         let sluice = &mut self.sluices[who];
         let yes = Some(true);
         let rights = SharedRights {
+            exclude: yes,
+            confirm: yes,
             ask_review: yes,
             decide_review: yes,
             hold: yes,
