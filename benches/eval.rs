@@ -145,6 +145,7 @@ fn cluster(namespaces: u32, pods: u32, networks: u32) -> Cluster {
     let name = |ns: u32| NsName::parse(&format!("ns-{ns}")).expect("a name");
     let app = |value: u32| ("app".into(), compact_str::format_compact!("app-{value}"));
     let mut out = Cluster {
+        uid: None,
         traits: Plugin::Calico.traits(),
         namespaces: Vec::new(),
         pods: Vec::new(),
@@ -161,6 +162,7 @@ fn cluster(namespaces: u32, pods: u32, networks: u32) -> Cluster {
                 ns: name(ns),
                 name: PodName::parse(&format!("pod-{pod}")).expect("a name"),
                 labels: Labels::new(vec![app(pod % 10)]),
+                workload: None,
                 addresses: vec![Ipv4Addr::from_bits(0x0a00_0000 + ns * 256 + pod + 1).into()],
                 node: None,
                 host_network: false,

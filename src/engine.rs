@@ -3,9 +3,11 @@
 
 mod clock;
 mod collectors;
+mod foresight;
 mod notifier;
 mod observer;
 mod performer;
+mod prober;
 mod recorder;
 mod sources;
 mod state;
@@ -21,8 +23,8 @@ use tokio::{
 
 pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, recorder::Recorder,
-    sources::Sources, state::State,
+    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
+    recorder::Recorder, sources::Sources, state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{
@@ -82,8 +84,8 @@ pub struct Engine {
     recorder: Recorder,
     notifier: Option<Notifier>,
     state: State,
-    /// `None`: this process writes no evidence.
-    observer: Option<Observer>,
+    /// `None`: this process writes no evidence, and runs no probes.
+    observer: Option<(Observer, Prober)>,
     /// The rules of meaning are large: they are read when the first collector speaks.
     has_rules: bool,
 }
@@ -190,7 +192,7 @@ impl Engine {
     pub fn observe(&mut self, claims: Claims, soaks: Soaks) {
         if !self.world.is_read_only() {
             self.state.claim(claims);
-            self.observer = Some(Observer::new(soaks));
+            self.observer = Some((Observer::new(soaks), Prober::new(self.sender.clone())));
         }
     }
 
@@ -198,7 +200,7 @@ impl Engine {
     /// Answers whether something is still under way.
     pub fn leave(&mut self) -> bool {
         self.observe_now(true);
-        let Some(observer) = &self.observer else { return false };
+        let Some((observer, _)) = &self.observer else { return false };
         if observer.is_writing(&self.world, Instant::now()) {
             return true;
         }
@@ -210,9 +212,14 @@ impl Engine {
     }
 
     fn observe_now(&mut self, last: bool) {
-        let Some(observer) = &mut self.observer else { return };
+        let Some((observer, prober)) = &mut self.observer else { return };
         self.state.want(Observer::wanted(&self.world));
-        for (id, share) in observer.due(&self.world, Instant::now(), last) {
+        let now = Instant::now();
+        if !last {
+            let facts = prober.follow(&self.world, &self.reach, now);
+            facts.into_iter().for_each(|fact| self.world.absorb(fact));
+        }
+        for (id, share) in observer.due(&self.world, now, last) {
             self.share(id, share);
         }
     }
@@ -298,6 +305,11 @@ impl Engine {
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {
                     if let Some(collectors) = &mut self.collectors {
                         collectors.see(name, change);
+                    }
+                }
+                Fact::Cluster(name, fact @ (ClusterFact::Flows(_) | ClusterFact::Probed { .. })) => {
+                    if let Some((_, prober)) = &mut self.observer {
+                        prober.note(name, fact);
                     }
                 }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),

@@ -30,6 +30,7 @@ pub mod domain {
         pub mod isolation;
         pub mod judge;
         pub mod model;
+        pub mod parties;
         mod peers;
         pub mod plugin;
         pub mod rule;
@@ -59,6 +60,18 @@ pub mod domain {
     pub mod opened;
     pub mod owner;
     pub mod policy;
+    /// The recorded week against a set of policies that is not live yet: what it would deny, what is
+    /// not known, what it changes in meaning.
+    pub mod predict {
+        mod diff;
+        mod place;
+        pub mod prediction;
+        pub mod replay;
+        mod rules;
+        mod tell;
+        mod weigh;
+        pub mod words;
+    }
     /// What must hold of a cluster before anything is written there: what was read becomes checks,
     /// each with verdict, evidence and fix. Reads nothing itself.
     pub mod preflight {
@@ -73,6 +86,7 @@ pub mod domain {
         pub mod reading;
         pub mod report;
     }
+    pub mod probe;
     pub mod range;
     pub mod ranges;
     pub mod readiness;
@@ -116,6 +130,7 @@ pub mod cockpit {
     pub mod planned;
     pub mod ports;
     pub mod preflight;
+    pub mod probing;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -210,6 +225,7 @@ pub mod k8s {
         mod objects;
     }
     mod preview;
+    pub mod probe;
     mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
@@ -299,6 +315,7 @@ pub mod documents {
     pub mod orders;
     pub mod plan;
     pub mod plan_json;
+    pub mod predict;
     pub mod preflight;
     pub mod report;
     pub mod reviews;
@@ -343,8 +360,10 @@ pub mod cli {
     pub mod log;
     mod observe;
     pub mod plan;
+    pub mod predict;
     pub mod preflight;
     pub mod print;
+    pub mod probe;
     pub mod records;
     pub mod report;
     pub mod review;
@@ -383,6 +402,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod guests;
         pub mod jobs;
         pub mod manners;
         pub mod objects;

@@ -26,7 +26,7 @@ use sluice::{
         session::Session,
         watch,
     },
-    engine::{Clock, Engine, Setup},
+    engine::{Clock, Engine, Records, Setup},
     k8s::connect::Access,
     sim::{
         api::cluster::Cluster,
@@ -138,7 +138,7 @@ impl Team {
             read_only: false,
             follow_flows: true,
             workspace: None,
-            records: Some(self.folder.path().join(person.name())),
+            records: Some(Records { folder: self.folder.path().join(person.name()), strays: None }),
             notify: None,
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Release, Sharing};
+pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -94,6 +94,12 @@ pub enum Command {
     /// Kubernetes' NetworkPolicies whole, at both ends, as the network plugin enforces them. Allowed,
     /// denied, or unknown where policies of other kinds or the plugin's ways may decide.
     Explain(super::explain::Explain),
+    /// Say what the workspace's policies of a namespace would have denied in the recorded week
+    ///
+    /// Replays the edges beside the discovery document against exactly what would be applied, in
+    /// place of what is live: who would lose which destination, what is unknown, which rules
+    /// nothing needs, what opens and what closes.
+    Predict(super::predict::Predict),
     /// Apply the workspace's policies of a namespace: previewed, confirmed, the valve closed last
     Apply(Apply),
     /// Apply all rows of the present wave that may go now, as `sluice plan` shows them
@@ -145,10 +151,28 @@ pub enum Command {
     Install(Install),
     /// Print what can be handed over: soak report, shift handover, open ends, timeline, journal
     Report(super::report::args::Report),
+    /// Inside a probe's pod: dial once and say what came of it, in one word
+    ///
+    /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
+    /// connected, refused, unreachable, silent.
+    Probe(Probe),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// Address and port, TCP
+    #[arg(long, value_name = "IP:PORT")]
+    pub to: SocketAddr,
+    /// Seconds to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub within_secs: u64,
+    /// A file that gets the word, too, such as a pod's termination message
+    #[arg(long, value_name = "PATH")]
+    pub message: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -203,19 +227,6 @@ pub struct Status {
     pub output: Format,
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub deadline: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Preflight {
-    /// Read these manifest files or folders instead of clusters
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
-    pub manifests: Vec<PathBuf>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long to wait for a cluster
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The command line of the plan and of what the team puts on it, as types.
+//! The command line of the plan, of what the team puts on it, and of the pre-flight, as types.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -83,4 +83,17 @@ pub struct Init {
     /// Where to write it; left out: the current folder, or --workspace
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Preflight {
+    /// Read these manifest files or folders instead of clusters
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
+    pub manifests: Vec<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// How long to wait for a cluster
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub deadline: Duration,
 }

@@ -50,7 +50,7 @@ pub(super) async fn ask(global: &Global, args: &Author, fleet: &FleetFile) -> Re
         let (mut facts, troubles) = surroundings::read(&reach(entry), version.as_str()).await;
         facts.workloads = workloads(cluster);
         tracing::info!(cluster = %entry.name, facts = %surroundings::words(&facts), "facts read");
-        told.troubles.extend(troubles.into_iter().map(|it| of_cluster(&entry.name, it)));
+        told.troubles.extend(troubles.iter().map(|it| of_cluster(&entry.name, it)));
         told.uids.extend(cluster.uid.clone().map(|uid| (entry.name.clone(), uid)));
         told.facts.insert(entry.name.clone(), facts);
     }
@@ -74,7 +74,7 @@ fn workloads(cluster: &Cluster) -> Option<facts::Workloads> {
     cluster.listed.contains(&Listed::Pods).then(|| facts::workloads(pods))
 }
 
-fn of_cluster(cluster: &ClusterName, trouble: Trouble) -> Trouble {
+fn of_cluster(cluster: &ClusterName, trouble: &Trouble) -> Trouble {
     Trouble::new(&format!("{cluster}: {}", trouble.object), trouble.fact.as_str(), trouble.next.as_str())
 }
 

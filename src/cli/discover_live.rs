@@ -14,7 +14,8 @@ use super::{
 use crate::{
     cockpit::{
         decide::Command,
-        discoveries::{Collected, waived_jobs},
+        discoveries::{self, Collected},
+        discovery::Waived,
         ports::{Baseline, Link, Trouble},
         world::World,
     },
@@ -148,10 +149,10 @@ fn of_cluster(
     })
 }
 
-fn waived(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> BTreeMap<NsName, Vec<Text>> {
+fn waived(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> BTreeMap<NsName, Waived> {
     let all = seen.into_iter().flat_map(|seen| seen.namespaces.keys());
-    let jobs = |ns: &NsName| waived_jobs(world.shared(), cluster, ns, world.now());
-    all.map(|ns| (ns.clone(), jobs(ns))).filter(|(_, jobs)| !jobs.is_empty()).collect()
+    let of = |ns: &NsName| discoveries::waived(world.shared(), cluster, ns, world.now());
+    all.map(|ns| (ns.clone(), of(ns))).collect()
 }
 
 /// CronJobs of all namespaces; `None` where the cluster did not tell them.

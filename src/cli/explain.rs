@@ -74,7 +74,7 @@ pub struct Explain {
     pub output: Format,
 }
 
-fn plugin(raw: &str) -> Result<Plugin, String> {
+pub(super) fn plugin(raw: &str) -> Result<Plugin, String> {
     Plugin::parse(raw).ok_or_else(|| {
         let names: Vec<_> = Plugin::ALL.iter().map(|plugin| plugin.as_str()).collect();
         format!("write one of {}", names.join(", "))
@@ -93,7 +93,7 @@ pub fn main(global: &Global, args: &Explain, printer: &mut Printer<'_>) -> Exit 
     }
     if is_live {
         return with_runtime(printer, async |printer| {
-            let cluster = live(global, args, printer).await?;
+            let cluster = look(global, args.cni, printer).await?;
             Ok(answer(args, &cluster, printer))
         });
     }
@@ -114,7 +114,12 @@ fn offline(args: &Explain, printer: &mut Printer<'_>) -> Result<Cluster, Vec<Tro
     read.map(|()| cluster)
 }
 
-async fn live(global: &Global, args: &Explain, printer: &mut Printer<'_>) -> Result<Cluster, NoStart> {
+/// The one cluster that is meant, as it is now.
+pub(super) async fn look(
+    global: &Global,
+    cni: Option<Plugin>,
+    printer: &mut Printer<'_>,
+) -> Result<Cluster, NoStart> {
     let setup = session::setup(global, Need::Clusters, false)?;
     let [entry] = setup.fleet.clusters.as_slice() else {
         let fact = format!("{} clusters are meant", setup.fleet.clusters.len());
@@ -129,7 +134,7 @@ async fn live(global: &Global, args: &Explain, printer: &mut Printer<'_>) -> Res
     seen.troubles.iter().for_each(|trouble| printer.say(&format!("{trouble}\n")));
     complain(&seen.complaints, printer);
     let mut cluster = seen.cluster;
-    if let Some(plugin) = args.cni {
+    if let Some(plugin) = cni {
         cluster.traits = Traits { enforces: cluster.traits.enforces, ..plugin.traits() };
     } else if cluster.traits.plugin == Plugin::Unknown {
         printer.say(&format!(
@@ -140,7 +145,7 @@ async fn live(global: &Global, args: &Explain, printer: &mut Printer<'_>) -> Res
     Ok(cluster)
 }
 
-fn complain(complaints: &[Complaint], printer: &mut Printer<'_>) {
+pub(super) fn complain(complaints: &[Complaint], printer: &mut Printer<'_>) {
     for complaint in complaints {
         let object = format!("{}: {}", complaint.place, complaint.object);
         let trouble = Trouble::new(&object, complaint.fact.as_str(), complaint.next);

@@ -11,9 +11,11 @@ use futures::future::join_all;
 use tokio::time::timeout;
 
 use super::{
-    args::{Format, Preflight},
+    args::{Format, Global, Preflight},
     exit::Exit,
     print::Printer,
+    run::with_runtime,
+    session::{self, Need},
 };
 use crate::{
     cockpit::{plan::ClusterEntry, ports::Trouble},
@@ -32,6 +34,17 @@ use crate::{
 const FILE_LIMIT: u64 = 64 << 20;
 /// Files read at the most.
 const FILES: usize = 10_000;
+
+pub fn main(global: &Global, args: &Preflight, printer: &mut Printer<'_>) -> Exit {
+    if !args.manifests.is_empty() {
+        return offline(args, printer);
+    }
+    with_runtime(printer, async |printer| {
+        let setup = session::setup(global, Need::Clusters, false)?;
+        setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
+        Ok(run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
+    })
+}
 
 /// Pre-flights of all these clusters at once; one that is slow or dead never delays the others' rows
 /// beyond the deadline.

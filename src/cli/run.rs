@@ -7,15 +7,15 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     apply,
-    args::{Change, Cli, Command, Global, Watch},
+    args::{Change, Cli, Command, Global, Install, Watch},
     ask::{self, Asker},
     author,
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, log, plan, preflight,
+    explain, hold, info, init, install, log, plan, predict, preflight,
     print::Printer,
-    report, review_gate, rollback,
+    probe, report, review_gate, rollback,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -71,22 +71,8 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
         Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
         Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
-        Some(Command::Preflight(args)) if !args.manifests.is_empty() => preflight::offline(args, printer),
-        Some(Command::Preflight(args)) => with_runtime(printer, async |printer| {
-            let setup = session::setup(global, Need::Clusters, false)?;
-            setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
-            Ok(preflight::run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
-        }),
-        Some(Command::Install(args)) => {
-            let mut asker = Asker::of(args.change.yes);
-            if let Some(said) = install::nobody(&asker, args) {
-                printer.say(said);
-                return Exit::Usage;
-            }
-            with_runtime(printer, async |printer| {
-                Box::pin(install::run(global, args, &mut asker, printer)).await
-            })
-        }
+        Some(Command::Preflight(args)) => preflight::main(global, args, printer),
+        Some(Command::Install(args)) => put_in(global, args, printer),
         Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
         Some(Command::Discover(args)) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
@@ -103,7 +89,9 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Author(args)) => {
             with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
+        Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
+        Some(Command::Predict(args)) => predict::main(global, args, printer),
         Some(Command::Init(args)) => init::run(global, args, printer),
         Some(Command::Apply(args)) => {
             change(global, &args.change, Need::Workspace, printer, async |it| apply::run(it, args).await)
@@ -120,6 +108,16 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
         }
     }
+}
+
+/// An install, if there is somebody to ask.
+fn put_in(global: &Global, args: &Install, printer: &mut Printer<'_>) -> Exit {
+    let mut asker = Asker::of(args.change.yes);
+    if let Some(said) = install::nobody(&asker, args) {
+        printer.say(said);
+        return Exit::Usage;
+    }
+    with_runtime(printer, async |printer| Box::pin(install::run(global, args, &mut asker, printer)).await)
 }
 
 /// A command that looks at clusters for a while.

@@ -114,7 +114,7 @@ pub fn place(global: &Global) -> Result<Option<Place>, Trouble> {
 }
 
 /// A context that nobody knows is a mistake on the command line, not in a file.
-fn usage_if_context(errors: Vec<Trouble>, global: &Global) -> NoStart {
+pub(super) fn usage_if_context(errors: Vec<Trouble>, global: &Global) -> NoStart {
     let is_usage =
         !global.contexts.is_empty() && errors.iter().all(|error| error.object == Text::new("--context"));
     NoStart { exit: if is_usage { Exit::Usage } else { Exit::Failed }, troubles: errors }

@@ -338,7 +338,11 @@ fn bytes<'w>(
 fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
     let target = &preview.target;
     let gates = match preview.origin {
-        Origin::Workspace => gates::gates(world, target),
+        Origin::Workspace => {
+            let mut gates = gates::gates(world, target);
+            gates.extend(gates::predicted(world, preview));
+            gates
+        }
         Origin::LastClean => gates::always(world, target),
     };
     let is_open = |gate: &Gate| {

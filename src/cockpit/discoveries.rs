@@ -267,7 +267,7 @@ impl Discoveries {
                 .filter_map(|ns| {
                     Some((
                         ns.seen.name.clone(),
-                        discovery::judge(self, cluster, ns, &waived_jobs(shared, &name, &ns.seen.name, now))?,
+                        discovery::judge(self, cluster, ns, &waived(shared, &name, &ns.seen.name, now))?,
                     ))
                 })
                 .collect();
@@ -276,19 +276,22 @@ impl Discoveries {
     }
 }
 
-/// CronJobs of a namespace that somebody takes upon himself, by the state cluster's clock.
-pub fn waived_jobs(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> Vec<Text> {
-    let Some(now) = shared.now(now) else { return Vec::new() };
+/// What somebody takes upon himself of a namespace, by the state cluster's clock.
+pub fn waived(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> discovery::Waived {
+    let mut out = discovery::Waived::default();
+    let Some(now) = shared.now(now) else { return out };
     let ours = |waiver: &Waiver| {
         waiver.target.cluster == *cluster && waiver.target.ns == *ns && waiver.expires > now
     };
     let waivers = shared.waivers().map(|kept| &kept.value).filter(|waiver| ours(waiver));
-    waivers
-        .filter_map(|waiver| match &waiver.subject {
-            Subject::CronJob(name) => Some(name.clone()),
-            Subject::Denial(_) | Subject::Quiet | Subject::NoEvidence(_) => None,
-        })
-        .collect()
+    for waiver in waivers {
+        match &waiver.subject {
+            Subject::CronJob(name) => out.jobs.push(name.clone()),
+            Subject::NoEvidence(workload) => out.workloads.push(workload.clone()),
+            Subject::Denial(_) | Subject::Quiet => {}
+        }
+    }
+    out
 }
 
 #[cfg(test)]

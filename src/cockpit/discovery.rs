@@ -25,6 +25,14 @@ pub fn week(window: Window) -> Window {
     Window { from: window.to - WANTED, to: window.to }
 }
 
+/// What somebody takes upon himself of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waived {
+    /// Names of CronJobs.
+    pub jobs: Vec<Text>,
+    pub workloads: Vec<Workload>,
+}
+
 /// How far a namespace is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
@@ -240,12 +248,12 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     }
 }
 
-/// `None`: no collector told what it can answer for. `waived` are names of CronJobs.
+/// `None`: no collector told what it can answer for.
 pub fn judge(
     discoveries: &Discoveries,
     cluster: &Cluster,
     ns: &Namespace,
-    waived: &[Text],
+    waived: &Waived,
 ) -> Option<Judged> {
     let state = &discoveries.collected(&cluster.name)?.state;
     let window = state.window?;
@@ -260,7 +268,8 @@ pub fn judge(
         ns: &ns.seen.name,
         nodes: known,
         crons: &crons,
-        waived,
+        waived: &waived.jobs,
+        excused: &waived.workloads,
         workloads: &spoke(discoveries, cluster, ns),
     };
     Some(Judged { window, coverage: readiness(&state.coverage, window, &facts), nodes, credited })
@@ -271,8 +280,9 @@ pub fn judge(
 fn spoke(discoveries: &Discoveries, cluster: &Cluster, ns: &Namespace) -> BTreeMap<Workload, bool> {
     let answer = discoveries.opened(&cluster.name, &ns.seen.name).and_then(|opened| opened.answer.as_ref());
     let Some(answer) = answer else { return BTreeMap::new() };
-    let pods = ns.pods.values().filter(|pod| !pod.finished);
-    pods.map(|pod| (pod.workload.clone(), answer.evidence.contains_key(&pod.workload.name))).collect()
+    ns.subjects()
+        .map(|pod| (pod.workload.clone(), answer.evidence.contains_key(&pod.workload.name)))
+        .collect()
 }
 
 /// Credited hours of the nodes that count, worst first, and those of all of them together. A source

@@ -6,9 +6,11 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     calendar::Closed,
+    eval::verdict::Verdict,
     hold::{Covers, HoldKind},
     names::{NsName, Text},
     policy::PolicyDigest,
+    predict::words,
     rollout::Target,
     time::span,
     wave::{Candidate, RowState, Wave, WavePlan},
@@ -18,6 +20,7 @@ use super::{
     decide::{self, Reason},
     discovery::{Progress, collection_row},
     gate,
+    orders::Preview,
     ports::Link,
     preflight, waiving,
     waves::{calendar, holds, record},
@@ -260,6 +263,24 @@ fn closed(world: &World) -> Vec<Gate> {
             Gate::new(why, Who::Time, None)
         })
         .collect()
+}
+
+/// Against exactly the bytes of a preview, where evidence is wanted: what passed in the recorded week and
+/// would be denied, and what is unknown of it. A prediction for other bytes or another cluster does
+/// not count, so it stands against them too. Without a recording [`Why::Evidence`] stands there.
+pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
+    let Ok(prediction) = &preview.prediction else { return Vec::new() };
+    if world.plan().settings.baseline <= TimeDelta::zero() {
+        return Vec::new();
+    }
+    let gate = |what: &str| Gate::new(Why::Predicted(Text::new(what)), Who::Lead, Some(Covers::Coverage));
+    let uid = world.cluster(&preview.target.cluster).and_then(|cluster| cluster.uid.as_ref());
+    let is_other = uid.is_some_and(|uid| prediction.bound.cluster.as_ref() != Some(uid));
+    if is_other || prediction.bound.digest != preview.digest {
+        return vec![gate("it was made for other bytes or another cluster; preview again")];
+    }
+    let told = words::summary(prediction, world.now()).into_iter();
+    told.filter(|(verdict, _)| *verdict != Verdict::Allowed).map(|(_, what)| gate(&what)).collect()
 }
 
 /// Asked for before the first apply.

@@ -9,6 +9,7 @@ use crate::domain::{
     fleet::{Isolation, Namespace, Presence},
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
+    predict::prediction::Prediction,
     time::Timestamp,
     valve::{Set, Step},
 };
@@ -70,6 +71,8 @@ pub struct Preview {
     pub warnings: Vec<Text>,
     /// Why the server would refuse it. Not empty: it cannot be applied.
     pub refusals: Vec<Trouble>,
+    /// What it would have denied in the recorded week, or why that is not known.
+    pub prediction: Result<Box<Prediction>, Text>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

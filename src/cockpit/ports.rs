@@ -15,6 +15,7 @@ use crate::domain::{
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
     preflight::report::Report,
+    probe,
     resolver::DnsPath,
     source::SourceKind,
     time::Timestamp,
@@ -90,14 +91,14 @@ pub enum ClusterFact {
         from: Timestamp,
         until: Timestamp,
     },
-    /// The heartbeat: a probe of this namespace and direction ran on this node and tried what must be
-    /// denied. Told as denied only when the flow source told the denial, too, where it tells denials.
+    /// The heartbeat: a probe of this namespace and direction tried what this node must deny. Denied
+    /// only when the flow source told so; then `at` is that moment, else when the probe began.
     Probed {
         ns: NsName,
         direction: Direction,
         node: NodeName,
         at: Timestamp,
-        denied: bool,
+        outcome: probe::Outcome,
     },
     Gap(Gap),
     Source(SourceState),

@@ -217,7 +217,11 @@ pub fn shared(world: &World, share: &Share) -> Option<Draft> {
             let object = known.map_or_else(|| over.to_string(), |kept| kept.value.target.to_string());
             (Act::Override, object, said("confirms", over.as_str()))
         }
-        Share::AskReview { .. } | Share::Record { .. } | Share::Evidence { .. } | Share::Journal(_) => {
+        Share::AskReview { .. }
+        | Share::Record { .. }
+        | Share::Evidence { .. }
+        | Share::Journal(_)
+        | Share::Forget { .. } => {
             return None;
         }
     };

@@ -125,7 +125,10 @@ pub struct ProbeEntry {
     pub image: Text,
     /// Where it tries to go; must not be allowed by any policy.
     pub destination: IpNet,
+    /// Of the destination, and of the pods that are knocked at for ingress: no rule may open it.
     pub port: u16,
+    /// Where probes of ingress run, outside of all namespaces in soak; `None`: ingress is not probed.
+    pub from: Option<NsName>,
 }
 
 impl Default for Settings {

@@ -137,11 +137,17 @@ pub enum Share {
         version: Option<Text>,
     },
     Journal(Box<Entry>),
+    /// Evidence of a rollout whose namespace is gone, and whose credit has lapsed: that very version.
+    Forget {
+        evidence: Text,
+        version: Text,
+    },
 }
 
 impl Share {
     /// Words of what is written without anybody asking for it.
-    pub const UNASKED: [&str; 3] = ["record a rollout", "write evidence", "write the journal"];
+    pub const UNASKED: [&str; 4] =
+        ["record a rollout", "write evidence", "write the journal", "forget evidence"];
 
     /// What it does, in words for messages.
     pub fn words(&self) -> &'static str {
@@ -159,6 +165,7 @@ impl Share {
             Self::Record { .. } => "record a rollout",
             Self::Evidence { .. } => "write evidence",
             Self::Journal(_) => "write the journal",
+            Self::Forget { .. } => "forget evidence",
         }
     }
 }

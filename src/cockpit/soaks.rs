@@ -15,7 +15,7 @@ use crate::domain::{
     expected::Closings,
     fleet::{Cluster, Part},
     flow::{Direction, Flow},
-    names::{ClusterName, NsName, Text},
+    names::{ClusterName, NodeName, NsName, Text},
     rollout::Target,
     soak::{Judged, Verdict},
     spans::{Minute, minute_of},
@@ -26,6 +26,7 @@ use super::{
     discoveries::Discoveries,
     plan::FleetFile,
     ports::{Change, ClusterFact},
+    probing,
     shared::{Shared, SharedFact},
     world::World,
 };
@@ -41,6 +42,7 @@ mod words;
 pub use exercise::Unseen;
 pub use row::{CausedRow, SoakRow};
 
+use live::Live;
 use place::{Place, Rollout, Touched};
 use telemetry::KEPT;
 
@@ -134,6 +136,11 @@ impl Soaks {
         })
     }
 
+    /// The nodes that run its pods now.
+    pub fn nodes(&self, target: &Target) -> impl Iterator<Item = &NodeName> {
+        self.rollout(target).and_then(|rollout| rollout.live.as_ref()).into_iter().flat_map(Live::nodes_now)
+    }
+
     fn place(&self, cluster: &ClusterName) -> Option<&Place> {
         self.places.get(cluster)
     }
@@ -174,9 +181,13 @@ impl Soaks {
                 touch(&mut place.pods, change, |cron| Some(&cron.ns), |(ns, _)| Some(ns));
             }
             ClusterFact::Heard { node, from, until } => place.telemetry.heard(node, (*from, *until), now),
-            ClusterFact::Probed { ns, direction, node, at, denied } => {
-                if let Some(live) = place.live_mut(ns, *direction) {
-                    live.probed(node, *at, *denied, now);
+            ClusterFact::Probed { ns, direction, node, at, outcome } => {
+                if let Some(rollout) = place.rollout_mut(ns, *direction)
+                    && let Some(live) = rollout.live.as_mut()
+                {
+                    live.probed(node, *at, outcome, now);
+                    rollout.judged = 0;
+                    self.due = true;
                 }
             }
             ClusterFact::Gap(gap) => place.telemetry.gap(gap, now),
@@ -240,19 +251,40 @@ impl Soaks {
     /// Brings what lists read up to date, once a batch and a bounded part at a time.
     pub(super) fn settle(&mut self, around: &Around<'_>, denials: &Denials, changed: &BTreeSet<GroupId>) {
         for group in changed.iter().filter_map(|id| denials.group(*id)) {
-            self.note_group(group);
+            self.note_group(group, around.plan);
         }
         self.note_weeks(around);
         let minute = minute_of(around.now);
         if minute - self.trimmed >= 60 {
             self.trimmed = minute;
             self.places.values_mut().for_each(|place| place.forget_before(minute - KEPT));
+            self.forget_gone(around);
         }
         self.judge_some(around, minute);
     }
 
-    fn note_group(&mut self, group: &Group) {
+    /// Rollouts of namespaces that are known to be gone. As long as the team keeps evidence of one, what
+    /// voided it must be known, in case the namespace comes back.
+    fn forget_gone(&mut self, around: &Around<'_>) {
+        for (name, place) in &mut self.places {
+            let Some(cluster) = around.clusters.get(name) else { continue };
+            let is_kept = |ns: &NsName, direction| {
+                let target = Target { cluster: name.clone(), ns: ns.clone(), direction };
+                around.shared.evidence(&target).is_some()
+            };
+            place.rollouts.retain(|ns, both| {
+                !cluster.knows_gone(ns)
+                    || both.iter().any(|rollout| rollout.live.is_some())
+                    || Direction::ALL.into_iter().any(|direction| is_kept(ns, direction))
+            });
+        }
+    }
+
+    fn note_group(&mut self, group: &Group, plan: &FleetFile) {
         let key = &group.key;
+        if probing::is_meant(plan, group) {
+            return;
+        }
         let Some(place) = self.places.get_mut(&key.cluster) else { return };
         if let Some(rollout) = place.rollout_mut(&key.ns, key.direction)
             && let Some(live) = rollout.live.as_mut()
@@ -335,13 +367,17 @@ impl Soaks {
             self.due = true;
         }
         let all = changed_by_people || (someone && self.expected != minute);
-        if !all && (!someone || changed.is_empty()) {
+        let has_probes = !around.plan.settings.probes.is_empty();
+        if !all && (changed.is_empty() || !(someone || has_probes)) {
             return;
         }
         self.expected = minute;
         let ids = if all { denials.ids() } else { changed.iter().copied().collect() };
         denials.expect(ids.into_iter(), |group| {
             let key = &group.key;
+            if probing::is_meant(around.plan, group) {
+                return true;
+            }
             let target =
                 Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
             closings(&target, around)

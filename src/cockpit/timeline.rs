@@ -125,6 +125,7 @@ impl Track {
     fn pods(&mut self, cluster: &Cluster, change: &Change<Pod, (NsName, PodName)>, now: Timestamp) {
         match change {
             Change::Reset(pods) => self.all_pods(cluster, pods, now),
+            Change::Put(pod) if pod.is_probe() => {}
             Change::Put(pod) => {
                 let old = known(cluster, &pod.ns, &pod.name);
                 self.pod(old, pod, now);
@@ -146,7 +147,7 @@ impl Track {
 
     fn all_pods(&mut self, cluster: &Cluster, pods: &[Pod], now: Timestamp) {
         let is_first = !cluster.listed.contains(&Listed::Pods);
-        let mut sorted: Vec<_> = pods.iter().collect();
+        let mut sorted: Vec<_> = pods.iter().filter(|pod| !pod.is_probe()).collect();
         sorted.sort_by_key(|pod| pod.started);
         for pod in sorted {
             let is_old = pod.started.is_none_or(|started| started < now - Timelines::LOOK_BACK);
@@ -155,7 +156,7 @@ impl Track {
             }
         }
         let mut nodes: BTreeMap<NodeName, u32> = BTreeMap::new();
-        for node in pods.iter().filter_map(|pod| pod.node.as_ref()) {
+        for node in pods.iter().filter(|pod| !pod.is_probe()).filter_map(|pod| pod.node.as_ref()) {
             if nodes.len() < Timelines::NODES || nodes.contains_key(node) {
                 *nodes.entry(node.clone()).or_default() += 1;
             }

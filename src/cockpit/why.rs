@@ -56,6 +56,8 @@ pub enum Why {
         have: Text,
         why: Vec<Text>,
     },
+    /// The recorded week would not have passed, or may not have.
+    Predicted(Text),
     OtherDirection {
         direction: Direction,
         wave: u32,
@@ -120,6 +122,7 @@ impl Why {
             Self::Dependency { .. } => "dependency",
             Self::Cycle(_) => "cycle",
             Self::Evidence { .. } => "evidence",
+            Self::Predicted(_) => "predicted",
             Self::OtherDirection { .. } => "other-direction",
             Self::Incident(_) => "incident",
             Self::Unknown(_) => "unknown",
@@ -179,6 +182,7 @@ impl fmt::Display for Why {
                 )
             }
             Self::Incident(why) => write!(f, "incident: {why}; look at what is live, then roll back"),
+            Self::Predicted(what) => write!(f, "the prediction: {what}"),
             Self::Unknown(why) => write!(f, "not known: {why}"),
             Self::NoWave => {
                 f.write_str("the plan does not know it: it is left out, or its cluster is not read yet")

@@ -66,12 +66,12 @@ pub fn text(row: &Row) -> String {
         out.push_str(&format!("  {line}\n"));
     }
     if let Some(draft) = &row.draft {
-        listed(&mut out, "left out", draft.left_out.iter().map(ToString::to_string).collect());
-        listed(&mut out, "to be known before it is applied", strings(&draft.warnings));
-        listed(&mut out, "to be moved to Harbor", strings(&draft.work));
-        listed(&mut out, "not known of the cluster", strings(&draft.missing));
+        listed(&mut out, "left out", &draft.left_out.iter().map(ToString::to_string).collect::<Vec<_>>());
+        listed(&mut out, "to be known before it is applied", &strings(&draft.warnings));
+        listed(&mut out, "to be moved to Harbor", &strings(&draft.work));
+        listed(&mut out, "not known of the cluster", &strings(&draft.missing));
     }
-    listed(&mut out, "troubles", row.troubles.iter().map(ToString::to_string).collect());
+    listed(&mut out, "troubles", &row.troubles.iter().map(ToString::to_string).collect::<Vec<_>>());
     out
 }
 
@@ -79,7 +79,7 @@ fn strings(all: &[Text]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn listed(out: &mut String, title: &str, lines: Vec<String>) {
+fn listed(out: &mut String, title: &str, lines: &[String]) {
     if !lines.is_empty() {
         out.push_str(&format!("  {title} ({}):\n", lines.len()));
         lines.iter().for_each(|line| out.push_str(&format!("    {line}\n")));

@@ -8,6 +8,7 @@ use crate::{
     cockpit::soaks::{CausedRow, SoakRow, Unseen},
     domain::{
         evidence::{Pause, Restart},
+        names::{NodeName, Text},
         soak::Verdict,
         spans::minute_start,
     },
@@ -54,6 +55,14 @@ struct NodesOut {
     running: usize,
     in_force: usize,
     proved: usize,
+    /// Those of which the newest probe showed nothing.
+    unproved: Vec<UnprovedOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnprovedOut {
+    node: String,
+    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,7 +157,12 @@ impl From<&SoakRow> for SoakOut {
             rests_on: row.rests.to_string(),
             joined_with: row.joined.as_ref().map(ToString::to_string),
             weekdays: judged.weekdays,
-            nodes: NodesOut { running: judged.nodes, in_force: judged.in_force, proved: judged.proved },
+            nodes: NodesOut {
+                running: judged.nodes,
+                in_force: judged.in_force,
+                proved: judged.proved,
+                unproved: row.unproved.iter().map(unproved_out).collect(),
+            },
             verdicts_allowed: row.allowed,
             verdicts_denied: row.denied,
             details: DetailsOut {
@@ -163,6 +177,10 @@ impl From<&SoakRow> for SoakOut {
             },
         }
     }
+}
+
+fn unproved_out((node, why): &(NodeName, Text)) -> UnprovedOut {
+    UnprovedOut { node: node.to_string(), why: why.to_string() }
 }
 
 fn pause_out(pause: &Pause) -> PauseOut {

@@ -14,6 +14,7 @@ use super::{
     flow::{Direction, End, Entity, Flow, Protocol, Verdict},
     hold::DenialKey,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
+    probe,
     time::Timestamp,
 };
 pub use super::{
@@ -365,6 +366,9 @@ impl Denials {
 }
 
 fn workload_of(end: &End) -> Option<Workload> {
+    if end.pod.as_ref().is_some_and(probe::is_named) {
+        return Some(probe::workload());
+    }
     end.workload.clone().or_else(|| end.pod.as_ref().map(|pod| Workload::new("Pod", pod.as_str())))
 }
 

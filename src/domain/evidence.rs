@@ -180,13 +180,15 @@ pub struct Verdicts {
     pub proved: BTreeMap<NodeName, Timestamp>,
     /// Nodes on which the probe got through.
     pub breached: BTreeMap<NodeName, Timestamp>,
+    /// Nodes on which a probe showed nothing, and why.
+    pub unproved: BTreeMap<NodeName, (Timestamp, Text)>,
 }
 
 impl Verdicts {
     /// Without what was seen on nodes before a moment.
     pub fn since(&self, at: Timestamp) -> Self {
         let newer = |all: &BTreeMap<NodeName, Timestamp>| {
-            all.iter().filter(|(_, seen)| **seen >= at).map(|(node, seen)| (node.clone(), *seen)).collect()
+            all.iter().filter(|(_, seen)| **seen >= at).map(clone).collect()
         };
         Self {
             allowed: self.allowed,
@@ -194,7 +196,15 @@ impl Verdicts {
             in_force: newer(&self.in_force),
             proved: newer(&self.proved),
             breached: newer(&self.breached),
+            unproved: self.unproved.iter().filter(|(_, (seen, _))| *seen >= at).map(clone).collect(),
         }
+    }
+
+    /// Why the newest probe on this node showed nothing; `None`: it showed something, or there was none.
+    pub fn unproved(&self, node: &NodeName) -> Option<&Text> {
+        let (at, why) = self.unproved.get(node)?;
+        let shown = self.proved.get(node).max(self.breached.get(node));
+        shown.is_none_or(|shown| shown < at).then_some(why)
     }
 
     /// Seen to be enforced on this node, and not seen to leak since.
@@ -207,6 +217,10 @@ impl Verdicts {
     pub fn is_breached(&self, node: &NodeName) -> bool {
         self.breached.get(node).is_some_and(|breached| self.proved.get(node) <= Some(breached))
     }
+}
+
+fn clone<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
+    (key.clone(), value.clone())
 }
 
 /// A denied group as evidence keeps it.

@@ -8,6 +8,7 @@ use super::{
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
+    probe,
     resolver::DnsPath,
     time::Timestamp,
 };
@@ -164,6 +165,12 @@ pub struct Pod {
     pub started: Option<Timestamp>,
     /// Since when it is ready; `None` while it is not.
     pub ready: Option<Timestamp>,
+}
+
+impl Pod {
+    pub fn is_probe(&self) -> bool {
+        probe::is_named(&self.name) && self.labels.get(probe::LABEL) == Some(probe::NAME)
+    }
 }
 
 /// A namespace as the API server shows it.
@@ -425,6 +432,15 @@ impl Cluster {
         [Listed::Namespaces, Listed::Policies].into_iter().all(|what| self.listed.contains(&what))
     }
 
+    /// It is known that there is no such namespace: all were read, they are watched, and it is not
+    /// among them. A cluster that cannot be reached, or a list that is broken, says nothing.
+    pub fn knows_gone(&self, ns: &NsName) -> bool {
+        self.listed.contains(&Listed::Namespaces)
+            && matches!(self.health, Health::Up | Health::Degraded(_))
+            && !self.troubles.contains_key(&Part::Namespaces)
+            && !self.namespaces.contains_key(ns)
+    }
+
     /// Digest over every policy that concerns a namespace in this direction, ours and foreign,
     /// cluster-wide ones included: whom those select is not known, so they all count.
     pub fn digest(&self, ns: &Namespace, direction: Direction) -> PolicyDigest {
@@ -526,7 +542,11 @@ impl Cluster {
         self.listed.insert(Listed::Pods);
     }
 
+    /// A probe comes and goes, and is none of the namespace's own.
     pub(crate) fn put_pod(&mut self, pod: Pod) {
+        if pod.is_probe() {
+            return;
+        }
         let ns = pod.ns.clone();
         self.entry(&ns).pods.insert(pod.name.clone(), pod);
     }

@@ -10,7 +10,6 @@ use super::{
     hold::DenialKey,
     names::{NodeName, Text},
     spans::{Spans, inside},
-    time::Timestamp,
 };
 
 impl Evidence {
@@ -127,11 +126,14 @@ fn nodes(a: &BTreeMap<NodeName, Trail>, b: &BTreeMap<NodeName, Trail>) -> BTreeM
     out
 }
 
-fn newest<K: Ord + Clone>(a: &BTreeMap<K, Timestamp>, b: &BTreeMap<K, Timestamp>) -> BTreeMap<K, Timestamp> {
+fn newest<K: Ord + Clone, V: Ord + Clone>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> BTreeMap<K, V> {
     let mut out = a.clone();
     for (key, at) in b {
-        let known = out.entry(key.clone()).or_insert(*at);
-        *known = (*known).max(*at);
+        match out.get_mut(key) {
+            Some(known) if *known >= *at => {}
+            Some(known) => known.clone_from(at),
+            None => drop(out.insert(key.clone(), at.clone())),
+        }
     }
     out
 }
@@ -144,6 +146,7 @@ fn verdicts(a: &Verdicts, b: &Verdicts) -> Verdicts {
         in_force: newest(&a.in_force, &b.in_force),
         proved: newest(&a.proved, &b.proved),
         breached: newest(&a.breached, &b.breached),
+        unproved: newest(&a.unproved, &b.unproved),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct NamespaceFacts<'a> {
     pub crons: &'a [CronJob],
     /// Jobs that somebody takes upon himself, by name.
     pub waived: &'a [Text],
+    /// Workloads of which somebody takes it upon himself that nothing was seen.
+    pub excused: &'a [Workload],
     /// All workloads, and whether any edge is theirs.
     pub workloads: &'a BTreeMap<Workload, bool>,
 }
@@ -41,7 +43,8 @@ pub struct NamespaceCoverage {
     pub holes: Vec<Hole>,
     /// Sorted by name.
     pub crons: Vec<CronFinding>,
-    /// Workloads without any traffic: no evidence, which is not the same as needing nothing.
+    /// Workloads without any traffic: no evidence, which is not the same as needing nothing. Waived
+    /// ones, too.
     pub silent: Vec<Workload>,
     pub readiness: Readiness,
 }
@@ -121,6 +124,15 @@ pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>
         .filter(|finding| left.is_zero() || !may_still_run(finding))
         .filter_map(|finding| finding.reason(window))
         .collect();
+    let silent: Vec<Workload> =
+        facts.workloads.iter().filter(|(_, spoke)| !**spoke).map(|(name, _)| name.clone()).collect();
+    // While the window still grows, it may speak yet.
+    let unexcused = silent.iter().filter(|workload| left.is_zero() && !facts.excused.contains(workload));
+    why.extend(unexcused.map(|workload| {
+        Text::from(format!(
+            "{workload}: no traffic of it was seen, which is not the same as needing none. Exercise it, or waive it."
+        ))
+    }));
     why.extend(coverage.doubts.iter().cloned());
     let ours = |hole: &&Hole| hole.node.is_none() || rows.iter().any(|(node, _)| *node == hole.node.as_ref());
     NamespaceCoverage {
@@ -129,7 +141,7 @@ pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>
         worst: worst.cloned(),
         holes: coverage.gaps.iter().filter(ours).cloned().collect(),
         crons,
-        silent: facts.workloads.iter().filter(|(_, spoke)| !**spoke).map(|(name, _)| name.clone()).collect(),
+        silent,
         readiness: match (why.is_empty(), left.is_zero()) {
             (true, true) => Readiness::Ready,
             (true, false) => Readiness::NotYet { left },
@@ -245,12 +257,38 @@ mod tests {
         crons: &[CronJob],
         waived: &[Text],
     ) -> NamespaceCoverage {
+        judge_excused(coverage, window, (nodes, crons), waived, &[idle()])
+    }
+
+    fn idle() -> Workload {
+        Workload::new("Deployment", "idle")
+    }
+
+    fn judge_excused(
+        coverage: &Coverage,
+        window: Window,
+        (nodes, crons): (Option<&[NodeName]>, &[CronJob]),
+        waived: &[Text],
+        excused: &[Workload],
+    ) -> NamespaceCoverage {
         let ns = NsName::parse("shop").expect("a name");
-        let workloads = BTreeMap::from([
-            (Workload::new("Deployment", "cart"), true),
-            (Workload::new("Deployment", "idle"), false),
-        ]);
-        readiness(coverage, window, &NamespaceFacts { ns: &ns, nodes, crons, waived, workloads: &workloads })
+        let workloads = BTreeMap::from([(Workload::new("Deployment", "cart"), true), (idle(), false)]);
+        let facts = NamespaceFacts { ns: &ns, nodes, crons, waived, excused, workloads: &workloads };
+        readiness(coverage, window, &facts)
+    }
+
+    #[test]
+    fn a_workload_without_evidence_stands_in_the_way_until_somebody_waives_exactly_it() {
+        let seen = coverage(&[(Some("a"), &[(0, 192)])]);
+        let of = |window, excused: &[Workload]| judge_excused(&seen, window, (None, &[]), &[], excused);
+        let said = "idle: no traffic of it was seen, which is not the same as needing none. Exercise it, or waive it.";
+        let blocked = Readiness::Blocked { why: vec![said.into()] };
+        assert_eq!(of(days(8), &[]).readiness, blocked);
+        assert_eq!(of(days(8), &[Workload::new("StatefulSet", "idle")]).readiness, blocked);
+        assert_eq!(of(days(8), &[idle()]).readiness, Readiness::Ready);
+        assert_eq!(of(days(8), &[idle()]).silent, [idle()], "it is still said");
+        let young = of(days(6), &[]).readiness;
+        assert_eq!(young, Readiness::NotYet { left: TimeDelta::days(1) }, "it may speak yet");
     }
 
     #[test]

@@ -382,6 +382,13 @@ fn current_nodes(evidence: &Evidence) -> Vec<&NodeName> {
     evidence.nodes.iter().filter(|(_, trail)| trail.ran.contains(last)).map(|(node, _)| node).collect()
 }
 
+/// Nodes that run its pods and of which the newest probe showed nothing, and why.
+pub fn unproved(evidence: &Evidence, begins: Timestamp) -> Vec<(NodeName, Text)> {
+    let verdicts = evidence.verdicts.since(begins);
+    let of = |node: &NodeName| Some((node.clone(), verdicts.unproved(node)?.clone()));
+    current_nodes(evidence).into_iter().filter_map(of).collect()
+}
+
 /// The window's minutes, each in exactly one place.
 struct Minutes {
     credit: Spans,

@@ -99,12 +99,66 @@ impl Spans {
         self.0.splice(from..to, [before, after].into_iter().filter(|rest| !rest.is_empty()));
     }
 
+    /// One pass over both.
     pub fn union(&mut self, other: &Self) {
-        other.iter().for_each(|range| self.insert(range));
+        match (self.0.last(), other.0.first()) {
+            (_, None) => return,
+            (None, Some(_)) => return self.0.clone_from(&other.0),
+            // What goes on where this ends is the usual case.
+            (Some(last), Some(first)) if last.end < first.start => {
+                return self.0.extend(other.iter());
+            }
+            (Some(_), Some(_)) => {}
+        }
+        let mine = std::mem::take(&mut self.0);
+        let mut out: Vec<Range<Minute>> = Vec::with_capacity(mine.len() + other.0.len());
+        let (mut mine, mut theirs) = (mine.into_iter().peekable(), other.iter().peekable());
+        loop {
+            let next = match (mine.peek(), theirs.peek()) {
+                (Some(a), Some(b)) if a.start <= b.start => mine.next(),
+                (_, Some(_)) => theirs.next(),
+                (_, None) => mine.next(),
+            };
+            let Some(next) = next else { break };
+            match out.last_mut() {
+                Some(last) if next.start <= last.end => last.end = last.end.max(next.end),
+                Some(_) | None => out.push(next),
+            }
+        }
+        self.0 = out;
     }
 
+    /// One pass over both.
     pub fn subtract(&mut self, other: &Self) {
-        other.iter().for_each(|range| self.remove(range));
+        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return };
+        let (from, until) = (first.start, last.end);
+        let begin = other.0.partition_point(|cut| cut.end <= from);
+        let mut cuts = other.0[begin..].iter().take_while(|cut| cut.start < until).peekable();
+        if cuts.peek().is_none() {
+            return;
+        }
+        let mut out: Vec<Range<Minute>> = Vec::with_capacity(self.0.len());
+        for range in &self.0 {
+            let mut start = range.start;
+            while let Some(cut) = cuts.peek().copied() {
+                if cut.start >= range.end {
+                    break;
+                }
+                if cut.start > start {
+                    out.push(start..cut.start);
+                }
+                start = start.max(cut.end);
+                if cut.end > range.end {
+                    // It may reach into the next stretch.
+                    break;
+                }
+                cuts.next();
+            }
+            if start < range.end {
+                out.push(start..range.end);
+            }
+        }
+        self.0 = out;
     }
 
     /// The newest minute.
@@ -213,6 +267,14 @@ mod tests {
             let mut rest = spans.clone();
             rest.subtract(&other);
             prop_assert_eq!(minutes(&rest), naive.difference(&minutes(&other)).copied().collect());
+            let mut all = spans.clone();
+            all.union(&other);
+            prop_assert_eq!(minutes(&all), naive.union(&minutes(&other)).copied().collect());
+            for spans in [rest, all] {
+                let stretches: Vec<_> = spans.iter().collect();
+                prop_assert!(stretches.iter().all(|range| !range.is_empty()));
+                prop_assert!(stretches.windows(2).all(|pair| pair[0].end < pair[1].start));
+            }
         }
     }
 }

@@ -11,11 +11,17 @@ use tokio::time::Instant;
 
 use crate::{
     cockpit::{
+        ports::Link,
         records,
         shared::{Share, ShareId},
         world::World,
     },
-    domain::{evidence::Evidence, names::ClusterName, rollout::Target},
+    domain::{
+        evidence::Evidence,
+        fleet::{Cluster, Health},
+        names::ClusterName,
+        rollout::{Kept, Target},
+    },
 };
 
 /// Between two writes of one rollout.
@@ -43,6 +49,8 @@ pub(super) struct Observer {
     ended: BTreeSet<Target>,
     /// Records written lately, whose answer is awaited.
     recorded: BTreeMap<Target, Last>,
+    /// The same of evidence that was deleted.
+    forgotten: BTreeMap<Target, Last>,
     next: u64,
 }
 
@@ -61,14 +69,24 @@ impl Observer {
             last: BTreeMap::new(),
             ended: BTreeSet::new(),
             recorded: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             next: FIRST,
         }
     }
 
-    /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching.
+    /// Clusters whose telemetry reaches us: a Lease without it would keep others from watching. Where
+    /// there is none to be had, whoever sees the cluster may observe it: what is live and what probes
+    /// show is recorded all the same.
     pub(super) fn wanted(world: &World) -> BTreeSet<ClusterName> {
-        let live = |name: &ClusterName| world.source(name).is_some_and(|source| source.is_live());
-        world.clusters().map(|cluster| &cluster.name).filter(|name| live(name)).cloned().collect()
+        let wants = |cluster: &&Cluster| {
+            let source = world.source(&cluster.name);
+            let has_none = source
+                .and_then(|source| source.state.as_ref())
+                .is_some_and(|s| matches!(s.link, Link::None(_)));
+            let is_seen = cluster.is_complete() && !matches!(cluster.health, Health::Down(_));
+            source.is_some_and(|source| source.is_live()) || (has_none && is_seen)
+        };
+        world.clusters().filter(wants).map(|cluster| cluster.name.clone()).collect()
     }
 
     /// What has to be written now. `last`: the program ends, so everything new is.
@@ -89,7 +107,8 @@ impl Observer {
         self.last.retain(|target, _| targets.contains(target));
         let mut out: Vec<_> =
             targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect();
-        out.extend(held.into_iter().flat_map(|name| self.records(world, name, now)));
+        out.extend(held.iter().flat_map(|name| self.records(world, name, now)));
+        out.extend(held.into_iter().flat_map(|name| self.forget(world, name, now)));
         out
     }
 
@@ -111,6 +130,35 @@ impl Observer {
             self.recorded.insert(record.target.clone(), Last { at: now, stops: 0, id });
             out.push((id, share));
         }
+        out
+    }
+
+    /// Evidence of namespaces that are gone, once all its credit has lapsed: it can count for nothing.
+    fn forget(&mut self, world: &World, cluster: &ClusterName, now: Instant) -> Vec<(ShareId, Share)> {
+        let shared = world.shared();
+        let (Some(cluster), Some(time)) = (world.cluster(cluster), shared.now(world.now())) else {
+            return Vec::new();
+        };
+        let lapses = world.plan().settings.soak.lapses;
+        let is_over = |kept: &&Kept<Evidence>| {
+            let Evidence { target, uid, until, .. } = &kept.value;
+            target.cluster == cluster.name
+                && cluster.uid.as_ref() == Some(uid)
+                && cluster.knows_gone(&target.ns)
+                && time - *until > lapses
+        };
+        let mut out = Vec::new();
+        for kept in shared.all_evidence().filter(is_over) {
+            let target = &kept.value.target;
+            if self.forgotten.get(target).is_some_and(|last| is_under_way(world, last, now)) {
+                continue;
+            }
+            let id = ShareId(self.next);
+            self.next += 1;
+            self.forgotten.insert(target.clone(), Last { at: now, stops: 0, id });
+            out.push((id, Share::Forget { evidence: kept.name.clone(), version: kept.version.clone() }));
+        }
+        self.forgotten.retain(|_, last| now.duration_since(last.at) < ANSWER);
         out
     }
 
@@ -163,4 +211,134 @@ fn is_under_way(world: &World, written: &Last, now: Instant) -> bool {
 fn stops(evidence: &Evidence) -> usize {
     let pauses: usize = evidence.pauses.iter().map(|pause| pause.spans.stretches()).sum();
     pauses + evidence.restarts.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone as _, Utc};
+
+    use super::*;
+    use crate::{
+        cockpit::{
+            plan::{ClusterEntry, FleetFile},
+            ports::{Change, ClusterFact, Fact, Trouble},
+            shared::{Observer as Holder, SharedFact},
+        },
+        domain::{
+            evidence::{Exercised, Ground, Verdicts},
+            fleet::{Environment, NamespaceSeen, Part},
+            flow::Direction,
+            names::{NsName, Text},
+            policy::{Labels, PolicyDigest},
+            spans::Spans,
+            time::Timestamp,
+        },
+    };
+
+    const NOBODY: Soaks = Soaks { targets: |_, _| Vec::new(), evidence: |_, _| None };
+
+    fn now() -> Timestamp {
+        Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).single().expect("a time")
+    }
+
+    fn east() -> ClusterName {
+        ClusterName::parse("east").expect("a name")
+    }
+
+    fn kept(ns: &str, uid: &str, days_old: i64) -> Kept<Evidence> {
+        let until = now() - TimeDelta::days(days_old);
+        let value = Evidence {
+            target: Target {
+                cluster: east(),
+                ns: NsName::parse(ns).expect("a name"),
+                direction: Direction::Egress,
+            },
+            uid: Text::new(uid),
+            digest: PolicyDigest::of([]),
+            ground: Ground::default(),
+            since: until,
+            until,
+            observer: Text::new("watch"),
+            looked: Spans::default(),
+            nodes: BTreeMap::new(),
+            pauses: Vec::new(),
+            restarts: Vec::new(),
+            verdicts: Verdicts::default(),
+            groups: Vec::new(),
+            more_groups: 0,
+            jobs: BTreeMap::new(),
+            exercised: Exercised::default(),
+        };
+        Kept { name: Text::from(format!("east.{ns}.egress")), version: Text::new("7"), created: until, value }
+    }
+
+    fn world() -> World {
+        let mut world = World::new(now());
+        let entry = ClusterEntry {
+            name: east(),
+            context: Text::new("east"),
+            environment: Environment::Staging,
+            relay: None,
+            collector: None,
+        };
+        let seen = NamespaceSeen {
+            name: NsName::parse("shop").expect("a name"),
+            labels: Labels::default(),
+            owner: None,
+            contact: None,
+            terminating: false,
+        };
+        let met = ClusterFact::Met { uid: Some("uid-1".into()), version: "1".into(), kinds: Vec::new() };
+        let holder = Holder { holder: "watch".into(), renewed: now(), is_us: true };
+        let evidence = vec![
+            kept("gone", "uid-1", 15),
+            kept("gone-lately", "uid-1", 13),
+            kept("gone-elsewhere", "uid-2", 15),
+            kept("shop", "uid-1", 15),
+        ];
+        for fact in [
+            Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }),
+            Fact::Cluster(east(), met),
+            Fact::Cluster(east(), ClusterFact::Namespaces(Change::Reset(vec![seen]))),
+            Fact::Shared(SharedFact::Link(Link::Live)),
+            Fact::Shared(SharedFact::Clock(now())),
+            Fact::Shared(SharedFact::Observer(east(), Some(holder))),
+            Fact::Shared(SharedFact::Evidence(Change::Reset(evidence))),
+        ] {
+            world.absorb(fact);
+        }
+        world
+    }
+
+    fn forgotten(world: &World) -> Vec<Share> {
+        let due = Observer::new(NOBODY).due(world, Instant::now(), false);
+        due.into_iter().map(|(_, share)| share).collect()
+    }
+
+    /// Law 3's other side: what may still count, or of which nobody knows whether it is gone, stays.
+    #[tokio::test(start_paused = true)]
+    async fn only_lapsed_evidence_of_namespaces_that_are_known_to_be_gone_is_forgotten() {
+        let world = world();
+        let gone = Share::Forget { evidence: "east.gone.egress".into(), version: "7".into() };
+        assert_eq!(forgotten(&world), [gone]);
+        let trouble = || Trouble::new("east", "no answer", "Wait.");
+        let doubts = [
+            ClusterFact::Away(trouble()),
+            ClusterFact::Partial { what: Part::Namespaces, trouble: Some(trouble()) },
+            ClusterFact::Met { uid: Some("uid-3".into()), version: "1".into(), kinds: Vec::new() },
+        ];
+        for doubt in doubts {
+            let mut unsure = world.clone();
+            unsure.absorb(Fact::Cluster(east(), doubt.clone()));
+            assert_eq!(forgotten(&unsure), [], "{doubt:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_under_way_is_not_sent_again() {
+        let world = world();
+        let mut observer = Observer::new(NOBODY);
+        assert_eq!(observer.due(&world, Instant::now(), true).len(), 1);
+        assert_eq!(observer.due(&world, Instant::now(), true).len(), 0);
+    }
 }

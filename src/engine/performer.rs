@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
-use super::Reach;
+use super::{Reach, foresight};
 use crate::{
     cockpit::{
         orders::{ApplyOrder, OrderId, Outcome, PreviewOrder, RollbackOrder},
@@ -42,9 +42,11 @@ impl Performer {
     pub(super) fn preview(&self, world: &World, order: PreviewOrder) {
         let Some((access, context)) = self.door(world, &order.target.cluster) else { return };
         let (sender, id) = (self.sender.clone(), order.id);
+        let past = foresight::told(world, &order.target);
         self.run(id, async move {
             match write::preview(&access, &order, &context).await {
-                Ok(preview) => {
+                Ok(mut preview) => {
+                    preview.prediction = foresight::predict(&access, &preview, past).await;
                     let _ = sender.send(Fact::Order(id, OrderFact::Previewed(Box::new(preview)))).await;
                 }
                 Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,

@@ -305,6 +305,7 @@ mod tests {
             commands: Vec::new(),
             warnings: Vec::new(),
             refusals: Vec::new(),
+            prediction: Err(Text::new("before discovery")),
         };
         Effect::Apply(ApplyOrder { id: OrderId(id), preview: Box::new(preview), after: None })
     }

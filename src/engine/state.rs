@@ -112,7 +112,11 @@ impl State {
             let next = "Name it under `state:` in sluice.yaml, and run `sluice install`.";
             return Some(refused(id, &share, Trouble::new("the state cluster", "none is named", next)));
         };
-        let to = if matches!(share, Share::Evidence { .. }) { &running.evidence } else { &running.shares };
+        let to = if matches!(share, Share::Evidence { .. } | Share::Forget { .. }) {
+            &running.evidence
+        } else {
+            &running.shares
+        };
         let (fact, share) = match to.try_send((id, share)) {
             Ok(()) => return None,
             Err(mpsc::error::TrySendError::Full((_, share))) => ("it still writes what came before", share),

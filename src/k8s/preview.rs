@@ -72,6 +72,7 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
         after,
         warnings,
         refusals,
+        prediction: Err(Text::new("before discovery")),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::domain::{
         plugin::Traits,
     },
     flow::{Direction, Protocol},
-    names::{NodeName, NsName, PodName, Text},
+    names::{NodeName, NsName, PodName, Text, Workload, workload_of_pods},
     policy::{Labels, PolicyKind, Requirement, Selector},
 };
 
@@ -61,6 +61,7 @@ impl Gathering {
     pub fn new(traits: Traits) -> Self {
         Self {
             cluster: Cluster {
+                uid: None,
                 traits,
                 namespaces: Vec::new(),
                 pods: Vec::new(),
@@ -207,6 +208,9 @@ impl Gathering {
 
     fn namespace(&mut self, value: &Value) -> Result<(), Fault> {
         let name = NsName::parse(name_of(value)).map_err(|bad| bad.to_string())?;
+        if name.as_str() == "kube-system" {
+            self.cluster.uid = value.pointer("/metadata/uid").and_then(Value::as_str).map(Text::new);
+        }
         let own = (CompactString::new(NAME_LABEL), CompactString::new(name.as_str()));
         let labels = labels(value)?.into_iter().filter(|(key, _)| key != NAME_LABEL).chain([own]).collect();
         self.cluster.namespaces.push(Namespace { name, labels: Labels::new(labels) });
@@ -216,6 +220,7 @@ impl Gathering {
     fn pod(&mut self, place: &str, said: &str, value: &Value) -> Result<(), Fault> {
         let mut pod = pod(value, value.get("spec"))?;
         pod.labels = Labels::new(labels(value)?);
+        pod.workload = Some(owner(value));
         let status = value.get("status");
         for raw in ips(status, "podIP", "podIPs") {
             match raw.parse::<IpAddr>() {
@@ -249,6 +254,7 @@ impl Gathering {
             .ok_or_else(|| "it has no pod template".to_owned())?;
         let mut pod = pod(value, template.get("spec"))?;
         pod.labels = Labels::new(labels(template)?);
+        pod.workload = Some(owned(value));
         self.templates.push(pod);
         Ok(())
     }
@@ -364,7 +370,47 @@ fn labels(value: &Value) -> Result<Vec<(CompactString, CompactString)>, Fault> {
     map.iter().map(one).collect::<Result<_, String>>().map_err(Fault::from)
 }
 
-/// Everything of a pod but labels and addresses.
+/// What owns a pod, as people know it: a ReplicaSet's Deployment, a Job's CronJob, else the controller
+/// itself, else the pod.
+fn owner(pod: &Value) -> Workload {
+    let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let owners: Vec<&Value> = owners.into_iter().flatten().collect();
+    let controls = |owner: &&&Value| owner.get("controller").and_then(Value::as_bool) == Some(true);
+    let Some(owner) = owners.iter().find(controls).or(owners.first()) else {
+        return Workload::new("Pod", name_of(pod));
+    };
+    let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+    grown(text("kind"), text("name"), pod)
+}
+
+/// A workload's own object: a Deployment's ReplicaSet and a CronJob's Job are theirs.
+fn owned(value: &Value) -> Workload {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    match value.pointer("/metadata/ownerReferences/0") {
+        Some(_) => owner(value),
+        None => grown(kind, name_of(value), value),
+    }
+}
+
+fn grown(kind: &str, name: &str, pod: &Value) -> Workload {
+    let hash = pod.pointer("/metadata/labels/pod-template-hash").and_then(Value::as_str);
+    match (kind, name.rsplit_once('-')) {
+        ("ReplicaSet", Some((deployment, own)))
+            if hash.map_or_else(|| workload_of_pods(name) == deployment, |hash| hash == own) =>
+        {
+            Workload::new("Deployment", deployment)
+        }
+        ("Job", Some((cron, minute))) if is_scheduled(minute) => Workload::new("CronJob", cron),
+        _ => Workload::new(kind, name),
+    }
+}
+
+/// A CronJob names its Jobs by the scheduled minute since the epoch; a date such as 20261123 is none.
+fn is_scheduled(suffix: &str) -> bool {
+    suffix.parse::<u64>().is_ok_and(|minute| (25_000_000..100_000_000).contains(&minute))
+}
+
+/// Everything of a pod but labels, owner and addresses.
 fn pod(value: &Value, spec: Option<&Value>) -> Result<Pod, Fault> {
     let ns = NsName::parse(ns_of(value)).map_err(|bad| bad.to_string())?;
     let name = PodName::parse(name_of(value)).map_err(|bad| bad.to_string())?;
@@ -375,6 +421,7 @@ fn pod(value: &Value, spec: Option<&Value>) -> Result<Pod, Fault> {
         ns,
         name,
         labels: Labels::default(),
+        workload: None,
         addresses: Vec::new(),
         node: field("nodeName").and_then(Value::as_str).and_then(|raw| NodeName::parse(raw).ok()),
         host_network: field("hostNetwork").and_then(Value::as_bool).unwrap_or(false),

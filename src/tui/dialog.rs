@@ -13,7 +13,12 @@ use crate::{
         rows,
         world::World,
     },
-    domain::fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
+    domain::{
+        eval::verdict::Verdict,
+        fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
+        predict::words,
+        time::Timestamp,
+    },
 };
 
 use super::{
@@ -404,10 +409,7 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     out.extend(
         preview.refusals.iter().map(|trouble| body(Role::Bad, format!("the server refuses: {trouble}"))),
     );
-    out.push(body(
-        Role::Dim,
-        "what it would have denied: unknown before discovery; watch 2 denials afterwards",
-    ));
+    foreseen(world, preview, out);
     if let Some(ns) = world.namespace(&preview.target.cluster, &preview.target.ns) {
         out.push(body(Role::Title, "who is affected"));
         out.extend(affected(world, ns).into_iter().map(|line| body(Role::Text, format!("  {line}"))));
@@ -430,6 +432,38 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         Sign::Added => body(Role::Added, format!("  + {}", line.text)),
         Sign::Removed => body(Role::Removed, format!("  - {}", line.text)),
     }));
+}
+
+/// What it would have denied in the recorded week.
+fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
+    let prediction = match &preview.prediction {
+        Ok(prediction) => prediction,
+        Err(why) => {
+            let text = format!("what it would have denied: unknown {why}; watch 2 denials afterwards");
+            return out.push(body(Role::Dim, text));
+        }
+    };
+    let window = prediction.bound.window;
+    let of = format!("of what was recorded {} to {}, it", day(window.from), day(window.to));
+    for (verdict, text) in words::summary(prediction, world.now()) {
+        match verdict {
+            Verdict::Denied => out.push(body(Role::Denied, format!("{of} {text}"))),
+            Verdict::Unknown => out.push(body(Role::Unknown, text)),
+            Verdict::Allowed => out.push(body(Role::Text, format!("{of} {text}"))),
+        }
+    }
+    let unused = prediction.unused.iter().filter(|one| one.pods == Some(0));
+    out.extend(unused.map(|one| body(Role::Warn, format!("warning: {}", words::unused(one)))));
+    out.extend(prediction.changes.iter().map(|change| {
+        body(
+            Role::Dim,
+            format!("  {}: {} {} on {}", change.who, change.how.as_str(), change.what, change.ports),
+        )
+    }));
+}
+
+fn day(at: Timestamp) -> String {
+    at.format("%Y-%m-%d").to_string()
 }
 
 fn newly_isolated(preview: &Preview) -> usize {

@@ -403,6 +403,7 @@ pub fn preview(world: &World, target: &Target) -> Preview {
         commands: commands.collect(),
         warnings: vec![Text::new("Argo CD owns team-ingress and may undo changes to it")],
         refusals: Vec::new(),
+        prediction: Err(Text::new("before discovery")),
         live,
         steps,
     }

@@ -5,6 +5,7 @@ mod discovery;
 mod keys;
 mod laws;
 mod lead;
+mod predicted;
 mod preflight;
 mod screens;
 mod team;

@@ -167,7 +167,7 @@ fn cluster_out(name: &ClusterName, facts: &Facts) -> WireCluster {
 
 fn cluster_in(wire: WireCluster) -> Result<Facts, String> {
     Ok(Facts {
-        cni: wire.cni.map(cni_in).transpose()?,
+        cni: wire.cni.as_ref().map(cni_in).transpose()?,
         blocks_select_nodes: wire.blocks_select_nodes,
         resolver: wire.resolver.map(resolver_in).transpose()?,
         api: wire.api_server.map(|api| {
@@ -186,7 +186,7 @@ fn networks(raw: Vec<String>) -> Result<Vec<IpNet>, String> {
     raw.into_iter().map(one).collect()
 }
 
-fn cni_in(wire: WireCni) -> Result<Cni, String> {
+fn cni_in(wire: &WireCni) -> Result<Cni, String> {
     let all = [CniKind::Cilium, CniKind::Calico, CniKind::Antrea, CniKind::Flannel, CniKind::Other];
     let kind = all.into_iter().find(|kind| kind.as_str() == wire.kind);
     let kind = kind.ok_or_else(|| format!("{:?} is no kind of network plugin", Text::new(&wire.kind)))?;

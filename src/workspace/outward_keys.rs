@@ -76,7 +76,7 @@ impl Reader<'_> {
     pub(super) fn probes(&mut self, node: Option<&Node>, clusters: &[ClusterEntry]) -> Vec<ProbeEntry> {
         let mut out: Vec<ProbeEntry> = Vec::new();
         for (key, item, fields) in
-            self.entries_of(node, "probes", &["cluster", "image", "destination", "port"])
+            self.entries_of(node, "probes", &["cluster", "image", "destination", "port", "from"])
         {
             let get = |key: &str| fields.get(key).copied();
             let at = |name: &str| format!("{key}.{name}");
@@ -93,6 +93,8 @@ impl Reader<'_> {
             });
             let destination = self.destination(get("destination"), item, &at("destination"));
             let port = self.port(get("port"), &at("port"));
+            let from_node = get("from").filter(|node| !node.is_null());
+            let from = from_node.and_then(|node| self.namespace(Some(node), item, &at("from")));
             if get("port").is_none_or(Node::is_null) {
                 self.error(
                     item.line,
@@ -109,7 +111,7 @@ impl Reader<'_> {
                 let fact = format!("there are two probes for {}", cluster.name);
                 self.error(item.line, &fact, "Keep one of them.");
             }
-            out.push(ProbeEntry { cluster: cluster.name.clone(), image, destination, port });
+            out.push(ProbeEntry { cluster: cluster.name.clone(), image, destination, port, from });
         }
         out
     }

@@ -254,7 +254,7 @@ probes:
         sluice.yaml line 9: the key `tz` is not known and not read. Known in hours: zone, days, from, until.
         sluice.yaml line 11: the key `reason` is not known and not read. Known in blocked[0]: from, to, why.
         sluice.yaml line 12: the key `mail` is not known and not read. Known in notify: webhook, body, bell.
-        sluice.yaml line 14: the key `every` is not known and not read. Known in probes[0]: cluster, image, destination, port.
+        sluice.yaml line 14: the key `every` is not known and not read. Known in probes[0]: cluster, image, destination, port, from.
         ");
     }
 

@@ -2,13 +2,12 @@
 //! question what is written (`=>`). Then what must hold for every draft, and what the built binary
 //! does to files that people wrote.
 
-mod evaluated;
 mod files;
 mod laws;
-mod preflight;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod surroundings;
 
 use std::{fs, path::Path};
 

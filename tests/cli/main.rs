@@ -1,6 +1,8 @@
 //! The built binary from outside: help texts as goldens, usage errors, what bad input is answered
 //! with, exit codes, a reader that leaves. No cluster is needed.
 
+mod predict;
+
 use std::{
     fs,
     path::Path,
@@ -73,6 +75,7 @@ fn help_texts() {
         "discover",
         "author",
         "explain",
+        "predict",
         "apply",
         "rollback",
         "plan",

@@ -5,6 +5,7 @@ mod generated;
 mod laws;
 mod live;
 mod naive;
+mod predict;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,15 +14,20 @@ use std::{fs, path::Path};
 
 #[test]
 fn verdicts_are_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/eval");
+    played("tests/cases/eval", 8, story::play);
+}
+
+/// Every file of cases in a folder, at least so many, answers as it says.
+fn played(folder: &str, least: usize, play: fn(&str) -> String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
-    assert!(files.len() >= 8, "{files:?}");
+    assert!(files.len() >= least, "{files:?}");
     let mut wrong = String::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("a case file");
-        let actual = story::play(&text);
+        let actual = play(&text);
         let diff = similar::TextDiff::from_lines(&text, &actual);
         if text != actual {
             let diff = diff.unified_diff().context_radius(3).header("written", "answered").to_string();

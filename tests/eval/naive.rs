@@ -21,8 +21,8 @@ pub fn allowed(objects: &[Value], from: End<'_>, to: End<'_>, protocol: &str, po
     {
         return true;
     }
-    let egress = from.pod.is_none_or(|pod| direction(objects, "Egress", pod, to, to.pod, protocol, port));
-    let ingress = to.pod.is_none_or(|pod| direction(objects, "Ingress", pod, from, to.pod, protocol, port));
+    let egress = from.pod.is_none_or(|pod| passes(objects, "Egress", pod, to, to.pod, (protocol, port)));
+    let ingress = to.pod.is_none_or(|pod| passes(objects, "Ingress", pod, from, to.pod, (protocol, port)));
     egress && ingress
 }
 
@@ -65,14 +65,14 @@ fn types(spec: &Value) -> Vec<&'static str> {
     types
 }
 
-fn direction(
+/// Does one end let it pass?
+pub fn passes(
     objects: &[Value],
     which: &str,
     subject: &Value,
     peer: End<'_>,
     destination: Option<&Value>,
-    protocol: &str,
-    port: u16,
+    (protocol, port): (&str, u16),
 ) -> bool {
     let policies = selecting(objects, which, subject);
     if policies.is_empty() {

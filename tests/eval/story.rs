@@ -26,14 +26,7 @@ use sluice::{
 pub fn play(text: &str) -> String {
     let mut out = String::new();
     let mut told = Told::default();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let mut block = String::new();
-        while let Some(more) = lines.peek().filter(|more| more.starts_with("  ")) {
-            block.push_str(more);
-            block.push('\n');
-            lines.next();
-        }
+    for (line, block) in lines(text) {
         if line.starts_with("##") {
             told = Told::default();
         }
@@ -44,14 +37,29 @@ pub fn play(text: &str) -> String {
     out
 }
 
+/// Every line, with the indented ones below it.
+pub fn lines(text: &str) -> Vec<(&str, String)> {
+    let mut out: Vec<(&str, String)> = Vec::new();
+    for line in text.lines() {
+        match out.last_mut() {
+            Some((_, block)) if line.starts_with("  ") => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            Some(_) | None => out.push((line, String::new())),
+        }
+    }
+    out
+}
+
 #[derive(Default)]
-struct Told {
+pub struct Told {
     cni: Option<Plugin>,
     objects: Vec<Value>,
 }
 
 impl Told {
-    fn line(&mut self, line: &str, block: &str) -> String {
+    pub fn line(&mut self, line: &str, block: &str) -> String {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let yaml = || serde_yaml::from_str::<Value>(block).unwrap_or_else(|error| panic!("{error}: {line}"));
         match word {
@@ -83,7 +91,7 @@ impl Told {
         line.to_owned()
     }
 
-    fn gathered(&self) -> Gathering {
+    pub fn gathered(&self) -> Gathering {
         let mut gathering = Gathering::new(self.cni.unwrap_or(Plugin::Reference).traits());
         self.objects.iter().for_each(|object| gathering.object("case", object));
         gathering

@@ -467,6 +467,7 @@ fn preview(world: &World, order: PreviewOrder) -> Fact {
         commands: Vec::new(),
         warnings: Vec::new(),
         refusals: Vec::new(),
+        prediction: Err(Text::new("before discovery")),
     };
     Fact::Order(id, OrderFact::Previewed(Box::new(preview)))
 }

@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sluice::{
-    cockpit::{settings::StatePlace, world::World},
+    cockpit::{
+        settings::StatePlace,
+        shared::{Share, ShareId},
+        world::World,
+    },
     domain::{
         evidence::{Cause, Evidence, Exercised, Ground, Pause, Trail, Verdicts},
         flow::Direction,
@@ -118,6 +122,28 @@ async fn evidence_is_written_once_a_minute_at_each_stop_and_at_the_end() {
     assert!(lead.world().now() - last < chrono::TimeDelta::seconds(5), "{last}");
     let lease = &fleet.clusters()[0].server().objects("coordination.k8s.io/v1", "Lease")[0];
     assert_eq!(lease["spec"]["holderIdentity"], "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_observes_may_forget_evidence_in_the_version_that_was_seen_and_no_other() {
+    let fleet = fleet();
+    let mut lead = engine(&fleet, Person::Lead, Role::Cockpit);
+    let both = |world: &World| world.shared().all_evidence().count() == 2;
+    run_until(&mut lead, "both clusters have evidence", Duration::from_secs(40), both).await;
+    let kept = lead.world().shared().all_evidence().next().expect("it").clone();
+    let forget = |version: &str| Share::Forget { evidence: kept.name.clone(), version: version.into() };
+    let answers = |engine: &Engine| {
+        let wrote = engine.world().shared().wrote().iter();
+        let forgot = wrote.filter(|it| it.what.as_str() == "forget evidence");
+        forgot.map(|it| it.result.is_ok()).collect::<Vec<_>>()
+    };
+    lead.share(ShareId(1), forget("1"));
+    run_for(&mut lead, Duration::from_secs(2)).await;
+    assert_eq!(answers(&lead), [false]);
+    lead.share(ShareId(2), forget(kept.version.as_str()));
+    run_for(&mut lead, Duration::from_secs(2)).await;
+    assert_eq!(answers(&lead), [false, true]);
+    assert_eq!(lead.world().shared().all_evidence().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,6 +115,10 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                     denied,
                     in_force: stamped(force),
                     proved: stamped(proved),
+                    unproved: stamped(leaks.clone())
+                        .into_iter()
+                        .map(|(node, at)| (node, (at, Text::new("no room"))))
+                        .collect(),
                     breached: stamped(leaks),
                 },
                 groups,

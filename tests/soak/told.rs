@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile},
-        ports::{Baseline, Change, ClusterFact, Fact},
+        ports::{Baseline, Change, ClusterFact, Fact, Link, SourceState},
         rows::{self, Phase},
         shared::{Observer, SharedFact},
         world::World,
@@ -20,6 +20,7 @@ use sluice::{
         hold::{DenialKey, Subject, Waiver},
         names::{NsName, Text, Workload},
         policy::{PolicyKind, Rule},
+        probe,
         resolver::DnsPath,
         rollout::{Kept, Stamp, Target},
         sighting::Outcome,
@@ -28,7 +29,7 @@ use sluice::{
     },
 };
 
-use crate::scene::{Scene, at, east, flow, node, pod, policies, policy, shop, target};
+use crate::scene::{Scene, Told, at, east, flow, node, pod, policies, policy, shop, target};
 
 /// Two hours, a sign a minute.
 fn lives(scene: &mut Scene, nodes: &[&str], minutes: std::ops::Range<i64>) {
@@ -137,7 +138,7 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
             direction: Direction::Egress,
             node: node("a"),
             at: at(secs),
-            denied,
+            outcome: if denied { probe::Outcome::Denied } else { probe::Outcome::GotThrough },
         };
         scene.tell(fact);
     };
@@ -164,6 +165,99 @@ fn a_probe_that_must_be_denied_is_a_sign_until_the_next_one_comes_in_time() {
         "{:?}",
         row.judged.pauses
     );
+}
+
+fn probe(scene: &mut Scene, secs: i64, outcome: probe::Outcome) {
+    scene.tell(ClusterFact::Probed {
+        ns: shop(),
+        direction: Direction::Egress,
+        node: node("a"),
+        at: at(secs),
+        outcome,
+    });
+}
+
+#[test]
+fn a_quiet_row_becomes_clean_by_a_probe_and_only_by_one_that_was_denied() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    needed(&mut scene, 10);
+    lives(&mut scene, &["a"], 0..12);
+    let reasons = |scene: &Scene| scene.row().reasons();
+    let quiet = [
+        "accepted, not yet seen in force on a",
+        "nothing was judged at all: needs a probe, a trigger or a waiver",
+    ];
+    assert_eq!(reasons(&scene), quiet);
+    probe(&mut scene, 720, probe::Outcome::Unknown("Unschedulable: no room".into()));
+    assert_eq!(reasons(&scene), quiet, "what did not run shows nothing");
+    let lines = scene.row().lines(at(720));
+    assert!(lines.contains(&"the probe shows nothing on a: Unschedulable: no room".to_owned()), "{lines:?}");
+    probe(&mut scene, 720, probe::Outcome::Denied);
+    assert_eq!(reasons(&scene), [""; 0]);
+    assert!(scene.row().judged.verdict.is_clean() && scene.row().unproved.is_empty());
+    probe(&mut scene, 725, probe::Outcome::GotThrough);
+    assert_eq!(reasons(&scene), ["the probe got through on a: not enforced there", quiet[1]][..1]);
+    assert!(!scene.row().judged.verdict.is_clean());
+}
+
+#[test]
+fn without_a_source_a_probe_proves_and_credits_nothing() {
+    let mut scene = Scene::new(SourceKind::Unknown, &["a"]);
+    needed(&mut scene, 60);
+    scene.tell(ClusterFact::Source(SourceState {
+        kind: SourceKind::Unknown,
+        name: Text::new("none"),
+        link: Link::None(Text::new("flow logs are not read")),
+        history_from: None,
+        lag: None,
+        nodes_connected: None,
+        nodes_unavailable: None,
+        malformed: 0,
+        repeats: 0,
+    }));
+    for secs in (0..=1_200).step_by(300) {
+        scene.at(secs).tell(ClusterFact::Answered);
+        probe(&mut scene, secs, probe::Outcome::Denied);
+    }
+    let row = scene.row();
+    assert_eq!((row.judged.proved, row.judged.credited), (1, 0));
+    assert!(row.rests.as_str().starts_with("nothing: flow logs are not read; "), "{}", row.rests);
+    let said = "no source tells flows here: it cannot soak, only an override passes it";
+    assert_eq!(row.reasons(), [said]);
+}
+
+/// What voided credit must stay known for as long as somebody could join that credit again.
+#[test]
+fn a_namespace_that_is_known_to_be_gone_is_forgotten_unless_the_team_keeps_evidence_of_it() {
+    for (has_evidence, is_away, expected) in [
+        (false, false, vec![]),
+        (true, false, vec!["policy missing"]),
+        // Whether it is gone cannot be known.
+        (false, true, vec!["policy missing"]),
+    ] {
+        let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+        lives(&mut scene, &["a"], 0..5);
+        if has_evidence {
+            let evidence = scene.world.soaks().evidence(&target(), &scene.world).expect("it is live");
+            shared(&mut scene, SharedFact::Evidence(Change::Reset(vec![kept("e", evidence)])));
+        }
+        scene.at(310).tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())));
+        scene.tell(ClusterFact::Pods(Change::Reset(Vec::new())));
+        if is_away {
+            scene.told(&Told::Away, &mut Vec::new());
+        } else {
+            scene.tell(ClusterFact::Namespaces(Change::Gone(shop())));
+        }
+        scene.at(2 * 3_600);
+        if is_away {
+            scene.told(&Told::Away, &mut Vec::new());
+        } else {
+            scene.tell(ClusterFact::Answered);
+        }
+        scene.at(3 * 3_600).told(&Told::Back, &mut vec!["a"]);
+        assert_eq!(causes(&scene), expected, "evidence {has_evidence}, away {is_away}");
+        assert_eq!(scene.row().judged.credited, 0);
+    }
 }
 
 #[test]

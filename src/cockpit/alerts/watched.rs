@@ -21,7 +21,7 @@ use crate::{
         gate::Cover,
         names::Text,
         rollout::Target,
-        soak::{Judged, Verdict},
+        soak::{Judged, Reason, Verdict},
         spans::{Spans, minute_of, minute_start},
         time::{age, span},
     },
@@ -47,6 +47,7 @@ pub(super) fn conditions(world: &World) -> Vec<Condition> {
 /// The same of what costs more to find out.
 pub(super) fn slow(world: &World) -> Vec<Condition> {
     let mut out: Vec<_> = world.soaks().targets().filter_map(|target| paused(world, &target)).collect();
+    out.extend(world.soaks().targets().filter_map(|target| leaks(world, &target)));
     out.extend(grant_expired(world));
     out.extend(world.soaks().targets().filter_map(|target| ungranted(world, &target)));
     out
@@ -193,6 +194,19 @@ fn observer_gone(world: &World) -> Vec<Condition> {
             })
         })
         .collect()
+}
+
+/// A probe got through: what the row says is denied is not.
+fn leaks(world: &World, target: &Target) -> Option<Condition> {
+    let is_probed = world.plan().settings.probes.iter().any(|entry| entry.cluster == target.cluster);
+    let judged = is_probed.then(|| world.soaks().judged(target, world))??;
+    let leak = judged.verdict.reasons().iter().find(|reason| matches!(reason, Reason::Leaks(_)))?;
+    let key = AlertKey {
+        kind: AlertKind::Incident,
+        spot: target.into(),
+        detail: Text::new("the probe got through"),
+    };
+    Some(Condition { key, level: 0, words: Text::from(leak.to_string()) })
 }
 
 fn paused(world: &World, target: &Target) -> Option<Condition> {

@@ -13,7 +13,9 @@ use crate::domain::{
     merged::withholds,
     names::{NodeName, Text},
     policy::PolicyDigest,
+    probe::{self, Outcome},
     rollout::Target,
+    soak::Source,
     spans::{Minute, Spans, inside, minute_of},
     time::Timestamp,
 };
@@ -100,28 +102,46 @@ impl Live {
         if flow.at < self.began || flow.at > now + AHEAD {
             return;
         }
+        // That a probe was judged says nothing of what the workloads do.
+        let is_probe = probe::is_at_an_end_of(flow);
         match flow.verdict {
+            Verdict::Audit { .. } => return,
+            Verdict::Allowed { .. } | Verdict::Denied { .. } if is_probe => {}
             Verdict::Allowed { .. } => {
                 self.verdicts.allowed += 1;
                 self.exercise.allowed(flow);
             }
             Verdict::Denied { .. } => self.verdicts.denied += 1,
-            Verdict::Audit { .. } => return,
         }
         if let (true, Some(node)) = (in_force, &flow.node) {
             newest(&mut self.verdicts.in_force, node, flow.at);
         }
     }
 
-    pub fn probed(&mut self, node: &NodeName, at: Timestamp, denied: bool, now: Timestamp) {
+    pub fn nodes_now(&self) -> impl Iterator<Item = &NodeName> {
+        self.running.keys()
+    }
+
+    pub fn probed(&mut self, node: &NodeName, at: Timestamp, outcome: &Outcome, now: Timestamp) {
         if at < self.began || at > now + AHEAD {
             return;
         }
         let beat = self.beats.entry(node.clone()).or_default();
-        if !denied {
-            beat.run = None;
-            newest(&mut self.verdicts.breached, node, at);
-            return;
+        match outcome {
+            Outcome::Unknown(why) => {
+                let newer = (at, why.clone());
+                let known = self.verdicts.unproved.entry(node.clone()).or_insert_with(|| newer.clone());
+                if newer > *known {
+                    *known = newer;
+                }
+                return;
+            }
+            Outcome::GotThrough => {
+                beat.run = None;
+                newest(&mut self.verdicts.breached, node, at);
+                return;
+            }
+            Outcome::Denied => {}
         }
         newest(&mut self.verdicts.proved, node, at);
         let first = match beat.run {
@@ -179,9 +199,13 @@ impl Live {
         for (node, from) in &self.running {
             ran.entry(node.clone()).or_default().insert(*from..minute_of(now) + 1);
         }
-        let by_probe = telemetry.kind().needs_heartbeat();
+        // Without any source nobody would have told a denial: a probe alone credits nothing.
+        let by_probe = telemetry.source().needs_heartbeat();
+        let has_source = telemetry.source() != Source::None;
         let trail = |(node, ran): (NodeName, Spans)| {
-            let proved = if by_probe {
+            let proved = if !has_source {
+                Spans::default()
+            } else if by_probe {
                 self.beats.get(&node).map(|beat| beat.heard.clone()).unwrap_or_default()
             } else {
                 telemetry.proved(&node)

@@ -8,10 +8,10 @@ use crate::{
     domain::{
         denial::{Denials, Peer},
         evidence::{Cause, Evidence, Restart},
-        names::{Text, Workload},
+        names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, judge},
+        soak::{Context, Judged, judge, unproved},
         spans::minute_start,
         time::Timestamp,
     },
@@ -51,6 +51,8 @@ pub struct SoakRow {
     pub more_unseen: usize,
     /// What the list above rests on.
     pub unseen_rests: &'static str,
+    /// Nodes of which the newest probe showed nothing, and why.
+    pub unproved: Vec<(NodeName, Text)>,
 }
 
 impl SoakRow {
@@ -201,7 +203,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
             .map(|cell| cell.glyph())
             .collect::<String>()
             .into(),
-        rests: rests(soaks, &evidence, &judged),
+        rests: rests(soaks, &evidence, &judged, around),
         joined: joined(rollout, &evidence),
         restarts: evidence.restarts.clone(),
         allowed: evidence.verdicts.allowed,
@@ -215,6 +217,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
         unseen,
         more_unseen,
         unseen_rests: live.exercise.rests_on(),
+        unproved: unproved(&evidence, judged.begins),
         judged,
     })
 }
@@ -225,20 +228,26 @@ fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<Text> {
     Some(Text::from(format!("{} up to {}", base.observer, until.format("%Y-%m-%d %H:%M UTC"))))
 }
 
-fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged) -> Text {
+fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_>) -> Text {
     use crate::domain::soak::Source;
-    let source = soaks.place(&evidence.target.cluster).map(|place| place.telemetry.source());
+    let place = soaks.place(&evidence.target.cluster);
+    let source = place.map(|place| place.telemetry.source());
     let signs = match source {
         Some(Source::Known(kind)) if kind.needs_heartbeat() => {
             "probes that were denied on each node".to_owned()
         }
         Some(Source::Known(kind)) => format!("{} signs of each node", kind.as_str()),
-        Some(Source::None) => "nothing: no source tells flows here".to_owned(),
+        Some(Source::None) => {
+            let why = place.and_then(|place| place.telemetry.missing());
+            format!("nothing: {}", why.map_or("no source tells flows here", Text::as_str))
+        }
         Some(Source::Unknown) | None => "nothing yet: no source has told anything".to_owned(),
     };
-    let probed = match judged.proved {
-        0 => "not proved by a probe".to_owned(),
-        proved => format!("proved by a probe on {proved}"),
+    let is_probed = around.plan.settings.probes.iter().any(|entry| entry.cluster == evidence.target.cluster);
+    let probed = match (judged.proved, is_probed) {
+        (0, true) => "not proved by a probe yet".to_owned(),
+        (0, false) => "not proved by a probe".to_owned(),
+        (proved, _) => format!("proved by a probe on {proved}"),
     };
     Text::from(format!(
         "{signs}; in force on {} of {} nodes, {probed}; verdicts: {} allowed, {} denied",

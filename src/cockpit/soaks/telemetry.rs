@@ -87,8 +87,12 @@ impl Telemetry {
         }
     }
 
-    pub fn kind(&self) -> SourceKind {
-        self.kind
+    /// Why there is no source here.
+    pub fn missing(&self) -> Option<&Text> {
+        match &self.link {
+            Some(Link::None(why)) => Some(why),
+            Some(Link::Connecting | Link::Live | Link::Broken(_)) | None => None,
+        }
     }
 
     /// Nodes that ever gave a sign and were not lost since.
@@ -142,10 +146,12 @@ impl Telemetry {
     pub fn told(&mut self, state: &SourceState, now: Timestamp) {
         self.kind = state.kind;
         let is_live = state.link == Link::Live;
+        // Where there is none, nothing is interrupted.
+        let is_there = !matches!(state.link, Link::None(_));
         self.link = Some(state.link.clone());
         if !self.kind.needs_heartbeat() {
             self.dead = None;
-        } else if !is_live {
+        } else if is_there && !is_live {
             self.dead.get_or_insert(now);
         } else if let Some(from) = self.dead.take() {
             self.whole.note(

@@ -1,6 +1,8 @@
 //! A soak in words, the same ones on every page and in text output: what is credited, what is not and
 //! why, what is missing to clean, and what the credit rests on.
 
+use std::collections::BTreeMap;
+
 use crate::domain::{
     evidence::{Pause, Restart},
     soak::{Verdict, hours},
@@ -42,6 +44,21 @@ impl SoakRow {
         judged.pauses.iter().map(pause_words).chain(kinds).collect()
     }
 
+    /// What the newest probes could not show: nodes with the same reason in one line.
+    fn unproved_words(&self) -> Vec<String> {
+        let mut by_why: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (node, why) in &self.unproved {
+            by_why.entry(why.as_str()).or_default().push(node.as_str());
+        }
+        let line = |(why, nodes): (&str, Vec<&str>)| {
+            let more = nodes.len().saturating_sub(3);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let nodes = nodes.into_iter().take(3).collect::<Vec<_>>().join(", ");
+            format!("the probe shows nothing on {nodes}{more}: {why}")
+        };
+        by_why.into_iter().map(line).collect()
+    }
+
     /// Everything beside the headline, a line each.
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
         let mut out = Vec::new();
@@ -54,6 +71,7 @@ impl SoakRow {
             out.push(format!("not credited: {}", uncredited.join(", ")));
         }
         out.push(format!("rests on {}", self.rests));
+        out.extend(self.unproved_words());
         let days = self.judged.weekday_words();
         if !days.is_empty() {
             out.push(format!("days covered (UTC): {days}"));

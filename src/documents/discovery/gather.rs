@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{companion::Part, page::Evidence};
-use crate::domain::{
-    coverage::{Coverage, CronJob, Readiness},
-    edge::{Edge, EdgeKey, Window},
-    names::{NodeName, NsName, Text, Workload},
-    readiness::{NamespaceFacts, readiness},
-    time::Timestamp,
+use crate::{
+    cockpit::discovery::Waived,
+    domain::{
+        coverage::{Coverage, CronJob, Readiness},
+        edge::{Edge, EdgeKey, Window},
+        names::{NodeName, NsName, Text, Workload},
+        readiness::{NamespaceFacts, readiness},
+        time::Timestamp,
+    },
 };
 
 /// What is known of a cluster.
@@ -20,8 +23,8 @@ pub struct Known {
     pub coverage: Coverage,
     /// `None`: nobody asked the cluster.
     pub crons: Option<Vec<CronJob>>,
-    /// CronJobs that somebody takes upon himself, by namespace.
-    pub waived: BTreeMap<NsName, Vec<Text>>,
+    /// What somebody takes upon himself, by namespace.
+    pub waived: BTreeMap<NsName, Waived>,
     /// All workloads by namespace; `None`: nobody asked the cluster.
     pub workloads: Option<BTreeMap<NsName, BTreeSet<Workload>>>,
     /// Nodes that run a namespace's pods; `None`: nobody asked, all nodes count.
@@ -54,11 +57,13 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
     }
     let nodes = known.nodes.as_ref().and_then(|all| all.get(ns));
     let nodes: Option<Vec<NodeName>> = nodes.map(|nodes| nodes.iter().cloned().collect());
+    let waived = known.waived.get(ns);
     let facts = NamespaceFacts {
         ns,
         nodes: nodes.as_deref(),
         crons: known.crons.as_deref().unwrap_or_default(),
-        waived: known.waived.get(ns).map(Vec::as_slice).unwrap_or_default(),
+        waived: waived.map_or(&[], |waived| waived.jobs.as_slice()),
+        excused: waived.map_or(&[], |waived| waived.workloads.as_slice()),
         workloads: &workloads,
     };
     let judged = readiness(&known.coverage, known.window, &facts);

@@ -175,7 +175,7 @@ fn entity(desk: &mut Desk<'_>, seen: &Seen<'_>, entity: Entity) {
         Entity::Ingress => desk.open_entity(Role::Allowlist, seen, Reserved::Ingress),
         Entity::Unmanaged => desk.open_entity(Role::Allowlist, seen, Reserved::Unmanaged),
         Entity::Health => {
-            desk.leave_out(Cause::Unroutable, &seen.subject(), "it is Cilium's own health check")
+            desk.leave_out(Cause::Unroutable, &seen.subject(), "it is Cilium's own health check");
         }
         Entity::World => {
             let why = "the source tells neither address nor name of it";

@@ -45,6 +45,9 @@ struct Bin {
     why: BTreeSet<Text>,
 }
 
+/// Ports that share their peers, and why.
+type Ported = (Vec<PortSpan>, BTreeSet<Text>);
+
 impl Shelf {
     pub(super) fn put(&mut self, peer: Peer, span: PortSpan, why: Text) {
         let bin = self.bins.entry((Kind::of(&peer), span)).or_default();
@@ -61,7 +64,7 @@ impl Shelf {
 
     /// Ports with the same peers share a rule.
     pub(super) fn rules(self) -> Vec<Drawn> {
-        let mut merged: BTreeMap<(Kind, Vec<Peer>), (Vec<PortSpan>, BTreeSet<Text>)> = BTreeMap::new();
+        let mut merged: BTreeMap<(Kind, Vec<Peer>), Ported> = BTreeMap::new();
         for ((kind, span), bin) in self.bins {
             let meant: Vec<IpNet> = bin.networks.iter().copied().collect();
             let networks = Ranges::of(&bin.networks).networks();

@@ -8,13 +8,15 @@ use compact_str::CompactString;
 use super::{plugin::Traits, rule::Network};
 use crate::domain::{
     flow::{Direction, Protocol},
-    names::{NodeName, NsName, PodName, PolicyName, Text},
+    names::{NodeName, NsName, PodName, PolicyName, Text, Workload},
     policy::{Labels, Policy, Selector},
 };
 
 /// A cluster at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
+    /// UID of its kube-system, which tells clusters apart for good; `None`: not known.
+    pub uid: Option<Text>,
     /// How its network plugin enforces policies.
     pub traits: Traits,
     /// A pod's namespace that is not here has unknown labels.
@@ -40,6 +42,8 @@ pub struct Pod {
     pub ns: NsName,
     pub name: PodName,
     pub labels: Labels,
+    /// What owns it, as people know it; `None`: not known.
+    pub workload: Option<Workload>,
     /// Empty: none is known.
     pub addresses: Vec<IpAddr>,
     pub node: Option<NodeName>,

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::{flow::Direction, policy::Pinned};
+
 use super::{
     check::{Check, CheckId as Id, Evidence},
     engines::{EngineKind, Found},
@@ -327,7 +329,7 @@ fn foreign(reading: &Reading) -> Check {
             None => {}
             Some(Known::Unknown(why)) => unread.push(format!("{} ({why})", kind_of(kind))),
             Some(Known::Read(list)) => {
-                let theirs = list.iter().filter(|record| !is_kubernetes_own(record));
+                let theirs = list.iter().filter(|record| !is_known(record));
                 seen.extend(theirs.map(|record| (effect, Evidence::new(&record.object, "effect", effect))));
             }
         }
@@ -351,9 +353,12 @@ fn foreign(reading: &Reading) -> Check {
     Check::pass(Id::Foreign, "No object of another kind of policy is there.")
 }
 
-/// Calico keeps a copy of each NetworkPolicy under this prefix; Cilium's allow-all of DNS is not ours.
-fn is_kubernetes_own(record: &Record) -> bool {
-    record.object.name.as_str().starts_with("knp.default.") || record.object.name.as_str().starts_with("knp.")
+/// Our own pinned policies, and the copies of NetworkPolicies that Calico keeps under this prefix.
+fn is_known(record: &Record) -> bool {
+    let Object { kind, name, .. } = &record.object;
+    let mut pinned = Direction::ALL.into_iter().flat_map(Pinned::of);
+    name.as_str().starts_with("knp.")
+        || pinned.any(|one| one.name == name.as_str() && one.kind.as_str() == kind.as_str())
 }
 
 /// What each role needs in a cluster (product: who uses it).

@@ -286,7 +286,7 @@ fn coredns(reading: &Reading, workload: &Workload, container: &Container, instea
             .fixed("Correct it: CoreDNS would not start with it.", &[edit(&map.object)]);
         }
     };
-    judged(&file.blocks, map, container, instead)
+    judged(&file.blocks, map, (workload, container), instead)
 }
 
 const FOLDER: &str = "/etc/coredns";
@@ -296,7 +296,12 @@ fn edit(map: &Object) -> String {
 }
 
 /// Each block with clients needs a `dnstap` with `full`: the one with the longest zone serves a name.
-fn judged(blocks: &[Block], map: &Record, container: &Container, instead: &str) -> Check {
+fn judged(
+    blocks: &[Block],
+    map: &Record,
+    (workload, container): (&Workload, &Container),
+    instead: &str,
+) -> Check {
     let served: Vec<&Block> = blocks.iter().filter(|block| !is_local(block)).collect();
     if served.is_empty() {
         return Check::unknown(Id::Answers, format!("The Corefile in {} has no server block.", map.object))
@@ -307,7 +312,7 @@ fn judged(blocks: &[Block], map: &Record, container: &Container, instead: &str) 
         let zones = block.zones.join(" ");
         match tap(block, container) {
             Tap::Full(plugin) => {
-                seen.push(Evidence::new(&map.object, &plugin.place.to_string(), &words(plugin)))
+                seen.push(Evidence::new(&map.object, &plugin.place.to_string(), &words(plugin)));
             }
             Tap::Wrong(plugin, why) => {
                 seen.push(Evidence::new(&map.object, &plugin.place.to_string(), &words(plugin)));
@@ -329,10 +334,11 @@ fn judged(blocks: &[Block], map: &Record, container: &Container, instead: &str) 
         )
         .seen(seen);
     }
-    let (ns, name) = (&map.object.ns, "coredns");
+    let Object { kind, ns, name } = &workload.object;
+    let kind = kind.as_str().to_ascii_lowercase();
     Check::fail(Id::Answers, format!("Answers are not exported: {}.", bad.join("; "))).seen(seen).fixed(
         format!("Add `dnstap tcp://sluice-collect.sluice.svc:6000 full` to each block named.{instead}"),
-        &[edit(&map.object), format!("kubectl rollout restart deployment/{name} -n {ns}")],
+        &[edit(&map.object), format!("kubectl rollout restart {kind}/{name} -n {ns}")],
     )
 }
 

@@ -35,7 +35,7 @@ fn engine(reading: &Reading, found: &Found) -> Check {
     let evidence = found.engines.iter().map(|engine| engine.evidence.clone());
     let connects: Vec<&str> = found.connects.iter().map(|(what, _)| *what).collect();
     match found.engines.as_slice() {
-        [] => nobody(found).seen(connection(found)).seen(found.idle.iter().cloned()),
+        [] => nobody(reading, found).seen(connection(found)).seen(found.idle.iter().cloned()),
         [one] => {
             let beside = connects.iter().find(|what| **what != one.kind.as_str());
             let beside = beside.map_or_else(String::new, |what| format!("; {what} connects the pods"));
@@ -70,7 +70,27 @@ fn connection(found: &Found) -> impl Iterator<Item = Evidence> + '_ {
     found.connects.iter().map(|(_, evidence)| evidence.clone())
 }
 
-fn nobody(found: &Found) -> Check {
+/// Clouds whose data plane shows in no DaemonSet; `None`: not one of them.
+fn managed(reading: &Reading) -> Option<Check> {
+    let nodes = reading.nodes.list();
+    let seen = |node: &Node, field: &str, value: &str| {
+        Evidence::new(&Object::new("Node", "", &node.name), field, value)
+    };
+    const COMPUTE: &str = "eks.amazonaws.com/compute-type";
+    if let Some(node) = nodes.iter().find(|node| node.labels.get(COMPUTE).is_some_and(|it| it == "auto")) {
+        let words = "EKS Auto Mode: the agent is part of the node, which no object shows.";
+        let probe = "Prove it by a probe: deny a throw-away pod everything and try to connect.";
+        return Some(Check::unknown(Id::Engine, words).seen([seen(node, COMPUTE, "auto")]).fixed(probe, &[]));
+    }
+    let node = nodes.iter().find(|node| node.provider.starts_with("gce://"))?;
+    let words = "GKE without Dataplane V2 and without its network policy add-on enforces nothing.";
+    let commands =
+        ["gcloud container clusters update CLUSTER --update-addons=NetworkPolicy=ENABLED".to_owned()];
+    let check = Check::fail(Id::Engine, words).seen([seen(node, "spec.providerID", &node.provider)]);
+    Some(check.fixed("Move to a cluster with Dataplane V2, or switch the add-on on.", &commands))
+}
+
+fn nobody(reading: &Reading, found: &Found) -> Check {
     let connects = |what: &str| found.connects.iter().any(|(one, _)| *one == what);
     if connects("flannel") {
         return Check::fail(
@@ -104,6 +124,9 @@ fn nobody(found: &Found) -> Check {
                --network-dataplane cilium"
                 .to_owned()],
         );
+    }
+    if let Some(check) = managed(reading).filter(|_| found.connects.is_empty()) {
+        return check;
     }
     match found.connects.first() {
         Some((what, _)) => {
@@ -311,7 +334,7 @@ fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
     let all = nodes.len();
     if (desired as usize) < all {
         let set = reading.workload(ns.as_str(), name.as_str());
-        let chosen = set.map(|set| selector_words(set)).unwrap_or_default();
+        let chosen = set.map(selector_words).unwrap_or_default();
         return Some(Check::fail(Id::Agents, format!("{} runs on {desired} of {all} nodes; the others do not enforce.", engine.object))
             .seen(status)
             .seen(chosen)

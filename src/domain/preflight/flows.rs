@@ -205,7 +205,7 @@ fn calico(reading: &Reading, engine: &Engine) -> Vec<Check> {
     let operator = reading.workload("", "tigera-operator").is_some()
         || !reading.custom("installations.operator.tigera.io").is_empty();
     let create = "kubectl apply -f - <<< '{\"apiVersion\":\"operator.tigera.io/v1\",\"kind\":\"Goldmane\",\"metadata\":{\"name\":\"default\"}}'";
-    let flows = match (goldmane, sends.or(env).or(local.clone())) {
+    let flows = match (goldmane, sends.or(env).or(local)) {
         (Some(goldmane), Some(sends)) => Check::pass(Id::Flows, "Felix sends its flows to Goldmane.")
             .seen([Evidence::new(&goldmane.object, "kind", "Goldmane"), sends]),
         (None, Some(local)) if local.field.as_str() == "spec.flowLogsLocalReporter" => {
@@ -251,7 +251,7 @@ fn conf<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
         while depth.last().is_some_and(|at| *at >= indent) {
             depth.pop();
         }
-        if path.get(depth.len()) == Some(&key.trim()) && (depth.len() > 0 || indent == 0) {
+        if path.get(depth.len()) == Some(&key.trim()) && (!depth.is_empty() || indent == 0) {
             if depth.len() + 1 == path.len() {
                 let value = value.split(" #").next().unwrap_or(value);
                 return Some(value.trim().trim_matches(['"', '\'']));

@@ -92,7 +92,7 @@ fn take(reading: &mut Reading, group: &str, kind: &str, value: &Value) {
     match (group, kind) {
         ("apps", "DaemonSet") => push(&mut reading.daemonsets, objects::workload(kind, value)),
         ("apps", "Deployment" | "StatefulSet") => {
-            push(&mut reading.workloads, objects::workload(kind, value))
+            push(&mut reading.workloads, objects::workload(kind, value));
         }
         ("", "ConfigMap") => reading.config_maps.read.push(objects::config_map(value)),
         ("", "Service") => push(&mut reading.services, objects::service(value)),

@@ -26,6 +26,8 @@ use super::{
 const NODES: usize = 6_000;
 const PAUSES: usize = 100;
 const JOBS: usize = 1_000;
+/// Why probes showed nothing.
+const REASONS: usize = 20;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,6 +115,7 @@ pub struct VerdictsWire {
     in_force: Vec<SignWire>,
     proved: Vec<SignWire>,
     breached: Vec<SignWire>,
+    unproved: Vec<UnprovedWire>,
 }
 
 /// Nodes that gave a sign at the same second.
@@ -120,6 +123,14 @@ pub struct VerdictsWire {
 pub struct SignWire {
     at: String,
     nodes: String,
+}
+
+/// Nodes of which a probe showed nothing, for the same reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnprovedWire {
+    at: String,
+    nodes: String,
+    why: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -142,8 +153,8 @@ pub struct ExercisedWire {
 
 /// The whole of it. Texts are cut to what a person reads; nothing that decides is left out.
 pub fn spec(evidence: &Evidence) -> SpecWire {
-    let Verdicts { allowed, denied, in_force, proved, breached } = &evidence.verdicts;
-    let signed = in_force.keys().chain(proved.keys()).chain(breached.keys());
+    let Verdicts { allowed, denied, in_force, proved, breached, unproved } = &evidence.verdicts;
+    let signed = in_force.keys().chain(proved.keys()).chain(breached.keys()).chain(unproved.keys());
     let named = evidence.nodes.keys().chain(signed);
     let nodes: BTreeSet<&NodeName> = named.collect();
     let places: BTreeMap<&NodeName, usize> =
@@ -169,6 +180,7 @@ pub fn spec(evidence: &Evidence) -> SpecWire {
             in_force: signs(in_force, &places),
             proved: signs(proved, &places),
             breached: signs(breached, &places),
+            unproved: unproved_wire(unproved, &places),
         },
         groups: evidence.groups.iter().map(group).collect(),
         more_groups: evidence.more_groups,
@@ -216,6 +228,30 @@ fn signs(signs: &BTreeMap<NodeName, Timestamp>, places: &BTreeMap<&NodeName, usi
     signs.collect()
 }
 
+/// The newest reasons, nodes with the same one together as of the oldest of them.
+fn unproved_wire(
+    all: &BTreeMap<NodeName, (Timestamp, Text)>,
+    places: &BTreeMap<&NodeName, usize>,
+) -> Vec<UnprovedWire> {
+    let mut by_why: BTreeMap<&str, (Timestamp, BTreeSet<usize>)> = BTreeMap::new();
+    for (node, (at, why)) in all {
+        let (since, nodes) = by_why.entry(why.as_str()).or_insert_with(|| (*at, BTreeSet::new()));
+        *since = (*since).min(*at);
+        nodes.insert(places[node]);
+    }
+    let mut newest: Vec<_> = by_why.into_iter().collect();
+    newest.sort_by_key(|(_, (at, _))| std::cmp::Reverse(*at));
+    newest.truncate(REASONS);
+    newest
+        .into_iter()
+        .map(|(why, (at, nodes))| UnprovedWire {
+            at: stamp(at),
+            nodes: spans::places(&nodes),
+            why: why.to_owned(),
+        })
+        .collect()
+}
+
 fn pause(pause: &Pause) -> PauseWire {
     PauseWire {
         cause: pause.cause.as_str().to_owned(),
@@ -261,6 +297,7 @@ pub fn read(spec: &SpecWire) -> Result<Evidence, String> {
     bounded("pauses", &spec.pauses, PAUSES)?;
     bounded("restarts", &spec.restarts, Evidence::RESTARTS)?;
     bounded("groups", &spec.groups, Evidence::GROUPS)?;
+    bounded("verdicts.unproved", &spec.verdicts.unproved, REASONS)?;
     bounded("exercised.again", &spec.exercised.again, Exercised::KEPT)?;
     if spec.jobs.len() > JOBS {
         return Err(format!("jobs has {} entries, at most {JOBS} are read", spec.jobs.len()));
@@ -289,6 +326,7 @@ pub fn read(spec: &SpecWire) -> Result<Evidence, String> {
             in_force: read_signs(&spec.verdicts.in_force, &nodes)?,
             proved: read_signs(&spec.verdicts.proved, &nodes)?,
             breached: read_signs(&spec.verdicts.breached, &nodes)?,
+            unproved: read_unproved(&spec.verdicts.unproved, &nodes)?,
         },
         groups: spec.groups.iter().map(read_group).collect::<Result<_, _>>()?,
         more_groups: spec.more_groups,
@@ -332,6 +370,19 @@ fn read_signs(wire: &[SignWire], nodes: &[NodeName]) -> Result<BTreeMap<NodeName
     for sign in wire {
         let at = need_time("verdicts", &sign.at)?;
         out.extend(places(&sign.nodes, nodes)?.into_iter().map(|place| (nodes[place].clone(), at)));
+    }
+    Ok(out)
+}
+
+fn read_unproved(
+    wire: &[UnprovedWire],
+    nodes: &[NodeName],
+) -> Result<BTreeMap<NodeName, (Timestamp, Text)>, String> {
+    let mut out = BTreeMap::new();
+    for one in wire {
+        let (at, why) = (need_time("verdicts", &one.at)?, Text::new(&one.why));
+        let named = places(&one.nodes, nodes)?.into_iter();
+        out.extend(named.map(|place| (nodes[place].clone(), (at, why.clone()))));
     }
     Ok(out)
 }

@@ -336,6 +336,7 @@ mod tests {
             in_force: [(node(0), at()), (node(2), at())].into(),
             proved: [(node(9), at())].into(),
             breached: [(node(1), at())].into(),
+            unproved: [(node(0), (at(), "no room".into())), (node(2), (at(), "no room".into()))].into(),
         };
         evidence.ground = Ground { cni: Some("Cilium 1.17".into()), dns: None };
         evidence.groups = Class::ALL

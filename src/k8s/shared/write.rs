@@ -79,6 +79,7 @@ impl Desk<'_> {
             Share::Record { record, version } => self.record(record, version.as_ref()).await,
             Share::Evidence { evidence, version } => self.evidence(evidence, version.as_ref()).await,
             Share::Journal(entry) => self.journal(entry).await,
+            Share::Forget { evidence, version } => self.forget(evidence, version).await,
         }
     }
 
@@ -150,19 +151,33 @@ impl Desk<'_> {
     async fn release(&self, name: &Text, version: &Text) -> Done {
         let exclusion = name.as_str().starts_with(HoldKind::Exclusion.as_str());
         let kind = hold::kind(if exclusion { HoldKind::Exclusion } else { HoldKind::Hold });
-        let body = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": { "resourceVersion": version.as_str() },
-        });
-        let path = kind.object_path(self.ns, name.as_str());
-        match self.server.bytes(Call::send(Method::DELETE, path, JSON, &body)).await {
-            Ok(_) => Ok(()),
+        match self.delete(kind, name, version).await {
+            Ok(()) => Ok(()),
             Err(failure) if failure.code() == Some(404) => {
                 let next = "Nothing is left to do.";
                 Err(Trouble::new(&words(kind, name.as_str()), "somebody else ended it already", next))
             }
             Err(failure) => Err(self.trouble(kind, name.as_str(), &failure).await),
         }
+    }
+
+    /// Whoever was faster has done it.
+    async fn forget(&self, name: &Text, version: &Text) -> Done {
+        match self.delete(&kind::EVIDENCE, name, version).await {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.code() == Some(404) => Ok(()),
+            Err(failure) => Err(self.trouble(&kind::EVIDENCE, name.as_str(), &failure).await),
+        }
+    }
+
+    /// This very version and no other.
+    async fn delete(&self, kind: &Kind, name: &Text, version: &Text) -> Result<(), Failure> {
+        let body = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": { "resourceVersion": version.as_str() },
+        });
+        let path = kind.object_path(self.ns, name.as_str());
+        self.server.bytes(Call::send(Method::DELETE, path, JSON, &body)).await.map(drop)
     }
 
     /// Two writes where it is new: the object, then its status. One that stops between them leaves a

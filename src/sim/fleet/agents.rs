@@ -3,12 +3,15 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::sim::fleet::{
-    event::{Event, Packet, Place, What},
-    manners::Troubles,
-    plan::{Plan, Protocol},
-    traffic::{HISTORY, SECOND, Traffic},
-    verdict::View,
+use crate::{
+    pb::flow::Flow,
+    sim::fleet::{
+        event::{Event, Packet, Place, What},
+        manners::Troubles,
+        plan::{Plan, Protocol},
+        traffic::{HISTORY, SECOND, Traffic},
+        verdict::View,
+    },
 };
 
 /// Events a node keeps, as `hubble-event-buffer-capacity` is by default.
@@ -114,12 +117,24 @@ impl Agents {
         &self.rings[node]
     }
 
+    /// A pod that is not in the plan did something at `at`, as this node's agent saw it.
+    pub fn tell(&mut self, node: usize, at: i64, flow: Flow) {
+        self.advance(at, false);
+        self.rings[node].push(Event { at, what: What::Guest(Arc::new(flow)), packet: NOWHERE });
+    }
+
     fn lose(&mut self, at: i64) {
-        let nowhere = Place::Node(0);
-        let packet =
-            Packet { source: nowhere, target: nowhere, source_port: 0, port: 0, protocol: Protocol::Tcp };
         for ring in &mut self.rings {
-            ring.push(Event { at, what: What::Lost { count: self.troubles.lost_per_minute }, packet });
+            let what = What::Lost { count: self.troubles.lost_per_minute };
+            ring.push(Event { at, what, packet: NOWHERE });
         }
     }
 }
+
+const NOWHERE: Packet = Packet {
+    source: Place::Node(0),
+    target: Place::Node(0),
+    source_port: 0,
+    port: 0,
+    protocol: Protocol::Tcp,
+};

@@ -1,9 +1,12 @@
 //! What a node's agent saw, in a few words: one packet or decision, by indices into the plan. Kept
-//! in the rings by the thousand; `flows` spells one out when somebody wants it. Holds no text.
+//! in the rings by the thousand; `flows` spells one out when somebody wants it. Holds no text of its own.
 
 use std::sync::Arc;
 
-use crate::sim::fleet::{plan::Protocol, verdict::Ruling};
+use crate::{
+    pb::flow::Flow,
+    sim::fleet::{plan::Protocol, verdict::Ruling},
+};
 
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -25,6 +28,8 @@ pub enum What {
     Dns { answer: bool, external: usize },
     /// The agent lost this many events.
     Lost { count: u64 },
+    /// What a pod did that is not in the plan, spelled out already.
+    Guest(Arc<Flow>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +51,7 @@ pub enum Direction {
     Ingress,
 }
 
-/// From where to where. For `What::Lost` it says nothing.
+/// From where to where. For `What::Lost` and `What::Guest` it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packet {
     pub source: Place,

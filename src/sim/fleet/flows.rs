@@ -26,6 +26,9 @@ const KUBE_APISERVER: u32 = 7;
 /// The flow of an event that is not a loss. `place` is where the event stands in the node's stream:
 /// it makes the uuid.
 pub fn spell_out(plan: &Plan, node: usize, place: u64, event: &Event) -> Flow {
+    if let What::Guest(flow) = &event.what {
+        return Flow { uuid: uuid(plan.seed, node, place), ..Flow::clone(flow) };
+    }
     let packet = &event.packet;
     let mut flow = Flow {
         time: Some(timestamp(event.at)),
@@ -69,7 +72,7 @@ pub fn spell_out(plan: &Plan, node: usize, place: u64, event: &Event) -> Flow {
             flow.event_type = Some(CiliumEventType { r#type: EVENT_TRACE, sub_type: point });
         }
         What::Dns { answer, external } => dns(plan, packet, *answer, *external, &mut flow),
-        What::Lost { .. } => {}
+        What::Lost { .. } | What::Guest(_) => {}
     }
     flow
 }
@@ -82,6 +85,7 @@ pub fn event_type(what: &What) -> i32 {
         What::Trace { .. } => EVENT_TRACE,
         What::Dns { .. } => EVENT_L7,
         What::Lost { .. } => 0,
+        What::Guest(flow) => flow.event_type.unwrap_or_default().r#type,
     }
 }
 
@@ -93,6 +97,7 @@ pub fn verdict(what: &What) -> Verdict {
             Verdict::Forwarded
         }
         What::Lost { .. } => Verdict::Unknown,
+        What::Guest(flow) => flow.verdict(),
     }
 }
 
@@ -195,7 +200,7 @@ fn udp(source_port: u32, destination_port: u32) -> Layer4 {
     Layer4 { protocol: Some(layer4::Protocol::Udp(pb::Udp { source_port, destination_port })) }
 }
 
-fn endpoint(plan: &Plan, place: Place) -> Endpoint {
+pub fn endpoint(plan: &Plan, place: Place) -> Endpoint {
     let reserved = |identity, labels: &[&str]| Endpoint {
         identity,
         labels: labels.iter().map(|l| (*l).to_owned()).collect(),

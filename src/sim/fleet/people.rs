@@ -95,6 +95,14 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         ];
         objects.extend([cluster_role(name, &rules), cluster_binding(name, name, &user)]);
     }
+    // Who observes a cluster where probes are on starts their pods.
+    let lead =
+        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Person::Lead.name() });
+    let pods = rule(&[""], &["pods"], &["get", "create", "delete"]);
+    objects.extend([
+        cluster_role("sluice-target-probe", &[pods]),
+        cluster_binding("sluice-target-probe", "sluice-target-probe", &lead),
+    ]);
     for namespace in plugin_namespaces {
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",

@@ -27,7 +27,7 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate, jobs,
+        generate, guests, jobs,
         manners::Troubles,
         past,
         people::{self, Person},
@@ -115,6 +115,7 @@ impl Fleet {
             tasks.spawn(member.clone().keep_view());
             tasks.spawn(member.clone().keep_faults());
             tasks.spawn(member.clone().keep_jobs());
+            tasks.spawn(member.clone().keep_guests());
         }
         Self(Arc::new(Inner { options, members, _tasks: tasks }))
     }
@@ -334,6 +335,10 @@ impl Member {
 
     async fn keep_jobs(self) {
         jobs::keep(&self.plan, &self.server, &self.clock, self.options.speed).await;
+    }
+
+    async fn keep_guests(self) {
+        guests::keep(self.plan, self.server, self.relay, self.clock, self.options.speed).await;
     }
 
     /// Lets the scenario's faults come and go.

@@ -72,6 +72,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         collector: None,
         state: false,
         granted: Vec::new(),
+        probes: false,
         faults: Vec::new(),
     };
     Scenario {

@@ -56,6 +56,8 @@ pub struct ClusterSpec {
     pub state: bool,
     /// Externals that its allowlists open although the pattern calls them forgotten.
     pub granted: Vec<String>,
+    /// The workspace switches probes on here.
+    pub probes: bool,
     pub faults: Vec<TimedFault>,
 }
 

@@ -49,6 +49,8 @@ pub struct ClusterFile {
     #[serde(default)]
     granted: Vec<String>,
     #[serde(default)]
+    probes: bool,
+    #[serde(default)]
     faults: Vec<FaultFile>,
 }
 
@@ -74,6 +76,7 @@ impl ClusterFile {
             collector: self.collector,
             state: self.state,
             granted: self.granted,
+            probes: self.probes,
         })
     }
 }

@@ -77,6 +77,20 @@ pub fn sluice_yaml(fleet: &Fleet) -> String {
             ),
         );
     }
+    let probed: Vec<&str> =
+        fleet.clusters().iter().filter(|member| member.spec().probes).map(|member| member.name()).collect();
+    if !probed.is_empty() {
+        text.push_str("\nprobes:\n");
+    }
+    for cluster in probed {
+        put(
+            &mut text,
+            format_args!(
+                "  - cluster: {cluster}\n    image: registry.example.net/tools/sluice:0.1.0\n    \
+                 destination: 192.0.2.1\n    port: 9\n    from: default\n"
+            ),
+        );
+    }
     text.push_str("\nnamespaces:\n");
     put(&mut text, format_args!("  exclude: [{}]\n\nowners:\n", join(excluded)));
     for ((owner, contact), namespaces) in owners {

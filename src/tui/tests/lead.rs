@@ -45,7 +45,7 @@ fn open_form(player: &Player) -> &crate::tui::form::Form {
 #[test]
 fn pages() {
     type Build = fn() -> World;
-    let screens: [(&str, Build, &str); 9] = [
+    let screens: [(&str, Build, &str); 12] = [
         ("plan", lead::world, "7"),
         ("plan_ingress", lead::world, "7 tab j j"),
         ("plan_wave", lead::world, "7 G"),
@@ -54,6 +54,9 @@ fn pages() {
         ("lead_fleet", lead::world, "enter"),
         ("lead_namespace", lead::world, "enter j j j enter tab"),
         ("lead_namespace_rolled_back", lead::world, "j j j enter j enter tab"),
+        ("lead_namespace_proved", lead::proved, "enter j j j enter tab z"),
+        ("lead_namespace_unproved", lead::unproved, "enter j j j enter tab z"),
+        ("lead_namespace_leaking", lead::leaking, "enter j j j enter tab z"),
         ("timeline", lead::world, "enter j j j i"),
     ];
     for size in [(80, 24), (120, 40)] {

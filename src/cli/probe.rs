@@ -1,0 +1,58 @@
+//! `sluice probe`: what runs inside a probe's pod. Dials one address once, and says in one word what
+//! came of it, on standard output and in the pod's termination message. Judges nothing.
+
+use std::{fs, io::ErrorKind, net::TcpStream, time::Duration};
+
+use super::{args::Probe, exit::Exit, print::Printer};
+use crate::domain::probe;
+
+pub fn run(args: &Probe, printer: &mut Printer<'_>) -> Exit {
+    let word = match dial(args) {
+        Ok(exit) => exit.as_str().to_owned(),
+        Err(fault) => {
+            printer.say(&format!("{}: {fault}\n", args.to));
+            return Exit::Failed;
+        }
+    };
+    printer.out(&format!("{word}\n"));
+    let Some(path) = &args.message else { return Exit::Done };
+    match fs::write(path, &word) {
+        Ok(()) => Exit::Done,
+        Err(fault) => {
+            printer.say(&format!("{}: {fault}\n", path.display()));
+            Exit::Failed
+        }
+    }
+}
+
+fn dial(args: &Probe) -> std::io::Result<probe::Exit> {
+    match TcpStream::connect_timeout(&args.to, Duration::from_secs(args.within_secs.max(1))) {
+        Ok(_) => Ok(probe::Exit::Connected),
+        Err(fault) => match fault.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Ok(probe::Exit::Silent),
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Ok(probe::Exit::Refused),
+            // Some data planes answer the call itself.
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::PermissionDenied => {
+                Ok(probe::Exit::Unreachable)
+            }
+            _ => Err(fault),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn it_says_in_one_word_what_came_of_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let to = listener.local_addr().expect("an address");
+        let args = Probe { to, within_secs: 1, message: None };
+        assert_eq!(dial(&args).expect("a word"), probe::Exit::Connected);
+        drop(listener);
+        assert_eq!(dial(&args).expect("a word"), probe::Exit::Refused);
+    }
+}

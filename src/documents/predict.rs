@@ -1,0 +1,246 @@
+//! A prediction as `sluice predict` and the cockpit tell it: one line for a dialog, text for a person,
+//! JSON for scripts. All from the same values.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{discovery::companion::Part, table::Table};
+use crate::domain::{
+    coverage::Readiness,
+    eval::{isolation::Isolation, verdict::Verdict},
+    names::{ClusterName, Text},
+    predict::{
+        prediction::{Family, Hit, Prediction},
+        words::{isolation, place, plural, thing, unused},
+    },
+    readiness::CronSeen,
+    time::{Timestamp, span},
+};
+
+/// A prediction, and what its evidence does not cover.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub cluster: ClusterName,
+    pub prediction: Prediction,
+    pub uncovered: Vec<Text>,
+}
+
+/// Why a companion's evidence does not suffice as a whole.
+pub fn doubts(part: &Part) -> Vec<Text> {
+    match &part.evidence.readiness {
+        Readiness::Ready => Vec::new(),
+        Readiness::NotYet { left } => {
+            vec![Text::from(format!("the recording is too short: {} are missing", span(*left)))]
+        }
+        Readiness::Blocked { why } => why.clone(),
+    }
+}
+
+/// What it has not seen, though it may suffice.
+pub fn uncovered(part: &Part) -> Vec<Text> {
+    let coverage = &part.evidence.coverage;
+    let mut out: Vec<Text> = coverage.doubts.clone();
+    let all = coverage.gaps.iter().map(|gap| gap.to - gap.from).fold(TimeDelta::zero(), |a, b| a + b);
+    if !coverage.gaps.is_empty() {
+        let many = coverage.gaps.len();
+        out.push(Text::from(format!(
+            "{} in which nothing was recorded, {} in all",
+            plural(many, "gap"),
+            span(all)
+        )));
+    }
+    let unseen =
+        part.evidence.crons.iter().flatten().filter(|cron| cron.seen != CronSeen::Ran && !cron.waived);
+    out.extend(unseen.map(|cron| {
+        Text::from(format!(
+            "CronJob {} was not seen running, so what it needs is not recorded",
+            cron.job.name
+        ))
+    }));
+    out.extend(
+        part.evidence
+            .silent
+            .iter()
+            .flatten()
+            .map(|workload| Text::from(format!("{} {workload} had no traffic", workload.kind))),
+    );
+    out.extend(part.evidence.remarks.iter().cloned());
+    out
+}
+
+/// For a person.
+pub fn text(shown: &Shown) -> String {
+    let it = &shown.prediction;
+    let mut out = format!("{}/{} {}: {}\n", shown.cluster, it.ns, it.direction, headline(it));
+    let uid = it.bound.cluster.as_ref().map_or("unknown", |uid| uid.as_str());
+    let window = it.bound.window;
+    out.push_str(&format!(
+        "  counts for {}, cluster UID {uid}, recorded {} to {}\n",
+        it.bound.digest,
+        minute(window.from),
+        minute(window.to)
+    ));
+    hits(&mut out, "would be denied", &it.denied, false);
+    hits(&mut out, "unknown", &it.unknown, true);
+    list(&mut out, "why the evidence does not suffice", it.doubts.iter().map(Text::to_string));
+    list(&mut out, "what the evidence has not seen", shown.uncovered.iter().map(Text::to_string));
+    if it.icmp > 0 {
+        let what =
+            format!("{} of ICMP, which no rule names: the network plugin decides", plural(it.icmp, "edge"));
+        list(&mut out, "not judged", [what]);
+    }
+    list(&mut out, "isolation", isolation(&it.turned));
+    let changes = it
+        .changes
+        .iter()
+        .map(|change| format!("{}: {} {} on {}", change.who, change.how.as_str(), change.what, change.ports));
+    list(&mut out, "what it changes", changes);
+    list(&mut out, "rules that nothing recorded needs", it.unused.iter().map(unused));
+    out
+}
+
+fn headline(it: &Prediction) -> String {
+    let word = thing(it);
+    let of = plural(it.edges, &format!("recorded {word}"));
+    match it.verdict() {
+        Verdict::Denied => {
+            let unknown =
+                if it.unknown.is_empty() { String::new() } else { format!(", {} unknown", it.unknown.len()) };
+            format!("would deny {} of {of}{}{unknown}", it.denied.len(), families(&it.denied))
+        }
+        Verdict::Unknown if it.unknown.is_empty() => {
+            format!("unknown: nothing of {of} would be denied, and they do not suffice")
+        }
+        Verdict::Unknown => format!("unknown for {} of {of}; nothing else would be denied", it.unknown.len()),
+        Verdict::Allowed => format!("would deny none of {of}"),
+    }
+}
+
+/// Only where both families are there.
+fn families(hits: &[Hit]) -> String {
+    let of = |families: [Family; 2]| hits.iter().filter(|hit| families.contains(&hit.family)).count();
+    match (of([Family::V4, Family::Both]), of([Family::V6, Family::Both])) {
+        (0, 0) | (_, 0) => String::new(),
+        (v4, v6) => format!(" ({v4} by IPv4, {v6} by IPv6)"),
+    }
+}
+
+fn hits(out: &mut String, title: &str, hits: &[Hit], has_why: bool) {
+    if hits.is_empty() {
+        return;
+    }
+    let last = if has_why { "why" } else { "note" };
+    let mut table = Table::new(&["who", "with", "port", "family", "flows", "hours", "last", last]);
+    for hit in hits {
+        table.row([
+            hit.workload.to_string(),
+            place(hit),
+            format!("{}/{}", hit.port, hit.protocol),
+            hit.family.as_str().to_owned(),
+            hit.flows.to_string(),
+            hit.hours.to_string(),
+            minute(hit.last),
+            note(hit),
+        ]);
+    }
+    out.push_str(&format!("{title}:\n{}", table.text("  ")));
+}
+
+fn note(hit: &Hit) -> String {
+    let mut out = Vec::new();
+    out.extend(hit.essential.map(|one| format!("{}: the baseline does not cover it", one.as_str())));
+    out.extend(hit.is_part.then(|| "between some of the pods".to_owned()));
+    out.extend(hit.why.as_ref().map(Text::to_string));
+    out.extend((hit.now == Verdict::Denied).then(|| "what is live denies it too".to_owned()));
+    out.join("; ")
+}
+
+fn list(out: &mut String, title: &str, lines: impl IntoIterator<Item = String>) {
+    let lines: Vec<String> = lines.into_iter().collect();
+    if !lines.is_empty() {
+        out.push_str(&format!("{title}:\n"));
+        lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+    }
+}
+
+fn minute(at: Timestamp) -> String {
+    DateTime::<Utc>::format(&at, "%Y-%m-%d %H:%MZ").to_string()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HitOut {
+    workload: Value,
+    peer: String,
+    name: Option<String>,
+    protocol: &'static str,
+    port: u16,
+    family: &'static str,
+    flows: u64,
+    hours: usize,
+    last: String,
+    some_pods_only: bool,
+    essential: Option<&'static str>,
+    live: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// One object, with a newline.
+pub fn json(shown: &Shown) -> String {
+    let it = &shown.prediction;
+    let time = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let turned = it.turned.iter().map(|one| {
+        let word = |isolation: Option<Isolation>| isolation.map(|one| format!("{one:?}").to_lowercase());
+        json!({ "pod": one.pod.as_str(), "before": word(one.before), "after": word(one.after) })
+    });
+    let changes = it.changes.iter().map(|change| {
+        json!({ "who": change.who.as_str(), "how": change.how.as_str(), "what": change.what.as_str(),
+            "ports": change.ports.as_str() })
+    });
+    let unused = it.unused.iter().map(|one| {
+        json!({ "policy": one.policy.as_str(), "rule": one.rule, "peer": one.peer.as_str(),
+            "ports": one.ports.as_str(), "podsNow": one.pods })
+    });
+    let texts = |all: &[Text]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let out = json!({
+        "cluster": shown.cluster.as_str(),
+        "namespace": it.ns.as_str(),
+        "direction": it.direction.as_str(),
+        "verdict": it.verdict().as_str(),
+        "digest": it.bound.digest.to_string(),
+        "clusterUid": it.bound.cluster.as_ref().map(Text::as_str),
+        "from": time(it.bound.window.from),
+        "to": time(it.bound.window.to),
+        "edges": it.edges,
+        "icmp": it.icmp,
+        "denied": it.denied.iter().map(hit_out).collect::<Vec<_>>(),
+        "unknown": it.unknown.iter().map(hit_out).collect::<Vec<_>>(),
+        "doubts": texts(&it.doubts),
+        "uncovered": texts(&shown.uncovered),
+        "isolation": turned.collect::<Vec<_>>(),
+        "changes": changes.collect::<Vec<_>>(),
+        "unused": unused.collect::<Vec<_>>(),
+    });
+    format!("{out}\n")
+}
+
+fn hit_out(hit: &Hit) -> HitOut {
+    let peer = Hit { name: None, ..hit.clone() };
+    HitOut {
+        workload: json!({ "kind": hit.workload.kind.as_str(), "name": hit.workload.name.as_str() }),
+        peer: place(&peer),
+        name: hit.name.as_ref().map(ToString::to_string),
+        protocol: hit.protocol.as_str(),
+        port: hit.port,
+        family: hit.family.as_str(),
+        flows: hit.flows,
+        hours: hit.hours,
+        last: hit.last.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        some_pods_only: hit.is_part,
+        essential: hit.essential.map(|one| one.as_str()),
+        live: hit.now.as_str(),
+        why: hit.why.as_ref().map(ToString::to_string),
+    }
+}
