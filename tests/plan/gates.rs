@@ -108,7 +108,7 @@ fn a_soak_behind_a_wave_that_is_held_is_told_too() {
     let said = said(&fleet, "eu/api");
     let soaks = "wave 2 still soaks: stg/shop soaking [time; soak]";
     let held = "wave 1 is not done: stg/job rolled back; clear them, or `sluice exclude` them [lead; order]";
-    assert_eq!(&said[..3], [soaks, held, "1 more wave goes before its own [time; order]"]);
+    assert_eq!(&said[..3], [soaks, held, "2 more waves go before its own [time; order]"]);
 }
 
 #[test]
