@@ -196,17 +196,18 @@ fn incident(world: &World, row: &Candidate) -> Option<Gate> {
 }
 
 /// The first wave that is not done, told apart by what stands in it: time clears a soak, a person the
-/// rest.
+/// rest. A soak of a later one is told too: who overrides the order alone waits for it all the same.
 fn waves_before(plan: &WavePlan, wave: &Wave) -> Vec<Gate> {
     let mut before = plan.unfinished_before(wave.number);
     let Some(first) = before.next() else { return Vec::new() };
-    let later = before.count();
+    let later = before.clone().count();
     let soaks = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
-    let soaking = Rows::of(first.standing().filter(soaks));
+    let soaks_in = |wave: &Wave| Some((wave.number, Rows::of(wave.standing().filter(soaks))?));
+    let soaking = soaks_in(first).or_else(|| before.find_map(soaks_in));
     let rest = Rows::of(first.standing().filter(|row| !soaks(row)));
     let mut out = Vec::new();
-    if let Some(rows) = soaking {
-        out.push(Gate::new(Why::Soaking { wave: first.number, rows }, Who::Time, Some(Covers::Soak)));
+    if let Some((wave, rows)) = soaking {
+        out.push(Gate::new(Why::Soaking { wave, rows }, Who::Time, Some(Covers::Soak)));
     }
     if let Some(rows) = rest {
         let why = Why::WaveBefore { wave: first.number, rows };
@@ -242,7 +243,7 @@ fn cycle(plan: &WavePlan, target: &Target) -> Option<Gate> {
 
 fn other_direction(world: &World, target: &Target) -> Option<Gate> {
     let other = Target { direction: target.direction.other(), ..target.clone() };
-    let wave = world.waves().plan(other.direction).applied_in_open_wave(&other)?;
+    let wave = world.waves().plan(other.direction).stands_applied(&other)?;
     let why = Why::OtherDirection { direction: other.direction, wave };
     Some(Gate::new(why, Who::Time, Some(Covers::Order)))
 }

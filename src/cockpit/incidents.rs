@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use crate::domain::{
     fleet::{Cluster, Namespace},
     names::{ClusterName, Text},
-    policy::{Pinned, Policy, PolicyDigest},
+    policy::{Pinned, Policy},
     rollout::{Record, Target},
     time::Timestamp,
     valve,
@@ -154,7 +154,7 @@ fn find(cluster: &Cluster, record: &Record) -> Vec<Incident> {
     if let Some(policy) = live.get(valve.name).filter(|policy| policy.is_open(target.direction)) {
         out.push(incident(Drift::Opened(valve.name), Some(policy)));
     }
-    if out.is_empty() && PolicyDigest::of(live.values()) != applied.digest {
+    if out.is_empty() && ns.pinned_digest(target.direction) != applied.digest {
         let newest = changed(&live, record).or_else(|| live.values().next());
         out.push(incident(Drift::Changed, newest));
     }

@@ -69,7 +69,7 @@ fn closed(
     wave: &impl Fn(&Target) -> Option<u32>,
 ) -> Record {
     let live = valve::live_set(ns, target.direction);
-    let digest = PolicyDigest::of(live.values());
+    let digest = ns.pinned_digest(target.direction);
     let blank = || Record {
         target: target.clone(),
         uid: uid.clone(),

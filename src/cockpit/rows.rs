@@ -376,7 +376,7 @@ fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
         let record = &world.shared().record(target)?.value;
         let clean = record.clean.as_ref().filter(|_| Some(&record.uid) == cluster.uid.as_ref())?;
         let ns = cluster.namespaces.get(&target.ns)?;
-        Some(clean.digest == cluster.digest(ns, target.direction))
+        Some(clean.digest == ns.pinned_digest(target.direction))
     };
     world.soaks().is_clean(target) || recorded().unwrap_or(false)
 }

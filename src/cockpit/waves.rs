@@ -12,12 +12,10 @@ use crate::domain::{
     forecast::{Forecast, Given, forecast, pace_of},
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
-    policy::PolicyDigest,
     risk::Risk,
     rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
-    valve,
     wave::{Candidate, Pace, RowState, WavePlan},
 };
 
@@ -384,9 +382,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
     };
     let since = applied.map(|applied| applied.stamp.at);
     // However long they soak: bytes that nobody applied do not let their wave go on.
-    let is_other = |applied: &Applied| {
-        PolicyDigest::of(valve::live_set(ns, target.direction).values()) != applied.digest
-    };
+    let is_other = |applied: &Applied| ns.pinned_digest(target.direction) != applied.digest;
     match rows::rollout_phase(world, cluster, ns, target.direction) {
         Phase::Soaking | Phase::Steady if applied.is_some_and(is_other) => {
             (RowState::Withheld(Text::new("its policies are not those that were applied")), since)
@@ -422,9 +418,10 @@ fn live(
     }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
-        Verdict::Idle => RowState::Idle,
+        // Its first pod came, and its first minute was not watched to the end yet.
+        Verdict::Idle if !has_pods(world, target) => RowState::Idle,
         Verdict::Soaking { .. } if judged.credited == 0 && is_empty(world, target) => RowState::Idle,
-        Verdict::Soaking { .. } => {
+        Verdict::Soaking { .. } | Verdict::Idle => {
             let (credited, wall) = judged.last_day();
             RowState::Soaking {
                 credited: Some(TimeDelta::minutes(judged.credited)),
@@ -439,6 +436,11 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// Pods are known to be there.
+fn has_pods(world: &World, target: &Target) -> bool {
+    world.namespace(&target.cluster, &target.ns).is_some_and(|ns| ns.subjects().next().is_some())
 }
 
 /// No pods, and no CronJob that would bring one: also before the first minute was watched.

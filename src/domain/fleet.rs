@@ -192,11 +192,30 @@ pub struct Namespace {
     pub pods: BTreeMap<PodName, Pod>,
     /// Directions in which the data plane was seen judging by our policies, with when last.
     pub in_force: BTreeMap<Direction, Timestamp>,
+    /// By direction, as of the last change of `policies`: plans over many rows ask for it all the time.
+    digests: [PolicyDigest; 2],
 }
 
 impl Namespace {
     fn new(seen: NamespaceSeen) -> Self {
-        Self { seen, policies: BTreeMap::new(), pods: BTreeMap::new(), in_force: BTreeMap::new() }
+        Self {
+            seen,
+            policies: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            in_force: BTreeMap::new(),
+            digests: [PolicyDigest::of([]); 2],
+        }
+    }
+
+    /// Digest over what is live of the pinned set: what a row is recorded by. Policies of others do not
+    /// count here.
+    pub fn pinned_digest(&self, direction: Direction) -> PolicyDigest {
+        self.digests[direction as usize]
+    }
+
+    fn digest_anew(&mut self) {
+        let of = |direction| PolicyDigest::of(Pinned::of(direction).filter_map(|one| self.pinned(one)));
+        self.digests = Direction::ALL.map(of);
     }
 
     /// Pods that policies can act on: not finished and not on the host's network.
@@ -478,14 +497,23 @@ impl Cluster {
         }
         self.clusterwide.retain(|key, _| key.kind != kind);
         for policy in policies {
-            self.put_policy(policy);
+            self.insert_policy(policy);
         }
+        self.namespaces.values_mut().for_each(Namespace::digest_anew);
         if kind == PolicyKind::NetworkPolicy {
             self.listed.insert(Listed::Policies);
         }
     }
 
     pub(crate) fn put_policy(&mut self, policy: Policy) {
+        let ns = policy.key.ns.clone();
+        self.insert_policy(policy);
+        if let Some(ns) = ns {
+            self.entry(&ns).digest_anew();
+        }
+    }
+
+    fn insert_policy(&mut self, policy: Policy) {
         match policy.key.ns.clone() {
             Some(ns) => self.entry(&ns).policies.insert(policy.key.clone(), policy),
             None => self.clusterwide.insert(policy.key.clone(), policy),
@@ -494,9 +522,14 @@ impl Cluster {
 
     pub(crate) fn drop_policy(&mut self, key: &PolicyKey) {
         match &key.ns {
-            Some(ns) => self.namespaces.get_mut(ns).and_then(|ns| ns.policies.remove(key)),
-            None => self.clusterwide.remove(key),
-        };
+            Some(ns) => {
+                if let Some(ns) = self.namespaces.get_mut(ns) {
+                    ns.policies.remove(key);
+                    ns.digest_anew();
+                }
+            }
+            None => drop(self.clusterwide.remove(key)),
+        }
     }
 
     pub(crate) fn reset_pods(&mut self, pods: Vec<Pod>) {

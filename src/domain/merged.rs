@@ -50,11 +50,19 @@ impl Evidence {
         if !self.is_of_same(other) {
             return None;
         }
-        let (a, b) = (self.clone().normal(), other.clone().normal());
+        self.clone().normal().union_normal(&other.clone().normal())
+    }
+
+    /// The same of two that went through [`Evidence::normal`]: for what is done for every row.
+    pub fn union_normal(&self, other: &Self) -> Option<Self> {
+        if !self.is_of_same(other) {
+            return None;
+        }
+        let (a, b) = (self, other);
         let mut observed = a.observed();
         observed.union(&b.observed());
         let newer =
-            if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { &a } else { &b };
+            if (a.until, &a.observer, &a.ground) >= (b.until, &b.observer, &b.ground) { a } else { b };
         let mut restarts: Vec<_> = a.restarts.iter().chain(&b.restarts).cloned().collect();
         restarts.sort();
         restarts.dedup();

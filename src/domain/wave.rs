@@ -298,14 +298,17 @@ impl WavePlan {
     }
 
     /// Waves before this one in which rows still stand.
-    pub fn unfinished_before(&self, number: u32) -> impl Iterator<Item = &Wave> {
+    pub fn unfinished_before(&self, number: u32) -> impl Iterator<Item = &Wave> + Clone {
         self.waves.iter().filter(move |wave| wave.number < number && wave.verdict != Verdict::Done)
     }
 
-    /// Was this row applied in a wave that is still open?
-    pub fn applied_in_open_wave(&self, target: &Target) -> Option<u32> {
+    /// The wave in which this row was applied and still stands. Once it has left or was taken back, what
+    /// stands beside it says nothing of it: to wait for that could go round in a circle over both
+    /// directions.
+    pub fn stands_applied(&self, target: &Target) -> Option<u32> {
         let (wave, row) = self.row(target)?;
-        (row.recorded.is_some() && wave.verdict != Verdict::Done).then_some(wave.number)
+        let stands = row.left().is_none() && row.state != RowState::RolledBack;
+        (row.recorded.is_some() && stands).then_some(wave.number)
     }
 }
 

@@ -276,8 +276,8 @@ mod tests {
             Self { notifier, sent }
         }
 
-        /// Looks every ten seconds up to this minute; how many messages of hurting denials were sent.
-        fn to(&mut self, world: &mut World, minutes: std::ops::Range<i64>) -> usize {
+        /// Looks every ten seconds up to this minute; what was sent of hurting denials, as state and key.
+        fn to(&mut self, world: &mut World, minutes: std::ops::Range<i64>) -> Vec<String> {
             for second in (minutes.start * 60..minutes.end * 60).step_by(10) {
                 world.absorb(Fact::Tick(now() + TimeDelta::seconds(second)));
                 observe(world, true);
@@ -285,7 +285,11 @@ mod tests {
                 self.notifier.follow(world);
             }
             let all = std::iter::from_fn(|| self.sent.try_recv().ok());
-            all.filter(|message| message.body.contains("hurting")).count()
+            let words = |message: Message| {
+                let body: serde_json::Value = serde_json::from_str(&message.body).expect("JSON");
+                format!("{} {}", body["state"].as_str()?, body["key"].as_str()?).into()
+            };
+            all.filter_map(words).filter(|words: &String| words.contains(" hurting ")).collect()
         }
     }
 
@@ -340,19 +344,20 @@ mod tests {
         live(&mut world);
         deny(&mut world, 60);
         let mut first = Run::start();
-        let told = first.to(&mut world, 60..62);
-        assert!(told > 0);
+        let raised = ["raised hurting prod-eu/shop/egress web 192.0.2.9:5432/TCP"];
+        assert_eq!(first.to(&mut world, 60..62), raised);
         let memory = first.notifier.take_memory().expect("it looked");
         let kept = memory[&cluster("prod-eu")].clone();
         // Started again without a memory, it is told again.
         deny(&mut world, 62);
-        assert_eq!(Run::start().to(&mut world, 62..64), told);
+        assert_eq!(Run::start().to(&mut world, 62..64), raised);
         // With the one that the Lease keeps it is not, until it is over.
         tell(&mut world, SharedFact::Alerted(cluster("prod-eu"), kept));
         deny(&mut world, 64);
         let mut second = Run::start();
-        assert_eq!(second.to(&mut world, 64..78), 0);
-        assert!(second.to(&mut world, 78..90) > 0, "it is over");
+        assert_eq!(second.to(&mut world, 64..78), [""; 0]);
+        let over = ["recovered hurting prod-eu/shop/egress web 192.0.2.9:5432/TCP"];
+        assert_eq!(second.to(&mut world, 78..90), over);
     }
 
     /// Somebody else was to tell it, and went away before he did.
@@ -369,6 +374,7 @@ mod tests {
             run.notifier.follow(&world);
         }
         assert!(run.sent.try_recv().is_err(), "the observer tells");
-        assert!(run.to(&mut world, 61..62) > 0);
+        let raised = ["raised hurting prod-eu/shop/egress web 192.0.2.9:5432/TCP"];
+        assert_eq!(run.to(&mut world, 61..62), raised);
     }
 }

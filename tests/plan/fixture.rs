@@ -8,7 +8,7 @@ use serde_json::json;
 use sluice::{
     cockpit::{
         plan::{Authored, ClusterEntry, FleetFile, PolicyFiles},
-        ports::{Change, ClusterFact, Fact, Link, Trouble},
+        ports::{Change, ClusterFact, Fact, Link, SourceState, Trouble},
         settings::{Settings, StatePlace},
         shared::SharedFact,
         world::World,
@@ -16,11 +16,12 @@ use sluice::{
     domain::{
         discovery::Rules,
         fleet::{Cni, CniKind, Enforcement, Environment, NamespaceSeen, Pod, Rights},
-        flow::Direction,
+        flow::{Direction, End, Flow, FlowId, PolicyRef, Protocol, Verdict},
         hold::{Hold, HoldKind, Scope},
-        names::{ClusterName, NsName, PodName, Text, Workload},
+        names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKind},
         rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
+        source::SourceKind,
         time::Timestamp,
     },
     manifest,
@@ -197,6 +198,43 @@ impl Fleet {
         });
     }
 
+    /// Somebody with kubectl writes another allowlist.
+    pub fn edit(&mut self, target: &Target) {
+        for (_, policies) in self.live.iter_mut().filter(|(other, _)| other == target) {
+            let allowlist = policies.iter_mut().find(|policy| policy.key.name.as_str() == "egress-allowlist");
+            *allowlist.expect("it is live") = allowing(target, "egress-allowlist", 443);
+        }
+        self.show(&target.cluster);
+    }
+
+    /// Its one node is heard so many hours long, and something passes by its policies.
+    pub fn soak(&mut self, target: &Target, hours: i64) {
+        let on = target.cluster.as_str();
+        let node = NodeName::parse("node-1").expect("a name");
+        let here = Pod { node: Some(node.clone()), ..pod(target.ns.as_str()) };
+        self.cluster(on, ClusterFact::Pods(Change::Put(here)));
+        let state = SourceState {
+            kind: SourceKind::Hubble,
+            name: Text::new("Hubble Relay"),
+            link: Link::Live,
+            history_from: None,
+            lag: None,
+            nodes_connected: None,
+            nodes_unavailable: None,
+            malformed: 0,
+            repeats: 0,
+        };
+        self.cluster(on, ClusterFact::Source(state));
+        let from = self.world.now();
+        for hour in 1..=hours {
+            let until = from + TimeDelta::hours(hour);
+            self.tell(Fact::Tick(until));
+            self.cluster(on, ClusterFact::Answered);
+            self.cluster(on, ClusterFact::Heard { node: node.clone(), from, until });
+            self.cluster(on, ClusterFact::Flows(vec![passed(target, &node, hour, until)]));
+        }
+    }
+
     pub fn roll_back(&mut self, target: &Target) {
         self.vanish(target);
         self.change(target, |record| {
@@ -257,17 +295,46 @@ fn set(target: &Target) -> Vec<Policy> {
 }
 
 fn policy(target: &Target, name: &str) -> Policy {
+    allowing(target, name, 53)
+}
+
+fn allowing(target: &Target, name: &str, port: u16) -> Policy {
     let (kind, field) = match target.direction {
         Direction::Egress => ("Egress", "egress"),
         Direction::Ingress => ("Ingress", "ingress"),
     };
-    let rules = if name.starts_with("default-deny") { json!([]) } else { json!([{"ports": [{"port": 53}]}]) };
+    let rules =
+        if name.starts_with("default-deny") { json!([]) } else { json!([{"ports": [{"port": port}]}]) };
     let object = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": {"name": name, "namespace": target.ns.as_str(), "resourceVersion": "7"},
         "spec": {"podSelector": {}, "policyTypes": [kind], field: rules},
     });
     manifest::policy(&object).expect("a policy")
+}
+
+/// The allowlist let a pod through.
+fn passed(target: &Target, node: &NodeName, nth: i64, at: Timestamp) -> Flow {
+    let by = PolicyRef {
+        kind: PolicyKind::NetworkPolicy,
+        ns: Some(target.ns.clone()),
+        name: PolicyName::parse("egress-allowlist").expect("a name"),
+    };
+    let web = Workload::new("Deployment", "web");
+    Flow {
+        id: FlowId(format!("{nth}").into()),
+        at,
+        node: Some(node.clone()),
+        direction: target.direction,
+        verdict: Verdict::Allowed { by: vec![by] },
+        source: End { ns: Some(target.ns.clone()), workload: Some(web), ..End::default() },
+        destination: End { address: "203.0.113.1".parse().ok(), ..End::default() },
+        protocol: Protocol::Tcp,
+        source_port: 40_000,
+        port: 443,
+        reply: None,
+        closing: false,
+    }
 }
 
 fn pod(name: &str) -> Pod {

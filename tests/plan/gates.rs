@@ -11,8 +11,10 @@ use sluice::{
         plan::FleetFile,
         planned::{Ask, may_go, plan_row_of},
         ports::{Change, ClusterFact, Effect, Fact, Link, OrderFact, Trouble},
+        records,
         settings::{BlockedDays, Dependency, Settings, WorkingHours},
-        shared::SharedFact,
+        shared::{Share, SharedFact},
+        waves::row_state,
     },
     domain::{
         fleet::Enforcement,
@@ -20,6 +22,7 @@ use sluice::{
         hold::{Covers, HoldKind, Override, Scope},
         names::Text,
         rollout::{Kept, Stamp, Target},
+        wave::RowState,
         zone::Zone,
     },
 };
@@ -93,6 +96,19 @@ fn a_soak_is_cleared_by_time_and_a_rollback_by_the_lead() {
     assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "it may be applied anew");
     fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-30T00:00:00Z"));
     assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0]);
+}
+
+/// Whoever overrides the order alone still waits for what soaks, also where an earlier wave holds.
+#[test]
+fn a_soak_behind_a_wave_that_is_held_is_told_too() {
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&row("stg/job"), 1);
+    fleet.roll_back(&row("stg/job"));
+    fleet.apply(&row("stg/shop"), 2);
+    let said = said(&fleet, "eu/api");
+    let soaks = "wave 2 still soaks: stg/shop soaking [time; soak]";
+    let held = "wave 1 is not done: stg/job rolled back; clear them, or `sluice exclude` them [lead; order]";
+    assert_eq!(&said[..3], [soaks, held, "2 more waves go before its own [time; order]"]);
 }
 
 #[test]
@@ -227,6 +243,21 @@ fn one_namespace_never_applies_both_directions_in_one_wave() {
     assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "not applied in a wave");
 }
 
+/// Else egress of one and ingress of another namespace could wait for each other for good.
+#[test]
+fn the_other_direction_waits_for_the_row_itself_and_not_for_the_rest_of_its_wave() {
+    let mut fleet = Fleet::new(settings());
+    fleet.clean(&ingress("stg/job"), 1);
+    fleet.apply(&ingress("stg/shop"), 1);
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "it left wave 1, in which stg/shop stands");
+    let mut fleet = Fleet::new(settings());
+    for target in [row("stg/job"), ingress("stg/job")] {
+        fleet.apply(&target, 1);
+        fleet.roll_back(&target);
+    }
+    assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "neither is live");
+}
+
 #[test]
 fn what_was_in_force_and_is_gone_is_an_incident() {
     let mut fleet = Fleet::new(settings());
@@ -240,6 +271,45 @@ fn what_was_in_force_and_is_gone_is_an_incident() {
     );
     let held = "wave 1 is not done: stg/job incident; clear them, or `sluice exclude` them [lead; order]";
     assert_eq!(said(&fleet, "stg/shop"), [held]);
+}
+
+/// Neither what one of us applied nor what the workspace has: however clean those bytes soak, their wave
+/// waits, and what a revert goes back to stays what it was.
+#[test]
+fn bytes_of_third_parties_soak_but_hold_their_wave_and_are_nothing_to_go_back_to() {
+    let target = row("stg/job");
+    for was_clean in [false, true] {
+        let mut fleet = Fleet::new(settings());
+        if was_clean {
+            fleet.clean(&target, 1);
+            assert_eq!(said(&fleet, "stg/shop"), [] as [&str; 0]);
+        } else {
+            fleet.apply(&target, 1);
+        }
+        fleet.edit(&target);
+        fleet.soak(&target, 49);
+        let world = &fleet.world;
+        assert_eq!(world.soaks().verdict(&target, world).word(), "clean", "49 h of proven time");
+        let withheld = RowState::Withheld(Text::new("its policies are not those that were applied"));
+        assert_eq!(row_state(world, &target).0, withheld);
+        let held = "wave 1 is not done: stg/job withheld; clear them, or `sluice exclude` them [lead; order]";
+        assert_eq!(said(&fleet, "stg/shop"), [held]);
+        // Whoever observes has nothing new to record.
+        let stg = world.cluster(&target.cluster).expect("it is there");
+        let due = records::due(world, stg, |_| Some(1));
+        let ours = |share: &&Share| matches!(share, Share::Record { record, .. } if record.target == target);
+        assert_eq!(due.iter().find(ours), None);
+        let record = &world.shared().record(&target).expect("it was applied").value;
+        assert_eq!(record.applied.as_ref().expect("once").digest, digest(&target));
+        let clean = record.clean.as_ref().map(|clean| clean.digest);
+        assert_eq!(clean, was_clean.then(|| digest(&target)));
+        let revert = decide(world, &Command::Revert(vec![target.clone()]));
+        if !was_clean {
+            let refused = "stg/job egress never soaked clean, so there is nothing to go back to";
+            let words = revert.expect_err("nothing to go back to").to_string();
+            assert!(words.contains(refused), "{words}");
+        }
+    }
 }
 
 /// A record of a cluster that had the same name before says nothing of this one.

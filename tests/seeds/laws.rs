@@ -16,6 +16,7 @@ use sluice::{
         hold::{Covers, HoldKind},
         journal::{Act, verify},
         policy::PolicyDigest,
+        rollout::Record,
         valve::Step,
         wave::{RowState, Verdict},
     },
@@ -25,6 +26,7 @@ use crate::{
     layout::{CAP_PERCENT, DAY, FLAGGED, MINUTE, Row, VENDOR_A, VENDOR_B},
     one::{Sluice, opens_flagged},
     outside::{Api, place_name},
+    state::State,
     story::Story,
 };
 
@@ -170,7 +172,7 @@ fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
     let mut ahead: Vec<Row> = Vec::new();
     let mut beside = 0;
     for other in others {
-        let recorded = story.state.records.get(&other).and_then(|kept| kept.value.wave);
+        let recorded = record(story, who, other).and_then(|record| record.wave);
         let first = recorded == Some(if row.is_staging() { 1 } else { 3 });
         let goes_first = if row.is_staging() { first } else { other.is_staging() || first };
         if goes_first || number(other).is_some_and(|number| number < mine) {
@@ -197,6 +199,14 @@ fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
     }
 }
 
+/// What is recorded of a row. Who sees that its cluster was built anew counts nothing of the old one.
+fn record(story: &Story, who: usize, row: Row) -> Option<&Record> {
+    let cluster = &story.clusters[row.cluster];
+    let record = &story.state.records.get(&row)?.value;
+    let is_known = cluster.seen[who].api == Api::Up;
+    (!is_known || State::uids(row.cluster, cluster.uid).contains(&record.uid)).then_some(record)
+}
+
 /// Why a row has not left its wave.
 #[derive(Debug)]
 #[expect(dead_code, reason = "printed where a seed fails")]
@@ -218,7 +228,7 @@ fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
             return None;
         }
     }
-    let Some(record) = story.state.records.get(&row).map(|kept| kept.value.clone()) else {
+    let Some(record) = record(story, who, row).cloned() else {
         return Some(Standing::Else("never applied"));
     };
     let (Some(applied), None) = (&record.applied, &record.rolled_back) else {

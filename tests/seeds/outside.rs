@@ -83,6 +83,8 @@ pub struct Cluster {
     pub policies: BTreeMap<(usize, String), Live>,
     /// By namespace the nodes that run its pods, and where they ran.
     pub runs: Vec<u8>,
+    /// When those pods started.
+    started: Vec<[i64; 2]>,
     ran: Vec<[Bits; 2]>,
     ran_noted: i64,
     /// By namespace and direction: stretches in which the whole set was live and closed, the newest
@@ -121,6 +123,7 @@ impl Cluster {
             cni: 1,
             policies: BTreeMap::new(),
             runs: vec![(1 << nodes) - 1; names.len()],
+            started: names.iter().map(|_| [0; 2]).collect(),
             ran: names.iter().map(|_| Default::default()).collect(),
             ran_noted: 0,
             closed: names.iter().map(|_| Default::default()).collect(),
@@ -155,8 +158,8 @@ impl Cluster {
             node: Some(node_name(node)),
             host_network: false,
             finished: false,
-            started: Some(at(0)),
-            ready: Some(at(0)),
+            started: Some(at(self.started[ns][node])),
+            ready: Some(at(self.started[ns][node])),
         }
     }
 
@@ -307,12 +310,13 @@ impl Cluster {
         }
         let mut facts = Vec::new();
         for node in 0..self.nodes.len() {
-            let mut pod = self.pod(ns, node);
-            match (before >> node & 1, on >> node & 1) {
-                (0, 1) => {
-                    pod.started = Some(at(now));
-                    facts.push(ClusterFact::Pods(Change::Put(pod)));
-                }
+            let change = (before >> node & 1, on >> node & 1);
+            if change == (0, 1) {
+                self.started[ns][node] = now;
+            }
+            let pod = self.pod(ns, node);
+            match change {
+                (0, 1) => facts.push(ClusterFact::Pods(Change::Put(pod))),
                 (1, 0) => facts.push(ClusterFact::Pods(Change::Gone((pod.ns, pod.name)))),
                 _ => {}
             }

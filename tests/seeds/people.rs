@@ -135,13 +135,16 @@ fn decide_reviews(story: &mut Story, who: usize) {
         .collect();
     for (shown, by, _, is_open) in open {
         let is_own = by.starts_with(story.sluices[who].user);
-        let sane = is_open && !is_own && matches!(by.as_str(), "ann" | "bob");
+        // What others ask for waits, and is turned down once there is time for it.
+        let is_of_team = matches!(by.as_str(), "ann" | "bob");
+        let sane = is_open && !is_own && (is_of_team || story.calm);
         let foolish = !story.calm && story.rng.u8(0..12) == 0;
         if !sane && !foolish {
             continue;
         }
         let verdict = match (is_open, story.rng.u8(0..3)) {
             (false, _) => DecisionVerdict::Revoked,
+            (true, _) if !is_of_team && story.calm => DecisionVerdict::Rejected,
             (true, 0) => DecisionVerdict::Rejected,
             (true, _) => DecisionVerdict::Approved,
         };

@@ -89,7 +89,17 @@ impl Story {
     const FLUSH: i64 = 4 * HOUR;
     const CALM_FLUSH: i64 = 12 * HOUR;
 
+    /// With everything that goes wrong, and two operators.
     pub fn new(seed: u64, trace: bool) -> Self {
+        let mut story = Self::quiet(seed, trace);
+        story.at(HOUR, Event::Act(1));
+        story.at(HOUR + 20 * MINUTE, Event::Act(2));
+        faults::schedule(&mut story);
+        story
+    }
+
+    /// Nothing is planned: three sluices look at a fleet in which nothing is live.
+    pub fn quiet(seed: u64, trace: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let skew = rng.i64(-600..600);
         let state = State::new(rng.u8(0..4) > 0, rng.i64(-300..300));
@@ -130,9 +140,6 @@ impl Story {
         for who in 0..SLUICES {
             story.start(who);
         }
-        story.at(HOUR, Event::Act(1));
-        story.at(HOUR + 20 * MINUTE, Event::Act(2));
-        faults::schedule(&mut story);
         story
     }
 
@@ -190,7 +197,7 @@ impl Story {
         }
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         self.counts.steps += 1;
         let flush = self.flushed + if self.calm { Self::CALM_FLUSH } else { Self::FLUSH };
         let next = self.events.first_key_value().map_or(flush, |((at, _), _)| *at);
@@ -224,7 +231,7 @@ impl Story {
     }
 
     /// Facts come in batches: a world is settled before somebody reads it.
-    fn settle(&mut self, who: usize) {
+    pub fn settle(&mut self, who: usize) {
         let sluice = &mut self.sluices[who];
         if sluice.alive && sluice.touched {
             sluice.settle();

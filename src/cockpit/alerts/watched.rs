@@ -108,9 +108,10 @@ fn hurting(world: &World) -> Vec<Condition> {
         .collect()
 }
 
-/// Tenfold is worse.
+/// Tenfold is worse; below ten a minute it is all the same, as one attempt is one a minute or less by
+/// the second of the minute.
 fn level(per_minute: f64) -> u32 {
-    [1.0, 10.0, 100.0, 1_000.0, 10_000.0].into_iter().filter(|step| per_minute >= *step).count() as u32
+    [10.0, 100.0, 1_000.0, 10_000.0].into_iter().filter(|step| per_minute >= *step).count() as u32
 }
 
 fn incident(world: &World) -> Vec<Condition> {

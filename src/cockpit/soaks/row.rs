@@ -91,7 +91,7 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
         live.evidence(telling, (&place.sight, &place.telemetry), &place.judge_pauses(around.now), around.now);
     let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
     let unwatched = [moved(base, place, live), revived(base, rollout, live)];
-    let mut whole = ours.union(base)?;
+    let mut whole = ours.union_normal(base)?;
     whole.ground = ours.ground;
     whole.observer = ours.observer;
     for restart in unwatched.into_iter().flatten() {
