@@ -95,7 +95,9 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
     whole.ground = ours.ground;
     whole.observer = ours.observer;
     for restart in unwatched.into_iter().flatten() {
-        if !whole.restarts.contains(&restart) {
+        // Who watched it go has told it already, and why.
+        let is_told = |known: &Restart| known.at == restart.at && known.cause == restart.cause;
+        if !whole.restarts.iter().any(is_told) {
             whole.restarts.push(restart);
             whole.restarts.sort();
         }
