@@ -118,7 +118,7 @@ impl Story {
         self.engine = Some(engine);
     }
 
-    fn say(&mut self, what: String) {
+    fn say(&mut self, what: &str) {
         let minute = self.began.elapsed().as_secs() / 60;
         self.happened.push(format!("minute {minute}: {what}"));
     }
@@ -138,7 +138,7 @@ impl Story {
         let node = ["worker-1", "worker-2"][self.rng.usize(0..2)].to_owned();
         let long = self.rng.u32(1..8);
         if self.rng.u8(0..6) == 0 {
-            self.say(format!("killed, and started again after {long} min"));
+            self.say(&format!("killed, and started again after {long} min"));
             self.engine = None;
             self.pass(long, false).await;
             self.start();
@@ -153,7 +153,7 @@ impl Story {
             6 => ("west", Fault::AnswersLost),
             _ => ("west", Fault::Dead),
         };
-        self.say(format!("{cluster}: {fault:?} for {long} min"));
+        self.say(&format!("{cluster}: {fault:?} for {long} min"));
         let is_watched = !(cluster == "east" && matches!(fault, Fault::Dead | Fault::LostEvents { .. }));
         self.fleet.fault(cluster, fault);
         self.pass(long, is_watched).await;
@@ -203,6 +203,7 @@ async fn play(seed: u64) {
 }
 
 /// This seed; with `SLUICE_SEED` only the first test plays, and that one.
+#[expect(clippy::disallowed_methods, reason = "which seed to play is asked for from outside")]
 async fn play_or_the_asked_one(seed: u64) {
     let asked: Option<u64> = env::var("SLUICE_SEED").ok().and_then(|raw| raw.parse().ok());
     match asked {
