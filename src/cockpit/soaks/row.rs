@@ -95,7 +95,9 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
     whole.ground = ours.ground;
     whole.observer = ours.observer;
     for restart in unwatched.into_iter().flatten() {
-        if !whole.restarts.contains(&restart) {
+        // Who saw it has said so already.
+        let is_told = |known: &Restart| known.cause == restart.cause && known.at >= restart.at;
+        if !whole.restarts.iter().any(is_told) {
             whole.restarts.push(restart);
             whole.restarts.sort();
         }
