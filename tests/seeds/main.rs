@@ -43,6 +43,7 @@ fn play(seed: u64, trace: bool) -> Result<Counts, (Broken, Vec<String>)> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "which seeds to play is asked for from outside")]
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }

@@ -90,13 +90,13 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
     let ours =
         live.evidence(telling, (&place.sight, &place.telemetry), &place.judge_pauses(around.now), around.now);
     let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
-    let unwatched = [moved(base, place, live), revived(base, rollout, live)];
+    let unwatched = [moved(base, place, live), revived(base, rollout, live), reapplied(base, target, around)];
     let mut whole = ours.union_normal(base)?;
     whole.ground = ours.ground;
     whole.observer = ours.observer;
     for restart in unwatched.into_iter().flatten() {
-        // Who watched it go has told it already, and why.
-        let is_told = |known: &Restart| known.at == restart.at && known.cause == restart.cause;
+        // Who saw it has said so already.
+        let is_told = |known: &Restart| known.cause == restart.cause && known.at >= restart.at;
         if !whole.restarts.iter().any(is_told) {
             whole.restarts.push(restart);
             whole.restarts.sort();
@@ -111,6 +111,15 @@ fn revived(base: &Evidence, rollout: &Rollout, live: &Live) -> Option<Restart> {
     let absent = rollout.absent.filter(|absent| base.until <= *absent && *absent <= live.began)?;
     let why = Text::from(format!("the set was not live at {}", absent.format("%Y-%m-%d %H:%M UTC")));
     Some(Restart { at: live.began, cause: Cause::PolicyMissing, why })
+}
+
+/// The team's records say that it was applied after others had looked for the last time: it was taken
+/// back in between, also where none of those who saw that lived to write it down.
+fn reapplied(base: &Evidence, target: &Target, around: &Around<'_>) -> Option<Restart> {
+    let record = &around.shared.record(target)?.value;
+    let at = record.applied.as_ref().filter(|_| record.uid == base.uid)?.stamp.at;
+    let why = Text::from(format!("the set was applied again at {}", at.format("%Y-%m-%d %H:%M UTC")));
+    (base.since < at && base.until <= at).then_some(Restart { at, cause: Cause::PolicyMissing, why })
 }
 
 /// The ground changed while nobody watched: what others credited before is void.
