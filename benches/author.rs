@@ -134,7 +134,7 @@ fn edges(nth: usize) -> Vec<(EdgeKey, Edge)> {
 fn edge(nth: usize, at: usize) -> (EdgeKey, Edge) {
     let low = |number: usize| u8::try_from(number % 250).expect("below 250") + 1;
     let group = at / 6;
-    let ingress = at % 5 == 0;
+    let ingress = at.is_multiple_of(5);
     let (peer, name) = match at % 3 {
         0 => {
             let ns = namespace((nth + at) % NAMESPACES);

@@ -203,7 +203,7 @@ async fn play(seed: u64) {
 }
 
 /// This seed; with `SLUICE_SEED` only the first test plays, and that one.
-#[expect(clippy::disallowed_methods, reason = "which seed to play is asked for from outside")]
+#[expect(clippy::disallowed_methods, reason = "a seed is played again by its number")]
 async fn play_or_the_asked_one(seed: u64) {
     let asked: Option<u64> = env::var("SLUICE_SEED").ok().and_then(|raw| raw.parse().ok());
     match asked {

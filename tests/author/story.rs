@@ -117,7 +117,7 @@ impl Story {
             }
             ["nodes", all @ ..] => self.facts.nodes = Some(all.iter().map(|raw| address(raw)).collect()),
             ["pods", "in", network] => {
-                self.facts.pod_networks = Some(vec![network.parse().expect("a network")])
+                self.facts.pod_networks = Some(vec![network.parse().expect("a network")]);
             }
             ["runs", place, rest @ ..] => self.runs(place, rest),
             ["pods", "by", "evidence"] => self.settings.pod_to_pod = false,
@@ -164,14 +164,14 @@ impl Story {
             ["left", "out", direction] => {
                 let draft = self.draft(Direction::parse(direction).expect("a direction"));
                 let lines = draft.left_out.iter().map(|one| format!("{}: {one}", one.cause.as_str()));
-                told(out, lines.collect());
+                told(out, lines);
             }
             ["doubts", direction] => {
                 let draft = self.draft(Direction::parse(direction).expect("a direction"));
-                told(out, draft.warnings.iter().chain(&draft.missing).map(ToString::to_string).collect());
+                told(out, draft.warnings.iter().chain(&draft.missing).map(ToString::to_string));
             }
             ["work"] => {
-                told(out, self.draft(Direction::Egress).work.iter().map(ToString::to_string).collect())
+                told(out, self.draft(Direction::Egress).work.iter().map(ToString::to_string));
             }
             other => panic!("{other:?} is no line of a story"),
         }
@@ -237,7 +237,8 @@ fn answered<'l>(out: &mut String, lines: impl Iterator<Item = &'l str>) {
     }
 }
 
-fn told(out: &mut String, lines: Vec<String>) {
+fn told(out: &mut String, lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
     if lines.is_empty() {
         out.push_str("=> nothing\n");
     }

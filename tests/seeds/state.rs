@@ -122,6 +122,7 @@ impl State {
             Share::Confirm { over, version } => self.confirm(&over, &version, stamp),
             Share::Record { record, version } => self.record(*record, version, now),
             Share::Evidence { evidence, version } => self.take_evidence(*evidence, version, now),
+            Share::Forget { evidence, version } => self.forget(&evidence, &version),
             Share::Journal(entry) => self.journal(user, *entry, now),
             Share::Forget { evidence, version } => {
                 let is_it = |kept: &Kept<Evidence>| kept.name == evidence && kept.version == version;
@@ -213,6 +214,14 @@ impl State {
         let kept = self.kept(format!("evidence-{row}"), evidence, now);
         self.evidence.insert(row, kept.clone());
         self.changes.push(SharedFact::Evidence(Change::Put(kept)));
+        Ok(())
+    }
+
+    fn forget(&mut self, evidence: &Text, version: &Text) -> Answer {
+        let known = self.evidence.iter().find(|(_, kept)| kept.name == *evidence && kept.version == *version);
+        let row = known.map(|(row, _)| row.clone()).ok_or_else(|| refused("HTTP 409: another version"))?;
+        self.evidence.remove(&row);
+        self.changes.push(SharedFact::Evidence(Change::Gone(evidence.clone())));
         Ok(())
     }
 

@@ -359,14 +359,14 @@ impl Story {
         let sluice = &mut self.sluices[who];
         let yes = Some(true);
         let rights = SharedRights {
-            exclude: yes,
-            confirm: yes,
             ask_review: yes,
             decide_review: yes,
             hold: yes,
             waive: yes,
             overrule: yes,
             record: yes,
+            exclude: yes,
+            confirm: yes,
         };
         (sluice.linked, sluice.told) = (true, self.state.changes.len());
         sluice.show(self.now + self.state.skew, self.now);
