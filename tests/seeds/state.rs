@@ -124,14 +124,6 @@ impl State {
             Share::Evidence { evidence, version } => self.take_evidence(*evidence, version, now),
             Share::Forget { evidence, version } => self.forget(&evidence, &version),
             Share::Journal(entry) => self.journal(user, *entry, now),
-            Share::Forget { evidence, version } => {
-                let is_it = |kept: &Kept<Evidence>| kept.name == evidence && kept.version == version;
-                let known = self.evidence.iter().find(|(_, kept)| is_it(kept)).map(|(row, _)| *row);
-                let row = known.ok_or_else(|| refused("HTTP 409: another version"))?;
-                self.evidence.remove(&row);
-                self.changes.push(SharedFact::Evidence(Change::Gone(evidence)));
-                Ok(())
-            }
         }
     }
 
