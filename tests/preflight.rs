@@ -206,7 +206,7 @@ fn corefiles_are_read_as_coredns_reads_them() {
                     let plugins: Vec<String> = block
                         .plugins
                         .iter()
-                        .map(|one| [&[one.name.clone()], one.args.as_slice()].concat().join(" "))
+                        .map(|one| [std::slice::from_ref(&one.name), one.args.as_slice()].concat().join(" "))
                         .collect();
                     format!("{} | {}\n", block.zones.join(" "), plugins.join("; "))
                 })

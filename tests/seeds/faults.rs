@@ -170,7 +170,7 @@ pub fn happen(story: &mut Story, event: Event) {
     match event {
         Event::Act(_) => {}
         Event::NodeLost(..) | Event::NodeBack(..) | Event::Loss(..) | Event::Skew(..) => {
-            of_node(story, event)
+            of_node(story, event);
         }
         Event::RelayLost(..) | Event::RelayBack(..) => of_relay(story, event),
         Event::Dead(_)
@@ -242,15 +242,13 @@ fn of_node(story: &mut Story, event: Event) {
         Event::NodeLost(_, node) => {
             story.clusters[c].nodes[node].lost.get_or_insert(now);
         }
-        Event::NodeBack(_, node, forgot) => {
-            if story.clusters[c].nodes[node].lost.take().is_some() {
-                if forgot {
-                    story.clusters[c].nodes[node].forgot = now;
-                }
-                for who in followers(story) {
-                    let fact = story.clusters[c].node_back(who, node, now);
-                    fact.into_iter().for_each(|fact| story.sluices[who].tell_of(c, fact));
-                }
+        Event::NodeBack(_, node, forgot) if story.clusters[c].nodes[node].lost.take().is_some() => {
+            if forgot {
+                story.clusters[c].nodes[node].forgot = now;
+            }
+            for who in followers(story) {
+                let fact = story.clusters[c].node_back(who, node, now);
+                fact.into_iter().for_each(|fact| story.sluices[who].tell_of(c, fact));
             }
         }
         Event::Loss(_, node) => {
@@ -314,18 +312,16 @@ fn of_api(story: &mut Story, event: Event) {
             }
         }
         // It was only slow: what happened meanwhile is told now.
-        Event::Slow(c, who) => {
-            if story.clusters[c].seen[who].api == Api::Mute {
-                let alive = story.clusters[c].alive;
-                if alive && story.sluices[who].alive && story.rng.bool() {
-                    story.clusters[c].seen[who].api = Api::Up;
-                    for fact in std::mem::take(&mut story.clusters[c].seen[who].late) {
-                        story.sluices[who].tell_of(c, fact);
-                    }
-                } else {
-                    away(story, c, who);
-                    reached(story, c, who);
+        Event::Slow(c, who) if story.clusters[c].seen[who].api == Api::Mute => {
+            let alive = story.clusters[c].alive;
+            if alive && story.sluices[who].alive && story.rng.bool() {
+                story.clusters[c].seen[who].api = Api::Up;
+                for fact in std::mem::take(&mut story.clusters[c].seen[who].late) {
+                    story.sluices[who].tell_of(c, fact);
                 }
+            } else {
+                away(story, c, who);
+                reached(story, c, who);
             }
         }
         Event::Unreachable(c, who) => {
@@ -340,11 +336,9 @@ fn of_api(story: &mut Story, event: Event) {
                 story.sluices[who].tell_of(c, fact);
             }
         }
-        Event::PodsWatched(c, who) => {
-            if story.sluices[who].alive && story.clusters[c].seen[who].partial {
-                let facts = story.clusters[c].mend_pods(who, story.now);
-                facts.into_iter().for_each(|fact| story.sluices[who].tell_of(c, fact));
-            }
+        Event::PodsWatched(c, who) if story.sluices[who].alive && story.clusters[c].seen[who].partial => {
+            let facts = story.clusters[c].mend_pods(who, story.now);
+            facts.into_iter().for_each(|fact| story.sluices[who].tell_of(c, fact));
         }
         _ => {}
     }
@@ -507,9 +501,9 @@ fn calm(story: &mut Story) {
         story.events.values().copied().filter(|event| !matches!(event, Event::Act(_))).collect();
     story.events.retain(|_, event| matches!(event, Event::Act(_)));
     broken.into_iter().for_each(|event| happen(story, event));
-    for c in 0..CLUSTERS.len() {
+    for (c, cluster) in CLUSTERS.iter().enumerate() {
         happen(story, Event::Alive(c));
-        for node in 0..CLUSTERS[c].1 {
+        for node in 0..cluster.1 {
             happen(story, Event::NodeBack(c, node, false));
             happen(story, Event::Skew(c, node, 0));
         }

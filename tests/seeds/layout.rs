@@ -142,9 +142,12 @@ pub struct Made {
     pub opens: u8,
 }
 
+/// Cluster or namespace, name, and what it opens.
+type PinnedKey = (&'static str, &'static str, u8);
+
 thread_local! {
     static MADE: RefCell<HashMap<(&'static str, String), Rc<Made>>> = RefCell::default();
-    static PINNED: RefCell<HashMap<(&'static str, &'static str, u8), Rc<Made>>> = RefCell::default();
+    static PINNED: RefCell<HashMap<PinnedKey, Rc<Made>>> = RefCell::default();
 }
 
 /// The pinned policy of a namespace that opens exactly this.

@@ -340,6 +340,7 @@ impl Running {
     }
 
     /// What it is about to do, with the objects as they are now. `Err`: it stops here.
+    #[expect(clippy::result_large_err, reason = "a few times a story")]
     pub fn prepare(&mut self, cluster: &Cluster) -> Result<(), Outcome> {
         let live: BTreeMap<_, _> = cluster
             .live_set(self.row.ns, self.row.direction)

@@ -26,6 +26,9 @@ pub const SLUICES: usize = 3;
 /// How long a node keeps what nobody has read.
 pub const RING: i64 = HOUR;
 
+/// From when to when (seconds; none: still), with which digest.
+type Stretch = (i64, Option<i64>, PolicyDigest);
+
 /// A live policy.
 #[derive(Clone)]
 pub struct Live {
@@ -89,7 +92,7 @@ pub struct Cluster {
     ran_noted: i64,
     /// By namespace and direction: stretches in which the whole set was live and closed, the newest
     /// perhaps open, each with its digest.
-    pub closed: Vec<[Vec<(i64, Option<i64>, PolicyDigest)>; 2]>,
+    pub closed: Vec<[Vec<Stretch>; 2]>,
     /// What was counted before is void; and what becomes void once one of those who saw it has said so.
     void_before: Vec<[i64; 2]>,
     unsaid: Vec<(usize, Direction, i64, [bool; SLUICES])>,

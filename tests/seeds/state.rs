@@ -120,8 +120,8 @@ impl State {
                 Ok(())
             }
             Share::Confirm { over, version } => self.confirm(&over, &version, stamp),
-            Share::Record { record, version } => self.record(*record, version, now),
-            Share::Evidence { evidence, version } => self.take_evidence(*evidence, version, now),
+            Share::Record { record, version } => self.record(*record, version.as_ref(), now),
+            Share::Evidence { evidence, version } => self.take_evidence(*evidence, version.as_ref(), now),
             Share::Forget { evidence, version } => self.forget(&evidence, &version),
             Share::Journal(entry) => self.journal(user, *entry, now),
         }
@@ -187,9 +187,9 @@ impl State {
         Ok(())
     }
 
-    fn record(&mut self, record: Record, version: Option<Text>, now: i64) -> Answer {
+    fn record(&mut self, record: Record, version: Option<&Text>, now: i64) -> Answer {
         let row = Row::of(&record.target);
-        if self.records.get(&row).map(|kept| &kept.version) != version.as_ref() {
+        if self.records.get(&row).map(|kept| &kept.version) != version {
             return Err(refused("HTTP 409: another version"));
         }
         let kept = self.kept(format!("record-{row}"), record, now);
@@ -198,9 +198,9 @@ impl State {
         Ok(())
     }
 
-    fn take_evidence(&mut self, evidence: Evidence, version: Option<Text>, now: i64) -> Answer {
+    fn take_evidence(&mut self, evidence: Evidence, version: Option<&Text>, now: i64) -> Answer {
         let row = Row::of(&evidence.target);
-        if self.evidence.get(&row).map(|kept| &kept.version) != version.as_ref() {
+        if self.evidence.get(&row).map(|kept| &kept.version) != version {
             return Err(refused("HTTP 409: another version"));
         }
         let kept = self.kept(format!("evidence-{row}"), evidence, now);
@@ -211,7 +211,7 @@ impl State {
 
     fn forget(&mut self, evidence: &Text, version: &Text) -> Answer {
         let known = self.evidence.iter().find(|(_, kept)| kept.name == *evidence && kept.version == *version);
-        let row = known.map(|(row, _)| row.clone()).ok_or_else(|| refused("HTTP 409: another version"))?;
+        let row = known.map(|(row, _)| *row).ok_or_else(|| refused("HTTP 409: another version"))?;
         self.evidence.remove(&row);
         self.changes.push(SharedFact::Evidence(Change::Gone(evidence.clone())));
         Ok(())

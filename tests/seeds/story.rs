@@ -317,10 +317,10 @@ impl Story {
     fn flush(&mut self) {
         self.flushed = self.now;
         let refresh = self.now.rem_euclid(12 * HOUR) < Self::FLUSH;
-        for cluster in 0..CLUSTERS.len() {
+        for (cluster, layout) in CLUSTERS.iter().enumerate() {
             self.hear(cluster);
             let row = |ns, direction| Row { cluster, ns, direction };
-            let needs: Vec<[u8; 2]> = (0..CLUSTERS[cluster].2.len())
+            let needs: Vec<[u8; 2]> = (0..layout.2.len())
                 .map(|ns| {
                     sluice::domain::flow::Direction::ALL.map(|direction| self.needs[&row(ns, direction)])
                 })
@@ -406,13 +406,13 @@ impl Story {
             if !self.sluices[who].alive || !self.sluices[who].linked {
                 continue;
             }
-            for cluster in 0..CLUSTERS.len() {
+            for (cluster, layout) in CLUSTERS.iter().enumerate() {
                 let observer = self.holders[cluster].map(|holder| Observer {
                     holder: self.holder_name(holder),
                     renewed: layout::at(self.now),
                     is_us: holder == who,
                 });
-                let fact = SharedFact::Observer(cluster_name(CLUSTERS[cluster].0), observer);
+                let fact = SharedFact::Observer(cluster_name(layout.0), observer);
                 self.sluices[who].share(fact);
             }
         }
