@@ -453,3 +453,19 @@ proptest! {
         prop_assert_eq!(whole.into_edges(), naive.into_iter().collect::<Vec<_>>());
     }
 }
+
+/// By name, as what comes at one moment is; the second of the repeats must not forget it.
+#[test]
+fn repeats_at_the_moment_of_another_name_do_not_win_over_it() {
+    let told =
+        |at, name, ttl| Told { pod: Some(PODS[0]), at, name, cname: None, addresses: vec![TARGETS[1]], ttl };
+    let mut answers = answers_of(&[vec![
+        told(60_000, "api.payments.example", 0),
+        told(60_000, "cdn.example", 60),
+        told(60_000, "cdn.example", 5),
+        told(120_000, "cdn.example", 60),
+    ]]);
+    answers.settle();
+    let found = answers.named("shop", PODS[0], "cart", ip(TARGETS[1]), at(60_000));
+    assert_eq!(found.name.map(DnsName::as_str), Some("api.payments.example"));
+}

@@ -190,7 +190,8 @@ impl Log {
                 *run = joined;
                 return true;
             }
-            alone = (run.address, run.at()) == (later.address, later.at()) && run.told != later.told;
+            let is_same_moment = (run.address, run.at()) == (later.address, later.at());
+            alone = is_same_moment && (alone || run.told != later.told);
             false
         });
         self.sorted = self.runs.len();
