@@ -161,7 +161,8 @@ fn layers_point_one_way() {
     let layers: BTreeMap<_, _> =
         LAYERS.iter().map(|(layer, ours, banned)| (*layer, (*ours, *banned))).collect();
     let mut wrong = Vec::new();
-    for source in sources() {
+    // By our habit a file of that name is only compiled for tests.
+    for source in sources().into_iter().filter(|source| !source.path.ends_with("/tests.rs")) {
         let Some((ours, banned)) = layers.get(source.layer.as_str()) else {
             wrong.push(format!("src/{}: no row for this folder in tests/tidy.rs", source.path));
             continue;

@@ -11,8 +11,6 @@ use crate::domain::{names::Text, time::Timestamp};
 use super::{spot::Spot, world::World};
 
 mod memory;
-#[cfg(test)]
-mod tests;
 mod watched;
 
 /// The kinds of things that are watched.
@@ -265,3 +263,6 @@ fn few(mut alerts: Vec<Alert>) -> Vec<Alert> {
     }
     alerts
 }
+
+#[cfg(test)]
+mod tests;
