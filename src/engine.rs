@@ -255,7 +255,10 @@ impl Engine {
     fn perform(&mut self, effect: Effect) {
         self.recorder.begin(&self.world, &effect);
         match effect {
-            Effect::Preview(order) => self.performer.preview(&self.world, order),
+            Effect::Preview(order) => {
+                self.performer.preview(&self.world, order);
+                self.look_back();
+            }
             Effect::Apply(order) => self.performer.apply(&self.world, order),
             Effect::Rollback(order) => self.performer.rollback(&self.world, order),
             Effect::Abort(id) => self.performer.abort(id),
@@ -333,6 +336,14 @@ impl Engine {
             collectors.follow(self.world.plan(), replanned, &self.reach);
         }
         self.world.settle();
+        self.look_back();
+    }
+
+    /// Previews are told what was recorded; what was not read yet is asked for.
+    fn look_back(&mut self) {
+        for target in self.performer.follow(&self.world) {
+            self.perform(Effect::ReadEdges(target.cluster, target.ns));
+        }
     }
 
     /// One watch task for each cluster of the plan, none for others.

@@ -267,13 +267,22 @@ fn closed(world: &World) -> Vec<Gate> {
 
 /// Against exactly the bytes of a preview, where evidence is wanted: what passed in the recorded week and
 /// would be denied, and what is unknown of it. A prediction for other bytes or another cluster does
-/// not count, so it stands against them too. Without a recording [`Why::Evidence`] stands there.
+/// not count, so it stands against them too, and so does none where a collector could tell: unknown
+/// never passes. Without a recording [`Why::Evidence`] stands there.
 pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
-    let Ok(prediction) = &preview.prediction else { return Vec::new() };
     if world.plan().settings.baseline <= TimeDelta::zero() {
         return Vec::new();
     }
     let gate = |what: &str| Gate::new(Why::Predicted(Text::new(what)), Who::Lead, Some(Covers::Coverage));
+    let prediction = match &preview.prediction {
+        Ok(prediction) => prediction,
+        Err(_) if evidence(world, &preview.target).is_some() => return Vec::new(),
+        Err(why) => {
+            let collected = world.discoveries().collected(&preview.target.cluster);
+            let could_tell = collected.is_some_and(|it| !matches!(it.state.link, Link::None(_)));
+            return could_tell.then(|| gate(&format!("unknown {why}"))).into_iter().collect();
+        }
+    };
     let uid = world.cluster(&preview.target.cluster).and_then(|cluster| cluster.uid.as_ref());
     let is_other = uid.is_some_and(|uid| prediction.bound.cluster.as_ref() != Some(uid));
     if is_other || prediction.bound.digest != preview.digest {

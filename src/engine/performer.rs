@@ -3,17 +3,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Reach, foresight};
+use super::{
+    Reach,
+    foresight::{self, Past},
+};
 use crate::{
     cockpit::{
-        orders::{ApplyOrder, OrderId, Outcome, PreviewOrder, RollbackOrder},
+        orders::{ApplyOrder, OrderId, Outcome, PreviewOrder, RollbackOrder, Target},
         plan::ClusterEntry,
         ports::{Fact, OrderFact, Trouble},
         world::World,
     },
-    domain::names::ClusterName,
+    domain::names::{ClusterName, Text},
     k8s::{connect::Access, write},
 };
 
@@ -25,6 +28,8 @@ pub(super) struct Performer {
     sender: mpsc::Sender<Fact>,
     reach: Reach,
     running: BTreeMap<OrderId, Running>,
+    /// Previews that wait for what was recorded of their rows.
+    waiting: Vec<(Target, oneshot::Sender<Result<Past, Text>>)>,
 }
 
 /// An apply that can be stopped and waited for.
@@ -36,13 +41,14 @@ struct Running {
 
 impl Performer {
     pub(super) fn new(sender: mpsc::Sender<Fact>, reach: Reach) -> Self {
-        Self { sender, reach, running: BTreeMap::new() }
+        Self { sender, reach, running: BTreeMap::new(), waiting: Vec::new() }
     }
 
-    pub(super) fn preview(&self, world: &World, order: PreviewOrder) {
+    pub(super) fn preview(&mut self, world: &World, order: PreviewOrder) {
         let Some((access, context)) = self.door(world, &order.target.cluster) else { return };
         let (sender, id) = (self.sender.clone(), order.id);
-        let past = foresight::told(world, &order.target);
+        let (tell, past) = oneshot::channel();
+        self.waiting.push((order.target.clone(), tell));
         self.run(id, async move {
             match write::preview(&access, &order, &context).await {
                 Ok(mut preview) => {
@@ -52,6 +58,19 @@ impl Performer {
                 Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,
             }
         });
+    }
+
+    /// Tells previews what was recorded, once that is known; answers whose edges are to be asked for.
+    pub(super) fn follow(&mut self, world: &World) -> Vec<Target> {
+        let settled = |(target, tell): &mut (Target, oneshot::Sender<_>)| {
+            tell.is_closed() || foresight::is_settled(world, target)
+        };
+        for (target, tell) in self.waiting.extract_if(.., settled) {
+            // One that was closed has stopped to wait.
+            let _ = tell.send(foresight::told(world, &target));
+        }
+        let is_due = |target: &&Target| world.discoveries().is_due(&target.cluster, &target.ns, world.now());
+        self.waiting.iter().map(|(target, _)| target).filter(is_due).cloned().collect()
     }
 
     pub(super) fn apply(&mut self, world: &World, order: ApplyOrder) {
