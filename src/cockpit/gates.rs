@@ -273,7 +273,11 @@ pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
     if world.plan().settings.baseline <= TimeDelta::zero() {
         return Vec::new();
     }
-    let gate = |what: &str| Gate::new(Why::Predicted(Text::new(what)), Who::Lead, Some(Covers::Coverage));
+    // An apply may be of several rows.
+    let gate = |what: &str| {
+        let said = Text::from(format!("{}: {what}", preview.target));
+        Gate::new(Why::Predicted(said), Who::Lead, Some(Covers::Coverage))
+    };
     let prediction = match &preview.prediction {
         Ok(prediction) => prediction,
         Err(_) if evidence(world, &preview.target).is_some() => return Vec::new(),

@@ -182,7 +182,7 @@ impl fmt::Display for Why {
                 )
             }
             Self::Incident(why) => write!(f, "incident: {why}; look at what is live, then roll back"),
-            Self::Predicted(what) => write!(f, "the prediction: {what}"),
+            Self::Predicted(what) => write!(f, "the prediction for {what}"),
             Self::Unknown(why) => write!(f, "not known: {why}"),
             Self::NoWave => {
                 f.write_str("the plan does not know it: it is left out, or its cluster is not read yet")

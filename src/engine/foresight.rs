@@ -169,7 +169,10 @@ mod tests {
         collector(&mut world, Link::Live);
         let kept = kept("shop", 1, record(&world));
         world.absorb(Fact::Shared(SharedFact::Records(Change::Reset(vec![kept]))));
-        assert_eq!(gates(&world, UNTOLD), [format!("the prediction: unknown {UNTOLD}")]);
+        assert_eq!(
+            gates(&world, UNTOLD),
+            [format!("the prediction for prod-eu/shop egress: unknown {UNTOLD}")]
+        );
         collector(&mut world, Link::None(Text::new("none runs there")));
         assert_eq!(gates(&world, "before discovery"), [String::new(); 0]);
     }

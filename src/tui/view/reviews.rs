@@ -130,7 +130,7 @@ struct Widths {
     flagged: usize,
 }
 
-const AGE: usize = 6;
+const AGE: usize = 7;
 const ENDS: usize = 5;
 
 impl Widths {
