@@ -174,6 +174,6 @@ mod tests {
             [format!("the prediction for prod-eu/shop egress: unknown {UNTOLD}")]
         );
         collector(&mut world, Link::None(Text::new("none runs there")));
-        assert_eq!(gates(&world, "before discovery"), [String::new(); 0]);
+        assert_eq!(gates(&world, "before discovery"), Vec::<String>::new());
     }
 }
