@@ -29,6 +29,10 @@ impl Text {
     pub const LIMIT: usize = 512;
 
     pub fn new(raw: &str) -> Self {
+        // Most of what comes is plain: looked at byte by byte and copied once.
+        if raw.len() <= Self::LIMIT && raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Self(CompactString::new(raw));
+        }
         let mut out = CompactString::with_capacity(raw.len().min(Self::LIMIT));
         for (count, c) in raw.chars().enumerate() {
             if count == Self::LIMIT {

@@ -168,18 +168,33 @@ impl Candidate {
         }
     }
 
+    /// It was applied and its soak is not over, whether or not anybody can look at it now.
+    pub fn soaks(&self) -> bool {
+        match self.state {
+            RowState::Soaking { .. } => true,
+            RowState::Unreachable(_) | RowState::Unknown(_) => self.recorded.is_some(),
+            RowState::Waiting
+            | RowState::Idle
+            | RowState::Clean
+            | RowState::Withheld(_)
+            | RowState::RolledBack
+            | RowState::Incident(_)
+            | RowState::Blocked(_) => false,
+        }
+    }
+
     /// Rows that cannot go take no place of one that can.
     fn takes_a_place(&self) -> bool {
         self.recorded.is_some() || !(self.state.is_dead() || self.exclusion.is_some())
     }
 
-    /// Ascending: who goes first.
-    fn rank(&self) -> impl Ord + use<'_> {
+    /// Ascending: who goes first; of equals by cluster and namespace.
+    fn rank(&self) -> impl Ord + use<> {
         let last = u8::from(self.shared) + 2 * u8::from(self.largest);
         let (score, evidence) = (self.risk.score(), self.risk.evidence());
         let late = |score: Option<u8>| (score.is_none(), score);
         let priority = (self.priority.is_none(), self.priority);
-        (last, late(score), priority, late(evidence), &self.target.cluster, &self.target.ns)
+        (last, late(score), priority, late(evidence))
     }
 }
 
@@ -263,8 +278,11 @@ pub struct WavePlan {
 impl WavePlan {
     /// Cuts the rows of one direction into waves.
     pub fn of(direction: Direction, sizes: &WaveSettings, rows: Vec<Candidate>) -> Self {
-        let mut rows: Vec<_> = rows.into_iter().filter(|row| row.target.direction == direction).collect();
-        rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let ours = rows.into_iter().filter(|row| row.target.direction == direction);
+        // Worked out once a row: there may be fifty thousand.
+        let mut rows: Vec<_> = ours.map(|row| (row.rank(), row)).collect();
+        rows.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
+        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
         let mut before = dependencies(&rows);
         let cycles = cycles(&before);
         unwind(&mut before, &cycles);
