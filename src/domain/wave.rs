@@ -183,9 +183,24 @@ impl Candidate {
         }
     }
 
-    /// Rows that cannot go take no place of one that can.
+    /// Recorded, or seen to be live before anybody recorded it.
+    fn was_applied(&self) -> bool {
+        let is_live = match self.state {
+            RowState::Soaking { .. } | RowState::Withheld(_) | RowState::Idle | RowState::Clean => true,
+            RowState::Waiting
+            | RowState::RolledBack
+            | RowState::Incident(_)
+            | RowState::Blocked(_)
+            | RowState::Unreachable(_)
+            | RowState::Unknown(_) => false,
+        };
+        self.recorded.is_some() || is_live
+    }
+
+    /// Rows that cannot go take no place of one that can. One that is live takes its own, also once it
+    /// is excluded: else more would be at work at once than the cap allows.
     fn takes_a_place(&self) -> bool {
-        self.recorded.is_some() || !(self.state.is_dead() || self.exclusion.is_some())
+        self.was_applied() || !(self.state.is_dead() || self.exclusion.is_some())
     }
 
     /// Ascending: who goes first; of equals by cluster and namespace.
@@ -244,18 +259,11 @@ impl Wave {
 
     fn judge(rows: &[Candidate]) -> Verdict {
         let mut standing = rows.iter().filter(|row| row.left().is_none()).peekable();
-        let was_applied = |row: &Candidate| {
-            row.recorded.is_some()
-                || matches!(
-                    row.state,
-                    RowState::Soaking { .. } | RowState::Withheld(_) | RowState::Idle | RowState::Clean
-                )
-        };
         if standing.peek().is_none() {
             Verdict::Done
         } else if standing.any(|row| row.state == RowState::RolledBack) {
             Verdict::Held
-        } else if rows.iter().any(was_applied) {
+        } else if rows.iter().any(Candidate::was_applied) {
             Verdict::Open
         } else {
             Verdict::Ahead

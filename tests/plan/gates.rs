@@ -17,7 +17,7 @@ use sluice::{
         waves::row_state,
     },
     domain::{
-        fleet::{Enforcement, Part},
+        fleet::Enforcement,
         flow::Direction,
         hold::{Covers, HoldKind, Override, Scope},
         names::Text,
@@ -447,9 +447,6 @@ fn a_soak_that_nobody_can_look_at_is_not_over() {
     let left = |fleet: &Fleet| lines(&missing(&fleet.world, &row("eu/api")));
     let soaks = |state: &str| [format!("wave 1 still soaks: stg/job {state} [time; soak]")];
     assert_eq!(left(&fleet), soaks("soaking"));
-    let pods = Trouble::new("stg", "the watch broke", "Wait.");
-    fleet.cluster("stg", ClusterFact::Partial { what: Part::Pods, trouble: Some(pods) });
-    assert_eq!(left(&fleet), soaks("unknown"));
     fleet.cluster("stg", ClusterFact::Away(Trouble::new("stg", "connection refused", "Check the VPN.")));
     assert_eq!(left(&fleet), soaks("unreachable"));
     // Without the override the order stands there too.
