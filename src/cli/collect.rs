@@ -57,7 +57,7 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     let folder = data_folder(args.data.as_deref()).ok_or_else(no_folder)?;
     let keep = TimeDelta::from_std(args.keep).unwrap_or(TimeDelta::MAX);
     let (store, resume) = open(folder.clone(), Limits::new(keep)).await.map_err(failed)?;
-    let listener = serve::bind(args.listen).await.map_err(|error| {
+    let (listener, address) = serve::bind(args.listen).await.map_err(|error| {
         let next = "Stop what listens there, or choose another address with --listen.";
         failed(Trouble::new(&format!("--listen {}", args.listen), &error.to_string(), next))
     })?;
@@ -82,9 +82,8 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     }
     drop(sources);
     printer.say(&format!(
-        "sluice collect {}: {} into {}\n",
+        "sluice collect {}: {address} into {}\n",
         env!("CARGO_PKG_VERSION"),
-        args.listen,
         shown(&folder)
     ));
     let setup = gather::Setup {
