@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]
 
 #[path = "../tests/support/terminal.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
 mod terminal;
 
 use std::{

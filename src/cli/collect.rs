@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
     domain::{
-        names::{ClusterName, Text},
+        names::{ClusterName, Text, plural},
         time::{self, Timestamp},
     },
     engine::Clock,
@@ -344,6 +344,7 @@ fn word(link: &Link) -> &'static str {
 /// How it goes, in one line.
 fn summary(state: &CollectorState) -> String {
     let edges: u64 = state.edges.iter().map(|(_, tally)| tally.edges).sum();
+    let edges = plural(usize::try_from(edges).unwrap_or(usize::MAX), "edge");
     let source = |source: &SourceState| match source.lag {
         Some(lag) => format!("{} {}, {} behind", source.name, word(&source.link), time::span(lag)),
         None => format!("{} {}", source.name, word(&source.link)),
@@ -351,9 +352,9 @@ fn summary(state: &CollectorState) -> String {
     let sources: Vec<_> = state.sources.iter().map(source).collect();
     let sources = if sources.is_empty() { "no source yet".to_owned() } else { sources.join("; ") };
     format!(
-        "{edges} edges in {} namespaces; {} gaps; {sources}\n",
-        state.edges.len(),
-        state.coverage.gaps.len()
+        "{edges} in {}; {}; {sources}\n",
+        plural(state.edges.len(), "namespace"),
+        plural(state.coverage.gaps.len(), "gap")
     )
 }
 

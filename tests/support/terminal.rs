@@ -69,6 +69,7 @@ impl Terminal {
             .expect("a terminal");
         let mut command = CommandBuilder::new(SLUICE);
         command.args(args);
+        command.env_clear();
         command.env("KUBECONFIG", &fleet.kubeconfig);
         command.env("TERM", "xterm-256color");
         command.env("HOME", home);
