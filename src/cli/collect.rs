@@ -35,7 +35,7 @@ use crate::{
             read, serve,
             store::{Limits, Resume, Store},
         },
-        dnstap::listen::{Door, Ear, Limits as EarLimits},
+        dnstap::listen::{Door, Ear, Limits as EarLimits, call},
         hubble,
         records::Format,
         source::{BoxIo, Dial, dial_address},
@@ -193,14 +193,22 @@ impl Sources {
 
     async fn dnstap(&self, door: &DnstapDoor, tasks: &mut JoinSet<()>) -> Result<(), Trouble> {
         let (ear, heard) = Ear::new(EarLimits::USUAL);
-        let (open, name) = match door {
-            DnstapDoor::Unix(path) => {
-                (Door::unix(path, 0o660).await?, format!("dnstap unix:{}", path.display()))
-            }
-            DnstapDoor::Tcp(address) => (Door::tcp(*address).await?, format!("dnstap tcp:{address}")),
-        };
         let figures = ear.figures();
-        tasks.spawn(never(open.serve(ear)));
+        let name = match door {
+            DnstapDoor::Unix(path) => {
+                tasks.spawn(never(Door::unix(path, 0o660).await?.serve(ear)));
+                format!("dnstap unix:{}", path.display())
+            }
+            DnstapDoor::Tcp(address) => {
+                tasks.spawn(never(Door::tcp(*address).await?.serve(ear)));
+                format!("dnstap tcp:{address}")
+            }
+            DnstapDoor::Call(address) => {
+                let peer = format!("{}:{}", address.host, address.port);
+                tasks.spawn(never(call(ear, dial_dns(address.clone()), peer.clone())));
+                format!("dnstap call:{peer}")
+            }
+        };
         let listened = dns::Listened {
             source: Text::new(&name),
             heard,
@@ -265,6 +273,19 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
 fn relay_service() -> RelayAddress {
     let (host, port) = RELAY_SERVICE;
     RelayAddress { host: Text::new(host), port, tls: false, ca: None }
+}
+
+/// The dial's words for an address are those for a relay.
+fn dial_dns(address: RelayAddress) -> Dial {
+    let object = format!("dnstap of {}:{}", address.host, address.port);
+    let dial = dial_address(address);
+    Arc::new(move || {
+        let (dialled, object) = (dial(), object.clone());
+        let next = "Check that `dnstap listen` of CoreDNS stands there and that the network lets us through.";
+        Box::pin(async move {
+            dialled.await.map_err(|trouble| Trouble::new(&object, trouble.fact.as_str(), next))
+        })
+    })
 }
 
 fn through_port_forward(access: Access) -> Dial {
@@ -374,14 +395,15 @@ fn no_folder() -> NoStart {
     failed(Trouble::new("--data", "there is no home folder", "Give the folder of the database with --data."))
 }
 
-/// `unix:/path` or `tcp:ADDRESS:PORT`.
+/// `unix:/path`, `tcp:ADDRESS:PORT`, `call:HOST:PORT` or `call:tls://HOST:PORT`.
 pub fn dnstap_door(raw: &str) -> Result<DnstapDoor, String> {
-    const NEXT: &str = "write unix:/path/to/socket or tcp:ADDRESS:PORT";
+    const NEXT: &str = "write unix:/path/to/socket, tcp:ADDRESS:PORT or call:HOST:PORT";
     match raw.split_once(':') {
         Some(("unix", path)) if path.starts_with('/') => Ok(DnstapDoor::Unix(PathBuf::from(path))),
         Some(("tcp", address)) => {
             address.parse::<SocketAddr>().map(DnstapDoor::Tcp).map_err(|_| NEXT.to_owned())
         }
+        Some(("call", address)) => relay(address).map(DnstapDoor::Call).map_err(|_| NEXT.to_owned()),
         Some(_) | None => Err(NEXT.to_owned()),
     }
 }

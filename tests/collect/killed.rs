@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{Read, Write},
-    net::IpAddr,
+    net::{IpAddr, TcpListener},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
@@ -65,9 +65,12 @@ impl Plant {
     }
 
     fn collector(&self) -> Collector {
-        let door = format!("unix:{}", self.socket().display());
+        self.collector_with(&format!("unix:{}", self.socket().display()))
+    }
+
+    fn collector_with(&self, door: &str) -> Collector {
         let file = format!("hubble-json:{}", self.home.path().join("events.log").display());
-        Collector::start(self.home.path(), &["--no-hubble", "--dnstap", &door, "--flows", &file])
+        Collector::start(self.home.path(), &["--no-hubble", "--dnstap", door, "--flows", &file])
     }
 
     /// The pod connects to destination `n`.
@@ -78,12 +81,18 @@ impl Plant {
     }
 }
 
-/// CoreDNS with `dnstap unix:… full`, as far as a collector sees it.
-struct CoreDns(UnixStream);
+/// CoreDNS with `dnstap … full`, as far as a collector sees it.
+struct CoreDns<S>(S);
 
-impl CoreDns {
+impl CoreDns<UnixStream> {
     fn connect(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).expect("it listens");
+        Self::greet(UnixStream::connect(socket).expect("it listens"))
+    }
+}
+
+impl<S: Read + Write> CoreDns<S> {
+    /// Whoever connected: the DNS server writes, so it asks.
+    fn greet(mut stream: S) -> Self {
         stream.write_all(&control(READY, &[TYPE])).expect("written");
         let accept = control(ACCEPT, &[TYPE]);
         let mut answer = vec![0; accept.len()];
@@ -112,6 +121,25 @@ fn names_all(answer: &str, numbers: &[u8]) -> bool {
     let named =
         |n: &u8| edges.iter().any(|(key, _)| key.name.as_ref().is_some_and(|at| at.as_str() == name(*n)));
     numbers.iter().all(named)
+}
+
+#[test]
+fn a_dns_server_that_listens_is_called_and_heard() {
+    let mut plant = Plant::new();
+    plant.flow(0);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let collector = plant.collector_with(&format!("call:{address}"));
+    let (stream, _) = listener.accept().expect("it calls");
+    collector.until("it reads flows", "/v1/state", |state| state.contains("lagMillis"));
+    let mut dns = CoreDns::greet(stream);
+    dns.answer(1);
+    plant.flow(1);
+    collector.until("the name is served", EDGES, |answer| names_all(answer, &[1]));
+    // It goes; the collector calls again, and is told who is not there.
+    drop((dns, listener));
+    let said = format!(r#""object":"dnstap of {address}","fact":"Connection refused"#);
+    collector.until("it is told", "/v1/state", |state| state.contains(&said));
 }
 
 #[test]
