@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cockpit::recording::{self, Draft},
+    documents::wire,
     domain::{journal::Act, names::Text, rollout::Stamp, time::Timestamp},
 };
 
@@ -67,9 +68,7 @@ pub(super) fn words(facts: &[Text]) -> Vec<String> {
 }
 
 pub(super) fn text(line: &Line) -> String {
-    let mut out = serde_json::to_string(line).expect("strings and numbers only: it cannot fail");
-    out.push('\n');
-    out
+    wire::line(line)
 }
 
 /// What a file holds that the journal does not have.
