@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cockpit::recording::{self, Draft},
-    documents::wire,
     domain::{journal::Act, names::Text, rollout::Stamp, time::Timestamp},
 };
 
@@ -68,7 +67,9 @@ pub(super) fn words(facts: &[Text]) -> Vec<String> {
 }
 
 pub(super) fn text(line: &Line) -> String {
-    wire::line(line)
+    let mut out = serde_json::to_string(line).expect("strings and numbers only: it cannot fail");
+    out.push('\n');
+    out
 }
 
 /// What a file holds that the journal does not have.
