@@ -9,10 +9,10 @@ use super::{discovery::companion::Part, table::Table};
 use crate::domain::{
     coverage::Readiness,
     eval::{isolation::Isolation, verdict::Verdict},
-    names::{ClusterName, Text},
+    names::{ClusterName, Text, plural},
     predict::{
         prediction::{Family, Hit, Prediction},
-        words::{isolation, place, plural, thing, unused},
+        words::{isolation, place, thing, unused},
     },
     readiness::CronSeen,
     time::{Timestamp, span},
