@@ -10,7 +10,7 @@ use crate::domain::{
     hold::{Covers, HoldKind},
     names::{NsName, Text},
     policy::PolicyDigest,
-    predict::words,
+    predict::{stories::Weight, words},
     rollout::Target,
     time::span,
     wave::{Candidate, RowState, Wave, WavePlan},
@@ -266,7 +266,7 @@ fn closed(world: &World) -> Vec<Gate> {
 }
 
 /// Against exactly the bytes of a preview, where evidence is wanted: what passed in the recorded week and
-/// would be denied, and what is unknown of it. A prediction for other bytes or another cluster does
+/// would be denied, what is unknown of it, and checks that block, by name. A prediction for other bytes or another cluster does
 /// not count, so it stands against them too, and so does none where a collector could tell: unknown
 /// never passes. Without a recording [`Why::Evidence`] stands there.
 pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
@@ -293,7 +293,9 @@ pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
         return vec![gate("it was made for other bytes or another cluster; preview again")];
     }
     let told = words::summary(prediction, world.now()).into_iter();
-    told.filter(|(verdict, _)| *verdict != Verdict::Allowed).map(|(_, what)| gate(&what)).collect()
+    let told = told.filter(|(verdict, _)| *verdict != Verdict::Allowed).map(|(_, what)| gate(&what));
+    let checks = words::against(prediction).into_iter().filter(|(weight, ..)| *weight == Weight::Blocks);
+    told.chain(checks.map(|(.., what)| gate(&what))).collect()
 }
 
 /// Asked for before the first apply.

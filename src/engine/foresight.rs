@@ -91,7 +91,7 @@ pub(super) async fn predict(
         Ok(Err(_)) | Err(_) => return Err(Text::new(UNTOLD)),
     };
     let target = preview.target.clone();
-    let seen = snapshot::look(access, target.cluster.as_str())
+    let seen = snapshot::look(access, target.cluster.as_str(), snapshot::Need::Checks)
         .await
         .map_err(|trouble| Text::from(format!("because of this: {trouble}")))?;
     let set = preview.set.clone();

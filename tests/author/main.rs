@@ -2,8 +2,11 @@
 //! question what is written (`=>`). Then what must hold for every draft, and what the built binary
 //! does to files that people wrote.
 
+mod evaluated;
 mod files;
 mod laws;
+#[path = "../eval/naive.rs"]
+mod naive;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
