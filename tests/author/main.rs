@@ -5,6 +5,7 @@
 mod evaluated;
 mod files;
 mod laws;
+#[allow(dead_code, reason = "`tests/eval` asks more of it")]
 #[path = "../eval/naive.rs"]
 mod naive;
 mod story;

@@ -202,7 +202,7 @@ fn egress(scene: &Scene<'_>, answer: &mut Answer) {
                 let Some(address) = service.addresses.first() else { continue };
                 if is_open(&peer, target) {
                     let what =
-                        format!("{both}, but this plugin may judge by the Service's port {}: it", port.port);
+                        format!("{both}, but this plugin may judge by the Service's port, and {}", port.port);
                     let next = format!("Write {} beside {target}.", port.port);
                     let way = Way {
                         peer: Recorded::Address(*address),
