@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sluice::{
     domain::{
         author::{draft::Draft, facts::Callback},
+        edge::{Edge, EdgeKey},
         flow::Direction,
         names::Text,
     },
@@ -78,63 +79,9 @@ fn told(items: &[Item], direction: Direction, published: bool) -> (Story, Ways) 
         story.settings.published = list.settings.published;
     }
     story.settings.pod_to_pod = false;
-    let mut edges = BTreeMap::new();
-    let mut ways = Ways::new();
-    let mut see = |far: &str, port: &str, rest: &[&str]| {
-        let (key, edge) = edge(direction, "cart", far, port, rest);
-        edges.insert(key, edge);
-    };
-    let out = direction == Direction::Egress;
-    for item in items {
-        match item {
-            Item::Named(low, port) => {
-                let address = format!("203.0.113.{low}");
-                let name = format!("api-{low}.payments.example");
-                let words: &[&str] = if out { &[&name] } else { &[] };
-                see(&address, &format!("TCP/{port}"), words);
-                ways.insert((address, "TCP", *port));
-            }
-            Item::Flagged(low, has_grant) if out => {
-                let (address, name) = (format!("198.51.100.{low}"), format!("a{low}.webhook.site"));
-                see(&address, "TCP/443", &[&name]);
-                if *has_grant {
-                    story.reviews.push(granted(
-                        &format!("r-{low}"),
-                        &format!("{address}/32"),
-                        "TCP/443",
-                        None,
-                    ));
-                    ways.insert((address, "TCP", 443));
-                }
-            }
-            Item::Metadata if out => see("169.254.169.254", "TCP/80", &[]),
-            Item::Refused(low) => see(&format!("192.0.2.{low}"), "TCP/443", &["denied"]),
-            Item::Churning(low) if out => {
-                let name = format!("cdn-{low}.assets.example");
-                for nth in 0..4 {
-                    let address = format!("203.0.113.{}", 128 + low * 8 + nth);
-                    see(&address, "TCP/443", &[&name, &format!("hours={}", 10 + u32::from(nth) * 20)]);
-                }
-                if published {
-                    ways.extend((128..192).map(|low| (format!("203.0.113.{low}"), "TCP", 443)));
-                }
-            }
-            Item::Pods(place, port) => {
-                see(&format!("pods:{place}"), &format!("TCP/{port}"), &[]);
-                ways.insert(((*place).to_owned(), "TCP", *port));
-            }
-            // What is to be opened to such a pod is its node, and pods move among nodes.
-            Item::Exporter => {
-                see("pods:monitoring/exporter", "TCP/9100", &[]);
-                ways.extend(["10.0.0.1", "10.0.0.2"].map(|node| (node.to_owned(), "TCP", 9100)));
-            }
-            Item::ApiServer => {
-                see("entity:kube-apiserver", "TCP/6443", &[]);
-                ways.insert(("10.0.0.1".to_owned(), "TCP", 6443));
-            }
-            Item::Flagged(..) | Item::Metadata | Item::Churning(_) => {}
-        }
-    }
+    let mut week = Week { direction, published, story, edges: BTreeMap::new(), ways: Ways::new() };
+    items.iter().for_each(|item| week.show(item));
+    let Week { mut story, edges, mut ways, .. } = week;
     match direction {
         Direction::Egress => {
             for place in ["kube-system/coredns", "10.96.0.10", "169.254.20.10"] {
@@ -150,6 +97,71 @@ fn told(items: &[Item], direction: Direction, published: bool) -> (Story, Ways) 
     }
     story.edges = edges.into_iter().collect();
     (story, ways)
+}
+
+struct Week {
+    direction: Direction,
+    published: bool,
+    story: Story,
+    edges: BTreeMap<EdgeKey, Edge>,
+    ways: Ways,
+}
+
+impl Week {
+    fn see(&mut self, far: &str, port: &str, rest: &[&str]) {
+        let (key, edge) = edge(self.direction, "cart", far, port, rest);
+        self.edges.insert(key, edge);
+    }
+
+    fn show(&mut self, item: &Item) {
+        let out = self.direction == Direction::Egress;
+        match item {
+            Item::Named(low, port) => {
+                let address = format!("203.0.113.{low}");
+                let name = format!("api-{low}.payments.example");
+                let words: &[&str] = if out { &[&name] } else { &[] };
+                self.see(&address, &format!("TCP/{port}"), words);
+                self.ways.insert((address, "TCP", *port));
+            }
+            Item::Flagged(low, has_grant) if out => {
+                let (address, name) = (format!("198.51.100.{low}"), format!("a{low}.webhook.site"));
+                self.see(&address, "TCP/443", &[&name]);
+                if *has_grant {
+                    let review = granted(&format!("r-{low}"), &format!("{address}/32"), "TCP/443", None);
+                    self.story.reviews.push(review);
+                    self.ways.insert((address, "TCP", 443));
+                }
+            }
+            Item::Metadata if out => self.see("169.254.169.254", "TCP/80", &[]),
+            Item::Refused(low) => self.see(&format!("192.0.2.{low}"), "TCP/443", &["denied"]),
+            Item::Churning(low) if out => self.churning(*low),
+            Item::Pods(place, port) => {
+                self.see(&format!("pods:{place}"), &format!("TCP/{port}"), &[]);
+                self.ways.insert(((*place).to_owned(), "TCP", *port));
+            }
+            // What is to be opened to such a pod is its node, and pods move among nodes.
+            Item::Exporter => {
+                self.see("pods:monitoring/exporter", "TCP/9100", &[]);
+                self.ways.extend(["10.0.0.1", "10.0.0.2"].map(|node| (node.to_owned(), "TCP", 9100)));
+            }
+            Item::ApiServer => {
+                self.see("entity:kube-apiserver", "TCP/6443", &[]);
+                self.ways.insert(("10.0.0.1".to_owned(), "TCP", 6443));
+            }
+            Item::Flagged(..) | Item::Metadata | Item::Churning(_) => {}
+        }
+    }
+
+    fn churning(&mut self, low: u8) {
+        let name = format!("cdn-{low}.assets.example");
+        for nth in 0..4 {
+            let address = format!("203.0.113.{}", 128 + low * 8 + nth);
+            self.see(&address, "TCP/443", &[&name, &format!("hours={}", 10 + u32::from(nth) * 20)]);
+        }
+        if self.published {
+            self.ways.extend((128..192).map(|low| (format!("203.0.113.{low}"), "TCP", 443)));
+        }
+    }
 }
 
 const POD: [(&str, &str, &str); 5] = [
