@@ -17,6 +17,11 @@ pub struct BadName {
     pub why: &'static str,
 }
 
+/// `1 call`, `2 calls`.
+pub fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A free string from outside, made safe to show: no control characters (C0, C1, DEL), no
 /// bidirectional controls, no zero-width or line-separating characters, at most
 /// [`Text::LIMIT`] characters. What was removed is replaced by U+FFFD, so that a
