@@ -470,8 +470,12 @@ fn attempt(story: &mut Story, hostile: Hostile) {
         return;
     }
     let now = story.now;
-    let rows: Vec<_> = Row::all().filter(|row| row.direction == Direction::Egress).collect();
-    let row = *story.rng.choice(&rows).expect("some");
+    // Mostly where it would open something.
+    let is_flagged = |row: &Row| story.allowlists[row] & FLAGGED != 0;
+    let all: Vec<_> = Row::all().filter(|row| row.direction == Direction::Egress).collect();
+    let flagged: Vec<_> = all.iter().copied().filter(is_flagged).collect();
+    let anywhere = flagged.is_empty() || story.rng.u8(0..4) == 0;
+    let row = *story.rng.choice(if anywhere { &all } else { &flagged }).expect("some");
     let grant = |cluster: usize, uid: u32, expires: i64| Grant {
         clusters: State::uids(cluster, uid),
         ns: layout::ns_name(row.name()),

@@ -266,12 +266,19 @@ fn rollback_works(story: &mut Story, who: usize, row: Row) {
     let against = decide::rollback_reasons(world, &row.target());
     let is_under_way = |reason: &Reason| matches!(reason, Reason::InFlight { kind: "rollback", .. });
     let refused = !against.iter().all(is_under_way);
-    let applies = world.running().any(|order| order.kind.applies());
-    let abort = decide::decide(world, &Command::Abort(Vec::new()));
     if refused {
         story.break_law("6: rollback works in every state", format!("{row}: {against:?}"));
-    } else if applies && abort.is_err() {
-        story.break_law("6: abort works in every state", format!("{abort:?}"));
+    }
+}
+
+/// Law 6, of what runs: looked at before each of its writes.
+pub fn abort_works(story: &mut Story, who: usize) {
+    let world = &story.sluices[who].world;
+    let applies = world.running().any(|order| order.kind.applies());
+    if let Err(refusal) = decide::decide(world, &Command::Abort(Vec::new()))
+        && applies
+    {
+        story.break_law("6: abort works in every state", refusal.to_string());
     }
 }
 

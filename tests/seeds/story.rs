@@ -507,6 +507,9 @@ impl Story {
     fn carry_on(&mut self) {
         for who in 0..SLUICES {
             let ids: Vec<_> = self.sluices[who].running.iter().map(|running| running.id).collect();
+            if !ids.is_empty() {
+                laws::abort_works(self, who);
+            }
             for id in ids {
                 if let Some(outcome) = self.order_step(who, id) {
                     self.say(|| format!("sluice {who}: order {id} ends: {}", outcome.word()));
