@@ -196,15 +196,19 @@ fn incident(world: &World, row: &Candidate) -> Option<Gate> {
 }
 
 /// The first wave that is not done, told apart by what stands in it: time clears a soak, a person the
-/// rest. A soak of a later one is told too: who overrides the order alone waits for it all the same.
+/// rest. A soak of a later one is told too: who overrides the order alone waits for it all the same. So
+/// is one that nobody can look at: with its cluster away a soak is not over, and the order not kept.
 fn waves_before(plan: &WavePlan, wave: &Wave) -> Vec<Gate> {
     let mut before = plan.unfinished_before(wave.number);
     let Some(first) = before.next() else { return Vec::new() };
     let later = before.clone().count();
-    let soaks = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
-    let soaks_in = |wave: &Wave| Some((wave.number, Rows::of(wave.standing().filter(soaks))?));
+    let soaks_in = |wave: &Wave| {
+        let rows = wave.standing().filter(|row| row.soaks());
+        Some((wave.number, Rows::of(rows)?))
+    };
     let soaking = soaks_in(first).or_else(|| before.find_map(soaks_in));
-    let rest = Rows::of(first.standing().filter(|row| !soaks(row)));
+    let is_seen = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
+    let rest = Rows::of(first.standing().filter(|row| !is_seen(row)));
     let mut out = Vec::new();
     if let Some((wave, rows)) = soaking {
         out.push(Gate::new(Why::Soaking { wave, rows }, Who::Time, Some(Covers::Soak)));

@@ -9,11 +9,11 @@ use super::{discovery::companion::Part, table::Table};
 use crate::domain::{
     coverage::Readiness,
     eval::{isolation::Isolation, verdict::Verdict},
-    names::{ClusterName, Text},
+    names::{ClusterName, Text, plural},
     predict::{
         prediction::{Family, Hit, Prediction},
         stories::{Checked, Mark},
-        words::{isolation, place, plural, thing, unused},
+        words::{isolation, place, thing, unused},
     },
     readiness::CronSeen,
     time::{Timestamp, span},

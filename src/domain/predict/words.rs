@@ -13,6 +13,7 @@ use crate::domain::{
         verdict::Verdict,
     },
     flow::Direction,
+    names::plural,
     time::{Timestamp, age, span},
 };
 
@@ -96,10 +97,6 @@ pub fn thing(prediction: &Prediction) -> &'static str {
         Direction::Egress => "destination",
         Direction::Ingress => "caller",
     }
-}
-
-pub fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 /// Pods by how their isolation turns.
