@@ -16,7 +16,10 @@ use crate::{
     domain::{
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
-        predict::words,
+        predict::{
+            stories::{Mark, Weight},
+            words,
+        },
         time::Timestamp,
     },
 };
@@ -452,6 +455,7 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         out.push(body(Role::Warn, format!("by {}", document.words(world.now()))));
     }
     let window = prediction.bound.window;
+    let day = |at: Timestamp| at.format("%Y-%m-%d");
     let of = format!("of what was recorded {} to {}, it", day(window.from), day(window.to));
     for (verdict, text) in words::summary(prediction, world.now()) {
         match verdict {
@@ -460,18 +464,20 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             Verdict::Allowed => out.push(body(Role::Text, format!("{of} {text}"))),
         }
     }
-    let unused = prediction.unused.iter().filter(|one| one.pods == Some(0));
-    out.extend(unused.map(|one| body(Role::Warn, format!("warning: {}", words::unused(one)))));
+    for (weight, mark, text) in words::against(prediction) {
+        let role = match (weight, mark) {
+            (_, Mark::Unknown) => Role::Unknown,
+            (Weight::Blocks, _) => Role::Denied,
+            (Weight::Warns, _) => Role::Warn,
+        };
+        out.push(body(role, format!("{} {text}", weight.as_str())));
+    }
     out.extend(prediction.changes.iter().map(|change| {
         body(
             Role::Dim,
             format!("  {}: {} {} on {}", change.who, change.how.as_str(), change.what, change.ports),
         )
     }));
-}
-
-fn day(at: Timestamp) -> String {
-    at.format("%Y-%m-%d").to_string()
 }
 
 fn newly_isolated(preview: &Preview) -> usize {

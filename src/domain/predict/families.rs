@@ -1,6 +1,6 @@
 //! Pods that turn between open and isolated, IPv4 and IPv6 apart: the headline of a change. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::eval::{
     cluster::Pod,
@@ -26,6 +26,13 @@ pub struct Count {
     pub v6: usize,
     /// Pods of which no address is known.
     pub unsaid: usize,
+}
+
+/// Leaves out pods that are not there: those that are finished, and those that stand in for ones to come.
+pub fn retain_running(pods: &[Pod], turned: &mut Vec<Turned>) {
+    let running: HashSet<_> =
+        pods.iter().filter(|pod| !pod.finished).map(|pod| (&pod.ns, &pod.name)).collect();
+    turned.retain(|one| running.contains(&(&one.ns, &one.pod)));
 }
 
 pub fn closing(pods: &[Pod], turned: &[Turned]) -> Closing {
@@ -124,6 +131,11 @@ mod tests {
             closing(&pods, &turned).words(),
             ["3 pods go from open to isolated (IPv4 2, IPv6 1, no address known of 1)"]
         );
+        let mut running = turned.to_vec();
+        let mut over = pods.clone();
+        over[1].finished = true;
+        retain_running(&over[..2], &mut running);
+        assert_eq!(running, turned[..1], "one is finished, one is not there");
         let turned = [turn(1, Isolated, Open), turn(3, Unknown, Isolated)];
         assert_eq!(
             closing(&pods, &turned).words(),

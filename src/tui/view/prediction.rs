@@ -16,6 +16,7 @@ use crate::{
         names::Text,
         predict::{
             prediction::{Change, Family, Hit, How, Prediction},
+            stories::{Mark, Weight},
             words,
         },
         time::Timestamp,
@@ -127,6 +128,7 @@ fn page(world: &World, told: &Foretold, at: Timestamp, pen: &Pen<'_>) -> Lines {
         changes(&mut out, it);
         hits(&mut out, "would be denied", Role::Denied, &it.denied, pen);
         hits(&mut out, "unknown", Role::Unknown, &it.unknown, pen);
+        checks(&mut out, it);
         let doubts = it.doubts.iter().map(Text::to_string);
         listed(&mut out, Role::Unknown, "why the evidence does not suffice", doubts);
     }
@@ -173,12 +175,12 @@ fn headline(told: &Foretold, pen: &Pen<'_>) -> (Role, String) {
         }
         Verdict::Denied => {
             let last = it.denied.iter().map(|hit| hit.last).max();
-            let many = words::plural(it.denied.len(), thing);
+            let many = plural(it.denied.len(), thing);
             let said = format!("would deny {many}{}, last {}", families(&it.denied), pen.ago(last));
             (Role::Denied, format!("{said}{unknown}{suffices}"))
         }
         Verdict::Unknown => {
-            let of = words::plural(it.edges, &format!("recorded {thing}"));
+            let of = plural(it.edges, &format!("recorded {thing}"));
             (Role::Unknown, format!("nothing of {of} is known to be denied{unknown}{suffices}"))
         }
         Verdict::Allowed => {
@@ -225,6 +227,24 @@ fn changes(out: &mut Lines, it: &Prediction) {
     for how in order {
         out.extend(it.changes.iter().filter(|change| change.how == how).map(line));
     }
+}
+
+/// Checks of what is easily forgotten: what blocks first, then what only warns.
+fn checks(out: &mut Lines, it: &Prediction) {
+    let open = words::against(it);
+    if open.is_empty() {
+        return out.push((Role::Good, format!("{} passed", plural(it.checks.len(), "check"))));
+    }
+    let many = plural(it.checks.len(), "check");
+    out.push((Role::Title, format!("checks that did not pass ({} of {many})", open.len())));
+    out.extend(open.into_iter().map(|(weight, mark, text)| {
+        let role = match (weight, mark) {
+            (_, Mark::Unknown) => Role::Unknown,
+            (Weight::Blocks, _) => Role::Denied,
+            (Weight::Warns, _) => Role::Warn,
+        };
+        (role, format!("  {} {text}", weight.as_str()))
+    }));
 }
 
 fn hits(out: &mut Lines, title: &str, role: Role, hits: &[Hit], pen: &Pen<'_>) {
