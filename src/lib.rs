@@ -65,6 +65,7 @@ pub mod domain {
     /// not known, what it changes in meaning.
     pub mod predict {
         mod diff;
+        pub mod families;
         mod place;
         pub mod prediction;
         pub mod replay;
@@ -123,6 +124,7 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod foresights;
     pub mod gate;
     pub mod gates;
     pub mod handover;
@@ -137,6 +139,7 @@ pub mod cockpit {
     pub mod ports;
     pub mod preflight;
     pub mod probing;
+    pub mod proposal;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -570,6 +573,7 @@ pub mod tui {
     pub mod model;
     pub mod offer;
     pub mod plan;
+    pub mod proposal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

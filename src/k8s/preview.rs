@@ -76,6 +76,18 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
     })
 }
 
+/// The wanted set as the server would have it, and every reason why it would refuse. The error is that
+/// it did not answer at all.
+pub async fn dry_run_only(
+    access: &Access,
+    order: &PreviewOrder,
+    context: &str,
+) -> Result<(Set, Vec<Trouble>), Trouble> {
+    let place =
+        Place { server: access.server().await?, target: order.target.clone(), context: context.to_owned() };
+    Ok(dry_run(&place, order).await)
+}
+
 async fn find_cni(place: &Place) -> Cni {
     let version = place.server.ask::<Value>(Call::get("/version")).await.ok();
     let version = version.as_ref().and_then(|version| version["gitVersion"].as_str()).unwrap_or_default();

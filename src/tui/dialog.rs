@@ -29,6 +29,7 @@ use super::{
     copy,
     form::Form,
     offer, plan,
+    proposal::ProposalDialog,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -42,6 +43,8 @@ pub enum Overlay {
     Waiting(Vec<OrderId>),
     Apply(Box<ApplyDialog>),
     RollBack(Box<RollbackDialog>),
+    /// A rule for a denial, to be copied.
+    Proposal(Box<ProposalDialog>),
     /// Something for the state cluster is filled in.
     Form(Box<Form>),
     /// Why not.
@@ -142,6 +145,7 @@ impl Overlay {
                 let below = 2 + form.why.len() + form.fields.len();
                 form.body.fit(columns, room.saturating_sub(below).max(3));
             }
+            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3)),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }
@@ -446,7 +450,12 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             return out.push(body(Role::Dim, text));
         }
     };
+    let opened = world.discoveries().opened(&preview.target.cluster, &preview.target.ns);
+    if let Some(document) = opened.and_then(|opened| opened.answer.as_ref()?.document.as_ref()) {
+        out.push(body(Role::Warn, format!("by {}", document.words(world.now()))));
+    }
     let window = prediction.bound.window;
+    let day = |at: Timestamp| at.format("%Y-%m-%d");
     let of = format!("of what was recorded {} to {}, it", day(window.from), day(window.to));
     for (verdict, text) in words::summary(prediction, world.now()) {
         match verdict {
@@ -469,10 +478,6 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             format!("  {}: {} {} on {}", change.who, change.how.as_str(), change.what, change.ports),
         )
     }));
-}
-
-fn day(at: Timestamp) -> String {
-    at.format("%Y-%m-%d").to_string()
 }
 
 fn newly_isolated(preview: &Preview) -> usize {
