@@ -58,6 +58,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod opinion;
     pub mod owner;
     pub mod policy;
     /// The recorded week against a set of policies that is not live yet: what it would deny, what is
@@ -124,6 +125,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod noticed;
     pub mod open_ends;
+    mod opinions;
     pub mod orders;
     pub mod outbox;
     pub mod plan;

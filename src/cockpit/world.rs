@@ -17,6 +17,7 @@ use crate::domain::{
 use super::{
     discoveries::Discoveries,
     incidents::Incidents,
+    opinions,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
@@ -243,6 +244,7 @@ impl World {
         };
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
+        opinions::form(&self.clusters, &self.soaks, &mut self.denials);
         self.denials.settle();
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
@@ -370,7 +372,10 @@ impl World {
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
-            ClusterFact::Preflight(report) => cluster.looked.preflight = Some((*report, self.now)),
+            ClusterFact::Preflight(report) => {
+                cluster.looked.preflight = Some((*report, self.now));
+                self.denials.weigh_again(name);
+            }
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);

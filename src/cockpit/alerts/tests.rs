@@ -18,6 +18,10 @@ use crate::{
         flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
         names::{NodeName, Workload},
         policy::{PolicyKey, PolicyKind},
+        preflight::{
+            check::{Check, CheckId},
+            report::Report,
+        },
         rollout::{Applied, Record},
     },
 };
@@ -150,6 +154,21 @@ fn a_group_that_hurts_is_told_once_then_worse_then_over() {
     night.deny(5432, 40);
     night.to(90);
     insta::assert_snapshot!("hurting.txt", night.said());
+}
+
+/// A drop must never read as allowed: what the data plane denies and the live policies allow is told as such,
+/// if it lasts; what both deny is not.
+#[test]
+fn a_data_plane_that_denies_what_the_live_policies_allow_is_told() {
+    let mut night = Night::new();
+    let checks = vec![Check::pass(CheckId::Foreign, "no other kind of policy is there")];
+    night.cluster(ClusterFact::Preflight(Box::new(Report { checks, engine: None, dns_mode: None })));
+    night.to(40);
+    night.deny(53, 1);
+    night.deny(5432, 1);
+    night.to(70);
+    night.said.retain(|said| said.contains("verdicts disagree"));
+    insta::assert_snapshot!("disagreement.txt", night.said());
 }
 
 /// It comes and goes every twenty minutes: that is one message an hour, not one each time.
