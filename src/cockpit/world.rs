@@ -11,6 +11,7 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
+    preflight::report::Report,
     time::Timestamp,
 };
 
@@ -59,6 +60,11 @@ impl Source {
             self.gaps.remove(oldest);
         }
         self.gaps.push_back(gap);
+    }
+
+    fn told(&mut self, state: SourceState, now: Timestamp) {
+        self.state = Some(state);
+        self.at = Some(now);
     }
 
     pub fn is_live(&self) -> bool {
@@ -363,23 +369,25 @@ impl World {
             ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
             ClusterFact::Source(state) => {
-                let source = self.sources.entry(name.clone()).or_default();
-                source.state = Some(state);
-                source.at = Some(self.now);
+                self.sources.entry(name.clone()).or_default().told(state, self.now);
             }
             ClusterFact::CronJobs(change) => self.discoveries.schedule(name, change),
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
-            ClusterFact::Preflight(report) => {
-                cluster.looked.preflight = Some((*report, self.now));
-                self.denials.weigh_again(name);
-            }
+            ClusterFact::Preflight(report) => self.looked(name, *report),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn looked(&mut self, name: &ClusterName, report: Report) {
+        if let Some(cluster) = self.clusters.get_mut(name) {
+            cluster.looked.preflight = Some((report, self.now));
+        }
+        self.denials.weigh_again(name);
     }
 
     /// The watch settles what a write's answer left open.

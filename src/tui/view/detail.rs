@@ -487,12 +487,16 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
             pen.ago(Some(group.last)),
         ),
     )];
-    out.push(ours_line(group, format!("the data plane: {}; sluice", group.said)));
+    let ours = ours_line(group, format!("the data plane: {}; sluice", group.said));
+    // What may be wrong altogether comes before whose it is; else that is what is needed first.
+    let (first, later) = if group.disagrees() { (Some(ours), None) } else { (None, Some(ours)) };
+    out.extend(first);
     out.extend(closed_lines(world, group));
     let target = copy::target_of(&group.key);
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
         out.push((Role::Text, people_words(world, ns, group)));
     }
+    out.extend(later);
     if let Some(order) = world.orders().latest(&target) {
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
     }
