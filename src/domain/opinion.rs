@@ -10,6 +10,7 @@ use std::{
 use super::{
     denial::Peer,
     eval::{
+        around::Around,
         cluster::{self as evaluated, Foreign, Namespaces, NetworkPolicy, Reach, Weight},
         judge::Question,
         model::{Model, Party, PodId},
@@ -192,6 +193,7 @@ impl<'c> Bench<'c> {
             services: Vec::new(),
             policies: of_ns.filter_map(NetworkPolicy::of).collect(),
             foreign: foreign(cluster, ns),
+            around: Around::default(),
         }
     }
 }
