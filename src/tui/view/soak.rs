@@ -116,10 +116,11 @@ fn unseen(pen: &Pen<'_>, row: &SoakRow) -> Text {
     let line = |unseen: &crate::cockpit::soaks::Unseen| {
         let protocol = unseen.protocol.as_str();
         let last = pen.ago(Some(unseen.last));
-        let role =
-            if unseen.ours.verdict == eval::verdict::Verdict::Denied { Role::Denied } else { Role::Unknown };
+        let (role, ours) = match unseen.ours.verdict {
+            eval::verdict::Verdict::Denied => (Role::Denied, "would be refused"),
+            eval::verdict::Verdict::Unknown | eval::verdict::Verdict::Allowed => (Role::Unknown, "not known"),
+        };
         let (workload, destination, port) = (&unseen.workload, &unseen.destination, unseen.port);
-        let ours = unseen.ours.words();
         (role, format!("  {workload} {destination} {port}/{protocol}, last {last}: {ours}"))
     };
     let mut out: Text = row.unseen.iter().take(SHOWN).map(line).collect();
