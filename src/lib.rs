@@ -59,6 +59,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod opinion;
     pub mod owner;
     pub mod policy;
     /// The recorded week against a set of policies that is not live yet: what it would deny, what is
@@ -132,6 +133,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod noticed;
     pub mod open_ends;
+    mod opinions;
     pub mod orders;
     pub mod outbox;
     pub mod plan;

@@ -3,11 +3,7 @@
 
 mod support;
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use clap::Parser as _;
 use sluice::{
@@ -26,27 +22,7 @@ use sluice::{
     k8s::connect::Access,
     sim::fleet::{people::Person, running::Fleet},
 };
-
-/// A printer's other end.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("one thread").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("one thread").clone()).expect("UTF-8")
-    }
-}
+use support::Paper;
 
 async fn run(fleet: &Fleet, words: &str) -> (Exit, String) {
     let cli = Cli::try_parse_from(["sluice", "preflight"].into_iter().chain(words.split_whitespace()));

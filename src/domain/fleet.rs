@@ -445,7 +445,7 @@ impl Cluster {
     /// cluster-wide ones included: whom those select is not known, so they all count.
     pub fn digest(&self, ns: &Namespace, direction: Direction) -> PolicyDigest {
         let all = ns.policies.values().chain(self.clusterwide.values());
-        PolicyDigest::of(all.filter(|policy| policy.isolates(direction) != Some(false)))
+        PolicyDigest::of_direction(all, direction)
     }
 
     pub fn enforcement(&self) -> Enforcement {
