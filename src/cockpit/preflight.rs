@@ -11,11 +11,11 @@ use crate::domain::{
         reading::Measured,
         report::Report,
     },
-    readiness::NEEDED,
+    readiness::{NEEDED, credited},
     time::Timestamp,
 };
 
-use super::world::World;
+use super::{ports::CollectorState, world::World};
 
 /// Checks that keep anything from being applied. None before the first pre-flight: until then what
 /// was recognised of the CNI decides alone.
@@ -38,15 +38,24 @@ pub fn stops_discovery(world: &World, cluster: &ClusterName, credited: Option<Ti
 /// The last pre-flight with when it was, and the week as the collector has measured it by now.
 pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> {
     let (report, at) = world.cluster(name)?.looked.preflight.as_ref()?;
-    let window = world.discoveries().collected(name).and_then(|collected| collected.state.window);
-    let report = match window {
+    let measured = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let report = match measured {
         None => report.clone(),
-        Some(window) => report.clone().measured(&Measured {
-            source: Text::new("collector"),
-            from: window.from,
-            to: window.to,
-            empty_hours: 0,
-        }),
+        Some(measured) => report.clone().measured(&measured),
     };
     Some((report, *at))
+}
+
+/// How far back a collector's records reach; `None`: it has gathered nothing yet. The node that saw
+/// least decides how much of that is missing.
+pub fn measured(state: &CollectorState) -> Option<Measured> {
+    let window = state.window?;
+    let seen = state.coverage.credited.values().map(|hours| credited(hours, window)).min();
+    let missing = window.to - window.from - seen.unwrap_or_default();
+    Some(Measured {
+        source: Text::new("collector"),
+        from: window.from,
+        to: window.to,
+        empty_hours: u32::try_from(missing.num_hours()).unwrap_or(0),
+    })
 }

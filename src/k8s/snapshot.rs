@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    cni,
     connect::Access,
     failure::Failure,
+    preflight::look,
     wire::{Call, Server},
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         eval::{cluster::Cluster, plugin::Traits},
         fleet::Cni,
         names::Text,
+        preflight::cni,
     },
     manifest::{
         cluster::{Complaint, Gathering},
@@ -40,9 +41,8 @@ pub struct Snapshot {
 /// said.
 pub async fn look(access: &Access, name: &str) -> Result<Snapshot, Trouble> {
     let server = access.server().await?;
-    let version: Version =
-        server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
-    let cni = cni::recognise(&cni::look(&server, &version.git_version).await);
+    let _: Value = server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
+    let cni = cni::cni(&look::agents(&server).await);
     let mut looking = Looking { server, name, into: Gathering::new(Traits::of(&cni)), troubles: Vec::new() };
     looking.needed("", "Namespace", "/api/v1/namespaces").await?;
     looking.needed("", "Pod", "/api/v1/pods").await?;
@@ -53,12 +53,6 @@ pub async fn look(access: &Access, name: &str) -> Result<Snapshot, Trouble> {
     looking.foreign().await;
     let (cluster, complaints) = looking.into.done();
     Ok(Snapshot { cluster, cni, complaints, troubles: looking.troubles })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    git_version: String,
 }
 
 #[derive(Deserialize)]
