@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{
     cockpit::ports::Trouble,
     domain::{
-        author::facts::{ApiServer, Facts, Resolver, ResolverPods},
-        fleet::CniKind,
+        author::facts::{ApiServer, Callback, Facts, Resolver, ResolverPods},
         names::{NsName, Text},
         policy::Labels,
         preflight::{
@@ -19,6 +19,7 @@ use crate::{
             reading::{self as preflight, Known, Reading},
         },
     },
+    manifest::around,
 };
 
 use super::{
@@ -61,14 +62,24 @@ pub async fn read(access: &Access) -> (Facts, Vec<Trouble>) {
         Known::Read(nodes) => Some(nodes.as_slice()),
         Known::Unknown(_) => None,
     };
+    let callbacks = match callbacks_of(&server).await {
+        Ok(callbacks) => Some(callbacks),
+        Err(failure) => {
+            note("webhook configurations and APIServices, with their Services", &failure);
+            None
+        }
+    };
+    let switches = cni::switches(&reading);
     let facts = Facts {
-        blocks_select_nodes: blocks_select_nodes(&reading, found.kind),
+        blocks_select_nodes: switches.blocks_select_nodes,
+        sctp: switches.sctp,
         cni: reading.daemonsets.why().is_none().then_some(found),
         resolver,
         api,
         nodes: nodes.map(addresses),
         pod_networks: nodes.map(pod_networks),
         workloads: None,
+        callbacks,
     };
     (facts, troubles)
 }
@@ -80,14 +91,6 @@ fn said(failure: &Failure) -> String {
 fn cannot(what: &str, why: &str) -> Trouble {
     let next = "Ask for the right to read it, or name it in a facts file (--facts).";
     Trouble::new(what, &format!("cannot be read ({why})"), next)
-}
-
-/// `policy-cidr-match-mode` is empty by default; only with `nodes` does an ipBlock select nodes.
-fn blocks_select_nodes(reading: &Reading, kind: CniKind) -> Option<bool> {
-    let mut maps = reading.config_maps.read.iter().filter(|_| kind == CniKind::Cilium);
-    let config = maps.find(|map| map.object.name.as_str() == "cilium-config")?;
-    let mode = config.get("policy-cidr-match-mode").unwrap_or_default();
-    Some(mode.split([',', ' ']).any(|word| word == "nodes"))
 }
 
 #[derive(Deserialize)]
@@ -114,6 +117,7 @@ struct ServiceSpec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Port {
+    name: Option<String>,
     port: Option<u16>,
 }
 
@@ -205,6 +209,41 @@ async fn api_of(server: &Server) -> Result<ApiServer, Failure> {
         }
     }
     Ok(out)
+}
+
+/// Callbacks that are followed to their pods; each Service is one more question.
+const CALLBACKS: usize = 200;
+
+async fn callbacks_of(server: &Server) -> Result<Vec<Callback>, Failure> {
+    let mut hooks = Vec::new();
+    for (group, kind, plural) in around::HOOKS {
+        let all: Vec<Value> = list(server, format!("/apis/{group}/v1/{plural}")).await?;
+        hooks.extend(all.iter().flat_map(|value| around::hooks(kind, value)));
+    }
+    hooks.sort();
+    hooks.dedup();
+    let mut out = BTreeSet::new();
+    for hook in hooks.into_iter().take(CALLBACKS) {
+        let path = format!("/api/v1/namespaces/{}/services/{}", hook.ns, hook.service);
+        let service: Service = match server.ask(Call::get(path)).await {
+            Ok(service) => service,
+            // Nobody is called where there is no Service.
+            Err(failure) if failure.code() == Some(404) => continue,
+            Err(failure) => return Err(failure),
+        };
+        let own = service.spec.ports.iter().flatten().find(|port| port.port == Some(hook.port));
+        let Some(own) = own else { continue };
+        for slice in slices(server, hook.ns.as_str(), hook.service.as_str()).await? {
+            let is_own = |port: &&Port| {
+                port.name.as_deref().unwrap_or_default() == own.name.as_deref().unwrap_or_default()
+            };
+            let ports = slice.ports.iter().flatten().filter(is_own);
+            for port in ports.filter_map(|port| port.port) {
+                out.insert(Callback { object: hook.object.clone(), ns: hook.ns.clone(), port });
+            }
+        }
+    }
+    Ok(out.into_iter().collect())
 }
 
 fn addresses(nodes: &[preflight::Node]) -> BTreeSet<IpAddr> {

@@ -3,6 +3,7 @@
 //! recognition. Only a probe proves enforcement: this is a finding with its evidence. Pure.
 
 use crate::domain::{
+    eval::plugin::Switches,
     fleet::{Cni, CniKind, Enforcement},
     names::Text,
     resolver::DnsPath,
@@ -11,7 +12,7 @@ use crate::domain::{
 use super::{
     check::{Evidence, Verdict},
     dns, enforcement,
-    engines::{self, Engine, Found},
+    engines::{self, Engine, EngineKind, Found},
     reading::{Known, Reading},
 };
 
@@ -84,7 +85,7 @@ fn enforcement(engine: &Engine) -> Enforcement {
     let is_whole = match (engine.ready, engine.desired) {
         (Some(ready), Some(desired)) => ready == desired,
         // It runs inside each k3s process, which no count shows.
-        _ => engine.kind == engines::EngineKind::K3s,
+        _ => engine.kind == EngineKind::K3s,
     };
     if !engine.off.is_empty() {
         Enforcement::DoesNot
@@ -110,6 +111,18 @@ fn told(engine: &Engine) -> String {
         out.push_str(&format!(", {}: {}={}", seen.object, seen.field, seen.value));
     }
     out
+}
+
+/// Settings that change what policies do; nothing of a ConfigMap that could not be read.
+pub fn switches(reading: &Reading) -> Switches {
+    let found = engines::recognise(reading);
+    let Some(engine) = found.only().filter(|engine| engine.kind == EngineKind::Cilium) else {
+        return Switches::default();
+    };
+    match reading.config_maps.get(engine.object.ns.as_str(), "cilium-config") {
+        Known::Read(Some(map)) => Switches::of_cilium(|key| map.get(key)),
+        Known::Read(None) | Known::Unknown(_) => Switches::default(),
+    }
 }
 
 /// How lookups travel.

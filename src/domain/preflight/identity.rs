@@ -2,11 +2,12 @@
 //! it, and which accounts do. The address differs by cloud and data plane (each cloud's own
 //! documentation; failures that people met). Pure.
 
+use crate::domain::names::plural;
+
 use super::{
     check::{Check, CheckId as Id, Evidence},
     engines::{EngineKind, Found},
     reading::{Known, Object, Reading, Record},
-    report::plural,
 };
 
 /// Annotations by which a cloud's webhook or node agent gives an account tokens.

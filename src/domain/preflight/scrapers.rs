@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::names::plural;
+
 use super::{
     around::is_system,
     check::{Check, CheckId as Id, Evidence},
     reading::{Container, Reading, Service, Workload},
-    report::plural,
 };
 
 /// Programs that fetch metrics from pods, by the name of their container or of their image.
