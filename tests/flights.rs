@@ -140,7 +140,7 @@ async fn what_is_not_enforced_is_blocked_in_the_cockpit_and_nothing_else_is() {
 }
 
 /// A collector as its HTTP answers, each written by hand: the state of `days` days until the fleet's
-/// start, of which one node missed the first `missed` hours.
+/// start, of which no node saw the first `missed` hours, and one nothing of the day after.
 fn collector(member: &Member, days: i64, missed: i64) {
     let to = support::start();
     let from = to - TimeDelta::days(days);
@@ -149,8 +149,8 @@ fn collector(member: &Member, days: i64, missed: i64) {
         "schema": 1, "version": "0.1.0",
         "window": { "from": from.to_rfc3339(), "to": to.to_rfc3339() },
         "coverage": { "credited": [
-            { "node": "worker-1", "hours": [[hour(from), hour(to)]] },
-            { "node": "worker-2", "hours": [[hour(from) + missed, hour(to)]] },
+            { "node": "worker-1", "hours": [[hour(from) + missed, hour(to)]] },
+            { "node": "worker-2", "hours": [[hour(from) + missed + 24, hour(to)]] },
         ] },
     })
     .to_string();
@@ -195,7 +195,7 @@ async fn how_far_back_records_reach_is_measured_on_the_records() {
         week("prod-eu-west"),
         format!("FAIL week Records reach back 3d00h. Seven days are needed. {stops}")
     );
-    let holed = "Of these, 5 hours were not seen on every node.";
+    let holed = "Of these, 5 hours have no record of any node.";
     assert_eq!(
         week("prod-eu-central"),
         format!("FAIL week Records reach back 7d00h. {holed} Seven days are needed. {stops}")

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::domain::{
+    edge::Hours,
     fleet::Cluster,
     names::{ClusterName, Text},
     preflight::{
@@ -46,12 +47,13 @@ pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> 
     Some((report, *at))
 }
 
-/// How far back a collector's records reach; `None`: it has gathered nothing yet. The node that saw
-/// least decides how much of that is missing.
+/// How far back a collector's records reach; `None`: it has gathered nothing yet. Holes of single nodes
+/// are told of the namespaces that run there.
 pub fn measured(state: &CollectorState) -> Option<Measured> {
     let window = state.window?;
-    let seen = state.coverage.credited.values().map(|hours| credited(hours, window)).min();
-    let missing = window.to - window.from - seen.unwrap_or_default();
+    let mut seen = Hours::default();
+    state.coverage.credited.values().for_each(|hours| seen.union(hours));
+    let missing = window.to - window.from - credited(&seen, window);
     Some(Measured {
         source: Text::new("collector"),
         from: window.from,

@@ -438,7 +438,7 @@ pub fn measured_week(measured: &Measured) -> Check {
     ];
     let mut words = format!("Records reach back {}d{:02}h.", hours / 24, hours % 24);
     if missing > 0 {
-        words.push_str(&format!(" Of these, {missing} hours were not seen on every node."));
+        words.push_str(&format!(" Of these, {missing} hours have no record of any node."));
     }
     if hours - missing >= WEEK {
         return Check::pass(Id::Week, words).seen(seen);

@@ -255,7 +255,7 @@ pub struct Measured {
     pub source: Text,
     pub from: Timestamp,
     pub to: Timestamp,
-    /// Hours between the two that were not seen, of the node that saw least.
+    /// Hours between the two without any record of any node.
     pub empty_hours: u32,
 }
 
