@@ -370,6 +370,17 @@ async fn verdicts(fleet: &Fleet, cluster: &str) -> BTreeMap<String, (String, Str
     checks.map(|check| (text(&check["id"]), (text(&check["verdict"]), text(&check["why"])))).collect()
 }
 
+/// Something that goes wrong with a cluster, the checks that it makes unknown, and part of why.
+struct Broken {
+    bring: Box<dyn Fn(&Fleet)>,
+    unknown: &'static [&'static str],
+    why: &'static str,
+}
+
+fn case(bring: impl Fn(&Fleet) + 'static, unknown: &'static [&'static str], why: &'static str) -> Broken {
+    Broken { bring: Box::new(bring), unknown, why }
+}
+
 /// What is broken or may not be read makes unknown what needs it, with the reason, and nothing else.
 #[tokio::test(start_paused = true)]
 async fn one_bad_object_or_missing_right_costs_only_the_checks_that_need_it() {
@@ -395,25 +406,20 @@ async fn one_bad_object_or_missing_right_costs_only_the_checks_that_need_it() {
             fleet.cluster("east").expect("it is there").server().set_faults(faults);
         }
     };
-    type Break<'b> = Box<dyn Fn(&Fleet) + 'b>;
-    let cases: Vec<(Break<'_>, &[&str], &str)> = vec![
-        (
-            Box::new(corefile),
-            &["dns-answers"],
-            "The Corefile in ConfigMap kube-system/coredns cannot be read:",
-        ),
-        (Box::new(half), &["gaps", "own-node", "flows", "allowed-flows"], "Several components enforce"),
-        (Box::new(deny("services")), &["resolver", "dns-answers"], "cannot be read: forbidden (HTTP 403)"),
-        (
-            Box::new(deny("configmaps")),
+    let cases = [
+        case(corefile, &["dns-answers"], "The Corefile in ConfigMap kube-system/coredns cannot be read:"),
+        case(half, &["gaps", "own-node", "flows", "allowed-flows"], "Several components enforce"),
+        case(deny("services"), &["resolver", "dns-answers"], "cannot be read: forbidden (HTTP 403)"),
+        case(
+            deny("configmaps"),
             &["switches", "own-node", "flows", "allowed-flows", "dns-answers"],
             "forbidden (HTTP 403)",
         ),
-        (Box::new(deny("serviceaccounts")), &[], ""),
-        (Box::new(deny("apiservices")), &["api-callbacks"], "forbidden (HTTP 403)"),
+        case(deny("serviceaccounts"), &[], ""),
+        case(deny("apiservices"), &["api-callbacks"], "forbidden (HTTP 403)"),
     ];
     let before = verdicts(&support::fleet("two", 1), "east").await;
-    for (at, (bring, unknown, why)) in cases.into_iter().enumerate() {
+    for (at, Broken { bring, unknown, why }) in cases.into_iter().enumerate() {
         let fleet = support::fleet("two", 1);
         bring(&fleet);
         let after = verdicts(&fleet, "east").await;
