@@ -45,11 +45,12 @@ Reads network-policies/CLUSTER/NAMESPACE/ (what would be applied), the edges bes
 document (network-policies/discovery/NAMESPACE.edges.jsonl, by `sluice discover --write`), and what
 is live: the cluster itself, or --manifests.
 
-Beside what was recorded, every check of what is easily forgotten is told by its name: DNS, webhooks,
-token addresses, meshes, dead selectors and more. Those that block count for the exit code.
+Beside what was recorded, every check of what is easily forgotten is told by its name: DNS,
+webhooks, token addresses, meshes, dead selectors and more. Those that block count for the exit
+code.
 
-Exit codes: 0 nothing recorded would be denied, 3 something would, or a check that blocks fails, 4 that
-is unknown (every reason is printed), 2 usage, 1 something could not be read.";
+Exit codes: 0 nothing recorded would be denied, 3 something would, or a check that blocks fails,
+4 that is unknown (every reason is printed), 2 usage, 1 something could not be read.";
 
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = HELP)]

@@ -329,7 +329,9 @@ mod tests {
         let wanted = Wanted { ns: &target.ns, direction: target.direction, set: &set };
         let window = Window { from: now() - TimeDelta::days(7), to: now() };
         let recorded = Recorded { window, edges: &[], doubts: Vec::new() };
-        let it = replay::predict(&gathering.done().0, wanted, recorded);
+        let (mut cluster, _) = gathering.done();
+        cluster.uid = world.cluster(&target.cluster).and_then(|one| one.uid.clone());
+        let it = replay::predict(&cluster, wanted, recorded);
         let digest = PolicyDigest::of(set.values());
         let preview = Preview { prediction: Ok(Box::new(it)), digest, ..preview() };
         let said: Vec<_> = gates::predicted(&world, &preview).iter().map(ToString::to_string).collect();

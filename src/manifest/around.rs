@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::cluster::{name_of, ns_of};
 use crate::domain::{
-    eval::around::{Hook, Marks, Mesh},
+    eval::{
+        around::{Hook, Marks, Mesh},
+        plugin::Switches,
+    },
     names::{NsName, Text},
 };
 
@@ -143,8 +146,8 @@ fn local(container: &Value) -> BTreeSet<IpAddr> {
 }
 
 /// Keys of `cilium-config` that change what policies do, where it is that ConfigMap.
-pub(super) fn switches(value: &Value) -> Option<crate::domain::eval::plugin::Switches> {
+pub(super) fn switches(value: &Value) -> Option<Switches> {
     let data = (name_of(value) == "cilium-config").then(|| value["data"].as_object())??;
     let get = |key: &str| data.get(key).and_then(Value::as_str);
-    Some(crate::domain::eval::plugin::Switches::of_cilium(get))
+    Some(Switches::of_cilium(get))
 }
