@@ -193,7 +193,8 @@ fn opened(key: &GroupKey, far: &Far) -> Opened {
         Far::Pods { .. } => What::Inside,
     };
     let ports = Ports::new([span(key)], Vec::new());
-    Opened { direction: key.direction, rule: 1, selector: Selector::default(), what, ports }
+    let (direction, selector) = (key.direction, Selector::default());
+    Opened { direction, rule: 1, selector, what, entity: None, ports }
 }
 
 fn file(world: &World, target: &Target) -> Text {
