@@ -59,6 +59,7 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod opinion;
     pub mod owner;
     pub mod policy;
     /// The recorded week against a set of policies that is not live yet: what it would deny, what is
@@ -84,14 +85,17 @@ pub mod domain {
     pub mod preflight {
         pub mod around;
         pub mod check;
+        pub mod cni;
         pub mod corefile;
-        mod dns;
+        pub mod dns;
         mod enforcement;
         pub mod engines;
         mod flows;
         pub mod gaps;
+        mod identity;
         pub mod reading;
         pub mod report;
+        mod scrapers;
     }
     pub mod probe;
     pub mod range;
@@ -132,6 +136,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod noticed;
     pub mod open_ends;
+    mod opinions;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
@@ -211,12 +216,12 @@ pub mod flows {
         pub mod sight;
 
         pub use follow::{Gathering, gather, run};
+        pub use link::reach;
     }
 }
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
-    pub mod cni;
     pub mod connect;
     mod cronjobs;
     mod decode;
@@ -235,7 +240,6 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
-    mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
@@ -371,6 +375,7 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
+    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;

@@ -283,7 +283,8 @@ impl Discoveries {
             self.opened.remove(0);
         }
         self.opened.push(opened);
-        self.opened.last_mut().expect("one was pushed in the line above")
+        let newest = self.opened.len() - 1;
+        &mut self.opened[newest]
     }
 
     /// Forgets clusters that left the plan.

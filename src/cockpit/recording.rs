@@ -271,14 +271,6 @@ pub fn advance(world: &World, rows: &[(Target, Text)]) -> Draft {
     draft
 }
 
-/// The resources of sluice written into a cluster, by these commands.
-pub fn install(world: &World, cluster: &ClusterName, commands: &[String], outcome: &str) -> Draft {
-    let mut draft = on_cluster(world, Act::Install, cluster, cluster);
-    draft.say(commands.iter().flat_map(|command| said("command", command)));
-    draft.say(said("outcome", outcome));
-    draft
-}
-
 /// Noticed, not done by us.
 pub fn incident(world: &World, target: &Target, what: &[Text]) -> Draft {
     let mut draft = Draft {

@@ -11,12 +11,14 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
+    preflight::report::Report,
     time::Timestamp,
 };
 
 use super::{
     discoveries::Discoveries,
     incidents::Incidents,
+    opinions,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
@@ -250,6 +252,7 @@ impl World {
         };
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
+        opinions::form(&self.clusters, &self.soaks, &mut self.denials);
         self.denials.settle();
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
@@ -376,11 +379,18 @@ impl World {
             ClusterFact::Foreseeing(target) => self.discoveries.foresee(target, self.now),
             ClusterFact::Foretold(told) => self.discoveries.foretold(*told, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
-            ClusterFact::Preflight(report) => cluster.looked.preflight = Some((*report, self.now)),
+            ClusterFact::Preflight(report) => self.looked(name, *report),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn looked(&mut self, name: &ClusterName, report: Report) {
+        if let Some(cluster) = self.clusters.get_mut(name) {
+            cluster.looked.preflight = Some((report, self.now));
+        }
+        self.denials.weigh_again(name);
     }
 
     /// The watch settles what a write's answer left open.

@@ -33,7 +33,9 @@ use crate::{
     },
 };
 
-use super::{Ask, Input, Model, Options, Theme, draw, note_refusal, note_started, settle, update};
+use super::{
+    Ask, Input, Model, Options, Theme, draw, note_refusal, note_started, settle, update, update::note_asked,
+};
 
 pub fn now() -> Timestamp {
     Utc.with_ymd_and_hms(2026, 11, 23, 13, 2, 30).single().expect("a moment")
@@ -474,6 +476,13 @@ impl Player {
             }
             self.asks.push(ask);
         }
+    }
+
+    /// As if a key had asked for it.
+    pub fn ask(&mut self, command: decide::Command) -> &mut Self {
+        note_asked(&mut self.model, &[Ask::Command(command.clone())]);
+        self.command(&command);
+        self
     }
 
     fn command(&mut self, command: &decide::Command) {

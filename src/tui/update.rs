@@ -162,7 +162,7 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     model.told.say(format!("{what}: {list}; 4 shows every call{stop}"), Tone::Plain);
 }
 
-fn note_asked(model: &mut Model, asks: &[Ask]) {
+pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.told.asked = Some(match command {

@@ -138,7 +138,7 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
         }
         // No word to type has an upper-case letter, so these keys are free.
         (KeyCode::Char('O'), _) if dialog.overridable => {
-            return lead::overrule(model, world, &dialog.previews);
+            return lead::overrule(model, world, &dialog.overrulable());
         }
         (KeyCode::Char('Y'), _) => {
             model.told.say("copied the commands", Tone::Plain);
