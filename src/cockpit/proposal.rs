@@ -193,8 +193,7 @@ fn opened(key: &GroupKey, far: &Far) -> Opened {
         Far::Pods { .. } => What::Inside,
     };
     let ports = Ports::new([span(key)], Vec::new());
-    let (direction, selector) = (key.direction, Selector::default());
-    Opened { direction, rule: 1, selector, what, entity: None, ports }
+    Opened { direction: key.direction, rule: 1, selector: Selector::default(), what, entity: None, ports }
 }
 
 fn file(world: &World, target: &Target) -> Text {
