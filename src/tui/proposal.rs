@@ -7,7 +7,11 @@ use crate::{
         proposal::{Owners, Proposal, Proposed, propose},
         world::World,
     },
-    domain::{denial::Group, fleet::Environment, names::Text},
+    domain::{
+        denial::Group,
+        fleet::Environment,
+        names::{ClusterName, NsName, Text},
+    },
 };
 
 use super::{
@@ -24,6 +28,9 @@ pub struct ProposalDialog {
     pub body: Scrolled,
     /// What is copied; `None`: no rule is proposed.
     pub yaml: Option<String>,
+    group: Group,
+    /// What was recorded is not in it yet.
+    lacks_past: bool,
 }
 
 impl ProposalDialog {
@@ -43,7 +50,25 @@ impl ProposalDialog {
                 None
             }
         };
-        Self { title: target.to_string(), environment, body: Scrolled::new(lines), yaml }
+        let lacks_past = rule.is_ok_and(|rule| rule.recorded.is_none());
+        let (title, body) = (target.to_string(), Scrolled::new(lines));
+        Self { title, environment, body, yaml, group: group.clone(), lacks_past }
+    }
+
+    /// The namespace whose denial it is.
+    pub fn place(&self) -> (&ClusterName, &NsName) {
+        (&self.group.key.cluster, &self.group.key.ns)
+    }
+
+    /// What was recorded may come while it is read.
+    pub fn check(&mut self, world: &World) {
+        let (cluster, ns) = self.place();
+        let told = world.discoveries().opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
+        if self.lacks_past && told.is_some_and(|answer| answer.baseline.trouble.is_none()) {
+            let at = self.body.at;
+            *self = Self::open(world, &self.group.clone());
+            self.body.at = at;
+        }
     }
 }
 

@@ -88,6 +88,10 @@ pub fn settle(model: &mut Model, world: &World) {
             dialog.check(world);
             false
         }
+        Some(Overlay::Proposal(dialog)) => {
+            dialog.check(world);
+            false
+        }
         Some(Overlay::Form(form)) => {
             form.check(world);
             false

@@ -372,3 +372,32 @@ fn denied_flows_that_the_rule_would_let_pass_are_named() {
     let player = proposed(world, (200, 60), "stripe");
     assert!(player.screen().contains("reconcile with api.stripe.com, once"), "{}", player.screen());
 }
+
+#[test]
+fn what_was_recorded_is_asked_for_and_taken_in_when_it_comes() {
+    let mut world = world();
+    world.absorb(Fact::Tick(now() + TimeDelta::seconds(3600)));
+    let mut player = proposed(world, (200, 60), "stripe");
+    let read = Command::ReadEdges(cluster("prod-eu-1"), ns("payments"));
+    assert_eq!(player.asks.last(), Some(&Ask::Command(read)), "what is old is asked for again");
+    // A namespace that nobody has looked at yet.
+    let mut world = crate::tui::fixture::world();
+    let flow = Denied {
+        cluster: "prod-eu-1",
+        ns: "ledger",
+        workload: "checkout",
+        direction: Direction::Egress,
+        peer: "api.vendor.example.",
+        port: 443,
+        secs_ago: 5,
+    };
+    denied(&mut world, &flow);
+    world.settle();
+    player = proposed(world, (200, 60), "vendor");
+    let read = Command::ReadEdges(cluster("prod-eu-1"), ns("ledger"));
+    assert_eq!(player.asks.last(), Some(&Ask::Command(read)));
+    assert!(player.screen().contains("is not read here"), "{}", player.screen());
+    player.world.absorb(Fact::Cluster(cluster("prod-eu-1"), week::baseline("ledger", &[])));
+    player.settle();
+    assert!(player.screen().contains("recorded edges of it that passed: 0"), "{}", player.screen());
+}

@@ -62,10 +62,13 @@ pub fn refresh(model: &mut Model) -> Vec<Ask> {
 /// Shows the narrowest rule for the denial under the cursor.
 pub fn propose(model: &mut Model, world: &World) -> Vec<Ask> {
     let group = offer::denial(world, model).and_then(|id| model.group(world, id));
-    if let Some(dialog) = group.map(|group| ProposalDialog::open(world, group)) {
-        model.overlay = Some(Overlay::Proposal(Box::new(dialog)));
-    }
-    Vec::new()
+    let Some(dialog) = group.map(|group| ProposalDialog::open(world, group)) else { return Vec::new() };
+    let (cluster, ns) = dialog.place();
+    // What was recorded is a part of it: the dialog takes it in when it comes.
+    let is_due = world.discoveries().is_due(cluster, ns, world.now());
+    let ask = is_due.then(|| Ask::Command(Command::ReadEdges(cluster.clone(), ns.clone())));
+    model.overlay = Some(Overlay::Proposal(Box::new(dialog)));
+    ask.into_iter().collect()
 }
 
 /// Opens the form of a decision on the reviews at the cursor.
