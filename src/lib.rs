@@ -66,6 +66,7 @@ pub mod domain {
     /// not known, what it changes in meaning.
     pub mod predict {
         mod diff;
+        pub mod families;
         mod place;
         pub mod prediction;
         pub mod replay;
@@ -84,14 +85,17 @@ pub mod domain {
     pub mod preflight {
         pub mod around;
         pub mod check;
+        pub mod cni;
         pub mod corefile;
-        mod dns;
+        pub mod dns;
         mod enforcement;
         pub mod engines;
         mod flows;
         pub mod gaps;
+        mod identity;
         pub mod reading;
         pub mod report;
+        mod scrapers;
     }
     pub mod probe;
     pub mod range;
@@ -124,6 +128,7 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod foresights;
     pub mod gate;
     pub mod gates;
     pub mod handover;
@@ -139,6 +144,7 @@ pub mod cockpit {
     pub mod ports;
     pub mod preflight;
     pub mod probing;
+    pub mod proposal;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -210,12 +216,12 @@ pub mod flows {
         pub mod sight;
 
         pub use follow::{Gathering, gather, run};
+        pub use link::reach;
     }
 }
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
-    pub mod cni;
     pub mod connect;
     mod cronjobs;
     mod decode;
@@ -234,7 +240,6 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
-    mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
@@ -370,6 +375,7 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
+    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;
@@ -572,6 +578,7 @@ pub mod tui {
     pub mod model;
     pub mod offer;
     pub mod plan;
+    pub mod proposal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

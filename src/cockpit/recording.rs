@@ -102,6 +102,7 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
         | Effect::Abort(_)
         | Effect::Reconnect(_)
         | Effect::ReadEdges(..)
+        | Effect::Foresee(_)
         | Effect::Share(..)
         | Effect::Reload => None,
     }

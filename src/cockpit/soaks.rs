@@ -204,7 +204,10 @@ impl Soaks {
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
             | ClusterFact::Asked(_)
-            | ClusterFact::Baseline(_) => {}
+            | ClusterFact::Baseline(_)
+            | ClusterFact::Documented(_)
+            | ClusterFact::Foreseeing(_)
+            | ClusterFact::Foretold(_) => {}
         }
     }
 

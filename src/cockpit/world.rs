@@ -63,8 +63,7 @@ impl Source {
     }
 
     fn told(&mut self, state: SourceState, now: Timestamp) {
-        self.state = Some(state);
-        self.at = Some(now);
+        (self.state, self.at) = (Some(state), Some(now));
     }
 
     pub fn is_live(&self) -> bool {
@@ -228,7 +227,10 @@ impl World {
             Fact::ReadOnly => self.read_only = true,
             Fact::Fleet(plan) => self.replan(plan),
             Fact::Files(files) => self.refile(files),
-            Fact::Flagged(flagged) => self.files.flagged = Some(flagged),
+            Fact::Flagged(flagged) => {
+                self.discoveries.document(flagged.keys().cloned().collect());
+                self.files.flagged = Some(flagged);
+            }
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
@@ -368,13 +370,14 @@ impl World {
             }
             ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
-            ClusterFact::Source(state) => {
-                self.sources.entry(name.clone()).or_default().told(state, self.now);
-            }
+            ClusterFact::Source(state) => self.sources.entry(name.clone()).or_default().told(state, self.now),
             ClusterFact::CronJobs(change) => self.discoveries.schedule(name, change),
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
+            ClusterFact::Documented(told) => self.discoveries.documented(name, *told, self.now),
+            ClusterFact::Foreseeing(target) => self.discoveries.foresee(target, self.now),
+            ClusterFact::Foretold(told) => self.discoveries.foretold(*told, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
             ClusterFact::Preflight(report) => self.looked(name, *report),
         }

@@ -16,6 +16,7 @@ use super::{
     copy,
     form::Form,
     offer,
+    proposal::ProposalDialog,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -33,6 +34,8 @@ pub enum Overlay {
     Waiting(Vec<OrderId>),
     Apply(Box<ApplyDialog>),
     RollBack(Box<RollbackDialog>),
+    /// A rule for a denial, to be copied.
+    Proposal(Box<ProposalDialog>),
     /// Something for the state cluster is filled in.
     Form(Box<Form>),
     /// Why not.
@@ -133,6 +136,7 @@ impl Overlay {
                 let below = 2 + form.why.len() + form.fields.len();
                 form.body.fit(columns, room.saturating_sub(below).max(3));
             }
+            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3)),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }

@@ -131,7 +131,7 @@ fn authored(cluster: &str, ns_: &str, direction: Direction) -> Authored {
     let set = set(ns_, direction);
     let manifests = set.keys().map(|name| (*name, "{}".into())).collect();
     let folder = Text::from(format!("network-policies/{cluster}/{ns_}"));
-    Authored { set, manifests, folder, complaints: Vec::new() }
+    Authored { set, manifests, folder, complaints: Vec::new(), left_out: Vec::new() }
 }
 
 pub struct Denied<'a> {
@@ -490,8 +490,16 @@ impl Player {
             Err(refusal) => note_refusal(&mut self.model, &refusal),
             Ok(orders) => {
                 for effect in orders.effects {
-                    if let Effect::ReadEdges(cluster, ns) = effect {
-                        self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                    match effect {
+                        Effect::ReadEdges(cluster, ns) => {
+                            self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                        }
+                        Effect::Foresee(question) => {
+                            let target = question.order.target;
+                            let cluster = target.cluster.clone();
+                            self.world.absorb(Fact::Cluster(cluster, ClusterFact::Foreseeing(target)));
+                        }
+                        _ => {}
                     }
                 }
                 let ids = orders.started.iter().map(|(id, ..)| *id).collect();

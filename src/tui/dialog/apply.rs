@@ -347,6 +347,10 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             return out.push(body(Role::Dim, text));
         }
     };
+    let opened = world.discoveries().opened(&preview.target.cluster, &preview.target.ns);
+    if let Some(document) = opened.and_then(|opened| opened.answer.as_ref()?.document.as_ref()) {
+        out.push(body(Role::Warn, format!("by {}", document.words(world.now()))));
+    }
     let window = prediction.bound.window;
     let of = format!("of what was recorded {} to {}, it", day(window.from), day(window.to));
     for (verdict, text) in words::summary(prediction, world.now()) {

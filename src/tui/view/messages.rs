@@ -114,6 +114,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Prediction(_)
         | View::Review(_)
         | View::Preflight(_) => false,
     }
