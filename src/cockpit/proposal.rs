@@ -193,7 +193,7 @@ fn opened(key: &GroupKey, far: &Far) -> Opened {
         Far::Pods { .. } => What::Inside,
     };
     let ports = Ports::new([span(key)], Vec::new());
-    Opened { direction: key.direction, rule: 1, selector: Selector::default(), what, ports }
+    Opened { direction: key.direction, rule: 1, selector: Selector::default(), what, entity: None, ports }
 }
 
 fn file(world: &World, target: &Target) -> Text {
