@@ -88,7 +88,7 @@ pub fn opinions(cluster: &Cluster, ns: &NsName, direction: Direction, asked: &[A
 enum Other {
     Pods(Vec<usize>),
     OwnNode,
-    OtherNode,
+    NodeElsewhere,
     /// On a node of the cluster, or somewhere else: the provider's choice.
     ApiServer,
     Outside,
@@ -156,7 +156,7 @@ impl<'c> Bench<'c> {
             },
             Peer::Name(_) | Peer::Address(_) => Other::Outside,
             Peer::Entity(Entity::Host | Entity::Health) => Other::OwnNode,
-            Peer::Entity(Entity::RemoteNode) => Other::OtherNode,
+            Peer::Entity(Entity::RemoteNode) => Other::NodeElsewhere,
             Peer::Entity(Entity::KubeApiserver) => Other::ApiServer,
             Peer::Entity(Entity::World) if asked.address.is_some() => Other::Outside,
             Peer::Entity(entity @ (Entity::World | Entity::Ingress | Entity::Unmanaged)) => {
@@ -271,7 +271,7 @@ fn parties(model: &Model, own: PodId, other: &Other, address: Option<IpAddr>) ->
             pods.map(|pod| model.party_of(pod, address)).collect()
         }
         Other::OwnNode => vec![model.node_of(own).at(address)],
-        Other::OtherNode => vec![Party::other_node().at(address)],
+        Other::NodeElsewhere => vec![Party::other_node().at(address)],
         Other::ApiServer => vec![Party::other_node().at(address), Party::outside(address)],
         Other::Outside => vec![Party::outside(address)],
         Other::Unsaid(_) => Vec::new(),

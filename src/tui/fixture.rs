@@ -479,9 +479,9 @@ impl Player {
     }
 
     /// As if a key had asked for it.
-    pub fn ask(&mut self, command: decide::Command) -> &mut Self {
+    pub fn ask(&mut self, command: &decide::Command) -> &mut Self {
         note_asked(&mut self.model, &[Ask::Command(command.clone())]);
-        self.command(&command);
+        self.command(command);
         self
     }
 

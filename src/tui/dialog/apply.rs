@@ -133,13 +133,13 @@ impl ApplyDialog {
     }
 
     /// Every reason against it, and who can clear what the plan asks for.
-    fn against(&self, gates: &[Box<Gate>]) -> Vec<BodyLine> {
+    fn against(&self, gates: &[Gate]) -> Vec<BodyLine> {
         let mut out = Vec::new();
         if !self.reasons.is_empty() {
             out.push(body(Role::Title, "why it cannot be applied, and who clears it"));
             out.extend(self.reasons.iter().map(|reason| {
                 let gate = gates.iter().find(|gate| gate.to_string() == *reason);
-                let words = gate.map_or_else(|| reason.clone(), |gate| plan::gate_words(gate));
+                let words = gate.map_or_else(|| reason.clone(), plan::gate_words);
                 body(Role::Bad, format!("  {words}"))
             }));
         }
@@ -165,7 +165,7 @@ impl ApplyDialog {
             let gates = gates_of(world, *id);
             let said = |reason: &String| {
                 let gate = gates.iter().find(|gate| gate.to_string() == *reason);
-                gate.map_or_else(|| reason.clone(), |gate| plan::gate_words(gate))
+                gate.map_or_else(|| reason.clone(), plan::gate_words)
             };
             let mut why: Vec<_> =
                 offer::sentences(against(world, *id).into_iter()).iter().map(said).collect();
@@ -197,9 +197,9 @@ fn against(world: &World, id: OrderId) -> Vec<Reason> {
     }
 }
 
-fn gates_of(world: &World, id: OrderId) -> Vec<Box<Gate>> {
+fn gates_of(world: &World, id: OrderId) -> Vec<Gate> {
     let gate = |reason| match reason {
-        Reason::Gate(gate) => Some(gate),
+        Reason::Gate(gate) => Some(*gate),
         _ => None,
     };
     decide::confirm_reasons(world, id).into_iter().filter_map(gate).collect()

@@ -319,7 +319,7 @@ fn closed_lines(world: &World, group: &Group) -> Text {
 }
 
 /// Our evaluator's word beside the data plane's; where they differ one of them is wrong.
-fn ours_line(group: &Group, lead: String) -> (Role, String) {
+fn ours_line(group: &Group, lead: &str) -> (Role, String) {
     let Some(ours) = &group.ours else {
         return (Role::Unknown, format!("{lead}: not asked yet"));
     };
@@ -490,7 +490,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
             pen.ago(Some(group.last)),
         ),
     )];
-    let ours = ours_line(group, format!("the data plane: {}; sluice", group.said));
+    let ours = ours_line(group, &format!("the data plane: {}; sluice", group.said));
     // What may be wrong altogether comes before whose it is; else that is what is needed first.
     let (first, later) = if group.disagrees() { (Some(ours), None) } else { (None, Some(ours)) };
     out.extend(first);
@@ -545,7 +545,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     });
     out.push((Role::Text, format!("pods {}", copy::pods(group))));
     out.push((Role::Title, "what sluice says of the newest".to_owned()));
-    out.push(ours_line(group, "by the policies".to_owned()));
+    out.push(ours_line(group, "by the policies"));
     out.push((Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)));
     out.push((Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)));
     out.push((Role::Dim, by_minute(&group.minutes.at(now))));
