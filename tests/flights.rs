@@ -398,9 +398,9 @@ async fn one_bad_object_or_missing_right_costs_only_the_checks_that_need_it() {
         case(deny("serviceaccounts"), &[], ""),
         case(deny("apiservices"), &["api-callbacks"], "forbidden (HTTP 403)"),
     ];
-    let before = verdicts(&support::fleet("two", 1), "east").await;
     for (at, Broken { bring, unknown, why }) in cases.into_iter().enumerate() {
         let fleet = support::fleet("two", 1);
+        let before = verdicts(&fleet, "east").await;
         bring(&fleet);
         let after = verdicts(&fleet, "east").await;
         let became: BTreeSet<&str> = after

@@ -72,7 +72,7 @@ const STORIES: [Story; 9] = [
         verdict: "fail",
         object: "ValidatingWebhookConfiguration cert-manager-webhook",
         field: "lenient.cert-manager.io (Ignore)",
-        fact: "2 callbacks, and 1 fail closed: cert-manager (port https)",
+        fact: "2 callbacks of them, and 1 fail closed: cert-manager (port https)",
         next: "Allow ingress from the API server on the pods' own port",
     },
     Story {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A source that does not answer within this leaves the week unknown.
-const ANSWER: Duration = Duration::from_secs(8);
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Asks the source that the reading names; `None`: it names none that could be asked.
 pub async fn measure(
