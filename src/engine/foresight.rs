@@ -377,7 +377,7 @@ mod tests {
         let documented = Documented { baseline, document: document.clone() };
         tell(&mut world, ClusterFact::Documented(Box::new(documented)));
         assert!(is_settled(&world, &row()));
-        let past = told(&world, &row()).ok().expect("told");
+        let past = told(&world, &row()).expect("told");
         assert_eq!(past.teller, Teller::Document(document));
         assert_eq!(past.doubts, []);
         let uncovered: Vec<_> = past.uncovered.iter().map(Text::as_str).collect();
@@ -389,7 +389,7 @@ mod tests {
             ]
         );
         collector(&mut world, Link::Broken(Trouble::new("prod-eu", "its collector is gone", "Restart it.")));
-        let past = told(&world, &row()).ok().expect("told");
+        let past = told(&world, &row()).expect("told");
         let doubts: Vec<_> = past.doubts.iter().map(Text::as_str).collect();
         assert_eq!(doubts, ["the collector is away (prod-eu: its collector is gone. Restart it.)"]);
     }

@@ -186,7 +186,7 @@ fn open(model: &mut Model, world: &World) {
         View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
         View::Coverage(..) => open_discovery(model, world, View::Destinations),
         View::Timeline(t) | View::Prediction(t) => {
-            open_namespace(model, t.cluster, t.ns, Focus::One(t.direction))
+            open_namespace(model, t.cluster, t.ns, Focus::One(t.direction));
         }
     }
 }
