@@ -99,6 +99,7 @@ pub mod domain {
     pub mod soak;
     pub mod source;
     pub mod spans;
+    pub mod steady;
     pub mod suspect;
     pub mod time;
     pub mod valve;
@@ -142,6 +143,7 @@ pub mod cockpit {
     pub mod shared;
     pub mod soaks;
     pub mod spot;
+    pub mod steady;
     #[cfg(test)]
     mod tests;
     pub mod timeline;
@@ -215,6 +217,7 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod kyverno;
     pub mod lease;
     pub mod owners;
     mod place;
@@ -300,7 +303,6 @@ pub mod documents {
         pub mod gather;
         pub mod json;
         pub mod markdown;
-        pub mod notes;
         pub mod page;
         pub mod text;
     }
@@ -310,7 +312,9 @@ pub mod documents {
     pub mod handover;
     pub mod install;
     pub mod journal;
+    pub mod kyverno;
     pub mod markdown;
+    pub mod notes;
     pub mod open_ends;
     pub mod orders;
     pub mod plan;
@@ -319,6 +323,7 @@ pub mod documents {
     pub mod preflight;
     pub mod report;
     pub mod reviews;
+    pub mod runbook;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -357,6 +362,7 @@ pub mod cli {
     pub mod info;
     pub mod init;
     pub mod install;
+    pub mod kyverno;
     pub mod log;
     mod observe;
     pub mod plan;
@@ -370,6 +376,7 @@ pub mod cli {
     pub mod review_gate;
     pub mod rollback;
     pub mod run;
+    mod runbook;
     pub mod session;
     pub mod status;
     mod to_git;

@@ -197,6 +197,7 @@ impl Soaks {
             | ClusterFact::Flows(_)
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
+            | ClusterFact::Kyverno(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_) => {}
         }

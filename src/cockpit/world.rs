@@ -370,6 +370,7 @@ impl World {
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
+            ClusterFact::Kyverno(kyverno) => cluster.looked.kyverno = Some(*kyverno),
             ClusterFact::Preflight(report) => cluster.looked.preflight = Some((*report, self.now)),
         }
         if let Some(cluster) = self.clusters.get(name) {
