@@ -411,6 +411,7 @@ pub mod sim {
         pub mod generate;
         pub mod guests;
         pub mod jobs;
+        pub mod kyverno;
         pub mod manners;
         pub mod objects;
         pub mod past;

@@ -9,7 +9,7 @@ use crate::domain::{
     rollout::Target,
     steady::{self, Word},
     time::Timestamp,
-    wave::{RowState, Verdict},
+    wave::{Candidate, RowState, Verdict, Wave, WavePlan},
 };
 
 use super::world::World;
@@ -67,7 +67,36 @@ fn exempt(world: &World, target: &Target) -> Option<Text> {
     if row.state == RowState::RolledBack {
         return Some(Text::new("taken back"));
     }
-    (wave.verdict == Verdict::Ahead).then(|| Text::from(format!("wave {} is not reached", wave.number)))
+    let plan = world.waves().plan(target.direction);
+    (!was_applied(row) && !is_over(plan, wave))
+        .then(|| Text::from(format!("waits in wave {}, which is not over", wave.number)))
+}
+
+fn was_applied(row: &Candidate) -> bool {
+    let is_live = match row.state {
+        RowState::Soaking { .. }
+        | RowState::Idle
+        | RowState::Clean
+        | RowState::Withheld(_)
+        | RowState::Incident(_) => true,
+        RowState::Waiting
+        | RowState::RolledBack
+        | RowState::Blocked(_)
+        | RowState::Unreachable(_)
+        | RowState::Unknown(_) => false,
+    };
+    is_live || row.recorded.is_some()
+}
+
+/// The rollout has gone past this wave, so that a row which still waits in it came late: a later wave has
+/// begun, or this is the last one, some of it is clean and nothing of it soaks.
+fn is_over(plan: &WavePlan, wave: &Wave) -> bool {
+    let mut later = plan.waves.iter().filter(|one| one.number > wave.number).peekable();
+    if later.peek().is_some() {
+        return later.any(|one| one.verdict != Verdict::Ahead);
+    }
+    let soaks = |row: &Candidate| matches!(row.state, RowState::Soaking { .. });
+    wave.rows.iter().any(|row| row.state == RowState::Clean) && !wave.rows.iter().any(soaks)
 }
 
 /// Every default deny that must be there: what does not pass first, then by name.

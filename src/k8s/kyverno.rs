@@ -203,19 +203,25 @@ async fn reports(
     server: &Server,
     out: &mut BTreeMap<(NsName, Direction), Finding>,
 ) -> Result<(), Text> {
-    const PATHS: [&str; 2] = [
-        "/apis/wgpolicyk8s.io/v1alpha2/clusterpolicyreports",
-        "/apis/openreports.io/v1alpha1/clusterreports",
+    const LISTS: [(&str, &str); 2] = [
+        ("/apis/wgpolicyk8s.io", "v1alpha2/clusterpolicyreports"),
+        ("/apis/openreports.io", "v1alpha1/clusterreports"),
     ];
     let mut served = false;
-    for path in PATHS {
+    for (group, list) in LISTS {
+        // Asked first, because a list of what is not served is forbidden to most.
+        match server.ask::<Group>(Call::get(group)).await {
+            Ok(_) => {}
+            Err(failure) if failure.code() == Some(404) => continue,
+            Err(failure) => return Err(said("reports of Kyverno", &failure)),
+        }
         let mut next = String::new();
         for page in 0.. {
             if page == PAGES {
                 return Err(Text::from(format!("more than {} reports: the rest is not read", PAGE * PAGES)));
             }
             let query = format!(
-                "{path}?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dkyverno&limit={PAGE}&continue={next}"
+                "{group}/{list}?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dkyverno&limit={PAGE}&continue={next}"
             );
             let list = match server.ask::<ReportList>(Call::get(query)).await {
                 Ok(list) => list,

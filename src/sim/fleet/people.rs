@@ -70,6 +70,9 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
                 rule(&["discovery.k8s.io"], &["endpointslices"], &read),
                 rule(&["networking.k8s.io"], &["networkpolicies"], &read),
                 rule(&["cilium.io"], &["ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"], &read),
+                rule(&["policies.kyverno.io"], &["validatingpolicies"], &["get"]),
+                rule(&["kyverno.io"], &["clusterpolicies"], &["get"]),
+                rule(&["wgpolicyk8s.io"], &["clusterpolicyreports"], &["list"]),
                 rule(
                     &["admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"],
                     &[

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::TimedFault,
+    kyverno::Kyverno,
     past::Past,
     scale::{Scale, scaled},
     scenario_file::{ClusterFile, File},
@@ -58,6 +59,8 @@ pub struct ClusterSpec {
     pub granted: Vec<String>,
     /// The workspace switches probes on here.
     pub probes: bool,
+    /// Its Kyverno, if it has one.
+    pub kyverno: Option<Kyverno>,
     pub faults: Vec<TimedFault>,
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
+    kyverno::Kyverno,
     past::Past,
     scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
 };
@@ -50,6 +51,7 @@ pub struct ClusterFile {
     granted: Vec<String>,
     #[serde(default)]
     probes: bool,
+    kyverno: Option<Kyverno>,
     #[serde(default)]
     faults: Vec<FaultFile>,
 }
@@ -77,6 +79,7 @@ impl ClusterFile {
             state: self.state,
             granted: self.granted,
             probes: self.probes,
+            kyverno: self.kyverno,
         })
     }
 }
