@@ -24,6 +24,7 @@ pub mod domain {
     /// compiled once and asked often.
     pub mod eval {
         pub mod answer;
+        pub mod around;
         mod classes;
         pub mod cluster;
         mod compile;
@@ -58,16 +59,23 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod opinion;
     pub mod owner;
     pub mod policy;
     /// The recorded week against a set of policies that is not live yet: what it would deny, what is
     /// not known, what it changes in meaning.
     pub mod predict {
         mod diff;
+        pub mod families;
         mod place;
         pub mod prediction;
         pub mod replay;
         mod rules;
+        mod scene;
+        pub mod stories;
+        mod story_names;
+        mod story_paths;
+        mod story_pods;
         mod tell;
         mod weigh;
         pub mod words;
@@ -77,14 +85,17 @@ pub mod domain {
     pub mod preflight {
         pub mod around;
         pub mod check;
+        pub mod cni;
         pub mod corefile;
-        mod dns;
+        pub mod dns;
         mod enforcement;
         pub mod engines;
         mod flows;
         pub mod gaps;
+        mod identity;
         pub mod reading;
         pub mod report;
+        mod scrapers;
     }
     pub mod probe;
     pub mod range;
@@ -118,6 +129,7 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod foresights;
     pub mod gate;
     pub mod gates;
     pub mod handover;
@@ -125,6 +137,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod noticed;
     pub mod open_ends;
+    mod opinions;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
@@ -132,6 +145,7 @@ pub mod cockpit {
     pub mod ports;
     pub mod preflight;
     pub mod probing;
+    pub mod proposal;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -204,12 +218,12 @@ pub mod flows {
         pub mod sight;
 
         pub use follow::{Gathering, gather, run};
+        pub use link::reach;
     }
 }
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
-    pub mod cni;
     pub mod connect;
     mod cronjobs;
     mod decode;
@@ -229,7 +243,6 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
-    mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
@@ -368,6 +381,7 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
+    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;
@@ -572,6 +586,7 @@ pub mod tui {
     pub mod model;
     pub mod offer;
     pub mod plan;
+    pub mod proposal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

@@ -94,8 +94,11 @@ pub async fn run(session: &mut Session, global: &Global, args: &Kyverno, printer
     match &args.command {
         KyvernoCommand::Check(args) => check(world, meant, args.output, printer),
         KyvernoCommand::Policies(args) => {
-            let exits: Vec<_> =
-                world.clusters().filter(meant).map(|one| policies(world, one, global, args, printer)).collect();
+            let exits: Vec<_> = world
+                .clusters()
+                .filter(meant)
+                .map(|one| policies(world, one, global, args, printer))
+                .collect();
             Exit::all(exits)
         }
     }

@@ -36,8 +36,11 @@ pub fn policy(generation: &Generation, direction: Direction, scope: &Scope) -> O
         return None;
     }
     let indent = if template == VALIDATING { 8 } else { 14 };
-    let exempt: String =
-        scope.exempt.iter().map(|(ns, why)| format!("# Not asserted: {ns} ({})\n", line(why.as_str()))).collect();
+    let exempt: String = scope
+        .exempt
+        .iter()
+        .map(|(ns, why)| format!("# Not asserted: {ns} ({})\n", line(why.as_str())))
+        .collect();
     let kind = match direction {
         Direction::Egress => "Egress",
         Direction::Ingress => "Ingress",

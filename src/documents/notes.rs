@@ -331,7 +331,9 @@ mod tests {
     #[test]
     fn broken_markers_are_told_with_their_line() {
         let text = document();
-        let said = |from: &str, to: &str| read(Kind::Discovery, &text.replace(from, to)).expect_err("broken").to_string();
+        let said = |from: &str, to: &str| {
+            read(Kind::Discovery, &text.replace(from, to)).expect_err("broken").to_string()
+        };
         let cases = [
             said("<!-- end of notes ab12 -->\n", ""),
             said("<!-- end of notes ab12 -->", "<!-- end of notes cd34 -->"),

@@ -68,10 +68,7 @@ impl Writer {
              `notes` and `end of notes`: that is kept. Edits elsewhere are refused, not lost.",
         );
         let mut table = Rows::new(&["", ""]);
-        table.row([
-            "Generated".to_owned(),
-            format!("{} UTC", runbook.generated.format("%Y-%m-%d %H:%M")),
-        ]);
+        table.row(["Generated".to_owned(), format!("{} UTC", runbook.generated.format("%Y-%m-%d %H:%M"))]);
         table.row(["Clusters".to_owned(), runbook.fleet.clusters.len().to_string()]);
         table.row(["Last review".to_owned(), reviewed.map_or("not yet".to_owned(), |day| day.to_string())]);
         table.row(["Next review due".to_owned(), format!("{due} (monthly)")]);
@@ -174,7 +171,8 @@ impl Writer {
         if escalation.is_empty() {
             self.para("Nobody is named yet: list them in their order under `escalation:` in sluice.yaml.");
         } else {
-            let steps = escalation.iter().enumerate().map(|(at, who)| format!("{}. {}", at + 1, md(who.as_str())));
+            let steps =
+                escalation.iter().enumerate().map(|(at, who)| format!("{}. {}", at + 1, md(who.as_str())));
             self.para(&steps.collect::<Vec<_>>().join("\n"));
         }
         if fleet.owners.is_empty() {
@@ -199,7 +197,9 @@ impl Writer {
             span(settings.soak.needed),
         ));
         let mut table = Rows::new(&["direction", "staging", "production", "at most at once"]);
-        for (direction, sizes) in [(Direction::Egress, &settings.egress), (Direction::Ingress, &settings.ingress)] {
+        for (direction, sizes) in
+            [(Direction::Egress, &settings.egress), (Direction::Ingress, &settings.ingress)]
+        {
             table.row([
                 direction.to_string(),
                 sizes_of(&sizes.staging),
@@ -266,7 +266,12 @@ fn times(hours: Option<&WorkingHours>, blocked: &[BlockedDays]) -> String {
     };
     for days in blocked {
         let why: &Text = &days.why;
-        out.push_str(&format!(" Nothing is applied from {} to {}: {}.", days.from, days.to, md(why.as_str())));
+        out.push_str(&format!(
+            " Nothing is applied from {} to {}: {}.",
+            days.from,
+            days.to,
+            md(why.as_str())
+        ));
     }
     out.push_str(" Taking back is possible at any time.");
     out

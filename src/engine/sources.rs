@@ -85,7 +85,7 @@ impl Sources {
         let dial = match (cni.kind, &entry.relay) {
             (_, Some(relay)) => crate::flows::source::dial_address(relay.clone()),
             (CniKind::Cilium, None) => through_port_forward(reach(entry)),
-            (CniKind::Calico | CniKind::Antrea | CniKind::Flannel | CniKind::Other, None) => {
+            (_, None) => {
                 self.say_none(cluster, cni.kind);
                 return;
             }
@@ -104,9 +104,7 @@ impl Sources {
             }
             CniKind::Antrea => "denials on Antrea need its FlowExporter, which this version does not read",
             CniKind::Flannel => "flannel enforces nothing, so nothing is denied and nothing is logged",
-            CniKind::Cilium | CniKind::Other => {
-                "no flow source is known for this CNI; set `relay` in sluice.yaml if there is one"
-            }
+            _ => "no flow source is known for this CNI; set `relay` in sluice.yaml if there is one",
         };
         let fact = Fact::Cluster(cluster.name.clone(), bare("none", Link::None(Text::new(why))));
         // The engine itself reads the inbox, so it must not wait here.

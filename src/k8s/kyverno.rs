@@ -199,10 +199,7 @@ struct Stamp {
 }
 
 /// Cluster-wide reports of whichever API is served.
-async fn reports(
-    server: &Server,
-    out: &mut BTreeMap<(NsName, Direction), Finding>,
-) -> Result<(), Text> {
+async fn reports(server: &Server, out: &mut BTreeMap<(NsName, Direction), Finding>) -> Result<(), Text> {
     const LISTS: [(&str, &str); 2] = [
         ("/apis/wgpolicyk8s.io", "v1alpha2/clusterpolicyreports"),
         ("/apis/openreports.io", "v1alpha1/clusterreports"),

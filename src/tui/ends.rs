@@ -55,7 +55,10 @@ pub enum End {
         owner: Option<Text>,
     },
     /// A default deny that must be there by now, and is not as it must be.
-    Missing { check: Check, owner: Option<Text> },
+    Missing {
+        check: Check,
+        owner: Option<Text>,
+    },
 }
 
 impl End {

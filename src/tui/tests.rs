@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod foresight;
 mod keys;
 mod laws;
 mod lead;

@@ -10,9 +10,10 @@ use std::{
 use ipnet::IpNet;
 
 use crate::domain::{
+    eval::plugin::{Holds, Plugin, ServiceView, Traits},
     fleet::{Cni, CniKind, Pod},
     flow::Direction,
-    names::{NsName, Workload},
+    names::{NsName, Text, Workload},
     policy::Labels,
     range,
 };
@@ -24,6 +25,8 @@ pub struct Facts {
     /// Cilium with `policy-cidr-match-mode: nodes`: an ipBlock selects nodes too. `None`: not known,
     /// and then taken as off, which is the default.
     pub blocks_select_nodes: Option<bool>,
+    /// Cilium with `enable-sctp`. `None`: not known.
+    pub sctp: Option<bool>,
     pub resolver: Option<Resolver>,
     pub api: Option<ApiServer>,
     /// Every address of every node.
@@ -31,6 +34,18 @@ pub struct Facts {
     /// Networks of the pods, as the nodes tell them.
     pub pod_networks: Option<Vec<IpNet>>,
     pub workloads: Option<Workloads>,
+    /// What the API server calls inside the cluster.
+    pub callbacks: Option<Vec<Callback>>,
+}
+
+/// Pods that the API server calls: a webhook's, or an aggregated API's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Callback {
+    /// `ValidatingWebhookConfiguration cert-manager-webhook`.
+    pub object: Text,
+    pub ns: NsName,
+    /// On which the pods listen, whatever port the Service has. TCP.
+    pub port: u16,
 }
 
 /// What runs in each namespace.
@@ -97,25 +112,21 @@ impl Facts {
         self.is_cilium() && self.blocks_select_nodes != Some(true)
     }
 
-    /// Most enforcers judge after the Service's address was translated; of the ones that sluice has
-    /// no name for, the AWS agent does not.
+    /// Most enforcers judge after the Service's address was translated; the AWS agent does not.
     pub fn sees(&self) -> Sees {
-        match self.kind() {
-            Some(CniKind::Cilium | CniKind::Calico | CniKind::Antrea) => Sees::Endpoints,
-            Some(CniKind::Flannel | CniKind::Other) | None => Sees::Either,
+        // What does not enforce sees nothing, and what comes in its place is not known.
+        let enforcer = self.kind().filter(|kind| *kind != CniKind::Flannel).unwrap_or(CniKind::Other);
+        match Plugin::of(enforcer).traits().service {
+            ServiceView::Backend => Sees::Endpoints,
+            ServiceView::Service | ServiceView::Unsure => Sees::Either,
         }
     }
 
     /// Are ranges of ports honoured? Cilium ignores `endPort` before 1.16 without a word; of an
     /// unknown enforcer nobody knows.
     pub fn honours_end_port(&self) -> bool {
-        match &self.cni {
-            Some(cni) if cni.kind == CniKind::Cilium => {
-                cni.version.as_ref().and_then(|raw| minor(raw.as_str())).is_some_and(|it| it >= (1, 16))
-            }
-            Some(cni) => matches!(cni.kind, CniKind::Calico | CniKind::Antrea),
-            None => false,
-        }
+        let enforcer = self.cni.as_ref().filter(|cni| cni.kind != CniKind::Flannel);
+        enforcer.is_some_and(|cni| Traits::of(cni).end_port == Holds::Yes)
     }
 
     pub fn is_node(&self, address: IpAddr) -> bool {
@@ -144,15 +155,13 @@ impl Facts {
             (self.api.is_none(), "the endpoints of the API server: no rule leads there or from there"),
             (self.nodes.is_none(), "the addresses of the nodes: no rule leads there or from there"),
             (self.workloads.is_none(), "the labels of workloads: peers are whole namespaces"),
+            (
+                self.callbacks.is_none() && direction == Direction::Ingress,
+                "webhooks and aggregated APIs: the API server reaches only what it was seen to call",
+            ),
         ];
         parts.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
     }
-}
-
-/// `v1.19.4` is (1, 19).
-fn minor(raw: &str) -> Option<(u32, u32)> {
-    let mut parts = raw.trim_start_matches('v').split(['.', '-', '+']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Labels that a controller puts on each pod anew, or that tell pods of one workload apart.

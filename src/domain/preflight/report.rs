@@ -6,7 +6,7 @@ use crate::domain::names::Text;
 use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
-    dns, enforcement, engines, flows,
+    cni, dns, enforcement, engines, flows,
     reading::{Measured, Reading},
 };
 
@@ -37,7 +37,11 @@ pub fn run(reading: &Reading) -> Report {
     checks.extend(dns::checks(reading, &found));
     checks.extend(around::checks(reading, &found));
     checks.sort_by_key(|check| check.id);
-    Report { checks, engine: found.only().map(enforcement::named), dns_mode: dns::mode(reading) }
+    Report {
+        checks,
+        engine: found.only().map(enforcement::named),
+        dns_mode: cni::dns_path(reading).mode().map(Text::new),
+    }
 }
 
 impl Report {
@@ -79,10 +83,4 @@ impl Report {
             Verdict::Pass
         }
     }
-}
-
-/// `1 webhook`, `3 webhooks`.
-pub(super) fn plural(count: usize, word: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{s}")
 }

@@ -89,8 +89,9 @@ pub fn scan(kyverno: Kyverno, server: &Cluster, now: DateTime<Utc>) {
                 policies.iter().any(|one| one["metadata"]["name"] == *policy && names(one, name))
             })
             .map(|(policy, deny, section)| {
-                let of_namespace =
-                    |one: &&std::sync::Arc<Value>| one["metadata"]["namespace"] == name && one["metadata"]["name"] == *deny;
+                let of_namespace = |one: &&std::sync::Arc<Value>| {
+                    one["metadata"]["namespace"] == name && one["metadata"]["name"] == *deny
+                };
                 let found = denies.iter().find(of_namespace);
                 result(policy, found.is_some_and(|one| has_shape(&one["spec"], section)), deny, now)
             })

@@ -74,6 +74,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         granted: Vec::new(),
         probes: false,
         kyverno: None,
+        objects: Vec::new(),
         faults: Vec::new(),
     };
     Scenario {

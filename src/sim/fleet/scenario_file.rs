@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
@@ -54,6 +55,8 @@ pub struct ClusterFile {
     kyverno: Option<Kyverno>,
     #[serde(default)]
     faults: Vec<FaultFile>,
+    #[serde(default)]
+    objects: String,
 }
 
 impl ClusterFile {
@@ -63,7 +66,10 @@ impl ClusterFile {
         if self.nodes == 0 || self.nodes > 200 {
             return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
         }
+        let objects = serde_yaml::from_multiple::<Value>(&self.objects)
+            .map_err(|why| format!("cluster {name}: objects: {why}"))?;
         Ok(ClusterSpec {
+            objects,
             faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
             name,
             environment: self.environment,

@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         edge::{DnsName, Edge, EdgeKey, Peer, Window},
-        eval::{cluster::Cluster, plugin::Plugin, rule::Network},
+        eval::{around::Around, cluster::Cluster, plugin::Plugin, rule::Network},
         flow::{Direction, Protocol},
         names::{NsName, PodName, Text, Workload},
         policy::{Labels, PolicyDigest, Selector},
@@ -20,7 +20,13 @@ use crate::{
     tui::fixture::{Player, preview, world},
 };
 
-fn edge(now: Timestamp, workload: &str, address: &str, port: u16, protocol: Protocol) -> (EdgeKey, Edge) {
+pub(super) fn edge(
+    now: Timestamp,
+    workload: &str,
+    address: &str,
+    port: u16,
+    protocol: Protocol,
+) -> (EdgeKey, Edge) {
     let last = now - TimeDelta::hours(2);
     let key = EdgeKey {
         ns: NsName::parse("payments").expect("valid"),
@@ -48,7 +54,7 @@ fn edge(now: Timestamp, workload: &str, address: &str, port: u16, protocol: Prot
 }
 
 /// One pod of the workload that runs, and none of the other.
-fn cluster() -> Cluster {
+pub(super) fn cluster() -> Cluster {
     Cluster {
         uid: Some(Text::new("uid")),
         traits: Plugin::Calico.traits(),
@@ -68,6 +74,7 @@ fn cluster() -> Cluster {
         services: Vec::new(),
         policies: Vec::new(),
         foreign: Vec::new(),
+        around: Around::default(),
     }
 }
 

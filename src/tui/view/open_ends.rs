@@ -62,14 +62,18 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         out.push((Role::Text, format!("by {by}, {}", pen.both(since))));
     }
     out.push(match end.due() {
-        None if end.is_overdue() => (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned()),
+        None if end.is_overdue() => {
+            (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned())
+        }
         None => (Role::Warn, "it never ends by itself".to_owned()),
         Some(due) if end.is_overdue() => (Role::Bad, format!("overdue: it ended {}", pen.both(due))),
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
         End::Open(_) => "next: enter opens the row",
-        End::Missing { .. } => "next: enter opens the row; apply it, or leave the namespace out with a reason (x)",
+        End::Missing { .. } => {
+            "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+        }
         End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
     };
     out.push((Role::Dim, next.to_owned()));
