@@ -110,6 +110,7 @@ pub mod domain {
     pub mod soak;
     pub mod source;
     pub mod spans;
+    pub mod steady;
     pub mod suspect;
     pub mod time;
     pub mod valve;
@@ -156,6 +157,7 @@ pub mod cockpit {
     pub mod shared;
     pub mod soaks;
     pub mod spot;
+    pub mod steady;
     #[cfg(test)]
     mod tests;
     pub mod timeline;
@@ -229,6 +231,7 @@ pub mod k8s {
     mod follow;
     pub mod forward;
     mod identity;
+    mod kyverno;
     pub mod lease;
     pub mod owners;
     mod place;
@@ -313,7 +316,6 @@ pub mod documents {
         pub mod gather;
         pub mod json;
         pub mod markdown;
-        pub mod notes;
         pub mod page;
         pub mod text;
     }
@@ -323,7 +325,9 @@ pub mod documents {
     pub mod handover;
     pub mod install;
     pub mod journal;
+    pub mod kyverno;
     pub mod markdown;
+    pub mod notes;
     pub mod open_ends;
     pub mod orders;
     pub mod plan;
@@ -332,6 +336,7 @@ pub mod documents {
     pub mod preflight;
     pub mod report;
     pub mod reviews;
+    pub mod runbook;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -370,6 +375,7 @@ pub mod cli {
     pub mod info;
     pub mod init;
     pub mod install;
+    pub mod kyverno;
     pub mod log;
     mod observe;
     pub mod plan;
@@ -384,6 +390,7 @@ pub mod cli {
     pub mod review_gate;
     pub mod rollback;
     pub mod run;
+    mod runbook;
     pub mod session;
     pub mod status;
     mod to_git;
@@ -418,6 +425,7 @@ pub mod sim {
         pub mod generate;
         pub mod guests;
         pub mod jobs;
+        pub mod kyverno;
         pub mod manners;
         pub mod objects;
         pub mod past;

@@ -151,6 +151,12 @@ pub enum Command {
     Install(Install),
     /// Print what can be handed over: soak report, shift handover, open ends, timeline, journal
     Report(super::report::args::Report),
+    /// Assert every default deny that must be there by now: Kyverno policies, and the check itself
+    Kyverno(super::kyverno::Kyverno),
+    /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
+    ///
+    /// From sluice.yaml and the policy files; asks no cluster.
+    Runbook(Runbook),
     /// Inside a probe's pod: dial once and say what came of it, in one word
     ///
     /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
@@ -160,6 +166,16 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Runbook {
+    /// Write it to the root of the workspace; what people wrote into the notes is kept
+    #[arg(long)]
+    pub write: bool,
+    /// With --write: give up edits outside the notes
+    #[arg(long, requires = "write")]
+    pub force: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -15,13 +15,15 @@ use super::{
 };
 use crate::{
     cockpit::ports::Trouble,
-    documents::discovery::{
-        companion::Part,
-        gather::{self, Known},
-        json, markdown,
+    documents::{
+        discovery::{
+            companion::Part,
+            gather::{self, Known},
+            json, markdown,
+            page::{self, Page, Shown},
+            text,
+        },
         notes::Notes,
-        page::{self, Page, Shown},
-        text,
     },
     domain::{
         discovery::{Everywhere, Rules},

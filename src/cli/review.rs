@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     cockpit::{plan::FleetFile, ports::Trouble},
-    documents::discovery::{
-        companion::{self, Companion, Part},
-        markdown,
-        notes::{self, Broken, Notes, Old},
-        page::{self, Shown},
+    documents::{
+        discovery::{
+            companion::{self, Companion, Part},
+            markdown,
+            page::{self, Shown},
+        },
+        notes::{self, Broken, Kind, Notes, Old},
     },
     domain::{
         discovery::Everywhere,
@@ -117,7 +119,7 @@ fn write_one(
     let companion_path = discovery::companion_path(&place.root, ns);
     let shown = discovery::shown(&place.root, &path);
     let files = discovery::read(&place.root, ns)?;
-    let old = old(&files, &shown, run.args.force)?;
+    let old = kept(Kind::Discovery, files.document.as_deref(), &shown, run.args.force)?;
     let beside = discovery::shown(&place.root, &companion_path);
     let mut companion = companion_of(&files, &beside, ns, run.args.force)?;
     let before = companion.parts.insert(run.cluster.clone(), part);
@@ -166,9 +168,14 @@ fn texts(
 }
 
 /// What people wrote, if nothing else was edited.
-fn old(files: &Files, shown: &str, is_forced: bool) -> Result<Option<Old>, Trouble> {
-    let Some(text) = &files.document else { return Ok(None) };
-    let old = notes::read(text).map_err(|bad| {
+pub(super) fn kept(
+    kind: Kind,
+    text: Option<&str>,
+    shown: &str,
+    is_forced: bool,
+) -> Result<Option<Old>, Trouble> {
+    let Some(text) = text else { return Ok(None) };
+    let old = notes::read(kind, text).map_err(|bad| {
         let next = match &bad {
             Broken::NotOurs => "Move the file away, or bring its first line back from version control.",
             Broken::Form(_) => "Use the version of sluice that wrote it, or move the file away.",

@@ -13,9 +13,9 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, log, plan, predict, preflight,
+    explain, hold, info, init, install, kyverno, log, plan, predict, preflight,
     print::Printer,
-    probe, report, review_gate, rollback,
+    probe, report, review_gate, rollback, runbook,
     session::{self, Need, NoStart, Session},
     status, watch,
 };
@@ -89,6 +89,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Author(args)) => {
             with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
+        Some(Command::Kyverno(args)) => with_runtime(printer, async |p| {
+            let mut session = start(&whole(global), Need::Workspace, false)?;
+            Ok(kyverno::run(&mut session, global, args, p).await)
+        }),
+        Some(Command::Runbook(args)) => runbook::run(global, args, printer),
         Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
         Some(Command::Predict(args)) => predict::main(global, args, printer),

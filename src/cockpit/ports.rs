@@ -18,6 +18,7 @@ use crate::domain::{
     probe,
     resolver::DnsPath,
     source::SourceKind,
+    steady::Kyverno,
     time::{Timestamp, age, span},
 };
 
@@ -108,6 +109,8 @@ pub enum ClusterFact {
     Dns(DnsPath),
     /// Who enforces, what is recorded, what a policy would cut: looked at now and then.
     Preflight(Box<Report>),
+    /// What its Kyverno asserts and has found.
+    Kyverno(Box<Kyverno>),
     /// How the cluster's collector is doing.
     Collector(Box<CollectorState>),
     /// Its collector is being asked for the edges of this namespace.

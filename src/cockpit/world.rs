@@ -379,6 +379,7 @@ impl World {
             ClusterFact::Foreseeing(target) => self.discoveries.foresee(target, self.now),
             ClusterFact::Foretold(told) => self.discoveries.foretold(*told, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
+            ClusterFact::Kyverno(kyverno) => cluster.looked.kyverno = Some(*kyverno),
             ClusterFact::Preflight(report) => self.looked(name, *report),
         }
         if let Some(cluster) = self.clusters.get(name) {

@@ -10,6 +10,7 @@ use super::{
     preflight::report::Report,
     probe,
     resolver::DnsPath,
+    steady::Kyverno,
     time::Timestamp,
 };
 
@@ -395,6 +396,8 @@ pub struct Looked {
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.
     pub preflight: Option<(Report, Timestamp)>,
+    /// What its Kyverno asserts and found.
+    pub kyverno: Option<Kyverno>,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.

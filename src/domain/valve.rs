@@ -2,12 +2,11 @@
 //! more closed than it was, save by the last, single tightening write. The default-deny object is
 //! the valve. This file decides the steps; `k8s::write` obeys them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use super::{
     fleet::Namespace,
     flow::Direction,
-    names::NsName,
     policy::{Pinned, Policy, PolicyKind, Role, Rule, Spec},
 };
 
@@ -209,7 +208,12 @@ pub fn widened(live: &Policy, wanted: &Policy, direction: Direction) -> Vec<Rule
 
 /// The runbook's command that takes a direction back by hand: the whole set, because any policy
 /// left of it keeps the pods isolated.
-pub fn rollback_commands(context: &str, ns: &NsName, direction: Direction, with_fqdn: bool) -> Vec<String> {
+pub fn rollback_commands(
+    context: &str,
+    ns: impl Display,
+    direction: Direction,
+    with_fqdn: bool,
+) -> Vec<String> {
     let names: Vec<_> =
         Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name).collect();
     let context = shell_word(context);
@@ -229,6 +233,16 @@ pub fn rollback_commands(context: &str, ns: &NsName, direction: Direction, with_
     out
 }
 
+/// The one write by hand that restores traffic at once: the valve, opened. It fails where the valve is
+/// not there; then [`rollback_commands`] is the way.
+pub fn open_command(context: &str, ns: impl Display, direction: Direction) -> String {
+    format!(
+        "kubectl --context {} patch networkpolicy {} -n {ns} --type=merge -p '{{\"spec\":{{\"{direction}\":[{{}}]}}}}'",
+        shell_word(context),
+        Pinned::valve(direction).name
+    )
+}
+
 /// A word as a POSIX shell takes it literally.
 pub fn shell_word(raw: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
@@ -243,7 +257,7 @@ pub fn shell_word(raw: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::{
-        names::PolicyName,
+        names::{NsName, PolicyName},
         policy::{PolicyKey, Selector},
     };
 

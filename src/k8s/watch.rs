@@ -26,7 +26,7 @@ use super::{
     decode::MetaOnly,
     failure::Failure,
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
-    identity,
+    identity, kyverno,
     preflight::look,
     wire::{Call, Server},
 };
@@ -221,7 +221,9 @@ pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
 async fn refresh(server: &Server, out: &Out, known: &[PolicyKind]) -> Over {
     let mut looked: Option<Instant> = None;
     loop {
-        let (failed, ()) = tokio::join!(review(server, out), find_cni(server, out));
+        let (failed, (), kyverno) =
+            tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
+        out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
         if looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
             looked = Some(Instant::now());
             let report = report::run(&look::look(server).await);

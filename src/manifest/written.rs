@@ -62,7 +62,12 @@ pub fn text(draft: &Draft, drafted: &Drafted) -> String {
         rest.push_str(&format!("{RULES}{prints}\n"));
     }
     rest.push_str(&object(&value, drafted));
-    format!("{MARK}{}\n{rest}", hash(&rest))
+    signed(&rest)
+}
+
+/// A text with the first line by which [`origin`] knows it again.
+pub fn signed(rest: &str) -> String {
+    format!("{MARK}{}\n{rest}", hash(rest))
 }
 
 /// What authoring left out and why, as the header of a text tells it.

@@ -8,11 +8,14 @@ use crate::{
         gate::{self, Due},
         open_ends::{OpenEnd, open_ends},
         orders::Target,
+        rows,
+        steady::{self, Check},
         world::World,
     },
     domain::{
         hold::Scope,
         names::{ClusterName, NsName, Text},
+        steady::Word,
         time::Timestamp,
     },
 };
@@ -51,6 +54,11 @@ pub enum End {
         what: Text,
         owner: Option<Text>,
     },
+    /// A default deny that must be there by now, and is not as it must be.
+    Missing {
+        check: Check,
+        owner: Option<Text>,
+    },
 }
 
 impl End {
@@ -58,6 +66,7 @@ impl End {
         match self {
             Self::Open(end) => end.kind.as_str(),
             Self::Grant { .. } => "grant",
+            Self::Missing { .. } => "missing",
         }
     }
 
@@ -68,6 +77,7 @@ impl End {
                 Some(cluster) => format!("{cluster}/{ns}"),
                 None => format!("unknown cluster {}/{ns}", due.cluster),
             },
+            Self::Missing { check, .. } => check.target.to_string(),
         }
     }
 
@@ -75,6 +85,7 @@ impl End {
         match self {
             Self::Open(end) => end.due,
             Self::Grant { due, .. } => Some(due.until),
+            Self::Missing { .. } => None,
         }
     }
 
@@ -82,13 +93,14 @@ impl End {
         match self {
             Self::Open(end) => end.is_overdue,
             Self::Grant { due, .. } => due.is_over,
+            Self::Missing { .. } => true,
         }
     }
 
     pub fn owner(&self) -> Option<&Text> {
         match self {
             Self::Open(end) => end.owner.as_ref(),
-            Self::Grant { owner, .. } => owner.as_ref(),
+            Self::Grant { owner, .. } | Self::Missing { owner, .. } => owner.as_ref(),
         }
     }
 
@@ -96,14 +108,14 @@ impl End {
     pub fn since(&self) -> Option<Timestamp> {
         match self {
             Self::Open(end) => Some(end.stamp.at),
-            Self::Grant { .. } => None,
+            Self::Grant { .. } | Self::Missing { .. } => None,
         }
     }
 
     pub fn by(&self) -> &str {
         match self {
             Self::Open(end) => end.stamp.by.as_str(),
-            Self::Grant { .. } => "",
+            Self::Grant { .. } | Self::Missing { .. } => "",
         }
     }
 
@@ -120,6 +132,7 @@ impl End {
                 }
             }
             Self::Grant { what, .. } => what.to_string(),
+            Self::Missing { check, .. } => missing_words(check),
         }
     }
 
@@ -135,6 +148,7 @@ impl End {
             Self::Grant { cluster, ns, .. } => {
                 cluster.clone().map(|cluster| RowKey::Namespace(cluster, ns.clone()))
             }
+            Self::Missing { check, .. } => Some(RowKey::Rollout(check.target.clone())),
         }
     }
 
@@ -142,6 +156,7 @@ impl End {
         let what = match self {
             Self::Open(end) => end.what.clone(),
             Self::Grant { due, .. } => due.review.clone(),
+            Self::Missing { .. } => Text::default(),
         };
         EndKey { kind: self.kind(), scope: self.scope(), what, since: self.since() }
     }
@@ -184,9 +199,24 @@ pub fn refresh(model: &mut Model, world: &World) {
 /// Overdue ones first, then by due date, then those without one, the oldest first.
 fn all(world: &World) -> Option<Vec<End>> {
     let mut out: Vec<_> = open_ends(world)?.into_iter().map(End::Open).collect();
+    out.extend(steady::checks(world).into_iter().filter(Check::is_open).map(|check| missing(world, check)));
     out.extend(gate::due(world).into_iter().filter_map(|due| grant(world, due)));
     out.sort_by_key(|end| (!end.is_overdue(), end.due().is_none(), end.due(), end.since()));
     Some(out)
+}
+
+fn missing(world: &World, check: Check) -> End {
+    let seen = world.namespace(&check.target.cluster, &check.target.ns);
+    End::Missing { owner: seen.and_then(|ns| rows::owner(world, ns).0), check }
+}
+
+/// Both words, since one of them alone may be old.
+fn missing_words(check: &Check) -> String {
+    let said = |who: &str, word: &Word| match word.why() {
+        None => format!("{who} {}", word.as_str()),
+        Some(why) => format!("{who} {}, {why}", word.as_str()),
+    };
+    format!("{}; {}", said("sluice:", &check.own), said("Kyverno:", &check.kyverno))
 }
 
 fn grant(world: &World, due: Due) -> Option<End> {

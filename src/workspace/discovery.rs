@@ -63,7 +63,8 @@ pub fn namespaces(root: &Path) -> Vec<NsName> {
     out
 }
 
-fn read_text(root: &Path, path: &Path) -> Result<Option<String>, Trouble> {
+/// A file of the workspace; `None`: it is not there.
+pub fn read_text(root: &Path, path: &Path) -> Result<Option<String>, Trouble> {
     let cannot = |fact: String| Trouble::new(&shown(root, path), &fact, "Correct the file or its rights.");
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,

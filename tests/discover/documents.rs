@@ -2,12 +2,14 @@
 
 use chrono::NaiveDate;
 use sluice::{
-    documents::discovery::{
-        companion::{self, Companion, Part},
-        json, markdown,
-        notes::{self, Notes},
-        page::Page,
-        text,
+    documents::{
+        discovery::{
+            companion::{self, Companion, Part},
+            json, markdown,
+            page::Page,
+            text,
+        },
+        notes::{self, Kind, Notes},
     },
     domain::time::Timestamp,
 };
@@ -54,7 +56,7 @@ fn a_regeneration_keeps_what_people_wrote() {
     let written = first
         .replace("Reviewed: not yet", "Reviewed: 2026-03-10 by Ann")
         .replace("Decision: none yet", "Decision: Ann allows it until 2026-09-01.\n\n| a | table |");
-    let old = notes::read(&written).expect("ours");
+    let old = notes::read(Kind::Discovery, &written).expect("ours");
     assert!(!old.is_edited);
     // A week later one suspect is gone, another cluster is new.
     let mut later = week::page();
@@ -62,7 +64,7 @@ fn a_regeneration_keeps_what_people_wrote() {
     let mut second = week::page();
     second.cluster = cluster("prod-us");
     let text = document(&[later, second], &old.notes, Some(old.due), at(14, 6));
-    let again = notes::read(&text).expect("ours");
+    let again = notes::read(Kind::Discovery, &text).expect("ours");
     assert_eq!(text.matches("Decision: Ann allows it until 2026-09-01.").count(), 2);
     assert!(text.contains("## Notes on what was not seen this time"), "{text}");
     assert_eq!(again.due.to_string(), "2026-04-10");

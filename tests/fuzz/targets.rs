@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta};
 use prost::Message as _;
 use sluice::{
     cockpit::{plan::FeedEntry, ports::Link},
-    documents::discovery::{companion, notes},
+    documents::{
+        discovery::companion,
+        notes::{self, Kind},
+    },
     domain::{
         names::{Text, is_hostile},
         preflight::{
@@ -288,7 +291,7 @@ pub fn notes() -> Target {
     let document = seeds::golden("discover/snapshots/discover__documents__week.md.snap");
     target("notes of a document", vec![document], 2_000, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
-        if let Ok(old) = notes::read(text) {
+        if let Ok(old) = notes::read(Kind::Discovery, text) {
             for note in old.notes.values() {
                 assert!(text.replace("\r\n", "\n").contains(note.body.trim_end()), "{note:?}");
             }

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use crate::{
     cockpit::ports::Trouble,
-    documents::discovery::{
-        companion,
-        markdown::{self, Document},
+    documents::{
+        discovery::{
+            companion,
+            markdown::{self, Document},
+            page::{self, Shown},
+        },
         notes::Notes,
-        page::{self, Shown},
     },
     domain::{
         discovery::{Everywhere, Rules},

@@ -4,12 +4,12 @@
 
 use chrono::NaiveDate;
 
-use super::{
-    notes::{self, Note, Notes},
-    page::{self, Page},
-};
+use super::page::{self, Page};
 use crate::{
-    documents::markdown::{Rows, code, md},
+    documents::{
+        markdown::{Rows, code, md},
+        notes::{self, Notes, Writer},
+    },
     domain::{
         destination::{Category, Finding},
         names::NsName,
@@ -41,38 +41,16 @@ pub fn text(document: &Document<'_>) -> String {
     let today = document.generated.date_naive();
     let reviewed = notes::reviewed(document.notes, today);
     let due = notes::due(reviewed, document.due, today);
-    let mut writer = Writer { out: String::new(), left: document.notes.clone() };
+    let mut writer = Writer::new(document.notes.clone());
     writer.head(document, reviewed, due);
     for page in document.pages {
         writer.page(page);
     }
-    writer.orphans();
-    notes::seal(document.generated, due, &writer.out)
-}
-
-/// Writes, and takes each note out of `left` once it found its place.
-struct Writer {
-    out: String,
-    left: Notes,
+    writer.orphans("## Notes on what was not seen this time");
+    notes::seal(notes::Kind::Discovery, document.generated, due, &writer.out)
 }
 
 impl Writer {
-    fn line(&mut self, line: &str) {
-        self.out.push_str(line);
-        self.out.push('\n');
-    }
-
-    /// A block of lines with an empty one after it.
-    fn para(&mut self, text: &str) {
-        self.line(text.trim_end_matches('\n'));
-        self.line("");
-    }
-
-    fn notes(&mut self, id: &str, title: &str, fresh: &str) {
-        let body = self.left.remove(id).map_or_else(|| fresh.to_owned(), |note| note.body);
-        self.para(&notes::block(id, title, &body));
-    }
-
     fn head(&mut self, document: &Document<'_>, reviewed: Option<NaiveDate>, due: NaiveDate) {
         self.line("");
         self.para(&format!("# Discovery of namespace {}", code(document.ns.as_str())));
@@ -88,7 +66,7 @@ impl Writer {
         table.row(["Last review".to_owned(), reviewed.map_or("not yet".to_owned(), |day| day.to_string())]);
         table.row(["Next review due".to_owned(), format!("{due} (monthly)")]);
         self.para(&table.out);
-        self.notes(notes::REVIEW, "reviews, one a line, such as Reviewed: 2026-01-31 by Ann", REVIEW);
+        self.reviews();
         self.notes(notes::NAMESPACE, "the namespace", "");
     }
 
@@ -283,27 +261,6 @@ impl Writer {
             }
         }
     }
-
-    /// Notes on what this evidence does not hold any more are kept all the same.
-    fn orphans(&mut self) {
-        let kept: Notes = std::mem::take(&mut self.left).into_iter().filter(has_words).collect();
-        if kept.is_empty() {
-            return;
-        }
-        self.para("## Notes on what was not seen this time");
-        for (id, note) in kept {
-            self.para(&md(&note.title));
-            self.para(&notes::block(&id, &note.title, &note.body));
-        }
-    }
-}
-
-const REVIEW: &str = "Reviewed: not yet\n";
-
-/// Did a person write anything?
-fn has_words((_, note): &(String, Note)) -> bool {
-    let body = note.body.trim();
-    !body.is_empty() && body != "Decision: none yet"
 }
 
 fn said(finding: &Finding) -> String {

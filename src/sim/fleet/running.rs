@@ -27,7 +27,7 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate, guests, jobs,
+        generate, guests, jobs, kyverno,
         manners::Troubles,
         past,
         people::{self, Person},
@@ -116,6 +116,7 @@ impl Fleet {
             tasks.spawn(member.clone().keep_faults());
             tasks.spawn(member.clone().keep_jobs());
             tasks.spawn(member.clone().keep_guests());
+            tasks.spawn(member.clone().keep_kyverno());
         }
         Self(Arc::new(Inner { options, members, _tasks: tasks }))
     }
@@ -163,7 +164,7 @@ impl Member {
         let plan = Arc::new(generate::plan(scenario, index, options.seed));
         let server = Cluster::new(ClusterSetup {
             accounts: people::accounts(&spec.name, options.seed),
-            extra_resources: extra_resources(spec.cni),
+            extra_resources: extra_resources(&spec),
             controllers: true,
             clock: clock.clone(),
             seed: seed_of(options.seed, &spec.name),
@@ -339,6 +340,12 @@ impl Member {
 
     async fn keep_guests(self) {
         guests::keep(self.plan, self.server, self.relay, self.clock, self.options.speed).await;
+    }
+
+    async fn keep_kyverno(self) {
+        if let Some(kyverno) = self.spec.kyverno {
+            kyverno::keep(kyverno, &self.server, &self.clock, self.options.speed).await;
+        }
     }
 
     /// Lets the scenario's faults come and go.

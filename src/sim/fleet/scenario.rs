@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::TimedFault,
+    kyverno::Kyverno,
     past::Past,
     scale::{Scale, scaled},
     scenario_file::{ClusterFile, File},
@@ -59,6 +60,8 @@ pub struct ClusterSpec {
     pub granted: Vec<String>,
     /// The workspace switches probes on here.
     pub probes: bool,
+    /// Its Kyverno, if it has one.
+    pub kyverno: Option<Kyverno>,
     pub faults: Vec<TimedFault>,
     /// Objects that it has of its own: merged into those of the same name, or new.
     pub objects: Vec<Value>,

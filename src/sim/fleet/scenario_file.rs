@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
+    kyverno::Kyverno,
     past::Past,
     scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
 };
@@ -51,6 +52,7 @@ pub struct ClusterFile {
     granted: Vec<String>,
     #[serde(default)]
     probes: bool,
+    kyverno: Option<Kyverno>,
     #[serde(default)]
     faults: Vec<FaultFile>,
     #[serde(default)]
@@ -83,6 +85,7 @@ impl ClusterFile {
             state: self.state,
             granted: self.granted,
             probes: self.probes,
+            kyverno: self.kyverno,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::sim::{
     },
     fleet::{
         faults::Fault,
+        kyverno::Kyverno,
         objects,
         past::Past,
         people::{self, Person},
@@ -23,15 +24,15 @@ use crate::sim::{
     },
 };
 
-pub fn extra_resources(cni: Cni) -> Vec<Resource> {
-    match cni {
+pub fn extra_resources(spec: &ClusterSpec) -> Vec<Resource> {
+    let mut all = spec.kyverno.map(Kyverno::resources).unwrap_or_default();
+    match spec.cni {
         Cni::Cilium => {
-            vec![Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy")]
+            all.push(Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy"));
         }
-        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => {
-            Vec::new()
-        }
+        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => {}
     }
+    all
 }
 
 /// Everything the cluster holds at the start.
@@ -73,6 +74,10 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
         for name in workspace::PINNED.iter().filter(|name| name.contains("egress")) {
             server.seed(applied(&workspace::policy(plan, namespace, name), &since));
         }
+    }
+    let live: Vec<&str> = past.live(&spec.name, now).map(|(namespace, _)| namespace).collect();
+    if let Some(kyverno) = spec.kyverno.filter(|_| !live.is_empty()) {
+        server.seed(kyverno.policy(&live));
     }
 }
 

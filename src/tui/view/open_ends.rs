@@ -1,5 +1,6 @@
 //! What was put off and must not be forgotten, overdue first: rows taken back, held, left out, waived
-//! or overridden, and grants that end, each with who answers for it and until when.
+//! or overridden, grants that end, and default denies that must be there by now and are not, each with
+//! who answers for it and until when.
 
 use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
@@ -50,7 +51,7 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         End::Open(open) => {
             open.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
-        End::Grant { .. } => String::new(),
+        End::Grant { .. } | End::Missing { .. } => String::new(),
     };
     out.push((Role::Text, end.what()));
     out.push((
@@ -61,12 +62,18 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         out.push((Role::Text, format!("by {by}, {}", pen.both(since))));
     }
     out.push(match end.due() {
+        None if end.is_overdue() => {
+            (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned())
+        }
         None => (Role::Warn, "it never ends by itself".to_owned()),
         Some(due) if end.is_overdue() => (Role::Bad, format!("overdue: it ended {}", pen.both(due))),
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
         End::Open(_) => "next: enter opens the row",
+        End::Missing { .. } => {
+            "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+        }
         End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
     };
     out.push((Role::Dim, next.to_owned()));
@@ -144,6 +151,10 @@ fn due(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
 }
 
 fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
+    let when = match end.due() {
+        None if end.is_overdue() => " now".to_owned(),
+        at => due(pen, at),
+    };
     let (role, kind) = if end.is_overdue() { (Role::Bad, Role::Bad) } else { (Role::Text, Role::Warn) };
     let owner = end.owner().map_or("?", |owner| owner.as_str());
     let owner_role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
@@ -153,7 +164,7 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
         wide,
         width,
         [
-            (&due(pen, end.due()), role),
+            (&when, role),
             (end.kind(), kind),
             (&end.scope(), Role::Text),
             (&age, Role::Dim),
@@ -168,7 +179,7 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
 pub fn message(end: &End) -> String {
     let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let due = end.due().map_or_else(
-        || "never ends by itself".to_owned(),
+        || if end.is_overdue() { "due now" } else { "never ends by itself" }.to_owned(),
         |due| {
             format!(
                 "{} {}",

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    documents::discovery::{
+    documents::{
+        discovery::page::{self, Kind, Page},
         notes,
-        page::{self, Kind, Page},
     },
     domain::{
         destination::{Category, Churn, Destination, Finding},

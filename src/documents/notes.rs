@@ -1,4 +1,4 @@
-//! The places of a discovery document where people write, and whether anything else was edited.
+//! The places of a generated document where people write, and whether anything else was edited.
 //! Pure: text in, notes out. A marker that is not as it was written is an error with its line, so
 //! that nothing of a person's is ever overwritten by mistake.
 
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Months, NaiveDate, SecondsFormat};
 use sha2::{Digest as _, Sha256};
 
+use super::markdown::md;
 use crate::domain::time::Timestamp;
 
 /// Notes by their id.
@@ -47,6 +48,22 @@ pub const REVIEW: &str = "review";
 /// Id of the note on the namespace as a whole.
 pub const NAMESPACE: &str = "namespace";
 
+/// Which document it is, by its first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Discovery,
+    Runbook,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Discovery => "discovery",
+            Self::Runbook => "runbook",
+        }
+    }
+}
+
 const FORM: u32 = 1;
 const SEAL: &str = ", content sha256:";
 const BEGIN: &str = "<!-- notes ";
@@ -71,23 +88,24 @@ fn plain(title: &str) -> String {
 }
 
 /// The document with its first line, which holds the hash of everything outside the notes.
-pub fn seal(generated: Timestamp, due: NaiveDate, body: &str) -> String {
+pub fn seal(kind: Kind, generated: Timestamp, due: NaiveDate, body: &str) -> String {
     let at = generated.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let head = format!("<!-- sluice discovery {FORM}, generated {at}, review due {due}");
+    let head = format!("<!-- sluice {} {FORM}, generated {at}, review due {due}", kind.word());
     let unsealed = format!("{head}{CLOSE}\n{body}");
     format!("{head}{SEAL}{}{CLOSE}\n{body}", content(&unsealed))
 }
 
 /// Reads what people wrote and whether the rest is untouched.
-pub fn read(text: &str) -> Result<Old, Broken> {
+pub fn read(kind: Kind, text: &str) -> Result<Old, Broken> {
     let head = text.lines().next().unwrap_or_default().trim_end();
-    let (generated, due, sealed) = header(head)?;
+    let (generated, due, sealed) = header(kind, head)?;
     let notes = notes(text)?;
     Ok(Old { generated, due, notes, is_edited: content(text) != sealed })
 }
 
-fn header(line: &str) -> Result<(Timestamp, NaiveDate, &str), Broken> {
-    let rest = line.strip_prefix("<!-- sluice discovery ").ok_or(Broken::NotOurs)?;
+fn header(kind: Kind, line: &str) -> Result<(Timestamp, NaiveDate, &str), Broken> {
+    let ours = line.strip_prefix("<!-- sluice ").and_then(|rest| rest.strip_prefix(kind.word()));
+    let rest = ours.and_then(|rest| rest.strip_prefix(' ')).ok_or(Broken::NotOurs)?;
     let (form, rest) = rest.split_once(", generated ").ok_or(Broken::NotOurs)?;
     let form: u32 = form.parse().map_err(|_| Broken::NotOurs)?;
     if form != FORM {
@@ -160,6 +178,60 @@ fn marker(line: &str) -> Marker<'_> {
     }
 }
 
+/// Writes a document, and takes each note out of `left` once it found its place.
+pub struct Writer {
+    pub out: String,
+    left: Notes,
+}
+
+impl Writer {
+    pub fn new(notes: Notes) -> Self {
+        Self { out: String::new(), left: notes }
+    }
+
+    pub fn line(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+    }
+
+    /// A block of lines with an empty one after it.
+    pub fn para(&mut self, text: &str) {
+        self.line(text.trim_end_matches('\n'));
+        self.line("");
+    }
+
+    /// A place for notes, with what was written there, or else `fresh`.
+    pub fn notes(&mut self, id: &str, title: &str, fresh: &str) {
+        let body = self.left.remove(id).map_or_else(|| fresh.to_owned(), |note| note.body);
+        self.para(&block(id, title, &body));
+    }
+
+    /// The place where each review is written down.
+    pub fn reviews(&mut self) {
+        let title = "reviews, one a line, such as Reviewed: 2026-01-31 by Ann";
+        self.notes(REVIEW, title, "Reviewed: not yet\n");
+    }
+
+    /// Notes that found no place this time are kept all the same, below a heading.
+    pub fn orphans(&mut self, heading: &str) {
+        let kept: Notes = std::mem::take(&mut self.left).into_iter().filter(has_words).collect();
+        if kept.is_empty() {
+            return;
+        }
+        self.para(heading);
+        for (id, note) in kept {
+            self.para(&md(&note.title));
+            self.para(&block(&id, &note.title, &note.body));
+        }
+    }
+}
+
+/// Did a person write anything?
+fn has_words((_, note): &(String, Note)) -> bool {
+    let body = note.body.trim();
+    !body.is_empty() && body != "Decision: none yet"
+}
+
 /// Hash of everything outside the notes. What editors do to line ends and to the end of the file
 /// does not count.
 fn content(text: &str) -> String {
@@ -228,12 +300,12 @@ mod tests {
             "# Title\n\n{}\ntail\n",
             block("ab12", "vendor --> <b> `x` in eu", "- kept  \n\n<!-- mine -->\n")
         );
-        seal(at, day("2026-04-02"), &body)
+        seal(Kind::Discovery, at, day("2026-04-02"), &body)
     }
 
     #[test]
     fn notes_are_read_back_to_the_byte() {
-        let old = read(&document()).expect("ours");
+        let old = read(Kind::Discovery, &document()).expect("ours");
         assert_eq!(old.notes["ab12"].body, "- kept  \n\n<!-- mine -->\n");
         assert_eq!(old.notes["ab12"].title, "vendor --? ?b? ?x? in eu");
         assert_eq!((old.due, old.is_edited), (day("2026-04-02"), false));
@@ -251,7 +323,7 @@ mod tests {
             ("review due 2026-04-02", "review due 2027-04-02", true),
             ("vendor", "seller", true),
         ] {
-            let old = read(&text.replace(from, to)).expect("ours");
+            let old = read(Kind::Discovery, &text.replace(from, to)).expect("ours");
             assert_eq!(old.is_edited, is_edited, "{from} -> {to}");
         }
     }
@@ -259,7 +331,9 @@ mod tests {
     #[test]
     fn broken_markers_are_told_with_their_line() {
         let text = document();
-        let said = |from: &str, to: &str| read(&text.replace(from, to)).expect_err("broken").to_string();
+        let said = |from: &str, to: &str| {
+            read(Kind::Discovery, &text.replace(from, to)).expect_err("broken").to_string()
+        };
         let cases = [
             said("<!-- end of notes ab12 -->\n", ""),
             said("<!-- end of notes ab12 -->", "<!-- end of notes cd34 -->"),

@@ -1,0 +1,293 @@
+//! Steady state and its papers. What the two Kyverno policies assert is evaluated in their own languages, by libraries
+//! that know nothing of sluice; and the check of a simulated fleet says what is there and what not.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use cel::{Context, Program, Value as Cel, extractors::This};
+use serde_json::{Value, json};
+use sluice::{
+    cockpit::{plan::PolicyFiles, steady, world::World},
+    documents::{
+        self,
+        notes::{self, Kind, Notes},
+        runbook::Runbook,
+    },
+    domain::{flow::Direction, names::NsName, steady::Generation},
+    sim::fleet::{people::Person, running::Fleet, scenario::Scenario, workspace},
+    workspace::root::{self, Place},
+};
+
+fn ns(name: &str) -> NsName {
+    NsName::parse(name).expect("a name")
+}
+
+fn policy(generation: &Generation, direction: Direction) -> String {
+    let scope = steady::Scope {
+        reached: ["billing", "shop", "true"].map(ns).to_vec(),
+        exempt: vec![(ns("kube-system"), "left out by sluice.yaml".into())],
+    };
+    documents::kyverno::policy(generation, direction, &scope).expect("there is something to assert")
+}
+
+fn validating() -> Generation {
+    Generation::Validating("v1".into())
+}
+
+#[test]
+fn policies_as_people_review_them() {
+    insta::assert_snapshot!("validatingpolicy.yaml", policy(&validating(), Direction::Egress));
+    insta::assert_snapshot!("clusterpolicy.yaml", policy(&Generation::Legacy, Direction::Ingress));
+    let nothing = steady::Scope::default();
+    assert_eq!(documents::kyverno::policy(&validating(), Direction::Egress, &nothing), None);
+    let none = documents::kyverno::policy(&Generation::Absent, Direction::Egress, &nothing);
+    assert_eq!(none, None);
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).expect("YAML")
+}
+
+/// By CEL, with Kyverno's `resource.List` answering from these objects.
+fn by_cel(text: &str, denies: &Value) -> bool {
+    let policy = yaml(text);
+    let expression = policy["spec"]["validations"][0]["expression"].as_str().expect("an expression");
+    let program = Program::compile(expression).expect("it is CEL");
+    let mut context = Context::default();
+    let list = json!({ "items": denies });
+    let list = cel::to_value(list).expect("plain data");
+    context
+        .add_function(
+            "List",
+            move |This(_): This<Cel>, api: Arc<String>, plural: Arc<String>, ns: Arc<String>| {
+                let asked = (api.as_str(), plural.as_str(), ns.as_str());
+                assert_eq!(asked, ("networking.k8s.io/v1", "networkpolicies", "shop"));
+                list.clone()
+            },
+        )
+        .expect("no such function yet");
+    context.add_variable("resource", cel::to_value(json!({})).expect("plain data")).expect("declared");
+    let object = json!({ "metadata": { "name": "shop" } });
+    context.add_variable("object", cel::to_value(object).expect("plain data")).expect("declared");
+    program.execute(&context).expect("it has a value") == Cel::Bool(true)
+}
+
+/// By JMESPath, on what the API server would list.
+fn by_jmespath(text: &str, denies: &Value) -> bool {
+    let policy = yaml(text);
+    let query = policy["spec"]["rules"][0]["context"][0]["apiCall"]["jmesPath"].as_str().expect("a query");
+    let found = jmespath::compile(query).expect("it is JMESPath").search(json!({ "items": denies }));
+    let condition = &policy["spec"]["rules"][0]["validate"]["deny"]["conditions"]["any"][0];
+    assert_eq!(condition["operator"], "NotEquals");
+    found.expect("it has a value").as_number() == condition["value"].as_f64()
+}
+
+/// `name`, then the spec of one NetworkPolicy; the verdict is the same in both languages.
+#[test]
+fn the_shape_is_asserted_and_not_only_the_name() {
+    let deny = json!({ "podSelector": {}, "policyTypes": ["Egress"] });
+    let cases = [
+        ("default-deny-egress", deny.clone(), true),
+        ("default-deny-egress", json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [] }), true),
+        ("default-deny-egress", json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"] }), true),
+        (
+            "default-deny-egress",
+            json!({ "podSelector": { "matchLabels": {} }, "policyTypes": ["Egress"] }),
+            true,
+        ),
+        // The valve open, as a rollback leaves it for a moment.
+        (
+            "default-deny-egress",
+            json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": [{}] }),
+            false,
+        ),
+        ("default-deny-egress", json!({ "podSelector": {}, "policyTypes": ["Ingress"] }), false),
+        ("default-deny-egress", json!({ "podSelector": {} }), false),
+        (
+            "default-deny-egress",
+            json!({ "podSelector": { "matchLabels": { "app": "web" } }, "policyTypes": ["Egress"] }),
+            false,
+        ),
+        (
+            "default-deny-egress",
+            json!({
+                "podSelector": { "matchExpressions": [{ "key": "app", "operator": "Exists" }] },
+                "policyTypes": ["Egress"],
+            }),
+            false,
+        ),
+        ("default-deny-Egress", deny.clone(), false),
+        ("deny-all", deny, false),
+    ];
+    for (name, spec, expected) in cases {
+        let other =
+            json!({ "metadata": { "name": "allow-dns" }, "spec": { "podSelector": {}, "egress": [{}] } });
+        let denies = json!([other, { "metadata": { "name": name }, "spec": spec }]);
+        let (new, old) =
+            (policy(&validating(), Direction::Egress), policy(&Generation::Legacy, Direction::Egress));
+        assert_eq!(by_cel(&new, &denies), expected, "CEL: {denies}");
+        assert_eq!(by_jmespath(&old, &denies), expected, "JMESPath: {denies}");
+    }
+    let nothing = json!([]);
+    assert!(!by_cel(&policy(&validating(), Direction::Egress), &nothing));
+    assert!(!by_jmespath(&policy(&Generation::Legacy, Direction::Egress), &nothing));
+}
+
+fn is_read(world: &World) -> bool {
+    world.shared().is_live()
+        && world.clusters().all(|one| one.is_complete() && one.cni.is_some() && one.looked.kyverno.is_some())
+}
+
+/// One line a default deny that must be there.
+fn told(world: &World) -> Vec<String> {
+    let line = |check: &steady::Check| {
+        let why = check.own.why().or(check.kyverno.why()).map_or(String::new(), |why| format!(" ({why})"));
+        format!("{}: {}, Kyverno {}{why}", check.target, check.own.as_str(), check.kyverno.as_str())
+    };
+    steady::checks(world).iter().map(line).collect()
+}
+
+/// Two clusters after their first wave, one of either generation of Kyverno.
+const AFTER_A_WAVE: &str = r#"
+name = "after-a-wave"
+
+[[cluster]]
+name = "lab"
+environment = "staging"
+cni = "cilium"
+nodes = 1
+state = true
+kyverno = "validating"
+namespaces = ["web", "data=web"]
+
+[[cluster]]
+name = "old"
+environment = "staging"
+cni = "calico"
+nodes = 1
+kyverno = "legacy"
+namespaces = ["web"]
+
+[[past.row]]
+cluster = "lab"
+namespaces = ["web", "data"]
+wave = 1
+applied_hours_ago = 100
+
+[[past.row]]
+cluster = "old"
+namespaces = ["web"]
+wave = 1
+applied_hours_ago = 100
+
+[[pattern]]
+name = "web"
+[[pattern.workload]]
+name = "front"
+"#;
+
+fn after_a_wave() -> (Fleet, tempfile::TempDir, sluice::engine::Engine) {
+    let scenario = Scenario::parse("after-a-wave", AFTER_A_WAVE).expect("a scenario");
+    let fleet = support::fleet_of(&scenario, 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    workspace::write(&fleet, folder.path()).expect("it is written");
+    let place = Place { root: folder.path().to_owned(), only: Vec::new() };
+    let read = root::read(&place).expect("the workspace is valid");
+    let engine = support::engine(&fleet, Person::Lead, read.fleet, read.files);
+    (fleet, folder, engine)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kyverno_says_stands_beside_what_the_watch_shows() {
+    let (fleet, _folder, mut engine) = after_a_wave();
+    support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
+    support::run_for(&mut engine, Duration::from_secs(400)).await;
+    let before = [
+        "lab/data egress: pass, Kyverno pass",
+        "lab/web egress: pass, Kyverno pass",
+        "old/web egress: pass, Kyverno pass",
+    ];
+    assert_eq!(told(engine.world()), before);
+    insta::assert_snapshot!(
+        "kyverno-check.txt",
+        documents::kyverno::text(&steady::checks(engine.world()), engine.world().now())
+    );
+
+    // Somebody deletes one: the watch shows it at once, Kyverno an hour later.
+    let server = fleet.cluster("lab").expect("it is there").server();
+    server.unseed("networking.k8s.io/v1", "NetworkPolicy", "data", "default-deny-egress");
+    support::run_for(&mut engine, Duration::from_secs(10)).await;
+    let gone = "lab/data egress: fail, Kyverno pass (default-deny-egress is not there)";
+    assert_eq!(told(engine.world()).first().map(String::as_str), Some(gone));
+    support::run_for(&mut engine, Duration::from_secs(3600)).await;
+    let gone = "lab/data egress: fail, Kyverno fail (default-deny-egress is not there)";
+    assert_eq!(told(engine.world()).first().map(String::as_str), Some(gone));
+    let checks = steady::checks(engine.world());
+    let json: Value = serde_json::from_str(&documents::kyverno::json(&checks[..1])).expect("JSON");
+    assert_eq!(json[0]["kyverno_why"], "default-deny-egress is not there, or it lets something pass.");
+
+    // A namespace that nobody planned for comes up, and no later wave is open any more.
+    server.seed_namespace("fresh");
+    support::run_for(&mut engine, Duration::from_secs(10)).await;
+    let fresh = "lab/fresh egress: fail, Kyverno unknown (default-deny-egress is not there)";
+    assert!(told(engine.world()).contains(&fresh.to_owned()), "{:?}", told(engine.world()));
+
+    // Its policy is taken away: what the old report says is no word on now.
+    server.unseed("policies.kyverno.io/v1", "ValidatingPolicy", "", "sluice-default-deny-egress");
+    support::run_for(&mut engine, Duration::from_secs(600)).await;
+    let unknown = "lab/web egress: pass, Kyverno unknown (policy sluice-default-deny-egress is not there)";
+    assert!(told(engine.world()).contains(&unknown.to_owned()), "{:?}", told(engine.world()));
+}
+
+/// The fleet of the example file.
+fn example() -> sluice::cockpit::plan::FleetFile {
+    let text = include_str!("../assets/sluice.example.yaml");
+    sluice::workspace::fleet_file::parse("sluice.yaml", text).expect("the example is valid").fleet
+}
+
+fn runbook(notes: &Notes, secs: i64) -> String {
+    documents::runbook::text(&Runbook {
+        fleet: &example(),
+        files: &PolicyFiles::default(),
+        notes,
+        due: None,
+        generated: chrono::DateTime::from_timestamp(secs, 0).expect("valid"),
+    })
+}
+
+#[test]
+fn the_runbook_as_people_read_it() {
+    insta::assert_snapshot!("runbook.md", runbook(&Notes::new(), 1_772_409_600));
+}
+
+#[test]
+fn a_runbook_written_again_keeps_what_people_wrote() {
+    let first = runbook(&Notes::new(), 1_772_409_600);
+    let written = first.replacen("Reviewed: not yet\n", "Reviewed: 2026-03-02 by Ann\n", 1);
+    let old = notes::read(Kind::Runbook, &written).expect("ours");
+    assert!(!old.is_edited, "only notes were written");
+    let again = runbook(&old.notes, 1_775_001_600);
+    assert!(again.contains("Reviewed: 2026-03-02 by Ann"));
+    assert!(again.contains("| Next review due | 2026-04-02 (monthly) |"), "{again}");
+    let edited = first.replacen("delete networkpolicy default-deny-egress", "delete networkpolicy", 1);
+    assert!(notes::read(Kind::Runbook, &edited).expect("ours").is_edited, "a command was changed");
+    assert!(notes::read(Kind::Discovery, &first).is_err(), "it is no discovery document");
+}
+
+/// Both directions of every cluster, whole: what `kubectl delete` leaves isolates.
+#[test]
+fn the_runbooks_commands_name_the_whole_set_of_each_cluster() {
+    let text = runbook(&Notes::new(), 1_772_409_600);
+    for context in ["kind-staging-eu", "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu", "prod-us"] {
+        for set in [
+            "default-deny-egress egress-baseline-allow egress-allowlist",
+            "default-deny-ingress ingress-allowlist",
+        ] {
+            let command = format!(
+                "kubectl --context {context} delete networkpolicy {set} -n NAMESPACE --ignore-not-found"
+            );
+            assert!(text.contains(&command), "{command}");
+        }
+    }
+}
