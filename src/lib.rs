@@ -141,6 +141,7 @@ pub mod cockpit {
     pub mod settings;
     pub mod shared;
     pub mod soaks;
+    pub mod sources;
     pub mod spot;
     #[cfg(test)]
     mod tests;
