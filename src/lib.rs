@@ -162,6 +162,7 @@ pub mod edges;
 /// byte streams to a source are handed in.
 pub mod flows {
     pub mod batch;
+    mod channel;
     pub mod dial;
     mod memory;
     pub mod offline;
@@ -191,6 +192,15 @@ pub mod flows {
         mod senders;
         mod sockets;
     }
+    /// Goldmane of Calico: flows by workload, without addresses, in buckets of 15 s.
+    pub mod goldmane {
+        pub mod decode;
+        mod follow;
+        mod link;
+        pub mod tls;
+
+        pub use follow::run;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         mod aim;
@@ -215,6 +225,7 @@ pub mod k8s {
     mod failure;
     mod follow;
     pub mod forward;
+    pub mod goldmane;
     mod identity;
     pub mod lease;
     pub mod owners;
@@ -384,6 +395,7 @@ pub mod cli {
 pub mod pb {
     pub mod dnstap;
     pub mod flow;
+    pub mod goldmane;
     pub mod observer;
     pub mod relay;
 }
@@ -403,6 +415,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod goldmane;
         pub mod guests;
         pub mod jobs;
         pub mod manners;
@@ -420,6 +433,7 @@ pub mod sim {
         pub mod seeding;
         pub mod serve;
         mod shared_state;
+        pub mod staged;
         pub mod system;
         pub mod tls;
         pub mod traffic;

@@ -28,10 +28,11 @@ use crate::{
         source::SourceKind,
     },
     flows::{
+        goldmane::{self, tls::Pem},
         hubble,
         source::{BoxIo, Dial, dial_address},
     },
-    k8s::{self, connect::Access},
+    k8s::{self, connect::Access, goldmane::Identity},
 };
 
 pub(super) struct Sources {
@@ -121,8 +122,15 @@ impl Sources {
                 };
                 self.spawn(&entry.name, hubble::run(name, dial, wanted, facts))
             }
-            SourceKind::Goldmane
-            | SourceKind::CalicoLog
+            SourceKind::Goldmane => {
+                let dial = dial(reach(entry), |access| async move {
+                    let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
+                    let Identity { authorities, certificate, key } = identity;
+                    goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+                });
+                self.spawn(&entry.name, goldmane::run(name, dial, wanted, facts))
+            }
+            SourceKind::CalicoLog
             | SourceKind::CalicoFiles
             | SourceKind::AntreaFlows
             | SourceKind::AntreaLog
