@@ -269,7 +269,8 @@ async fn a_cluster_without_a_flow_source_is_observed_says_what_is_missing_and_cr
     assert!(kept.value.looked.minutes() >= 4, "{:?}", kept.value.looked);
     let row = row(&engine, Direction::Egress);
     assert_eq!((row.judged.credited, row.judged.proved), (0, 0), "{row:?}");
-    let missing = "nothing: denials on Calico need Goldmane or flow logs, which this version does not read; ";
+    let missing = "nothing: No Goldmane gathers flows, and installs by manifest have none. See `flows` in its \
+                   pre-flight, or set `flows:` in sluice.yaml; ";
     assert!(row.rests.as_str().starts_with(missing), "{}", row.rests);
     assert_eq!(
         why(&row),
@@ -318,7 +319,11 @@ async fn on_calico_goldmane_tells_the_heartbeat_and_without_it_nothing_is_credit
             let row = row(&engine, direction);
             assert!(row.judged.nodes > 0, "{direction}: {:?}", row.judged);
             let expected = if is_probed { row.judged.nodes } else { 0 };
-            assert_eq!((row.judged.proved, row.judged.in_force), (expected, expected), "{direction}: {row:?}");
+            assert_eq!(
+                (row.judged.proved, row.judged.in_force),
+                (expected, expected),
+                "{direction}: {row:?}"
+            );
             assert_eq!(row.judged.credited > 10, is_probed, "{direction}: {:?}", row.judged);
             assert_eq!(row.judged.open.len(), 0, "{direction}: its own denials are expected: {row:?}");
             let rests = "probes that were denied on each node, as Goldmane alone proves nothing; ";
