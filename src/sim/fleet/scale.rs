@@ -73,6 +73,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         state: false,
         granted: Vec::new(),
         probes: false,
+        objects: Vec::new(),
         faults: Vec::new(),
     };
     Scenario {

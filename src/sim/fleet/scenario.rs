@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::TimedFault,
@@ -59,6 +60,8 @@ pub struct ClusterSpec {
     /// The workspace switches probes on here.
     pub probes: bool,
     pub faults: Vec<TimedFault>,
+    /// Objects that it has of its own: merged into those of the same name, or new.
+    pub objects: Vec<Value>,
 }
 
 /// What a cluster's collector has seen when the scenario begins.
@@ -123,6 +126,10 @@ pub enum Cni {
     CalicoOperator,
     Antrea,
     Flannel,
+    /// The AWS VPC CNI with its network policy agent.
+    Aws,
+    /// kind's, of a release that enforces nothing.
+    Kindnet,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -230,14 +237,18 @@ pub enum Target {
 }
 
 impl Scenario {
-    /// A scenario that is built in: `demo`, `two`, `dead` or `faults`.
+    /// A scenario that is built in: `demo`, `two`, `dead`, `faults` or `stories`.
     pub fn named(name: &str) -> Result<Self, BadScenario> {
         let text = match name {
             "demo" => include_str!("../../../assets/scenarios/demo.toml"),
             "two" => include_str!("../../../assets/scenarios/two.toml"),
             "dead" => include_str!("../../../assets/scenarios/dead.toml"),
             "faults" => include_str!("../../../assets/scenarios/faults.toml"),
-            _ => return Err(bad(name, "there is no such scenario; built in are demo, two, dead, faults")),
+            "stories" => include_str!("../../../assets/scenarios/stories.toml"),
+            _ => {
+                let why = "there is no such scenario; built in are demo, two, dead, faults, stories";
+                return Err(bad(name, why));
+            }
         };
         Self::parse(name, text)
     }
@@ -419,7 +430,7 @@ mod tests {
 
     #[test]
     fn every_built_in_scenario_parses_and_another_name_says_what_there_is() {
-        for name in ["demo", "two", "dead", "faults"] {
+        for name in ["demo", "two", "dead", "faults", "stories"] {
             assert_eq!(Scenario::named(name).expect(name).name, name);
         }
         let scaled = Scenario::load("scale:2x10x5:500").expect("a size");
@@ -427,7 +438,10 @@ mod tests {
         let error = Scenario::load("scale:2x10").expect_err("half a size").to_string();
         assert_eq!(error, "scenario scale:2x10: write it like scale:13x500x5:50000");
         let error = Scenario::named("three").expect_err("there is none").to_string();
-        assert_eq!(error, "scenario three: there is no such scenario; built in are demo, two, dead, faults");
+        assert_eq!(
+            error,
+            "scenario three: there is no such scenario; built in are demo, two, dead, faults, stories"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
@@ -52,6 +53,8 @@ pub struct ClusterFile {
     probes: bool,
     #[serde(default)]
     faults: Vec<FaultFile>,
+    #[serde(default)]
+    objects: String,
 }
 
 impl ClusterFile {
@@ -61,7 +64,10 @@ impl ClusterFile {
         if self.nodes == 0 || self.nodes > 200 {
             return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
         }
+        let objects = serde_yaml::from_multiple::<Value>(&self.objects)
+            .map_err(|why| format!("cluster {name}: objects: {why}"))?;
         Ok(ClusterSpec {
+            objects,
             faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
             name,
             environment: self.environment,

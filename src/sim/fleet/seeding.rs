@@ -32,7 +32,7 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
             let (group, version) = staged::GROUP_VERSION;
             vec![Resource::custom(group, version, staged::PLURAL, staged::KIND)]
         }
-        Cni::Calico | Cni::Antrea | Cni::Flannel => Vec::new(),
+        Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => Vec::new(),
     }
 }
 
@@ -42,6 +42,9 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
     let created = &created.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     for object in objects::all(plan, created, now) {
         server.seed(object);
+    }
+    for own in &spec.objects {
+        seed_own(server, own);
     }
     let plugin: Vec<&str> = system::namespaces(spec.cni)
         .into_iter()
@@ -73,6 +76,19 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
             server.seed(applied(&workspace::policy(plan, namespace, name), &since));
         }
     }
+}
+
+/// An object of the scenario: merged into what is there of that name, else new.
+fn seed_own(server: &Cluster, own: &Value) {
+    let text = |path: &str| own.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let all = server.objects(text("/apiVersion"), text("/kind"));
+    let is_same = |it: &Value| {
+        ["name", "namespace"].into_iter().all(|part| it["metadata"][part] == own["metadata"][part])
+    };
+    let found = all.into_iter().find(|it| is_same(it));
+    let mut object = found.map_or(Value::Null, |it| Value::clone(&it));
+    json_patch::merge(&mut object, own);
+    server.seed(object);
 }
 
 /// A policy as it looks after the rollout's tool applied it.
