@@ -103,7 +103,7 @@ impl Story {
             ["listed", pods @ ..] => self.listed(pods),
             ["looked"] => {
                 let checks = vec![Check::pass(CheckId::Foreign, "nothing")];
-                let report = Report { checks, engine: None, dns_mode: None };
+                let report = Report { checks, engine: None, dns_mode: None, offers: Vec::new() };
                 self.tell(ClusterFact::Preflight(Box::new(report)));
             }
             ["policies", opened @ ..] => {
