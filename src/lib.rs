@@ -20,8 +20,7 @@ pub mod domain {
     pub mod discovery;
     pub mod edge;
     mod ends;
-    /// What the NetworkPolicies of a cluster do with a connection, and why: the model of a cluster,
-    /// compiled once and asked often.
+    /// What the NetworkPolicies of a cluster do with a connection, and why; compiled once, asked often.
     pub mod eval {
         pub mod answer;
         pub mod around;
@@ -62,8 +61,7 @@ pub mod domain {
     pub mod opinion;
     pub mod owner;
     pub mod policy;
-    /// The recorded week against a set of policies that is not live yet: what it would deny, what is
-    /// not known, what it changes in meaning.
+    /// The recorded week against policies that are not live yet: what they would deny or change.
     pub mod predict {
         mod diff;
         pub mod families;
@@ -80,8 +78,7 @@ pub mod domain {
         mod weigh;
         pub mod words;
     }
-    /// What must hold of a cluster before anything is written there: what was read becomes checks,
-    /// each with verdict, evidence and fix. Reads nothing itself.
+    /// What must hold of a cluster before anything is written there, as checks. Reads nothing itself.
     pub mod preflight {
         pub mod around;
         pub mod check;
@@ -156,6 +153,7 @@ pub mod cockpit {
     pub mod settings;
     pub mod shared;
     pub mod soaks;
+    pub mod sources;
     pub mod spot;
     pub mod steady;
     #[cfg(test)]
@@ -177,6 +175,7 @@ pub mod edges;
 /// byte streams to a source are handed in.
 pub mod flows {
     pub mod batch;
+    mod channel;
     pub mod dial;
     mod memory;
     pub mod offline;
@@ -206,6 +205,7 @@ pub mod flows {
         mod senders;
         mod sockets;
     }
+    pub mod goldmane;
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         mod aim;
@@ -230,6 +230,7 @@ pub mod k8s {
     mod failure;
     mod follow;
     pub mod forward;
+    pub mod goldmane;
     mod identity;
     mod kyverno;
     pub mod lease;
@@ -309,8 +310,7 @@ pub mod workspace {
 pub mod documents {
     pub mod author;
     pub mod denials;
-    /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
-    /// its companion that holds the edges.
+    /// Destinations of a namespace: JSON lines, text, the reviewed document and its companion of edges.
     pub mod discovery {
         pub mod companion;
         pub mod gather;
@@ -404,6 +404,7 @@ pub mod cli {
 pub mod pb {
     pub mod dnstap;
     pub mod flow;
+    pub mod goldmane;
     pub mod observer;
     pub mod relay;
 }
@@ -423,6 +424,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod goldmane;
         pub mod guests;
         pub mod jobs;
         pub mod kyverno;
@@ -441,6 +443,7 @@ pub mod sim {
         pub mod seeding;
         pub mod serve;
         mod shared_state;
+        pub mod staged;
         pub mod system;
         pub mod tls;
         pub mod traffic;
@@ -451,9 +454,7 @@ pub mod sim {
         pub mod workspace;
     }
 
-    /// A week of traffic with known truth: what happens is seeded, each format's records are written
-    /// by hand after the documents, and every edge that they show is known. Nothing of the product
-    /// is asked.
+    /// A week of seeded traffic with known truth, in each format's records written after the documents.
     pub mod week {
         pub mod antrea;
         pub mod calico;
@@ -514,8 +515,7 @@ pub mod sim {
         pub mod write;
     }
 
-    /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
-    /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
+    /// What a real API server would say, as pure functions on JSON values, held to recordings.
     pub mod rules {
         pub mod apply;
         pub mod auth;

@@ -8,14 +8,15 @@ use std::{env, fs, path::Path};
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a temporary folder");
-    let files = protox::compile(["observer.proto", "dnstap.proto"], [root.join("assets/proto")])
-        .expect("the proto files compile");
+    let files =
+        protox::compile(["observer.proto", "dnstap.proto", "goldmane.proto"], [root.join("assets/proto")])
+            .expect("the proto files compile");
     tonic_prost_build::configure()
         .build_transport(false)
         .out_dir(out.path())
         .compile_fds(files)
         .expect("code is generated");
-    for name in ["dnstap.rs", "flow.rs", "observer.rs", "relay.rs"] {
+    for name in ["dnstap.rs", "flow.rs", "goldmane.rs", "observer.rs", "relay.rs"] {
         let fresh = fs::read_to_string(out.path().join(name)).expect(name);
         let kept = root.join("src/pb").join(name);
         if env::var_os("UPDATE_GOLDEN").is_some() {

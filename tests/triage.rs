@@ -56,6 +56,7 @@ impl Story {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         story.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
@@ -102,7 +103,7 @@ impl Story {
             ["listed", pods @ ..] => self.listed(pods),
             ["looked"] => {
                 let checks = vec![Check::pass(CheckId::Foreign, "nothing")];
-                let report = Report { checks, engine: None, dns_mode: None };
+                let report = Report { checks, engine: None, dns_mode: None, offers: Vec::new() };
                 self.tell(ClusterFact::Preflight(Box::new(report)));
             }
             ["policies", opened @ ..] => {
@@ -139,7 +140,7 @@ impl Story {
         let verdict = match verb {
             "deny" => Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
             "allow" => Verdict::Allowed { by: Vec::new() },
-            _ => Verdict::Audit { said: Text::new("AUDIT") },
+            _ => Verdict::Audit { said: Text::new("AUDIT"), by: Vec::new() },
         };
         let ours = if has("outside") { End::default() } else { pod_end(pod) };
         let theirs = match target.rsplit_once('=') {

@@ -471,6 +471,9 @@ fn notes(world: &World, group: &Group, target: &Target, opened: &Opened) -> Vec<
         Class::Expected => {
             out.push(Text::new("somebody waived or rejected exactly this: it is meant to be denied"));
         }
+        Class::Would => {
+            out.push(Text::new("nothing was denied yet: staged policies, or an audit, would deny it"));
+        }
         Class::Hurting | Class::StartUp => {}
     }
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);

@@ -61,6 +61,11 @@ impl Batch {
         Pushed::Fresh
     }
 
+    /// The same for a source that tells each thing once: there are no twins to look for.
+    pub fn push_alone(&mut self, flow: Flow, here: Instant) -> Pushed {
+        self.push(flow, Event::AccessLog, here)
+    }
+
     pub fn is_full(&self) -> bool {
         self.open.len() >= Self::FLOWS
     }

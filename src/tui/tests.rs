@@ -3,6 +3,7 @@
 mod alerts;
 mod discovery;
 mod foresight;
+mod goldmane;
 mod keys;
 mod laws;
 mod lead;

@@ -1,23 +1,17 @@
 //! The gRPC side of a Hubble Relay: one channel over a byte stream, calls with deadlines, and what
 //! their failures mean to a person. Keeps no state of what was read.
 
-use std::sync::{Arc, Mutex};
-
 use futures::{
-    FutureExt, StreamExt, TryStreamExt,
+    StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use tonic::{
-    Code, Response, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Response, Status, transport::Channel};
 
 use crate::{
     cockpit::ports::Trouble,
     domain::{names::ClusterName, time::Timestamp},
-    flows::source::{BoxIo, Dial},
+    flows::{channel, source::Dial},
     pb::observer::{
         GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
         ServerStatusResponse, observer_client::ObserverClient,
@@ -31,17 +25,8 @@ use super::{
 
 type Client = ObserverClient<Channel>;
 
-/// How long a new connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a unary call, or a re-read, may take; hubble's own CLI waits as long.
 const ANSWER: Duration = Duration::from_secs(12);
-/// Go's gRPC servers hang up on pings more often than every 5 minutes, unless they sent something in
-/// between: the survey every 30 s sees to that.
-const PING: Duration = Duration::from_secs(60);
-const PONG: Duration = Duration::from_secs(20);
-/// A message larger than this breaks the stream instead of the memory.
-const MESSAGE: usize = 8 << 20;
-const WINDOW: u32 = 1 << 20;
 /// Messages taken at once from a stream.
 const CHUNK: usize = 128;
 /// Messages of one re-read.
@@ -83,22 +68,8 @@ pub struct Link {
 
 impl Link {
     pub async fn connect(cluster: &ClusterName, dial: &Dial) -> Result<Self, Trouble> {
-        let stream = match timeout(CONNECT, dial()).await {
-            Ok(stream) => stream?,
-            Err(_) => return Err(slow(cluster, "opening the connection took longer than 10 s")),
-        };
-        let endpoint = Endpoint::from_static("http://hubble-relay")
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW * 2);
-        let channel = match timeout(CONNECT, endpoint.connect_with_connector(once(stream))).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(_)) => return Err(slow(cluster, "it does not speak HTTP/2, as gRPC does")),
-            Err(_) => return Err(slow(cluster, "it accepted the connection and then said nothing for 10 s")),
-        };
-        Ok(Self { client: Client::new(channel).max_decoding_message_size(MESSAGE) })
+        let channel = channel::connect(dial, "http://hubble-relay", |fact| slow(cluster, fact)).await?;
+        Ok(Self { client: Client::new(channel).max_decoding_message_size(channel::MESSAGE) })
     }
 
     pub async fn survey(self) -> Survey {
@@ -174,23 +145,6 @@ pub async fn reach(cluster: &ClusterName, dial: &Dial) -> Result<Vec<(Node, Time
         (node, from, to.max(from))
     };
     Ok(oldest.iter().filter_map(stamp).map(with_newest).collect())
-}
-
-/// Hands out one stream, once: a channel that lost it must not dial behind our back.
-fn once(
-    stream: BoxIo,
-) -> impl tower::Service<
-    http::Uri,
-    Response = TokioIo<BoxIo>,
-    Error = std::io::Error,
-    Future = futures::future::BoxFuture<'static, Result<TokioIo<BoxIo>, std::io::Error>>,
-> + Send
-+ 'static {
-    let stream = Arc::new(Mutex::new(Some(stream)));
-    tower::service_fn(move |_: http::Uri| {
-        let taken = stream.lock().ok().and_then(|mut stream| stream.take());
-        async move { taken.map(TokioIo::new).ok_or_else(|| std::io::ErrorKind::NotConnected.into()) }.boxed()
-    })
 }
 
 fn answer<T>(result: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>) -> Result<T, Status> {

@@ -80,6 +80,17 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
             "subjects": [team],
         }));
     }
+    if plugin_namespaces.contains(&"calico-system") {
+        // Goldmane talks only to holders of a certificate.
+        objects.push(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": "sluice-target-goldmane", "namespace": "calico-system" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-target-goldmane",
+            },
+            "subjects": [team],
+        }));
+    }
     objects
 }
 

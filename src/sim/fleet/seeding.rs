@@ -20,7 +20,7 @@ use crate::sim::{
         people::{self, Person},
         plan::Plan,
         scenario::{ClusterSpec, Cni},
-        shared_state, system, workspace,
+        shared_state, staged, system, workspace,
     },
 };
 
@@ -30,7 +30,11 @@ pub fn extra_resources(spec: &ClusterSpec) -> Vec<Resource> {
         Cni::Cilium => {
             all.push(Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy"));
         }
-        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => {}
+        Cni::CalicoOperator => {
+            let (group, version) = staged::GROUP_VERSION;
+            all.push(Resource::custom(group, version, staged::PLURAL, staged::KIND));
+        }
+        Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => {}
     }
     all
 }
@@ -129,6 +133,8 @@ pub fn of_server(faults: &[Fault]) -> Faults {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::SilentLoss { .. }
+            | Fault::LateFlows { .. }
             | Fault::StuckTerminating { .. }
             | Fault::Restart { .. } => {}
         }

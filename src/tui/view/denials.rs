@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use crate::{
     cockpit::{rows, world::World},
     domain::{
-        denial::Group,
+        denial::{Class, Group},
         eval::verdict::Verdict,
         flow::Direction,
         time::{Timestamp, span},
@@ -54,7 +54,7 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
 /// Who may not do what, with the word of the environment.
 pub fn title(world: &World, group: &Group) -> String {
     let environment = world.cluster(&group.key.cluster).map_or_else(Default::default, |c| c.environment);
-    format!("{} {}", band(environment).0, copy::headline(&group.key))
+    format!("{} {}", band(environment).0, copy::headline(group))
 }
 
 /// What the list rests on. Unknown is said, never drawn as zero.
@@ -161,6 +161,18 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
     cells.right("/min", 4, Role::Title).right("last", 5, Role::Title).line()
 }
 
+/// As the narrow column has room for it.
+fn class_word(class: Class) -> &'static str {
+    match class {
+        Class::Hurting => " hurting",
+        Class::Unattributed => " unattributed",
+        Class::StartUp => " start-up",
+        Class::Noisy(_) => " noisy",
+        Class::Expected => " expected",
+        Class::Would => " (would)",
+    }
+}
+
 /// Out of the pod or into it.
 pub fn arrow(direction: Direction) -> &'static str {
     match direction {
@@ -196,7 +208,7 @@ fn row(
     let per = group.minutes.per_minute(now);
     let (ours, ours_role) = ours(group, wide.ours);
     let mut cells = Cells::new(pen, width)
-        .left(&format!(" {}", group.class.word()), 9, detail::class_role(group))
+        .left(class_word(group.class), 9, detail::class_role(group))
         .left(word, wide.env, band_role)
         .left(key.cluster.as_str(), wide.cluster, Role::Text)
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
