@@ -162,11 +162,30 @@ pub mod edges;
 pub mod flows {
     pub mod batch;
     pub mod dial;
+    mod grpc;
+    mod judged;
     mod memory;
     pub mod offline;
+    mod outlet;
     pub mod records;
     pub mod source;
     pub mod tail;
+    mod thread;
+    /// Antrea's flow aggregator: FlowStreamService.
+    pub mod antrea {
+        pub mod decode;
+        mod follow;
+
+        pub use follow::{Gathering, gather, run};
+    }
+    /// Records that pods print to their logs, one pod a node.
+    pub mod logs {
+        mod follow;
+        pub mod line;
+        mod node;
+
+        pub use follow::{Ended, Find, Gathering, Logs, Open, Opened, Printer, Since, gather, run};
+    }
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {
         pub mod dns;
@@ -216,6 +235,7 @@ pub mod k8s {
     pub mod forward;
     mod identity;
     pub mod lease;
+    pub mod logs;
     pub mod owners;
     mod place;
     /// What a pre-flight reads, from the API server or from manifest files.
@@ -381,6 +401,7 @@ pub mod cli {
 #[allow(clippy::all, clippy::pedantic, clippy::restriction, rust_2018_idioms)]
 #[rustfmt::skip]
 pub mod pb {
+    pub mod antrea;
     pub mod dnstap;
     pub mod flow;
     pub mod observer;

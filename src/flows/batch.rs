@@ -61,6 +61,11 @@ impl Batch {
         Pushed::Fresh
     }
 
+    /// Of a source that tells one event for a packet.
+    pub fn push_alone(&mut self, flow: Flow, here: Instant) -> Pushed {
+        self.push(flow, Event::AccessLog, here)
+    }
+
     pub fn is_full(&self) -> bool {
         self.open.len() >= Self::FLOWS
     }

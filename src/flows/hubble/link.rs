@@ -1,23 +1,20 @@
 //! The gRPC side of a Hubble Relay: one channel over a byte stream, calls with deadlines, and what
 //! their failures mean to a person. Keeps no state of what was read.
 
-use std::sync::{Arc, Mutex};
-
 use futures::{
-    FutureExt, StreamExt, TryStreamExt,
+    StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tonic::{
     Code, Response, Status,
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 
 use crate::{
     cockpit::ports::Trouble,
     domain::{names::ClusterName, time::Timestamp},
-    flows::source::{BoxIo, Dial},
+    flows::{grpc, source::Dial},
     pb::observer::{
         GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
         ServerStatusResponse, observer_client::ObserverClient,
@@ -31,17 +28,14 @@ use super::{
 
 type Client = ObserverClient<Channel>;
 
-/// How long a new connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a unary call, or a re-read, may take; hubble's own CLI waits as long.
 const ANSWER: Duration = Duration::from_secs(12);
 /// Go's gRPC servers hang up on pings more often than every 5 minutes, unless they sent something in
 /// between: the survey every 30 s sees to that.
 const PING: Duration = Duration::from_secs(60);
-const PONG: Duration = Duration::from_secs(20);
+const CHECK: &str = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
 /// A message larger than this breaks the stream instead of the memory.
 const MESSAGE: usize = 8 << 20;
-const WINDOW: u32 = 1 << 20;
 /// Messages taken at once from a stream.
 const CHUNK: usize = 128;
 /// Messages of one re-read.
@@ -83,21 +77,7 @@ pub struct Link {
 
 impl Link {
     pub async fn connect(cluster: &ClusterName, dial: &Dial) -> Result<Self, Trouble> {
-        let stream = match timeout(CONNECT, dial()).await {
-            Ok(stream) => stream?,
-            Err(_) => return Err(slow(cluster, "opening the connection took longer than 10 s")),
-        };
-        let endpoint = Endpoint::from_static("http://hubble-relay")
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW * 2);
-        let channel = match timeout(CONNECT, endpoint.connect_with_connector(once(stream))).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(_)) => return Err(slow(cluster, "it does not speak HTTP/2, as gRPC does")),
-            Err(_) => return Err(slow(cluster, "it accepted the connection and then said nothing for 10 s")),
-        };
+        let channel = grpc::channel(&object(cluster), CHECK, dial, PING).await?;
         Ok(Self { client: Client::new(channel).max_decoding_message_size(MESSAGE) })
     }
 
@@ -159,23 +139,6 @@ impl Link {
     }
 }
 
-/// Hands out one stream, once: a channel that lost it must not dial behind our back.
-fn once(
-    stream: BoxIo,
-) -> impl tower::Service<
-    http::Uri,
-    Response = TokioIo<BoxIo>,
-    Error = std::io::Error,
-    Future = futures::future::BoxFuture<'static, Result<TokioIo<BoxIo>, std::io::Error>>,
-> + Send
-+ 'static {
-    let stream = Arc::new(Mutex::new(Some(stream)));
-    tower::service_fn(move |_: http::Uri| {
-        let taken = stream.lock().ok().and_then(|mut stream| stream.take());
-        async move { taken.map(TokioIo::new).ok_or_else(|| std::io::ErrorKind::NotConnected.into()) }.boxed()
-    })
-}
-
 fn answer<T>(result: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>) -> Result<T, Status> {
     match result {
         Ok(answer) => answer.map(Response::into_inner),
@@ -214,6 +177,5 @@ pub fn object(cluster: &ClusterName) -> String {
 }
 
 pub fn slow(cluster: &ClusterName, fact: &str) -> Trouble {
-    let next = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
-    Trouble::new(&object(cluster), fact, next)
+    Trouble::new(&object(cluster), fact, CHECK)
 }
