@@ -300,7 +300,7 @@ impl Engine {
                     wants_rules |= !self.has_rules && plan.settings.state.is_some();
                 }
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
-                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
+                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
                     }
@@ -324,6 +324,9 @@ impl Engine {
         self.record();
         if replanned {
             self.watch_fleet();
+            if let Some(sources) = &mut self.sources {
+                sources.touch_all();
+            }
             self.state.follow(self.world.plan(), &self.reach);
         }
         if wants_rules || (replanned && self.has_rules) {

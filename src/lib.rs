@@ -141,6 +141,7 @@ pub mod cockpit {
     pub mod settings;
     pub mod shared;
     pub mod soaks;
+    pub mod sources;
     pub mod spot;
     #[cfg(test)]
     mod tests;
@@ -161,8 +162,8 @@ pub mod edges;
 /// byte streams to a source are handed in.
 pub mod flows {
     pub mod batch;
+    mod channel;
     pub mod dial;
-    mod grpc;
     mod judged;
     mod memory;
     pub mod offline;
@@ -209,6 +210,15 @@ pub mod flows {
         mod senders;
         mod sockets;
     }
+    /// Goldmane of Calico: flows by workload, without addresses, in buckets of 15 s.
+    pub mod goldmane {
+        pub mod decode;
+        mod follow;
+        mod link;
+        pub mod tls;
+
+        pub use follow::run;
+    }
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         mod aim;
@@ -233,6 +243,7 @@ pub mod k8s {
     mod failure;
     mod follow;
     pub mod forward;
+    pub mod goldmane;
     mod identity;
     pub mod lease;
     pub mod logs;
@@ -404,6 +415,7 @@ pub mod pb {
     pub mod antrea;
     pub mod dnstap;
     pub mod flow;
+    pub mod goldmane;
     pub mod observer;
     pub mod relay;
 }
@@ -423,6 +435,7 @@ pub mod sim {
         pub mod filter;
         pub mod flows;
         pub mod generate;
+        pub mod goldmane;
         pub mod guests;
         pub mod jobs;
         pub mod manners;
@@ -440,6 +453,7 @@ pub mod sim {
         pub mod seeding;
         pub mod serve;
         mod shared_state;
+        pub mod staged;
         pub mod system;
         pub mod tls;
         pub mod traffic;

@@ -33,6 +33,7 @@ fn world(path: Option<Text>) -> World {
         context: Text::new("prod-eu"),
         environment: Environment::Production,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let clusters = vec![entry];

@@ -76,6 +76,7 @@ fn world(policies: Vec<Policy>) -> World {
         context: Text::new("east"),
         environment: Environment::Production,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));

@@ -4,10 +4,11 @@
 use std::{env, fs, path::Path};
 
 /// What the generator calls a file after its package, and what we do.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("antrea_io.antrea.pkg.apis.flow.v1alpha1.rs", "antrea.rs"),
     ("dnstap.rs", "dnstap.rs"),
     ("flow.rs", "flow.rs"),
+    ("goldmane.rs", "goldmane.rs"),
     ("observer.rs", "observer.rs"),
     ("relay.rs", "relay.rs"),
 ];
@@ -17,7 +18,7 @@ const FILES: [(&str, &str); 5] = [
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a temporary folder");
-    let files = protox::compile(["observer.proto", "dnstap.proto", "antrea.proto"], [root.join("assets/proto")])
+    let files = protox::compile(["observer.proto", "dnstap.proto", "goldmane.proto", "antrea.proto"], [root.join("assets/proto")])
         .expect("the proto files compile");
     tonic_prost_build::configure()
         .build_transport(false)

@@ -299,3 +299,32 @@ async fn pods_that_a_crash_left_behind_are_swept_and_no_others() {
     run_for(&mut engine, MINUTE * 3).await;
     assert_eq!(left(&fleet), ["sluice-probe-of-somebody"]);
 }
+
+/// Goldmane names no node and tells no loss: a row there is credited by its heartbeat and by nothing else.
+#[tokio::test(start_paused = true)]
+async fn on_calico_goldmane_tells_the_heartbeat_and_without_it_nothing_is_credited() {
+    let mut scenario = Scenario::named("two").expect("built in");
+    scenario.clusters[0].cni = Cni::CalicoOperator;
+    for is_probed in [true, false] {
+        let fleet = support::fleet_of(&scenario, 1);
+        closed(&fleet);
+        let west = ClusterName::parse("west").expect("a name");
+        let entry = if is_probed { entry() } else { ProbeEntry { cluster: west, ..entry() } };
+        let mut engine = engine(&fleet, Person::Lead, entry);
+        run_for(&mut engine, MINUTE * 25).await;
+        let source = engine.world().source(&target(Direction::Egress).cluster).expect("it was told");
+        assert!(source.is_live() && source.flows > 0, "{source:?}");
+        for direction in Direction::ALL {
+            let row = row(&engine, direction);
+            assert!(row.judged.nodes > 0, "{direction}: {:?}", row.judged);
+            let expected = if is_probed { row.judged.nodes } else { 0 };
+            assert_eq!((row.judged.proved, row.judged.in_force), (expected, expected), "{direction}: {row:?}");
+            assert_eq!(row.judged.credited > 10, is_probed, "{direction}: {:?}", row.judged);
+            assert_eq!(row.judged.open.len(), 0, "{direction}: its own denials are expected: {row:?}");
+            let rests = "probes that were denied on each node, as Goldmane alone proves nothing; ";
+            assert!(row.rests.as_str().starts_with(rests), "{}", row.rests);
+            let asks = row.reasons().iter().any(|reason| reason.contains("switch the probe on"));
+            assert_eq!(asks, !is_probed, "{:?}", row.reasons());
+        }
+    }
+}

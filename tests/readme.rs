@@ -42,21 +42,27 @@ fn soak_tables() -> String {
         };
         out.push_str(&format!("| {} | {effect} |\n", cause.as_str()));
     }
-    out.push_str("\n| source | node known | loss known | denied named | history | credit needs |\n");
-    out.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    out.push_str("\n| source | node known | loss known | denied named | history | who the other end is | credit needs |\n");
+    out.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
     let yes = |known: bool| if known { "yes" } else { "no" };
     for kind in SourceKind::ALL {
-        let Ability { node, loss, denied, history } = kind.ability();
+        let Ability { node, loss, denied, history, names, .. } = kind.ability();
         let needs =
             if kind.needs_heartbeat() { "a probe denied on every node, each 5 minutes" } else { "its signs" };
         out.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {needs} |\n",
+            "| {} | {} | {} | {} | {history} | {names} | {needs} |\n",
             kind.as_str(),
             yes(node),
             yes(loss),
-            yes(denied),
-            yes(history)
+            yes(denied)
         ));
+    }
+    out.push_str("\nWhat must be known of a source before its figures are read; the sources page says it too:\n\n");
+    for kind in SourceKind::ALL {
+        let limits = kind.ability().limits;
+        if !limits.is_empty() {
+            out.push_str(&format!("- **{}**: {}.\n", kind.as_str(), limits.join("; ")));
+        }
     }
     out
 }

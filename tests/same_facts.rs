@@ -87,6 +87,7 @@ fn world() -> World {
         context: Text::new(name),
         environment,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let clusters = vec![

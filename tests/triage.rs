@@ -49,6 +49,7 @@ impl Story {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         story.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
@@ -119,7 +120,7 @@ impl Story {
         let verdict = match verb {
             "deny" => Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
             "allow" => Verdict::Allowed { by: Vec::new() },
-            _ => Verdict::Audit { said: Text::new("AUDIT") },
+            _ => Verdict::Audit { said: Text::new("AUDIT"), by: Vec::new() },
         };
         let ours = if has("outside") { End::default() } else { pod_end(pod) };
         let theirs = match target.rsplit_once('=') {

@@ -108,6 +108,7 @@ impl Followed {
                 context: Text::new("one"),
                 environment: Environment::Staging,
                 relay: None,
+                flows: Default::default(),
                 collector: None,
             }],
             ..FleetFile::default()

@@ -126,7 +126,7 @@ fn flow_text(seen: &Sighting) -> String {
     let (verdict, by) = match &flow.verdict {
         Verdict::Allowed { by } => ("allowed".to_owned(), by.as_slice()),
         Verdict::Denied { said, by } => (format!("denied {said}"), by.as_slice()),
-        Verdict::Audit { said } => (format!("audit {said}"), [].as_slice()),
+        Verdict::Audit { said, by } => (format!("audit {said}"), by.as_slice()),
     };
     let mut out = format!(
         "=> {:?} {} {} {verdict}: {} -> {} {}/{}",

@@ -133,6 +133,7 @@ fn target(setup: &Setup, args: &Install) -> Result<(Target, Access), NoStart> {
         context: Text::new(named.as_str()),
         environment: Environment::default(),
         relay: None,
+        flows: Default::default(),
         collector: None,
     });
     let access = (setup.reach)(&entry);

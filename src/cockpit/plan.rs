@@ -11,6 +11,7 @@ use crate::domain::{
     fleet::Environment,
     flow::Direction,
     names::{ClusterName, NsName, Text},
+    source::Wanted,
     suspect::Entries,
     valve::Set,
 };
@@ -66,6 +67,8 @@ pub struct ClusterEntry {
     /// Context of the kubeconfig.
     pub context: Text,
     pub environment: Environment,
+    /// Which source its flows are read from.
+    pub flows: Wanted,
     /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
     pub relay: Option<RelayAddress>,
     /// Where its `sluice collect` listens; `None`: found by its label and reached by port-forward.

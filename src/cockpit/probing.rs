@@ -5,7 +5,7 @@
 use crate::domain::{
     denial::{Group, Peer},
     fleet::{Cluster, Namespace, Pod},
-    flow::{Direction, Protocol},
+    flow::{Direction, Entity, PRIVATE_NETWORK, Protocol},
     names::{ClusterName, NodeName, Text},
     probe::{self, Aim, To},
     rollout::Target,
@@ -79,9 +79,14 @@ pub fn is_meant(plan: &FleetFile, group: &Group) -> bool {
     let is_prober = key.workload.as_ref() == Some(&probe::workload());
     match key.direction {
         Direction::Egress => {
-            is_prober
-                && (key.peer == Peer::Address(entry.destination.addr())
-                    || entry.from.as_ref() == Some(&key.ns))
+            let goes_there = match &key.peer {
+                Peer::Address(address) => *address == entry.destination.addr(),
+                // All that a source without addresses says of it.
+                Peer::Entity(entity) => *entity == Entity::World,
+                Peer::Name(name) => name.as_str() == PRIVATE_NETWORK,
+                Peer::Workload { .. } | Peer::Unknown => false,
+            };
+            is_prober && (goes_there || entry.from.as_ref() == Some(&key.ns))
         }
         Direction::Ingress => matches!(
             &key.peer,

@@ -7,6 +7,7 @@ use crate::domain::{
     flow::Direction,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
+    source::SourceKind,
     time::Timestamp,
 };
 
@@ -57,6 +58,8 @@ pub struct CniRow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceRow {
     pub name: Text,
+    /// `None`: no source has said anything yet, or there is none.
+    pub kind: Option<SourceKind>,
     /// `none`, `connecting`, `live`, `broken`.
     pub link: &'static str,
     pub reason: Option<Text>,
@@ -71,6 +74,13 @@ pub struct SourceRow {
     pub repeats: u64,
     pub nodes_connected: Option<u32>,
     pub nodes_unavailable: Option<u32>,
+}
+
+impl SourceRow {
+    /// What its kind of source cannot say.
+    pub fn limits(&self) -> &'static [&'static str] {
+        self.kind.map_or(&[], |kind| kind.ability().limits)
+    }
 }
 
 /// A namespace as a row.
@@ -272,6 +282,7 @@ pub fn source_row(source: Option<&Source>) -> SourceRow {
     };
     SourceRow {
         name: state.map(|state| state.name.clone()).unwrap_or_default(),
+        kind: state.filter(|state| !matches!(state.link, Link::None(_))).map(|state| state.kind),
         link,
         reason,
         at: source.and_then(|source| source.at),

@@ -67,6 +67,7 @@ fn world() -> World {
         context: Text::new(name),
         environment: Environment::Production,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let fleet = FleetFile { clusters: vec![entry("eu"), entry("us")], ..FleetFile::default() };

@@ -391,7 +391,8 @@ impl World {
     fn absorb_flows(&mut self, name: &ClusterName, flows: Vec<Flow>) {
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         self.sources.entry(name.clone()).or_default().flows += flows.len() as u64;
-        for flow in flows {
+        for mut flow in flows {
+            [&mut flow.source, &mut flow.destination].into_iter().for_each(|end| cluster.complete(end));
             let in_force = note_in_force(cluster, &flow);
             self.soaks.flow(name, &flow, in_force, self.now);
             match &flow.verdict {
@@ -399,7 +400,7 @@ impl World {
                     self.denials.note(name, &flow, pod_age(cluster, &flow), self.now);
                 }
                 Verdict::Allowed { .. } => self.denials.reached(name, &flow),
-                Verdict::Audit { .. } => {}
+                Verdict::Audit { .. } => self.denials.note_would(name, &flow, self.now),
             }
         }
     }

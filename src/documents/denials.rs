@@ -107,7 +107,7 @@ struct GapOut {
 
 /// All groups, hurting first, then the newest; then every source with its losses.
 pub fn json_lines(world: &World, wanted: &Wanted) -> String {
-    let groups = world.denials().groups().filter(|group| wanted.takes(group));
+    let groups = world.denials().groups().chain(world.denials().would()).filter(|group| wanted.takes(group));
     let mut out: String = groups.map(|group| line(&LineOut::Group(group_out(world, group)))).collect();
     for cluster in world.clusters() {
         let gaps = world.source(&cluster.name).into_iter().flat_map(|source| &source.gaps);
@@ -178,7 +178,7 @@ fn key_out(world: &World, group: &Group) -> KeyOut {
         class: group.class.word(),
         rule: match group.class {
             Class::Noisy(noise) => Some(noise.as_str()),
-            Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected => None,
+            Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected | Class::Would => None,
         },
         owner: owner.map(|owner| owner.to_string()),
         contact: contact.map(|contact| contact.to_string()),
@@ -200,7 +200,8 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
         "PORT",
         "OWNER",
     ]);
-    for group in world.denials().groups().filter(|group| wanted.takes(group)) {
+    let groups = world.denials().groups().chain(world.denials().would());
+    for group in groups.filter(|group| wanted.takes(group)) {
         let key = key_out(world, group);
         table.row([
             key.class.to_owned(),
@@ -218,11 +219,15 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
     }
     let is_any_live =
         world.clusters().any(|cluster| world.source(&cluster.name).is_some_and(Source::is_live));
-    let mut out = match (table.is_empty(), is_any_live) {
-        (false, _) => table.text(""),
-        (true, true) => "No denials were seen.\n".to_owned(),
-        (true, false) => "Denials are unknown: no flow source is live.\n".to_owned(),
+    let is_any_denied = world.denials().groups().any(|group| wanted.takes(group));
+    let mut out = match (is_any_denied, is_any_live) {
+        (true, _) => String::new(),
+        (false, true) => "No denials were seen.\n".to_owned(),
+        (false, false) => "Denials are unknown: no flow source is live.\n".to_owned(),
     };
+    if !table.is_empty() {
+        out.push_str(&table.text(""));
+    }
     out.push('\n');
     out.push_str(&sources_text(world));
     if world.denials().forgotten() > 0 {

@@ -124,6 +124,7 @@ fn fleet() -> FleetFile {
         context: Text::from(format!("ctx-{name}")),
         environment,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     FleetFile {

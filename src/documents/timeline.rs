@@ -228,6 +228,7 @@ mod tests {
                 context: Text::new("east"),
                 environment: Environment::Production,
                 relay: None,
+                flows: Default::default(),
                 collector: None,
             };
             world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));

@@ -98,6 +98,9 @@ pub struct SourceOut {
     pub repeats: u64,
     pub nodes_connected: Option<u32>,
     pub nodes_unavailable: Option<u32>,
+    /// What it cannot say; absent where nothing is known to be missing.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub limits: &'static [&'static str],
 }
 
 impl From<&SourceRow> for SourceOut {
@@ -115,6 +118,7 @@ impl From<&SourceRow> for SourceOut {
             repeats: row.repeats,
             nodes_connected: row.nodes_connected,
             nodes_unavailable: row.nodes_unavailable,
+            limits: row.limits(),
         }
     }
 }
@@ -143,6 +147,9 @@ pub fn source_line(row: &SourceRow, now: Timestamp, zone: chrono::FixedOffset) -
     }
     if row.malformed > 0 {
         parts.push(format!("{} messages not understood", row.malformed));
+    }
+    if !row.limits().is_empty() {
+        parts.push(format!("limits: {}", row.limits().join("; ")));
     }
     parts.join(", ")
 }

@@ -121,6 +121,9 @@ impl Group {
     }
 
     fn class_now(&self) -> Class {
+        if self.class == Class::Would {
+            return Class::Would;
+        }
         if self.expected { Class::Expected } else { self.excuses.class() }
     }
 
@@ -150,6 +153,10 @@ pub struct Denial {
 pub struct Denials {
     groups: HashMap<GroupId, Group>,
     ids: HashMap<GroupKey, GroupId>,
+    /// Groups of what would have been denied, by the same keys; at most [`Denials::WOULD`].
+    would_ids: HashMap<GroupKey, GroupId>,
+    /// The same, newest first; kept by [`Denials::settle`].
+    would: Vec<GroupId>,
     /// Hurting first, then newest; kept by [`Denials::settle`].
     sorted: Vec<GroupId>,
     live: VecDeque<Denial>,
@@ -170,6 +177,8 @@ pub struct Denials {
 impl Denials {
     /// Groups kept; beyond, the one that was quiet longest goes and is counted.
     pub const GROUPS: usize = 5_000;
+    /// Groups kept of what would have been denied; beyond, the longest quiet one goes.
+    pub const WOULD: usize = 1_000;
     /// Attempts kept in the live list.
     pub const LIVE: usize = 2_000;
     /// Rows (cluster, namespace, direction) whose minutes are kept; more than any fleet has.
@@ -182,6 +191,11 @@ impl Denials {
     /// Sorted: hurting first, then the newest.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = &Group> {
         self.sorted.iter().map(|id| &self.groups[id])
+    }
+
+    /// What would have been denied, newest first. Apart from [`Denials::groups`]: nothing of it was.
+    pub fn would(&self) -> impl ExactSizeIterator<Item = &Group> {
+        self.would.iter().map(|id| &self.groups[id])
     }
 
     /// Newest last.
@@ -233,6 +247,36 @@ impl Denials {
         self.dirty = true;
     }
 
+    /// Takes a flow that passed and would have been denied, audited or staged. It counts nowhere.
+    pub fn note_would(&mut self, cluster: &ClusterName, flow: &Flow, now: Timestamp) {
+        let Verdict::Audit { said, .. } = &flow.verdict else { return };
+        let Some(key) = key_of(cluster, flow) else { return };
+        let at = flow.at.min(now);
+        let known = self.would_ids.get(&key).copied();
+        let id = known.unwrap_or_else(|| {
+            if self.would_ids.len() >= Self::WOULD {
+                self.forget_oldest_would();
+            }
+            let group = self.new_group(key.clone(), flow, said, at);
+            let id = group.id;
+            self.groups.insert(id, Group { class: Class::Would, ..group });
+            self.would_ids.insert(key, id);
+            self.would.push(id);
+            id
+        });
+        if let Some(group) = self.groups.get_mut(&id) {
+            add(group, flow, PodAge::default(), at);
+        }
+        self.dirty = true;
+    }
+
+    fn forget_oldest_would(&mut self) {
+        let oldest = self.would().min_by_key(|group| (group.last, group.id)).map(|group| group.id);
+        let Some(group) = oldest.and_then(|id| self.groups.remove(&id)) else { return };
+        self.would_ids.remove(&group.key);
+        self.would.retain(|id| *id != group.id);
+    }
+
     /// An allowed flow: the same pod reached the same destination.
     pub fn reached(&mut self, cluster: &ClusterName, flow: &Flow) {
         let Some(pod) = flow.judged().pod.as_ref() else { return };
@@ -267,6 +311,7 @@ impl Denials {
             let group = &groups[id];
             (group.class, std::cmp::Reverse(group.last), *id)
         });
+        self.would.sort_by_cached_key(|id| (std::cmp::Reverse(groups[id].last), *id));
     }
 
     fn reclass(&mut self, id: Option<GroupId>) {
@@ -297,7 +342,7 @@ impl Denials {
     }
 
     pub fn ids(&self) -> Vec<GroupId> {
-        self.groups.keys().copied().collect()
+        self.ids.values().copied().collect()
     }
 
     fn note_row(&mut self, key: &GroupKey, at: Timestamp) {
@@ -318,14 +363,22 @@ impl Denials {
     }
 
     fn open(&mut self, key: GroupKey, flow: &Flow, said: &Text, at: Timestamp) -> GroupId {
-        if self.groups.len() >= Self::GROUPS {
+        if self.ids.len() >= Self::GROUPS {
             self.forget_quietest();
         }
+        let group = self.new_group(key.clone(), flow, said, at);
+        let id = group.id;
+        self.groups.insert(id, group);
+        self.ids.insert(key, id);
+        self.sorted.push(id);
+        id
+    }
+
+    fn new_group(&mut self, key: GroupKey, flow: &Flow, said: &Text, at: Timestamp) -> Group {
         self.next = self.next.wrapping_add(1);
-        let id = GroupId(self.next);
-        let group = Group {
-            id,
-            key: key.clone(),
+        Group {
+            id: GroupId(self.next),
+            key,
             class: Class::Hurting,
             count: 0,
             first: at,
@@ -338,18 +391,15 @@ impl Denials {
             more_pods: false,
             excuses: Excuses::default(),
             expected: false,
-        };
-        self.groups.insert(id, group);
-        self.ids.insert(key, id);
-        self.sorted.push(id);
-        id
+        }
     }
 
     /// Drops a tenth of the groups, noise before what hurts and the longest quiet first, so that a
     /// flood of new ones costs one pass for many.
     fn forget_quietest(&mut self) {
         let value = |group: &Group| (std::cmp::Reverse(group.class), group.last, group.id);
-        let mut by_value: Vec<_> = self.groups.values().map(value).collect();
+        let denied = self.groups.values().filter(|group| group.class != Class::Would);
+        let mut by_value: Vec<_> = denied.map(value).collect();
         by_value.sort_unstable();
         for (_, _, id) in by_value.into_iter().take(Self::GROUPS / 10) {
             if let Some(group) = self.groups.remove(&id) {
@@ -427,8 +477,51 @@ mod tests {
             denials.note(&cluster, &flow, PodAge::default(), second(n));
         }
         assert_eq!(denials.rows.len(), Denials::ROWS - Denials::ROWS / 10 + 100);
-        assert!(denials.groups.len() <= Denials::GROUPS && denials.live.len() == Denials::LIVE);
+        assert!(denials.groups.len() <= Denials::GROUPS && denials.would.is_empty() && denials.live.len() == Denials::LIVE);
         let kept: u64 = denials.groups.values().map(|group| group.count).sum();
         assert_eq!(kept + denials.forgotten, denials.total);
+    }
+
+    #[test]
+    fn what_would_have_been_denied_stands_apart_and_counts_nowhere() {
+        let mut denials = Denials::default();
+        let cluster = ClusterName::parse("east").expect("a name");
+        let at = |secs: i64| Timestamp::from_timestamp(secs, 0).expect("in range");
+        let flow = |n: usize, secs: i64, verdict: Verdict| Flow {
+            id: FlowId("a".into()),
+            at: at(secs),
+            node: None,
+            direction: Direction::Egress,
+            verdict,
+            source: End { ns: NsName::parse(&format!("ns-{n}")).ok(), ..End::default() },
+            destination: End::default(),
+            protocol: Protocol::Tcp,
+            source_port: 1,
+            port: 443,
+            reply: None,
+            closing: false,
+        };
+        let would = || Verdict::Audit { said: Text::new("staged: end of tier default"), by: Vec::new() };
+        let denied = || Verdict::Denied { said: Text::new("end of tier default"), by: Vec::new() };
+        denials.note_would(&cluster, &flow(1, 10, would()), at(99));
+        denials.note(&cluster, &flow(1, 20, denied()), PodAge::default(), at(99));
+        denials.note_would(&cluster, &flow(1, 30, would()), at(99));
+        denials.note_would(&cluster, &flow(2, 40, would()), at(99));
+        denials.settle();
+        let real: Vec<_> = denials.groups().map(|group| (group.class, group.count, group.last)).collect();
+        assert_eq!(real, [(Class::Hurting, 1, at(20))]);
+        let apart: Vec<_> = denials.would().map(|group| (group.class, group.count, group.last)).collect();
+        assert_eq!(apart, [(Class::Would, 1, at(40)), (Class::Would, 2, at(30))]);
+        assert_eq!((denials.total(), denials.live().len(), denials.ids().len()), (1, 1, 1));
+        let ns = NsName::parse("ns-2").expect("a name");
+        assert!(denials.minutes(&cluster, &ns, Direction::Egress).is_none(), "no row was denied anything");
+        assert_eq!(denials.take_changed().len(), 1, "no soak hears of it");
+        denials.expect(denials.ids().into_iter(), |_| true);
+        assert!(denials.would().all(|group| group.class == Class::Would));
+        for n in 0..Denials::WOULD + 10 {
+            denials.note_would(&cluster, &flow(n, 100 + n as i64, would()), at(9_999));
+        }
+        assert_eq!(denials.would().len(), Denials::WOULD);
+        assert_eq!(denials.groups().len(), 1, "a flood of them costs no denial");
     }
 }

@@ -42,6 +42,9 @@ pub enum Class {
     Noisy(Noise),
     /// Somebody waived exactly this, or it was reviewed and rejected.
     Expected,
+    /// It passed: policies that are only staged, or an agent that only audits, would have denied it.
+    /// Never counted among denials.
+    Would,
 }
 
 impl Class {
@@ -60,6 +63,7 @@ impl Class {
             Self::StartUp => "start-up",
             Self::Noisy(_) => "noisy",
             Self::Expected => "expected",
+            Self::Would => "would deny",
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    flow::Direction,
+    flow::{Direction, End},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
@@ -386,6 +386,22 @@ pub enum Part {
 }
 
 impl Cluster {
+    /// A source that knows pods by their workload only does not say what kind that is, and one that
+    /// knows them by their name says nothing of a workload; the pods do.
+    pub fn complete(&self, end: &mut End) {
+        if let (None, Some(ns), Some(pod)) = (&end.workload, &end.ns, &end.pod) {
+            let known = self.namespaces.get(ns).and_then(|ns| ns.pods.get(pod));
+            end.workload = known.map(|pod| pod.workload.clone());
+            return;
+        }
+        let Some(workload) = end.workload.as_mut().filter(|workload| workload.kind.is_empty()) else { return };
+        let ns = end.ns.as_ref().and_then(|ns| self.namespaces.get(ns));
+        let mut pods = ns.into_iter().flat_map(|ns| ns.pods.values());
+        if let Some(pod) = pods.find(|pod| pod.workload.name == workload.name) {
+            workload.clone_from(&pod.workload);
+        }
+    }
+
     pub fn new(name: ClusterName, environment: Environment) -> Self {
         Self {
             name,

@@ -88,7 +88,8 @@ pub enum Verdict {
     /// Dropped by policy. `said` is the data plane's own word, such as `POLICY_DENIED`.
     Denied { said: Text, by: Vec<PolicyRef> },
     /// Passed, but enforcement would have dropped it.
-    Audit { said: Text },
+    /// `by`: policies that would, audited or staged, where the source names them.
+    Audit { said: Text, by: Vec<PolicyRef> },
 }
 
 impl Verdict {
@@ -145,6 +146,10 @@ impl Entity {
     }
 }
 
+/// What the other end is called that has an address of a private range, where the source gives no
+/// address (Calico's `pvt`).
+pub const PRIVATE_NETWORK: &str = "a private network";
+
 /// One end of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct End {
@@ -153,7 +158,8 @@ pub struct End {
     pub pod: Option<PodName>,
     pub workload: Option<Workload>,
     pub entity: Option<Entity>,
-    /// DNS names the source gives for the address, best first; bounded by the decoder.
+    /// DNS names the source gives for the address, best first; what Calico calls a network, where it
+    /// gives no address. Bounded by the decoder.
     pub names: Vec<Text>,
 }
 

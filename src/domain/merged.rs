@@ -178,6 +178,6 @@ pub fn groups<'a>(all: impl Iterator<Item = &'a OpenGroup>) -> (Vec<OpenGroup>, 
 pub fn withholds(class: Class) -> bool {
     match class {
         Class::Hurting | Class::Unattributed => true,
-        Class::StartUp | Class::Noisy(_) | Class::Expected => false,
+        Class::StartUp | Class::Noisy(_) | Class::Expected | Class::Would => false,
     }
 }

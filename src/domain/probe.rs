@@ -114,10 +114,15 @@ impl Aim {
     pub fn is_met(&self, pod: &PodName, flow: &Flow) -> bool {
         let prober = End { ns: Some(self.from.clone()), pod: Some(pod.clone()), ..End::default() };
         let is_prober = |end: &End| end.ns == prober.ns && end.pod == prober.pod;
-        let goes_there = match &self.to {
-            To::Address(address) => flow.destination.address == Some(*address),
-            To::Pod(to) => flow.destination.pod.as_ref() == Some(to),
-        };
+        let end = &flow.destination;
+        // A source that knows no node gives no address either: the prober's name must do there. It was
+        // drawn at random, and goes nowhere else.
+        let is_vague = flow.node.is_none() && end.address.is_none() && end.pod.is_none();
+        let goes_there = is_vague
+            || match &self.to {
+                To::Address(address) => end.address == Some(*address),
+                To::Pod(to) => end.pod.as_ref() == Some(to),
+            };
         flow.direction == self.direction
             && flow.protocol == Protocol::Tcp
             && flow.port == self.port
@@ -329,9 +334,16 @@ mod tests {
             let mut seen = Seen::default();
             aim.note(&pod, &own, &mut seen);
             assert_eq!(seen, Seen { denied: Some(at(5)), allowed: None });
-            let audited = Flow { verdict: Verdict::Audit { said: Text::default() }, ..own.clone() };
+            let audited = Flow { verdict: Verdict::Audit { said: Text::default(), by: Vec::new() }, ..own.clone() };
             aim.note(&pod, &audited, &mut seen);
             assert_eq!(seen.allowed, Some(at(5)), "what is only audited passes");
+            // As Goldmane tells it: neither node nor address, of pods the workload's name at most.
+            let workload = Workload::new("", "cart");
+            let far = End { workload: Some(workload), ..own.destination.clone() };
+            let vague =
+                Flow { node: None, destination: End { address: None, pod: None, ..far }, ..own.clone() };
+            assert!(aim.is_met(&pod, &vague), "{vague:?}");
+            assert!(!aim.is_met(&pod, &Flow { port: 10, ..vague }), "the port is its own all the same");
             let others = [
                 flow(&aim, "sluice-probe-2"),
                 Flow { node: NodeName::parse("b").ok(), ..own.clone() },

@@ -279,6 +279,7 @@ mod tests {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         let seen = NamespaceSeen {

@@ -28,6 +28,7 @@ use crate::{
         names::{ClusterName, NodeName, PodName, Text},
         probe::{self, Aim, Exit, Outcome, Seen},
         rollout::Target,
+        source::SourceKind,
         time::Timestamp,
     },
     k8s::{
@@ -40,8 +41,6 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Probes of one cluster at a time.
 const WIDTH: usize = 16;
-/// After the pod's end, a source's word on it may take this long.
-const WORD: Duration = Duration::from_secs(20);
 /// Between two sweeps of one cluster.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -79,8 +78,8 @@ impl Drop for Lane {
 struct Job {
     probe: Probe,
     began: Timestamp,
-    /// Does the cluster have a source that may say a word?
-    is_told: bool,
+    /// After the pod's end, the source's word on it may take this long; `None`: no source is live.
+    word: Option<Duration>,
     seen: watch::Receiver<Seen>,
 }
 
@@ -182,7 +181,10 @@ impl Prober {
         let job = Job {
             probe: Probe { aim: aim.clone(), pod: pod.clone(), image: entry.image.clone(), observer },
             began: world.now(),
-            is_told: world.source(name).is_some_and(|source| source.is_live()),
+            word: world.source(name).filter(|source| source.is_live()).map(|source| {
+                let kind = source.state.as_ref().map_or(SourceKind::Unknown, |state| state.kind);
+                Duration::from_secs(kind.ability().late_secs.into())
+            }),
             seen: heard,
         };
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| lane(planned, reach, &self.sender));
@@ -251,10 +253,10 @@ async fn run_lane(
 
 async fn run_one(runner: &Runner, cluster: ClusterName, mut job: Job, sender: mpsc::Sender<Fact>) {
     let exit = runner.run(&job.probe).await;
-    if job.is_told {
+    if let Some(word) = job.word {
         let told = job.seen.wait_for(|seen| seen.denied.is_some() || seen.allowed.is_some());
         // Without a word in time it stays unknown.
-        let _ = timeout(WORD, told).await;
+        let _ = timeout(word, told).await;
     }
     let seen = *job.seen.borrow();
     tell(&cluster, &job, &exit, seen, &sender).await;

@@ -317,6 +317,7 @@ mod tests {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         FleetFile { clusters: vec![entry], ..FleetFile::default() }

@@ -1,5 +1,6 @@
-//! Starts a flow source for each cluster whose CNI has one, and tells it which namespaces' allowed
-//! verdicts are wanted as signs of life. The only place where `k8s::forward` meets `flows`.
+//! Starts a flow source for each cluster that has one, as `cockpit::sources` picks it, and tells it
+//! which namespaces' allowed verdicts are wanted as signs of life. The only place where `k8s` meets
+//! `flows`: a new kind of source is one arm in `start`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,37 +17,45 @@ use super::{Reach, guard, own_fault};
 use crate::{
     cockpit::{
         plan::ClusterEntry,
-        ports::{ClusterFact, Fact, Link, SourceState},
+        ports::{ClusterFact, Fact, Link, SourceState, Trouble},
+        sources::{Picked, pick},
         world::World,
     },
     domain::{
-        fleet::{Cluster, CniKind, Presence},
+        fleet::{Cluster, Presence},
         flow::Direction,
         names::{ClusterName, NsName, Text},
         source::SourceKind,
     },
     flows::{
+        goldmane::{self, tls::Pem},
         hubble,
-        source::{BoxIo, Dial},
+        source::{BoxIo, Dial, dial_address},
     },
-    k8s::forward,
+    k8s::{self, connect::Access, goldmane::Identity},
 };
 
 pub(super) struct Sources {
     sender: mpsc::Sender<Fact>,
     following: BTreeMap<ClusterName, Following>,
-    /// Clusters whose CNI or policies changed since the last look.
+    /// Clusters whose CNI, pre-flight or policies changed since the last look.
     touched: BTreeSet<ClusterName>,
 }
 
+/// What was picked of a cluster, by which line of sluice.yaml, and the task that reads it.
 struct Following {
+    entry: ClusterEntry,
+    picked: Picked,
     wanted: watch::Sender<Vec<NsName>>,
-    task: AbortHandle,
+    /// `None`: nothing is read.
+    task: Option<AbortHandle>,
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -59,59 +68,101 @@ impl Sources {
         self.touched.insert(cluster.clone());
     }
 
+    /// sluice.yaml was read anew: what it says of any cluster may have changed.
+    pub(super) fn touch_all(&mut self) {
+        self.touched.extend(self.following.keys().cloned());
+    }
+
     pub(super) fn follow(&mut self, world: &World, reach: &Reach) {
         for name in std::mem::take(&mut self.touched) {
-            let Some(cluster) = world.cluster(&name) else {
+            let entry = world.plan().clusters.iter().find(|entry| entry.name == name);
+            let (Some(cluster), Some(entry)) = (world.cluster(&name), entry) else {
                 self.following.remove(&name);
                 continue;
             };
-            let Some(entry) = world.plan().clusters.iter().find(|entry| entry.name == name) else { continue };
-            match self.following.get(&name) {
-                Some(following) => {
-                    let wanted = wanted(cluster);
-                    following.wanted.send_if_modified(|have| {
-                        let changed = *have != wanted;
-                        *have = wanted;
-                        changed
-                    });
+            let picked = pick(entry, cluster);
+            if let Some(following) = self.following.get(&name) {
+                // A pre-flight that could not be read takes no source away.
+                if picked == Picked::NotYet || (following.picked == picked && following.entry == *entry) {
+                    following.want(wanted(cluster));
+                    continue;
                 }
-                None => self.start(cluster, entry, reach),
+            }
+            self.following.remove(&name);
+            let (wanting, wants) = watch::channel(wanted(cluster));
+            let task = match &picked {
+                Picked::NotYet => continue,
+                Picked::Read(kind) => Some(self.start(*kind, entry, wants, reach)),
+                Picked::None(why) => {
+                    self.say_none(&name, why);
+                    None
+                }
+            };
+            self.following
+                .insert(name, Following { entry: entry.clone(), picked, wanted: wanting, task });
+        }
+    }
+
+    /// One arm a kind.
+    fn start(
+        &self,
+        kind: SourceKind,
+        entry: &ClusterEntry,
+        wanted: watch::Receiver<Vec<NsName>>,
+        reach: &Reach,
+    ) -> AbortHandle {
+        let (name, facts) = (entry.name.clone(), self.sender.clone());
+        match kind {
+            SourceKind::Hubble => {
+                let dial = match &entry.relay {
+                    Some(relay) => dial_address(relay.clone()),
+                    None => dial(reach(entry), |access| async move {
+                        k8s::forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo)
+                    }),
+                };
+                self.spawn(&entry.name, hubble::run(name, dial, wanted, facts))
+            }
+            SourceKind::Goldmane => {
+                let dial = dial(reach(entry), |access| async move {
+                    let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
+                    let Identity { authorities, certificate, key } = identity;
+                    goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+                });
+                self.spawn(&entry.name, goldmane::run(name, dial, wanted, facts))
+            }
+            SourceKind::CalicoLog
+            | SourceKind::CalicoFiles
+            | SourceKind::AntreaFlows
+            | SourceKind::AntreaLog
+            | SourceKind::KernelLog
+            | SourceKind::Unknown => {
+                let why = format!("this version does not follow it: {}", kind.as_str());
+                let fact = Fact::Cluster(name, bare("none", Link::None(Text::from(why))));
+                self.spawn(&entry.name, async move { drop(facts.send(fact).await) })
             }
         }
     }
 
-    fn start(&mut self, cluster: &Cluster, entry: &ClusterEntry, reach: &Reach) {
-        let Some(cni) = &cluster.cni else { return };
-        let dial = match (cni.kind, &entry.relay) {
-            (_, Some(relay)) => crate::flows::source::dial_address(relay.clone()),
-            (CniKind::Cilium, None) => through_port_forward(reach(entry)),
-            (CniKind::Calico | CniKind::Antrea | CniKind::Flannel | CniKind::Other, None) => {
-                self.say_none(cluster, cni.kind);
-                return;
-            }
-        };
-        let (wanting, wanted) = watch::channel(wanted(cluster));
-        let run = hubble::run(cluster.name.clone(), dial, wanted, self.sender.clone());
-        let task = guard(run, cluster.name.clone(), last_words(&cluster.name), self.sender.clone());
-        self.following.insert(cluster.name.clone(), Following { wanted: wanting, task });
+    fn spawn(&self, cluster: &ClusterName, run: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        guard(run, cluster.clone(), last_words(cluster), self.sender.clone())
     }
 
     /// Law: unknown is never drawn as zero. A cluster without a source says so.
-    fn say_none(&self, cluster: &Cluster, kind: CniKind) {
-        let why = match kind {
-            CniKind::Calico => {
-                "denials on Calico need Goldmane or flow logs, which this version does not read"
-            }
-            CniKind::Antrea => "denials on Antrea need its FlowExporter, which this version does not read",
-            CniKind::Flannel => "flannel enforces nothing, so nothing is denied and nothing is logged",
-            CniKind::Cilium | CniKind::Other => {
-                "no flow source is known for this CNI; set `relay` in sluice.yaml if there is one"
-            }
-        };
-        let fact = Fact::Cluster(cluster.name.clone(), bare("none", Link::None(Text::new(why))));
+    fn say_none(&self, cluster: &ClusterName, why: &Text) {
+        let fact = Fact::Cluster(cluster.clone(), bare("none", Link::None(why.clone())));
         // The engine itself reads the inbox, so it must not wait here.
         let sender = self.sender.clone();
         tokio::spawn(async move { sender.send(fact).await });
+    }
+}
+
+impl Following {
+    fn want(&self, wanted: Vec<NsName>) {
+        self.wanted.send_if_modified(|have| {
+            let changed = *have != wanted;
+            *have = wanted;
+            changed
+        });
     }
 }
 
@@ -127,11 +178,12 @@ fn wanted(cluster: &Cluster) -> Vec<NsName> {
         .collect()
 }
 
-fn through_port_forward(access: crate::k8s::connect::Access) -> Dial {
-    Arc::new(move || {
-        let access = access.clone();
-        async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) }.boxed()
-    })
+/// A way through the API server, opened anew for each attempt.
+fn dial<F>(access: Access, open: impl Fn(Access) -> F + Send + Sync + 'static) -> Dial
+where
+    F: Future<Output = Result<BoxIo, Trouble>> + Send + 'static,
+{
+    Arc::new(move || open(access.clone()).boxed())
 }
 
 fn last_words(cluster: &ClusterName) -> ClusterFact {

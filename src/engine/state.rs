@@ -178,6 +178,7 @@ pub(super) fn entry(plan: &FleetFile, cluster: &ClusterName) -> ClusterEntry {
         context: Text::new(cluster.as_str()),
         environment: Environment::default(),
         relay: None,
+        flows: Default::default(),
         collector: None,
     })
 }

@@ -61,7 +61,7 @@ impl Batch {
         Pushed::Fresh
     }
 
-    /// Of a source that tells one event for a packet.
+    /// The same for a source that tells each thing once: there are no twins to look for.
     pub fn push_alone(&mut self, flow: Flow, here: Instant) -> Pushed {
         self.push(flow, Event::AccessLog, here)
     }

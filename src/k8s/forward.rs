@@ -40,21 +40,34 @@ const PORT: u16 = 4245;
 pub async fn relay(access: &Access) -> Result<BoxStream, Trouble> {
     let server = access.server().await?;
     let service = find_service(&server).await?;
-    let pods = ready_pods(&server, &service).await?;
+    let next = "Look at the relay's pods: `kubectl -n kube-system get pods -l k8s-app=hubble-relay`.";
+    through(&server, &service, PORT, next).await
+}
+
+/// Opens a stream to a ready pod of the Service of this name. `port`: where its pods listen unless
+/// the Service says otherwise.
+pub(super) async fn service(
+    server: &Server,
+    (ns, name): (&str, &str),
+    port: u16,
+) -> Result<BoxStream, Trouble> {
+    let path = format!("/api/v1/namespaces/{ns}/services/{name}");
+    let found = server.ask::<Service>(Call::get(path)).await;
+    let service = found.map_err(|failure| failure.trouble(&format!("Service {ns}/{name}")))?;
+    let next = format!("Look at its pods: `kubectl -n {ns} get pods`.");
+    through(server, &service, port, &next).await
+}
+
+async fn through(server: &Server, service: &Service, port: u16, next: &str) -> Result<BoxStream, Trouble> {
+    let pods = ready_pods(server, service).await?;
     let mut trouble = None;
     for pod in &pods {
-        match open(&server, pod, service.target_port(pod)).await {
+        match open(server, pod, service.target_port(pod, port)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => trouble = trouble.or(Some(error)),
         }
     }
-    Err(trouble.unwrap_or_else(|| {
-        Trouble::new(
-            &service.object(),
-            "it has no ready pod",
-            "Look at the relay's pods: `kubectl -n kube-system get pods -l k8s-app=hubble-relay`.",
-        )
-    }))
+    Err(trouble.unwrap_or_else(|| Trouble::new(&service.object(), "it has no ready pod", next)))
 }
 
 /// A pod to be found by a label, and its port.
@@ -113,7 +126,7 @@ async fn ready_pods(server: &Server, service: &Service) -> Result<Vec<Pod>, Trou
     let selector: Vec<_> =
         service.spec.selector.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     if selector.is_empty() {
-        let next = "Point it at the relay's pods.";
+        let next = "Give it the selector of its pods.";
         return Err(Trouble::new(&service.object(), "it selects no pods", next));
     }
     let path = format!(
@@ -139,7 +152,7 @@ async fn open(server: &Server, pod: &Pod, port: u16) -> Result<BoxStream, Troubl
     };
     let error = forward.take_error(port);
     let stream = forward.take_stream(port).ok_or_else(|| {
-        Trouble::new(&object, &format!("port {port} was not opened"), "Look at the relay's log.")
+        Trouble::new(&object, &format!("port {port} was not opened"), "Look at the pod's log.")
     })?;
     let error: BoxFuture<'static, Option<String>> = match error {
         Some(error) => Box::pin(error),
@@ -267,13 +280,13 @@ impl Service {
         format!("Service {}/{}", Text::new(&self.metadata.namespace), Text::new(&self.metadata.name))
     }
 
-    fn target_port(&self, pod: &Pod) -> u16 {
-        let Some(port) = self.spec.ports.iter().flatten().next() else { return PORT };
+    fn target_port(&self, pod: &Pod, usual: u16) -> u16 {
+        let Some(port) = self.spec.ports.iter().flatten().next() else { return usual };
         match &port.target_port {
-            Value::Number(number) => number.as_u64().and_then(|n| u16::try_from(n).ok()).unwrap_or(PORT),
-            Value::String(name) => pod.port_named(name).unwrap_or(PORT),
+            Value::Number(number) => number.as_u64().and_then(|n| u16::try_from(n).ok()).unwrap_or(usual),
+            Value::String(name) => pod.port_named(name).unwrap_or(usual),
             Value::Null => port.port,
-            Value::Bool(_) | Value::Array(_) | Value::Object(_) => PORT,
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => usual,
         }
     }
 }
@@ -311,7 +324,7 @@ mod tests {
         ] {
             let service: Service =
                 serde_json::from_value(json!({ "spec": { "ports": ports } })).expect("a service");
-            assert_eq!(service.target_port(&pod), found, "{ports}");
+            assert_eq!(service.target_port(&pod, PORT), found, "{ports}");
         }
     }
 }

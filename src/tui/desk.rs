@@ -235,6 +235,7 @@ pub fn waive_offer(world: &World, model: &Model) -> Offer {
             Some(group) if group.class == Class::Expected => {
                 return off(format!("it is closed already: {}", closed_words(world, group).join("; ")));
             }
+            Some(group) if group.class == Class::Would => return off("nothing was denied: it passed"),
             Some(_) => {}
         }
     } else if !matches!(offer::subject(world, model), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) {

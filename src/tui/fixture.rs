@@ -61,6 +61,7 @@ pub fn entry(name: &str, environment: Environment) -> ClusterEntry {
         context: Text::from(format!("ctx-{name}")),
         environment,
         relay: None,
+        flows: Default::default(),
         collector: None,
     }
 }
@@ -354,7 +355,7 @@ fn a_flow() -> Flow {
         at: ago(4),
         node: NodeName::parse("node-1").ok(),
         direction: Direction::Egress,
-        verdict: Verdict::Audit { said: Text::default() },
+        verdict: Verdict::Audit { said: Text::default(), by: Vec::new() },
         source: End { ns: Some(ns("payments")), ..End::default() },
         destination: End::default(),
         protocol: Protocol::Tcp,

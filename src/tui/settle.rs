@@ -280,7 +280,7 @@ fn group_rows(model: &Model, world: &World) -> Vec<GroupId> {
         Some(frozen) => {
             frozen.order.iter().filter(|id| frozen.groups.get(id).is_some_and(passes)).copied().collect()
         }
-        None => world.denials().groups().filter(|group| passes(group)).map(|group| group.id).collect(),
+        None => shown(world).filter(|group| passes(group)).map(|group| group.id).collect(),
     }
 }
 
@@ -294,8 +294,13 @@ fn groups_of(model: &Model, world: &World, cluster: &ClusterName, ns: &NsName) -
             .filter(ours)
             .map(|group| group.id)
             .collect(),
-        None => world.denials().groups().filter(ours).map(|group| group.id).collect(),
+        None => shown(world).filter(ours).map(|group| group.id).collect(),
     }
+}
+
+/// Denials, and after all of them what would have been denied.
+pub fn shown(world: &World) -> impl Iterator<Item = &Group> {
+    world.denials().groups().chain(world.denials().would())
 }
 
 fn live_rows(model: &Model, world: &World) -> Vec<u64> {

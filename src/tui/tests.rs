@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod goldmane;
 mod keys;
 mod laws;
 mod lead;

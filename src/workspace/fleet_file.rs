@@ -17,6 +17,7 @@ use crate::{
     domain::{
         fleet::Environment,
         names::{ClusterName, NsName, Text},
+        source::Wanted,
     },
 };
 
@@ -154,8 +155,9 @@ impl Reader<'_> {
     }
 
     fn cluster(&mut self, node: &Node, key: &str) -> Option<ClusterEntry> {
-        let fields =
-            self.map(node, key, &["name", "context", "environment", "relay", "relayCA", "collector"]);
+        const CLUSTER: [&str; 7] =
+            ["name", "context", "environment", "flows", "relay", "relayCA", "collector"];
+        let fields = self.map(node, key, &CLUSTER);
         if !matches!(node.value, Value::Map(_) | Value::Null) {
             return None;
         }
@@ -163,6 +165,7 @@ impl Reader<'_> {
         let raw = self.text(name_node, &format!("{key}.name"));
         let environment = self.environment(fields.get("environment").copied(), node, key);
         let relay = self.relay(fields.get("relay").copied(), fields.get("relayCA").copied(), key);
+        let flows = self.flows(fields.get("flows").copied(), relay.is_some(), key);
         let collector = self.collector(fields.get("collector").copied(), key);
         let context = self.text(fields.get("context").copied(), &format!("{key}.context"));
         let Some(raw) = raw else {
@@ -185,7 +188,7 @@ impl Reader<'_> {
         match ClusterName::parse(raw) {
             Ok(name) => {
                 let context = Text::new(context.unwrap_or(raw));
-                Some(ClusterEntry { name, context, environment, relay, collector })
+                Some(ClusterEntry { name, context, environment, flows, relay, collector })
             }
             Err(bad) => {
                 self.error(line, &format!("`{key}.name`: {bad}"), "Choose another name.");
@@ -208,6 +211,22 @@ impl Reader<'_> {
             self.error(line, &format!("`{key}.environment` is {:?}", Text::new(raw)), NEXT);
             Environment::Unknown
         })
+    }
+
+    fn flows(&mut self, node: Option<&Node>, has_relay: bool, key: &str) -> Wanted {
+        let raw = self.text(node, &format!("{key}.flows"));
+        let (Some(raw), Some(node)) = (raw, node) else { return Wanted::Auto };
+        let Some(wanted) = Wanted::parse(raw) else {
+            let known = Wanted::ALL.map(Wanted::as_str).join(", ");
+            let fact = format!("`{key}.flows` is {:?}", Text::new(raw));
+            self.error(node.line, &fact, &format!("Write one of {known}."));
+            return Wanted::Auto;
+        };
+        if has_relay && !matches!(wanted, Wanted::Auto | Wanted::Hubble) {
+            let fact = format!("`{key}.relay` names a Hubble Relay, and `{key}.flows` is {raw}");
+            self.error(node.line, &fact, "Keep one of the two.");
+        }
+        wanted
     }
 
     fn relay(&mut self, node: Option<&Node>, ca: Option<&Node>, key: &str) -> Option<RelayAddress> {
@@ -341,6 +360,8 @@ mod tests {
         );
         let relay = parsed.fleet.clusters[2].relay.clone().expect("it has one");
         assert_eq!((relay.host.as_str(), relay.port, relay.tls), ("hubble-relay.example.net", 443, true));
+        let flows: Vec<_> = parsed.fleet.clusters.iter().map(|c| c.flows).collect();
+        assert_eq!(flows, [Wanted::Auto, Wanted::Goldmane, Wanted::Auto]);
         let collector = parsed.fleet.clusters[2].collector.clone().expect("it has one");
         assert_eq!((collector.host.as_str(), collector.port), ("collect.example.net", 7117));
         assert!(parsed.fleet.excludes(&NsName::parse("kube-system").expect("valid")));
@@ -366,7 +387,7 @@ mod tests {
         let text = "cluster: x\nclusters:\n- name: a\n  environment: staging\n  colour: red\n";
         insta::assert_snapshot!(complaints(text), @"
         sluice.yaml line 1: the key `cluster` is not known and not read. Known in the file: clusters, namespaces, owners, categories, feeds, state, soak, baseline, waves, risks, dependencies, hours, blocked, people, escalation, notify, probes, author.
-        sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, relay, relayCA, collector.
+        sluice.yaml line 5: the key `colour` is not known and not read. Known in clusters[0]: name, context, environment, flows, relay, relayCA, collector.
         ");
         assert!(parse("sluice.yaml", text).is_ok());
     }
@@ -378,6 +399,7 @@ clusters:
 - name: a
   environment: prod
   relay: nowhere
+  flows: tetragon
   collector: tls://collect:7117
 - context: b
 - name: c/d
@@ -397,18 +419,19 @@ owners:
         insta::assert_snapshot!(complaints(text), @r#"
         sluice.yaml line 3: `clusters[0].environment` is "prod". Write staging or production.
         sluice.yaml line 4: `clusters[0].relay` is "nowhere". Write host:port, or tls://host:port.
-        sluice.yaml line 5: `clusters[0].collector` is "tls://collect:7117". Write host:port.
-        sluice.yaml line 6: clusters[1] has no name. Write `name:`, and `context:` where it differs.
-        sluice.yaml line 7: `clusters[2].name` "c/d" cannot be a folder under network-policies/. Choose a short name here and put the context's own into `context:`.
-        sluice.yaml line 8: `clusters[3].name` is a number. Write text (in quotes if it looks like something else) there.
-        sluice.yaml line 10: `clusters[4].relayCA` stands without `relay`. Write `relay: host:port` too.
-        sluice.yaml line 11: e and f have the same context e. Keep one of them: a cluster is in the fleet once.
-        sluice.yaml line 14: `clusters[7]` is a list. Write a mapping with the keys name, context, environment, relay, relayCA, collector there.
-        sluice.yaml line 15: `namespaces` is text. Write a mapping with the keys exclude, include there.
-        sluice.yaml line 17: `owners[0].namespaces[0]`: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Write the namespace's exact name.
-        sluice.yaml line 17: `owners[0].namespaces[1]` is a number. Write text (in quotes if it looks like something else) there.
-        sluice.yaml line 17: owners[0] has no owner. Write `owner:` with the team's name.
-        sluice.yaml line 19: `owners[1].owner` is empty. Write a value, or leave the key out.
+        sluice.yaml line 5: `clusters[0].flows` is "tetragon". Write one of auto, hubble, goldmane, calico-files, antrea, kernel-log, none.
+        sluice.yaml line 6: `clusters[0].collector` is "tls://collect:7117". Write host:port.
+        sluice.yaml line 7: clusters[1] has no name. Write `name:`, and `context:` where it differs.
+        sluice.yaml line 8: `clusters[2].name` "c/d" cannot be a folder under network-policies/. Choose a short name here and put the context's own into `context:`.
+        sluice.yaml line 9: `clusters[3].name` is a number. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 11: `clusters[4].relayCA` stands without `relay`. Write `relay: host:port` too.
+        sluice.yaml line 12: e and f have the same context e. Keep one of them: a cluster is in the fleet once.
+        sluice.yaml line 15: `clusters[7]` is a list. Write a mapping with the keys name, context, environment, flows, relay, relayCA, collector there.
+        sluice.yaml line 16: `namespaces` is text. Write a mapping with the keys exclude, include there.
+        sluice.yaml line 18: `owners[0].namespaces[0]`: namespace "Shop" is not valid: it must start and end with a lower-case letter or digit. Write the namespace's exact name.
+        sluice.yaml line 18: `owners[0].namespaces[1]` is a number. Write text (in quotes if it looks like something else) there.
+        sluice.yaml line 18: owners[0] has no owner. Write `owner:` with the team's name.
+        sluice.yaml line 20: `owners[1].owner` is empty. Write a value, or leave the key out.
         "#);
     }
 

@@ -103,6 +103,7 @@ pub fn stand_in<'c>(contexts: impl IntoIterator<Item = &'c str>) -> Workspace {
                 context: Text::new(context),
                 environment: Environment::Unknown,
                 relay: None,
+                flows: Default::default(),
                 collector: None,
             }),
             Err(bad) => workspace.notices.push(Trouble::new(

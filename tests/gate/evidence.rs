@@ -59,6 +59,7 @@ fn read(root: &Path) -> (FlaggedFiles, Vec<String>) {
         context: Text::new(name),
         environment: Environment::Staging,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let fleet = FleetFile { clusters: ["east", "west", "north"].map(entry).into(), ..FleetFile::default() };
@@ -130,6 +131,7 @@ async fn the_engine_reads_rules_and_evidence_where_there_is_a_state_cluster() {
         context: Text::new("east"),
         environment: Environment::Staging,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let state = StatePlace { cluster: cluster("east"), ns: ns("sluice") };

@@ -97,6 +97,7 @@ pub fn world(now: Timestamp, people: &[&[&str]], rules: Option<&Arc<Rules>>) -> 
         context: Text::new(name),
         environment: Environment::Staging,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let people = people.iter().map(|names| names.iter().map(|name| Text::new(name)).collect()).collect();

@@ -86,6 +86,7 @@ impl Fleet {
             context: Text::new(name),
             environment: if name == "stg" { Environment::Staging } else { Environment::Production },
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         let clusters = ["stg", "eu", "us", "far"].map(entry).to_vec();

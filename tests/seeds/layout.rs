@@ -240,6 +240,7 @@ pub fn fleet_file(cap: u8) -> FleetFile {
         context: Text::new(name),
         environment: if at < STAGING { Environment::Staging } else { Environment::Production },
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let rows = |sizes: &[u32]| WaveSettings {

@@ -114,6 +114,7 @@ pub fn cockpit(cluster: &Cluster, user: &str, groups: &[&str]) -> Engine {
         context: "mgmt".into(),
         environment: Environment::Production,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     let mut fleet =

@@ -76,6 +76,7 @@ impl Scene {
             context: Text::new("east"),
             environment: Environment::Staging,
             relay: None,
+            flows: Default::default(),
             collector: None,
         };
         scene.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));

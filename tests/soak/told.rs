@@ -360,6 +360,7 @@ fn later(secs: i64, version: &str) -> Scene {
         context: Text::new("east"),
         environment: Environment::Staging,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     scene.world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));

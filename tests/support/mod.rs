@@ -152,6 +152,7 @@ pub fn fleet_file(fleet: &Fleet) -> FleetFile {
             scenario::Environment::Production => Environment::Production,
         },
         relay: None,
+        flows: Default::default(),
         collector: None,
     });
     FleetFile { path: Some(Text::new("sluice.yaml")), clusters: clusters.collect(), ..FleetFile::default() }

@@ -12,6 +12,7 @@ use crate::{
         policy::Labels,
         rollout::Target,
         soak::{Context, Judged, judge, unproved},
+        source::SourceKind,
         spans::minute_start,
         time::Timestamp,
     },
@@ -244,8 +245,9 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_
     let place = soaks.place(&evidence.target.cluster);
     let source = place.map(|place| place.telemetry.source());
     let signs = match source {
+        Some(Source::Known(SourceKind::Unknown)) => "probes that were denied on each node".to_owned(),
         Some(Source::Known(kind)) if kind.needs_heartbeat() => {
-            "probes that were denied on each node".to_owned()
+            format!("probes that were denied on each node, as {} alone proves nothing", kind.as_str())
         }
         Some(Source::Known(kind)) => format!("{} signs of each node", kind.as_str()),
         Some(Source::None) => {

@@ -7,6 +7,7 @@ use super::{
     engines::{Engine, EngineKind, Found},
     reading::{Known, Measured, Object, Reading, Record},
 };
+use crate::domain::source::SourceKind;
 
 /// Hours of a week.
 const WEEK: i64 = 7 * 24;
@@ -18,6 +19,17 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
     };
     out.push(week(reading, found));
     out
+}
+
+/// Flow sources that run in the cluster, by the workload that serves them; the one that tells most first.
+pub fn offers(reading: &Reading) -> Vec<SourceKind> {
+    const SERVED: [(&str, SourceKind); 3] = [
+        ("hubble-relay", SourceKind::Hubble),
+        ("goldmane", SourceKind::Goldmane),
+        ("flow-aggregator", SourceKind::AntreaFlows),
+    ];
+    let runs = |(name, _): &(&str, SourceKind)| reading.workload("", name).is_some();
+    SERVED.into_iter().filter(runs).map(|(_, kind)| kind).collect()
 }
 
 fn of_engine(reading: &Reading, engine: &Engine) -> Vec<Check> {

@@ -1,7 +1,7 @@
 //! The pre-flight of one cluster: what was read becomes checks, always all of them and always in the
 //! same order. Also what a report says to the rest: who enforces, what stops what, what changed. Pure.
 
-use crate::domain::names::Text;
+use crate::domain::{names::Text, source::SourceKind};
 
 use super::{
     around,
@@ -19,6 +19,8 @@ pub struct Report {
     pub engine: Option<Text>,
     /// How lookups travel: `direct` or `node cache`.
     pub dns_mode: Option<Text>,
+    /// Flow sources that run in the cluster, the one that tells most first.
+    pub offers: Vec<SourceKind>,
 }
 
 /// How many checks ended how.
@@ -37,7 +39,12 @@ pub fn run(reading: &Reading) -> Report {
     checks.extend(dns::checks(reading, &found));
     checks.extend(around::checks(reading, &found));
     checks.sort_by_key(|check| check.id);
-    Report { checks, engine: found.only().map(enforcement::named), dns_mode: dns::mode(reading) }
+    Report {
+        checks,
+        engine: found.only().map(enforcement::named),
+        dns_mode: dns::mode(reading),
+        offers: flows::offers(reading),
+    }
 }
 
 impl Report {

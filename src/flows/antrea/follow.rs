@@ -24,7 +24,7 @@ use crate::{
     },
     flows::{
         baseline::{gather::Input, store::Id},
-        grpc,
+        channel::{self, MESSAGE},
         memory::Memory,
         outlet::{Outlet, Took},
         source::{Backoff, Closed, Dial, FarClock, Health},
@@ -43,8 +43,6 @@ const REOPEN: Duration = Duration::from_secs(3_600);
 const PING: Duration = Duration::from_secs(330);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
-/// A message larger than this breaks the stream instead of the memory: a batch is 100 records.
-const MESSAGE: usize = 8 << 20;
 /// Ids remembered: four times what the aggregator's buffer holds.
 const REMEMBERED: usize = 32_768;
 const NEXT: &str = "Check that it runs: kubectl -n flow-aggregator get pods -l app=flow-aggregator";
@@ -164,7 +162,8 @@ impl Follower {
     /// One connection, until it breaks.
     async fn session(&mut self, dial: &Dial) -> Result<std::convert::Infallible, End> {
         let object = object(self.outlet.cluster());
-        let channel = grpc::channel(&object, NEXT, dial, PING)
+        let slow = |fact: &str| Trouble::new(&object, fact, NEXT);
+        let channel = channel::connect_pinging(dial, "http://flow-aggregator", PING, slow)
             .await
             .map_err(|trouble| End::Broken(trouble, Cause::SourceSilent))?;
         let client = Client::new(channel).max_decoding_message_size(MESSAGE);

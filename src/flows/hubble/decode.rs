@@ -225,7 +225,7 @@ fn flow_of(
         verdict: match verdict {
             Outcome::Allowed => Verdict::Allowed { by: policies(flow, direction, true) },
             Outcome::Denied(said) => Verdict::Denied { said, by: policies(flow, direction, false) },
-            Outcome::Audit(said) => Verdict::Audit { said },
+            Outcome::Audit(said) => Verdict::Audit { said, by: policies(flow, direction, false) },
         },
         source,
         destination,

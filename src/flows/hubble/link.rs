@@ -7,14 +7,13 @@ use futures::{
 };
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tonic::{
-    Code, Response, Status,
-    transport::Channel,
+    Code, Response, Status, transport::Channel,
 };
 
 use crate::{
     cockpit::ports::Trouble,
     domain::{names::ClusterName, time::Timestamp},
-    flows::{grpc, source::Dial},
+    flows::{channel, source::Dial},
     pb::observer::{
         GetFlowsRequest, GetFlowsResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
         ServerStatusResponse, observer_client::ObserverClient,
@@ -30,12 +29,6 @@ type Client = ObserverClient<Channel>;
 
 /// How long a unary call, or a re-read, may take; hubble's own CLI waits as long.
 const ANSWER: Duration = Duration::from_secs(12);
-/// Go's gRPC servers hang up on pings more often than every 5 minutes, unless they sent something in
-/// between: the survey every 30 s sees to that.
-const PING: Duration = Duration::from_secs(60);
-const CHECK: &str = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
-/// A message larger than this breaks the stream instead of the memory.
-const MESSAGE: usize = 8 << 20;
 /// Messages taken at once from a stream.
 const CHUNK: usize = 128;
 /// Messages of one re-read.
@@ -77,8 +70,8 @@ pub struct Link {
 
 impl Link {
     pub async fn connect(cluster: &ClusterName, dial: &Dial) -> Result<Self, Trouble> {
-        let channel = grpc::channel(&object(cluster), CHECK, dial, PING).await?;
-        Ok(Self { client: Client::new(channel).max_decoding_message_size(MESSAGE) })
+        let channel = channel::connect(dial, "http://hubble-relay", |fact| slow(cluster, fact)).await?;
+        Ok(Self { client: Client::new(channel).max_decoding_message_size(channel::MESSAGE) })
     }
 
     pub async fn survey(self) -> Survey {
@@ -177,5 +170,6 @@ pub fn object(cluster: &ClusterName) -> String {
 }
 
 pub fn slow(cluster: &ClusterName, fact: &str) -> Trouble {
-    Trouble::new(&object(cluster), fact, CHECK)
+    let next = "Check that it runs: kubectl -n kube-system get pods -l k8s-app=hubble-relay";
+    Trouble::new(&object(cluster), fact, next)
 }

@@ -281,7 +281,9 @@ fn group(group: &OpenGroup) -> GroupWire {
 
 fn class_words(class: Class) -> String {
     match class {
-        Class::Hurting | Class::StartUp | Class::Unattributed | Class::Expected => class.word().to_owned(),
+        Class::Hurting | Class::StartUp | Class::Unattributed | Class::Expected | Class::Would => {
+            class.word().to_owned()
+        }
         Class::Noisy(noise) => format!("{}: {}", class.word(), noise.as_str()),
     }
 }

@@ -22,8 +22,13 @@ pub enum Fault {
     Disorder,
     /// Each node loses this many events a minute between kernel and agent.
     LostEvents { count: u64 },
-    /// The relay's pod does not answer, and its streams break.
+    /// The pod of the relay or of Goldmane does not answer, and its streams break. Goldmane comes back
+    /// empty.
     RelayAway,
+    /// Goldmane loses one in so many flows without a word.
+    SilentLoss { one_in: u64 },
+    /// One in so many flows reaches Goldmane when its bucket is streamed already.
+    LateFlows { one_in: u64 },
     /// Watches expire soon after they begin.
     WatchExpiry,
     /// The API server answers 429, in storms.

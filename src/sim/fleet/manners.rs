@@ -38,6 +38,8 @@ impl Troubles {
                 Fault::Dead
                 | Fault::Slow { .. }
                 | Fault::RelayAway
+                | Fault::SilentLoss { .. }
+                | Fault::LateFlows { .. }
                 | Fault::WatchExpiry
                 | Fault::TooManyRequests
                 | Fault::ExpiredCertificate

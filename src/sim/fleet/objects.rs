@@ -373,6 +373,12 @@ fn template(it: &Workload) -> Value {
         .map(|(index, c)| {
             let mut container =
                 json!({ "name": c.name, "image": c.image, "imagePullPolicy": "IfNotPresent" });
+            if c.name == "calico-node" && it.namespace == "calico-system" {
+                container["env"] = json!([
+                    { "name": "FELIX_FLOWLOGSGOLDMANESERVER", "value": "goldmane.calico-system.svc:7443" },
+                    { "name": "FELIX_FLOWLOGSFLUSHINTERVAL", "value": "15" },
+                ]);
+            }
             if index == 0 && !it.ports.is_empty() {
                 container["ports"] = it.ports.iter().map(port).collect();
             }

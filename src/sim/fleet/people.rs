@@ -104,13 +104,20 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         cluster_binding("sluice-target-probe", "sluice-target-probe", &lead),
     ]);
     for namespace in plugin_namespaces {
+        let mut rules = vec![
+            rule(&[""], &["pods/portforward"], &["get", "create"]),
+            rule(&[""], &["configmaps"], &read),
+        ];
+        if *namespace == "calico-system" {
+            // Goldmane talks only to holders of a certificate: the one that may least.
+            let mut secret = rule(&[""], &["secrets"], &["get"]);
+            secret["resourceNames"] = json!(["whisker-backend-key-pair"]);
+            rules.push(secret);
+        }
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
             "metadata": { "name": "sluice-plugin", "namespace": namespace },
-            "rules": [
-                rule(&[""], &["pods/portforward"], &["get", "create"]),
-                rule(&[""], &["configmaps"], &read),
-            ],
+            "rules": rules,
         }));
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",

@@ -305,10 +305,10 @@ impl Following {
 }
 
 /// Keeps the number of those who read; while there is one, nothing is left out.
-struct Counted(Relay);
+pub(super) struct Counted(Relay);
 
 impl Counted {
-    fn new(relay: Relay) -> Self {
+    pub(super) fn new(relay: Relay) -> Self {
         relay.0.readers.send_modify(|readers| *readers += 1);
         Self(relay)
     }

@@ -27,7 +27,9 @@ use crate::sim::{
         agents::Agents,
         faults::{Fault, Schedule},
         flows::seed_of,
-        generate, guests, jobs,
+        generate,
+        goldmane::{self, Goldmane, tls::Certificates},
+        guests, jobs,
         manners::Troubles,
         past,
         people::{self, Person},
@@ -36,6 +38,7 @@ use crate::sim::{
         relay::Relay,
         scenario::{ClusterSpec, Cni, Scenario},
         seeding::{extra_resources, of_server, seed_objects},
+        staged,
         verdict::Enforcement,
         views::Views,
     },
@@ -72,6 +75,7 @@ pub struct Member {
     plan: Arc<Plan>,
     server: Cluster,
     relay: Relay,
+    goldmane: Option<Goldmane>,
     clock: Clock,
     options: Options,
     state: Arc<State>,
@@ -176,6 +180,12 @@ impl Member {
         let rate = (FULL_TRAFFIC_SPEED / options.speed).min(1.0);
         let agents = Agents::new(plan.clone(), views.view.clone(), now, rate);
         let relay = Relay::new(agents, clock.clone(), options.speed);
+        let goldmane = (spec.cni == Cni::CalicoOperator).then(|| {
+            let certificates = Certificates::new().expect("certificates of names written here can be made");
+            let created = clock.stamp();
+            certificates.objects(&created).into_iter().for_each(|object| server.seed(object));
+            Goldmane::new(relay.clone(), options.speed, certificates)
+        });
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
         let state = Arc::new(State {
@@ -186,7 +196,7 @@ impl Member {
             listeners: Listeners::default(),
         });
         let has_past = scenario.past.rows.iter().any(|row| row.cluster == spec.name);
-        let member = Self { spec, plan, server, relay, clock, options, state, has_past };
+        let member = Self { spec, plan, server, relay, goldmane, clock, options, state, has_past };
         member.answer_portforwards();
         member.apply_faults();
         member
@@ -217,6 +227,11 @@ impl Member {
     /// The relay, where the plugin has one.
     pub fn relay(&self) -> Option<&Relay> {
         (self.spec.cni == Cni::Cilium).then_some(&self.relay)
+    }
+
+    /// Goldmane, where the operator runs one.
+    pub fn goldmane(&self) -> Option<&Goldmane> {
+        self.goldmane.as_ref()
     }
 
     /// Agents, traffic and evaluator: there is one in each cluster, with or without a relay.
@@ -298,10 +313,7 @@ impl Member {
     }
 
     fn answer_portforwards(&self) {
-        if self.spec.cni != Cni::Cilium && self.spec.collector.is_none() {
-            return;
-        }
-        let (relay, plan) = (self.relay.clone(), self.plan.clone());
+        let (relay, plan, goldmane) = (self.relay.clone(), self.plan.clone(), self.goldmane.clone());
         let listeners = self.state.listeners.clone();
         self.server.set_portforward(Arc::new(move |asked: PodPort| {
             let pod = format!("{}/{}", asked.namespace, asked.pod);
@@ -310,11 +322,16 @@ impl Member {
                 drop(known);
                 return listener();
             }
-            let workload = plan.workload("kube-system", "hubble-relay")?;
-            let is_relay = |pod: &usize| plan.pods[*pod].name == asked.pod;
-            let found =
-                asked.namespace == "kube-system" && plan.workloads[workload].pods.iter().any(is_relay);
-            (found && asked.port == RELAY_PORT).then(|| relay.connect()).flatten()
+            let is_of = |namespace: &str, workload: &str| {
+                let pods = plan.workload(namespace, workload).map(|index| &plan.workloads[index].pods);
+                let mut pods = pods.into_iter().flatten();
+                asked.namespace == namespace && pods.any(|pod| plan.pods[*pod].name == asked.pod)
+            };
+            if let (Some(goldmane), goldmane::PORT) = (&goldmane, asked.port) {
+                return is_of(goldmane::NAMESPACE, goldmane::NAME).then(|| goldmane.connect()).flatten();
+            }
+            let is_relay = asked.port == RELAY_PORT && is_of("kube-system", "hubble-relay");
+            is_relay.then(|| relay.connect()).flatten()
         }));
     }
 
@@ -326,6 +343,9 @@ impl Member {
             if views.refresh(&self.server) {
                 let now = self.relay.now();
                 self.relay.agents().set_view(views.view.clone(), now);
+            }
+            if let Some(goldmane) = &self.goldmane {
+                goldmane.stage(staged::view(&views.view, &self.server));
             }
             if changes.changed().await.is_err() {
                 return;
@@ -374,6 +394,9 @@ impl Member {
         self.server.set_faults(of_server(&faults));
         self.relay.set_away(has(&Fault::RelayAway) || has(&Fault::Dead));
         self.relay.agents().set_troubles(Troubles::of(&faults, &self.plan));
+        if let Some(goldmane) = &self.goldmane {
+            goldmane.feel(&faults);
+        }
         let begun = {
             let mut felt = self.state.felt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let before = std::mem::replace(&mut *felt, faults.clone());
@@ -397,6 +420,8 @@ impl Member {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::SilentLoss { .. }
+            | Fault::LateFlows { .. }
             | Fault::TooManyRequests
             | Fault::ExpiredCertificate
             | Fault::MissingRights

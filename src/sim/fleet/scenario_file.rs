@@ -119,6 +119,8 @@ impl FaultFile {
             "disorder" => Fault::Disorder,
             "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
             "relay-away" => Fault::RelayAway,
+            "silent-loss" => Fault::SilentLoss { one_in: self.count.unwrap_or(10) },
+            "late-flows" => Fault::LateFlows { one_in: self.count.unwrap_or(10) },
             "watch-expiry" => Fault::WatchExpiry,
             "too-many-requests" => Fault::TooManyRequests,
             "expired-certificate" => Fault::ExpiredCertificate,

@@ -19,7 +19,7 @@ use crate::sim::{
         people::{self, Person},
         plan::Plan,
         scenario::{ClusterSpec, Cni},
-        shared_state, system, workspace,
+        shared_state, staged, system, workspace,
     },
 };
 
@@ -28,7 +28,11 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
         Cni::Cilium => {
             vec![Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy")]
         }
-        Cni::Calico | Cni::CalicoOperator | Cni::Antrea | Cni::Flannel => Vec::new(),
+        Cni::CalicoOperator => {
+            let (group, version) = staged::GROUP_VERSION;
+            vec![Resource::custom(group, version, staged::PLURAL, staged::KIND)]
+        }
+        Cni::Calico | Cni::Antrea | Cni::Flannel => Vec::new(),
     }
 }
 
@@ -106,6 +110,8 @@ pub fn of_server(faults: &[Fault]) -> Faults {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::SilentLoss { .. }
+            | Fault::LateFlows { .. }
             | Fault::StuckTerminating { .. }
             | Fault::Restart { .. } => {}
         }

@@ -29,7 +29,7 @@ pub fn workloads(cni: Cni) -> Vec<NewWorkload> {
     match cni {
         Cni::Cilium => all.extend(cilium()),
         Cni::Calico => all.extend(calico("kube-system")),
-        Cni::CalicoOperator => all.extend(calico("calico-system").into_iter().chain([tigera_operator()])),
+        Cni::CalicoOperator => all.extend(calico("calico-system").into_iter().chain([tigera_operator(), goldmane()])),
         Cni::Antrea => all.extend(antrea()),
         Cni::Flannel => all.push(flannel()),
     }
@@ -190,6 +190,21 @@ fn tigera_operator() -> NewWorkload {
         &[("k8s-app", "tigera-operator")],
         &containers,
     )
+}
+
+/// Gathers flows; the operator runs one of it.
+fn goldmane() -> NewWorkload {
+    let containers = [("goldmane", "quay.io/calico/goldmane:v3.31.2")];
+    let mut goldmane = host(
+        Kind::Deployment,
+        "calico-system",
+        "goldmane",
+        &[("k8s-app", "goldmane"), ("app.kubernetes.io/name", "goldmane")],
+        &containers,
+    );
+    goldmane.host_network = false;
+    goldmane.ports = vec![port("goldmane", 7443, Protocol::Tcp)];
+    goldmane
 }
 
 fn antrea() -> Vec<NewWorkload> {

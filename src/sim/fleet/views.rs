@@ -49,7 +49,7 @@ impl Views {
         let mut now: HashMap<String, Vec<Arc<Value>>> = HashMap::new();
         let own_kind = server.objects(cilium::API_VERSION, cilium::KIND);
         for policy in server.policies().into_iter().chain(own_kind) {
-            let namespace = policy["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            let namespace = namespace_of(&policy).to_owned();
             now.entry(namespace).or_default().push(policy);
         }
         let mut changed = false;
@@ -67,6 +67,10 @@ impl Views {
         self.seen = now;
         changed
     }
+}
+
+pub fn namespace_of(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
 }
 
 fn same(left: &[Arc<Value>], right: &[Arc<Value>]) -> bool {

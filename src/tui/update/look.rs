@@ -21,6 +21,7 @@ use super::super::{
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
     offer,
     plan::PlanKey,
+    settle::shown,
     view,
 };
 
@@ -495,8 +496,8 @@ fn freeze(model: &mut Model, world: &World) {
     model.frozen = Some(Frozen {
         at: world.now(),
         total: denials.total(),
-        groups: denials.groups().map(|group| (group.id, group.clone())).collect(),
-        order: denials.groups().map(|group| group.id).collect(),
+        groups: shown(world).map(|group| (group.id, group.clone())).collect(),
+        order: shown(world).map(|group| group.id).collect(),
         live: denials.live().iter().cloned().collect(),
     });
 }

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use crate::{
     cockpit::{rows, world::World},
     domain::{
-        denial::Group,
+        denial::{Class, Group},
         flow::Direction,
         time::{Timestamp, span},
     },
@@ -157,6 +157,18 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
     cells.right("/min", 4, Role::Title).right("last", 5, Role::Title).line()
 }
 
+/// As the narrow column has room for it.
+fn class_word(class: Class) -> &'static str {
+    match class {
+        Class::Hurting => " hurting",
+        Class::Unattributed => " unattributed",
+        Class::StartUp => " start-up",
+        Class::Noisy(_) => " noisy",
+        Class::Expected => " expected",
+        Class::Would => " (would)",
+    }
+}
+
 /// Out of the pod or into it.
 pub fn arrow(direction: Direction) -> &'static str {
     match direction {
@@ -179,7 +191,7 @@ fn row(
     let (word, band_role) = band(environment);
     let per = group.minutes.per_minute(now);
     let mut cells = Cells::new(pen, width)
-        .left(&format!(" {}", group.class.word()), 9, detail::class_role(group))
+        .left(class_word(group.class), 9, detail::class_role(group))
         .left(word, wide.env, band_role)
         .left(key.cluster.as_str(), wide.cluster, Role::Text)
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)

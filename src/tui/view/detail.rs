@@ -310,6 +310,10 @@ fn closed_lines(world: &World, group: &Group) -> Text {
             "the policies that denied it are not ours; until somebody decides (W) it withholds clean"
                 .to_owned(),
         )],
+        Class::Would => vec![(
+            Role::Warn,
+            "it passed: no denial, and no credit for the soak of what is enforced".to_owned(),
+        )],
         Class::Hurting | Class::StartUp | Class::Noisy(_) => Vec::new(),
     }
 }
@@ -446,7 +450,7 @@ pub fn class_role(group: &Group) -> Role {
     match group.class {
         Class::Hurting => Role::Denied,
         Class::Unattributed => Role::Warn,
-        Class::StartUp | Class::Noisy(_) | Class::Expected => Role::Dim,
+        Class::StartUp | Class::Noisy(_) | Class::Expected | Class::Would => Role::Dim,
     }
 }
 
@@ -477,7 +481,12 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
     }
     out.push((Role::Text, format!("pods {}; node {node}; {}", copy::pods(group), group.said)));
-    let next = "next: y copies it for the owner, ctrl-r takes this direction's policies back, W waives it";
+    let next = match group.class {
+        Class::Would => "next: y copies it for the owner; once it is enforced, this is denied",
+        Class::Hurting | Class::Unattributed | Class::StartUp | Class::Noisy(_) | Class::Expected => {
+            "next: y copies it for the owner, ctrl-r takes this direction's policies back, W waives it"
+        }
+    };
     out.push((Role::Text, next.to_owned()));
     out
 }
@@ -488,7 +497,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     let per = rate(Some(group.minutes.per_minute(now)));
     let class = match group.class {
         Class::Noisy(noise) => format!("noisy: {}", noise.as_str()),
-        Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected => {
+        Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected | Class::Would => {
             group.class.word().to_owned()
         }
     };

@@ -9,7 +9,10 @@ use crate::{
         commands::{CommandId, row},
         world::World,
     },
-    domain::fleet::Environment,
+    domain::{
+        denial::{Class, Group},
+        fleet::Environment,
+    },
 };
 
 use super::{
@@ -154,7 +157,11 @@ fn tabs(world: &World, model: &Model) -> Vec<(Main, String)> {
 const CLOCK: usize = 17;
 
 fn named(world: &World, model: &Model, narrow: bool) -> Vec<(Main, String)> {
-    let groups = model.frozen.as_ref().map_or(world.denials().groups().len(), |frozen| frozen.order.len());
+    let denied = |group: &&Group| group.class != Class::Would;
+    let groups = match &model.frozen {
+        None => world.denials().groups().len(),
+        Some(frozen) => frozen.groups.values().filter(denied).count(),
+    };
     Main::ALL
         .into_iter()
         .map(|(number, main)| {

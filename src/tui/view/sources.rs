@@ -9,7 +9,7 @@ use crate::{
         rows::{self, SourceRow},
         world::{Source, World},
     },
-    domain::names::ClusterName,
+    domain::{names::ClusterName, source::SourceKind},
 };
 
 use super::{
@@ -110,6 +110,7 @@ fn detail(world: &World, pen: &Pen<'_>, cluster: &ClusterName) -> Vec<(Role, Str
     if row.link == "broken" {
         out.push((Role::Text, "next: c tries again now".to_owned()));
     }
+    out.extend(row.kind.into_iter().flat_map(limits));
     let Some(source) = source else { return out };
     out.extend(gaps(source).map(|gap| gap_line(pen, gap)));
     out.push((
@@ -123,6 +124,16 @@ fn detail(world: &World, pen: &Pen<'_>, cluster: &ClusterName) -> Vec<(Role, Str
     ));
     out.push((Role::Text, nodes(pen, source)));
     out
+}
+
+/// What a kind of source cannot say, so that nobody takes its silence for more than it is.
+fn limits(kind: SourceKind) -> Vec<(Role, String)> {
+    let limits = kind.ability().limits;
+    let said = (!limits.is_empty()).then(|| (Role::Warn, format!("its limits: {}", limits.join("; "))));
+    let needs = kind.needs_heartbeat().then(|| {
+        (Role::Warn, "its silence proves nothing: a soak is credited by probes that were denied".to_owned())
+    });
+    said.into_iter().chain(needs).collect()
 }
 
 /// Open ones first, then the newest.

@@ -1,4 +1,5 @@
-//! One gRPC channel over a byte stream that was handed in. Knows no service.
+//! One gRPC channel over one byte stream, with the deadlines and keepalives every source needs. What
+//! is called on it is each source's own.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,20 +13,36 @@ use crate::cockpit::ports::Trouble;
 use super::source::{BoxIo, Dial};
 
 /// How long a new connection may take.
-pub const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(10);
 /// Go's gRPC servers hang up on pings more often than every 5 minutes, unless they sent something in
-/// between.
+/// between: a question at least every minute sees to that.
+const PING: Duration = Duration::from_secs(60);
 const PONG: Duration = Duration::from_secs(20);
 const WINDOW: u32 = 1 << 20;
+/// A message larger than this breaks the stream instead of the memory.
+pub const MESSAGE: usize = 8 << 20;
 
-/// Opens a channel on a new stream. `ping`: how often to look whether the other side is there.
-pub async fn channel(object: &str, next: &str, dial: &Dial, ping: Duration) -> Result<Channel, Trouble> {
-    let slow = |fact: &str| Trouble::new(object, fact, next);
+/// Dials and greets. `origin` is only a word for the HTTP/2 headers; `slow` makes trouble of a fact.
+pub async fn connect(
+    dial: &Dial,
+    origin: &'static str,
+    slow: impl Fn(&str) -> Trouble,
+) -> Result<Channel, Trouble> {
+    connect_pinging(dial, origin, PING, slow).await
+}
+
+/// The same with other keepalives, for a source that is asked nothing while it has nothing to say.
+pub async fn connect_pinging(
+    dial: &Dial,
+    origin: &'static str,
+    ping: Duration,
+    slow: impl Fn(&str) -> Trouble,
+) -> Result<Channel, Trouble> {
     let stream = match timeout(CONNECT, dial()).await {
         Ok(stream) => stream?,
         Err(_) => return Err(slow("opening the connection took longer than 10 s")),
     };
-    let endpoint = Endpoint::from_static("http://source")
+    let endpoint = Endpoint::from_static(origin)
         .http2_keep_alive_interval(ping)
         .keep_alive_timeout(PONG)
         .keep_alive_while_idle(true)
