@@ -4,6 +4,7 @@
 mod clock;
 mod collectors;
 mod foresight;
+pub mod logs;
 mod notifier;
 mod observer;
 mod performer;
@@ -300,7 +301,10 @@ impl Engine {
                     wants_rules |= !self.has_rules && plan.settings.state.is_some();
                 }
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
-                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_)) => {
+                Fact::Cluster(
+                    name,
+                    ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_),
+                ) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
                     }

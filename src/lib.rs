@@ -176,6 +176,7 @@ pub mod flows {
     pub mod antrea {
         pub mod decode;
         mod follow;
+        pub mod tls;
 
         pub use follow::{Gathering, gather, run};
     }
@@ -236,6 +237,7 @@ pub mod flows {
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
+    pub mod antrea;
     pub mod cni;
     pub mod connect;
     mod cronjobs;
@@ -427,6 +429,7 @@ pub mod sim {
     /// faults, and servers on loopback. Never decides anything for the product.
     pub mod fleet {
         pub mod agents;
+        pub mod aggregator;
         pub mod cilium;
         pub mod companions;
         pub mod cron;
@@ -443,6 +446,7 @@ pub mod sim {
         pub mod past;
         pub mod people;
         pub mod plan;
+        pub mod printer;
         pub mod reach;
         pub mod reader;
         pub mod relay;
@@ -508,6 +512,7 @@ pub mod sim {
         pub mod object;
         pub mod openapi;
         pub mod options;
+        pub mod podlog;
         pub mod pods;
         pub mod portforward;
         pub mod protobuf;

@@ -18,8 +18,11 @@ const FILES: [(&str, &str); 6] = [
 fn generated_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a temporary folder");
-    let files = protox::compile(["observer.proto", "dnstap.proto", "goldmane.proto", "antrea.proto"], [root.join("assets/proto")])
-        .expect("the proto files compile");
+    let files = protox::compile(
+        ["observer.proto", "dnstap.proto", "goldmane.proto", "antrea.proto"],
+        [root.join("assets/proto")],
+    )
+    .expect("the proto files compile");
     tonic_prost_build::configure()
         .build_transport(false)
         .out_dir(out.path())

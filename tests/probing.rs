@@ -318,7 +318,11 @@ async fn on_calico_goldmane_tells_the_heartbeat_and_without_it_nothing_is_credit
             let row = row(&engine, direction);
             assert!(row.judged.nodes > 0, "{direction}: {:?}", row.judged);
             let expected = if is_probed { row.judged.nodes } else { 0 };
-            assert_eq!((row.judged.proved, row.judged.in_force), (expected, expected), "{direction}: {row:?}");
+            assert_eq!(
+                (row.judged.proved, row.judged.in_force),
+                (expected, expected),
+                "{direction}: {row:?}"
+            );
             assert_eq!(row.judged.credited > 10, is_probed, "{direction}: {:?}", row.judged);
             assert_eq!(row.judged.open.len(), 0, "{direction}: its own denials are expected: {row:?}");
             let rests = "probes that were denied on each node, as Goldmane alone proves nothing; ";

@@ -57,7 +57,9 @@ fn soak_tables() -> String {
             yes(denied)
         ));
     }
-    out.push_str("\nWhat must be known of a source before its figures are read; the sources page says it too:\n\n");
+    out.push_str(
+        "\nWhat must be known of a source before its figures are read; the sources page says it too:\n\n",
+    );
     for kind in SourceKind::ALL {
         let limits = kind.ability().limits;
         if !limits.is_empty() {

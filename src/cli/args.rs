@@ -462,6 +462,13 @@ pub struct Collect {
     /// Do not read Hubble
     #[arg(long)]
     pub no_hubble: bool,
+    /// Read Antrea's flow aggregator (FlowStreamService), through the API server
+    #[arg(long, conflicts_with = "hubble")]
+    pub antrea: bool,
+    /// Read records that pods print to their logs (label sluice.dev/prints), through the API server; may
+    /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
+    #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
+    pub logs: Vec<crate::flows::records::Format>,
     /// Where DNS servers send dnstap to; may be repeated
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,

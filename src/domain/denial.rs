@@ -477,7 +477,11 @@ mod tests {
             denials.note(&cluster, &flow, PodAge::default(), second(n));
         }
         assert_eq!(denials.rows.len(), Denials::ROWS - Denials::ROWS / 10 + 100);
-        assert!(denials.groups.len() <= Denials::GROUPS && denials.would.is_empty() && denials.live.len() == Denials::LIVE);
+        assert!(
+            denials.groups.len() <= Denials::GROUPS
+                && denials.would.is_empty()
+                && denials.live.len() == Denials::LIVE
+        );
         let kept: u64 = denials.groups.values().map(|group| group.count).sum();
         assert_eq!(kept + denials.forgotten, denials.total);
     }

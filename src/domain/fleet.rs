@@ -394,7 +394,9 @@ impl Cluster {
             end.workload = known.map(|pod| pod.workload.clone());
             return;
         }
-        let Some(workload) = end.workload.as_mut().filter(|workload| workload.kind.is_empty()) else { return };
+        let Some(workload) = end.workload.as_mut().filter(|workload| workload.kind.is_empty()) else {
+            return;
+        };
         let ns = end.ns.as_ref().and_then(|ns| self.namespaces.get(ns));
         let mut pods = ns.into_iter().flat_map(|ns| ns.pods.values());
         if let Some(pod) = pods.find(|pod| pod.workload.name == workload.name) {

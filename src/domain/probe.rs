@@ -334,7 +334,8 @@ mod tests {
             let mut seen = Seen::default();
             aim.note(&pod, &own, &mut seen);
             assert_eq!(seen, Seen { denied: Some(at(5)), allowed: None });
-            let audited = Flow { verdict: Verdict::Audit { said: Text::default(), by: Vec::new() }, ..own.clone() };
+            let audited =
+                Flow { verdict: Verdict::Audit { said: Text::default(), by: Vec::new() }, ..own.clone() };
             aim.note(&pod, &audited, &mut seen);
             assert_eq!(seen.allowed, Some(at(5)), "what is only audited passes");
             // As Goldmane tells it: neither node nor address, of pods the workload's name at most.

@@ -46,7 +46,7 @@ pub fn flow(sighting: &Sighting<'_>, id: FlowId, word: Word) -> Result<Flow, Unj
         verdict: match sighting.outcome {
             Outcome::Allowed => Verdict::Allowed { by },
             Outcome::Denied => Verdict::Denied { said: word.said, by },
-            Outcome::Audit => Verdict::Audit { said: word.said },
+            Outcome::Audit => Verdict::Audit { said: word.said, by },
         },
         source: end(&sighting.source),
         destination: End { names, ..end(&sighting.destination) },

@@ -80,7 +80,9 @@ impl Outlet {
     pub fn edges(cluster: ClusterName, source: Text, to: mpsc::Sender<Input>, known: &[Id]) -> Self {
         let mut memory = Memory::new(Edges::REMEMBERED);
         let known = &known[known.len().saturating_sub(Edges::REMEMBERED)..];
-        known.iter().for_each(|(id, at)| drop(memory.note(*id, *at)));
+        for (id, at) in known {
+            memory.note(*id, *at);
+        }
         let edges = Edges { source, to, told: Vec::new(), opened: None, newest: None, memory };
         Self { cluster, to: To::Edges(edges) }
     }
@@ -173,9 +175,7 @@ impl Outlet {
     pub async fn position(&self, read: Timestamp) -> Result<(), Closed> {
         match &self.to {
             To::Denials { .. } => Ok(()),
-            To::Edges(edges) => {
-                edges.send(Input::Position(edges.source.clone(), Position::Time(read))).await
-            }
+            To::Edges(edges) => edges.send(Input::Position(edges.source.clone(), Position::Time(read))).await,
         }
     }
 

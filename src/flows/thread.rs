@@ -78,7 +78,8 @@ impl Thread {
     /// Something new of this moment. With it the gap that it ends, and from where on all was read.
     pub fn fresh(&mut self, at: Timestamp) -> (Option<Gap>, Timestamp) {
         let gap = self.open.as_ref().map(|open| (open.from, open.cause)).and_then(|(from, cause)| {
-            let gap = self.gap(Some(at.max(from)), if cause == Cause::SourceSilent { Cause::Loss } else { cause })?;
+            let gap =
+                self.gap(Some(at.max(from)), if cause == Cause::SourceSilent { Cause::Loss } else { cause })?;
             Some(Gap { why: Text::from(format!("{}; what was told meanwhile is gone", gap.why)), ..gap })
         });
         self.open = None;
@@ -114,14 +115,20 @@ mod tests {
         assert_eq!(said(thread.broke("no way there", Cause::SourceSilent)), "", "nothing was read yet");
         thread.begins(at(0));
         assert_eq!((said(thread.fresh(at(5)).0).as_str(), thread.read()), ("", Some(at(5))));
-        assert_eq!(said(thread.broke("the stream ended", Cause::SourceSilent)), "5 None source silent the stream ended");
+        assert_eq!(
+            said(thread.broke("the stream ended", Cause::SourceSilent)),
+            "5 None source silent the stream ended"
+        );
         assert_eq!(said(thread.broke("again", Cause::SourceSilent)), "", "told once");
         assert_eq!(
             said(thread.again()),
             "5 Some(5) source silent the stream ended; read again, nothing is missing"
         );
         assert_eq!(said(thread.again()), "");
-        assert_eq!(said(thread.broke("the stream ended", Cause::SourceSilent)), "5 None source silent the stream ended");
+        assert_eq!(
+            said(thread.broke("the stream ended", Cause::SourceSilent)),
+            "5 None source silent the stream ended"
+        );
         let (gap, from) = thread.fresh(at(9));
         assert_eq!(said(gap), "5 Some(9) loss the stream ended; what was told meanwhile is gone");
         assert_eq!(from, at(9), "the sign says nothing of the gap");

@@ -128,9 +128,14 @@ fn refused(failure: &Failure, object: &str, pod: &LogPod) -> Trouble {
             "Ask the cluster's admin for get on pods/log there: kubectl -n {} create rolebinding sluice-target-watch --clusterrole=sluice-target-watch --user=YOU",
             pod.ns
         ),
-        Some(400) => format!("It is tried again by itself; see: kubectl -n {} describe pod {}", pod.ns, pod.pod),
+        Some(400) => {
+            format!("It is tried again by itself; see: kubectl -n {} describe pod {}", pod.ns, pod.pod)
+        }
         Some(500 | 502..=504) => {
-            format!("The kubelet of node {} may be away; sluice tries again, and reads the other nodes.", pod.node)
+            format!(
+                "The kubelet of node {} may be away; sluice tries again, and reads the other nodes.",
+                pod.node
+            )
         }
         Some(_) | None => return trouble,
     };
@@ -179,7 +184,7 @@ impl Pod {
             container: of(&annotations, CONTAINER),
             node: NodeName::parse(&self.spec.node_name).ok()?,
             prints: of(&labels, PRINTS)?,
-            logged: of(&annotations, LOGGED),
+            logged: of(&labels, LOGGED),
         })
     }
 }
@@ -194,8 +199,8 @@ mod tests {
         let pod = json!({
             "metadata": {
                 "name": "printer-x7", "namespace": "sluice", "uid": "u-1",
-                "labels": { "sluice.dev/prints": "kernel-log" },
-                "annotations": { "sluice.dev/logged": "denied", "kubectl.kubernetes.io/default-container": "print" },
+                "labels": { "sluice.dev/prints": "kernel-log", "sluice.dev/logged": "denied" },
+                "annotations": { "kubectl.kubernetes.io/default-container": "print" },
             },
             "spec": { "nodeName": node }, "status": { "phase": phase },
         });

@@ -163,7 +163,8 @@ fn bytes(message: &str, value: &Value) -> Vec<u8> {
         for value in values {
             match kind {
                 Kind::Int | Kind::Word(_) => {
-                    let word = |words: &[(&str, u64)]| words.iter().find(|(word, _)| value == *word).map(|w| w.1);
+                    let word =
+                        |words: &[(&str, u64)]| words.iter().find(|(word, _)| value == *word).map(|w| w.1);
                     let int = match kind {
                         Kind::Word(words) => word(words),
                         Kind::Int | Kind::Text | Kind::Message(_) => None,

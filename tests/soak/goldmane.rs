@@ -18,8 +18,7 @@ use crate::scene::{Scene, at, flow, node, shop};
 
 /// A flow as Goldmane tells it: by workload, to nobody in particular, on no node.
 fn told(secs: i64, verdict: Verdict) -> Flow {
-    let source =
-        End { ns: Some(shop()), workload: Some(Workload::new("", "cart")), ..End::default() };
+    let source = End { ns: Some(shop()), workload: Some(Workload::new("", "cart")), ..End::default() };
     let destination = End { entity: Some(Entity::World), ..End::default() };
     Flow { node: None, source, destination, verdict, ..flow(secs, "a", "-", false) }
 }
@@ -93,5 +92,9 @@ fn what_would_be_denied_withholds_nothing_and_credits_nothing() {
     let denied = Verdict::Denied { said: Text::new("end of tier default"), by: by() };
     scene.at(120).tell(ClusterFact::Flows(vec![told(120, denied)]));
     let denials = scene.world.denials();
-    assert_eq!((denials.groups().len(), denials.would().len()), (1, 1), "the same, really denied, is another");
+    assert_eq!(
+        (denials.groups().len(), denials.would().len()),
+        (1, 1),
+        "the same, really denied, is another"
+    );
 }

@@ -144,7 +144,8 @@ fn id(flow: &pb::Flow, sighting: &Sighting<'_>) -> FlowId {
     let side = sighting.direction.map_or("", Direction::as_str);
     let until = sighting.until.timestamp_micros();
     if flow.id.is_empty() {
-        let end = |side: &Side<'_>| side.address.map(|address| format_compact!("{address}")).unwrap_or_default();
+        let end =
+            |side: &Side<'_>| side.address.map(|address| format_compact!("{address}")).unwrap_or_default();
         let (from, to) = (end(&sighting.source), end(&sighting.destination));
         return FlowId(format_compact!(
             "{from}:{}-{to}:{}/{}/{}/{until}/{side}",

@@ -191,7 +191,10 @@ impl Follower {
     fn open(&self, client: &Channel) -> BoxStream<'static, Result<Item, Status>> {
         let since = self.thread.read().map(|read| {
             let since = read - OVERLAP;
-            prost_types::Timestamp { seconds: since.timestamp(), nanos: since.timestamp_subsec_nanos() as i32 }
+            prost_types::Timestamp {
+                seconds: since.timestamp(),
+                nanos: since.timestamp_subsec_nanos() as i32,
+            }
         });
         let mut client = client.clone();
         stream::once(async move { client.get_flows(GetFlowsRequest { since, follow: true }).await })
@@ -216,11 +219,7 @@ impl Follower {
         End::Broken(Trouble::new(&object(self.outlet.cluster()), said, next), Cause::SourceSilent)
     }
 
-    async fn take(
-        &mut self,
-        session: &mut Session,
-        item: Option<Result<Item, Status>>,
-    ) -> Result<(), End> {
+    async fn take(&mut self, session: &mut Session, item: Option<Result<Item, Status>>) -> Result<(), End> {
         let response = match item {
             Some(Ok(Item::Opened)) => {
                 self.health.state.link = Link::Live;
@@ -254,7 +253,14 @@ impl Follower {
         let why = Text::new("the aggregator's buffer overwrote records before they were read");
         let cause = Cause::Loss;
         self.outlet
-            .send(ClusterFact::Gap(Gap { node: None, from: read, until: Some(until), lost: Some(lost), cause, why }))
+            .send(ClusterFact::Gap(Gap {
+                node: None,
+                from: read,
+                until: Some(until),
+                lost: Some(lost),
+                cause,
+                why,
+            }))
             .await
     }
 
@@ -279,7 +285,8 @@ impl Follower {
             health.state.repeats += 1;
         }
         if decoded.is_err() || malformed {
-            let why = decoded.err().map_or_else(|| "a name in a record is none".to_owned(), |why| why.to_string());
+            let why =
+                decoded.err().map_or_else(|| "a name in a record is none".to_owned(), |why| why.to_string());
             self.malformed(&why).await?;
         }
         let Some(at) = until else { return Ok(()) };

@@ -147,7 +147,9 @@ fn verdict(action: i32, trace: &pb::PolicyTrace) -> Result<Verdict, Malformed> {
             },
             None => {
                 let hits = trace.enforced_policies.iter();
-                Verdict::Allowed { by: hits.filter(|hit| is(hit, Action::Allow)).filter_map(policy).collect() }
+                Verdict::Allowed {
+                    by: hits.filter(|hit| is(hit, Action::Allow)).filter_map(policy).collect(),
+                }
             }
         }),
         Ok(Action::Unspecified | Action::Pass) | Err(_) => Err(Malformed::Action),

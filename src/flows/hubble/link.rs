@@ -6,9 +6,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use tonic::{
-    Code, Response, Status, transport::Channel,
-};
+use tonic::{Code, Response, Status, transport::Channel};
 
 use crate::{
     cockpit::ports::Trouble,

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::node::{self, Piece, Report, What};
 use crate::{
-    cockpit::ports::{ClusterFact, Fact, Link, Trouble},
+    cockpit::ports::{Fact, Link, Trouble},
     domain::{
         addresses::AddressBook,
         names::{ClusterName, NodeName, NsName, Text},
@@ -264,7 +264,8 @@ impl Follower {
             }
         };
         self.unfound = None;
-        let is_printed = |(format, _): &&(Format, SourceKind)| printers.iter().any(|one| one.format == *format);
+        let is_printed =
+            |(format, _): &&(Format, SourceKind)| printers.iter().any(|one| one.format == *format);
         if self.format.is_none() {
             let (format, kind) = *self.logs.formats.iter().find(is_printed)?;
             self.format = Some(format);
@@ -335,10 +336,12 @@ impl Follower {
             let node::Record { heard, id, word, at } = record;
             let took = match &heard {
                 Heard::Flow(flow) => self.outlet.push(&flow.lend(), id, || word, &self.book),
-                Heard::Answer(answer) => {
-                    answer.lend(|answer| self.outlet.push_other(&crate::domain::sighting::Told::Answer(*answer), &id, at))
+                Heard::Answer(answer) => answer.lend(|answer| {
+                    self.outlet.push_other(&crate::domain::sighting::Told::Answer(*answer), &id, at)
+                }),
+                Heard::Lost(loss) => {
+                    self.outlet.push_other(&crate::domain::sighting::Told::Lost(loss.lend()), &id, at)
                 }
-                Heard::Lost(loss) => self.outlet.push_other(&crate::domain::sighting::Told::Lost(loss.lend()), &id, at),
                 Heard::Other { .. } => Took::Left,
             };
             self.health.state.malformed += u64::from(took == Took::Malformed);

@@ -62,7 +62,8 @@ impl<'a> Line<'a> {
     pub fn id(&self, format: Format, node: &NodeName) -> FlowId {
         let printed = (format == Format::KernelLog && !self.has_time())
             .then(|| self.printed.timestamp_nanos_opt().unwrap_or_default());
-        let hash = FixedState::with_seed(0x10_95).hash_one((node.as_str(), format.as_str(), self.text, printed));
+        let hash =
+            FixedState::with_seed(0x10_95).hash_one((node.as_str(), format.as_str(), self.text, printed));
         FlowId(compact_str::format_compact!("{node}/{hash:016x}"))
     }
 }
@@ -105,7 +106,9 @@ mod tests {
         assert_eq!(line.printed.timestamp_subsec_nanos(), 120_394_123);
         assert_eq!(line.text, b"2026/03/02 09:15:05.1 x");
         assert_eq!(split(b"2026-03-02T09:15:05Z").expect("an empty line").text, b"");
-        for foreign in ["", "failed to watch file \"/var/log/pods/x/0.log\": no space left on device", "unexpected EOF"] {
+        for foreign in
+            ["", "failed to watch file \"/var/log/pods/x/0.log\": no space left on device", "unexpected EOF"]
+        {
             assert_eq!(split(foreign.as_bytes()), None, "{foreign}");
         }
     }
@@ -121,7 +124,9 @@ mod tests {
             record("[12.345] calico-packet: IN=a OUT= SRC=10.0.0.1 DST=10.0.0.2"),
             "2026-03-02T09:15:05.500000000Z worker-3 kernel: [12.345] calico-packet: IN=a OUT= SRC=10.0.0.1 DST=10.0.0.2"
         );
-        for own in ["2026-03-02T09:15:04+0000 w kernel: x", "1772443504.120394 w kernel: x", "{\"MESSAGE\":\"x\"}"] {
+        for own in
+            ["2026-03-02T09:15:04+0000 w kernel: x", "1772443504.120394 w kernel: x", "{\"MESSAGE\":\"x\"}"]
+        {
             assert_eq!(record(own), own);
         }
     }
@@ -144,7 +149,10 @@ mod tests {
             let by = word.by.map(|by| format!("{:?} {}", by.ns.map(|ns| ns.to_string()), by.name));
             (word.said.to_string(), by)
         };
-        assert_eq!(said("d t EgressDefaultRule K8sNetworkPolicy <nil> Egress Drop <nil> shop/a"), ("Drop".to_owned(), None));
+        assert_eq!(
+            said("d t EgressDefaultRule K8sNetworkPolicy <nil> Egress Drop <nil> shop/a"),
+            ("Drop".to_owned(), None)
+        );
         assert_eq!(
             said("d t IngressRule K8sNetworkPolicy:shop/ingress-allowlist <nil> Ingress Allow 190 shop/a").1,
             Some("Some(\"shop\") ingress-allowlist".to_owned())

@@ -182,11 +182,8 @@ impl Place {
     }
 
     async fn session(&mut self, printer: &Printer) -> Result<std::convert::Infallible, Stop> {
-        let context = Context {
-            node: Some(self.setup.node.clone()),
-            logged: printer.logged,
-            ..Context::default()
-        };
+        let context =
+            Context { node: Some(self.setup.node.clone()), logged: printer.logged, ..Context::default() };
         self.decoder = Decoder::new(self.setup.format, context);
         self.half.clear();
         self.passing_over = false;
@@ -305,7 +302,8 @@ impl Piece {
     /// What it says of its node, for whoever takes facts.
     pub fn facts(&mut self, node: &NodeName) -> Vec<ClusterFact> {
         let gaps = std::mem::take(&mut self.gaps).into_iter().map(ClusterFact::Gap);
-        let sign = self.sign.take().map(|(from, until)| ClusterFact::Heard { node: node.clone(), from, until });
+        let sign =
+            self.sign.take().map(|(from, until)| ClusterFact::Heard { node: node.clone(), from, until });
         gaps.chain(sign).collect()
     }
 }
@@ -346,7 +344,10 @@ fn foreign(node: &NodeName, raw: &[u8]) -> Result<(), Trouble> {
 }
 
 fn ended(printer: &Printer) -> Trouble {
-    let next = format!("Nothing to do if it comes back; else see: kubectl -n {} describe pod {}", printer.ns, printer.pod);
+    let next = format!(
+        "Nothing to do if it comes back; else see: kubectl -n {} describe pod {}",
+        printer.ns, printer.pod
+    );
     Trouble::new(&printer.object(), "its stream ended", &next)
 }
 

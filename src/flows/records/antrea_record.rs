@@ -130,7 +130,12 @@ mod tests {
             protocol: Protocol::Tcp,
             source_port: 4_000,
             port: 443,
-            source: Side { address: "10.0.0.1".parse().ok(), ns: Some("shop"), pod: Some("a"), ..Side::default() },
+            source: Side {
+                address: "10.0.0.1".parse().ok(),
+                ns: Some("shop"),
+                pod: Some("a"),
+                ..Side::default()
+            },
             destination: Side { address: "10.0.0.2".parse().ok(), ..Side::default() },
             source_node: "w",
             destination_node: "",

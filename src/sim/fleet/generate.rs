@@ -28,6 +28,16 @@ pub fn plan(scenario: &Scenario, index: usize, seed: u64) -> Plan {
             builder.namespace(name, pattern);
         }
     }
+    if spec.flow_stream {
+        builder.system(system::aggregator());
+        // FlowStreamService came with that release.
+        let containers = builder.plan.workloads.iter_mut().flat_map(|it| it.containers.iter_mut());
+        let antrea = containers.filter(|container| container.image.starts_with("antrea/"));
+        antrea.for_each(|container| container.image = container.image.replace(":v2.5.0", ":v2.7.0"));
+    }
+    if let Some(prints) = spec.prints {
+        builder.system(system::printer(prints));
+    }
     if let Some(collector) = &spec.collector {
         for new in system::collector(collector) {
             builder.system(new);

@@ -225,7 +225,10 @@ impl Kept {
         self.ids.entry(seen.key.clone()).or_insert(next);
         let flow = Flow { start_time: from, end_time: from + BUCKET, ..seen.flow };
         let flows = self.buckets.entry(from).or_default();
-        flows.entry(seen.key).and_modify(|summed| add(&mut summed.flow, &flow)).or_insert(Summed { flow, late });
+        flows
+            .entry(seen.key)
+            .and_modify(|summed| add(&mut summed.flow, &flow))
+            .or_insert(Summed { flow, late });
     }
 }
 

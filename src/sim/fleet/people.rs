@@ -106,6 +106,7 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
     for namespace in plugin_namespaces {
         let mut rules = vec![
             rule(&[""], &["pods/portforward"], &["get", "create"]),
+            rule(&[""], &["pods/log"], &["get"]),
             rule(&[""], &["configmaps"], &read),
         ];
         if *namespace == "calico-system" {

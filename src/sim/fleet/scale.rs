@@ -73,6 +73,8 @@ pub fn scaled(scale: Scale) -> Scenario {
         state: false,
         granted: Vec::new(),
         probes: false,
+        flow_stream: false,
+        prints: None,
         faults: Vec::new(),
     };
     Scenario {

@@ -58,6 +58,10 @@ pub struct ClusterSpec {
     pub granted: Vec<String>,
     /// The workspace switches probes on here.
     pub probes: bool,
+    /// Antrea's flow aggregator runs and serves FlowStreamService.
+    pub flow_stream: bool,
+    /// A pod of each node prints these records to its log.
+    pub prints: Option<Prints>,
     pub faults: Vec<TimedFault>,
 }
 
@@ -75,6 +79,25 @@ pub struct CollectorSpec {
     /// Each node's agent lost events about so many times a day.
     #[serde(default)]
     pub losses_a_day: f64,
+}
+
+/// Records that pods print, by the name that the product knows them by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prints {
+    /// Antrea's `np.log`.
+    AntreaLog,
+    /// What Calico's `Log` rules behind the policies leave in the kernel's log.
+    KernelLog,
+}
+
+impl Prints {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AntreaLog => "antrea-log",
+            Self::KernelLog => "kernel-log",
+        }
+    }
 }
 
 /// Where the collector's DNS answers come from.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
     past::Past,
-    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
+    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Prints},
 };
 
 #[derive(Deserialize)]
@@ -51,6 +51,9 @@ pub struct ClusterFile {
     #[serde(default)]
     probes: bool,
     #[serde(default)]
+    flow_stream: bool,
+    prints: Option<Prints>,
+    #[serde(default)]
     faults: Vec<FaultFile>,
 }
 
@@ -77,6 +80,8 @@ impl ClusterFile {
             state: self.state,
             granted: self.granted,
             probes: self.probes,
+            flow_stream: self.flow_stream,
+            prints: self.prints,
         })
     }
 }
@@ -119,6 +124,8 @@ impl FaultFile {
             "disorder" => Fault::Disorder,
             "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
             "relay-away" => Fault::RelayAway,
+            "log-away" => Fault::LogAway { node: need(self.node, "node")? },
+            "log-rotated" => Fault::LogRotated { node: need(self.node, "node")? },
             "silent-loss" => Fault::SilentLoss { one_in: self.count.unwrap_or(10) },
             "late-flows" => Fault::LateFlows { one_in: self.count.unwrap_or(10) },
             "watch-expiry" => Fault::WatchExpiry,

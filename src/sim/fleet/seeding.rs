@@ -13,6 +13,7 @@ use crate::sim::{
         resources::Resource,
     },
     fleet::{
+        aggregator,
         faults::Fault,
         objects,
         past::Past,
@@ -47,7 +48,8 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
         .into_iter()
         .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
         // The team reads collectors through their pods' ports.
-        .chain(spec.collector.is_some().then_some("sluice"))
+        .chain((spec.collector.is_some() || spec.prints.is_some()).then_some("sluice"))
+        .chain(spec.flow_stream.then_some(aggregator::NAMESPACE))
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);
@@ -110,6 +112,8 @@ pub fn of_server(faults: &[Fault]) -> Faults {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::LogAway { .. }
+            | Fault::LogRotated { .. }
             | Fault::SilentLoss { .. }
             | Fault::LateFlows { .. }
             | Fault::StuckTerminating { .. }
@@ -126,6 +130,7 @@ fn missing_rights() -> Vec<Denial> {
         for (resource, verbs) in [
             ("networkpolicies", &["create", "update", "patch", "delete"][..]),
             ("pods/portforward", &["get", "create"][..]),
+            ("pods/log", &["get"][..]),
         ] {
             all.extend(verbs.iter().map(|verb| Denial {
                 user: person.name().to_owned(),

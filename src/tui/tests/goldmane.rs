@@ -43,11 +43,7 @@ fn goldmane() -> World {
         node: None,
         direction: Direction::Egress,
         verdict: Verdict::Audit { said: Text::new("staged: end of tier default"), by: Vec::new() },
-        source: End {
-            ns: Some(ns("web")),
-            workload: Some(Workload::new("", "checkout")),
-            ..End::default()
-        },
+        source: End { ns: Some(ns("web")), workload: Some(Workload::new("", "checkout")), ..End::default() },
         destination: End { entity: Some(Entity::World), ..End::default() },
         protocol: Protocol::Tcp,
         source_port: 0,

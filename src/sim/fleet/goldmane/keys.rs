@@ -8,9 +8,7 @@ use prost::Message;
 use crate::{
     pb::{
         flow::{self as hubble, layer4},
-        goldmane::{
-            Action, EndpointType, Flow, FlowKey, PolicyHit, PolicyKind, PolicyTrace, Reporter,
-        },
+        goldmane::{Action, EndpointType, Flow, FlowKey, PolicyHit, PolicyKind, PolicyTrace, Reporter},
     },
     sim::fleet::{
         agents::Agents,
@@ -43,8 +41,7 @@ pub fn keys_of(agents: &mut Agents, event: &Event, staged: Option<&View>) -> Opt
         }
         What::Trace { direction, reply: false } => {
             let packet = event.packet;
-            let ruling =
-                agents.traffic().ruling(packet.source, packet.target, packet.port, packet.protocol);
+            let ruling = agents.traffic().ruling(packet.source, packet.target, packet.port, packet.protocol);
             let side = match direction {
                 Direction::Egress => &ruling.egress,
                 Direction::Ingress => &ruling.ingress,
