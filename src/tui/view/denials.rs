@@ -53,7 +53,7 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
 /// Who may not do what, with the word of the environment.
 pub fn title(world: &World, group: &Group) -> String {
     let environment = world.cluster(&group.key.cluster).map_or_else(Default::default, |c| c.environment);
-    format!("{} {}", band(environment).0, copy::headline(&group.key))
+    format!("{} {}", band(environment).0, copy::headline(group))
 }
 
 /// What the list rests on. Unknown is said, never drawn as zero.

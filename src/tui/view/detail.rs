@@ -422,11 +422,7 @@ pub fn group_page(world: &World, model: &Model, id: GroupId, pen: &Pen<'_>, area
     let environment = world.cluster(&group.key.cluster).map_or(Environment::Unknown, |c| c.environment);
     let (word, role) = band(environment);
     let line = pen.line(
-        format!(
-            "{:width$}",
-            format!(" {word}  {}", copy::headline(&group.key)),
-            width = usize::from(area.width)
-        ),
+        format!("{:width$}", format!(" {word}  {}", copy::headline(group)), width = usize::from(area.width)),
         role,
     );
     put(buf, Rect { height: 1, ..area }, &line);

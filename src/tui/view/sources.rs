@@ -122,7 +122,12 @@ fn detail(world: &World, pen: &Pen<'_>, cluster: &ClusterName) -> Vec<(Role, Str
             row.malformed
         ),
     ));
-    out.push((Role::Text, nodes(pen, source)));
+    out.push(match row.kind {
+        Some(kind) if !kind.ability().node && kind != SourceKind::Unknown => {
+            (Role::Text, "it names no node, so none of them gives a sign of life".to_owned())
+        }
+        Some(_) | None => (Role::Text, nodes(pen, source)),
+    });
     out
 }
 
