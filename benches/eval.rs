@@ -12,6 +12,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use sluice::domain::{
     eval::{
+        around::Around,
         cluster::{Cluster, NAME_LABEL, Namespace, NetworkPolicy, Pod},
         judge::Question,
         model::Model,
@@ -153,6 +154,7 @@ fn cluster(namespaces: u32, pods: u32, networks: u32) -> Cluster {
         services: Vec::new(),
         policies: Vec::new(),
         foreign: Vec::new(),
+        around: Around::default(),
     };
     for ns in 0..namespaces {
         let labels = Labels::new(vec![(NAME_LABEL.into(), name(ns).as_str().into())]);

@@ -4,23 +4,19 @@
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]
 
+#[path = "../tests/support/terminal.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod terminal;
+
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
-    num::NonZeroU16,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    io::Read,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-
-const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
+use terminal::{Fleet, SLUICE, Terminal};
 
 fn main() {
     let asked: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -39,7 +35,7 @@ fn first_frame() {
     let mut times: Vec<u128> = (0..11)
         .map(|_| {
             let start = Instant::now();
-            let screen = Terminal::start(&fleet, 120, 40);
+            let screen = Terminal::start(&fleet, &env::temp_dir(), &[], (120, 40));
             screen.wait(|text| text.contains("sluice"), Duration::from_secs(10)).expect("a first frame");
             start.elapsed().as_millis()
         })
@@ -81,7 +77,7 @@ fn picture() {
 /// 50,000 denied flows a second for a minute: echo of keys, memory, and what was lost.
 fn flood() {
     let fleet = Fleet::serve(&["--scenario", "scale:13x10x5:50000"]);
-    let screen = Terminal::start(&fleet, 160, 50);
+    let screen = Terminal::start(&fleet, &env::temp_dir(), &[], (160, 50));
     screen.wait(|text| text.contains("live"), Duration::from_secs(30));
     screen.send("2");
     let mut echoes = Vec::new();
@@ -118,7 +114,7 @@ fn flood() {
 /// CPU of a cockpit on the quiet demo fleet.
 fn idle() {
     let fleet = Fleet::serve(&[]);
-    let screen = Terminal::start(&fleet, 120, 40);
+    let screen = Terminal::start(&fleet, &env::temp_dir(), &[], (120, 40));
     screen.wait(|text| text.contains("live"), Duration::from_secs(30));
     thread::park_timeout(Duration::from_secs(10));
     let (before, start) = (cpu_ticks(screen.pid), Instant::now());
@@ -126,101 +122,6 @@ fn idle() {
     let ticks = cpu_ticks(screen.pid) - before;
     let share = ticks as f64 / 100.0 / start.elapsed().as_secs_f64() * 100.0;
     println!("idle on the quiet demo fleet: {share:.2} % of a core (limit 1 %)");
-}
-
-/// `sluice demo --serve` as a process of its own.
-struct Fleet {
-    child: Child,
-    kubeconfig: PathBuf,
-}
-
-impl Fleet {
-    fn serve(args: &[&str]) -> Self {
-        let mut child = Command::new(SLUICE)
-            .args(["demo", "--serve"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the demo starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("its first line");
-        let kubeconfig =
-            line.trim().strip_prefix("export KUBECONFIG=").expect("names its kubeconfig").trim_matches('\'');
-        Self { kubeconfig: kubeconfig.into(), child }
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The cockpit on a terminal of its own.
-struct Terminal {
-    pid: u32,
-    child: Box<dyn portable_pty::Child + Send + Sync>,
-    input: Mutex<Box<dyn Write + Send>>,
-    screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
-    ended: Arc<AtomicBool>,
-}
-
-impl Terminal {
-    fn start(fleet: &Fleet, columns: u16, rows: u16) -> Self {
-        let pty = native_pty_system()
-            .openpty(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 })
-            .expect("a terminal");
-        let mut command = CommandBuilder::new(SLUICE);
-        command.env("KUBECONFIG", &fleet.kubeconfig);
-        command.env("TERM", "xterm-256color");
-        command.cwd(env::temp_dir());
-        let child = pty.slave.spawn_command(command).expect("the cockpit starts");
-        let size = |n| NonZeroU16::new(n).expect("not zero");
-        let screen = Arc::new((Mutex::new(vt100::Parser::new(size(rows), size(columns), 0)), Condvar::new()));
-        let ended = Arc::new(AtomicBool::new(false));
-        let mut out = pty.master.try_clone_reader().expect("its output");
-        let input = Mutex::new(pty.master.take_writer().expect("its input"));
-        let (shared, over) = (screen.clone(), ended.clone());
-        thread::spawn(move || {
-            let _master = pty.master;
-            let mut bytes = [0; 65_536];
-            while let Ok(n @ 1..) = out.read(&mut bytes) {
-                shared.0.lock().expect("not poisoned").process(&bytes[..n]);
-                shared.1.notify_all();
-            }
-            over.store(true, Ordering::Relaxed);
-        });
-        Self { pid: child.process_id().expect("a pid"), child, input, screen, ended }
-    }
-
-    fn send(&self, keys: &str) {
-        let mut input = self.input.lock().expect("not poisoned");
-        input.write_all(keys.as_bytes()).and_then(|()| input.flush()).expect("the cockpit takes keys");
-    }
-
-    fn text(&self) -> String {
-        self.screen.0.lock().expect("not poisoned").screen().contents()
-    }
-
-    fn wait(&self, seen: impl Fn(&str) -> bool, limit: Duration) -> Option<()> {
-        let (lock, changed) = &*self.screen;
-        let guard = lock.lock().expect("not poisoned");
-        let (guard, timed_out) = changed
-            .wait_timeout_while(guard, limit, |parser| {
-                !seen(&parser.screen().contents()) && !self.ended.load(Ordering::Relaxed)
-            })
-            .expect("not poisoned");
-        drop(guard);
-        (!timed_out.timed_out()).then_some(())
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A line of `/proc/PID/status`, in KiB.

@@ -1,5 +1,6 @@
 //! The preview of 100,000 recorded edges of one namespace: `cargo bench --bench predict`. Addresses
-//! outside, pods of other namespaces, 20 allow rules with 500 networks. Prints; asserts nothing.
+//! outside, half of them with names, pods of other namespaces, 20 allow rules with 500 networks, and the
+//! named checks. Prints; asserts nothing.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]
 
@@ -12,7 +13,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 use sluice::{
     domain::{
-        edge::{Edge, EdgeKey, Hours, Peer, Window},
+        edge::{DnsName, Edge, EdgeKey, Hours, Peer, Window},
         eval::plugin::Plugin,
         flow::{Direction, Protocol},
         names::{NsName, Workload},
@@ -36,6 +37,10 @@ fn main() {
             gathering.object("bench", &self::pod(ns, pod));
         }
     }
+    for object in resolver() {
+        gathering.object("bench", &object);
+    }
+    gathering.hooked();
     let cluster = gathering.done().0;
     let set = set();
     let edges: Vec<_> = (0..EDGES).map(edge).collect();
@@ -62,6 +67,25 @@ fn main() {
 fn cpu_time() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
+}
+
+/// The resolver, and Services of which each turns its port into another.
+fn resolver() -> Vec<Value> {
+    let services = (0..PODS).map(|nth| {
+        json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "namespace": "pay", "name": format!("app-{nth}") },
+        "spec": { "clusterIP": format!("10.96.1.{nth}"), "selector": { "app": format!("app-{}", nth % 40) },
+            "ports": [{ "port": 443, "targetPort": 8443 }] } })
+    });
+    let dns = json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "namespace": "kube-system", "name": "kube-dns" },
+        "spec": { "clusterIP": "10.96.0.10", "selector": { "k8s-app": "kube-dns" },
+            "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53 }] } });
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "namespace": "kube-system", "name": "coredns-0", "labels": { "k8s-app": "kube-dns" } },
+        "spec": { "dnsPolicy": "Default", "containers": [{ "name": "c" }] },
+        "status": { "phase": "Running", "podIP": "10.9.0.1" } });
+    services.chain([dns, pod]).collect()
 }
 
 fn pod(ns: &str, pod: u32) -> Value {
@@ -103,12 +127,14 @@ fn edge(n: u32) -> (EdgeKey, Edge) {
         let bits = 0x6440_0000 + n.wrapping_mul(2_654_435_761) % (1 << 16);
         Peer::Address(IpAddr::V4(Ipv4Addr::from_bits(bits)))
     };
+    // Every other address has a name; most names have many addresses.
+    let is_named = matches!(peer, Peer::Address(_)) && n.is_multiple_of(2);
     let key = EdgeKey {
         ns: NsName::parse("shop").expect("a name"),
         workload: Workload::new("Pod", &format!("app-{}", n % PODS)),
         direction: Direction::Egress,
         peer,
-        name: None,
+        name: is_named.then(|| DnsName::parse(&format!("host-{}.example", n % 4_001)).expect("a name")),
         protocol: Protocol::Tcp,
         port: if n.is_multiple_of(16) { 5432 } else { 443 },
         outcome: Outcome::Allowed,

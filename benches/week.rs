@@ -1,7 +1,7 @@
 //! Writes a generated week for measurements, as fast as the disk takes it:
-//! `cargo bench --bench week -- FOLDER [hubble|hubble-dnstap|calico|antrea|antrea-log] [small|large] [SEED]`.
-//! Large is 10 million flows, 2 million answers, 100,000 edges. Without a folder it writes a small
-//! one into a temporary folder and prints the pace.
+//! `cargo bench --bench week -- FOLDER [hubble|hubble-dnstap|calico|antrea|antrea-log] [small|medium|large] [SEED]`.
+//! Large is 10 million flows, 2 million answers, 100,000 edges; medium has a tenth of the flows between
+//! as many. Without a folder it writes a small one into a temporary folder and prints the pace.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]
 
@@ -27,8 +27,11 @@ fn main() {
         "antrea-log" => Form::AntreaLogAndDnstap,
         _ => Form::HubbleAndDnstap,
     };
-    let size =
-        if word(2, "small") == "large" { Size::LARGE } else { Size { visits_a_day: 60.0, ..Size::SMALL } };
+    let size = match word(2, "small").as_str() {
+        "large" => Size::LARGE,
+        "medium" => Size { visits_a_day: Size::LARGE.visits_a_day / 10.0, ..Size::LARGE },
+        _ => Size { visits_a_day: 60.0, ..Size::SMALL },
+    };
     let seed = word(3, "1").parse().expect("a seed is a number");
     let cases: BTreeSet<Case> = Case::ALL.into_iter().collect();
     fs::create_dir_all(&folder).expect("the folder can be made");

@@ -24,6 +24,7 @@ pub mod domain {
     /// compiled once and asked often.
     pub mod eval {
         pub mod answer;
+        pub mod around;
         mod classes;
         pub mod cluster;
         mod compile;
@@ -68,6 +69,11 @@ pub mod domain {
         pub mod prediction;
         pub mod replay;
         mod rules;
+        mod scene;
+        pub mod stories;
+        mod story_names;
+        mod story_paths;
+        mod story_pods;
         mod tell;
         mod weigh;
         pub mod words;

@@ -3,6 +3,7 @@
 //! The canonical spec is what digests, diffs and drift compare. A file and the server's answer to
 //! it give the same text: keys sorted, the server's defaults filled in, empty lists and nulls gone.
 
+pub mod around;
 pub mod cluster;
 pub mod foreign;
 mod opened;

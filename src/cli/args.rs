@@ -469,8 +469,9 @@ pub struct Collect {
     /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
     #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
     pub logs: Vec<crate::flows::records::Format>,
-    /// Where DNS servers send dnstap to; may be repeated
-    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT", value_parser = super::collect::dnstap_door)]
+    /// Where DNS servers send dnstap to, or (call:) one that listens: CoreDNS 1.14.5 or newer with
+    /// `dnstap listen`, each replica by itself; may be repeated
+    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT|call:HOST:PORT", value_parser = super::collect::dnstap_door)]
     pub dnstap: Vec<DnstapDoor>,
     /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
     /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
@@ -516,11 +517,13 @@ pub struct FlowFile {
     pub logged: Option<crate::domain::sighting::Outcome>,
 }
 
-/// Where DNS servers send dnstap to.
+/// Where dnstap comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DnstapDoor {
     Unix(PathBuf),
     Tcp(SocketAddr),
+    /// A DNS server that listens itself.
+    Call(RelayAddress),
 }
 
 /// What apply and rollback share.

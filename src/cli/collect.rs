@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
     domain::{
-        names::{ClusterName, Text},
+        names::{ClusterName, Text, plural},
         source::SourceKind,
         time::{self, Timestamp},
     },
@@ -37,7 +37,7 @@ use crate::{
             read, serve,
             store::{Limits, Resume, Store},
         },
-        dnstap::listen::{Door, Ear, Limits as EarLimits},
+        dnstap::listen::{Door, Ear, Limits as EarLimits, call},
         hubble, logs,
         records::Format,
         source::{BoxIo, Dial, dial_address},
@@ -59,7 +59,7 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     let folder = data_folder(args.data.as_deref()).ok_or_else(no_folder)?;
     let keep = TimeDelta::from_std(args.keep).unwrap_or(TimeDelta::MAX);
     let (store, resume) = open(folder.clone(), Limits::new(keep)).await.map_err(failed)?;
-    let listener = serve::bind(args.listen).await.map_err(|error| {
+    let (listener, address) = serve::bind(args.listen).await.map_err(|error| {
         let next = "Stop what listens there, or choose another address with --listen.";
         failed(Trouble::new(&format!("--listen {}", args.listen), &error.to_string(), next))
     })?;
@@ -93,9 +93,8 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     }
     drop(sources);
     printer.say(&format!(
-        "sluice collect {}: {} into {}\n",
+        "sluice collect {}: {address} into {}\n",
         env!("CARGO_PKG_VERSION"),
-        args.listen,
         shown(&folder)
     ));
     let setup = gather::Setup {
@@ -255,14 +254,22 @@ impl Sources {
 
     async fn dnstap(&self, door: &DnstapDoor, tasks: &mut JoinSet<()>) -> Result<(), Trouble> {
         let (ear, heard) = Ear::new(EarLimits::USUAL);
-        let (open, name) = match door {
-            DnstapDoor::Unix(path) => {
-                (Door::unix(path, 0o660).await?, format!("dnstap unix:{}", path.display()))
-            }
-            DnstapDoor::Tcp(address) => (Door::tcp(*address).await?, format!("dnstap tcp:{address}")),
-        };
         let figures = ear.figures();
-        tasks.spawn(never(open.serve(ear)));
+        let name = match door {
+            DnstapDoor::Unix(path) => {
+                tasks.spawn(never(Door::unix(path, 0o660).await?.serve(ear)));
+                format!("dnstap unix:{}", path.display())
+            }
+            DnstapDoor::Tcp(address) => {
+                tasks.spawn(never(Door::tcp(*address).await?.serve(ear)));
+                format!("dnstap tcp:{address}")
+            }
+            DnstapDoor::Call(address) => {
+                let peer = format!("{}:{}", address.host, address.port);
+                tasks.spawn(never(call(ear, dial_dns(address.clone()), peer.clone())));
+                format!("dnstap call:{peer}")
+            }
+        };
         let listened = dns::Listened {
             source: Text::new(&name),
             heard,
@@ -354,6 +361,19 @@ fn relay_service() -> RelayAddress {
     RelayAddress { host: Text::new(host), port, tls: false, ca: None }
 }
 
+/// The dial's words for an address are those for a relay.
+fn dial_dns(address: RelayAddress) -> Dial {
+    let object = format!("dnstap of {}:{}", address.host, address.port);
+    let dial = dial_address(address);
+    Arc::new(move || {
+        let (dialled, object) = (dial(), object.clone());
+        let next = "Check that `dnstap listen` of CoreDNS stands there and that the network lets us through.";
+        Box::pin(async move {
+            dialled.await.map_err(|trouble| Trouble::new(&object, trouble.fact.as_str(), next))
+        })
+    })
+}
+
 fn through_port_forward(access: Access) -> Dial {
     Arc::new(move || {
         let access = access.clone();
@@ -431,6 +451,7 @@ fn word(link: &Link) -> &'static str {
 /// How it goes, in one line.
 fn summary(state: &CollectorState) -> String {
     let edges: u64 = state.edges.iter().map(|(_, tally)| tally.edges).sum();
+    let edges = plural(usize::try_from(edges).unwrap_or(usize::MAX), "edge");
     let source = |source: &SourceState| match source.lag {
         Some(lag) => format!("{} {}, {} behind", source.name, word(&source.link), time::span(lag)),
         None => format!("{} {}", source.name, word(&source.link)),
@@ -438,9 +459,9 @@ fn summary(state: &CollectorState) -> String {
     let sources: Vec<_> = state.sources.iter().map(source).collect();
     let sources = if sources.is_empty() { "no source yet".to_owned() } else { sources.join("; ") };
     format!(
-        "{edges} edges in {} namespaces; {} gaps; {sources}\n",
-        state.edges.len(),
-        state.coverage.gaps.len()
+        "{edges} in {}; {}; {sources}\n",
+        plural(state.edges.len(), "namespace"),
+        plural(state.coverage.gaps.len(), "gap")
     )
 }
 
@@ -460,14 +481,15 @@ fn no_folder() -> NoStart {
     failed(Trouble::new("--data", "there is no home folder", "Give the folder of the database with --data."))
 }
 
-/// `unix:/path` or `tcp:ADDRESS:PORT`.
+/// `unix:/path`, `tcp:ADDRESS:PORT`, `call:HOST:PORT` or `call:tls://HOST:PORT`.
 pub fn dnstap_door(raw: &str) -> Result<DnstapDoor, String> {
-    const NEXT: &str = "write unix:/path/to/socket or tcp:ADDRESS:PORT";
+    const NEXT: &str = "write unix:/path/to/socket, tcp:ADDRESS:PORT or call:HOST:PORT";
     match raw.split_once(':') {
         Some(("unix", path)) if path.starts_with('/') => Ok(DnstapDoor::Unix(PathBuf::from(path))),
         Some(("tcp", address)) => {
             address.parse::<SocketAddr>().map(DnstapDoor::Tcp).map_err(|_| NEXT.to_owned())
         }
+        Some(("call", address)) => relay(address).map(DnstapDoor::Call).map_err(|_| NEXT.to_owned()),
         Some(_) | None => Err(NEXT.to_owned()),
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     domain::{
         discovery::{Everywhere, Rules},
         edge::{Edge, EdgeKey, Window},
-        names::{ClusterName, NsName, Text},
+        names::{ClusterName, NsName, Text, plural},
         resolver::Askers,
         time::Timestamp,
     },
@@ -291,7 +291,7 @@ fn finish(run: &Run<'_>, gathered: Gathered, printer: &mut Printer<'_>) -> Exit 
 
 fn remarks(complaints: &[String]) -> Vec<Text> {
     let count = complaints.len();
-    let said = format!("{count} complaints about the input: something of it was not read");
+    let said = format!("{} about the input: something of it was not read", plural(count, "complaint"));
     (count > 0).then(|| Text::from(said)).into_iter().collect()
 }
 
@@ -326,9 +326,12 @@ fn printed(page: &Page, run: &Run<'_>) -> String {
 /// What was read and what of it made no edge.
 fn summary(found: &Found) -> String {
     let counts = &found.counts;
+    let many = |count: u64, word| plural(usize::try_from(count).unwrap_or(usize::MAX), word);
     let mut out = format!(
-        "Read {} lines: {} flow records, {} DNS answers.",
-        counts.lines, counts.flows, counts.answers
+        "Read {}: {}, {}.",
+        many(counts.lines, "line"),
+        many(counts.flows, "flow record"),
+        many(counts.answers, "DNS answer")
     );
     let left: Vec<_> =
         found.ledger.left_out().map(|(why, count)| format!("{count} {}", why.as_str())).collect();

@@ -93,7 +93,7 @@ pub fn main(global: &Global, args: &Explain, printer: &mut Printer<'_>) -> Exit 
     }
     if is_live {
         return with_runtime(printer, async |printer| {
-            let cluster = look(global, args.cni, printer).await?;
+            let cluster = look(global, args.cni, snapshot::Need::Verdicts, printer).await?;
             Ok(answer(args, &cluster, printer))
         });
     }
@@ -118,6 +118,7 @@ fn offline(args: &Explain, printer: &mut Printer<'_>) -> Result<Cluster, Vec<Tro
 pub(super) async fn look(
     global: &Global,
     cni: Option<Plugin>,
+    need: snapshot::Need,
     printer: &mut Printer<'_>,
 ) -> Result<Cluster, NoStart> {
     let setup = session::setup(global, Need::Clusters, false)?;
@@ -128,13 +129,13 @@ pub(super) async fn look(
     };
     let access = (setup.reach)(entry);
     let name = entry.name.as_str();
-    let seen = snapshot::look(&access, name)
+    let seen = snapshot::look(&access, name, need)
         .await
         .map_err(|trouble| NoStart { exit: Exit::Failed, troubles: vec![trouble] })?;
     seen.troubles.iter().for_each(|trouble| printer.say(&format!("{trouble}\n")));
     complain(&seen.complaints, printer);
     let mut cluster = seen.cluster;
-    if let Some(plugin) = cni {
+    if let Some(plugin) = cni.filter(|plugin| *plugin != cluster.traits.plugin) {
         cluster.traits = Traits { enforces: cluster.traits.enforces, ..plugin.traits() };
     } else if cluster.traits.plugin == Plugin::Unknown {
         printer.say(&format!(

@@ -29,6 +29,7 @@ use crate::{
         names::NsName,
         predict::replay::{self, Recorded, Wanted},
     },
+    k8s::snapshot::Need,
     manifest::cluster::Gathering,
     workspace::{
         discovery, manifests,
@@ -41,8 +42,11 @@ Reads network-policies/CLUSTER/NAMESPACE/ (what would be applied), the edges bes
 document (network-policies/discovery/NAMESPACE.edges.jsonl, by `sluice discover --write`), and what
 is live: the cluster itself, or --manifests.
 
-Exit codes: 0 nothing recorded would be denied, 3 something would, 4 that is unknown (every reason is
-printed), 2 usage, 1 something could not be read.";
+Beside what was recorded, every check of what is easily forgotten is told by its name: DNS, webhooks,
+token addresses, meshes, dead selectors and more. Those that block count for the exit code.
+
+Exit codes: 0 nothing recorded would be denied, 3 something would, or a check that blocks fails, 4 that
+is unknown (every reason is printed), 2 usage, 1 something could not be read.";
 
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = HELP)]
@@ -81,7 +85,7 @@ pub fn main(global: &Global, args: &Predict, printer: &mut Printer<'_>) -> Exit 
     };
     if args.manifests.is_empty() {
         return with_runtime(printer, async |printer| {
-            let cluster = explain::look(global, args.cni, printer).await?;
+            let cluster = explain::look(global, args.cni, Need::Checks, printer).await?;
             Ok(print(args, &given, &cluster, printer))
         });
     }

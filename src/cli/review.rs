@@ -18,7 +18,7 @@ use crate::{
     },
     domain::{
         discovery::Everywhere,
-        names::{ClusterName, NsName},
+        names::{ClusterName, NsName, plural},
         time::Timestamp,
     },
     workspace::{
@@ -135,7 +135,8 @@ fn write_one(
     let (document, edges) = texts(run, &companion, old.as_ref(), generated(&companion), everywhere);
     discovery::write(&place.root, &companion_path, &edges)?;
     discovery::write(&place.root, &path, &document)?;
-    Ok(format!("{shown}: written, with {} edges in {beside}\n", edges.lines().count() - 1))
+    let many = plural(edges.lines().count().saturating_sub(1), "edge");
+    Ok(format!("{shown}: written, with {many} in {beside}\n"))
 }
 
 fn generated(companion: &Companion) -> Timestamp {

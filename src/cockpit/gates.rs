@@ -10,7 +10,7 @@ use crate::domain::{
     hold::{Covers, HoldKind},
     names::{NsName, Text},
     policy::PolicyDigest,
-    predict::words,
+    predict::{stories::Weight, words},
     rollout::Target,
     time::span,
     wave::{Candidate, RowState, Wave, WavePlan},
@@ -196,15 +196,19 @@ fn incident(world: &World, row: &Candidate) -> Option<Gate> {
 }
 
 /// The first wave that is not done, told apart by what stands in it: time clears a soak, a person the
-/// rest. A soak of a later one is told too: who overrides the order alone waits for it all the same.
+/// rest. A soak of a later one is told too: who overrides the order alone waits for it all the same. So
+/// is one that nobody can look at: with its cluster away a soak is not over, and the order not kept.
 fn waves_before(plan: &WavePlan, wave: &Wave) -> Vec<Gate> {
     let mut before = plan.unfinished_before(wave.number);
     let Some(first) = before.next() else { return Vec::new() };
     let later = before.clone().count();
-    let soaks = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
-    let soaks_in = |wave: &Wave| Some((wave.number, Rows::of(wave.standing().filter(soaks))?));
+    let soaks_in = |wave: &Wave| {
+        let rows = wave.standing().filter(|row| row.soaks());
+        Some((wave.number, Rows::of(rows)?))
+    };
     let soaking = soaks_in(first).or_else(|| before.find_map(soaks_in));
-    let rest = Rows::of(first.standing().filter(|row| !soaks(row)));
+    let is_seen = |row: &&Candidate| matches!(row.state, RowState::Soaking { .. });
+    let rest = Rows::of(first.standing().filter(|row| !is_seen(row)));
     let mut out = Vec::new();
     if let Some((wave, rows)) = soaking {
         out.push(Gate::new(Why::Soaking { wave, rows }, Who::Time, Some(Covers::Soak)));
@@ -265,14 +269,13 @@ fn closed(world: &World) -> Vec<Gate> {
         .collect()
 }
 
-/// Against exactly the bytes of a preview, where evidence is wanted: what passed in the recorded week and
+/// Against exactly the bytes of a preview. Where evidence is wanted: what passed in the recorded week and
 /// would be denied, and what is unknown of it. A prediction for other bytes or another cluster does
 /// not count, so it stands against them too, and so does none where a collector could tell: unknown
-/// never passes. Without a recording [`Why::Evidence`] stands there.
+/// never passes. Without a recording [`Why::Evidence`] stands there. Checks that block, by name,
+/// stand against them whether evidence is wanted or not.
 pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
-    if world.plan().settings.baseline <= TimeDelta::zero() {
-        return Vec::new();
-    }
+    let is_wanted = world.plan().settings.baseline > TimeDelta::zero();
     // An apply may be of several rows.
     let gate = |what: &str| {
         let said = Text::from(format!("{}: {what}", preview.target));
@@ -280,7 +283,7 @@ pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
     };
     let prediction = match &preview.prediction {
         Ok(prediction) => prediction,
-        Err(_) if evidence(world, &preview.target).is_some() => return Vec::new(),
+        Err(_) if !is_wanted || evidence(world, &preview.target).is_some() => return Vec::new(),
         Err(why) => {
             let collected = world.discoveries().collected(&preview.target.cluster);
             let could_tell = collected.is_some_and(|it| !matches!(it.state.link, Link::None(_)));
@@ -290,10 +293,14 @@ pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
     let uid = world.cluster(&preview.target.cluster).and_then(|cluster| cluster.uid.as_ref());
     let is_other = uid.is_some_and(|uid| prediction.bound.cluster.as_ref() != Some(uid));
     if is_other || prediction.bound.digest != preview.digest {
-        return vec![gate("it was made for other bytes or another cluster; preview again")];
+        let other = gate("it was made for other bytes or another cluster; preview again");
+        return is_wanted.then_some(other).into_iter().collect();
     }
     let told = words::summary(prediction, world.now()).into_iter();
-    told.filter(|(verdict, _)| *verdict != Verdict::Allowed).map(|(_, what)| gate(&what)).collect()
+    let told = told.filter(|(verdict, _)| is_wanted && *verdict != Verdict::Allowed);
+    let told = told.map(|(_, what)| gate(&what));
+    let checks = words::against(prediction).into_iter().filter(|(weight, ..)| *weight == Weight::Blocks);
+    told.chain(checks.map(|(.., what)| gate(&what))).collect()
 }
 
 /// Asked for before the first apply.

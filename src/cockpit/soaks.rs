@@ -5,6 +5,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
 };
 
 use indexmap::IndexMap;
@@ -327,14 +328,11 @@ impl Soaks {
         if !self.due && self.passed == minute {
             return;
         }
-        let is_due = |target: &Target| self.rollout(target).is_some_and(|rollout| rollout.judged != minute);
-        let after = |target: &Target| self.turn.as_ref().is_none_or(|turn| target > turn);
-        let mut due: Vec<Target> = self.targets().filter(after).filter(is_due).take(Self::AT_ONCE).collect();
-        if due.len() < Self::AT_ONCE {
-            let rest = Self::AT_ONCE - due.len();
-            let again: Vec<_> =
-                self.targets().take_while(|one| !after(one)).filter(is_due).take(rest).collect();
-            due.extend(again);
+        let turn = self.turn.as_ref();
+        let mut due: Vec<_> = self.due_behind(turn, minute).take(Self::AT_ONCE).collect();
+        if let Some(turn) = turn {
+            let again = self.due_behind(None, minute).take_while(|one| one <= turn);
+            due.extend(again.take(Self::AT_ONCE - due.len()));
         }
         self.turn = due.last().cloned().or(self.turn.take());
         self.due = due.len() == Self::AT_ONCE;
@@ -354,6 +352,31 @@ impl Soaks {
                 rollout.judged = minute;
             }
         }
+    }
+
+    /// Live rollouts behind this one that were not judged in this minute. Of many, only those that are
+    /// asked for are looked up.
+    fn due_behind<'s>(
+        &'s self,
+        turn: Option<&'s Target>,
+        minute: Minute,
+    ) -> impl Iterator<Item = Target> + 's {
+        let from = turn.map_or(Bound::Unbounded, |turn| Bound::Included(&turn.cluster));
+        let places = self.places.range::<ClusterName, _>((from, Bound::Unbounded));
+        let due = places.flat_map(move |(cluster, place)| {
+            let here = turn.filter(|turn| turn.cluster == *cluster);
+            let from = here.map_or(Bound::Unbounded, |turn| Bound::Included(&turn.ns));
+            let rollouts = place.rollouts.range::<NsName, _>((from, Bound::Unbounded));
+            rollouts.flat_map(move |(ns, both)| {
+                let is_due = move |direction: &Direction| {
+                    let rollout = &both[*direction as usize];
+                    rollout.live.is_some() && rollout.judged != minute
+                };
+                let due = Direction::ALL.into_iter().filter(is_due);
+                due.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+            })
+        });
+        due.filter(move |target| turn.is_none_or(|turn| target > turn))
     }
 
     /// Denied groups that people closed, or closed no longer.

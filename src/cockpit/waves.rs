@@ -227,9 +227,11 @@ fn shape(cluster: &Cluster) -> Shape {
 fn candidates(world: &World) -> Vec<Candidate> {
     let names: BTreeMap<&ClusterName, BTreeSet<&NsName>> =
         world.clusters().map(|cluster| (&cluster.name, namespaces(world, cluster))).collect();
+    let largest = [true, false].map(|staging| largest(world, staging, &names));
+    let exclusions: Vec<_> = running(world, HoldKind::Exclusion).map(|kept| &kept.value).collect();
     let mut out = Vec::new();
     for cluster in world.clusters() {
-        let largest = is_largest(world, cluster, &names);
+        let largest = largest.contains(&Some(&cluster.name));
         for ns in names.get(&cluster.name).into_iter().flatten() {
             let seen = cluster.namespaces.get(*ns);
             let entry = world.plan().settings.risks.iter().find(|entry| entry.namespaces.contains(ns));
@@ -247,7 +249,7 @@ fn candidates(world: &World) -> Vec<Candidate> {
                     recorded: record(world, &target).and_then(|kept| kept.value.wave),
                     state,
                     since,
-                    exclusion: exclusion(world, &target).cloned(),
+                    exclusion: exclusion(&exclusions, &target).cloned(),
                     target,
                 });
             }
@@ -271,15 +273,17 @@ fn namespaces<'w>(world: &'w World, cluster: &'w Cluster) -> BTreeSet<&'w NsName
     out
 }
 
-/// Has it more namespaces in scope than any other of its environment? Of equals the last one of the
-/// file; one cluster alone is not the largest.
-fn is_largest(world: &World, cluster: &Cluster, names: &BTreeMap<&ClusterName, BTreeSet<&NsName>>) -> bool {
-    let is_staging = |cluster: &Cluster| cluster.environment == Environment::Staging;
-    let alike = world.clusters().filter(|other| is_staging(other) == is_staging(cluster));
-    let sizes: Vec<_> =
-        alike.map(|other| (names.get(&other.name).map_or(0, BTreeSet::len), &other.name)).collect();
-    let largest = sizes.iter().max_by_key(|(size, _)| *size);
-    sizes.len() > 1 && largest.is_some_and(|(size, name)| *size > 0 && **name == cluster.name)
+/// Which cluster of staging, or of the others, has the most namespaces in scope? Of equals the last one
+/// of the file; one cluster alone is not the largest.
+fn largest<'w>(
+    world: &'w World,
+    staging: bool,
+    names: &BTreeMap<&ClusterName, BTreeSet<&NsName>>,
+) -> Option<&'w ClusterName> {
+    let alike = world.clusters().filter(|one| (one.environment == Environment::Staging) == staging);
+    let sizes: Vec<_> = alike.map(|one| (names.get(&one.name).map_or(0, BTreeSet::len), &one.name)).collect();
+    let largest = sizes.iter().max_by_key(|(size, _)| *size)?;
+    (sizes.len() > 1 && largest.0 > 0).then_some(largest.1)
 }
 
 fn after(world: &World, ns: &NsName) -> Vec<NsName> {
@@ -330,21 +334,27 @@ pub fn record<'w>(world: &'w World, target: &Target) -> Option<&'w Kept<Record>>
 /// Holds of one kind that concern a row and have not run out, by the state cluster's clock. While that
 /// is not known, a hold holds and an exclusion does not exclude.
 pub fn holds<'w>(world: &'w World, target: &Target, kind: HoldKind) -> impl Iterator<Item = &'w Kept<Hold>> {
-    let (now, target) = (world.shared().now(world.now()), target.clone());
+    let target = target.clone();
+    running(world, kind).filter(move |kept| kept.value.scope.holds(&target))
+}
+
+/// Holds of one kind that have not run out, of whatever row.
+fn running(world: &World, kind: HoldKind) -> impl Iterator<Item = &Kept<Hold>> {
+    let now = world.shared().now(world.now());
     world.shared().holds().filter(move |kept| {
         let runs = match (kept.value.expires, now) {
             (None, _) => kind == HoldKind::Hold,
             (Some(expires), Some(now)) => expires > now,
             (Some(_), None) => kind == HoldKind::Hold,
         };
-        kept.value.kind == kind && kept.value.scope.holds(&target) && runs
+        kept.value.kind == kind && runs
     })
 }
 
-/// The exclusion that lasts longest.
-fn exclusion<'w>(world: &'w World, target: &Target) -> Option<&'w Hold> {
-    let all = holds(world, target, HoldKind::Exclusion).map(|kept| &kept.value);
-    all.max_by_key(|hold| (hold.expires, &hold.stamp))
+/// Of these exclusions the one of this row that lasts longest.
+fn exclusion<'w>(all: &[&'w Hold], target: &Target) -> Option<&'w Hold> {
+    let ours = all.iter().copied().filter(|hold| hold.scope.holds(target));
+    ours.max_by_key(|hold| (hold.expires, &hold.stamp))
 }
 
 /// How far a row is, and since when, where that is known. The one place that asks for it: what the

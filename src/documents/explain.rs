@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::wire::line;
 use crate::domain::{
     eval::{
         answer::{Answer, Ask, By, Endpoint},
@@ -56,10 +57,6 @@ pub fn json(answer: &Answer) -> String {
 /// What stands in the place of an answer: the line of the input, and what is wrong with it.
 pub fn error_json(number: u64, why: &str) -> String {
     line(&ErrorOut { error: Text::new(why).as_str(), line: number })
-}
-
-fn line(out: &impl Serialize) -> String {
-    serde_json::to_string(out).map_or_else(|error| format!("{{\"error\":\"{error}\"}}\n"), |json| json + "\n")
 }
 
 fn by_out(by: &By) -> ByOut<'_> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::wire::TroubleOut;
+use super::wire::{TroubleOut, pretty};
 use crate::{
     cockpit::{
         orders::{DiffLine, Sign},
@@ -68,8 +68,7 @@ pub fn json(report: &Report) -> String {
         troubles: report.troubles.iter().map(TroubleOut::from).collect(),
         unbound: report.unbound.as_ref().map(|all| all.iter().map(Text::as_str).collect()),
     };
-    // Our own types have string keys only.
-    serde_json::to_string_pretty(&out).unwrap_or_default() + "\n"
+    pretty(&out)
 }
 
 fn step_out(step: &Step) -> StepOut<'_> {

@@ -9,10 +9,11 @@ use super::{discovery::companion::Part, table::Table};
 use crate::domain::{
     coverage::Readiness,
     eval::{isolation::Isolation, verdict::Verdict},
-    names::{ClusterName, Text},
+    names::{ClusterName, Text, plural},
     predict::{
         prediction::{Family, Hit, Prediction},
-        words::{isolation, place, plural, thing, unused},
+        stories::{Checked, Mark},
+        words::{isolation, place, thing, unused},
     },
     readiness::CronSeen,
     time::{Timestamp, span},
@@ -90,6 +91,7 @@ pub fn text(shown: &Shown) -> String {
             format!("{} of ICMP, which no rule names: the network plugin decides", plural(it.icmp, "edge"));
         list(&mut out, "not judged", [what]);
     }
+    checks(&mut out, &it.checks);
     list(&mut out, "isolation", isolation(&it.turned));
     let changes = it
         .changes
@@ -104,10 +106,18 @@ fn headline(it: &Prediction) -> String {
     let word = thing(it);
     let of = plural(it.edges, &format!("recorded {word}"));
     match it.verdict() {
+        Verdict::Denied if it.denied.is_empty() => {
+            let fail = it.checks.iter().filter(|one| one.blocks() && one.mark == Mark::Fail).count();
+            format!("would deny none of {of}, and {} against it", stands(fail))
+        }
         Verdict::Denied => {
             let unknown =
                 if it.unknown.is_empty() { String::new() } else { format!(", {} unknown", it.unknown.len()) };
             format!("would deny {} of {of}{}{unknown}", it.denied.len(), families(&it.denied))
+        }
+        Verdict::Unknown if it.unknown.is_empty() && it.doubts.is_empty() => {
+            let unknown = it.checks.iter().filter(|one| one.blocks()).count();
+            format!("unknown: nothing of {of} would be denied, and {}, unknown, against it", stands(unknown))
         }
         Verdict::Unknown if it.unknown.is_empty() => {
             format!("unknown: nothing of {of} would be denied, and they do not suffice")
@@ -115,6 +125,30 @@ fn headline(it: &Prediction) -> String {
         Verdict::Unknown => format!("unknown for {} of {of}; nothing else would be denied", it.unknown.len()),
         Verdict::Allowed => format!("would deny none of {of}"),
     }
+}
+
+fn stands(checks: usize) -> String {
+    format!("{} {}", plural(checks, "check"), if checks == 1 { "stands" } else { "stand" })
+}
+
+/// Every check by name, those that passed too.
+fn checks(out: &mut String, all: &[Checked]) {
+    let mut table = Table::new(&["check", "story", "weight", "", "what"]);
+    for one in all {
+        let (number, weight) = (one.number.to_string(), one.weight.as_str().to_owned());
+        let first = [one.name.to_owned(), number, weight, one.mark.as_str().to_owned()];
+        let mut lines: Vec<String> = Vec::new();
+        for said in &one.said {
+            lines.push(format!("{}: {}", said.object, said.fact));
+            lines.extend((!said.next.is_empty()).then(|| format!("  {}", said.next)));
+        }
+        lines.extend((one.more > 0).then(|| format!("and {} more", one.more)));
+        for (at, line) in lines.into_iter().enumerate() {
+            let [name, number, weight, mark] = if at == 0 { first.clone() } else { Default::default() };
+            table.row([name, number, weight, mark, line]);
+        }
+    }
+    out.push_str(&format!("checks:\n{}", table.text("  ")));
 }
 
 /// Only where both families are there.
@@ -203,6 +237,7 @@ pub fn json(shown: &Shown) -> String {
         json!({ "policy": one.policy.as_str(), "rule": one.rule, "peer": one.peer.as_str(),
             "ports": one.ports.as_str(), "podsNow": one.pods })
     });
+    let checks = it.checks.iter().map(check_out);
     let texts = |all: &[Text]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     let out = json!({
         "cluster": shown.cluster.as_str(),
@@ -219,11 +254,27 @@ pub fn json(shown: &Shown) -> String {
         "unknown": it.unknown.iter().map(hit_out).collect::<Vec<_>>(),
         "doubts": texts(&it.doubts),
         "uncovered": texts(&shown.uncovered),
+        "checks": checks.collect::<Vec<_>>(),
         "isolation": turned.collect::<Vec<_>>(),
         "changes": changes.collect::<Vec<_>>(),
         "unused": unused.collect::<Vec<_>>(),
     });
     format!("{out}\n")
+}
+
+fn check_out(one: &Checked) -> Value {
+    let found = one.said.iter().map(|said| {
+        let next = (!said.next.is_empty()).then(|| said.next.as_str());
+        json!({ "object": said.object.as_str(), "fact": said.fact.as_str(), "next": next })
+    });
+    json!({
+        "name": one.name,
+        "story": one.number,
+        "weight": one.weight.as_str(),
+        "verdict": one.mark.as_str(),
+        "found": found.collect::<Vec<_>>(),
+        "more": one.more,
+    })
 }
 
 fn hit_out(hit: &Hit) -> HitOut {

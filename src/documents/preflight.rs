@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::wire::TroubleOut;
+use super::wire::{TroubleOut, pretty};
 use crate::{
     cockpit::ports::Trouble,
     domain::{
@@ -69,9 +69,7 @@ struct FixOut {
 
 pub fn json(flights: &[Flight]) -> String {
     let out = FlightsOut { clusters: flights.iter().map(flight_out).collect() };
-    let mut text = serde_json::to_string_pretty(&out).unwrap_or_default();
-    text.push('\n');
-    text
+    pretty(&out)
 }
 
 fn flight_out(flight: &Flight) -> FlightOut {

@@ -163,8 +163,13 @@ fn doubts(desk: &mut Desk<'_>, all: &[Seen<'_>]) {
             ));
         }
     }
-    if facts.is_cilium() && all.iter().any(|seen| seen.passed && seen.protocol == Protocol::Sctp) {
-        desk.warn("SCTP was seen: Cilium judges it only with enable-sctp".to_owned());
+    if facts.is_cilium()
+        && facts.sctp != Some(true)
+        && all.iter().any(|seen| seen.passed && seen.protocol == Protocol::Sctp)
+    {
+        let state =
+            if facts.sctp == Some(false) { "it is off here" } else { "whether it is on is not known" };
+        desk.warn(format!("SCTP was seen: Cilium judges it only with enable-sctp, and {state}"));
     }
     if settings.harbor.is_none()
         && direction == Direction::Egress

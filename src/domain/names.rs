@@ -17,6 +17,11 @@ pub struct BadName {
     pub why: &'static str,
 }
 
+/// `1 call`, `2 calls`.
+pub fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A free string from outside, made safe to show: no control characters (C0, C1, DEL), no
 /// bidirectional controls, no zero-width or line-separating characters, at most
 /// [`Text::LIMIT`] characters. What was removed is replaced by U+FFFD, so that a
@@ -29,6 +34,10 @@ impl Text {
     pub const LIMIT: usize = 512;
 
     pub fn new(raw: &str) -> Self {
+        // Most of what comes is plain: looked at byte by byte and copied once.
+        if raw.len() <= Self::LIMIT && raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Self(CompactString::new(raw));
+        }
         let mut out = CompactString::with_capacity(raw.len().min(Self::LIMIT));
         for (count, c) in raw.chars().enumerate() {
             if count == Self::LIMIT {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{
     edge::DnsName,
-    flow::{Direction, Protocol},
+    flow::{Direction, Entity, Protocol},
     grant::{Opening, PortSpan},
     names::Text,
     policy::{Requirement, Selector},
@@ -24,6 +24,8 @@ pub struct Opened {
     /// Pods that may use it.
     pub selector: Selector,
     pub what: What,
+    /// Which of Cilium's words for what has no pod it is, of [`What::Inside`].
+    pub entity: Option<Entity>,
     pub ports: Ports,
 }
 

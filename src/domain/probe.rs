@@ -371,7 +371,7 @@ mod tests {
             },
             spec: Spec::Network { selector: selector.clone(), egress: None, ingress: None },
             canonical: "".into(),
-            opens: vec![Opened { direction, rule: 1, selector, what, ports }],
+            opens: vec![Opened { direction, rule: 1, selector, what, entity: None, ports }],
             network: None,
             version: None,
             managers: Vec::new(),

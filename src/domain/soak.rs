@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, TimeDelta};
 
 use super::{
-    evidence::{Cause, Evidence, OpenGroup, Pause},
+    evidence::{Cause, Evidence, OpenGroup, Pause, Verdicts},
     hold::DenialKey,
     merged::withholds,
     names::{NodeName, Text},
@@ -299,12 +299,17 @@ pub fn judge(evidence: &Evidence, context: &Context<'_>) -> Judged {
         pauses: minutes.pauses,
         minutes: [minutes.credit, minutes.idle],
     };
-    judged.verdict = verdict(evidence, context, &judged, &current);
+    judged.verdict = verdict((evidence, &verdicts), context, &judged, &current);
     judged
 }
 
-fn verdict(evidence: &Evidence, context: &Context<'_>, judged: &Judged, current: &[&NodeName]) -> Verdict {
-    let reasons = reasons(evidence, context, judged, current);
+fn verdict(
+    of: (&Evidence, &Verdicts),
+    context: &Context<'_>,
+    judged: &Judged,
+    current: &[&NodeName],
+) -> Verdict {
+    let reasons = reasons(of, context, judged, current);
     let left = judged.needed - judged.credited;
     if left <= 0 {
         return match nth_minute(&judged.minutes[0], judged.needed) {
@@ -324,13 +329,13 @@ fn verdict(evidence: &Evidence, context: &Context<'_>, judged: &Judged, current:
     }
 }
 
+/// `verdicts`: those since credit counts.
 fn reasons(
-    evidence: &Evidence,
+    (evidence, verdicts): (&Evidence, &Verdicts),
     context: &Context<'_>,
     judged: &Judged,
     current: &[&NodeName],
 ) -> Vec<Reason> {
-    let verdicts = evidence.verdicts.since(judged.begins);
     let mut out = Vec::new();
     let unattributed =
         judged.open.iter().filter(|group| group.class == super::denial::Class::Unattributed).count();
@@ -436,62 +441,63 @@ impl Minutes {
 
 /// Causes as they are told, to be given out to minutes.
 #[derive(Default)]
-struct Causes {
-    told: BTreeMap<Cause, (Spans, Text)>,
-    silent: BTreeMap<Cause, (Spans, Text)>,
+struct Causes<'e> {
+    told: BTreeMap<Cause, (Spans, &'e Text)>,
+    /// With the first such node.
+    silent: BTreeMap<Cause, (Spans, &'e NodeName)>,
 }
 
-impl Causes {
-    fn note(&mut self, cause: Cause, spans: &Spans, why: &Text) {
+impl<'e> Causes<'e> {
+    fn note(&mut self, cause: Cause, spans: &Spans, why: &'e Text) {
         if !spans.is_empty() {
-            let (known, words) = self.told.entry(cause).or_insert_with(|| (Spans::default(), why.clone()));
+            let (known, words) = self.told.entry(cause).or_insert_with(|| (Spans::default(), why));
             known.union(spans);
             if words.is_empty() {
-                words.clone_from(why);
+                *words = why;
             }
         }
     }
 
-    fn silent(&mut self, cause: Cause, node: &NodeName, spans: &Spans) {
-        if spans.is_empty() {
-            return;
-        }
-        let (known, why) = self.silent.entry(cause).or_default();
-        known.union(spans);
-        if why.is_empty() {
-            *why = match cause {
-                Cause::NoHeartbeat => Text::from(format!("node {node}: no probe was denied in time")),
-                _ => Text::from(format!("node {node} gave no sign")),
-            };
+    fn silent(&mut self, cause: Cause, node: &'e NodeName, spans: &Spans) {
+        if !spans.is_empty() {
+            self.silent.entry(cause).or_insert_with(|| (Spans::default(), node)).0.union(spans);
         }
     }
 
     /// Each minute of `left` under its first cause, and how many of the newest are not due yet.
     fn pauses(self, mut left: Spans, observed: &Spans, end: Minute) -> (Vec<Pause>, i64) {
         let mut out: BTreeMap<Cause, (Spans, Text)> = BTreeMap::new();
-        let mut take = |left: &mut Spans, cause, spans: &Spans, why: Text| {
+        // Words are made only for what is shown.
+        let mut take = |left: &mut Spans, cause, spans: &Spans, why: &dyn Fn() -> Text| {
             let spans = spans.intersection(left);
             left.subtract(&spans);
             if !spans.is_empty() {
-                out.entry(cause).or_insert_with(|| (Spans::default(), why)).0.union(&spans);
+                out.entry(cause).or_insert_with(|| (Spans::default(), why())).0.union(&spans);
             }
         };
         for (cause, (spans, why)) in self.told {
-            take(&mut left, cause, &spans, why);
+            take(&mut left, cause, &spans, &|| why.clone());
         }
         let newest = left.intersection(&Spans::of([end - Judged::PENDING..end]));
         let pending = trailing(&newest, end);
         left.remove(end - pending..end);
-        for (cause, (spans, why)) in self.silent {
-            take(&mut left, cause, &spans, why);
+        for (cause, (spans, node)) in self.silent {
+            take(&mut left, cause, &spans, &|| no_sign(cause, node));
         }
         let mut unseen = left.clone();
         unseen.subtract(observed);
-        take(&mut left, Cause::ObserverGone, &unseen, Text::new("nobody watched"));
+        take(&mut left, Cause::ObserverGone, &unseen, &|| Text::new("nobody watched"));
         let rest = left.clone();
-        take(&mut left, Cause::SourceSilent, &rest, Text::default());
+        take(&mut left, Cause::SourceSilent, &rest, &Text::default);
         let pauses = out.into_iter().map(|(cause, (spans, why))| Pause { cause, spans, why });
         (pauses.collect(), pending)
+    }
+}
+
+fn no_sign(cause: Cause, node: &NodeName) -> Text {
+    match cause {
+        Cause::NoHeartbeat => Text::from(format!("node {node}: no probe was denied in time")),
+        _ => Text::from(format!("node {node} gave no sign")),
     }
 }
 

@@ -168,18 +168,48 @@ impl Candidate {
         }
     }
 
-    /// Rows that cannot go take no place of one that can.
-    fn takes_a_place(&self) -> bool {
-        self.recorded.is_some() || !(self.state.is_dead() || self.exclusion.is_some())
+    /// It was applied and its soak is not over, whether or not anybody can look at it now.
+    pub fn soaks(&self) -> bool {
+        match self.state {
+            RowState::Soaking { .. } => true,
+            RowState::Unreachable(_) | RowState::Unknown(_) => self.recorded.is_some(),
+            RowState::Waiting
+            | RowState::Idle
+            | RowState::Clean
+            | RowState::Withheld(_)
+            | RowState::RolledBack
+            | RowState::Incident(_)
+            | RowState::Blocked(_) => false,
+        }
     }
 
-    /// Ascending: who goes first.
-    fn rank(&self) -> impl Ord + use<'_> {
+    /// Recorded, or seen to be live before anybody recorded it.
+    fn was_applied(&self) -> bool {
+        let is_live = match self.state {
+            RowState::Soaking { .. } | RowState::Withheld(_) | RowState::Idle | RowState::Clean => true,
+            RowState::Waiting
+            | RowState::RolledBack
+            | RowState::Incident(_)
+            | RowState::Blocked(_)
+            | RowState::Unreachable(_)
+            | RowState::Unknown(_) => false,
+        };
+        self.recorded.is_some() || is_live
+    }
+
+    /// Rows that cannot go take no place of one that can. One that is live takes its own, also once it
+    /// is excluded: else more would be at work at once than the cap allows.
+    fn takes_a_place(&self) -> bool {
+        self.was_applied() || !(self.state.is_dead() || self.exclusion.is_some())
+    }
+
+    /// Ascending: who goes first; of equals by cluster and namespace.
+    fn rank(&self) -> impl Ord + use<> {
         let last = u8::from(self.shared) + 2 * u8::from(self.largest);
         let (score, evidence) = (self.risk.score(), self.risk.evidence());
         let late = |score: Option<u8>| (score.is_none(), score);
         let priority = (self.priority.is_none(), self.priority);
-        (last, late(score), priority, late(evidence), &self.target.cluster, &self.target.ns)
+        (last, late(score), priority, late(evidence))
     }
 }
 
@@ -229,18 +259,11 @@ impl Wave {
 
     fn judge(rows: &[Candidate]) -> Verdict {
         let mut standing = rows.iter().filter(|row| row.left().is_none()).peekable();
-        let was_applied = |row: &Candidate| {
-            row.recorded.is_some()
-                || matches!(
-                    row.state,
-                    RowState::Soaking { .. } | RowState::Withheld(_) | RowState::Idle | RowState::Clean
-                )
-        };
         if standing.peek().is_none() {
             Verdict::Done
         } else if standing.any(|row| row.state == RowState::RolledBack) {
             Verdict::Held
-        } else if rows.iter().any(was_applied) {
+        } else if rows.iter().any(Candidate::was_applied) {
             Verdict::Open
         } else {
             Verdict::Ahead
@@ -263,8 +286,11 @@ pub struct WavePlan {
 impl WavePlan {
     /// Cuts the rows of one direction into waves.
     pub fn of(direction: Direction, sizes: &WaveSettings, rows: Vec<Candidate>) -> Self {
-        let mut rows: Vec<_> = rows.into_iter().filter(|row| row.target.direction == direction).collect();
-        rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let ours = rows.into_iter().filter(|row| row.target.direction == direction);
+        // Worked out once a row: there may be fifty thousand.
+        let mut rows: Vec<_> = ours.map(|row| (row.rank(), row)).collect();
+        rows.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
+        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
         let mut before = dependencies(&rows);
         let cycles = cycles(&before);
         unwind(&mut before, &cycles);

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use super::{Reach, guard, own_fault};
 use crate::{
     cockpit::{
-        plan::{ClusterEntry, FleetFile},
+        plan::{ClusterEntry, FleetFile, RelayAddress},
         ports::{Baseline, Change, ClusterFact, Fact, Link, Trouble},
     },
     domain::{
@@ -47,6 +47,8 @@ pub(super) struct Collectors {
 }
 
 struct Reading {
+    /// Of sluice.yaml; `None`: by port-forward.
+    address: Option<RelayAddress>,
     asks: mpsc::Sender<NsName>,
     task: AbortHandle,
 }
@@ -87,15 +89,17 @@ impl Collectors {
         let planned = |name: &ClusterName| plan.clusters.iter().any(|entry| entry.name == *name);
         self.reading.retain(|name, _| planned(name));
         for entry in &plan.clusters {
-            if self.reading.contains_key(&entry.name) {
+            if self.reading.get(&entry.name).is_some_and(|reading| reading.address == entry.collector) {
                 continue;
             }
-            if let Some(address) = &entry.collector {
-                self.start(&entry.name, dial_address(address.clone()));
-            } else if self.seen.contains(&entry.name) {
-                self.start(&entry.name, through_port_forward(reach(entry)));
+            // At another address is another collector.
+            let replaced = self.reading.remove(&entry.name).is_some();
+            if entry.collector.is_some() || self.seen.contains(&entry.name) {
+                self.start(entry, reach);
             } else if self.none.contains(&entry.name) {
                 self.say_none(entry);
+            } else if replaced {
+                self.tell(entry.name.clone(), state(Link::Connecting));
             }
         }
     }
@@ -128,12 +132,17 @@ impl Collectors {
         self.tell(cluster.clone(), ClusterFact::Baseline(Box::new(baseline)));
     }
 
-    fn start(&mut self, cluster: &ClusterName, dial: Dial) {
+    fn start(&mut self, entry: &ClusterEntry, reach: &Reach) {
+        let (cluster, address) = (&entry.name, entry.collector.clone());
+        let dial = match &address {
+            Some(address) => dial_address(address.clone()),
+            None => through_port_forward(reach(entry)),
+        };
         let (asks, asked) = mpsc::channel(read::ASKS);
         let run = read::run(cluster.clone(), dial, asked, self.sender.clone());
         let last_words = state(Link::Broken(own_fault(cluster, "the reader of its collector")));
         let task = guard(run, cluster.clone(), last_words, self.sender.clone());
-        self.reading.insert(cluster.clone(), Reading { asks, task });
+        self.reading.insert(cluster.clone(), Reading { address, asks, task });
     }
 
     /// Law: unknown is never drawn as zero.

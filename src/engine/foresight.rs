@@ -91,7 +91,7 @@ pub(super) async fn predict(
         Ok(Err(_)) | Err(_) => return Err(Text::new(UNTOLD)),
     };
     let target = preview.target.clone();
-    let seen = snapshot::look(access, target.cluster.as_str())
+    let seen = snapshot::look(access, target.cluster.as_str(), snapshot::Need::Checks)
         .await
         .map_err(|trouble| Text::from(format!("because of this: {trouble}")))?;
     let set = preview.set.clone();
@@ -106,6 +106,7 @@ pub(super) async fn predict(
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use serde_json::json;
 
     use super::*;
     use crate::{
@@ -116,8 +117,9 @@ mod tests {
         },
         documents::fixture::{kept, record},
         documents::tests::{cluster, now, preview, target, world},
-        domain::names::NsName,
+        domain::{eval::plugin::Plugin, names::NsName, policy::PolicyDigest},
         flows::baseline::read::bare,
+        manifest::cluster::Gathering,
     };
 
     fn tell(world: &mut World, fact: ClusterFact) {
@@ -156,6 +158,25 @@ mod tests {
         tell(&mut world, ClusterFact::Baseline(Box::new(baseline)));
         assert!(is_settled(&world, &row()));
         assert_eq!(why(&world), None);
+    }
+
+    /// Whatever was recorded: what is forgotten is named.
+    #[test]
+    fn a_check_that_blocks_stands_against_an_apply_by_its_name() {
+        let (world, target) = (world(), target());
+        let mut gathering = Gathering::new(Plugin::Calico.traits());
+        let metadata = json!({ "namespace": target.ns.as_str(), "name": "cart" });
+        gathering.object("test", &json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata }));
+        let set = preview().set;
+        let wanted = Wanted { ns: &target.ns, direction: target.direction, set: &set };
+        let window = Window { from: now() - TimeDelta::days(7), to: now() };
+        let recorded = Recorded { window, edges: &[], doubts: Vec::new() };
+        let it = replay::predict(&gathering.done().0, wanted, recorded);
+        let digest = PolicyDigest::of(set.values());
+        let preview = Preview { prediction: Ok(Box::new(it)), digest, ..preview() };
+        let said: Vec<_> = gates::predicted(&world, &preview).iter().map(ToString::to_string).collect();
+        let dns = "the prediction for prod-eu/shop egress: dns-reachable: unknown: the cluster's resolver: no Service";
+        assert!(said.iter().any(|line| line.starts_with(dns)), "{said:#?}");
     }
 
     /// Unknown is no yes, also where the week is there and only these edges are not.

@@ -21,7 +21,7 @@ pub(in crate::flows) mod words;
 
 use std::fmt;
 
-use chrono::FixedOffset;
+use chrono::{FixedOffset, Offset as _, Utc};
 use compact_str::CompactString;
 
 use crate::domain::{
@@ -103,8 +103,7 @@ pub struct Context {
 
 impl Default for Context {
     fn default() -> Self {
-        let utc_offset = FixedOffset::east_opt(0).expect("no offset is within a day");
-        Self { antrea: None, utc_offset, node: None, logged: None }
+        Self { antrea: None, utc_offset: Utc.fix(), node: None, logged: None }
     }
 }
 

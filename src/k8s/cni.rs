@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::domain::{
+    eval::plugin::Switches,
     fleet::{Cni, CniKind, Enforcement},
     names::Text,
 };
@@ -108,6 +109,12 @@ pub async fn look(server: &Server, version: &str) -> Seen {
         seen.nodes = server.ask::<List<MetaOnly>>(call).await.ok().map(|list| list.items.unwrap_or_default());
     }
     seen
+}
+
+/// Settings that change what policies do; nothing of a ConfigMap that could not be read.
+pub fn switches(seen: &Seen) -> Switches {
+    let Some(config) = &seen.cilium else { return Switches::default() };
+    Switches::of_cilium(|key| config.get(key).map(String::as_str))
 }
 
 fn said(failure: &Failure) -> String {

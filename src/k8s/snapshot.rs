@@ -19,6 +19,7 @@ use crate::{
         names::Text,
     },
     manifest::{
+        around,
         cluster::{Complaint, Gathering},
         foreign,
     },
@@ -36,14 +37,24 @@ pub struct Snapshot {
     pub troubles: Vec<Trouble>,
 }
 
+/// What it is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Verdicts,
+    /// Verdicts, and the checks of `domain::predict::stories`.
+    Checks,
+}
+
 /// Looks once. `name` is the cluster's, for complaints. The error is a list without which nothing can be
 /// said.
-pub async fn look(access: &Access, name: &str) -> Result<Snapshot, Trouble> {
+pub async fn look(access: &Access, name: &str, need: Need) -> Result<Snapshot, Trouble> {
     let server = access.server().await?;
     let version: Version =
         server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
-    let cni = cni::recognise(&cni::look(&server, &version.git_version).await);
-    let mut looking = Looking { server, name, into: Gathering::new(Traits::of(&cni)), troubles: Vec::new() };
+    let found = cni::look(&server, &version.git_version).await;
+    let cni = cni::recognise(&found);
+    let traits = Traits::of(&cni).switched(cni::switches(&found));
+    let mut looking = Looking { server, name, into: Gathering::new(traits), troubles: Vec::new() };
     looking.needed("", "Namespace", "/api/v1/namespaces").await?;
     looking.needed("", "Pod", "/api/v1/pods").await?;
     let policies = "/apis/networking.k8s.io/v1/networkpolicies";
@@ -51,6 +62,9 @@ pub async fn look(access: &Access, name: &str) -> Result<Snapshot, Trouble> {
     looking.wanted("Node", "/api/v1/nodes").await;
     looking.wanted("Service", "/api/v1/services").await;
     looking.foreign().await;
+    if need == Need::Checks {
+        looking.around().await;
+    }
     let (cluster, complaints) = looking.into.done();
     Ok(Snapshot { cluster, cni, complaints, troubles: looking.troubles })
 }
@@ -112,6 +126,28 @@ impl Looking<'_> {
             let next =
                 format!("Their addresses are taken for ones outside the cluster; allow list on {kind}s.");
             self.troubles.push(Trouble { next: Text::new(&next), ..failure.trouble(&object) });
+        }
+    }
+
+    /// What no verdict rests on, but checks of what is easily forgotten do.
+    async fn around(&mut self) {
+        const API: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+        let next = "Checks that rest on it are unknown; allow list on it.";
+        let mut failed = self.all("discovery.k8s.io", "EndpointSlice", API).await.err();
+        if let Some(failure) = failed.take() {
+            let object = format!("EndpointSlices of default in {}", self.name);
+            self.troubles.push(Trouble { next: Text::new(next), ..failure.trouble(&object) });
+        }
+        for (group, kind, plural) in around::HOOKS {
+            if let Err(failure) = self.all(group, kind, &format!("/apis/{group}/v1/{plural}")).await {
+                let object = format!("{kind}s of {}", self.name);
+                self.troubles.push(Trouble { next: Text::new(next), ..failure.trouble(&object) });
+                failed = Some(failure);
+            }
+        }
+        match failed {
+            None => self.into.hooked(),
+            Some(_) => self.into.unhooked(),
         }
     }
 

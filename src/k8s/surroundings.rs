@@ -9,15 +9,18 @@ use std::{
 
 use ipnet::IpNet;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{
     cockpit::ports::Trouble,
     domain::{
-        author::facts::{ApiServer, Facts, Resolver, ResolverPods},
+        author::facts::{ApiServer, Callback, Facts, Resolver, ResolverPods},
+        eval::plugin::Switches,
         fleet::CniKind,
         names::{NsName, Text},
         policy::Labels,
     },
+    manifest::around,
 };
 
 use super::{
@@ -64,14 +67,25 @@ pub async fn read(access: &Access, version: &str) -> (Facts, Vec<Trouble>) {
             None
         }
     };
+    let callbacks = match callbacks_of(&server).await {
+        Ok(callbacks) => Some(callbacks),
+        Err(failure) => {
+            note("webhook configurations and APIServices, with their Services", &failure);
+            None
+        }
+    };
+    let is_cilium = found.kind == CniKind::Cilium;
+    let switches = if is_cilium { cni::switches(&seen) } else { Switches::default() };
     let facts = Facts {
-        blocks_select_nodes: blocks_select_nodes(&seen, found.kind),
+        blocks_select_nodes: switches.blocks_select_nodes,
+        sctp: switches.sctp,
         cni: is_known.then_some(found),
         resolver,
         api,
         nodes: nodes.as_deref().map(addresses),
         pod_networks: nodes.as_deref().map(pod_networks),
         workloads: None,
+        callbacks,
     };
     (facts, troubles)
 }
@@ -83,13 +97,6 @@ fn said(failure: &Failure) -> String {
 fn cannot(what: &str, why: &str) -> Trouble {
     let next = "Ask for the right to read it, or name it in a facts file (--facts).";
     Trouble::new(what, &format!("cannot be read ({why})"), next)
-}
-
-/// `policy-cidr-match-mode` is empty by default; only with `nodes` does an ipBlock select nodes.
-fn blocks_select_nodes(seen: &Seen, kind: CniKind) -> Option<bool> {
-    let config = seen.cilium.as_ref().filter(|_| kind == CniKind::Cilium)?;
-    let mode = config.get("policy-cidr-match-mode").map(String::as_str).unwrap_or_default();
-    Some(mode.split([',', ' ']).any(|word| word == "nodes"))
 }
 
 #[derive(Deserialize)]
@@ -118,6 +125,7 @@ struct ServiceSpec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Port {
+    name: Option<String>,
     port: Option<u16>,
     protocol: Option<String>,
 }
@@ -261,6 +269,41 @@ async fn api_of(server: &Server) -> Result<ApiServer, Failure> {
         }
     }
     Ok(out)
+}
+
+/// Callbacks that are followed to their pods; each Service is one more question.
+const CALLBACKS: usize = 200;
+
+async fn callbacks_of(server: &Server) -> Result<Vec<Callback>, Failure> {
+    let mut hooks = Vec::new();
+    for (group, kind, plural) in around::HOOKS {
+        let all: Vec<Value> = list(server, format!("/apis/{group}/v1/{plural}")).await?;
+        hooks.extend(all.iter().flat_map(|value| around::hooks(kind, value)));
+    }
+    hooks.sort();
+    hooks.dedup();
+    let mut out = BTreeSet::new();
+    for hook in hooks.into_iter().take(CALLBACKS) {
+        let path = format!("/api/v1/namespaces/{}/services/{}", hook.ns, hook.service);
+        let service: Service = match server.ask(Call::get(path)).await {
+            Ok(service) => service,
+            // Nobody is called where there is no Service.
+            Err(failure) if failure.code() == Some(404) => continue,
+            Err(failure) => return Err(failure),
+        };
+        let own = service.spec.ports.iter().flatten().find(|port| port.port == Some(hook.port));
+        let Some(own) = own else { continue };
+        for slice in slices(server, hook.ns.as_str(), hook.service.as_str()).await? {
+            let is_own = |port: &&Port| {
+                port.name.as_deref().unwrap_or_default() == own.name.as_deref().unwrap_or_default()
+            };
+            let ports = slice.ports.iter().flatten().filter(is_own);
+            for port in ports.filter_map(|port| port.port) {
+                out.insert(Callback { object: hook.object.clone(), ns: hook.ns.clone(), port });
+            }
+        }
+    }
+    Ok(out.into_iter().collect())
 }
 
 fn addresses(nodes: &[Node]) -> BTreeSet<IpAddr> {

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 use compact_str::CompactString;
 use serde_json::{Map, Value};
 
-use super::{foreign, policy_of};
+use super::{around, foreign, policy_of};
 use crate::domain::{
     eval::{
+        around::Around,
         cluster::{
             Cluster, Foreign, NAME_LABEL, NamedPort, Namespace, Namespaces, NetworkPolicy, Node, Pod, Reach,
             Service, ServicePort, Target, Weight,
@@ -41,6 +42,8 @@ pub struct Gathering {
     node_addresses: BTreeMap<NodeName, Vec<IpAddr>>,
     /// Pods that workloads would make.
     templates: Vec<Pod>,
+    /// How surely the resolver is one.
+    resolver: Option<u8>,
 }
 
 const LEFT_OUT: &str = "Correct it; the object was left out.";
@@ -69,11 +72,13 @@ impl Gathering {
                 services: Vec::new(),
                 policies: Vec::new(),
                 foreign: Vec::new(),
+                around: Around::default(),
             },
             complaints: Vec::new(),
             known: BTreeMap::new(),
             node_addresses: BTreeMap::new(),
             templates: Vec::new(),
+            resolver: None,
         }
     }
 
@@ -107,9 +112,10 @@ impl Gathering {
             return;
         }
         let read = match (group, kind) {
-            ("", "Namespace" | "Pod" | "Node" | "Service") => true,
+            ("", "Namespace" | "Pod" | "Node" | "Service" | "ConfigMap") => true,
+            ("discovery.k8s.io", "EndpointSlice") => true,
             ("networking.k8s.io", "NetworkPolicy") => true,
-            _ => is_workload(group, kind) || foreign::is_known(group, kind),
+            _ => is_workload(group, kind) || foreign::is_known(group, kind) || around::is_hook(group, kind),
         };
         if !read {
             return;
@@ -125,6 +131,21 @@ impl Gathering {
             ("", "Service") => self.service(value),
             ("networking.k8s.io", _) => self.policy(place, &said, value),
             _ if is_workload(group, kind) => self.workload(value),
+            ("", "ConfigMap") => {
+                let switches = around::switches(value);
+                self.cluster.traits =
+                    switches.map_or(self.cluster.traits, |it| self.cluster.traits.switched(it));
+                Ok(())
+            }
+            ("discovery.k8s.io", _) => {
+                self.cluster.around.api.extend(around::api(value));
+                Ok(())
+            }
+            _ if around::is_hook(group, kind) => {
+                self.hooked();
+                self.cluster.around.hooks.iter_mut().for_each(|all| all.extend(around::hooks(kind, value)));
+                Ok(())
+            }
             _ => {
                 self.cluster.foreign.extend(foreign::read(group, kind, value));
                 Ok(())
@@ -139,6 +160,16 @@ impl Gathering {
     pub fn unread(&mut self, group: &str, kind: &str) {
         let value = serde_json::json!({ "metadata": { "name": format!("{kind}.{group}"), "namespace": "" } });
         self.doubt("policies that may not be read:", &value);
+    }
+
+    /// What the API server calls is known from now on, be it nothing.
+    pub fn hooked(&mut self) {
+        self.cluster.around.hooks.get_or_insert_default();
+    }
+
+    /// Some of what the API server calls may not be read, so none of it is known.
+    pub fn unhooked(&mut self) {
+        self.cluster.around.hooks = None;
     }
 
     /// Everything, and what could not be read of it.
@@ -213,12 +244,15 @@ impl Gathering {
         }
         let own = (CompactString::new(NAME_LABEL), CompactString::new(name.as_str()));
         let labels = labels(value)?.into_iter().filter(|(key, _)| key != NAME_LABEL).chain([own]).collect();
+        let mesh = around::injected(value);
+        self.cluster.around.injected.extend(mesh.map(|mesh| (name.clone(), mesh)));
         self.cluster.namespaces.push(Namespace { name, labels: Labels::new(labels) });
         Ok(())
     }
 
     fn pod(&mut self, place: &str, said: &str, value: &Value) -> Result<(), Fault> {
         let mut pod = pod(value, value.get("spec"))?;
+        self.mark(&pod, value.get("spec"));
         pod.labels = Labels::new(labels(value)?);
         pod.workload = Some(owner(value));
         let status = value.get("status");
@@ -253,10 +287,18 @@ impl Gathering {
             .or_else(|| value.pointer("/spec/jobTemplate/spec/template"))
             .ok_or_else(|| "it has no pod template".to_owned())?;
         let mut pod = pod(value, template.get("spec"))?;
+        self.mark(&pod, template.get("spec"));
         pod.labels = Labels::new(labels(template)?);
         pod.workload = Some(owned(value));
         self.templates.push(pod);
         Ok(())
+    }
+
+    fn mark(&mut self, pod: &Pod, spec: Option<&Value>) {
+        let marks = around::marks(spec);
+        if !marks.is_empty() {
+            self.cluster.around.marks.insert((pod.ns.clone(), pod.name.clone()), marks);
+        }
     }
 
     fn node(&mut self, value: &Value) -> Result<(), Fault> {
@@ -264,6 +306,7 @@ impl Gathering {
         let list = value.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
         let addresses: Vec<IpAddr> =
             list.filter_map(|one| one.get("address")?.as_str()?.parse().ok()).collect();
+        self.cluster.around.clouds.extend(around::cloud(value));
         let known = self.node_addresses.entry(name).or_default();
         known.extend(addresses);
         known.sort_unstable();
@@ -283,6 +326,12 @@ impl Gathering {
             Selector(map.iter().map(one).collect())
         });
         let ports = spec.and_then(|spec| spec.get("ports")).and_then(Value::as_array).into_iter().flatten();
+        if let Some(rank) = around::serves_lookups(value)
+            && self.resolver.is_none_or(|best| rank < best)
+        {
+            self.resolver = Some(rank);
+            self.cluster.around.resolver = Some(self.cluster.services.len());
+        }
         self.cluster.services.push(Service {
             ns,
             name: Text::new(name_of(value)),

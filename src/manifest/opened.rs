@@ -11,7 +11,7 @@ use super::{
 use crate::domain::{
     edge::DnsName,
     eval::rule::{Network, Peer, PortMatch},
-    flow::{Direction, Protocol},
+    flow::{Direction, Entity, Protocol},
     grant::PortSpan,
     opened::{Opened, Ports, What},
 };
@@ -32,7 +32,7 @@ pub(super) fn of(kind: PolicyKind, network: Option<&Network>, canonical: &Value)
 
 fn unknown(direction: Direction, rule: u32, why: Text) -> Opened {
     let (selector, ports) = (Selector::default(), Ports::all());
-    Opened { direction, rule, selector, what: What::Unknown(why), ports }
+    Opened { direction, rule, selector, what: What::Unknown(why), entity: None, ports }
 }
 
 fn of_network(network: &Network, direction: Direction) -> Vec<Opened> {
@@ -44,7 +44,7 @@ fn of_network(network: &Network, direction: Direction) -> Vec<Opened> {
                 let ports = ports_of(&rule.ports);
                 out.extend(peers_of(&rule.peers).into_iter().map(|what| {
                     let (selector, ports) = (network.selector.clone(), ports.clone());
-                    Opened { direction, rule: at, selector, what, ports }
+                    Opened { direction, rule: at, selector, what, entity: None, ports }
                 }));
             }
         }
@@ -96,6 +96,11 @@ fn cilium_part(part: &Value, counts: &mut [u32; 2]) -> Vec<Opened> {
         let field = super::fields(direction).0;
         let rules = part.get(field);
         let listed = rules.map_or(Some(&[][..]), |rules| rules.as_array().map(Vec::as_slice));
+        let denies = format!("{field}Deny");
+        if part.get(&denies).and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
+            *count += 1;
+            out.push(unknown(direction, *count, format!("{denies} wins over what is allowed").into()));
+        }
         let Some(rules) = listed else {
             *count += 1;
             out.push(unknown(direction, *count, format!("{field} is not a list").into()));
@@ -106,9 +111,9 @@ fn cilium_part(part: &Value, counts: &mut [u32; 2]) -> Vec<Opened> {
             let read = selector.clone().and_then(|selector| Ok((selector, cilium_rule(rule, direction)?)));
             match read {
                 Err(why) => out.push(unknown(direction, *count, why.into())),
-                Ok((selector, (peers, ports))) => out.extend(peers.into_iter().map(|what| {
+                Ok((selector, (peers, ports))) => out.extend(peers.into_iter().map(|(what, entity)| {
                     let (selector, ports) = (selector.clone(), ports.clone());
-                    Opened { direction, rule: *count, selector, what, ports }
+                    Opened { direction, rule: *count, selector, what, entity, ports }
                 })),
             }
         }
@@ -138,9 +143,12 @@ fn cilium_selector(part: &Value) -> Said<Selector> {
     Ok(selector)
 }
 
+/// A peer, with Cilium's word for it where it has no pod.
+type Peered = (What, Option<Entity>);
+
 /// Peers and ports of one rule of a CiliumNetworkPolicy. Several kinds of peers are taken as each
 /// open by itself. A rule that says nothing allows nothing; one with ports alone allows any peer.
-fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
+fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<Peered>, Ports)> {
     const EGRESS: &[&str] = &[
         "toEndpoints",
         "toNodes",
@@ -168,24 +176,28 @@ fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
     };
     let rule = fields(rule, "the rule", known)?;
     let peers = |field: &str| list(rule, &format!("{word}{field}"));
-    let mut out = Vec::new();
+    let mut out: Vec<Peered> = Vec::new();
     for endpoints in peers("Endpoints")? {
-        out.push(endpoints_inside(endpoints)?);
+        out.push((endpoints_inside(endpoints)?, None));
     }
-    out.extend(peers("Nodes")?.iter().map(|_| What::Inside));
-    for entity in peers("Entities")? {
-        out.extend(self::entity(entity)?);
+    out.extend(peers("Nodes")?.iter().map(|_| (What::Inside, None)));
+    for raw in peers("Entities")? {
+        let word = raw.as_str().and_then(Entity::parse);
+        out.extend(entity(raw)?.into_iter().map(|what| match what {
+            What::Inside => (what, word),
+            what => (what, None),
+        }));
     }
     for one in peers("CIDR")? {
-        out.push(What::Block { network: cidr(Some(one))?, except: Vec::new() });
+        out.push((What::Block { network: cidr(Some(one))?, except: Vec::new() }, None));
     }
     for set in peers("CIDRSet")? {
         let set = fields(set, "a CIDR set", &["cidr", "except"])?;
         let except = list(set, "except")?.iter().map(|one| cidr(Some(one))).collect::<Result<_, _>>()?;
-        out.push(What::Block { network: cidr(set.get("cidr"))?, except });
+        out.push((What::Block { network: cidr(set.get("cidr"))?, except }, None));
     }
     for name in list(rule, "toFQDNs")? {
-        out.extend(fqdn(name)?);
+        out.extend(fqdn(name)?.into_iter().map(|what| (what, None)));
     }
     let ports = cilium_ports(list(rule, "toPorts")?, list(rule, "icmps")?)?;
     let names_peers = rule.iter().any(|(field, value)| {
@@ -193,7 +205,7 @@ fn cilium_rule(rule: &Value, direction: Direction) -> Said<(Vec<What>, Ports)> {
         is_peers && value.as_array().is_some_and(|list| !list.is_empty())
     });
     Ok(match (names_peers, ports) {
-        (false, Some(ports)) => (vec![What::Everything], ports),
+        (false, Some(ports)) => (vec![(What::Everything, None)], ports),
         (_, ports) => (out, ports.unwrap_or_else(Ports::all)),
     })
 }

@@ -16,7 +16,10 @@ use crate::{
     domain::{
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace, Presence},
-        predict::words,
+        predict::{
+            stories::{Mark, Weight},
+            words,
+        },
         time::Timestamp,
     },
 };
@@ -452,8 +455,14 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             Verdict::Allowed => out.push(body(Role::Text, format!("{of} {text}"))),
         }
     }
-    let unused = prediction.unused.iter().filter(|one| one.pods == Some(0));
-    out.extend(unused.map(|one| body(Role::Warn, format!("warning: {}", words::unused(one)))));
+    for (weight, mark, text) in words::against(prediction) {
+        let role = match (weight, mark) {
+            (_, Mark::Unknown) => Role::Unknown,
+            (Weight::Blocks, _) => Role::Denied,
+            (Weight::Warns, _) => Role::Warn,
+        };
+        out.push(body(role, format!("{} {text}", weight.as_str())));
+    }
     out.extend(prediction.changes.iter().map(|change| {
         body(
             Role::Dim,

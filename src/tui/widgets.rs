@@ -18,6 +18,8 @@ use crate::{
 
 use super::theme::{Role, Theme};
 
+pub use crate::domain::names::plural;
+
 /// What every page draws with.
 #[derive(Clone, Copy)]
 pub struct Pen<'a> {
@@ -119,11 +121,6 @@ pub fn count(n: u64) -> String {
         100_000..10_000_000 => format!("{}k", n / 1000),
         _ => format!("{}M", n / 1_000_000),
     }
-}
-
-/// `1 call`, `2 calls`.
-pub fn plural(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A number that may be unknown.

@@ -13,7 +13,7 @@ use super::yaml;
 use crate::{
     cockpit::ports::Trouble,
     domain::{
-        author::facts::{ApiServer, Facts, Resolver, ResolverPods, Running, Workloads},
+        author::facts::{ApiServer, Callback, Facts, Resolver, ResolverPods, Running, Workloads},
         fleet::{Cni, CniKind, Enforcement},
         names::{BadName, ClusterName, NsName, Text, Workload},
         policy::Labels,
@@ -38,6 +38,8 @@ struct WireCluster {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blocks_select_nodes: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    sctp: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     resolver: Option<WireResolver>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     api_server: Option<WireApi>,
@@ -47,6 +49,17 @@ struct WireCluster {
     pod_networks: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workloads: Option<Vec<WireRunning>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    callbacks: Option<Vec<WireCallback>>,
+}
+
+/// What the API server calls.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCallback {
+    object: String,
+    namespace: String,
+    port: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +147,7 @@ fn cluster_out(name: &ClusterName, facts: &Facts) -> WireCluster {
             version: cni.version.as_ref().map(ToString::to_string),
         }),
         blocks_select_nodes: facts.blocks_select_nodes,
+        sctp: facts.sctp,
         resolver: facts.resolver.as_ref().map(|resolver| WireResolver {
             pods: resolver.pods.as_ref().map(|pods| WirePods {
                 namespace: pods.ns.to_string(),
@@ -162,6 +176,14 @@ fn cluster_out(name: &ClusterName, facts: &Facts) -> WireCluster {
                 all.iter().flat_map(|(ns, all)| all.iter().map(move |(workload, it)| (ns, workload, it)));
             flat.map(one).collect()
         }),
+        callbacks: facts.callbacks.as_ref().map(|all| {
+            let one = |it: &Callback| WireCallback {
+                object: it.object.to_string(),
+                namespace: it.ns.to_string(),
+                port: it.port,
+            };
+            all.iter().map(one).collect()
+        }),
     }
 }
 
@@ -169,6 +191,7 @@ fn cluster_in(wire: WireCluster) -> Result<Facts, String> {
     Ok(Facts {
         cni: wire.cni.as_ref().map(cni_in).transpose()?,
         blocks_select_nodes: wire.blocks_select_nodes,
+        sctp: wire.sctp,
         resolver: wire.resolver.map(resolver_in).transpose()?,
         api: wire.api_server.map(|api| {
             let places =
@@ -178,6 +201,7 @@ fn cluster_in(wire: WireCluster) -> Result<Facts, String> {
         nodes: wire.nodes,
         pod_networks: wire.pod_networks.map(networks).transpose()?,
         workloads: wire.workloads.map(workloads_in).transpose().map_err(|bad| bad.to_string())?,
+        callbacks: wire.callbacks.map(callbacks_in).transpose().map_err(|bad| bad.to_string())?,
     })
 }
 
@@ -220,6 +244,14 @@ fn workloads_in(wire: Vec<WireRunning>) -> Result<Workloads, BadName> {
         out.entry(ns).or_default().insert(Workload::new(&one.kind, &one.name), running);
     }
     Ok(out)
+}
+
+fn callbacks_in(wire: Vec<WireCallback>) -> Result<Vec<Callback>, BadName> {
+    let one = |it: WireCallback| {
+        let ns = NsName::parse(&it.namespace)?;
+        Ok(Callback { object: Text::new(&it.object), ns, port: it.port })
+    };
+    wire.into_iter().map(one).collect()
 }
 
 fn labels(raw: &BTreeMap<String, String>) -> Labels {

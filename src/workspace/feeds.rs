@@ -184,8 +184,8 @@ fn malformed(shown: &str, feed: &Feed) -> Trouble {
     let named: Vec<_> = feed.named.iter().map(|(line, text)| format!("line {line} {text:?}")).collect();
     let more = feed.malformed - feed.named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let fact = format!("{} are neither a name nor a network{more}", named.join(", "));
-    Trouble::new(shown, &fact, "Correct or delete them; the other lines are used.")
+    let fact = format!("neither a name nor a network: {}{more}", named.join(", "));
+    Trouble::new(shown, &fact, "Correct or delete that; the other lines are used.")
 }
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ ALSO.Example.
     #[test]
     fn a_feed_says_what_it_is_and_its_bad_lines_are_named() {
         let (catalogue, troubles) = told(&entry(), FEED);
-        insta::assert_snapshot!(troubles, @r#"feeds/shady.txt: line 13 "not a name", line 14 "<b>", line 15 "a..b" are neither a name nor a network and 1 more. Correct or delete them; the other lines are used."#);
+        insta::assert_snapshot!(troubles, @r#"feeds/shady.txt: neither a name nor a network: line 13 "not a name", line 14 "<b>", line 15 "a..b" and 1 more. Correct or delete that; the other lines are used."#);
         let group = &catalogue.groups()[0];
         assert_eq!((group.class.as_str(), group.severity), ("phishing", Severity::High));
         assert_eq!(group.source.as_str(), "feed shady of 2026-11-01 (https://feeds.example/shady)");

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::{
     extra,
     fleet_file::DISCOVERY,
-    yaml::{self, BadYaml},
+    yaml::{self, BadYaml, Node},
 };
 use crate::{
     cockpit::{
@@ -199,11 +199,13 @@ pub(super) fn policy_of(text: &str, ns: &NsName, pinned: &Pinned) -> Result<(Pol
         ));
     }
     let object = node.json();
-    check_identity(&object, ns, pinned)?;
+    check_identity(&node, &object, ns, pinned)?;
     let sent = normal(&object, ns, pinned);
-    let policy = manifest::policy(&sent)
-        .map_err(|why| bad(why.as_str(), "Correct the policy; `kubectl explain` shows its fields."))?;
-    check_meaning(&policy, pinned)?;
+    let spec = line_of(&node, &["spec"]);
+    let policy = manifest::policy(&sent).map_err(|why| {
+        bad(format!("{spec}{why}"), "Correct the policy; `kubectl explain` shows its fields.")
+    })?;
+    check_meaning(&policy, pinned).map_err(|wrong| Bad { fact: format!("{spec}{}", wrong.fact), ..wrong })?;
     Ok((policy, sent.to_string().into()))
 }
 
@@ -238,8 +240,19 @@ pub(super) fn read_text(path: &Path) -> Result<String, Bad> {
     })
 }
 
+/// `line 3: ` of the deepest of these fields that is there; nothing where none is.
+fn line_of(node: &Node, path: &[&str]) -> String {
+    let (mut at, mut line) = (node, 0);
+    for key in path {
+        let yaml::Value::Map(entries) = &at.value else { break };
+        let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { break };
+        (at, line) = (&entry.node, entry.line);
+    }
+    if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
 /// Kind, name and namespace must be what file and folder say.
-fn check_identity(object: &Value, ns: &NsName, pinned: &Pinned) -> Result<(), Bad> {
+fn check_identity(node: &Node, object: &Value, ns: &NsName, pinned: &Pinned) -> Result<(), Bad> {
     let field = |pointer: &str| object.pointer(pointer).map(|value| Text::new(value.as_str().unwrap_or("?")));
     if !object.is_object() {
         return Err(bad(
@@ -259,7 +272,9 @@ fn check_identity(object: &Value, ns: &NsName, pinned: &Pinned) -> Result<(), Ba
             None if !is_required => {}
             Some(found) => {
                 let next = format!("Write {what}: {wanted}, or move the file to where it belongs.");
-                return Err(bad(format!("its {what} is {found:?}, but its path says {wanted}"), next));
+                let path: Vec<&str> = what.split('.').collect();
+                let line = line_of(node, &path);
+                return Err(bad(format!("{line}its {what} is {found:?}, but its path says {wanted}"), next));
             }
             None => return Err(bad(format!("it has no {what}"), format!("Write {what}: {wanted}."))),
         }

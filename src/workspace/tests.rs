@@ -109,15 +109,15 @@ fn a_wrong_file_blocks_its_rollout_with_fact_and_next_step() {
     ];
     let said: String = cases.iter().map(|text| format!("{}\n", complaint(text))).collect();
     insta::assert_snapshot!(said, @r#"
-    network-policies/a/shop/egress-allowlist.yaml: its metadata.name is "egress-allow-list", but its path says egress-allowlist. Write metadata.name: egress-allowlist, or move the file to where it belongs.
-    network-policies/a/shop/egress-allowlist.yaml: its metadata.namespace is "pay", but its path says shop. Write metadata.namespace: shop, or move the file to where it belongs.
-    network-policies/a/shop/egress-allowlist.yaml: its kind is "Deployment", but its path says NetworkPolicy. Write kind: NetworkPolicy, or move the file to where it belongs.
-    network-policies/a/shop/egress-allowlist.yaml: its apiVersion is "extensions/v1beta1", but its path says networking.k8s.io/v1. Write apiVersion: networking.k8s.io/v1, or move the file to where it belongs.
+    network-policies/a/shop/egress-allowlist.yaml: line 4: its metadata.name is "egress-allow-list", but its path says egress-allowlist. Write metadata.name: egress-allowlist, or move the file to where it belongs.
+    network-policies/a/shop/egress-allowlist.yaml: line 5: its metadata.namespace is "pay", but its path says shop. Write metadata.namespace: shop, or move the file to where it belongs.
+    network-policies/a/shop/egress-allowlist.yaml: line 2: its kind is "Deployment", but its path says NetworkPolicy. Write kind: NetworkPolicy, or move the file to where it belongs.
+    network-policies/a/shop/egress-allowlist.yaml: line 1: its apiVersion is "extensions/v1beta1", but its path says networking.k8s.io/v1. Write apiVersion: networking.k8s.io/v1, or move the file to where it belongs.
     network-policies/a/shop/egress-allowlist.yaml: line 10: a second document begins. Keep egress-allowlist alone in this file; each pinned policy has a file of its own.
     network-policies/a/shop/egress-allowlist.yaml: line 7: unclosed bracket '{'. Correct the YAML there.
-    network-policies/a/shop/egress-allowlist.yaml: NetworkPolicy shop/egress-allowlist: spec.policyTypes is not a list. Correct the policy; `kubectl explain` shows its fields.
+    network-policies/a/shop/egress-allowlist.yaml: line 6: NetworkPolicy shop/egress-allowlist: spec.policyTypes is not a list. Correct the policy; `kubectl explain` shows its fields.
     network-policies/a/shop/egress-allowlist.yaml: line 9: the key "policyTypes" stands there twice. Correct the YAML there.
-    network-policies/a/shop/egress-allowlist.yaml: its metadata.namespace is "shop�[2J", but its path says shop. Write metadata.namespace: shop, or move the file to where it belongs.
+    network-policies/a/shop/egress-allowlist.yaml: line 5: its metadata.namespace is "shop�[2J", but its path says shop. Write metadata.namespace: shop, or move the file to where it belongs.
     network-policies/a/shop/egress-allowlist.yaml: the file is empty. Write the NetworkPolicy egress-allowlist into it, or delete it.
     network-policies/a/shop/egress-allowlist.yaml: holds no Kubernetes object. Write the NetworkPolicy egress-allowlist into it.
     network-policies/a/shop/egress-allowlist.yaml: has 2000156 bytes; policy files are read up to 1048576. Shorten the policy: wider CIDRs, fewer rules.
@@ -166,11 +166,11 @@ fn a_pinned_policy_means_what_its_name_says() {
         said.extend(read.notices.iter().map(|notice| format!("{notice}\n")));
     }
     insta::assert_snapshot!(said, @"
-    network-policies/a/shop/default-deny-egress.yaml: it does not concern egress. Write policyTypes: [Egress].
-    network-policies/a/shop/default-deny-egress.yaml: it isolates ingress too. Write policyTypes: [Egress].
-    network-policies/a/shop/default-deny-egress.yaml: it does not concern egress. Write policyTypes: [Egress].
-    network-policies/a/shop/default-deny-egress.yaml: its podSelector leaves pods out. Write podSelector: {}.
-    network-policies/a/shop/default-deny-egress.yaml: it allows egress. Move its rules into the allowlist.
+    network-policies/a/shop/default-deny-egress.yaml: line 6: it does not concern egress. Write policyTypes: [Egress].
+    network-policies/a/shop/default-deny-egress.yaml: line 6: it isolates ingress too. Write policyTypes: [Egress].
+    network-policies/a/shop/default-deny-egress.yaml: line 6: it does not concern egress. Write policyTypes: [Egress].
+    network-policies/a/shop/default-deny-egress.yaml: line 6: its podSelector leaves pods out. Write podSelector: {}.
+    network-policies/a/shop/default-deny-egress.yaml: line 6: it allows egress. Move its rules into the allowlist.
     ");
 }
 

@@ -2,8 +2,12 @@
 //! question what is written (`=>`). Then what must hold for every draft, and what the built binary
 //! does to files that people wrote.
 
+mod evaluated;
 mod files;
 mod laws;
+#[allow(dead_code, reason = "`tests/eval` asks more of it")]
+#[path = "../eval/naive.rs"]
+mod naive;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,7 +14,7 @@ use sluice::{
         author::{
             self, Evidence, Input,
             draft::Draft,
-            facts::{ApiServer, Facts, Resolver, ResolverPods, Running},
+            facts::{ApiServer, Callback, Facts, Resolver, ResolverPods, Running},
             settings::{Extra, Harbor, Published, Settings},
         },
         discovery::{Everywhere, Rules, assemble},
@@ -120,6 +120,13 @@ impl Story {
                 self.facts.pod_networks = Some(vec![network.parse().expect("a network")]);
             }
             ["runs", place, rest @ ..] => self.runs(place, rest),
+            ["nothing", "is", "called"] => self.facts.callbacks = Some(Vec::new()),
+            ["called", object, place] => {
+                let (ns_name, port) = place.split_once(':').expect("ns:port");
+                let (object, port) = (Text::from(object.replace('/', " ")), port.parse().expect("a port"));
+                let one = Callback { object, ns: ns(ns_name), port };
+                self.facts.callbacks.get_or_insert_default().push(one);
+            }
             ["pods", "by", "evidence"] => self.settings.pod_to_pod = false,
             ["published", names, networks, source @ ..] => self.settings.published.push(Published {
                 names: names.split(',').map(|raw| DnsName::parse(raw).expect("a name")).collect(),

@@ -15,6 +15,7 @@ fn edge(peer: &str, port: u16, protocol: &str) -> String {
 
 fn workspace(machine: &Machine, allowlist: &str, edges: &[String]) {
     shop(machine);
+    machine.put("shop/dns.yaml", RESOLVER);
     let path = |file: &str| format!("network-policies/east/shop/{file}");
     machine.put("sluice.yaml", FLEET);
     machine.put(
@@ -41,6 +42,29 @@ spec:
     let lines: Vec<&str> = std::iter::once(HEADER).chain(edges.iter().map(String::as_str)).collect();
     machine.put("network-policies/discovery/shop.edges.jsonl", &(lines.join("\n") + "\n"));
 }
+
+const RESOLVER: &str = "apiVersion: v1
+kind: Namespace
+metadata: {name: kube-system}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system, labels: {k8s-app: kube-dns}}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {k8s-app: kube-dns}
+  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns-0, namespace: kube-system, labels: {k8s-app: kube-dns}}
+spec: {dnsPolicy: Default, containers: [{name: coredns}]}
+status: {phase: Running, podIP: 10.244.9.9}
+";
+
+const LOOKUPS: &str = "  - to: [{namespaceSelector: {}, podSelector: {matchLabels: {k8s-app: kube-dns}}}]
+    ports: [{port: 53, protocol: UDP}, {port: 53}]
+";
 
 const GATEWAY: &str = "  - to: [{ipBlock: {cidr: 203.0.113.0/25}}]
     ports: [{port: 443}]
@@ -76,11 +100,17 @@ fn the_exit_code_is_the_verdict() {
         machine.run(&ARGS).status.code()
     };
     let gateway = &recorded()[..1];
-    assert_eq!(code(GATEWAY, gateway), Some(0));
-    assert_eq!(code(GATEWAY, &recorded()), Some(3));
+    let with_lookups = format!("{GATEWAY}{LOOKUPS}");
+    assert_eq!(code(&with_lookups, gateway), Some(0));
+    assert_eq!(code(GATEWAY, gateway), Some(3), "nothing recorded would be denied, and DNS was forgotten");
+    assert_eq!(code(&with_lookups, &recorded()), Some(3));
     let gone = edge(r#"{"pods":{"namespace":"pay","workload":{"kind":"","name":"gw"}}}"#, 443, "TCP");
-    assert_eq!(code(GATEWAY, std::slice::from_ref(&gone)), Some(4), "nobody knows the labels of who is gone");
-    assert_eq!(code(GATEWAY, &[recorded()[1].clone(), gone]), Some(3), "what is known is worse");
+    assert_eq!(
+        code(&with_lookups, std::slice::from_ref(&gone)),
+        Some(4),
+        "nobody knows the labels of who is gone"
+    );
+    assert_eq!(code(GATEWAY, &[recorded()[2].clone(), gone]), Some(3), "what is known is worse");
 }
 
 #[test]

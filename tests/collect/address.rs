@@ -17,8 +17,8 @@ contexts: [{name: east, context: {cluster: east, user: nobody}}]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discover_reads_the_collector_at_the_address_that_is_given() {
     let house = door::house();
-    let listener = serve::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let (listener, address) = serve::bind(any).await.expect("a free port");
     tokio::spawn(serve::listen(listener, house.door.clone()));
     let folder = tempfile::tempdir().expect("a folder");
     let put = |name: &str, text: &str| {

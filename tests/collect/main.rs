@@ -5,7 +5,19 @@ mod address;
 #[path = "../fleet/client.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod client;
+mod cockpit;
+#[path = "../dnstap/wire.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod dnstap;
 mod door;
 mod install;
 mod kill;
+mod killed;
+#[path = "../discover/lines.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod lines;
+mod process;
 mod relay;
+#[path = "../support/terminal.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod terminal;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    dnstap::{Dns, Event, START, STOP, TYPE, control, data},
     lines::{answer, flow, put},
     week::at,
 };
@@ -109,6 +110,29 @@ fn a_week_is_printed_in_each_form() {
     assert!(markdown.starts_with("exit 0\n<!-- sluice discovery 1, generated "), "{markdown}");
     let guessed = machine.said("--cluster prod-eu --flows flows.json -o json");
     assert_eq!(guessed.lines().count(), 3, "{guessed}");
+}
+
+/// Where NodeLocal DNSCache asks in the pods' place, CoreDNS hears the nodes only.
+#[test]
+fn answers_that_no_pod_asked_for_are_told() {
+    let machine = Machine::new();
+    let node = Some(vec![192, 168, 7, 11]);
+    let asked = |n: u64| {
+        let name = format!("api-{n}.payments.example");
+        let message = Dns::asked(&name).record("A", &name, "203.0.113.80", 30).bytes();
+        let event = Event::new(at(0, 0).timestamp() as u64 + n, message);
+        data(&Event { client: node.clone(), ..event }.bytes())
+    };
+    let frames: Vec<u8> = (0..150).flat_map(asked).collect();
+    put(machine.path(), "frames", &[control(START, &[TYPE]), frames, control(STOP, &[])].concat());
+    let said = machine.said("--cluster prod-eu -n shop --flows hubble-json:flows.json --dns dnstap:frames");
+    // The 168 answers of the flow file were to the pod itself.
+    assert!(!said.contains("note"), "{said}");
+    put(machine.path(), "bare.json", format!("{}\n", flow(at(0, 0), POD, "203.0.113.80", 443)).as_bytes());
+    let said = machine.said("--cluster prod-eu -n shop --flows hubble-json:bare.json --dns dnstap:frames");
+    let note = "  note  answers: the clients of 150 of 150 are addresses of no pod and no node that is known, so those \
+                names cannot be given to pods\n";
+    assert!(said.contains(note) && said.contains("203.0.113.80"), "{said}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use sluice::{
-    domain::sighting::Outcome,
+    domain::{edge::Window, sighting::Outcome},
     flows::{
         offline::{self, Complaint, Found, Input, Job},
         records::Format,
@@ -16,11 +16,17 @@ use sluice::{
 };
 
 use crate::{
-    lines::{answer, flow, gz, input, put, read, said},
+    dnstap::{Dns, Event, START, STOP, TYPE, control, data},
+    lines::{answer, flow, gz, gz_of, input, put, said},
     week::{at, window},
 };
 
 const HUBBLE: Option<Format> = Some(Format::HubbleJson);
+
+/// Reads files, with a clock of the small week.
+fn read(flows: Vec<Input>, dns: Vec<Input>, window: Option<Window>) -> Found {
+    offline::run(&Job { flows, dns, window, now: at(7, 6), threads: 2 }, &mut |_| {})
+}
 
 fn lines(count: i64) -> String {
     (0..count)
@@ -149,6 +155,46 @@ fn bad_files_are_a_sentence_each_and_what_is_whole_counts() {
         }
     }
     insta::assert_snapshot!("bad-files", all);
+}
+
+/// Frames of a DNS server, between START and STOP.
+fn stream(frames: &[Vec<u8>]) -> Vec<u8> {
+    let start = control(START, &[TYPE]);
+    [&[start], frames, &[control(STOP, &[])]].concat().concat()
+}
+
+#[test]
+fn bad_files_of_frames_are_a_sentence_each_and_what_is_whole_counts() {
+    let event = |message| data(&Event::new(at(0, 1).timestamp() as u64, message).bytes());
+    let name = "api.payments.example";
+    let good = event(Dns::asked(name).record("A", name, "203.0.113.80", 60).bytes());
+    // Its question's name is a pointer to itself.
+    let header = [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    let looped = event([header.as_slice(), &[0xc0, 12, 0, 1, 0, 1]].concat());
+    let over = [200_000_u32.to_be_bytes().as_slice(), &[0; 64]].concat();
+    let whole = stream(&[good.clone(), good.clone()]);
+    let packed = gz_of(&stream(&vec![good.clone(); 2_000]));
+    let cases: [(&str, Vec<u8>, u64); 8] = [
+        ("whole", whole.clone(), 2),
+        ("no STOP", whole[..whole.len() - 12].to_vec(), 2),
+        ("half frame", whole[..whole.len() - 40].to_vec(), 1),
+        ("frame over the limit", stream(&[good.clone(), over, good.clone()]), 1),
+        ("no event", stream(&[good.clone(), data(b"\xff\xff\xff"), good.clone()]), 2),
+        ("compression in a loop", stream(&[looped.clone(), good.clone(), looped]), 1),
+        ("half gzip", packed[..packed.len() / 2].to_vec(), 1),
+        ("lines", lines(3).into_bytes(), 0),
+    ];
+    let mut all = String::new();
+    for (what, bytes, answers) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = put(folder.path(), "frames", &bytes);
+        let found = read(Vec::new(), vec![input(Some(Format::Dnstap), &path)], None);
+        let counted = found.counts.answers;
+        assert!(if what == "half gzip" { counted > 0 } else { counted == answers }, "{what}: {counted}");
+        let said = said(&found, folder.path());
+        all.push_str(&format!("{what}: {}\n", said.trim_end().replace('\n', "\n  ")));
+    }
+    insta::assert_snapshot!("bad-frames", all);
 }
 
 #[test]

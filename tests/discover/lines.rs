@@ -4,9 +4,9 @@ use std::{fs, io::Write as _, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use sluice::{
-    domain::{edge::Window, time::Timestamp},
+    domain::time::Timestamp,
     flows::{
-        offline::{self, Found, Input, Job},
+        offline::{Found, Input},
         records::Format,
     },
 };
@@ -34,8 +34,12 @@ fn time(at: Timestamp) -> String {
 }
 
 pub fn gz(text: &str) -> Vec<u8> {
+    gz_of(text.as_bytes())
+}
+
+pub fn gz_of(bytes: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    packer.write_all(text.as_bytes()).expect("memory");
+    packer.write_all(bytes).expect("memory");
     packer.finish().expect("memory")
 }
 
@@ -47,12 +51,6 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
 
 pub fn input(format: Option<Format>, path: &Path) -> Input {
     Input { format, path: path.to_owned(), node: None, logged: None }
-}
-
-/// Reads flow files, with a window and a clock of the small week.
-pub fn read(flows: Vec<Input>, dns: Vec<Input>, window: Option<Window>) -> Found {
-    let now = crate::week::at(7, 6);
-    offline::run(&Job { flows, dns, window, now, threads: 2 }, &mut |_| {})
 }
 
 /// Complaints without the folder's name.

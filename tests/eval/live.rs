@@ -4,7 +4,12 @@
 use serde_json::{Value, json};
 use sluice::{
     domain::{
-        eval::{judge::Question, model::Model, plugin::Plugin, verdict::Verdict},
+        eval::{
+            judge::Question,
+            model::Model,
+            plugin::{Holds, Plugin},
+            verdict::Verdict,
+        },
         flow::Protocol,
     },
     k8s::{connect::Access, snapshot},
@@ -52,9 +57,17 @@ async fn a_live_cluster_is_judged_as_its_objects_say() {
     policies(&ns).into_iter().for_each(|policy| server.seed(policy));
 
     let access = Access::Client(support::client(&member, Person::Lead));
-    let seen = snapshot::look(&access, member.name()).await.unwrap_or_else(|trouble| panic!("{trouble}"));
+    let seen = snapshot::look(&access, member.name(), snapshot::Need::Checks)
+        .await
+        .unwrap_or_else(|trouble| panic!("{trouble}"));
     assert_eq!(seen.complaints, []);
     assert_eq!(seen.cluster.traits.plugin, Plugin::Cilium);
+    // Of cilium-config: no match mode, and nothing of SCTP.
+    let traits = seen.cluster.traits;
+    assert_eq!((traits.block_matches_nodes, traits.sctp), (Holds::No, Holds::No));
+    let around = &seen.cluster.around;
+    let resolver = around.resolver.map(|at| seen.cluster.services[at].name.as_str());
+    assert_eq!((resolver, around.api.len(), &around.hooks), (Some("kube-dns"), 1, &Some(Vec::new())));
     let objects: Vec<Value> = [("v1", "Namespace"), ("v1", "Pod"), ("networking.k8s.io/v1", "NetworkPolicy")]
         .into_iter()
         .flat_map(|(version, kind)| {

@@ -2,8 +2,8 @@
 //! second opinion on generated clusters.
 //!
 //! A case is a cluster in the words of `story.rs`, then `row NS DIRECTION`, `wanted NAME` with its spec
-//! as YAML below, `edge WORKLOAD -> PEER PORT/PROTOCOL [name=N] [denied]` (of ingress the peer still
-//! stands right), and questions. A peer is an address, `NS/WORKLOAD`, `@entity` or `?class`.
+//! as YAML below, `edge WORKLOAD -> PEER PORT/PROTOCOL [name=N] [hours=H,…] [denied]` (of ingress the peer still
+//! stands right), and questions; `check NAME` asks one of the named checks. A peer is an address, `NS/WORKLOAD`, `@entity` or `?class`.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -21,6 +21,7 @@ use sluice::{
         predict::{
             prediction::{Bound, Family, Hit, Prediction},
             replay::{Recorded, Wanted, predict},
+            stories::STORIES,
             words,
         },
         sighting::Outcome,
@@ -107,12 +108,17 @@ impl Case {
                 let (ns, _) = self.row.as_ref().expect("a row first");
                 let spec: Value = serde_yaml::from_str(block).expect(line);
                 let pinned = PINNED.iter().find(|pinned| pinned.name == rest).expect(line);
+                self.wanted.retain(|known| known["metadata"]["name"] != rest);
                 self.wanted.push(json!({ "apiVersion": pinned.kind.api_version(),
                     "kind": pinned.kind.as_str(),
                     "metadata": { "name": rest, "namespace": ns.as_str() }, "spec": spec }));
             }
             "edge" => self.edges.push(self.edge(rest)),
             "doubt" => self.doubts.push(Text::new(rest)),
+            "check" => {
+                let name = rest.split(" => ").next().expect("there is always one");
+                return format!("check {name} => {}", self.check(name));
+            }
             "predict" | "denied" | "unknown" | "unused" | "turned" | "changes" => {
                 return format!("{word} => {}", self.ask(word));
             }
@@ -142,7 +148,12 @@ impl Case {
         let outcome = if words.contains(&"denied") { Outcome::Denied } else { Outcome::Allowed };
         let (ns, direction) = self.row.clone().expect("a row first");
         let workload = Workload::new("", workload);
-        (EdgeKey { ns, workload, direction, peer, name, protocol, port, outcome }, edge(7))
+        let mut edge = edge(7);
+        if let Some(hours) = words.iter().find_map(|word| word.strip_prefix("hours=")) {
+            let first = hour_of(window().from);
+            edge.hours = hours.split(',').map(|raw| first + raw.parse::<i64>().expect(rest)).collect();
+        }
+        (EdgeKey { ns, workload, direction, peer, name, protocol, port, outcome }, edge)
     }
 
     fn predict(&self) -> Prediction {
@@ -155,6 +166,14 @@ impl Case {
             wanted,
             Recorded { window: window(), edges: &self.edges, doubts: self.doubts.clone() },
         )
+    }
+
+    fn check(&self, name: &str) -> String {
+        let it = self.predict();
+        let found = it.checks.iter().find(|one| one.name == name);
+        let found = found.unwrap_or_else(|| panic!("{name} is no check of {}", it.direction));
+        let weight = if found.blocks() { " (blocks)" } else { "" };
+        format!("{}{weight}: {}", found.mark.as_str(), words::found(found))
     }
 
     fn ask(&self, word: &str) -> String {
@@ -194,6 +213,41 @@ fn hit(hit: &Hit) -> String {
 #[test]
 fn predictions_are_as_written() {
     super::played("tests/cases/predict", 5, play);
+}
+
+/// Each check passes, fails and is unknown in some case, save those that always know.
+#[test]
+fn every_check_has_its_cases() {
+    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    for file in std::fs::read_dir("tests/cases/predict").expect("the cases") {
+        let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        for line in text.lines().filter_map(|line| line.strip_prefix("check ")) {
+            let (name, answer) = line.split_once(" => ").expect(line);
+            let mark = answer.split([':', ' ']).next().expect("a mark");
+            told.insert((name.to_owned(), mark.to_owned()));
+        }
+    }
+    // Selectors, recorded edges and Services are there or they are not.
+    const KNOWN: [&str; 7] = [
+        "dns-selector-finds-pods",
+        "selectors-find-pods",
+        "host-network-peers",
+        "evidence-of-every-workload",
+        "no-list-for-churning-names",
+        "node-local-dns-reachable",
+        "token-path-open",
+    ];
+    for story in STORIES {
+        let marks: &[&str] =
+            if KNOWN.contains(&story.name) { &["pass", "fail"] } else { &["pass", "fail", "unknown"] };
+        for mark in marks {
+            assert!(
+                told.contains(&(story.name.to_owned(), (*mark).to_owned())),
+                "{} has no {mark}",
+                story.name
+            );
+        }
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn opened(network: IpNet, except: Vec<IpNet>, ports: &[PortSpan]) -> Opened {
         rule: 1,
         selector: Selector::default(),
         what: What::Block { network, except },
+        entity: None,
         ports: Ports::new(ports.iter().copied(), Vec::new()),
     }
 }

@@ -426,3 +426,31 @@ fn a_row_that_was_taken_back_is_no_part_of_an_advance() {
     assert_eq!((ask.ask, ask.is_again()), (Ask::MayGo, true));
     assert_eq!(may_go(&fleet.world, Direction::Egress), []);
 }
+
+/// Found by a seed (999): under a confirmed override of the order alone a row went before one that still
+/// soaked, because that one's cluster was away.
+#[test]
+fn a_soak_that_nobody_can_look_at_is_not_over() {
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&row("stg/job"), 1);
+    let over = Override {
+        target: row("eu/api"),
+        digest: digest(&row("eu/api")),
+        covers: vec![Covers::Order],
+        reason: Text::new("the release cannot wait"),
+        stamp: stamp("2026-11-23T09:00:00Z"),
+        confirmed: Some(Stamp { by: Text::new("oncall"), at: at("2026-11-23T10:00:00Z") }),
+        expires: at("2026-11-24T12:00:00Z"),
+    };
+    let kept = Kept { name: "o1".into(), version: "1".into(), created: now(), value: over };
+    fleet.share(SharedFact::Overrides(Change::Reset(vec![kept])));
+    let left = |fleet: &Fleet| lines(&missing(&fleet.world, &row("eu/api")));
+    let soaks = |state: &str| [format!("wave 1 still soaks: stg/job {state} [time; soak]")];
+    assert_eq!(left(&fleet), soaks("soaking"));
+    fleet.cluster("stg", ClusterFact::Away(Trouble::new("stg", "connection refused", "Check the VPN.")));
+    assert_eq!(left(&fleet), soaks("unreachable"));
+    // Without the override the order stands there too.
+    let all = said(&fleet, "eu/api");
+    assert_eq!(all[0], soaks("unreachable")[0]);
+    assert!(all[1].starts_with("wave 1 is not done: stg/job unreachable; "), "{all:?}");
+}

@@ -7,4 +7,5 @@ mod fixture;
 mod forecast;
 mod gates;
 mod holds;
+mod past_the_gate;
 mod waves;

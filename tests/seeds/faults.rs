@@ -55,6 +55,45 @@ pub enum Event {
     Calm,
 }
 
+impl Event {
+    /// All that there are, a bit each; an operator who sits down is no fault.
+    pub const KINDS: u64 = (1 << 38) - 1;
+
+    fn kind(self) -> u64 {
+        let nth = match self {
+            Self::Act(_) => return 0,
+            Self::NodeLost(..) => 0,
+            Self::NodeBack(..) => 1,
+            Self::RelayLost(..) => 2,
+            Self::RelayBack(..) => 3,
+            Self::Dead(_) => 4,
+            Self::Alive(_) => 5,
+            Self::Mute(..) => 6,
+            Self::Slow(..) => 7,
+            Self::Unreachable(..) => 8,
+            Self::Reachable(..) => 9,
+            Self::PodsUnwatched(..) => 10,
+            Self::PodsWatched(..) => 11,
+            Self::Loss(..) => 12,
+            Self::Kill(_) => 13,
+            Self::Start(_) => 14,
+            Self::Skew(..) => 15,
+            Self::StateLost(_) => 16,
+            Self::StateBack => 17,
+            Self::StateClock(_) => 18,
+            Self::Cni(_) => 19,
+            Self::Judge(..) => 20,
+            Self::Moves(..) => 21,
+            Self::Rebuilt(_) => 22,
+            Self::Needs(_) => 23,
+            Self::Calm => 24,
+            Self::Drift(_, drift) => 25 + drift as u64,
+            Self::Hostile(hostile) => 32 + hostile as u64,
+        };
+        1 << nth
+    }
+}
+
 /// Third parties with kubectl.
 #[derive(Clone, Copy, Debug)]
 pub enum Drift {
@@ -165,6 +204,7 @@ fn hostile(story: &mut Story) -> Hostile {
 
 pub fn happen(story: &mut Story, event: Event) {
     story.counts.faults += 1;
+    story.counts.kinds |= event.kind();
     story.say(|| format!("{event:?}"));
     let now = story.now;
     match event {

@@ -56,8 +56,7 @@ fn truth(story: &Story, row: Row, digest: PolicyDigest) -> i64 {
 /// Were 48 hours of these bytes ever seen? What soaks are all policies of the direction; ours are what
 /// a row is known by.
 fn is_proved(story: &mut Story, row: Row, ours: PolicyDigest) -> bool {
-    let live = story.clusters[row.cluster].live_set(row.ns, row.direction);
-    let is_live = PolicyDigest::of(live.map(|(_, live)| &live.made.policy)) == ours;
+    let is_live = story.clusters[row.cluster].digests(row.ns, row.direction).ours == ours;
     if let Some(all) = live_digest(story, row).filter(|_| is_live)
         && truth(story, row, all) >= NEEDED
     {
@@ -80,6 +79,10 @@ pub fn denied(story: &mut Story, cluster: usize) {
 pub fn will_write(story: &mut Story, who: usize, share: &Share) {
     let Share::Record { record, .. } = share else { return };
     let row = Row::of(&record.target);
+    let known = story.state.records.get(&row).map(|kept| &kept.value);
+    if known.and_then(|known| known.wave) != record.wave {
+        story.say(|| format!("sluice {who} records {row} in wave {:?}", record.wave));
+    }
     let before = story.state.records.get(&row).and_then(|kept| kept.value.clean.as_ref());
     let before = before.map(|clean| (clean.digest, clean.at));
     let Some(clean) = record.clean.as_ref().filter(|clean| before != Some((clean.digest, clean.at))) else {
@@ -236,9 +239,7 @@ fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
     };
     let cluster = &story.clusters[row.cluster];
     if cluster.seen[who].api == Api::Up {
-        let live: Vec<_> =
-            cluster.live_set(row.ns, row.direction).map(|(_, live)| &live.made.policy).collect();
-        if PolicyDigest::of(live.iter().copied()) != applied.digest {
+        if cluster.digests(row.ns, row.direction).ours != applied.digest {
             return Some(Standing::Else("other bytes are live than were applied"));
         }
     }

@@ -280,10 +280,12 @@ impl Sluice {
         }
     }
 
-    /// As the observer of this cluster: its evidence and its records.
-    pub fn publish(&mut self, cluster: usize, holder: &Text) {
+    /// As the observer of this cluster: its evidence and its records. Answers the rows whose evidence is
+    /// on its way.
+    pub fn publish(&mut self, cluster: usize, holder: &Text) -> Vec<(Row, ShareId)> {
+        let mut told = Vec::new();
         if !self.world.shared().is_live() {
-            return;
+            return told;
         }
         let name = cluster_name(CLUSTERS[cluster].0);
         let targets: Vec<Target> =
@@ -300,9 +302,11 @@ impl Sluice {
             }
             let version = stored.map(|stored| stored.version.clone());
             let id = self.observer_id();
+            told.push((Row::of(&target), id));
             self.shares.push((id, Share::Evidence { evidence: Box::new(evidence), version }));
         }
         self.publish_records(cluster);
+        told
     }
 
     pub fn publish_records(&mut self, cluster: usize) {

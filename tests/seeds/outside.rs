@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use sluice::{
-    cockpit::ports::{Change, ClusterFact, Gap, Link, SourceState, Trouble},
+    cockpit::{
+        ports::{Change, ClusterFact, Gap, Link, SourceState, Trouble},
+        shared::ShareId,
+    },
     domain::{
         evidence::Cause,
         fleet::{Cni, CniKind, Enforcement, Identity, NamespaceSeen, Part, Pod, Rights},
@@ -28,6 +31,31 @@ pub const RING: i64 = HOUR;
 
 /// From when to when (seconds; none: still), with which digest.
 type Stretch = (i64, Option<i64>, PolicyDigest);
+
+/// Something that voids what was counted before, and that only those know who saw it.
+struct Unsaid {
+    ns: usize,
+    direction: Direction,
+    at: i64,
+    watched: [bool; SLUICES],
+    /// Evidence of theirs that says it, and has not landed yet.
+    under_way: Vec<(usize, ShareId)>,
+}
+
+/// What is live in one direction of a namespace.
+#[derive(Clone, Copy)]
+pub struct Digests {
+    /// Of all that selects its pods, where our whole set is live and closed.
+    pub tight: Option<PolicyDigest>,
+    /// Of the pinned ones.
+    pub ours: PolicyDigest,
+}
+
+impl Digests {
+    fn of_nothing() -> [Self; 2] {
+        [Self { tight: None, ours: PolicyDigest::of([]) }; 2]
+    }
+}
 
 /// A live policy.
 #[derive(Clone)]
@@ -93,9 +121,11 @@ pub struct Cluster {
     /// By namespace and direction: stretches in which the whole set was live and closed, the newest
     /// perhaps open, each with its digest.
     pub closed: Vec<[Vec<Stretch>; 2]>,
+    /// The digests of what is live.
+    digests: Vec<[Digests; 2]>,
     /// What was counted before is void; and what becomes void once one of those who saw it has said so.
     void_before: Vec<[i64; 2]>,
-    unsaid: Vec<(usize, Direction, i64, [bool; SLUICES])>,
+    unsaid: Vec<Unsaid>,
     pub nodes: Vec<Node>,
     pub seen: Vec<Seen>,
     versions: u64,
@@ -130,6 +160,7 @@ impl Cluster {
             ran: names.iter().map(|_| Default::default()).collect(),
             ran_noted: 0,
             closed: names.iter().map(|_| Default::default()).collect(),
+            digests: names.iter().map(|_| Digests::of_nothing()).collect(),
             void_before: names.iter().map(|_| [0; 2]).collect(),
             unsaid: Vec::new(),
             nodes: (0..nodes).map(|_| node()).collect(),
@@ -198,8 +229,23 @@ impl Cluster {
         judging.map(|(_, live)| live.made.opens).reduce(|all, one| all | one).unwrap_or(EVERYTHING)
     }
 
+    pub fn digests(&self, ns: usize, direction: Direction) -> Digests {
+        self.digests[ns][direction as usize]
+    }
+
     /// The digest of the whole set where all of it is live and closed.
     pub fn tight(&self, ns: usize, direction: Direction) -> Option<PolicyDigest> {
+        self.digests(ns, direction).tight
+    }
+
+    fn digest_anew(&mut self, ns: usize) {
+        self.digests[ns] = Direction::ALL.map(|direction| Digests {
+            tight: self.find_tight(ns, direction),
+            ours: PolicyDigest::of(self.live_set(ns, direction).map(|(_, live)| &live.made.policy)),
+        });
+    }
+
+    fn find_tight(&self, ns: usize, direction: Direction) -> Option<PolicyDigest> {
         let set: Vec<_> = self.live_set(ns, direction).collect();
         let required = Pinned::of(direction).filter(|pinned| pinned.is_required()).count();
         let is_open = |(pinned, live): &(&Pinned, &Live)| {
@@ -246,6 +292,7 @@ impl Cluster {
     }
 
     fn note_closed(&mut self, ns: usize, now: i64) {
+        self.digest_anew(ns);
         let watched = self.watched();
         for direction in Direction::ALL {
             let digest = self.tight(ns, direction);
@@ -255,7 +302,7 @@ impl Cluster {
                     continue;
                 }
                 *until = Some(now);
-                self.unsaid.push((ns, direction, now, watched));
+                self.unsaid.push(Unsaid { ns, direction, at: now, watched, under_way: Vec::new() });
             }
             stretches.extend(digest.map(|digest| (now, None, digest)));
         }
@@ -269,26 +316,39 @@ impl Cluster {
     /// All of its credit is void, once somebody who saw why has published it.
     pub fn restart(&mut self, now: i64) {
         let watched = self.watched();
-        for ns in 0..self.names().len() {
-            self.unsaid.extend(Direction::ALL.map(|direction| (ns, direction, now, watched)));
+        let rows = (0..self.names().len()).flat_map(|ns| Direction::ALL.map(|direction| (ns, direction)));
+        let live: Vec<_> = rows.filter(|(ns, direction)| self.tight(*ns, *direction).is_some()).collect();
+        self.unsaid.extend(live.into_iter().map(|(ns, direction)| Unsaid {
+            ns,
+            direction,
+            at: now,
+            watched,
+            under_way: Vec::new(),
+        }));
+    }
+
+    /// This sluice sends its evidence of a row.
+    pub fn says(&mut self, who: usize, (ns, direction): (usize, Direction), id: ShareId) {
+        let known = self.unsaid.iter_mut().filter(|it| (it.ns, it.direction) == (ns, direction));
+        known.filter(|it| it.watched[who]).for_each(|it| it.under_way.push((who, id)));
+    }
+
+    /// And it was written.
+    pub fn said(&mut self, who: usize, id: ShareId) {
+        for it in self.unsaid.extract_if(.., |it| it.under_way.contains(&(who, id))) {
+            let before = &mut self.void_before[it.ns][it.direction as usize];
+            *before = it.at.max(*before);
         }
     }
 
-    /// This sluice wrote its evidence.
-    pub fn published(&mut self, who: usize) {
-        for (ns, direction, at, _) in self.unsaid.extract_if(.., |(.., watched)| watched[who]) {
-            let before = &mut self.void_before[ns][direction as usize];
-            *before = at.max(*before);
-        }
-    }
-
+    /// Of rows that are not live nothing is written until they are again.
     pub fn has_unsaid(&self, who: usize) -> bool {
-        self.unsaid.iter().any(|(.., watched)| watched[who])
+        self.unsaid.iter().any(|it| it.watched[who] && self.tight(it.ns, it.direction).is_some())
     }
 
     /// It stopped without a word: what only it knew is lost.
     pub fn forgotten(&mut self, who: usize) {
-        self.unsaid.iter_mut().for_each(|(.., watched)| watched[who] = false);
+        self.unsaid.iter_mut().for_each(|it| it.watched[who] = false);
         self.seen[who].api = Api::Down;
         self.seen[who].follows = false;
         self.seen[who].late.clear();
@@ -298,6 +358,7 @@ impl Cluster {
     pub fn rebuild(&mut self, now: i64) {
         self.uid += 1;
         self.policies.clear();
+        self.digests.fill(Digests::of_nothing());
         self.closed.iter_mut().flatten().for_each(Vec::clear);
         self.void_before.iter_mut().flatten().for_each(|before| *before = now);
     }

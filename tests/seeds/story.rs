@@ -8,7 +8,7 @@ use sluice::{
         orders::{OrderKind, Outcome},
         plan::FleetFile,
         ports::{ClusterFact, Fact, Link, OrderFact, Trouble},
-        shared::{Observer, SharedFact, SharedRights},
+        shared::{Observer, Share, SharedFact, SharedRights},
     },
     domain::{fleet::Isolation, names::Text},
 };
@@ -41,7 +41,11 @@ pub struct Counts {
     pub refusals: u64,
     pub rollbacks: u64,
     pub cleans: u64,
+    /// Writes without an answer.
+    pub unsaid: u64,
     pub rest_day: i64,
+    /// Kinds of faults, a bit each.
+    pub kinds: u64,
 }
 
 impl Counts {
@@ -52,7 +56,15 @@ impl Counts {
         self.refusals += other.refusals;
         self.rollbacks += other.rollbacks;
         self.cleans += other.cleans;
+        self.unsaid += other.unsaid;
         self.rest_day = self.rest_day.max(other.rest_day);
+        self.kinds |= other.kinds;
+    }
+
+    /// Did everything happen that a set of seeds is there for?
+    pub fn is_whole(&self) -> bool {
+        let each = [self.applies, self.refusals, self.rollbacks, self.cleans, self.unsaid];
+        each.iter().all(|count| *count > 0) && self.kinds == Event::KINDS
     }
 }
 
@@ -429,7 +441,15 @@ impl Story {
                 let landed = match (reaches, fate) {
                     (true, Fate::Answered | Fate::LandedUnsaid) => {
                         laws::will_write(self, who, &share);
-                        self.state.write(self.sluices[who].user, share, self.now)
+                        let of = match &share {
+                            Share::Evidence { evidence, .. } => Some(Row::of(&evidence.target).cluster),
+                            _ => None,
+                        };
+                        let landed = self.state.write(self.sluices[who].user, share, self.now);
+                        if let (Some(cluster), Ok(())) = (of, &landed) {
+                            self.clusters[cluster].said(who, id);
+                        }
+                        landed
                     }
                     _ => Err(Trouble::new("state", "no answer within 5 s", "Try again.")),
                 };
@@ -454,11 +474,13 @@ impl Story {
         if self.calm {
             return Fate::Answered;
         }
-        match self.rng.u8(0..40) {
+        let fate = match self.rng.u8(0..40) {
             0 => Fate::LandedUnsaid,
             1 => Fate::LostUnsaid,
             _ => Fate::Answered,
-        }
+        };
+        self.counts.unsaid += u64::from(fate != Fate::Answered);
+        fate
     }
 
     /// Observers write what they saw: at every flush, and at once where something restarted.
@@ -472,8 +494,9 @@ impl Story {
             let name = self.holder_name(who);
             if is_flush || self.clusters[cluster].has_unsaid(who) {
                 self.settle(who);
-                self.sluices[who].publish(cluster, &name);
-                self.clusters[cluster].published(who);
+                for (row, id) in self.sluices[who].publish(cluster, &name) {
+                    self.clusters[cluster].says(who, (row.ns, row.direction), id);
+                }
             }
         }
     }

@@ -19,10 +19,10 @@ use sluice::{
         flow::{Direction, Protocol},
         hold::{DenialKey, Subject, Waiver},
         names::{NsName, Text, Workload},
-        policy::{PolicyKind, Rule},
+        policy::{PolicyDigest, PolicyKind, Rule},
         probe,
         resolver::DnsPath,
-        rollout::{Kept, Stamp, Target},
+        rollout::{Applied, Kept, Record, Stamp, Target},
         sighting::Outcome,
         soak::Verdict,
         source::SourceKind,
@@ -550,4 +550,38 @@ fn bytes_that_come_back_do_not_bring_their_old_credit_along() {
     assert_eq!(after.credit(), [0_i64; 0]);
     let restarts: Vec<_> = after.row().restarts.iter().map(|restart| restart.cause).collect();
     assert_eq!(restarts, [Cause::PolicyMissing]);
+}
+
+/// The observer died ten minutes after it wrote for the last time, and nobody looked for ten more.
+#[test]
+fn what_a_crash_loses_is_a_gap_and_an_apply_in_the_meantime_voids_what_was_before() {
+    let mut crashed = Scene::new(SourceKind::Hubble, &["a"]);
+    lives(&mut crashed, &["a"], 0..20);
+    let written = crashed.world.soaks().evidence(&target(), &crashed.world).expect("it is live");
+    lives(&mut crashed, &["a"], 20..30);
+    assert_eq!(judged(&crashed), (30, 30), "seen, and not written");
+
+    let mut scene = later(40 * 60, "1.16.0");
+    shared(&mut scene, SharedFact::Evidence(Change::Reset(vec![kept("e", written)])));
+    lives(&mut scene, &["a"], 40..50);
+    assert_eq!(judged(&scene), (30, 50));
+    let pauses = scene.row().judged.pauses;
+    let said: Vec<_> = pauses.iter().map(|pause| (pause.cause, pause.spans.minutes())).collect();
+    assert_eq!(said, [(Cause::ObserverGone, 20)]);
+
+    // Taken back and applied again while nobody looked: the same bytes, and a soak of their own.
+    let record = Record {
+        target: target(),
+        uid: Text::new("uid-1"),
+        wave: Some(1),
+        applied: Some(Applied {
+            digest: PolicyDigest::of(&policies()),
+            stamp: Stamp { by: Text::new("ann"), at: at(35 * 60) },
+        }),
+        clean: None,
+        rolled_back: None,
+        overridden: false,
+    };
+    shared(&mut scene, SharedFact::Records(Change::Reset(vec![kept("r", record)])));
+    assert_eq!((judged(&scene), causes(&scene)), ((10, 15), vec!["policy missing"]));
 }

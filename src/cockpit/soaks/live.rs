@@ -23,7 +23,7 @@ use crate::domain::{
 use super::{
     exercise::Exercise,
     sight::Sight,
-    telemetry::{AHEAD, STRETCHES, Telemetry},
+    telemetry::{AHEAD, STRETCHES, Telemetry, cut},
 };
 
 /// Bytes that are live.
@@ -203,15 +203,14 @@ impl Live {
         let by_probe = telemetry.source().needs_heartbeat();
         let has_source = telemetry.source() != Source::None;
         let trail = |(node, ran): (NodeName, Spans)| {
-            let proved = if !has_source {
-                Spans::default()
-            } else if by_probe {
-                self.beats.get(&node).map(|beat| beat.heard.clone()).unwrap_or_default()
+            let proved = if by_probe {
+                self.beats.get(&node).map(|beat| &beat.heard)
             } else {
-                telemetry.proved(&node)
+                telemetry.proved(&node).filter(|_| has_source)
             };
-            let void = telemetry.lost(&node, now).into_iter().filter_map(|pause| cut(pause, &ran)).collect();
-            (node, Trail { heard: proved.intersection(&ran), ran, void })
+            let heard = proved.map(|proved| proved.intersection(&ran)).unwrap_or_default();
+            let void = telemetry.lost(&node, &ran, now);
+            (node, Trail { heard, ran, void })
         };
         ran.into_iter().map(trail).collect()
     }
@@ -238,7 +237,8 @@ impl Live {
     ) -> Evidence {
         let window = Spans::of([minute_of(self.began)..minute_of(now) + 1]);
         let whole = Spans::of([inside(self.began, self.began).start..minute_of(now)]);
-        let pauses = sight.pauses(now).into_iter().chain(telemetry.pauses(now)).chain(others.iter().cloned());
+        let others = others.iter().filter_map(|pause| cut(pause.clone(), &window));
+        let pauses = sight.pauses(&window, now).into_iter().chain(telemetry.pauses(&window, now));
         let mut groups: Vec<_> = self.groups.values().cloned().collect();
         groups.sort_by(|a, b| (a.class, &a.key).cmp(&(b.class, &b.key)));
         Evidence {
@@ -251,7 +251,7 @@ impl Live {
             observer: telling.observer,
             looked: sight.looked().intersection(&whole),
             nodes: self.nodes(telemetry, now),
-            pauses: pauses.filter_map(|pause| cut(pause, &window)).collect(),
+            pauses: pauses.chain(others).collect(),
             restarts: telling.restarts.to_vec(),
             verdicts: self.verdicts.clone(),
             groups,
@@ -261,12 +261,6 @@ impl Live {
         }
         .normal()
     }
-}
-
-/// A pause inside these minutes.
-fn cut(pause: Pause, window: &Spans) -> Option<Pause> {
-    let spans = pause.spans.intersection(window);
-    (!spans.is_empty()).then_some(Pause { spans, ..pause })
 }
 
 fn newest(all: &mut BTreeMap<NodeName, Timestamp>, node: &NodeName, at: Timestamp) {

@@ -41,11 +41,12 @@ impl Touched {
         }
     }
 
-    fn take(&mut self, known: impl Iterator<Item = NsName>) -> Vec<NsName> {
+    /// Most facts concern none, so all that are known are listed only where they are asked for.
+    fn take(&mut self, known: impl FnOnce() -> BTreeSet<NsName>) -> BTreeSet<NsName> {
         match std::mem::take(self) {
-            Self::None => Vec::new(),
-            Self::Some(all) => all.into_iter().collect(),
-            Self::All => known.collect(),
+            Self::None => BTreeSet::new(),
+            Self::Some(all) => all,
+            Self::All => known(),
         }
     }
 }
@@ -221,17 +222,15 @@ impl Place {
     pub fn look(&mut self, cluster: &Cluster, discoveries: &Discoveries, now: Timestamp) -> bool {
         let mut looked = std::mem::take(&mut self.restarted);
         if self.uid.is_some() && self.sight.knows_policies() {
-            let known =
-                cluster.namespaces.keys().chain(self.rollouts.keys()).cloned().collect::<BTreeSet<_>>();
-            for ns in self.policies.take(known.into_iter()) {
+            let (seen, rollouts) = (&cluster.namespaces, &self.rollouts);
+            for ns in self.policies.take(|| seen.keys().chain(rollouts.keys()).cloned().collect()) {
                 looked = true;
                 self.look_at_policies(cluster, &ns, now);
             }
             self.known.get_or_insert(now);
         }
         if self.sight.is_whole() {
-            let known: Vec<_> = self.rollouts.keys().cloned().collect();
-            for ns in self.pods.take(known.into_iter()) {
+            for ns in self.pods.take(|| self.rollouts.keys().cloned().collect()) {
                 looked = true;
                 self.look_at_pods(cluster, discoveries, &ns, now);
             }

@@ -119,8 +119,11 @@ fn revived(base: &Evidence, rollout: &Rollout, live: &Live) -> Option<Restart> {
 fn reapplied(base: &Evidence, target: &Target, around: &Around<'_>) -> Option<Restart> {
     let record = &around.shared.record(target)?.value;
     let at = record.applied.as_ref().filter(|_| record.uid == base.uid)?.stamp.at;
-    let why = Text::from(format!("the set was applied again at {}", at.format("%Y-%m-%d %H:%M UTC")));
-    (base.since < at && base.until <= at).then_some(Restart { at, cause: Cause::PolicyMissing, why })
+    // Asked for every row: words only where there is something to say.
+    (base.since < at && base.until <= at).then(|| {
+        let why = Text::from(format!("the set was applied again at {}", at.format("%Y-%m-%d %H:%M UTC")));
+        Restart { at, cause: Cause::PolicyMissing, why }
+    })
 }
 
 /// The ground changed while nobody watched: what others credited before is void.

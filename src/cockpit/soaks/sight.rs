@@ -15,7 +15,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-use super::telemetry::{Blots, KEPT, STRETCHES};
+use super::telemetry::{Blots, KEPT, STRETCHES, cut};
 
 /// How one cluster is seen.
 #[derive(Clone, Debug)]
@@ -126,13 +126,14 @@ impl Sight {
         &self.looked
     }
 
-    pub fn pauses(&self, now: Timestamp) -> Vec<Pause> {
+    /// Those of these minutes in which nobody knew what runs where.
+    pub fn pauses(&self, window: &Spans, now: Timestamp) -> Vec<Pause> {
         let blind = self.blind.as_ref().map(|(from, why)| Pause {
             cause: Cause::WatchBroken,
             spans: Spans::of([touched(*from, now.max(*from))]),
             why: why.clone(),
         });
-        self.blots.pauses().chain(blind).collect()
+        self.blots.within(window).chain(blind.and_then(|pause| cut(pause, window))).collect()
     }
 
     pub fn forget_before(&mut self, oldest: Minute) {

@@ -45,6 +45,14 @@ impl Blots {
         })
     }
 
+    /// Those of these minutes, without a copy of the others.
+    pub fn within<'b>(&'b self, window: &'b Spans) -> impl Iterator<Item = Pause> + 'b {
+        self.0.iter().filter_map(|(cause, (spans, why))| {
+            let spans = spans.intersection(window);
+            (!spans.is_empty()).then(|| Pause { cause: *cause, spans, why: why.clone() })
+        })
+    }
+
     pub fn forget_before(&mut self, oldest: Minute) {
         self.0.values_mut().for_each(|(spans, _)| spans.remove(i64::MIN..oldest));
         self.0.retain(|_, (spans, _)| !spans.is_empty());
@@ -183,26 +191,26 @@ impl Telemetry {
     }
 
     /// Minutes of which everything of this node was read.
-    pub fn proved(&self, node: &NodeName) -> Spans {
-        self.nodes.get(node).map(|life| life.heard.clone()).unwrap_or_default()
+    pub fn proved(&self, node: &NodeName) -> Option<&Spans> {
+        self.nodes.get(node).map(|life| &life.heard)
     }
 
-    /// What was lost of this node; an open gap reaches up to now.
-    pub fn lost(&self, node: &NodeName, now: Timestamp) -> Vec<Pause> {
+    /// What was lost of this node in these minutes; an open gap reaches up to now.
+    pub fn lost(&self, node: &NodeName, window: &Spans, now: Timestamp) -> Vec<Pause> {
         let open = self.open.iter().filter(|gap| gap.node.as_ref() == Some(node));
-        let closed = self.nodes.get(node).into_iter().flat_map(|life| life.void.pauses());
-        closed.chain(open.map(|gap| still_open(gap, now))).collect()
+        let closed = self.nodes.get(node).into_iter().flat_map(|life| life.void.within(window));
+        closed.chain(open.filter_map(|gap| cut(still_open(gap, now), window))).collect()
     }
 
-    /// Minutes of which nothing was read of any node.
-    pub fn pauses(&self, now: Timestamp) -> Vec<Pause> {
+    /// Those of these minutes of which nothing was read of any node.
+    pub fn pauses(&self, window: &Spans, now: Timestamp) -> Vec<Pause> {
         let open = self.open.iter().filter(|gap| gap.node.is_none()).map(|gap| still_open(gap, now));
         let dead = self.dead.map(|from| Pause {
             cause: Cause::SourceSilent,
             spans: Spans::of([touched(from, now.max(from))]),
             why: Text::new("the source is not connected"),
         });
-        self.whole.pauses().chain(open).chain(dead).collect()
+        self.whole.within(window).chain(open.chain(dead).filter_map(|pause| cut(pause, window))).collect()
     }
 
     pub fn forget_before(&mut self, oldest: Minute) {
@@ -213,6 +221,12 @@ impl Telemetry {
         self.nodes.retain(|_, life| !life.heard.is_empty() || !life.void.0.is_empty() || life.read.is_some());
         self.whole.forget_before(oldest);
     }
+}
+
+/// A pause inside these minutes.
+pub fn cut(pause: Pause, window: &Spans) -> Option<Pause> {
+    let spans = pause.spans.intersection(window);
+    (!spans.is_empty()).then_some(Pause { spans, ..pause })
 }
 
 fn still_open(gap: &Gap, now: Timestamp) -> Pause {

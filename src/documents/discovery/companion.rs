@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::page::Evidence;
 use crate::{
+    documents::wire,
     domain::{
         coverage::{Coverage, CronJob, Hole, Readiness},
         edge::{Edge, EdgeKey, Hours, Window},
@@ -115,8 +116,7 @@ struct WireCron {
 pub fn to_text(companion: &Companion) -> String {
     let clusters = companion.parts.iter().map(|(cluster, part)| part_out(cluster, part)).collect();
     let header = Header { schema: SCHEMA.to_owned(), namespace: companion.ns.to_string(), clusters };
-    let mut out = serde_json::to_string(&header).expect("strings and numbers only: it cannot fail");
-    out.push('\n');
+    let mut out = wire::line(&header);
     for (cluster, part) in &companion.parts {
         let cluster = Value::String(cluster.to_string());
         for (key, edge) in &part.edges {

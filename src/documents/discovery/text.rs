@@ -4,7 +4,7 @@
 use super::page::{self, Page};
 use crate::{
     documents::table::Table,
-    domain::{destination::Destination, time::span},
+    domain::{destination::Destination, names::plural, time::span},
 };
 
 /// Most gaps that are listed; the document and the JSON companion have more.
@@ -35,16 +35,15 @@ fn head(page: &Page) -> String {
     let (word, why) = page::readiness(&page.evidence.readiness);
     let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
     let suspects = page.destinations.iter().filter(|destination| destination.suspect().is_some()).count();
-    let total = page.destinations.len();
     format!(
-        "{}/{}  {} to {} UTC, {} hours\n{word}{why}\n{total} {}, {suspects} {}\n",
+        "{}/{}  {} to {} UTC, {}\n{word}{why}\n{}, {}\n",
         page.cluster,
         page.ns,
         page::minute(page.window.from),
         page::minute(page.window.to),
-        page::credit(page).of,
-        if total == 1 { "destination" } else { "destinations" },
-        if suspects == 1 { "suspect" } else { "suspects" },
+        plural(page::credit(page).of, "hour"),
+        plural(page.destinations.len(), "destination"),
+        plural(suspects, "suspect"),
     )
 }
 
@@ -107,9 +106,9 @@ fn coverage(page: &Page) -> String {
     let mut out = match credit.nodes {
         0 => "Coverage: unknown, no node gave a sign\n".to_owned(),
         nodes => format!(
-            "Coverage: {} of {} hours credited on {}\n",
+            "Coverage: {} of {} credited on {}\n",
             credit.everywhere,
-            credit.of,
+            plural(credit.of, "hour"),
             if nodes == 1 { "the one node heard".to_owned() } else { format!("all {nodes} nodes heard") },
         ),
     };
@@ -126,7 +125,7 @@ fn coverage(page: &Page) -> String {
     }
     let more = evidence.coverage.gaps.len().saturating_sub(GAPS);
     if more > 0 {
-        out.push_str(&format!("  and {more} more gaps\n"));
+        out.push_str(&format!("  and {}\n", plural(more, "more gap")));
     }
     for doubt in evidence.coverage.doubts.iter().chain(&evidence.remarks) {
         out.push_str(&format!("  note  {doubt}\n"));

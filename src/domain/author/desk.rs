@@ -89,7 +89,7 @@ impl<'a> Desk<'a> {
 
     pub(super) fn judge(&self, policy: &str, what: &What, ports: Ports) -> Gate {
         let (direction, selector) = (self.direction(), Selector::default());
-        let opened = Opened { direction, rule: 1, selector, what: what.clone(), ports };
+        let opened = Opened { direction, rule: 1, selector, what: what.clone(), entity: None, ports };
         gate::judge_opening(policy, &opened, &self.input.known)
     }
 
@@ -125,6 +125,32 @@ impl<'a> Desk<'a> {
                 false => Peer::address(address),
             };
             self.open(Piece { role, peer, span, why: why.clone(), subject: &subject });
+        }
+    }
+
+    /// The API server as a caller: through the agents of konnectivity where they are pods, else from its
+    /// endpoints.
+    pub(super) fn open_callback(&mut self, role: Role, span: PortSpan, why: &Text, subject: &Text) {
+        let facts = self.input.facts;
+        let agent = facts.workloads.iter().flatten().find_map(|(ns, all)| {
+            let mut own = all.iter().filter(|(_, running)| !running.host_network);
+            own.find(|(one, _)| one.name.as_str() == "konnectivity-agent").map(|(one, _)| (ns, one))
+        });
+        if let Some((ns, workload)) = agent {
+            let peer = super::pods_peer(self, ns, workload);
+            return self.open(Piece { role, peer, span, why: why.clone(), subject });
+        }
+        let Some(api) = &facts.api else {
+            let fact = "the endpoints of the API server are not known; let `sluice author` reach the cluster";
+            return self.leave_out(Cause::FactMissing, subject, fact);
+        };
+        let addresses: BTreeSet<IpAddr> = api.endpoints.iter().map(|(address, _)| *address).collect();
+        for address in addresses {
+            let peer = match facts.nodes_need_entities() {
+                true => Peer::Entity(Reserved::KubeApiserver),
+                false => Peer::address(address),
+            };
+            self.open(Piece { role, peer, span, why: why.clone(), subject });
         }
     }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::domain::{
     fleet::{Cni, CniKind, Pod},
     flow::Direction,
-    names::{NsName, Workload},
+    names::{NsName, Text, Workload},
     policy::Labels,
     range,
 };
@@ -24,6 +24,8 @@ pub struct Facts {
     /// Cilium with `policy-cidr-match-mode: nodes`: an ipBlock selects nodes too. `None`: not known,
     /// and then taken as off, which is the default.
     pub blocks_select_nodes: Option<bool>,
+    /// Cilium with `enable-sctp`. `None`: not known.
+    pub sctp: Option<bool>,
     pub resolver: Option<Resolver>,
     pub api: Option<ApiServer>,
     /// Every address of every node.
@@ -31,6 +33,18 @@ pub struct Facts {
     /// Networks of the pods, as the nodes tell them.
     pub pod_networks: Option<Vec<IpNet>>,
     pub workloads: Option<Workloads>,
+    /// What the API server calls inside the cluster.
+    pub callbacks: Option<Vec<Callback>>,
+}
+
+/// Pods that the API server calls: a webhook's, or an aggregated API's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Callback {
+    /// `ValidatingWebhookConfiguration cert-manager-webhook`.
+    pub object: Text,
+    pub ns: NsName,
+    /// On which the pods listen, whatever port the Service has. TCP.
+    pub port: u16,
 }
 
 /// What runs in each namespace.
@@ -144,6 +158,10 @@ impl Facts {
             (self.api.is_none(), "the endpoints of the API server: no rule leads there or from there"),
             (self.nodes.is_none(), "the addresses of the nodes: no rule leads there or from there"),
             (self.workloads.is_none(), "the labels of workloads: peers are whole namespaces"),
+            (
+                self.callbacks.is_none() && direction == Direction::Ingress,
+                "webhooks and aggregated APIs: the API server reaches only what it was seen to call",
+            ),
         ];
         parts.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     flow::{Entity, Protocol},
+    grant::PortSpan,
     names::Text,
     policy::Role,
     range::{self, Space},
@@ -36,6 +37,20 @@ pub(super) fn callers<'a>(desk: &mut Desk<'_>, all: &[Seen<'a>]) {
         caller(desk, seen, &mut outside);
     }
     outside.settle(desk);
+    callbacks(desk);
+}
+
+/// What the API server is told to call here, seen or not: a webhook that is cut off stops or silently
+/// passes what it was there to look at.
+fn callbacks(desk: &mut Desk<'_>) {
+    let ns = &desk.input.known.target.ns;
+    let ours = desk.input.facts.callbacks.iter().flatten().filter(|one| one.ns == *ns);
+    for callback in ours.collect::<Vec<_>>() {
+        let span = PortSpan { protocol: Protocol::Tcp, from: callback.port, to: callback.port };
+        let subject = Text::from(format!("the API server TCP/{}, for {}", callback.port, callback.object));
+        let why = Text::from(format!("{}: called by the API server on the pods' own port", callback.object));
+        desk.open_callback(LIST, span, &why, &subject);
+    }
 }
 
 fn caller<'s, 'a>(desk: &mut Desk<'_>, seen: &'s Seen<'a>, outside: &mut Outside<'s, 'a>) {

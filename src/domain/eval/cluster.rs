@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use compact_str::CompactString;
 
-use super::{plugin::Traits, rule::Network};
+use super::{around::Around, plugin::Traits, rule::Network};
 use crate::domain::{
     flow::{Direction, Protocol},
     names::{NodeName, NsName, PodName, PolicyName, Text, Workload},
@@ -26,6 +26,7 @@ pub struct Cluster {
     pub services: Vec<Service>,
     pub policies: Vec<NetworkPolicy>,
     pub foreign: Vec<Foreign>,
+    pub around: Around,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,16 @@ impl Party {
         Self { who: Who::Outside, address: address.map(|address| address.to_canonical()) }
     }
 
+    /// A host of the cluster by an address of its own, such as one of a cache on each node; on which
+    /// node is not asked.
+    pub fn host(address: IpAddr) -> Self {
+        Self { who: Who::Host(ELSEWHERE), address: Some(address.to_canonical()) }
+    }
+
+    pub fn is_host(&self) -> bool {
+        matches!(self.who, Who::Host(_))
+    }
+
     /// A node on which the pod at the other end does not run.
     pub fn other_node() -> Self {
         Self { who: Who::Host(ELSEWHERE), address: None }
@@ -58,6 +68,13 @@ impl Model {
     pub fn class_of(&self, pod: PodId, direction: Direction) -> Option<u32> {
         let class = self.cells[pod.0 as usize].class[side(direction)];
         (class != NONE).then_some(class)
+    }
+
+    /// Is the address this Service's?
+    pub fn is_service(&self, address: IpAddr, ns: &str, name: &str) -> bool {
+        let Some(Owner::Service(at)) = self.by_address.get(&address.to_canonical()) else { return false };
+        let service = &self.services[*at as usize];
+        service.ns.as_str() == ns && service.name.as_str() == name
     }
 
     /// What stands behind a Service's port; `None`: the address is no Service's. The error says why

@@ -151,7 +151,49 @@ impl Plugin {
     }
 }
 
+/// Settings of a plugin that change what policies do there; `None`: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// `policy-cidr-match-mode` has `nodes`: an ipBlock selects nodes too.
+    pub blocks_select_nodes: Option<bool>,
+    /// `enable-sctp`.
+    pub sctp: Option<bool>,
+    /// `allow-localhost` is not `policy`: what comes from the pod's own node passes.
+    pub local_node_passes: Option<bool>,
+}
+
+impl Switches {
+    /// Out of the keys of `cilium-config`, with Cilium's defaults for those that are not there.
+    pub fn of_cilium<'v>(get: impl Fn(&str) -> Option<&'v str>) -> Self {
+        let modes = get("policy-cidr-match-mode").unwrap_or_default();
+        Self {
+            blocks_select_nodes: Some(modes.split([',', ' ']).any(|mode| mode == "nodes")),
+            sctp: Some(get("enable-sctp").is_some_and(|value| value.eq_ignore_ascii_case("true"))),
+            local_node_passes: Some(get("allow-localhost") != Some("policy")),
+        }
+    }
+}
+
 impl Traits {
+    /// With what is known of Cilium's settings; other plugins have none of these.
+    #[must_use]
+    pub fn switched(self, switches: Switches) -> Self {
+        if self.plugin != Plugin::Cilium {
+            return self;
+        }
+        let or = |known: Option<bool>, table: Holds| match known {
+            Some(true) => Holds::Yes,
+            Some(false) => Holds::No,
+            None => table,
+        };
+        Self {
+            block_matches_nodes: or(switches.blocks_select_nodes, self.block_matches_nodes),
+            sctp: or(switches.sctp, self.sctp),
+            local_node_passes: or(switches.local_node_passes, self.local_node_passes),
+            ..self
+        }
+    }
+
     /// Of the plugin that was recognised in a cluster, as far as it was.
     pub fn of(cni: &Cni) -> Self {
         let plugin = match cni.kind {
@@ -204,6 +246,27 @@ mod tests {
             };
             assert_eq!(Traits::of(&cni).end_port, end_port, "{version:?}");
         }
+    }
+
+    /// Defaults as Cilium's documentation of `cilium-config` has them (1.19).
+    #[test]
+    fn settings_of_cilium_settle_what_the_table_leaves_open() {
+        use Holds::{No, Unsure, Yes};
+        let table = Plugin::Cilium.traits();
+        let said = |traits: Traits| (traits.block_matches_nodes, traits.sctp, traits.local_node_passes);
+        assert_eq!(said(table.switched(Switches::default())), (Unsure, Unsure, Yes), "nothing is known");
+        for (pairs, expected) in [
+            (&[][..], (No, No, Yes)),
+            (&[("policy-cidr-match-mode", "nodes"), ("enable-sctp", "true")], (Yes, Yes, Yes)),
+            (&[("policy-cidr-match-mode", "remote-node,nodes")], (Yes, No, Yes)),
+            (&[("policy-cidr-match-mode", ""), ("allow-localhost", "policy")], (No, No, No)),
+        ] {
+            let get = |key: &str| pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
+            assert_eq!(said(table.switched(Switches::of_cilium(get))), expected, "{pairs:?}");
+        }
+        let calico = Plugin::Calico.traits();
+        let off = Switches { blocks_select_nodes: Some(false), sctp: Some(false), local_node_passes: None };
+        assert_eq!(calico.switched(off), calico, "a setting of another plugin");
     }
 
     #[test]

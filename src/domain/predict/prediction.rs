@@ -1,6 +1,7 @@
 //! What would come of a set of policies, were the recorded week to happen again: values with their
 //! evidence, and what they are bound to. Made by [`super::replay::predict`]; judges nothing itself.
 
+use super::stories::{Checked, Mark};
 use crate::domain::{
     edge::{DnsName, Peer, Window},
     eval::{isolation::Turned, verdict::Verdict},
@@ -49,6 +50,8 @@ pub struct Prediction {
     /// Pods whose isolation changes.
     pub turned: Vec<Turned>,
     pub changes: Vec<Change>,
+    /// Every check of the direction, in the order of their table.
+    pub checks: Vec<Checked>,
 }
 
 /// One recorded destination (of ingress: caller), and what would come of it.
@@ -157,11 +160,12 @@ impl How {
 }
 
 impl Prediction {
-    /// Denied if anything would be, else unknown if anything is.
+    /// Denied if anything would be, or a check that blocks fails; else unknown if anything is.
     pub fn verdict(&self) -> Verdict {
-        if !self.denied.is_empty() {
+        let blocks = |mark: Mark| self.checks.iter().any(|one| one.blocks() && one.mark == mark);
+        if !self.denied.is_empty() || blocks(Mark::Fail) {
             Verdict::Denied
-        } else if !self.unknown.is_empty() || !self.doubts.is_empty() {
+        } else if !self.unknown.is_empty() || !self.doubts.is_empty() || blocks(Mark::Unknown) {
             Verdict::Unknown
         } else {
             Verdict::Allowed

@@ -11,18 +11,20 @@ use super::{
     place::{Placed, with_stand_ins},
     prediction::{Bound, Prediction},
     rules::{self, Used},
+    scene::Scene,
+    stories::{self, Checked},
     tell::{self, Told},
     weigh::Scales,
 };
 use crate::domain::{
     edge::{Edge, EdgeKey, Peer, Window},
     eval::{
-        cluster::{Cluster, NetworkPolicy},
+        cluster::{Cluster, NetworkPolicy, Pod},
         model::Model,
     },
     flow::{Direction, Protocol},
-    names::{NsName, Text},
-    policy::{Pinned, Policy, PolicyDigest, PolicyKind},
+    names::{NsName, PodName, Text, Workload},
+    policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKind},
     sighting::Outcome,
     valve::Set,
 };
@@ -64,17 +66,23 @@ pub fn predict(cluster: &Cluster, wanted: Wanted<'_>, recorded: Recorded<'_>) ->
         }
     }
     let policies: Vec<&Policy> = wanted.set.values().collect();
-    let names =
-        policies.iter().filter(|policy| policy.key.kind != PolicyKind::NetworkPolicy).copied().collect();
-    let scales = Scales::new(&after, &models[1], &placed, wanted, names);
+    let scales = Scales::new(&after, &models[1], &placed, wanted, by_name(wanted));
     let live = Scales::new(&before, &models[0], &placed, wanted, Vec::new());
     let told = replay(&scales, &live, &edges);
     let used = Used::new(&after, &placed, &edges);
     let mut doubts = recorded.doubts;
     doubts.extend(not_understood(&policies, wanted.direction));
     let turned = models[0].turned(&models[1]);
-    let turned =
-        turned.into_iter().filter(|one| one.ns == *wanted.ns && one.direction == wanted.direction).collect();
+    let mut turned: Vec<_> = turned.into_iter().filter(|one| one.ns == *wanted.ns).collect();
+    let own = Scene::own(&after, wanted);
+    let checks = if own.is_empty() {
+        to_come(&after, wanted, &edges)
+    } else {
+        let (turned, denied) = (&turned, &told.denied);
+        let (cluster, scales, by_ns) = (&after, &scales, Scene::by_ns(&after));
+        stories::checked(&Scene { wanted, cluster, scales, edges: &edges, turned, denied, own, by_ns })
+    };
+    turned.retain(|one| one.direction == wanted.direction);
     Prediction {
         ns: wanted.ns.clone(),
         direction: wanted.direction,
@@ -87,7 +95,35 @@ pub fn predict(cluster: &Cluster, wanted: Wanted<'_>, recorded: Recorded<'_>) ->
         unused: rules::unused(&after, wanted.ns, wanted.direction, &policies, &used),
         turned,
         changes: diff::changes(&before, &after, wanted),
+        checks,
     }
+}
+
+/// The checks of a namespace without pods, asked for a pod that comes tomorrow.
+fn to_come(after: &Cluster, wanted: Wanted<'_>, edges: &[(&EdgeKey, &Edge)]) -> Vec<Checked> {
+    let mut cluster = after.clone();
+    if let Ok(name) = PodName::parse("pods-to-come") {
+        cluster.pods.push(Pod {
+            ns: wanted.ns.clone(),
+            name,
+            labels: Labels::default(),
+            workload: Some(Workload::new("", "pods to come")),
+            addresses: Vec::new(),
+            node: None,
+            host_network: false,
+            finished: false,
+            ports: None,
+        });
+    }
+    let (model, placed) = (Model::new(&cluster), Placed::new(&cluster.pods));
+    let scales = Scales::new(&cluster, &model, &placed, wanted, by_name(wanted));
+    let own = Scene::own(&cluster, wanted);
+    let (cluster, scales, by_ns) = (&cluster, &scales, Scene::by_ns(&cluster));
+    stories::checked(&Scene { wanted, cluster, scales, edges, turned: &[], denied: &[], own, by_ns })
+}
+
+fn by_name<'w>(wanted: Wanted<'w>) -> Vec<&'w Policy> {
+    wanted.set.values().filter(|policy| policy.key.kind != PolicyKind::NetworkPolicy).collect()
 }
 
 /// The cluster as it is and as it would be, as far as the row hangs on it: policies of its namespace.

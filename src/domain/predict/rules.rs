@@ -87,7 +87,7 @@ impl<'r> Used<'r> {
 }
 
 /// A named port may be any.
-fn meet(ports: &[PortMatch], protocol: Protocol, port: u16) -> bool {
+pub(super) fn meet(ports: &[PortMatch], protocol: Protocol, port: u16) -> bool {
     ports.is_empty()
         || ports.iter().any(|one| match one {
             PortMatch::Protocol(own) => *own == protocol,
@@ -96,7 +96,7 @@ fn meet(ports: &[PortMatch], protocol: Protocol, port: u16) -> bool {
         })
 }
 
-fn in_namespace(cluster: &Cluster, own: &NsName, peer: &Pods, ns: &NsName) -> bool {
+pub(super) fn in_namespace(cluster: &Cluster, own: &NsName, peer: &Pods, ns: &NsName) -> bool {
     match &peer.namespaces {
         None => own == ns,
         Some(selector) => {

@@ -1,7 +1,10 @@
 //! One edge against one model: every pair of pods that it may stand for, both families apart. A pair
 //! that is denied weighs more than one that is unknown, and that more than one that passes. Pure.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use foldhash::fast::FixedState;
 
@@ -12,12 +15,13 @@ use crate::domain::{
         cluster::Cluster,
         judge::Question,
         model::{Model, Party, PodId},
+        plugin::{Plugin, ServiceView},
         rule,
         verdict::{Decision, Doubt, Verdict},
     },
     flow::{Direction, Entity, Protocol},
     names::{NsName, Text, Workload},
-    opened::What,
+    opened::{Opened, What},
     policy::Policy,
     wildcard::Wildcard,
 };
@@ -51,6 +55,8 @@ pub(super) struct Scales<'s> {
     own: HashMap<(&'s str, &'s str), Vec<(usize, PodId)>, FixedState>,
     /// Every pod of the namespace is in one class.
     only: Option<PodId>,
+    /// Addresses of caches on the nodes: as peers they are hosts.
+    caches: BTreeSet<IpAddr>,
 }
 
 /// One end of a question.
@@ -91,7 +97,14 @@ impl<'s> Scales<'s> {
                     || policy.rules.selector.is_everything()
             });
         let first = own.values().flatten().min_by_key(|(place, _)| *place).map(|(_, id)| *id);
-        Self { cluster, model, placed, direction, names, own, only: first.filter(|_| is_all) }
+        let caches = caches(cluster);
+        Self { cluster, model, placed, direction, names, own, only: first.filter(|_| is_all), caches }
+    }
+
+    /// Is every pod of the namespace selected by the same policies?
+    pub fn is_uniform(&self) -> bool {
+        let mut opened = self.names.iter().flat_map(|policy| &policy.opens);
+        self.only.is_some() && opened.all(|opened| opened.selector.is_everything())
     }
 
     /// Every family that the edge can have been of, each once.
@@ -165,9 +178,24 @@ impl<'s> Scales<'s> {
             Peer::Address(address) => {
                 let address = address.to_canonical();
                 let family = Family::of(&key.peer);
+                if self.caches.contains(&address) {
+                    return Ok(vec![way(Party::host(address), family)]);
+                }
                 if self.direction == Direction::Egress
                     && let Some(behind) = self.model.behind(address, key.protocol, key.port)
                 {
+                    if behind.is_err() && self.model.is_service(address, "default", "kubernetes") {
+                        let api = self.cluster.around.api.iter();
+                        let api = api.filter(|(one, _)| one.is_ipv4() == address.is_ipv4());
+                        let one = |(address, port): &(IpAddr, u16)| Way {
+                            port: *port,
+                            ..way(self.model.party(*address), family)
+                        };
+                        let ways: Vec<Way> = api.map(one).collect();
+                        if !ways.is_empty() && self.model.traits().service == ServiceView::Backend {
+                            return Ok(ways);
+                        }
+                    }
                     let one = |way: crate::domain::eval::parties::Behind| Way {
                         party: way.party,
                         family,
@@ -277,7 +305,7 @@ impl<'s> Scales<'s> {
         };
         match decision {
             Decision::Denied | Decision::NotIsolated if !self.names.is_empty() => {
-                self.by_name(key, edge, own, decision)
+                self.by_name(key, edge, own, (decision, way))
             }
             Decision::Unknown(doubt) => (Verdict::Unknown, Some(Why::Doubt(doubt))),
             decision => (decision.verdict(), None),
@@ -285,42 +313,34 @@ impl<'s> Scales<'s> {
     }
 
     /// What NetworkPolicies deny, a policy by name may open.
-    fn by_name(&self, key: &EdgeKey, edge: &Edge, own: PodId, decision: Decision) -> (Verdict, Option<Why>) {
+    fn by_name(
+        &self,
+        key: &EdgeKey,
+        edge: &Edge,
+        own: PodId,
+        (decision, way): (Decision, Way),
+    ) -> (Verdict, Option<Why>) {
         let labels = self.model.labels(own);
         let (mut isolates, mut unsure) = (decision == Decision::Denied, None);
+        let mut entities = Vec::new();
         for opened in self.names.iter().flat_map(|policy| &policy.opens) {
             if opened.direction != self.direction || !opened.selector.matches(labels) {
                 continue;
             }
             isolates = true;
-            if !opened.ports.may_hold(key.protocol, key.port) {
+            if !opened.ports.may_hold(key.protocol, way.port) {
                 continue;
             }
-            match &opened.what {
-                What::Everything => return (Verdict::Allowed, None),
-                What::Name(pattern) => {
-                    let names = key.name.iter().chain(&edge.also).chain(&edge.chain);
-                    if key.name.as_ref().is_some_and(|name| is_named(pattern, name)) {
-                        return (Verdict::Allowed, None);
-                    }
-                    if names.into_iter().any(|name| is_named(pattern, name)) {
-                        unsure = Some(format!("{pattern} is one of several names that the address had"));
-                    }
-                }
-                What::Block { .. } => {
-                    let ranges = opened.what.addresses();
-                    if let (Peer::Address(address), Some(ranges)) = (&key.peer, ranges)
-                        && ranges.contains(address.to_canonical())
-                    {
-                        return (Verdict::Allowed, None);
-                    }
-                }
-                What::Inside if !matches!(key.peer, Peer::Address(_)) => {
-                    unsure = Some("a policy by name opens pods, which sluice does not evaluate".to_owned());
-                }
-                What::Inside => {}
-                What::Unknown(why) => unsure = Some(format!("a policy by name is not understood: {why}")),
+            match self.meant(key, edge, opened) {
+                Some(Ok(())) => return (Verdict::Allowed, None),
+                Some(Err(fact)) => unsure = Some(fact),
+                None => entities.extend(opened.entity),
             }
+        }
+        match self.by_entity(key, way, &entities) {
+            Some(Ok(())) => return (Verdict::Allowed, None),
+            Some(Err(fact)) => unsure = Some(fact),
+            None => {}
         }
         match (isolates, unsure) {
             (false, _) => (Verdict::Allowed, None),
@@ -328,6 +348,72 @@ impl<'s> Scales<'s> {
             (true, None) => (Verdict::Denied, None),
         }
     }
+
+    /// Does one peer of a policy by name mean the other end? `None`: it does not, the error says why it
+    /// perhaps does.
+    fn meant(&self, key: &EdgeKey, edge: &Edge, opened: &Opened) -> Option<Result<(), String>> {
+        match &opened.what {
+            What::Everything => Some(Ok(())),
+            What::Name(pattern) if key.name.as_ref().is_some_and(|name| is_named(pattern, name)) => {
+                Some(Ok(()))
+            }
+            What::Name(pattern) => {
+                let mut names = key.name.iter().chain(&edge.also).chain(&edge.chain);
+                let is_one = names.any(|name| is_named(pattern, name));
+                is_one.then(|| Err(format!("{pattern} is one of several names that the address had")))
+            }
+            What::Block { .. } => {
+                let Peer::Address(address) = &key.peer else { return None };
+                let ranges = opened.what.addresses()?;
+                ranges.contains(address.to_canonical()).then_some(Ok(()))
+            }
+            What::Inside if opened.entity.is_none() && !matches!(key.peer, Peer::Address(_)) => {
+                Some(Err("a policy by name opens pods, which sluice does not evaluate".to_owned()))
+            }
+            What::Inside => None,
+            What::Unknown(why) => Some(Err(format!("a policy by name is not understood: {why}"))),
+        }
+    }
+
+    /// Cilium's words for what has no pod: the API server, nodes, and what it calls by the word itself.
+    fn by_entity(&self, key: &EdgeKey, way: Way, opened: &[Entity]) -> Option<Result<(), String>> {
+        let has = |entity: Entity| opened.contains(&entity);
+        let is_api = match &key.peer {
+            Peer::Entity(entity) if has(*entity) => return Some(Ok(())),
+            Peer::Entity(entity) => *entity == Entity::KubeApiserver,
+            Peer::Address(address) => {
+                self.cluster.around.api.iter().any(|(one, _)| *one == address.to_canonical())
+            }
+            Peer::Pods { .. } | Peer::Unsaid(_) => false,
+        };
+        if is_api && has(Entity::KubeApiserver) {
+            return Some(Ok(()));
+        }
+        if !way.party.is_host() || is_api {
+            return None;
+        }
+        // On which of the nodes the pods run is the scheduler's word.
+        match (has(Entity::Host), has(Entity::RemoteNode)) {
+            (true, true) => Some(Ok(())),
+            (false, false) => None,
+            (true, false) => Some(Err("only the pod's own node is opened by name".to_owned())),
+            (false, true) => {
+                Some(Err("only nodes that the pod does not run on are opened by name".to_owned()))
+            }
+        }
+    }
+}
+
+/// Addresses on which a cache on each node listens. Cilium leads what goes to a Service's address on to
+/// its pods before any node sees it.
+fn caches(cluster: &Cluster) -> BTreeSet<IpAddr> {
+    let running = cluster.pods.iter().filter(|pod| !pod.finished && pod.host_network);
+    let marks = running.filter_map(|pod| cluster.around.marks.get(&(pod.ns.clone(), pod.name.clone())));
+    let mut out: BTreeSet<IpAddr> = marks.flat_map(|marks| &marks.listens).copied().collect();
+    if cluster.traits.plugin == Plugin::Cilium {
+        out.retain(|one| !cluster.services.iter().any(|service| service.addresses.contains(one)));
+    }
+    out
 }
 
 fn is_named(pattern: &DnsName, name: &DnsName) -> bool {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::prediction::{Hit, Prediction, Unused};
+use super::{
+    prediction::{Hit, Prediction, Unused},
+    stories::{Checked, Mark, Said, Weight},
+};
 use crate::domain::{
     edge::Peer,
     eval::{
@@ -10,6 +13,7 @@ use crate::domain::{
         verdict::Verdict,
     },
     flow::Direction,
+    names::plural,
     time::{Timestamp, age, span},
 };
 
@@ -33,6 +37,31 @@ pub fn summary(prediction: &Prediction, now: Timestamp) -> Vec<(Verdict, String)
         out.push((Verdict::Allowed, format!("would deny none of {many}")));
     }
     out
+}
+
+/// What the checks have against it, by name: `dns-reachable: cart of shop: lookups … would be denied.
+/// Allow it in …`. First what blocks; what only warns stands beside it.
+pub fn against(prediction: &Prediction) -> Vec<(Weight, Mark, String)> {
+    let mut open: Vec<&Checked> = prediction.checks.iter().filter(|one| one.mark != Mark::Pass).collect();
+    open.sort_by_key(|one| (one.weight, std::cmp::Reverse(one.mark)));
+    let line = |one: &Checked| (one.weight, one.mark, format!("{}: {}", one.name, found(one)));
+    open.into_iter().map(line).collect()
+}
+
+/// All that a check found, in one line.
+pub fn found(one: &Checked) -> String {
+    let word = if one.mark == Mark::Unknown { "unknown: " } else { "" };
+    let more = if one.more > 0 { format!(" And {} more.", one.more) } else { String::new() };
+    let all: Vec<String> = one.said.iter().map(said).collect();
+    format!("{word}{}{more}", all.join(" "))
+}
+
+/// `cart of shop: lookups by UDP to … would be denied. Allow it in egress-baseline-allow.`
+fn said(one: &Said) -> String {
+    match one.next.is_empty() {
+        true => format!("{}: {}.", one.object, one.fact),
+        false => format!("{}: {}. {}", one.object, one.fact, one.next),
+    }
 }
 
 fn few(hits: &[Hit]) -> String {
@@ -68,10 +97,6 @@ pub fn thing(prediction: &Prediction) -> &'static str {
         Direction::Egress => "destination",
         Direction::Ingress => "caller",
     }
-}
-
-pub fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 /// Pods by how their isolation turns.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{flow::Direction, policy::Pinned};
+use crate::domain::{flow::Direction, names::plural, policy::Pinned};
 
 use super::{
     check::{Check, CheckId as Id, Evidence},
@@ -74,7 +74,7 @@ fn hooks(reading: &Reading) -> Check {
     seen.sort();
     Check::fail(Id::Hooks, format!(
         "A default deny for ingress cuts off {} of them, and {stuck} fail closed: {}.",
-        super::report::plural(cut.len(), "callback"),
+        plural(cut.len(), "callback"),
         named.join(", ")
     ))
     .seen(seen)
@@ -121,7 +121,7 @@ fn host_network(reading: &Reading, found: &Found) -> Check {
     }
     let seen: Vec<Evidence> =
         hosted.iter().map(|one| Evidence::new(&one.object, "hostNetwork", "true")).collect();
-    let count = super::report::plural(hosted.len(), "workload");
+    let count = plural(hosted.len(), "workload");
     if found.engines.is_empty() {
         return Check::not_applicable(Id::HostNetwork, "Nothing is known here that enforces.").seen(seen);
     }
@@ -227,7 +227,7 @@ fn mesh(reading: &Reading) -> Check {
     }
     Check::fail(Id::Mesh, format!(
         "{what} puts sidecars into {}: without its control plane (ports {ports}) their pods do not start, and its kept connections hide what a policy cuts.",
-        super::report::plural(seen.len(), "namespace")
+        plural(seen.len(), "namespace")
     ))
     .seen([control])
     .seen(seen)
@@ -293,7 +293,7 @@ fn owners(reading: &Reading) -> Check {
         0 => format!("{tools} runs here: objects that it made are written again after a rollback."),
         n => format!(
             "{tools} owns {}: what it made is written again after a rollback.",
-            super::report::plural(n, "namespace")
+            plural(n, "namespace")
         ),
     };
     Check::fail(Id::Owners, words)
@@ -338,7 +338,7 @@ fn foreign(reading: &Reading) -> Check {
         let kinds: BTreeSet<String> =
             seen.iter().map(|(_, evidence)| evidence.object.kind.to_string()).collect();
         let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
-        let count = super::report::plural(seen.len(), "object");
+        let count = plural(seen.len(), "object");
         return Check::fail(Id::Foreign, format!("{count} of other kinds decide beside NetworkPolicy: {kinds}. A prediction by NetworkPolicies alone may be wrong."))
             .seen(seen.into_iter().map(|(_, evidence)| evidence))
             .fixed("Read each of them before the first policy is written, and keep them in mind at every denial.", &[]);

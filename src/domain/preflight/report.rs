@@ -87,9 +87,3 @@ impl Report {
         }
     }
 }
-
-/// `1 webhook`, `3 webhooks`.
-pub(super) fn plural(count: usize, word: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{s}")
-}

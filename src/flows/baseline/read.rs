@@ -219,10 +219,10 @@ impl Visitor {
 
     async fn connect(&self, dial: &Dial) -> Result<SendRequest<Empty<Bytes>>, Trouble> {
         let next = "Check that sluice collect runs and listens there, and that the network lets us through.";
-        let named = |trouble: Trouble| match trouble.object.as_str().starts_with("relay ") {
+        let named = |trouble: Trouble| match trouble.object.as_str().strip_prefix("relay ") {
             // The dial's words for an address are those for a relay.
-            true => self.trouble(trouble.fact.as_str(), next),
-            false => trouble,
+            Some(address) => self.trouble(&format!("{address}: {}", trouble.fact), next),
+            None => trouble,
         };
         let stream = dial().await.map_err(named)?;
         let opened = http1::handshake(TokioIo::new(stream)).await;

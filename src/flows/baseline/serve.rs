@@ -71,9 +71,12 @@ impl Door {
     }
 }
 
-/// Opens the port; a taken one is an error at once, not later.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// Opens the port; a taken one is an error at once, not later. Told with the address that it is: of
+/// port 0 the one that was free.
+pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Serves for ever.

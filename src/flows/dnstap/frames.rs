@@ -157,8 +157,7 @@ impl Reader {
     }
 
     fn word(&self, at: usize) -> Option<u32> {
-        let bytes = self.buffer.get(at..at + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().expect("four bytes were asked for")))
+        self.buffer.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
     }
 
     fn data(&mut self, length: u32) -> Result<Option<Event>, Broken> {

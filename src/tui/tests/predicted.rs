@@ -9,7 +9,7 @@ use crate::{
     },
     domain::{
         edge::{DnsName, Edge, EdgeKey, Peer, Window},
-        eval::{cluster::Cluster, plugin::Plugin, rule::Network},
+        eval::{around::Around, cluster::Cluster, plugin::Plugin, rule::Network},
         flow::{Direction, Protocol},
         names::{NsName, PodName, Text, Workload},
         policy::{Labels, PolicyDigest, Selector},
@@ -68,6 +68,7 @@ fn cluster() -> Cluster {
         services: Vec::new(),
         policies: Vec::new(),
         foreign: Vec::new(),
+        around: Around::default(),
     }
 }
 

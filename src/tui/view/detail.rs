@@ -125,7 +125,10 @@ fn cluster_text(pen: &Pen<'_>, cluster: &Cluster, row: &ClusterRow) -> Text {
 /// How the collector is and how far it is, with the age of what it told.
 fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
     let told = pen.ago(row.at);
-    let reason = row.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let reason = row
+        .reason
+        .as_ref()
+        .map_or_else(String::new, |reason| format!(": {}", reason.as_str().trim_end_matches('.')));
     let far = match (row.progress, row.ready) {
         (Progress::Unknown | Progress::NoCollector, _) | (_, None) => String::new(),
         (progress, Some((ready, all))) => {
