@@ -192,7 +192,7 @@ pub mod flows {
         pub mod line;
         mod node;
 
-        pub use follow::{Ended, Find, Gathering, Logs, Open, Opened, Printer, Since, gather, run};
+        pub use follow::{Ended, Find, Gathering, Logs, Open, Opened, Owned, Printer, Since, gather, run};
     }
     /// The collector: what sources tell becomes edges in a database of its own, served read-only.
     pub mod baseline {

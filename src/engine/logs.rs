@@ -1,7 +1,7 @@
 //! Where `k8s::logs` meets `flows::logs`: pods that print, as the readers of their logs take them, and
 //! what is read of Antrea, which has a stream in some clusters and only logs in others.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use tokio::{
@@ -19,7 +19,7 @@ use crate::{
     flows::{
         antrea,
         baseline::gather::Owner,
-        logs::{Ended, Find, Logs, Open, Opened, Printer, Since, run},
+        logs::{Ended, Find, Logs, Open, Opened, Owned, Printer, Since, run},
         records::Format,
         source::{BoxIo, Dial},
     },
@@ -159,15 +159,16 @@ fn needed(kind: SourceKind) -> Text {
 }
 
 /// Records that know addresses only are given to the pods that had them.
-async fn own(access: Access, to: mpsc::Sender<(IpAddr, Owner)>) {
+async fn own(access: Access, to: mpsc::Sender<Owned>) {
     let (said, mut heard) = mpsc::channel(256);
     let asking = tokio::spawn(owners::run(access, said));
     while let Some(said) = heard.recv().await {
         let owned = match said {
             owners::Said::Pod { address, ns, pod, from, until } => {
-                (address, Owner::Pod { ns, pod, from, until })
+                Owned::Is(address, Owner::Pod { ns, pod, from, until })
             }
-            owners::Said::Node(address) => (address, Owner::Node),
+            owners::Said::Node(address) => Owned::Is(address, Owner::Node),
+            owners::Said::Trouble("pods", None) => Owned::Complete,
             owners::Said::Trouble(about, Some(trouble)) => {
                 tracing::warn!(about, %trouble, "owners of addresses are not known");
                 continue;

@@ -127,7 +127,7 @@ async fn a_log_cut_anywhere_is_read_whole_and_signs_reach_from_line_to_line() {
     assert_eq!(followed.ports(), [1, 2, 3]);
     assert_eq!(followed.told.gaps(), Vec::<String>::new());
     let node = || "worker-3".to_owned();
-    assert_eq!(followed.told.signs(), [(node(), 1, 1), (node(), 1, 2), (node(), 2, 3)]);
+    assert_eq!(followed.told.signs(), [(node(), 0, 1), (node(), 1, 2), (node(), 2, 3)]);
     let state = followed.told.state();
     assert_eq!((state.kind, state.link), (SourceKind::AntreaLog, Link::Live));
     assert_eq!((state.nodes_connected, state.nodes_unavailable), (Some(1), Some(0)));

@@ -40,6 +40,8 @@ use crate::{
 
 /// Between two looks for pods.
 const FIND: Duration = Duration::from_secs(30);
+/// How long the first look waits until it is known whose addresses are.
+const HOLD: Duration = Duration::from_secs(10);
 /// Nodes kept; more than any cluster Kubernetes supports.
 const NODES: usize = 6_000;
 /// Pieces that wait; their readers wait with them.
@@ -84,6 +86,13 @@ pub struct Opened {
     pub bytes: BoxStream<'static, Result<Bytes, Trouble>>,
 }
 
+/// Whose an address is, from the API.
+pub enum Owned {
+    Is(IpAddr, Owner),
+    /// All that are known by now were told: what is read before could not be given to anybody.
+    Complete,
+}
+
 pub type Find = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<Printer>, Trouble>> + Send + Sync>;
 pub type Open = Arc<dyn Fn(Printer, Since) -> BoxFuture<'static, Result<Opened, Trouble>> + Send + Sync>;
 
@@ -111,7 +120,7 @@ pub async fn run(
     cluster: ClusterName,
     logs: Logs,
     wanted: watch::Receiver<Vec<NsName>>,
-    owners: mpsc::Receiver<(IpAddr, Owner)>,
+    owners: mpsc::Receiver<Owned>,
     inbox: mpsc::Sender<Fact>,
 ) -> Ended {
     let outlet = Outlet::denials(cluster, wanted, inbox);
@@ -165,7 +174,8 @@ struct Node {
 enum Wake {
     Found(Result<Vec<Printer>, Trouble>),
     Report(Report),
-    Owner(Option<(IpAddr, Owner)>),
+    Owner(Option<Owned>),
+    Hold,
     BatchDue,
     Second,
     Find,
@@ -191,36 +201,42 @@ impl Follower {
         }
     }
 
-    async fn until_ended(mut self, mut owners: Option<mpsc::Receiver<(IpAddr, Owner)>>) -> Ended {
+    async fn until_ended(mut self, mut owners: Option<mpsc::Receiver<Owned>>) -> Ended {
         let ended = self.follow(&mut owners).await;
         // What a task still had to tell is told by the next stream's overlap.
         self.tasks.abort_all();
         ended
     }
 
-    async fn follow(&mut self, owners: &mut Option<mpsc::Receiver<(IpAddr, Owner)>>) -> Ended {
+    async fn follow(&mut self, owners: &mut Option<mpsc::Receiver<Owned>>) -> Ended {
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut finding = Some((self.logs.find)());
         let mut find_at = Instant::now();
+        let mut hold = owners.is_some().then(|| Instant::now() + HOLD);
         loop {
             let due = self.outlet.due();
             let wake = tokio::select! {
                 biased;
                 () = self.outlet.closed() => return Ended::Closed,
                 owner = next(owners) => Wake::Owner(owner),
-                found = pending(&mut finding) => Wake::Found(found),
+                () = sleep_until(hold.unwrap_or_else(Instant::now)), if hold.is_some() => Wake::Hold,
+                found = pending(&mut finding), if hold.is_none() => Wake::Found(found),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::BatchDue,
                 _ = second.tick() => Wake::Second,
                 () = sleep_until(find_at), if finding.is_none() => Wake::Find,
                 Some(report) = self.reports.recv() => Wake::Report(report),
             };
             let done = match wake {
-                Wake::Owner(None) => {
-                    *owners = None;
+                Wake::Hold | Wake::Owner(Some(Owned::Complete)) => {
+                    hold = None;
                     Ok(())
                 }
-                Wake::Owner(Some((address, owner))) => {
+                Wake::Owner(None) => {
+                    (*owners, hold) = (None, None);
+                    Ok(())
+                }
+                Wake::Owner(Some(Owned::Is(address, owner))) => {
                     self.own(address, owner);
                     Ok(())
                 }
@@ -404,7 +420,7 @@ fn called(format: Format) -> &'static str {
     }
 }
 
-async fn next(owners: &mut Option<mpsc::Receiver<(IpAddr, Owner)>>) -> Option<(IpAddr, Owner)> {
+async fn next(owners: &mut Option<mpsc::Receiver<Owned>>) -> Option<Owned> {
     match owners {
         Some(owners) => owners.recv().await,
         None => std::future::pending().await,

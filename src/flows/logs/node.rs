@@ -202,8 +202,11 @@ impl Place {
                 () = sleep_until(reopen) => return Err(Stop::Again("its log was opened again")),
                 chunk = bytes.next() => match chunk {
                     Some(Ok(chunk)) => {
-                        let piece = self.chunk(&chunk).map_err(Stop::Broken)?;
+                        let (piece, complaint) = self.chunk(&chunk);
                         self.tell(What::Piece(piece)).await?;
+                        if let Some(complaint) = complaint {
+                            return Err(Stop::Broken(complaint));
+                        }
                     }
                     Some(Err(trouble)) => return Err(Stop::Broken(trouble)),
                     None => return Err(Stop::Broken(ended(printer))),
@@ -212,9 +215,9 @@ impl Place {
         }
     }
 
-    /// An error: the kubelet says itself that it cannot read on.
-    fn chunk(&mut self, chunk: &[u8]) -> Result<Piece, Trouble> {
-        let mut piece = Piece::default();
+    /// With it, what the kubelet itself says of not being able to read on.
+    fn chunk(&mut self, chunk: &[u8]) -> (Piece, Option<Trouble>) {
+        let (mut piece, mut complaint) = (Piece::default(), None);
         let mut rest = chunk;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end);
@@ -223,11 +226,11 @@ impl Place {
                 continue;
             }
             if self.half.is_empty() {
-                self.line(line, &mut piece)?;
+                complaint = self.line(line, &mut piece).or(complaint);
             } else {
                 let mut whole = std::mem::take(&mut self.half);
                 whole.extend_from_slice(line);
-                self.line(&whole, &mut piece)?;
+                complaint = self.line(&whole, &mut piece).or(complaint);
             }
         }
         if !self.passing_over {
@@ -239,10 +242,10 @@ impl Place {
             self.passing_over = true;
         }
         piece.printed = self.last;
-        Ok(piece)
+        (piece, complaint)
     }
 
-    fn line(&mut self, raw: &[u8], piece: &mut Piece) -> Result<(), Trouble> {
+    fn line(&mut self, raw: &[u8], piece: &mut Piece) -> Option<Trouble> {
         let Some(line) = line::split(raw) else { return foreign(&self.setup.node, raw) };
         let (node, format) = (&self.setup.node, self.setup.format);
         self.last = self.last.max(Some(line.printed));
@@ -265,7 +268,7 @@ impl Place {
         if known || self.memory.forgotten_until().is_some_and(|forgotten| at < forgotten) {
             piece.repeats += 1;
             piece.gaps.extend(self.thread.again().filter(|_| known));
-            return Ok(());
+            return None;
         }
         // A printer that started again may begin with what was read long ago.
         let is_old = self.thread.is_broken() && self.thread.read().is_some_and(|read| at <= read);
@@ -282,7 +285,7 @@ impl Place {
             let id = FlowId(compact_str::format_compact!("{}/{number}", id.0));
             piece.records.push(Record { heard, id, word, at: until.unwrap_or(at) });
         }
-        Ok(())
+        None
     }
 
     async fn broke(&mut self, trouble: Trouble) -> Result<(), Closed> {
@@ -331,12 +334,12 @@ fn of_node(heard: Heard, node: &NodeName, format: Format) -> Heard {
 }
 
 /// Empty lines are nothing; all else without a time is the kubelet's own complaint.
-fn foreign(node: &NodeName, raw: &[u8]) -> Result<(), Trouble> {
+fn foreign(node: &NodeName, raw: &[u8]) -> Option<Trouble> {
     if raw.trim_ascii().is_empty() {
-        return Ok(());
+        return None;
     }
     let said = Text::new(&String::from_utf8_lossy(&raw[..raw.len().min(300)]));
-    Err(Trouble::new(
+    Some(Trouble::new(
         &format!("node {node}"),
         &format!("its kubelet cannot read the log on: {said}"),
         "Nothing to do if it comes back; else look at the node's disk and kubelet.",

@@ -83,8 +83,9 @@ impl Aggregator {
         Self(Arc::new(Inner { relay, certificates, kept: Mutex::default(), away, restarts }))
     }
 
-    pub fn set_away(&self, away: bool) {
-        if away {
+    /// Nobody gets there; `gone`: because its pod is, and what it kept with it.
+    pub fn set_away(&self, away: bool, gone: bool) {
+        if gone {
             self.forget();
         }
         self.0.away.send_if_modified(|was| std::mem::replace(was, away) != away);

@@ -434,7 +434,8 @@ impl Member {
             goldmane.feel(&faults);
         }
         if let Some(aggregator) = &self.aggregator {
-            aggregator.set_away(has(&Fault::RelayAway) || has(&Fault::Dead));
+            let gone = has(&Fault::RelayAway);
+            aggregator.set_away(gone || has(&Fault::Dead), gone);
         }
         if let Some(printer) = &self.printer {
             printer.feel(&faults);
