@@ -10,7 +10,7 @@ use crate::sim::fleet::{
     plan::{
         Container, Edge, End, External, Labels, Namespace, Node, Plan, Pod, Port, Protocol, Workload, hash64,
     },
-    scenario::{self, Call, ClusterSpec, Kind, Pattern, Scenario, Target, WorkloadSpec},
+    scenario::{self, Call, ClusterSpec, Kind, Pattern, Records, Scenario, Target, WorkloadSpec},
     system, workspace,
 };
 
@@ -28,14 +28,14 @@ pub fn plan(scenario: &Scenario, index: usize, seed: u64) -> Plan {
             builder.namespace(name, pattern);
         }
     }
-    if spec.flow_stream {
+    if spec.records == Some(Records::FlowStream) {
         builder.system(system::aggregator());
         // FlowStreamService came with that release.
         let containers = builder.plan.workloads.iter_mut().flat_map(|it| it.containers.iter_mut());
         let antrea = containers.filter(|container| container.image.starts_with("antrea/"));
         antrea.for_each(|container| container.image = container.image.replace(":v2.5.0", ":v2.7.0"));
     }
-    if let Some(prints) = spec.prints {
+    if let Some(prints) = spec.records.and_then(Records::printed) {
         builder.system(system::printer(prints));
     }
     if let Some(collector) = &spec.collector {

@@ -19,7 +19,7 @@ use crate::{
             flows::{self, EVENT_VERDICT},
             plan::{Plan, hash64},
             relay::Relay,
-            scenario::Prints,
+            scenario::Records,
             system,
         },
     },
@@ -30,7 +30,7 @@ use crate::{
 pub struct Printer(Arc<Inner>);
 
 struct Inner {
-    prints: Prints,
+    prints: Records,
     relay: Relay,
     state: Mutex<State>,
 }
@@ -44,7 +44,7 @@ struct State {
 }
 
 impl Printer {
-    pub fn new(prints: Prints, relay: Relay) -> Self {
+    pub fn new(prints: Records, relay: Relay) -> Self {
         Self(Arc::new(Inner { prints, relay, state: Mutex::default() }))
     }
 
@@ -104,8 +104,9 @@ impl Printer {
             return None;
         }
         match self.0.prints {
-            Prints::AntreaLog => np_log(flow, DateTime::from_timestamp_nanos(at)),
-            Prints::KernelLog => kernel(flow, at),
+            Records::AntreaLog => np_log(flow, DateTime::from_timestamp_nanos(at)),
+            Records::KernelLog => kernel(flow, at),
+            Records::FlowStream => None,
         }
     }
 

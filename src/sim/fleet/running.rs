@@ -38,7 +38,7 @@ use crate::sim::{
         printer::Printer,
         reach::{self, Closed},
         relay::Relay,
-        scenario::{ClusterSpec, Cni, Scenario},
+        scenario::{ClusterSpec, Cni, Records, Scenario},
         seeding::{extra_resources, of_server, seed_objects},
         staged,
         verdict::Enforcement,
@@ -190,13 +190,16 @@ impl Member {
             certificates.objects(&created).into_iter().for_each(|object| server.seed(object));
             Goldmane::new(relay.clone(), options.speed, certificates)
         });
-        let aggregator = spec.flow_stream.then(|| {
+        let aggregator = (spec.records == Some(Records::FlowStream)).then(|| {
             let certificates =
                 aggregator::tls::Certificates::new().expect("certificates of names written here can be made");
             server.seed(certificates.object(&clock.stamp()));
             Aggregator::new(relay.clone(), certificates)
         });
-        let printer = spec.prints.map(|prints| Printer::new(prints, relay.clone()));
+        let printer = spec
+            .records
+            .filter(|records| records.printed().is_some())
+            .map(|records| Printer::new(records, relay.clone()));
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
         let state = Arc::new(State {

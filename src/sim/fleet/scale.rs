@@ -73,8 +73,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         state: false,
         granted: Vec::new(),
         probes: false,
-        flow_stream: false,
-        prints: None,
+        records: None,
         faults: Vec::new(),
     };
     Scenario {

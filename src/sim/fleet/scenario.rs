@@ -58,10 +58,8 @@ pub struct ClusterSpec {
     pub granted: Vec<String>,
     /// The workspace switches probes on here.
     pub probes: bool,
-    /// Antrea's flow aggregator runs and serves FlowStreamService.
-    pub flow_stream: bool,
-    /// A pod of each node prints these records to its log.
-    pub prints: Option<Prints>,
+    /// Where its denials can be read beside what its plugin always brings.
+    pub records: Option<Records>,
     pub faults: Vec<TimedFault>,
 }
 
@@ -81,21 +79,25 @@ pub struct CollectorSpec {
     pub losses_a_day: f64,
 }
 
-/// Records that pods print, by the name that the product knows them by.
+/// What a cluster was set up to record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Prints {
-    /// Antrea's `np.log`.
+pub enum Records {
+    /// Antrea's flow aggregator runs and serves FlowStreamService.
+    FlowStream,
+    /// A pod of each node prints Antrea's `np.log`.
     AntreaLog,
-    /// What Calico's `Log` rules behind the policies leave in the kernel's log.
+    /// A pod of each node prints what Calico's `Log` rules behind the policies leave in the kernel's log.
     KernelLog,
 }
 
-impl Prints {
-    pub fn as_str(self) -> &'static str {
+impl Records {
+    /// What pods print, by the name that the product knows it by.
+    pub fn printed(self) -> Option<&'static str> {
         match self {
-            Self::AntreaLog => "antrea-log",
-            Self::KernelLog => "kernel-log",
+            Self::FlowStream => None,
+            Self::AntreaLog => Some("antrea-log"),
+            Self::KernelLog => Some("kernel-log"),
         }
     }
 }

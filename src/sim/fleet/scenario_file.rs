@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
     past::Past,
-    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Prints},
+    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Records},
 };
 
 #[derive(Deserialize)]
@@ -50,9 +50,7 @@ pub struct ClusterFile {
     granted: Vec<String>,
     #[serde(default)]
     probes: bool,
-    #[serde(default)]
-    flow_stream: bool,
-    prints: Option<Prints>,
+    records: Option<Records>,
     #[serde(default)]
     faults: Vec<FaultFile>,
 }
@@ -80,8 +78,7 @@ impl ClusterFile {
             state: self.state,
             granted: self.granted,
             probes: self.probes,
-            flow_stream: self.flow_stream,
-            prints: self.prints,
+            records: self.records,
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::sim::{
         past::Past,
         people::{self, Person},
         plan::Plan,
-        scenario::{ClusterSpec, Cni},
+        scenario::{ClusterSpec, Cni, Records},
         shared_state, staged, system, workspace,
     },
 };
@@ -48,8 +48,11 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
         .into_iter()
         .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
         // The team reads collectors through their pods' ports.
-        .chain((spec.collector.is_some() || spec.prints.is_some()).then_some("sluice"))
-        .chain(spec.flow_stream.then_some(aggregator::NAMESPACE))
+        .chain(
+            (spec.collector.is_some() || spec.records.and_then(Records::printed).is_some())
+                .then_some("sluice"),
+        )
+        .chain((spec.records == Some(Records::FlowStream)).then_some(aggregator::NAMESPACE))
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);

@@ -6,7 +6,7 @@ use crate::sim::fleet::{
     aggregator,
     generate::NewWorkload,
     plan::{Container, Labels, Port, Protocol},
-    scenario::{Answers, Cni, CollectorSpec, Kind, Prints},
+    scenario::{Answers, Cni, CollectorSpec, Kind},
 };
 
 pub const COLLECTOR_NAMESPACE: &str = "sluice";
@@ -168,12 +168,9 @@ pub fn collector(spec: &CollectorSpec) -> Vec<NewWorkload> {
 pub const PRINTER: &str = "sluice-printer";
 
 /// Prints a file of its node to its own log.
-pub fn printer(prints: Prints) -> NewWorkload {
-    let labels = [
-        ("app.kubernetes.io/name", PRINTER),
-        ("sluice.dev/logged", "denied"),
-        ("sluice.dev/prints", prints.as_str()),
-    ];
+pub fn printer(prints: &'static str) -> NewWorkload {
+    let labels =
+        [("app.kubernetes.io/name", PRINTER), ("sluice.dev/logged", "denied"), ("sluice.dev/prints", prints)];
     let containers = [("print", "registry.corp.example/library/busybox:1.37")];
     let mut printer = host(Kind::DaemonSet, COLLECTOR_NAMESPACE, PRINTER, &labels, &containers);
     printer.host_network = false;
