@@ -153,6 +153,7 @@ fn world() -> World {
         context: Text::new("east"),
         environment: Environment::Staging,
         relay: None,
+        flows: Default::default(),
         collector: None,
     };
     world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));

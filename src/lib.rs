@@ -217,15 +217,7 @@ pub mod flows {
         mod senders;
         mod sockets;
     }
-    /// Goldmane of Calico: flows by workload, without addresses, in buckets of 15 s.
-    pub mod goldmane {
-        pub mod decode;
-        mod follow;
-        mod link;
-        pub mod tls;
-
-        pub use follow::run;
-    }
+    pub mod goldmane;
     /// Hubble Relay, or one Hubble agent.
     pub mod hubble {
         mod aim;

@@ -70,6 +70,7 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
                 rule(&["discovery.k8s.io"], &["endpointslices"], &read),
                 rule(&["networking.k8s.io"], &["networkpolicies"], &read),
                 rule(&["cilium.io"], &["ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"], &read),
+                rule(&["projectcalico.org"], &["*"], &read),
                 rule(
                     &["admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"],
                     &[
