@@ -3,6 +3,7 @@
 
 mod clock;
 mod collectors;
+mod documents;
 mod foresight;
 pub mod logs;
 mod notifier;
@@ -39,7 +40,10 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName},
+    domain::{
+        fleet::Cluster,
+        names::{ClusterName, NsName},
+    },
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -270,10 +274,20 @@ impl Engine {
                 }
             }
             Effect::ReadEdges(cluster, ns) => {
+                let stands_in = self.world.discoveries().rests_on_document(&cluster, &ns);
                 self.world.absorb(Fact::Cluster(cluster.clone(), ClusterFact::Asked(ns.clone())));
-                if let Some(collectors) = &self.collectors {
+                if stands_in {
+                    self.read_document(cluster, ns);
+                } else if let Some(collectors) = &self.collectors {
                     collectors.ask(&cluster, ns);
                 }
+            }
+            Effect::Foresee(question) => {
+                let target = question.order.target.clone();
+                let fact = ClusterFact::Foreseeing(target.clone());
+                self.world.absorb(Fact::Cluster(target.cluster, fact));
+                self.performer.foresee(&self.world, *question);
+                self.look_back();
             }
             Effect::Share(id, share) => {
                 self.world.absorb(Fact::Shared(SharedFact::Asked(id)));
@@ -396,6 +410,23 @@ impl Engine {
             let read = std::iter::once(Fact::Rules(Arc::new(rules))).chain(flagged.map(Fact::Flagged));
             for fact in read.chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
+            }
+        });
+    }
+
+    /// In the background: it may be large.
+    fn read_document(&self, cluster: ClusterName, ns: NsName) {
+        let Some(place) = &self.workspace else { return };
+        let (root, sender) = (place.root.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let name = cluster.clone();
+            let read = tokio::task::spawn_blocking(move || documents::read(&root, &name, &ns));
+            match read.await {
+                Ok(told) => {
+                    let fact = ClusterFact::Documented(Box::new(told));
+                    let _ = sender.send(Fact::Cluster(cluster, fact)).await;
+                }
+                Err(stopped) => tracing::error!(%cluster, %stopped, "reading a document stopped"),
             }
         });
     }

@@ -20,8 +20,7 @@ pub mod domain {
     pub mod discovery;
     pub mod edge;
     mod ends;
-    /// What the NetworkPolicies of a cluster do with a connection, and why: the model of a cluster,
-    /// compiled once and asked often.
+    /// What the NetworkPolicies of a cluster do with a connection, and why; compiled once, asked often.
     pub mod eval {
         pub mod answer;
         pub mod around;
@@ -59,12 +58,13 @@ pub mod domain {
     pub mod minutes;
     pub mod names;
     pub mod opened;
+    pub mod opinion;
     pub mod owner;
     pub mod policy;
-    /// The recorded week against a set of policies that is not live yet: what it would deny, what is
-    /// not known, what it changes in meaning.
+    /// The recorded week against policies that are not live yet: what they would deny or change.
     pub mod predict {
         mod diff;
+        pub mod families;
         mod place;
         pub mod prediction;
         pub mod replay;
@@ -78,19 +78,21 @@ pub mod domain {
         mod weigh;
         pub mod words;
     }
-    /// What must hold of a cluster before anything is written there: what was read becomes checks,
-    /// each with verdict, evidence and fix. Reads nothing itself.
+    /// What must hold of a cluster before anything is written there, as checks. Reads nothing itself.
     pub mod preflight {
         pub mod around;
         pub mod check;
+        pub mod cni;
         pub mod corefile;
-        mod dns;
+        pub mod dns;
         mod enforcement;
         pub mod engines;
         mod flows;
         pub mod gaps;
+        mod identity;
         pub mod reading;
         pub mod report;
+        mod scrapers;
     }
     pub mod probe;
     pub mod range;
@@ -123,6 +125,7 @@ pub mod cockpit {
     pub mod discoveries;
     pub mod discovery;
     pub mod dossier;
+    pub mod foresights;
     pub mod gate;
     pub mod gates;
     pub mod handover;
@@ -130,6 +133,7 @@ pub mod cockpit {
     pub mod incidents;
     pub mod noticed;
     pub mod open_ends;
+    mod opinions;
     pub mod orders;
     pub mod outbox;
     pub mod plan;
@@ -137,6 +141,7 @@ pub mod cockpit {
     pub mod ports;
     pub mod preflight;
     pub mod probing;
+    pub mod proposal;
     pub mod recording;
     pub mod records;
     pub mod recovery;
@@ -230,13 +235,13 @@ pub mod flows {
         pub mod sight;
 
         pub use follow::{Gathering, gather, run};
+        pub use link::reach;
     }
 }
 
 /// The API server: connect, watch, write, forward. Kubernetes types end here.
 pub mod k8s {
     pub mod antrea;
-    pub mod cni;
     pub mod connect;
     mod cronjobs;
     mod decode;
@@ -257,7 +262,6 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
-    mod resolver;
     mod rollback;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
@@ -324,8 +328,7 @@ pub mod workspace {
 pub mod documents {
     pub mod author;
     pub mod denials;
-    /// Destinations of a namespace as JSON lines, as text, as the document people review, and as
-    /// its companion that holds the edges.
+    /// Destinations of a namespace: JSON lines, text, the reviewed document and its companion of edges.
     pub mod discovery {
         pub mod companion;
         pub mod gather;
@@ -393,6 +396,7 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
+    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;
@@ -466,9 +470,7 @@ pub mod sim {
         pub mod workspace;
     }
 
-    /// A week of traffic with known truth: what happens is seeded, each format's records are written
-    /// by hand after the documents, and every edge that they show is known. Nothing of the product
-    /// is asked.
+    /// A week of seeded traffic with known truth, in each format's records written after the documents.
     pub mod week {
         pub mod antrea;
         pub mod calico;
@@ -530,8 +532,7 @@ pub mod sim {
         pub mod write;
     }
 
-    /// What a real API server would say: bodies, schemas, validation, field ownership, patches,
-    /// selectors, rights, tables. Pure functions on JSON values, held to recordings.
+    /// What a real API server would say, as pure functions on JSON values, held to recordings.
     pub mod rules {
         pub mod apply;
         pub mod auth;
@@ -602,6 +603,7 @@ pub mod tui {
     pub mod model;
     pub mod offer;
     pub mod plan;
+    pub mod proposal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

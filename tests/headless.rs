@@ -3,11 +3,7 @@
 
 mod support;
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::Parser as _;
 use sluice::{
@@ -28,27 +24,7 @@ use sluice::{
     sim::fleet::{people::Person, running::Fleet, workspace},
     workspace::root::{self, Place, Workspace},
 };
-
-/// A printer's other end.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("one thread").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("one thread").clone()).expect("UTF-8")
-    }
-}
+use support::Paper;
 
 /// What a run of the program left behind.
 struct Ran {

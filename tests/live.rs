@@ -5,11 +5,22 @@ mod support;
 use std::time::Duration;
 
 use sluice::{
-    cockpit::{plan::PolicyFiles, ports::Link, rows},
-    domain::fleet::Enforcement,
+    cockpit::{
+        decide::Command,
+        foresights::{self, DryRun},
+        orders::Target,
+        plan::PolicyFiles,
+        ports::Link,
+        rows,
+    },
+    domain::{
+        fleet::Enforcement,
+        flow::Direction,
+        names::{ClusterName, NsName},
+    },
     sim::fleet::{faults::Fault, people::Person},
 };
-use support::{engine, fleet, fleet_file, run_for, run_until};
+use support::{engine, engine_with_workspace, fleet, fleet_file, run_for, run_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,4 +106,51 @@ async fn a_cluster_without_a_collector_says_how_to_get_one() {
         })
     })
     .await;
+}
+
+/// A reader is foretold what the workspace's bytes do, whoever may write also what the server makes of
+/// them; neither changes anything.
+#[tokio::test(start_paused = true)]
+async fn who_may_not_write_is_foretold_without_a_dry_run_and_told_why() {
+    let row = Target {
+        cluster: ClusterName::parse("east").expect("a name"),
+        ns: NsName::parse("shop").expect("a name"),
+        direction: Direction::Egress,
+    };
+    for (person, not_asked) in [
+        (
+            Person::Viewer,
+            Some("viewer may not create network policies in east (RBAC); ask its admin for the right"),
+        ),
+        (Person::Lead, None),
+    ] {
+        let fleet = fleet("two", 1);
+        let workspace = tempfile::tempdir().expect("a folder");
+        let mut engine = engine_with_workspace(&fleet, person, workspace.path());
+        run_until(&mut engine, "the cluster is seen, with its rights", 30 * SECOND, |world| {
+            let east = world.cluster(&row.cluster);
+            east.is_some_and(|east| east.is_complete() && east.rights.may_apply().is_some())
+        })
+        .await;
+        let policies = || fleet.cluster("east").expect("in the fleet").server().policies().len();
+        let before = policies();
+        engine.command(&Command::Foresee(row.clone())).expect("nothing is against it");
+        run_until(&mut engine, "it is foretold", 60 * SECOND, |world| {
+            foresights::current(world, &row).is_some()
+        })
+        .await;
+        let (told, _) = foresights::current(engine.world(), &row).expect("told");
+        let why = match &told.dry_run {
+            DryRun::Passed => None,
+            DryRun::NotAsked(why) => Some(why.as_str()),
+            DryRun::Refused(_) | DryRun::Failed(_) => panic!("{:?}", told.dry_run),
+        };
+        assert_eq!(why, not_asked, "{person:?}");
+        let it = told.told.as_ref().expect("the cluster was looked at");
+        assert!(told.closing.isolated.pods > 0, "{:?}", told.closing);
+        assert_eq!(told.closing.isolated.v4, told.closing.isolated.pods, "the pods have IPv4 alone");
+        assert_eq!(it.turned.len(), told.closing.isolated.pods);
+        assert!(told.teller.is_err(), "no collector runs there, and there is no document");
+        assert_eq!(policies(), before);
+    }
 }

@@ -11,10 +11,12 @@ use sluice::{
         preflight::{
             around::ASKED,
             check::{CheckId, Verdict},
+            cni,
             corefile::{self, Around},
             reading::{CUSTOM, Known, Measured, Object, Reading, Right},
             report::{self, Report},
         },
+        resolver::DnsPath,
     },
     k8s::preflight::manifests,
 };
@@ -58,6 +60,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 "services" => reading.services = Known::Unknown(why),
                 "nodes" => reading.nodes = Known::Unknown(why),
                 "namespaces" => reading.namespaces = Known::Unknown(why),
+                "accounts" => reading.accounts = Known::Unknown(why),
                 "hooks" => reading.hooks = Known::Unknown(why),
                 _ => match what.split_once('/') {
                     Some((ns, name)) => {
@@ -84,13 +87,14 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
         "measured" => {
             let words: Vec<&str> = rest.split(' ').collect();
             let at = |raw: &str| raw.parse::<DateTime<Utc>>().expect("a time");
-            reading.measured = Some(Measured {
+            reading.measured = Some(Known::Read(Measured {
                 source: Text::new("collector"),
                 from: at(words[0]),
                 to: at(words[1]),
                 empty_hours: words[2].parse().expect("a number"),
-            });
+            }));
         }
+        "unmeasured" => reading.measured = Some(Known::Unknown(Text::new(rest))),
         _ => return false,
     }
     true
@@ -125,6 +129,25 @@ fn expect(report: &Report, directive: &str, name: &str, wrong: &mut Vec<String>)
     }
 }
 
+/// `cni KIND VERSION ENFORCEMENT: evidence` and `dns MODE: evidence`: what the rest of sluice takes.
+fn taken(reading: &Reading, directive: &str) -> Option<String> {
+    match directive.split(' ').next() {
+        Some("cni") => {
+            let cni = cni::cni(reading);
+            let version = cni.version.as_ref().map_or("-", |version| version.as_str());
+            Some(format!("cni {} {version} {:?}: {}", cni.kind.as_str(), cni.enforcement, cni.evidence))
+        }
+        Some("dns") => {
+            let path = cni::dns_path(reading);
+            let (DnsPath::Direct { evidence }
+            | DnsPath::NodeCache { evidence }
+            | DnsPath::Unknown { evidence }) = &path;
+            Some(format!("dns {}: {evidence}", path.mode().unwrap_or("unknown")))
+        }
+        _ => None,
+    }
+}
+
 fn read(name: &str, body: &str) -> Reading {
     let (reading, complaints) = manifests::read([("case.yaml", body)]);
     assert_eq!(complaints, [], "{name}");
@@ -149,6 +172,12 @@ fn each_check_says_what_the_manifests_mean() {
             }
         }
         for directive in rest {
+            if let Some(said) = taken(&reading, directive) {
+                if said != *directive {
+                    wrong.push(format!("{name}:\n  expected {directive}\n  said     {said}"));
+                }
+                continue;
+            }
             expect(&report, directive, &name, &mut wrong);
             if let Some(id) = directive.strip_prefix("check ").and_then(|rest| rest.split(' ').next()) {
                 let check =

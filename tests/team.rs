@@ -3,12 +3,7 @@
 
 mod support;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::FixedOffset;
 use clap::Parser as _;
@@ -34,28 +29,7 @@ use sluice::{
     },
     workspace::root::{self, Place, Workspace},
 };
-use support::run_for;
-
-/// A printer's other end.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("one thread").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("one thread").clone()).expect("UTF-8")
-    }
-}
+use support::{Paper, run_for};
 
 /// A fleet, its workspace, and where acts wait for the journal.
 struct Team {

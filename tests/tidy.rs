@@ -39,7 +39,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("tui", &["domain", "cockpit", "tui"], &["tokio", "kube", "tonic"]),
     ("sim", &["domain::names", "pb", "sim"], &["kube", "ratatui", "crossterm"]),
-    ("engine", &["domain", "cockpit", "k8s", "flows", "workspace", "engine"], &["ratatui", "crossterm"]),
+    (
+        "engine",
+        &["domain", "cockpit", "documents", "k8s", "flows", "workspace", "engine"],
+        &["ratatui", "crossterm"],
+    ),
     ("app", &["domain", "cockpit", "engine", "tui", "app"], &[]),
     (
         "cli",

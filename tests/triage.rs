@@ -1,9 +1,10 @@
 //! Which denials hurt: each file of `tests/cases/triage` tells what flows and pods do, and after
-//! `groups`, `minutes` or `totals` what is made of it (`=>`), in the order of the screen.
+//! `groups`, `minutes`, `totals`, `sluice-says` or `older` what is made of it (`=>`), in the order of the screen.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile},
@@ -12,9 +13,15 @@ use sluice::{
     },
     domain::{
         denial::Group,
-        fleet::{Environment, NamespaceSeen, Pod},
+        fleet::{Cni, CniKind, Enforcement, Environment, NamespaceSeen, Pod},
         flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
         names::{ClusterName, NsName, PodName, Text, Workload},
+        policy::{Policy, PolicyKind},
+        preflight::{
+            check::{Check, CheckId},
+            report::Report,
+        },
+        rollout::Target,
     },
 };
 
@@ -24,7 +31,7 @@ fn denials_are_classed_as_written() {
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 8, "{files:?}");
     for file in files {
         let text = fs::read_to_string(&file).expect("a case file");
         let actual = Story::new().play(&text);
@@ -74,6 +81,8 @@ impl Story {
                 ["groups"] => self.groups(&mut out),
                 ["minutes"] => self.minutes(&mut out),
                 ["totals"] => self.totals(&mut out),
+                ["sluice-says"] => self.says(&mut out),
+                ["older"] => self.older(&mut out),
                 [at, rest @ ..] => {
                     self.world.absorb(Fact::Tick(clock(at)));
                     self.happen(clock(at), rest);
@@ -90,6 +99,17 @@ impl Story {
             ["relisted", name, "started", started, "ready", ready] => {
                 let pods = vec![pod_of(name, started, Some(ready))];
                 self.tell(ClusterFact::Pods(Change::Reset(pods)));
+            }
+            ["listed", pods @ ..] => self.listed(pods),
+            ["looked"] => {
+                let checks = vec![Check::pass(CheckId::Foreign, "nothing")];
+                let report = Report { checks, engine: None, dns_mode: None };
+                self.tell(ClusterFact::Preflight(Box::new(report)));
+            }
+            ["policies", opened @ ..] => {
+                let policies = ["default-deny-egress", "egress-baseline-allow", "egress-allowlist"];
+                let policies = policies.map(|name| policy(name, opened)).to_vec();
+                self.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(policies)));
             }
             [verb @ ("deny" | "allow" | "audit"), pod, "->", target, more @ ..] => {
                 let (target, ports) = target.rsplit_once(':').unwrap_or((target, "0"));
@@ -154,6 +174,50 @@ impl Story {
             port,
             reply: has("reply").then_some(true),
             closing: has("closing"),
+        }
+    }
+
+    /// Everything that is watched was read once: these are the pods.
+    fn listed(&mut self, pods: &[&str]) {
+        let uid = Some(Text::new("uid-east"));
+        self.tell(ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });
+        self.tell(ClusterFact::Cni(Cni {
+            kind: CniKind::Cilium,
+            version: Some(Text::new("v1.17.2")),
+            enforcement: Enforcement::Enforces,
+            evidence: Text::new("DaemonSet kube-system/cilium"),
+        }));
+        let pods = pods.iter().map(|name| pod_of(name, "08:00:00", Some("08:00:10"))).collect();
+        self.tell(ClusterFact::Pods(Change::Reset(pods)));
+    }
+
+    /// Our evaluator's word beside the data plane's.
+    fn says(&self, out: &mut String) {
+        for group in self.world.denials().groups() {
+            let (key, said) = (&group.key, &group.said);
+            let ours = group.ours.as_ref().map_or_else(
+                || "not asked yet".to_owned(),
+                |ours| {
+                    let when = if ours.of_then { "of then" } else { "of now" };
+                    format!("{} ({when})", ours.opinion.words())
+                },
+            );
+            let differ = if group.disagrees() { ", DISAGREES" } else { "" };
+            let _ = writeln!(out, "=> {} {}/{}: {said}; {ours}{differ}", key.peer, key.protocol, key.port);
+        }
+    }
+
+    /// Connections older than the policies that would not surely pass if they reconnected.
+    fn older(&self, out: &mut String) {
+        let target = Target { cluster: self.cluster.clone(), ns: ns("shop"), direction: Direction::Egress };
+        let row = self.world.soaks().row(&target, &self.world).expect("its set is live");
+        for one in &row.unseen {
+            let (destination, port, last) = (&one.destination, one.port, one.last.format("%H:%M:%S"));
+            let _ =
+                writeln!(out, "=> {destination} {}/{port}, last {last}: {}", one.protocol, one.ours.words());
+        }
+        if !row.unseen.is_empty() {
+            let _ = writeln!(out, "=> {}", row.old_words());
         }
     }
 
@@ -242,6 +306,25 @@ fn pod_of(name: &str, started: &str, ready: Option<&str>) -> Pod {
         started: Some(clock(started)),
         ready: ready.map(clock),
     }
+}
+
+/// A pinned policy of `shop`: DNS to anybody, and in the allowlist a rule for each `network:port`.
+fn policy(name: &str, opened: &[&str]) -> Policy {
+    let rules = match name {
+        "egress-baseline-allow" => json!([{ "ports": [{ "protocol": "UDP", "port": 53 }] }]),
+        "egress-allowlist" => opened.iter().map(|opened| {
+            let (network, port) = opened.rsplit_once(':').expect("network:port");
+            let port: u16 = port.parse().expect("a port");
+            json!({ "to": [{ "ipBlock": { "cidr": network } }], "ports": [{ "protocol": "TCP", "port": port }] })
+        }).collect(),
+        _ => json!([]),
+    };
+    sluice::manifest::policy(&json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "name": name, "namespace": "shop", "resourceVersion": "9" },
+        "spec": { "podSelector": {}, "policyTypes": ["Egress"], "egress": rules },
+    }))
+    .expect("a policy")
 }
 
 fn ns(name: &str) -> NsName {

@@ -168,7 +168,9 @@ async fn confirmed(
     let world = changing.session.world();
     let mut wanted: Vec<_> = previews.into_iter().filter(|id| differs(world, *id)).collect();
     if wish.each {
-        let refusals = |id: &OrderId| against(world, wish.name, &[*id]);
+        let row = |id: &OrderId| world.orders().get(*id).map(|order| order.target.to_string());
+        let name = |id: &OrderId| format!("{} of {}", wish.name, row(id).unwrap_or_default());
+        let refusals = |id: &OrderId| against(world, &name(id), &[*id]);
         result.refusals.extend(wanted.iter().filter_map(refusals));
         wanted.retain(|id| refusals(id).is_none());
         if wanted.is_empty() && !result.refusals.is_empty() {

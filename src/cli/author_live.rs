@@ -46,8 +46,7 @@ pub(super) async fn ask(global: &Global, args: &Author, fleet: &FleetFile) -> Re
             ));
             continue;
         }
-        let version = cluster.version.clone().unwrap_or_default();
-        let (mut facts, troubles) = surroundings::read(&reach(entry), version.as_str()).await;
+        let (mut facts, troubles) = surroundings::read(&reach(entry)).await;
         facts.workloads = workloads(cluster);
         tracing::info!(cluster = %entry.name, facts = %surroundings::words(&facts), "facts read");
         told.troubles.extend(troubles.iter().map(|it| of_cluster(&entry.name, it)));

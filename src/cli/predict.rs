@@ -27,7 +27,10 @@ use crate::{
         eval::{cluster::Cluster, plugin::Plugin, verdict::Verdict},
         flow::Direction,
         names::NsName,
-        predict::replay::{self, Recorded, Wanted},
+        predict::{
+            families,
+            replay::{self, Recorded, Wanted},
+        },
     },
     k8s::snapshot::Need,
     manifest::cluster::Gathering,
@@ -176,9 +179,12 @@ fn print(args: &Predict, given: &Given, cluster: &Cluster, printer: &mut Printer
             edges: &given.part.edges,
             doubts: predict::doubts(&given.part),
         };
+        let mut prediction = replay::predict(cluster, wanted, recorded);
+        families::retain_running(&cluster.pods, &mut prediction.turned);
         let shown = Shown {
             cluster: given.entry.name.clone(),
-            prediction: replay::predict(cluster, wanted, recorded),
+            closing: families::closing(&cluster.pods, &prediction.turned),
+            prediction,
             uncovered: predict::uncovered(&given.part),
         };
         printer.out(&match args.output {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{
     args::{Format, Global, Preflight},
     exit::Exit,
+    preflight_week,
     print::Printer,
     run::with_runtime,
     session::{self, Need},
@@ -58,8 +59,13 @@ pub async fn run(
         let access = reach(entry);
         async move {
             let name = entry.name.as_str();
-            let result = match timeout(args.deadline, look::preflight(&access)).await {
-                Ok(read) => read.map(|reading| report::run(&reading)),
+            let looked = async {
+                let mut reading = look::preflight(&access).await?;
+                reading.measured = preflight_week::measure(entry, &access, &reading, args.deadline / 2).await;
+                Ok(report::run(&reading))
+            };
+            let result = match timeout(args.deadline, looked).await {
+                Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
             };
             Flight { name: Text::new(name), result }

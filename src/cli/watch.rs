@@ -156,3 +156,6 @@ fn link(link: Option<&Link>) -> String {
         Some(Link::Broken(trouble)) => trouble.to_string(),
     }
 }
+
+#[cfg(test)]
+mod assets;

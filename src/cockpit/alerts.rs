@@ -18,6 +18,8 @@ mod watched;
 pub enum AlertKind {
     /// A group of denials that hurts in a row whose set is live.
     Hurting,
+    /// The data plane denies what the live policies allow by our evaluator: one of them is wrong.
+    Disagreement,
     /// What is live is not what was applied.
     Incident,
     /// A soak whose clock stands still.
@@ -31,8 +33,9 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Hurting,
+        Self::Disagreement,
         Self::Incident,
         Self::Paused,
         Self::NotRecovered,
@@ -43,6 +46,7 @@ impl AlertKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hurting => "hurting",
+            Self::Disagreement => "disagreement",
             Self::Incident => "incident",
             Self::Paused => "soak-paused",
             Self::NotRecovered => "not-recovered",
@@ -55,7 +59,7 @@ impl AlertKind {
     pub fn severity(self) -> u8 {
         match self {
             Self::Hurting | Self::NotRecovered => 0,
-            Self::Incident => 1,
+            Self::Disagreement | Self::Incident => 1,
             Self::GrantExpired => 2,
             Self::Paused | Self::ObserverGone => 3,
         }
@@ -65,6 +69,8 @@ impl AlertKind {
     fn patience(self) -> TimeDelta {
         match self {
             Self::ObserverGone => TimeDelta::minutes(5),
+            // A data plane is late with a change of policies, of labels, of a pod's identity.
+            Self::Disagreement => TimeDelta::minutes(2),
             // A watch may show an apply object by object.
             Self::Incident => TimeDelta::seconds(30),
             Self::Hurting | Self::Paused | Self::NotRecovered | Self::GrantExpired => TimeDelta::zero(),
@@ -123,6 +129,7 @@ impl Alert {
     pub fn title(&self) -> String {
         let kind = match self.key.kind {
             AlertKind::Hurting => "denials hurt",
+            AlertKind::Disagreement => "verdicts disagree",
             AlertKind::Incident => "incident",
             AlertKind::Paused => "soak paused",
             AlertKind::NotRecovered => "rollback not recovered",

@@ -25,8 +25,10 @@ pub enum On {
     Row,
     /// A namespace or a rollout.
     Namespace,
-    /// A denial group.
+    /// Lists of denials.
     Denials,
+    /// One denial group.
+    Denial,
     /// Lists that can be sorted.
     Sorted,
     /// A flagged destination, or a row whose policies open one.
@@ -92,6 +94,8 @@ commands! {
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
     Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
+    Predict: "predict", ["b"], Namespace, Asks, "What the workspace's policies of this row would do: what opens and closes, who is isolated, what of the recorded week would be denied.";
+    Propose: "propose", ["n"], Denial, Looks, "The narrowest rule that would let this denied flow pass, and what else it opens; to copy, never applied.";
     Preflight: "preflight", ["F"], Row, Looks, "What must hold of this cluster before anything is written there: verdicts, evidence, fixes.";
     Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
     Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";

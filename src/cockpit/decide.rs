@@ -14,6 +14,7 @@ use crate::domain::{
 };
 
 use super::{
+    foresights,
     gates::{self, Gate},
     holding::{self, Wanted},
     orders::{
@@ -43,6 +44,8 @@ pub enum Command {
     Reconnect(ClusterName),
     /// Ask the collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    /// What would the workspace's policies of this row do to the recorded week? Needs no right to write.
+    Foresee(Target),
     /// Nothing of this scope advances, or its wave goes on without it.
     Hold(Wanted),
     /// End a hold or an exclusion, by its name.
@@ -185,6 +188,7 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
+        Command::Foresee(target) => foresee(world, target),
         Command::Hold(wanted) => hold(world, wanted),
         Command::Release(name) => release(world, name),
         Command::Waive(waiving) => waive(world, waiving),
@@ -225,7 +229,7 @@ fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
 }
 
 /// Every reason why nothing can be written into this row now, whatever the bytes.
-fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
+pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
@@ -271,7 +275,7 @@ fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     reasons
 }
 
-fn file_reasons(world: &World, target: &Target) -> Vec<Reason> {
+pub(super) fn file_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     let Some(authored) = world.files().sets.get(&key) else {
         return vec![Reason::NotAuthored(target.cluster.clone(), target.ns.clone())];
@@ -469,6 +473,10 @@ pub fn read_reasons(world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<Re
     }
     let link = world.discoveries().collected(cluster).map(|collected| &collected.state.link);
     let name = || cluster.clone();
+    // The workspace's document stands in for a collector that is not there.
+    if world.discoveries().rests_on_document(cluster, ns) {
+        return Vec::new();
+    }
     match link {
         None => vec![Reason::NoCollector { cluster: name(), why: Text::default() }],
         Some(Link::None(why)) => {
@@ -521,6 +529,13 @@ fn release(world: &World, name: &Text) -> Result<Orders, Refusal> {
 fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Orders, Refusal> {
     refuse_if("refresh", &[format!("{cluster}/{ns}")], read_reasons(world, cluster, ns))?;
     Ok(just(Effect::ReadEdges(cluster.clone(), ns.clone())))
+}
+
+fn foresee(world: &World, target: &Target) -> Result<Orders, Refusal> {
+    refuse_if("predict", &[target], foresights::reasons(world, target))?;
+    let question = foresights::question(world, target);
+    let effects = question.into_iter().map(|question| Effect::Foresee(Box::new(question))).collect();
+    Ok(Orders { started: Vec::new(), effects })
 }
 
 pub(super) fn refuse_if<T: fmt::Display>(

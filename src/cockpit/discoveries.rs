@@ -23,7 +23,9 @@ use crate::domain::{
 use super::{
     coverage::{self, ChurnRow},
     discovery::{self, Judged},
-    ports::{Baseline, Change, CollectorState, Link},
+    foresights::{Foresights, Foretold},
+    orders::Target,
+    ports::{Baseline, Change, CollectorState, Document, Documented, Link},
     shared::Shared,
 };
 
@@ -50,6 +52,8 @@ pub struct Opened {
 pub struct Answer {
     pub at: Timestamp,
     pub baseline: Baseline,
+    /// Where the workspace told it in place of a collector.
+    pub document: Option<Document>,
     /// Suspects first, then by category. Filled by [`Discoveries::settle`].
     pub destinations: Vec<Destination>,
     /// Destinations and callers of each workload, by its name.
@@ -61,10 +65,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn new(baseline: Baseline, at: Timestamp) -> Self {
+    fn new(baseline: Baseline, document: Option<Document>, at: Timestamp) -> Self {
         Self {
             at,
             baseline,
+            document,
             destinations: Vec::new(),
             evidence: BTreeMap::new(),
             churned: Vec::new(),
@@ -97,6 +102,9 @@ pub struct Discoveries {
     collected: BTreeMap<ClusterName, Collected>,
     /// A cluster without an entry has not told its CronJobs: that is not the same as having none.
     crons: BTreeMap<ClusterName, BTreeMap<(NsName, Text), CronJob>>,
+    /// Namespaces that the workspace has a document of, with its companion.
+    documented: BTreeSet<(ClusterName, NsName)>,
+    foresights: Foresights,
     /// The one used last stands last; at most [`Discoveries::OPEN`].
     opened: Vec<Opened>,
     /// Until they come nothing is called harmless.
@@ -162,11 +170,33 @@ impl Discoveries {
     /// Should its edges be asked for (again), now that somebody looks at it?
     pub fn is_due(&self, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> bool {
         let is_live = self.collected.get(cluster).is_some_and(|c| c.state.link == Link::Live);
-        is_live
+        (is_live || self.rests_on_document(cluster, ns))
             && self.opened(cluster, ns).is_none_or(|opened| {
-                let limit = if opened.is_waiting() { Self::PATIENCE_SECS } else { Self::FRESH_SECS };
+                let is_stand_in = opened.answer.as_ref().is_some_and(|answer| answer.document.is_some());
+                let limit = match opened.is_waiting() {
+                    true => Self::PATIENCE_SECS,
+                    // The collector itself knows better.
+                    false if is_live && is_stand_in => 0,
+                    false => Self::FRESH_SECS,
+                };
                 age(opened.asked, now).num_seconds() >= limit
             })
+    }
+
+    /// Is there no collector to ask, or none that answers, and a document of the workspace that can
+    /// stand in for it? What a collector told before it went away is newer than any document.
+    pub fn rests_on_document(&self, cluster: &ClusterName, ns: &NsName) -> bool {
+        let link = self.collected.get(cluster).map(|collected| &collected.state.link);
+        let told = self.opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
+        let has_better =
+            told.is_some_and(|answer| answer.document.is_none() && answer.baseline.trouble.is_none());
+        matches!(link, Some(Link::None(_) | Link::Broken(_)))
+            && !has_better
+            && self.documented.contains(&(cluster.clone(), ns.clone()))
+    }
+
+    pub fn foresights(&self) -> &Foresights {
+        &self.foresights
     }
 
     /// Something came on which the readiness of its namespaces rests.
@@ -206,10 +236,40 @@ impl Discoveries {
     }
 
     pub(super) fn answer(&mut self, cluster: &ClusterName, baseline: Baseline, now: Timestamp) {
+        self.take(cluster, baseline, None, now);
+    }
+
+    /// What comes after a collector answered for itself is too late.
+    pub(super) fn documented(&mut self, cluster: &ClusterName, told: Documented, now: Timestamp) {
+        if self.rests_on_document(cluster, &told.baseline.ns) {
+            self.take(cluster, told.baseline, Some(told.document), now);
+        }
+    }
+
+    fn take(
+        &mut self,
+        cluster: &ClusterName,
+        baseline: Baseline,
+        document: Option<Document>,
+        now: Timestamp,
+    ) {
         let opened = self.use_now(cluster, &baseline.ns, now);
-        opened.answer = Some(Answer::new(baseline, now));
+        opened.answer = Some(Answer::new(baseline, document, now));
         self.unsorted = true;
         self.touch(cluster);
+    }
+
+    /// Namespaces that have a companion in the workspace.
+    pub(super) fn document(&mut self, documented: BTreeSet<(ClusterName, NsName)>) {
+        self.documented = documented;
+    }
+
+    pub(super) fn foresee(&mut self, target: Target, now: Timestamp) {
+        self.foresights.ask(target, now);
+    }
+
+    pub(super) fn foretold(&mut self, told: Foretold, now: Timestamp) {
+        self.foresights.answer(told, now);
     }
 
     /// The entry of a namespace, moved to the end; the one unused for longest makes room.
@@ -223,7 +283,8 @@ impl Discoveries {
             self.opened.remove(0);
         }
         self.opened.push(opened);
-        self.opened.last_mut().expect("one was pushed in the line above")
+        let newest = self.opened.len() - 1;
+        &mut self.opened[newest]
     }
 
     /// Forgets clusters that left the plan.
@@ -299,7 +360,10 @@ mod tests {
     use chrono::{TimeDelta, TimeZone, Utc};
 
     use super::*;
-    use crate::domain::{coverage::Coverage, edge::Window};
+    use crate::{
+        cockpit::ports::Trouble,
+        domain::{coverage::Coverage, edge::Window},
+    };
 
     fn at(secs: i64) -> Timestamp {
         Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).single().expect("a time") + TimeDelta::seconds(secs)
@@ -357,5 +421,39 @@ mod tests {
         assert!(!due(&known, 59) && due(&known, 60), "unanswered");
         known.answer(&cluster(), baseline(ns(1)), at(3));
         assert!(!due(&known, 299) && due(&known, 300), "old");
+    }
+
+    #[test]
+    fn a_document_stands_in_for_a_collector_that_does_not_answer() {
+        let mut known = Discoveries::default();
+        let rests = |known: &Discoveries| known.rests_on_document(&cluster(), &ns(1));
+        let due = |known: &Discoveries, secs| known.is_due(&cluster(), &ns(1), at(secs));
+        let by_document = |known: &Discoveries| {
+            let answer = known.opened(&cluster(), &ns(1)).and_then(|opened| opened.answer.as_ref());
+            answer.expect("told").document.is_some()
+        };
+        let document = Document {
+            path: Text::new("network-policies/discovery/ns-1.edges.jsonl"),
+            written: at(-86_400),
+            doubts: Vec::new(),
+            uncovered: Vec::new(),
+        };
+        let documented = || Documented { baseline: baseline(ns(1)), document: document.clone() };
+        known.document([(cluster(), ns(1))].into());
+        assert!(!rests(&known), "whether there is a collector is not known yet");
+        known.collect(&cluster(), state(Link::None(Text::new("none runs there"))), at(0));
+        assert!(rests(&known) && due(&known, 0));
+        assert!(!known.rests_on_document(&cluster(), &ns(2)), "that one has no document");
+        known.ask(&cluster(), &ns(1), at(0));
+        known.documented(&cluster(), documented(), at(1));
+        assert!(by_document(&known) && !due(&known, 299) && due(&known, 300));
+        known.collect(&cluster(), state(Link::Live), at(2));
+        assert!(due(&known, 2), "the collector itself knows better");
+        known.answer(&cluster(), baseline(ns(1)), at(3));
+        assert!(!due(&known, 4));
+        known.collect(&cluster(), state(Link::Broken(Trouble::new("it", "is away", "Wait."))), at(5));
+        assert!(!rests(&known), "what the collector told is newer than any document");
+        known.documented(&cluster(), documented(), at(6));
+        assert!(!by_document(&known), "one that comes too late is dropped");
     }
 }

@@ -73,6 +73,11 @@ pub fn live(world: &World, target: &Target) -> Option<Gate> {
 
 /// Judges policies in the direction of a rollout.
 pub fn judge<'p>(world: &World, target: &Target, policies: impl Iterator<Item = &'p Policy>) -> Gate {
+    with_known(world, target, |known| gate::judge(policies, known))
+}
+
+/// Everything by which an opening of a rollout is judged.
+pub fn with_known<T>(world: &World, target: &Target, judge: impl FnOnce(&Known<'_>) -> T) -> T {
     let evidence = evidence(world, &target.cluster, &target.ns);
     let shared = world.shared();
     let reviews: Vec<_> = shared.reviews().collect();
@@ -85,7 +90,7 @@ pub fn judge<'p>(world: &World, target: &Target, policies: impl Iterator<Item = 
         people: &world.plan().settings.people,
         now: time(world),
     };
-    gate::judge(policies, &known)
+    judge(&known)
 }
 
 /// Flagged destinations of a namespace, of its document and of its collector; `None`: neither was

@@ -128,4 +128,6 @@ pub struct Authored {
     pub folder: Text,
     /// What is wrong with files of this rollout. Not empty: it cannot be applied.
     pub complaints: Vec<Text>,
+    /// What authoring left out and why, as the files say.
+    pub left_out: Vec<Text>,
 }

@@ -18,10 +18,11 @@ use crate::domain::{
     probe,
     resolver::DnsPath,
     source::SourceKind,
-    time::Timestamp,
+    time::{Timestamp, age, span},
 };
 
 use super::{
+    foresights::{Foretold, Question},
     orders::{
         ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
     },
@@ -113,6 +114,11 @@ pub enum ClusterFact {
     Asked(NsName),
     /// Edges of one namespace, as asked for by [`Effect::ReadEdges`].
     Baseline(Box<Baseline>),
+    /// The same from the workspace, because no collector answers.
+    Documented(Box<Documented>),
+    /// The workspace's policies of this row are being held against the recorded week.
+    Foreseeing(Target),
+    Foretold(Box<Foretold>),
 }
 
 /// The collector of one cluster: what it has, how sure it is of it, and how it is reached.
@@ -150,6 +156,33 @@ pub struct Baseline {
     pub left_out: u64,
     /// Not everything could be read.
     pub trouble: Option<Trouble>,
+}
+
+/// The companion of a namespace's discovery document, as one cluster's part of it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// From the root of the workspace on.
+    pub path: Text,
+    pub written: Timestamp,
+    /// Why it does not suffice as a whole.
+    pub doubts: Vec<Text>,
+    /// What it has not seen, though it may suffice.
+    pub uncovered: Vec<Text>,
+}
+
+impl Document {
+    /// Where it lies, how old it is, and why it is read at all.
+    pub fn words(&self, now: Timestamp) -> String {
+        let written = span(age(self.written, now));
+        format!("the workspace's {}, written {written} ago: no collector answers", self.path)
+    }
+}
+
+/// What a document told in place of a collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Documented {
+    pub baseline: Baseline,
+    pub document: Document,
 }
 
 /// A watched list: everything anew, one object, or one gone.
@@ -250,6 +283,8 @@ pub enum Effect {
     Reconnect(ClusterName),
     /// Ask the cluster's collector for the edges of this namespace.
     ReadEdges(ClusterName, NsName),
+    /// Hold these policies against the recorded week.
+    Foresee(Box<Question>),
     /// Write this to the state cluster.
     Share(ShareId, Share),
     /// Read `sluice.yaml` and the policy files again.

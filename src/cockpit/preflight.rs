@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::domain::{
+    edge::Hours,
     fleet::Cluster,
     names::{ClusterName, Text},
     preflight::{
@@ -11,11 +12,11 @@ use crate::domain::{
         reading::Measured,
         report::Report,
     },
-    readiness::NEEDED,
+    readiness::{NEEDED, credited},
     time::Timestamp,
 };
 
-use super::world::World;
+use super::{ports::CollectorState, world::World};
 
 /// Checks that keep anything from being applied. None before the first pre-flight: until then what
 /// was recognised of the CNI decides alone.
@@ -38,15 +39,25 @@ pub fn stops_discovery(world: &World, cluster: &ClusterName, credited: Option<Ti
 /// The last pre-flight with when it was, and the week as the collector has measured it by now.
 pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> {
     let (report, at) = world.cluster(name)?.looked.preflight.as_ref()?;
-    let window = world.discoveries().collected(name).and_then(|collected| collected.state.window);
-    let report = match window {
+    let measured = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let report = match measured {
         None => report.clone(),
-        Some(window) => report.clone().measured(&Measured {
-            source: Text::new("collector"),
-            from: window.from,
-            to: window.to,
-            empty_hours: 0,
-        }),
+        Some(measured) => report.clone().measured(&measured),
     };
     Some((report, *at))
+}
+
+/// How far back a collector's records reach; `None`: it has gathered nothing yet. Holes of single nodes
+/// are told of the namespaces that run there.
+pub fn measured(state: &CollectorState) -> Option<Measured> {
+    let window = state.window?;
+    let mut seen = Hours::default();
+    state.coverage.credited.values().for_each(|hours| seen.union(hours));
+    let missing = window.to - window.from - credited(&seen, window);
+    Some(Measured {
+        source: Text::new("collector"),
+        from: window.from,
+        to: window.to,
+        empty_hours: u32::try_from(missing.num_hours()).unwrap_or(0),
+    })
 }

@@ -102,6 +102,7 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
         | Effect::Abort(_)
         | Effect::Reconnect(_)
         | Effect::ReadEdges(..)
+        | Effect::Foresee(_)
         | Effect::Share(..)
         | Effect::Reload => None,
     }
@@ -267,14 +268,6 @@ pub fn advance(world: &World, rows: &[(Target, Text)]) -> Draft {
         facts: Vec::new(),
     };
     draft.say(rows.iter().flat_map(|(target, how)| said(&target.to_string(), how.as_str())));
-    draft
-}
-
-/// The resources of sluice written into a cluster, by these commands.
-pub fn install(world: &World, cluster: &ClusterName, commands: &[String], outcome: &str) -> Draft {
-    let mut draft = on_cluster(world, Act::Install, cluster, cluster);
-    draft.say(commands.iter().flat_map(|command| said("command", command)));
-    draft.say(said("outcome", outcome));
     draft
 }
 

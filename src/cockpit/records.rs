@@ -80,14 +80,19 @@ fn closed(
         overridden: false,
     };
     let mut record = known.cloned().unwrap_or_else(blank);
-    let is_new = record.rolled_back.take().is_some() || record.applied.is_none();
+    let again = record.applied.as_ref().and_then(|then| applied_again(world, target, then.stamp.at));
+    let is_new = record.rolled_back.take().is_some() || record.applied.is_none() || again.is_some();
     // Changed by other means than an apply of ours, or to other bytes than git has, it is an incident
     // and not a new apply.
     let ours = latest_apply(world, target, &digest);
     let is_meant = ours.is_some() || is_authored(world, target, &live);
     if is_new || (is_meant && record.applied.as_ref().is_some_and(|then| then.digest != digest)) {
-        let by = ours.map(|_| author(world, target)).unwrap_or_else(|| writer(&live));
-        record.applied = Some(Applied { digest, stamp: Stamp { by, at: ours.unwrap_or(world.now()) } });
+        let stamp = match (ours, again) {
+            (Some(at), _) => Stamp { by: author(world, target), at },
+            (None, Some(stamp)) => stamp,
+            (None, None) => Stamp { by: writer(&live), at: world.now() },
+        };
+        record.applied = Some(Applied { digest, stamp });
         record.wave = record.wave.or_else(|| wave(target));
     }
     // Bytes that nobody applied are nothing to go back to, however long they were there.
@@ -186,6 +191,19 @@ fn by_a_colleague(world: &World, target: &Target, applied: Timestamp) -> Option<
     (last.act == Act::Rollback && last.stamp.at >= applied).then(|| last.stamp.clone())
 }
 
+/// The newest act on this row that the journal has, if it applied anew what was taken back since the apply
+/// that is recorded: both may have been done while nobody observed.
+fn applied_again(world: &World, target: &Target, applied: Timestamp) -> Option<Stamp> {
+    let object = target.to_string();
+    let entries = world.shared().journal().rev().map(|kept| &kept.value);
+    let mut acts = entries.filter(|entry| {
+        matches!(entry.act, Act::Apply | Act::Revert | Act::Rollback) && entry.object.as_str() == object
+    });
+    let last = acts.next().filter(|last| last.act != Act::Rollback)?;
+    let was_taken_back = acts.any(|entry| entry.act == Act::Rollback && entry.stamp.at >= applied);
+    was_taken_back.then(|| last.stamp.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
@@ -237,5 +255,34 @@ mod tests {
         // Applied again since, and gone by other means.
         tell(&mut world, entry(901, Act::Apply, 2));
         assert!(taken_back_by(&world).is_empty());
+    }
+
+    /// Both were done by commands that end, while nobody observed: the record says what is so now.
+    #[test]
+    fn what_was_taken_back_and_applied_again_unwatched_is_recorded_as_applied_then() {
+        let mut world = team_world();
+        let live = record(&world);
+        let first = live.applied.clone().expect("it was applied").stamp.at;
+        tell(&mut world, SharedFact::Records(Change::Reset(vec![kept("shop", 30, live)])));
+        let applied = |world: &World| {
+            let due = due(world, world.cluster(&cluster("prod-eu")).expect("there"), |_| None);
+            let records = due.into_iter().filter_map(|share| match share {
+                Share::Record { record, .. } if record.target == target() => record.applied,
+                _ => None,
+            });
+            records.map(|applied| (applied.stamp.by.to_string(), applied.stamp.at)).collect::<Vec<_>>()
+        };
+        assert_eq!(applied(&world), []);
+        let entry = |number: u64, act: Act, minutes: i64| {
+            let stamp = Stamp { at: first + TimeDelta::minutes(minutes), ..by("lead@example.net", 0) };
+            let object = Text::from(target().to_string());
+            let previous = Chain::default().previous;
+            let entry = Entry { number, previous, stamp, act, object, facts: Vec::new() };
+            SharedFact::Journal(Change::Put(kept(&format!("entry-{number:09}"), 0, entry)))
+        };
+        tell(&mut world, entry(900, Act::Rollback, 1));
+        assert_eq!(applied(&world), [], "it is live: who applied it is not known yet");
+        tell(&mut world, entry(901, Act::Revert, 2));
+        assert_eq!(applied(&world), [("lead@example.net".to_owned(), first + TimeDelta::minutes(2))]);
     }
 }

@@ -203,10 +203,10 @@ fn soak_limits(row: &SoakRow, out: &mut Vec<String>) {
         )),
         Some(_) => {}
     }
-    let old = row.unseen.len() + row.more_unseen;
-    if old > 0 {
-        let old = if old == 1 { "1 connection".to_owned() } else { format!("{old} connections") };
-        out.push(format!("{old} seen before the policy and not since would be judged on reconnecting."));
+    if !row.unseen.is_empty() {
+        let mut words = row.old_words();
+        words[..1].make_ascii_uppercase();
+        out.push(format!("{words}."));
     }
     if !judged.expected.is_empty() {
         let groups = match judged.expected.len() {

@@ -137,6 +137,11 @@ impl Soaks {
         })
     }
 
+    /// Since when this run has seen the policies that are live; `None` while its set is not live and closed.
+    pub fn seen_since(&self, target: &Target) -> Option<Timestamp> {
+        self.rollout(target)?.live.as_ref().map(|live| live.began)
+    }
+
     /// The nodes that run its pods now.
     pub fn nodes(&self, target: &Target) -> impl Iterator<Item = &NodeName> {
         self.rollout(target).and_then(|rollout| rollout.live.as_ref()).into_iter().flat_map(Live::nodes_now)
@@ -199,7 +204,10 @@ impl Soaks {
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
             | ClusterFact::Asked(_)
-            | ClusterFact::Baseline(_) => {}
+            | ClusterFact::Baseline(_)
+            | ClusterFact::Documented(_)
+            | ClusterFact::Foreseeing(_)
+            | ClusterFact::Foretold(_) => {}
         }
     }
 
@@ -311,10 +319,13 @@ impl Soaks {
             return;
         }
         self.weeks = around.discoveries.revision();
+        self.due = true;
         for (cluster, place) in &mut self.places {
             for (ns, both) in &mut place.rollouts {
                 for direction in Direction::ALL {
-                    let Some(live) = both[direction as usize].live.as_mut() else { continue };
+                    let rollout = &mut both[direction as usize];
+                    let Some(live) = rollout.live.as_mut() else { continue };
+                    rollout.judged = 0;
                     let week = around.discoveries.destinations(cluster, ns);
                     live.exercise.know(week.map(|all| (all, direction)));
                     live.exercise.settle(live.began);
@@ -343,6 +354,7 @@ impl Soaks {
             let place = self.places.get_mut(&target.cluster);
             if let Some(live) = place.and_then(|place| place.live_mut(&target.ns, target.direction)) {
                 live.exercise.settle(live.began);
+                live.exercise.weigh(around.clusters.get(&target.cluster), &target, live.began);
             }
             let judged = row::judged(self, &target, around);
             let place = self.places.get_mut(&target.cluster);

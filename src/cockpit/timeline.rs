@@ -1,5 +1,5 @@
 //! What changed around a rollout, on one axis: applies and rollbacks, pods replaced, restarts of CNI
-//! and DNS server, nodes, policies, denials. Made of facts that are absorbed anyway, bounded, and told
+//! and DNS server, nodes, policies, what a pre-flight found changed, denials. Made of facts that are absorbed anyway, bounded, and told
 //! so where it begins. Names the change nearest before a group of denials; that is no proof of cause.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -8,10 +8,15 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     denial::{Class, GroupId},
-    fleet::{Cluster, Cni, Listed, Pod},
+    fleet::{Cluster, Cni, Enforcement, Listed, Pod},
     journal::Act,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Policy, PolicyKey, PolicyKind},
+    preflight::{
+        check::{CheckId, Verdict},
+        report::Report,
+    },
+    resolver::DnsPath,
     rollout::Target,
     time::Timestamp,
 };
@@ -22,6 +27,10 @@ use super::{
     recording,
     world::World,
 };
+
+mod kind;
+
+pub use kind::MarkKind;
 
 /// Changes of all clusters as they were noticed.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +77,22 @@ enum What {
         from: Text,
         to: Text,
     },
+    /// Policies take effect no more, or again, or nobody knows; with the evidence.
+    Enforcement {
+        words: &'static str,
+        evidence: Text,
+    },
+    /// How lookups travel.
+    Dns {
+        from: &'static str,
+        to: &'static str,
+    },
+    /// A check of the pre-flight ended otherwise than the time before.
+    Check {
+        check: CheckId,
+        from: Verdict,
+        to: Verdict,
+    },
     NodeCame(NodeName),
     NodeWent(NodeName),
     Policy {
@@ -105,6 +130,15 @@ impl Timelines {
                 self.track(cluster, now).policies(cluster, *kind, change, now);
             }
             ClusterFact::Cni(cni) => self.track(cluster, now).cni(cluster.cni.as_ref(), cni, now),
+            ClusterFact::Dns(path) => {
+                let old = cluster.looked.dns.as_ref().and_then(DnsPath::mode);
+                if let (Some(from), Some(to)) = (old, path.mode())
+                    && from != to
+                {
+                    self.track(cluster, now).wide(now, now, What::Dns { from, to });
+                }
+            }
+            ClusterFact::Preflight(report) => self.track(cluster, now).preflight(cluster, report, now),
             // Flows and signs of life come in floods and change nothing by themselves.
             _ => {}
         }
@@ -287,6 +321,24 @@ impl Track {
         if let Some(old) = old.filter(|old| (old.kind, &old.version) != (cni.kind, &cni.version)) {
             self.wide(now, now, What::Cni { from: words(old), to: words(cni) });
         }
+        if old.is_some_and(|old| old.enforcement != cni.enforcement) {
+            let words = match cni.enforcement {
+                Enforcement::Enforces => "policies take effect again",
+                Enforcement::DoesNot => "policies take effect no more",
+                Enforcement::Unknown => "whether policies take effect is not known any more",
+            };
+            self.wide(now, now, What::Enforcement { words, evidence: cni.evidence.clone() });
+        }
+    }
+
+    fn preflight(&mut self, cluster: &Cluster, report: &Report, now: Timestamp) {
+        let Some((old, _)) = &cluster.looked.preflight else { return };
+        for check in &report.checks {
+            if let Some(before) = old.check(check.id).filter(|before| before.verdict != check.verdict) {
+                let what = What::Check { check: check.id, from: before.verdict, to: check.verdict };
+                self.wide(now, now, what);
+            }
+        }
     }
 
     fn wide(&mut self, at: Timestamp, until: Timestamp, what: What) {
@@ -341,49 +393,6 @@ pub struct TimelineRow {
     pub marks: Vec<Mark>,
     /// Groups of denials, the oldest first.
     pub groups: Vec<GroupMark>,
-}
-
-/// Kinds of change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MarkKind {
-    Apply,
-    Rollback,
-    Deploy,
-    Cni,
-    Dns,
-    Node,
-    Policy,
-    /// Holds, waivers, decisions and what else the journal tells.
-    Act,
-}
-
-impl MarkKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apply => "apply",
-            Self::Rollback => "rollback",
-            Self::Deploy => "deploy",
-            Self::Cni => "cni",
-            Self::Dns => "dns",
-            Self::Node => "node",
-            Self::Policy => "policy",
-            Self::Act => "act",
-        }
-    }
-
-    /// Can it change what is let through?
-    fn may_cause(self) -> bool {
-        match self {
-            Self::Apply
-            | Self::Rollback
-            | Self::Deploy
-            | Self::Cni
-            | Self::Dns
-            | Self::Node
-            | Self::Policy => true,
-            Self::Act => false,
-        }
-    }
 }
 
 /// A change on the axis.
@@ -502,6 +511,11 @@ fn mark(event: &Event) -> Mark {
         }
         What::Restarted { role, pod } => (kind_of(*role), format!("{pod} restarted")),
         What::Cni { from, to } => (MarkKind::Cni, format!("{from} became {to}")),
+        What::Enforcement { words, evidence } => (MarkKind::Cni, format!("{words} ({evidence})")),
+        What::Dns { from, to } => (MarkKind::Dns, format!("lookups: {from} became {to}")),
+        What::Check { check, from, to } => {
+            (MarkKind::Preflight, format!("{} was {}, is {}", check.as_str(), from.as_str(), to.as_str()))
+        }
         What::NodeCame(node) => (MarkKind::Node, format!("node {node} came")),
         What::NodeWent(node) => (MarkKind::Node, format!("node {node} went")),
         What::Policy { key, change } => (MarkKind::Policy, format!("{} {} {change}", key.kind, key.name)),

@@ -196,7 +196,10 @@ impl Rests {
                 | ClusterFact::Dns(_)
                 | ClusterFact::Asked(_)
                 | ClusterFact::Probed { .. }
-                | ClusterFact::Baseline(_) => Self::Never,
+                | ClusterFact::Baseline(_)
+                | ClusterFact::Documented(_)
+                | ClusterFact::Foreseeing(_)
+                | ClusterFact::Foretold(_) => Self::Never,
             },
         }
     }

@@ -11,12 +11,14 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
+    preflight::report::Report,
     time::Timestamp,
 };
 
 use super::{
     discoveries::Discoveries,
     incidents::Incidents,
+    opinions,
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
@@ -58,6 +60,10 @@ impl Source {
             self.gaps.remove(oldest);
         }
         self.gaps.push_back(gap);
+    }
+
+    fn told(&mut self, state: SourceState, now: Timestamp) {
+        (self.state, self.at) = (Some(state), Some(now));
     }
 
     pub fn is_live(&self) -> bool {
@@ -221,7 +227,10 @@ impl World {
             Fact::ReadOnly => self.read_only = true,
             Fact::Fleet(plan) => self.replan(plan),
             Fact::Files(files) => self.refile(files),
-            Fact::Flagged(flagged) => self.files.flagged = Some(flagged),
+            Fact::Flagged(flagged) => {
+                self.discoveries.document(flagged.keys().cloned().collect());
+                self.files.flagged = Some(flagged);
+            }
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
@@ -243,6 +252,7 @@ impl World {
         };
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
+        opinions::form(&self.clusters, &self.soaks, &mut self.denials);
         self.denials.settle();
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
@@ -360,21 +370,27 @@ impl World {
             }
             ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),
-            ClusterFact::Source(state) => {
-                let source = self.sources.entry(name.clone()).or_default();
-                source.state = Some(state);
-                source.at = Some(self.now);
-            }
+            ClusterFact::Source(state) => self.sources.entry(name.clone()).or_default().told(state, self.now),
             ClusterFact::CronJobs(change) => self.discoveries.schedule(name, change),
             ClusterFact::Collector(state) => self.discoveries.collect(name, *state, self.now),
             ClusterFact::Asked(ns) => self.discoveries.ask(name, &ns, self.now),
             ClusterFact::Baseline(baseline) => self.discoveries.answer(name, *baseline, self.now),
+            ClusterFact::Documented(told) => self.discoveries.documented(name, *told, self.now),
+            ClusterFact::Foreseeing(target) => self.discoveries.foresee(target, self.now),
+            ClusterFact::Foretold(told) => self.discoveries.foretold(*told, self.now),
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
-            ClusterFact::Preflight(report) => cluster.looked.preflight = Some((*report, self.now)),
+            ClusterFact::Preflight(report) => self.looked(name, *report),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn looked(&mut self, name: &ClusterName, report: Report) {
+        if let Some(cluster) = self.clusters.get_mut(name) {
+            cluster.looked.preflight = Some((report, self.now));
+        }
+        self.denials.weigh_again(name);
     }
 
     /// The watch settles what a write's answer left open.

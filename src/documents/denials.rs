@@ -77,11 +77,25 @@ struct GroupOut {
     per_minute: f64,
     first: String,
     last: String,
+    /// The data plane's own word.
     said: String,
+    /// Our evaluator's word on the newest of them; `null`: it was not asked yet.
+    ours: Option<OursOut>,
+    /// The data plane denies what the policies allow by our evaluator.
+    disagrees: bool,
     address: Option<String>,
     node: Option<String>,
     pods: Vec<String>,
     more_pods: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct OursOut {
+    /// `allowed`, `denied` or `unknown`.
+    verdict: &'static str,
+    why: String,
+    /// The policies that it rests on were seen to be live then; else it is by those of now.
+    of_then: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,6 +170,12 @@ fn group_out(world: &World, group: &Group) -> GroupOut {
         first: time(group.first),
         last: time(group.last),
         said: group.said.to_string(),
+        ours: group.ours.as_ref().map(|ours| OursOut {
+            verdict: ours.opinion.verdict.as_str(),
+            why: ours.opinion.why.to_string(),
+            of_then: ours.of_then,
+        }),
+        disagrees: group.disagrees(),
         address: group.address.map(|address| address.to_string()),
         node: group.node.as_ref().map(ToString::to_string),
         pods: group.pods.keys().map(ToString::to_string).collect(),
@@ -185,10 +205,20 @@ fn key_out(world: &World, group: &Group) -> KeyOut {
     }
 }
 
+/// What our evaluator says of the newest denial, in a cell.
+fn ours(group: &Group) -> &'static str {
+    match &group.ours {
+        _ if group.disagrees() => "ALLOWED",
+        Some(ours) => ours.opinion.verdict.as_str(),
+        None => "-",
+    }
+}
+
 /// The groups as a table, then what the sources say of themselves.
 pub fn text(world: &World, wanted: &Wanted) -> String {
     let mut table = Table::new(&[
         "CLASS",
+        "OURS",
         "COUNT",
         "/MIN",
         "LAST",
@@ -205,6 +235,7 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
         let key = key_out(world, group);
         table.row([
             key.class.to_owned(),
+            ours(group).to_owned(),
             group.count.to_string(),
             format!("{:.1}", group.minutes.per_minute(world.now())),
             format!("{} ago", span(age(group.last, world.now()))),
@@ -227,6 +258,23 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
     };
     if !table.is_empty() {
         out.push_str(&table.text(""));
+    }
+    let disagree = world.denials().groups().filter(|group| wanted.takes(group) && group.disagrees());
+    let disagree: Vec<_> = disagree.filter_map(|group| Some((group, group.ours.as_ref()?))).collect();
+    for (group, ours) in disagree {
+        let key = &group.key;
+        out.push_str(&format!(
+            "DISAGREEMENT  {}/{} {} {}:{}/{}: the data plane said {}, by the live policies it is {} ({})\n",
+            key.cluster,
+            key.ns,
+            key.direction,
+            key.peer,
+            key.port,
+            key.protocol,
+            group.said,
+            ours.opinion.verdict.as_str(),
+            ours.opinion.why,
+        ));
     }
     out.push('\n');
     out.push_str(&sources_text(world));

@@ -430,8 +430,6 @@ mod tests {
         ));
         let receipts = ordered.orders().activity().iter().flat_map(|entry| recording::called(&entry.receipt));
         said.extend(receipts.map(|fact| format!("    {fact}\n")));
-        let commands = vec!["kubectl apply -f crds.yaml".to_owned()];
-        said.push_str(&words(&recording::install(&ordered, &cluster("prod-eu"), &commands, "done")));
         let rows = [
             (target(), Text::new("done")),
             (crate::documents::fixture::other(), Text::new("stopped: HTTP 403")),

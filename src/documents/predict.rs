@@ -5,12 +5,16 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{discovery::companion::Part, table::Table};
+use super::{
+    discovery::{companion::Part, page::Evidence},
+    table::Table,
+};
 use crate::domain::{
     coverage::Readiness,
     eval::{isolation::Isolation, verdict::Verdict},
     names::{ClusterName, Text, plural},
     predict::{
+        families::{Closing, Count},
         prediction::{Family, Hit, Prediction},
         stories::{Checked, Mark},
         words::{isolation, place, thing, unused},
@@ -24,6 +28,8 @@ use crate::domain::{
 pub struct Shown {
     pub cluster: ClusterName,
     pub prediction: Prediction,
+    /// Pods that turn, by family.
+    pub closing: Closing,
     pub uncovered: Vec<Text>,
 }
 
@@ -40,7 +46,12 @@ pub fn doubts(part: &Part) -> Vec<Text> {
 
 /// What it has not seen, though it may suffice.
 pub fn uncovered(part: &Part) -> Vec<Text> {
-    let coverage = &part.evidence.coverage;
+    uncovered_by(&part.evidence)
+}
+
+/// The same of evidence that no document holds yet.
+pub fn uncovered_by(evidence: &Evidence) -> Vec<Text> {
+    let coverage = &evidence.coverage;
     let mut out: Vec<Text> = coverage.doubts.clone();
     let all = coverage.gaps.iter().map(|gap| gap.to - gap.from).fold(TimeDelta::zero(), |a, b| a + b);
     if !coverage.gaps.is_empty() {
@@ -51,8 +62,7 @@ pub fn uncovered(part: &Part) -> Vec<Text> {
             span(all)
         )));
     }
-    let unseen =
-        part.evidence.crons.iter().flatten().filter(|cron| cron.seen != CronSeen::Ran && !cron.waived);
+    let unseen = evidence.crons.iter().flatten().filter(|cron| cron.seen != CronSeen::Ran && !cron.waived);
     out.extend(unseen.map(|cron| {
         Text::from(format!(
             "CronJob {} was not seen running, so what it needs is not recorded",
@@ -60,13 +70,13 @@ pub fn uncovered(part: &Part) -> Vec<Text> {
         ))
     }));
     out.extend(
-        part.evidence
+        evidence
             .silent
             .iter()
             .flatten()
             .map(|workload| Text::from(format!("{} {workload} had no traffic", workload.kind))),
     );
-    out.extend(part.evidence.remarks.iter().cloned());
+    out.extend(evidence.remarks.iter().cloned());
     out
 }
 
@@ -92,7 +102,8 @@ pub fn text(shown: &Shown) -> String {
         list(&mut out, "not judged", [what]);
     }
     checks(&mut out, &it.checks);
-    list(&mut out, "isolation", isolation(&it.turned));
+    let headline = if it.turned.is_empty() { Vec::new() } else { shown.closing.words() };
+    list(&mut out, "isolation", headline.into_iter().chain(isolation(&it.turned)));
     let changes = it
         .changes
         .iter()
@@ -123,6 +134,9 @@ fn headline(it: &Prediction) -> String {
             format!("unknown: nothing of {of} would be denied, and they do not suffice")
         }
         Verdict::Unknown => format!("unknown for {} of {of}; nothing else would be denied", it.unknown.len()),
+        Verdict::Allowed if it.edges + it.icmp == 0 => {
+            format!("no {word} was recorded, so nothing shows what it would deny")
+        }
         Verdict::Allowed => format!("would deny none of {of}"),
     }
 }
@@ -255,11 +269,17 @@ pub fn json(shown: &Shown) -> String {
         "doubts": texts(&it.doubts),
         "uncovered": texts(&shown.uncovered),
         "checks": checks.collect::<Vec<_>>(),
+        "isolated": count(shown.closing.isolated),
+        "opened": count(shown.closing.opened),
         "isolation": turned.collect::<Vec<_>>(),
         "changes": changes.collect::<Vec<_>>(),
         "unused": unused.collect::<Vec<_>>(),
     });
     format!("{out}\n")
+}
+
+fn count(count: Count) -> Value {
+    json!({ "pods": count.pods, "ipv4": count.v4, "ipv6": count.v6, "addressUnknown": count.unsaid })
 }
 
 fn check_out(one: &Checked) -> Value {

@@ -72,8 +72,10 @@ struct DetailsOut {
     open: Vec<GroupOut>,
     expected: Vec<GroupOut>,
     caused_by: Vec<CausedOut>,
+    /// What the live set would refuse on reconnecting, or perhaps.
     unseen: Vec<UnseenOut>,
     more_unseen: usize,
+    refused_on_reconnecting: usize,
     unseen_rests_on: &'static str,
 }
 
@@ -127,6 +129,9 @@ struct UnseenOut {
     port: u16,
     protocol: &'static str,
     last: String,
+    /// Our evaluator's word: `denied` or `unknown`, and why.
+    ours: &'static str,
+    why: String,
 }
 
 impl From<&SoakRow> for SoakOut {
@@ -173,6 +178,7 @@ impl From<&SoakRow> for SoakOut {
                 caused_by: row.caused.iter().map(caused_out).collect(),
                 unseen: row.unseen.iter().map(unseen_out).collect(),
                 more_unseen: row.more_unseen,
+                refused_on_reconnecting: row.refused,
                 unseen_rests_on: row.unseen_rests,
             },
         }
@@ -227,5 +233,7 @@ fn unseen_out(unseen: &Unseen) -> UnseenOut {
         port: unseen.port,
         protocol: unseen.protocol.as_str(),
         last: time(unseen.last),
+        ours: unseen.ours.verdict.as_str(),
+        why: unseen.ours.why.to_string(),
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn denial(id: u32, address: [u8; 4], at: Timestamp) -> Flow {
     }
 }
 
-fn source(link: Link) -> SourceState {
+pub(crate) fn source(link: Link) -> SourceState {
     SourceState {
         kind: crate::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay 1.16"),

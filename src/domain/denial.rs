@@ -10,10 +10,12 @@ use std::{
 };
 
 use super::{
+    eval,
     excuse::Excuses,
     flow::{Direction, End, Entity, Flow, Protocol, Verdict},
     hold::DenialKey,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
+    opinion::{Asked, Opinion},
     probe,
     time::Timestamp,
 };
@@ -97,9 +99,19 @@ pub struct Group {
     /// Pods denied, at most [`Group::PODS`]; the newest attempt of each.
     pub pods: BTreeMap<PodName, Timestamp>,
     pub more_pods: bool,
+    /// What our evaluator says of its newest denial; `None`: it was not asked yet.
+    pub ours: Option<Weighed>,
     excuses: Excuses,
     /// Waived or rejected, exactly this.
     expected: bool,
+}
+
+/// Our evaluator's word on the newest denial of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weighed {
+    pub opinion: Opinion,
+    /// The policies that it rests on were seen to be live when that denial happened.
+    pub of_then: bool,
 }
 
 impl Group {
@@ -113,6 +125,30 @@ impl Group {
             port: self.key.port,
             protocol: self.key.protocol,
         }
+    }
+
+    /// The newest denial, as our evaluator is asked of it.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            pod: self.pods.iter().max_by_key(|(_, at)| **at).map(|(pod, _)| pod),
+            workload: self.key.workload.as_ref(),
+            peer: &self.key.peer,
+            address: self.address,
+            port: self.key.port,
+            protocol: self.key.protocol,
+        }
+    }
+
+    /// The data plane denied what the policies of that moment allow. Noise of a connection that is over and
+    /// of a pod that starts is none: there the data plane is only late.
+    pub fn disagrees(&self) -> bool {
+        let is_real = match self.told_class() {
+            Class::Hurting | Class::Unattributed => true,
+            Class::StartUp | Class::Noisy(_) | Class::Expected | Class::Would => false,
+        };
+        let is_real = is_real && self.class != Class::Would;
+        let allows = |ours: &Weighed| ours.of_then && ours.opinion.verdict == eval::verdict::Verdict::Allowed;
+        is_real && self.ours.as_ref().is_some_and(allows)
     }
 
     /// What the data plane told, whatever people said of it.
@@ -172,6 +208,8 @@ pub struct Denials {
     dirty: bool,
     /// Groups that changed since the last time somebody took note.
     changed: BTreeSet<GroupId>,
+    /// Groups of whose newest denial our evaluator was not asked yet.
+    unweighed: BTreeSet<GroupId>,
 }
 
 impl Denials {
@@ -233,6 +271,7 @@ impl Denials {
         self.note_row(&key, at);
         let id = self.ids.get(&key).copied().unwrap_or_else(|| self.open(key, flow, said, at));
         self.changed.insert(id);
+        self.unweighed.insert(id);
         if let Some(group) = self.groups.get_mut(&id) {
             add(group, flow, pod, at);
             if group.excuses.is_waiting() {
@@ -327,6 +366,29 @@ impl Denials {
         group.class = class;
     }
 
+    /// At most so many groups of whose newest denial our evaluator was not asked yet.
+    pub fn unweighed(&self, most: usize, may: impl Fn(&ClusterName) -> bool) -> Vec<GroupId> {
+        let may = |id: &GroupId| self.groups.get(id).is_some_and(|group| may(&group.key.cluster));
+        self.unweighed.iter().copied().filter(may).take(most).collect()
+    }
+
+    pub fn weigh(&mut self, id: GroupId, ours: Weighed) {
+        self.unweighed.remove(&id);
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.ours = Some(ours);
+        }
+    }
+
+    /// More is known of a cluster: what our evaluator did not know there is asked again.
+    pub fn weigh_again(&mut self, cluster: &ClusterName) {
+        let is_known = |ours: &Weighed| ours.opinion.verdict != eval::verdict::Verdict::Unknown;
+        let unknown = self
+            .groups
+            .values()
+            .filter(|group| group.key.cluster == *cluster && !group.ours.as_ref().is_some_and(is_known));
+        self.unweighed.extend(unknown.map(|group| group.id));
+    }
+
     /// Groups that changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<GroupId> {
         std::mem::take(&mut self.changed)
@@ -389,6 +451,7 @@ impl Denials {
             address: None,
             pods: BTreeMap::new(),
             more_pods: false,
+            ours: None,
             excuses: Excuses::default(),
             expected: false,
         }
@@ -406,6 +469,7 @@ impl Denials {
                 self.forgotten += group.count;
                 self.waiting.remove(&id);
                 self.changed.remove(&id);
+                self.unweighed.remove(&id);
                 self.ids.remove(&group.key);
             }
         }

@@ -43,17 +43,52 @@ pub enum CniKind {
     Cilium,
     Calico,
     Antrea,
+    /// Connects pods and enforces nothing.
     Flannel,
+    NetworkPolicies,
+    KubeRouter,
+    K3s,
+    Weave,
+    /// The network policy agent of the AWS VPC CNI.
+    Aws,
+    AzureNpm,
+    OvnKubernetes,
+    Kindnet,
+    /// None that is known, or none that enforces.
     Other,
 }
 
 impl CniKind {
+    pub const ALL: [Self; 13] = [
+        Self::Cilium,
+        Self::Calico,
+        Self::Antrea,
+        Self::Flannel,
+        Self::NetworkPolicies,
+        Self::KubeRouter,
+        Self::K3s,
+        Self::Weave,
+        Self::Aws,
+        Self::AzureNpm,
+        Self::OvnKubernetes,
+        Self::Kindnet,
+        Self::Other,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cilium => "Cilium",
             Self::Calico => "Calico",
             Self::Antrea => "Antrea",
             Self::Flannel => "flannel",
+            Self::NetworkPolicies => "kube-network-policies",
+            Self::KubeRouter => "kube-router",
+            Self::K3s => "k3s",
+            Self::Weave => "Weave Net",
+            Self::Aws => "AWS VPC CNI",
+            Self::AzureNpm => "Azure NPM",
+            Self::OvnKubernetes => "OVN-Kubernetes",
+            Self::Kindnet => "kindnet",
             Self::Other => "other",
         }
     }
@@ -463,7 +498,7 @@ impl Cluster {
     /// cluster-wide ones included: whom those select is not known, so they all count.
     pub fn digest(&self, ns: &Namespace, direction: Direction) -> PolicyDigest {
         let all = ns.policies.values().chain(self.clusterwide.values());
-        PolicyDigest::of(all.filter(|policy| policy.isolates(direction) != Some(false)))
+        PolicyDigest::of_direction(all, direction)
     }
 
     pub fn enforcement(&self) -> Enforcement {

@@ -3,7 +3,7 @@
 //! A policy here is already parsed; `crate::manifest` turns JSON and YAML into it and back.
 //! What a set of policies does with a flow is the word of `domain::eval`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use compact_str::CompactString;
 use sha2::{Digest as _, Sha256};
@@ -270,6 +270,17 @@ impl Policy {
         }
     }
 
+    /// Its canonical spec; of one that says something of both directions only selector and rules of this.
+    fn said_of(&self, direction: Direction) -> Cow<'_, str> {
+        match (&self.spec, self.rules(direction), self.rules(direction.other())) {
+            (Spec::Network { selector, .. }, Some(rules), Some(_)) => {
+                let rules: Vec<_> = rules.iter().map(|rule| &*rule.0).collect();
+                Cow::Owned(format!("{selector} {direction} [{}]", rules.join(",")))
+            }
+            _ => Cow::Borrowed(&*self.canonical),
+        }
+    }
+
     pub fn pinned(&self) -> Option<&'static Pinned> {
         Pinned::find(self.key.kind, self.key.name.as_str())
     }
@@ -282,13 +293,24 @@ pub struct PolicyDigest([u8; 32]);
 
 impl PolicyDigest {
     pub fn of<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
-        let mut parts: Vec<_> =
-            policies.into_iter().map(|p| (p.key.kind, &p.key.name, &p.canonical)).collect();
+        let parts = policies.into_iter().map(|p| (p.key.kind, &p.key.name, Cow::Borrowed(&*p.canonical)));
+        Self::of_parts(parts.collect())
+    }
+
+    /// The same of what these policies say of one direction: of one that says something of both, rules of
+    /// the other do not count.
+    pub fn of_direction<'a>(policies: impl IntoIterator<Item = &'a Policy>, direction: Direction) -> Self {
+        let of_it = policies.into_iter().filter(|policy| policy.isolates(direction) != Some(false));
+        let parts = of_it.map(|p| (p.key.kind, &p.key.name, p.said_of(direction)));
+        Self::of_parts(parts.collect())
+    }
+
+    fn of_parts(mut parts: Vec<(PolicyKind, &PolicyName, Cow<'_, str>)>) -> Self {
         parts.sort_unstable();
         let mut hash = Sha256::new();
-        for (kind, name, spec) in parts {
+        for (kind, name, spec) in &parts {
             // Length prefixes keep two different sets from having the same bytes.
-            for part in [kind.as_str(), name.as_str(), spec] {
+            for part in [kind.as_str(), name.as_str(), &**spec] {
                 hash.update((part.len() as u64).to_be_bytes());
                 hash.update(part.as_bytes());
             }

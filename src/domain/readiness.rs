@@ -170,7 +170,8 @@ fn rows<'a>(coverage: &'a Coverage, nodes: Option<&'a [NodeName]>) -> Vec<Row<'a
 }
 
 /// Credited time inside the window: hours at its ends count with the part that is inside.
-fn credited(hours: &Hours, window: Window) -> TimeDelta {
+/// Time of the window that these hours prove.
+pub fn credited(hours: &Hours, window: Window) -> TimeDelta {
     let inside = |hour| hour_start(hour + 1).min(window.to) - hour_start(hour).max(window.from);
     hours.iter().map(inside).filter(|part| *part > TimeDelta::zero()).sum()
 }

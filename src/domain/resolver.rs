@@ -21,6 +21,15 @@ pub enum DnsPath {
 }
 
 impl DnsPath {
+    /// The mode whose change restarts soaks; `None` while it is not known.
+    pub fn mode(&self) -> Option<&'static str> {
+        match self {
+            Self::Direct { .. } => Some("direct"),
+            Self::NodeCache { .. } => Some("node cache"),
+            Self::Unknown { .. } => None,
+        }
+    }
+
     /// What it means for the answers, in a sentence; `None` where nothing speaks against them.
     pub fn doubt(&self) -> Option<Text> {
         match self {

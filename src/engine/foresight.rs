@@ -1,61 +1,83 @@
-//! What a previewed apply would have denied in the recorded week: the collector's edges, as
-//! far as the cockpit has them, against one look at the cluster. Asks and never writes; what cannot be
-//! told says why.
+//! What policies would do to the recorded week: the edges that a collector, or the workspace's document
+//! in its place, told, against one look at the cluster. For a previewed apply and for whoever only
+//! reads. Asks and never writes; what cannot be told says why.
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     cockpit::{
+        discoveries::{Answer, Discoveries},
+        discovery::Judged,
+        foresights::{DryRun, Foretold, Question, Teller},
         orders::{Preview, Target},
-        ports::Link,
+        ports::{Document, Link},
         world::World,
     },
+    documents::{discovery::page::Evidence, predict as words},
     domain::{
         coverage::Readiness,
         edge::{Edge, EdgeKey, Window},
         names::Text,
+        policy::PolicyDigest,
         predict::{
+            families::{self, Closing},
             prediction::Prediction,
             replay::{self, Recorded, Wanted},
         },
+        time::{Timestamp, age, span},
+        valve::Set,
     },
-    k8s::{connect::Access, snapshot},
+    k8s::{
+        connect::Access,
+        snapshot::{self, Snapshot},
+        write,
+    },
 };
 
 /// How long a preview waits for the collector's edges.
 const PATIENCE: Duration = Duration::from_secs(5);
 const UNTOLD: &str = "while its collector has not told its edges: preview again";
+/// A document that ends longer ago says so.
+const OLD: TimeDelta = TimeDelta::days(1);
 
 /// What was recorded of a namespace.
 pub(super) struct Past {
+    teller: Teller,
     window: Window,
     edges: Vec<(EdgeKey, Edge)>,
     doubts: Vec<Text>,
+    uncovered: Vec<Text>,
 }
 
 /// Is there nothing to wait for: the namespace's edges were told, or nobody is there to tell them?
 pub(super) fn is_settled(world: &World, target: &Target) -> bool {
     let known = world.discoveries();
     let link = known.collected(&target.cluster).map(|collected| &collected.state.link);
+    let is_told = || {
+        let opened = known.opened(&target.cluster, &target.ns);
+        opened.is_some_and(|opened| !opened.is_waiting())
+            && !known.is_due(&target.cluster, &target.ns, world.now())
+    };
     match link {
-        None | Some(Link::None(_) | Link::Broken(_)) => true,
-        Some(Link::Connecting) => false,
-        Some(Link::Live) => {
-            let opened = known.opened(&target.cluster, &target.ns);
-            opened.is_some_and(|opened| !opened.is_waiting())
-                && !known.is_due(&target.cluster, &target.ns, world.now())
+        None => true,
+        Some(Link::None(_) | Link::Broken(_)) => {
+            !known.rests_on_document(&target.cluster, &target.ns) || is_told()
         }
+        Some(Link::Connecting) => false,
+        Some(Link::Live) => is_told(),
     }
 }
 
 /// What the world knows of the week, or why it knows nothing.
 pub(super) fn told(world: &World, target: &Target) -> Result<Past, Text> {
     let known = world.discoveries();
+    let link = known.collected(&target.cluster).map(|collected| &collected.state.link);
     let answer = known.opened(&target.cluster, &target.ns).and_then(|opened| opened.answer.as_ref());
     let Some(answer) = answer else {
-        return Err(match known.collected(&target.cluster).map(|collected| &collected.state.link) {
+        return Err(match link {
             None | Some(Link::None(_)) => Text::new("before discovery"),
             Some(Link::Broken(trouble)) => Text::from(format!("while its collector is away ({trouble})")),
             Some(Link::Connecting | Link::Live) => Text::new(UNTOLD),
@@ -68,13 +90,60 @@ pub(super) fn told(world: &World, target: &Target) -> Result<Past, Text> {
             .push(Text::from(format!("{} edges did not fit into the collector's answer", baseline.left_out)));
     }
     doubts.extend(baseline.trouble.iter().map(|trouble| Text::from(trouble.to_string())));
-    match known.judged(&target.cluster, &target.ns).map(|judged| &judged.coverage.readiness) {
-        None => doubts.push(Text::new("how complete the recording is is not known")),
-        Some(Readiness::Ready) => {}
-        Some(Readiness::NotYet { .. }) => doubts.push(Text::new("the recording is too short")),
-        Some(Readiness::Blocked { why }) => doubts.extend(why.iter().cloned()),
+    let (teller, uncovered) = match &answer.document {
+        Some(document) => {
+            doubts.extend(document.doubts.iter().cloned());
+            // It could know better, so what the document says is not the last word.
+            if let Some(Link::Broken(trouble)) = link {
+                doubts.push(Text::from(format!("the collector is away ({trouble})")));
+            }
+            (Teller::Document(document.clone()), of_document(document, baseline.window, world.now()))
+        }
+        None => {
+            let judged = known.judged(&target.cluster, &target.ns);
+            doubts.extend(doubts_of(judged));
+            let uncovered = judged.map(|judged| uncovered(known, target, judged)).unwrap_or_default();
+            (Teller::Collector { at: answer.at }, uncovered)
+        }
+    };
+    Ok(Past { teller, window: baseline.window, edges: edges(answer), doubts, uncovered })
+}
+
+fn edges(answer: &Answer) -> Vec<(EdgeKey, Edge)> {
+    answer.baseline.edges.clone()
+}
+
+fn doubts_of(judged: Option<&Judged>) -> Vec<Text> {
+    match judged.map(|judged| &judged.coverage.readiness) {
+        None => vec![Text::new("how complete the recording is is not known")],
+        Some(Readiness::Ready) => Vec::new(),
+        Some(Readiness::NotYet { .. }) => vec![Text::new("the recording is too short")],
+        Some(Readiness::Blocked { why }) => why.clone(),
     }
-    Ok(Past { window: baseline.window, edges: baseline.edges.clone(), doubts })
+}
+
+fn of_document(document: &Document, window: Window, now: Timestamp) -> Vec<Text> {
+    let since = age(window.to, now);
+    let old = (since > OLD).then(|| {
+        Text::from(format!(
+            "the document's evidence ends {} ago: nothing since is recorded here",
+            span(since)
+        ))
+    });
+    old.into_iter().chain(document.uncovered.iter().cloned()).collect()
+}
+
+/// The same as a document would say of it.
+fn uncovered(known: &Discoveries, target: &Target, judged: &Judged) -> Vec<Text> {
+    let coverage = known.collected(&target.cluster).map(|collected| collected.state.coverage.clone());
+    let it = &judged.coverage;
+    words::uncovered_by(&Evidence {
+        coverage: coverage.unwrap_or_default(),
+        readiness: it.readiness.clone(),
+        crons: Some(it.crons.clone()),
+        silent: Some(it.silent.clone()),
+        remarks: Vec::new(),
+    })
 }
 
 /// The prediction for exactly what the preview shows, or why there is none. Waits for the past.
@@ -86,33 +155,122 @@ pub(super) async fn predict(
     if !preview.refusals.is_empty() {
         return Err(Text::new("for what the server refuses"));
     }
-    let past = match timeout(PATIENCE, past).await {
-        Ok(Ok(past)) => past?,
-        Ok(Err(_)) | Err(_) => return Err(Text::new(UNTOLD)),
-    };
-    let target = preview.target.clone();
-    let seen = snapshot::look(access, target.cluster.as_str(), snapshot::Need::Checks)
-        .await
-        .map_err(|trouble| Text::from(format!("because of this: {trouble}")))?;
-    let set = preview.set.clone();
+    let past = wait(past).await?;
+    let seen = look(access, &preview.target).await?;
+    let (_, told) = weigh(seen, preview.target.clone(), preview.set.clone(), Some(past)).await?;
+    Ok(told)
+}
+
+async fn wait(past: oneshot::Receiver<Result<Past, Text>>) -> Result<Past, Text> {
+    match timeout(PATIENCE, past).await {
+        Ok(Ok(past)) => past,
+        Ok(Err(_)) | Err(_) => Err(Text::new(UNTOLD)),
+    }
+}
+
+async fn look(access: &Access, target: &Target) -> Result<Snapshot, Text> {
+    let looked = snapshot::look(access, target.cluster.as_str(), snapshot::Need::Checks).await;
+    looked.map_err(|trouble| Text::from(format!("because of this: {trouble}")))
+}
+
+/// Without a past it still tells what changes; nothing is said of rules that nobody used.
+async fn weigh(
+    seen: Snapshot,
+    target: Target,
+    set: Set,
+    past: Option<Past>,
+) -> Result<(Closing, Box<Prediction>), Text> {
     let work = tokio::task::spawn_blocking(move || {
         let wanted = Wanted { ns: &target.ns, direction: target.direction, set: &set };
-        let recorded = Recorded { window: past.window, edges: &past.edges, doubts: past.doubts };
-        Box::new(replay::predict(&seen.cluster, wanted, recorded))
+        let has_past = past.is_some();
+        let (window, edges, doubts) = match past {
+            Some(past) => (past.window, past.edges, past.doubts),
+            None => {
+                let never = Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH };
+                (never, Vec::new(), Vec::new())
+            }
+        };
+        let recorded = Recorded { window, edges: &edges, doubts };
+        let mut told = Box::new(replay::predict(&seen.cluster, wanted, recorded));
+        if !has_past {
+            told.unused.clear();
+        }
+        families::retain_running(&seen.cluster.pods, &mut told.turned);
+        (families::closing(&seen.cluster.pods, &told.turned), told)
     });
     work.await.map_err(|stopped| Text::from(format!("because of a fault of sluice ({stopped})")))
 }
 
+/// What would come of the workspace's bytes of a row. Changes nothing; the dry run is asked where the
+/// operator may.
+pub(super) async fn foretell(
+    access: &Access,
+    question: Question,
+    context: &str,
+    past: oneshot::Receiver<Result<Past, Text>>,
+) -> Foretold {
+    let mut out = failed(&question, Text::default());
+    let target = question.order.target.clone();
+    let mut set = question.order.wanted.clone();
+    if question.not_asked.is_none() {
+        out.dry_run = match write::dry_run_only(access, &question.order, context).await {
+            Ok((answered, refusals)) if refusals.is_empty() => {
+                set = answered;
+                DryRun::Passed
+            }
+            Ok((_, refusals)) => DryRun::Refused(refusals),
+            Err(trouble) => DryRun::Failed(trouble),
+        };
+    }
+    let past = match wait(past).await {
+        Ok(past) => {
+            out.teller = Ok(past.teller.clone());
+            out.uncovered.clone_from(&past.uncovered);
+            Some(past)
+        }
+        Err(why) => {
+            out.teller = Err(why);
+            None
+        }
+    };
+    let weighed = match look(access, &target).await {
+        Ok(seen) => {
+            out.unread.clone_from(&seen.troubles);
+            weigh(seen, target, set, past).await
+        }
+        Err(why) => Err(why),
+    };
+    match weighed {
+        Ok((closing, told)) => (out.closing, out.told) = (closing, Ok(told)),
+        Err(why) => out.told = Err(why),
+    }
+    out
+}
+
+/// Nothing could be told.
+pub(super) fn failed(question: &Question, why: Text) -> Foretold {
+    let order = &question.order;
+    Foretold {
+        target: order.target.clone(),
+        asked: PolicyDigest::of(order.wanted.values()),
+        dry_run: DryRun::NotAsked(question.not_asked.clone().unwrap_or_else(|| why.clone())),
+        teller: Err(why.clone()),
+        uncovered: Vec::new(),
+        unread: Vec::new(),
+        closing: Closing::default(),
+        told: Err(why),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use serde_json::json;
 
     use super::*;
     use crate::{
         cockpit::{
             gates,
-            ports::{Baseline, Change, ClusterFact, Fact},
+            ports::{Baseline, Change, ClusterFact, Documented, Fact, Trouble},
             shared::SharedFact,
         },
         documents::fixture::{kept, record},
@@ -196,5 +354,41 @@ mod tests {
         );
         collector(&mut world, Link::None(Text::new("none runs there")));
         assert_eq!(gates(&world, "before discovery"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_document_tells_in_place_of_a_collector_and_is_no_last_word_where_one_is_away() {
+        let mut world = world();
+        world.absorb(Fact::Flagged([((row().cluster, row().ns), Vec::new())].into()));
+        collector(&mut world, Link::None(Text::new("none runs there")));
+        assert!(!is_settled(&world, &row()), "the document is to be read first");
+        tell(&mut world, ClusterFact::Asked(row().ns));
+        let to = now() - TimeDelta::days(5);
+        let document = Document {
+            path: Text::new("network-policies/discovery/unread.edges.jsonl"),
+            written: to,
+            doubts: Vec::new(),
+            uncovered: vec![Text::new("CronJob month-end was not seen running")],
+        };
+        let window = Window { from: to - TimeDelta::days(7), to };
+        let baseline = Baseline { ns: row().ns, window, edges: Vec::new(), left_out: 0, trouble: None };
+        let documented = Documented { baseline, document: document.clone() };
+        tell(&mut world, ClusterFact::Documented(Box::new(documented)));
+        assert!(is_settled(&world, &row()));
+        let past = told(&world, &row()).ok().expect("told");
+        assert_eq!(past.teller, Teller::Document(document));
+        assert_eq!(past.doubts, []);
+        let uncovered: Vec<_> = past.uncovered.iter().map(Text::as_str).collect();
+        assert_eq!(
+            uncovered,
+            [
+                "the document's evidence ends 5d00h ago: nothing since is recorded here",
+                "CronJob month-end was not seen running"
+            ]
+        );
+        collector(&mut world, Link::Broken(Trouble::new("prod-eu", "its collector is gone", "Restart it.")));
+        let past = told(&world, &row()).ok().expect("told");
+        let doubts: Vec<_> = past.doubts.iter().map(Text::as_str).collect();
+        assert_eq!(doubts, ["the collector is away (prod-eu: its collector is gone. Restart it.)"]);
     }
 }

@@ -246,19 +246,12 @@ fn is_connecting(world: &World) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        cockpit::{
-            ports::{ClusterFact, SourceState},
-            shared::SharedFact,
-        },
+        cockpit::{ports::ClusterFact, shared::SharedFact},
         documents::{
             fixture::{team_world, tell},
-            tests::{cluster, now, ns},
+            tests::{cluster, denial, now, source},
         },
-        domain::{
-            flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
-            names::{Text, Workload},
-            source::SourceKind,
-        },
+        domain::flow::Flow,
     };
 
     /// A run of the program: its notifier, and what was sent.
@@ -302,39 +295,12 @@ mod tests {
     fn deny(world: &mut World, minute: i64) {
         let at = now() + TimeDelta::minutes(minute);
         world.absorb(Fact::Tick(at));
-        let flow = Flow {
-            id: FlowId(format!("{minute}").into()),
-            at,
-            node: None,
-            direction: Direction::Egress,
-            verdict: Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
-            source: End {
-                ns: Some(ns("shop")),
-                workload: Some(Workload::new("Deployment", "web")),
-                ..End::default()
-            },
-            destination: End { address: "192.0.2.9".parse().ok(), ..End::default() },
-            protocol: Protocol::Tcp,
-            source_port: 40_000,
-            port: 5432,
-            reply: Some(false),
-            closing: false,
-        };
+        let flow = Flow { port: 5432, ..denial(minute as u32, [192, 0, 2, 9], at) };
         world.absorb(Fact::Cluster(cluster("prod-eu"), ClusterFact::Flows(vec![flow])));
     }
 
     fn live(world: &mut World) {
-        let state = SourceState {
-            kind: SourceKind::Hubble,
-            name: Text::new("Hubble Relay"),
-            link: Link::Live,
-            history_from: None,
-            lag: None,
-            nodes_connected: None,
-            nodes_unavailable: None,
-            malformed: 0,
-            repeats: 0,
-        };
+        let state = source(Link::Live);
         world.absorb(Fact::Cluster(cluster("prod-eu"), ClusterFact::Source(state)));
     }
 

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     cockpit::{
+        foresights::Question,
         orders::{ApplyOrder, OrderId, Outcome, PreviewOrder, RollbackOrder, Target},
         plan::ClusterEntry,
-        ports::{Fact, OrderFact, Trouble},
+        ports::{ClusterFact, Fact, OrderFact, Trouble},
         world::World,
     },
     domain::names::{ClusterName, Text},
@@ -58,6 +59,23 @@ impl Performer {
                 Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,
             }
         });
+    }
+
+    /// Looks at the cluster and holds the bytes against the week. Its answer is a fact of the cluster.
+    pub(super) fn foresee(&mut self, world: &World, question: Question) {
+        let target = question.order.target.clone();
+        let Some((access, context)) = self.door(world, &target.cluster) else { return };
+        let (tell, past) = oneshot::channel();
+        self.waiting.push((target.clone(), tell));
+        let stopped = foresight::failed(&question, Text::new("because of a fault of sluice"));
+        let sender = self.sender.clone();
+        let cluster = target.cluster.clone();
+        let run = async move {
+            let told = foresight::foretell(&access, question, &context, past).await;
+            let fact = ClusterFact::Foretold(Box::new(told));
+            let _ = sender.send(Fact::Cluster(target.cluster, fact)).await;
+        };
+        super::guard(run, cluster, ClusterFact::Foretold(Box::new(stopped)), self.sender.clone());
     }
 
     /// Tells previews what was recorded, once that is known; answers whose edges are to be asked for.

@@ -12,21 +12,23 @@ use crate::{
         ports::Trouble,
     },
     domain::{
+        eval::plugin::{Holds, Traits},
         fleet::{Cni, CniKind, Enforcement, Isolation, Pod},
         flow::Direction,
         names::Text,
         policy::{Pinned, Policy, PolicyDigest, PolicyKind, Role, Spec},
+        preflight::cni,
         valve::{self, Set, Step},
     },
     manifest,
 };
 
 use super::{
-    cni,
     connect::Access,
     decode::Meta,
     failure::Failure,
     place::{Mode, Place, isolation, opened, pinned_set, sendable},
+    preflight::look,
     wire::Call,
 };
 
@@ -76,10 +78,20 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
     })
 }
 
+/// The wanted set as the server would have it, and every reason why it would refuse. The error is that
+/// it did not answer at all.
+pub async fn dry_run_only(
+    access: &Access,
+    order: &PreviewOrder,
+    context: &str,
+) -> Result<(Set, Vec<Trouble>), Trouble> {
+    let place =
+        Place { server: access.server().await?, target: order.target.clone(), context: context.to_owned() };
+    Ok(dry_run(&place, order).await)
+}
+
 async fn find_cni(place: &Place) -> Cni {
-    let version = place.server.ask::<Value>(Call::get("/version")).await.ok();
-    let version = version.as_ref().and_then(|version| version["gitVersion"].as_str()).unwrap_or_default();
-    cni::recognise(&cni::look(&place.server, version).await)
+    cni::cni(&look::agents(&place.server).await)
 }
 
 /// The wanted set as the server would have it, and every reason why it would refuse.
@@ -339,17 +351,15 @@ fn cni_notes(cni: &Cni, wanted: &Set) -> Vec<String> {
             out.push(format!("whether this cluster enforces network policies is unknown: {}", cni.evidence));
         }
     }
-    let version = cni.version.as_ref().map(Text::as_str).and_then(minor);
     let ranges = wanted.values().any(|policy| policy.canonical.contains("\"endPort\""));
-    if cni.kind == CniKind::Cilium && ranges && version.is_some_and(|version| version < (1, 16)) {
-        out.push("this Cilium is older than 1.16 and silently ignores endPort".to_owned());
+    match Traits::of(cni).end_port {
+        Holds::No if cni.kind == CniKind::Cilium && ranges => {
+            out.push("this Cilium is older than 1.16 and silently ignores endPort".to_owned());
+        }
+        Holds::No if ranges => out.push(format!("{} ignores endPort", cni.kind.as_str())),
+        Holds::No | Holds::Yes | Holds::Unsure => {}
     }
     out
-}
-
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.trim_start_matches('v').split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// A default-deny that does not deny, or not everybody.

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    cni,
     connect::Access,
     failure::Failure,
+    preflight::look,
     wire::{Call, Server},
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         eval::{cluster::Cluster, plugin::Traits},
         fleet::Cni,
         names::Text,
+        preflight::cni,
     },
     manifest::{
         around,
@@ -49,11 +50,10 @@ pub enum Need {
 /// said.
 pub async fn look(access: &Access, name: &str, need: Need) -> Result<Snapshot, Trouble> {
     let server = access.server().await?;
-    let version: Version =
-        server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
-    let found = cni::look(&server, &version.git_version).await;
-    let cni = cni::recognise(&found);
-    let traits = Traits::of(&cni).switched(cni::switches(&found));
+    let _: Value = server.ask(Call::get("/version")).await.map_err(|failure| failure.trouble(name))?;
+    let reading = look::agents(&server).await;
+    let cni = cni::cni(&reading);
+    let traits = Traits::of(&cni).switched(cni::switches(&reading));
     let mut looking = Looking { server, name, into: Gathering::new(traits), troubles: Vec::new() };
     looking.needed("", "Namespace", "/api/v1/namespaces").await?;
     looking.needed("", "Pod", "/api/v1/pods").await?;
@@ -67,12 +67,6 @@ pub async fn look(access: &Access, name: &str, need: Need) -> Result<Snapshot, T
     }
     let (cluster, complaints) = looking.into.done();
     Ok(Snapshot { cluster, cni, complaints, troubles: looking.troubles })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    git_version: String,
 }
 
 #[derive(Deserialize)]

@@ -2,10 +2,7 @@
 //! part by itself: what cannot be read stays unknown and is told with the reason. Labels of workloads
 //! come from the watch. Changes nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -15,41 +12,41 @@ use crate::{
     cockpit::ports::Trouble,
     domain::{
         author::facts::{ApiServer, Callback, Facts, Resolver, ResolverPods},
-        eval::plugin::Switches,
-        fleet::CniKind,
         names::{NsName, Text},
         policy::Labels,
+        preflight::{
+            cni, dns,
+            reading::{self as preflight, Known, Reading},
+        },
     },
     manifest::around,
 };
 
 use super::{
-    cni::{self, Seen},
     connect::Access,
-    decode::Meta,
     failure::Failure,
-    resolver,
+    preflight::look,
     wire::{Call, Server},
 };
 
 /// The facts, and what could not be read of them. `workloads` is left out.
-pub async fn read(access: &Access, version: &str) -> (Facts, Vec<Trouble>) {
+pub async fn read(access: &Access) -> (Facts, Vec<Trouble>) {
     let server = match access.server().await {
         Ok(server) => server,
         Err(trouble) => return (Facts::default(), vec![trouble]),
     };
     let mut troubles = Vec::new();
-    let seen = cni::look(&server, version).await;
-    let found = cni::recognise(&seen);
-    let is_known = seen.daemonsets.is_some();
-    if !is_known {
-        troubles.push(cannot("the DaemonSets of all namespaces", &seen.refused));
-    }
+    let reading = look::surroundings(&server).await;
+    let mut unread =
+        |what: &str, why: Option<&Text>| troubles.extend(why.map(|why| cannot(what, why.as_str())));
+    unread("the DaemonSets of all namespaces", reading.daemonsets.why());
+    unread("the Services of all namespaces", reading.services.why());
+    unread("the nodes", reading.nodes.why());
     let mut note = |what: &str, failure: &Failure| troubles.push(cannot(what, &said(failure)));
-    let resolver = match resolver_of(&server, &seen).await {
+    let resolver = match resolver_of(&server, &reading).await {
         Ok(resolver) => resolver,
         Err(failure) => {
-            note("the resolver's Service in kube-system and openshift-dns", &failure);
+            note("the resolver's EndpointSlices", &failure);
             None
         }
     };
@@ -60,12 +57,10 @@ pub async fn read(access: &Access, version: &str) -> (Facts, Vec<Trouble>) {
             None
         }
     };
-    let nodes = match server.ask::<List<Node>>(Call::get("/api/v1/nodes")).await {
-        Ok(list) => Some(list.items.unwrap_or_default()),
-        Err(failure) => {
-            note("the nodes", &failure);
-            None
-        }
+    let found = cni::cni(&reading);
+    let nodes = match &reading.nodes {
+        Known::Read(nodes) => Some(nodes.as_slice()),
+        Known::Unknown(_) => None,
     };
     let callbacks = match callbacks_of(&server).await {
         Ok(callbacks) => Some(callbacks),
@@ -74,16 +69,15 @@ pub async fn read(access: &Access, version: &str) -> (Facts, Vec<Trouble>) {
             None
         }
     };
-    let is_cilium = found.kind == CniKind::Cilium;
-    let switches = if is_cilium { cni::switches(&seen) } else { Switches::default() };
+    let switches = cni::switches(&reading);
     let facts = Facts {
         blocks_select_nodes: switches.blocks_select_nodes,
         sctp: switches.sctp,
-        cni: is_known.then_some(found),
+        cni: reading.daemonsets.why().is_none().then_some(found),
         resolver,
         api,
-        nodes: nodes.as_deref().map(addresses),
-        pod_networks: nodes.as_deref().map(pod_networks),
+        nodes: nodes.map(addresses),
+        pod_networks: nodes.map(pod_networks),
         workloads: None,
         callbacks,
     };
@@ -107,7 +101,6 @@ struct List<T> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Service {
-    metadata: Meta,
     spec: ServiceSpec,
 }
 
@@ -118,7 +111,6 @@ struct ServiceSpec {
     cluster_ip: String,
     #[serde(rename = "clusterIPs")]
     cluster_ips: Option<Vec<String>>,
-    selector: Option<BTreeMap<String, String>>,
     ports: Option<Vec<Port>>,
 }
 
@@ -127,7 +119,6 @@ struct ServiceSpec {
 struct Port {
     name: Option<String>,
     port: Option<u16>,
-    protocol: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,49 +141,10 @@ struct Conditions {
     ready: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Node {
-    spec: NodeSpec,
-    status: NodeStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeSpec {
-    #[serde(rename = "podCIDR")]
-    pod_cidr: Option<String>,
-    #[serde(rename = "podCIDRs")]
-    pod_cidrs: Option<Vec<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    addresses: Option<Vec<NodeAddress>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeAddress {
-    address: String,
-}
-
 impl Service {
     fn addresses(&self) -> BTreeSet<IpAddr> {
         let all = self.spec.cluster_ips.iter().flatten().chain([&self.spec.cluster_ip]);
         all.filter_map(|raw| raw.parse().ok()).collect()
-    }
-
-    /// Serves lookups by UDP and TCP, for pods that it selects.
-    fn is_resolver(&self) -> bool {
-        let serves = |protocol: &str| {
-            let ports = self.spec.ports.iter().flatten();
-            ports
-                .into_iter()
-                .any(|port| port.port == Some(53) && port.protocol.as_deref().unwrap_or("TCP") == protocol)
-        };
-        serves("UDP") && serves("TCP")
     }
 }
 
@@ -213,33 +165,21 @@ async fn slices(server: &Server, ns: &str, service: &str) -> Result<Vec<Slice>, 
     list(server, path).await
 }
 
-/// From Services, not from names: the one that kube-dns' label marks, else any that serves lookups.
-/// OpenShift has its own namespace. `Ok(None)`: none was found, and that it does not exist is not
-/// sure.
-async fn resolver_of(server: &Server, seen: &Seen) -> Result<Option<Resolver>, Failure> {
-    let node_local = resolver::listens(seen);
-    for ns in ["kube-system", "openshift-dns"] {
-        let mut found: Vec<Service> = list(server, format!("/api/v1/namespaces/{ns}/services")).await?;
-        found.retain(Service::is_resolver);
-        let marked = |it: &Service| {
-            let is = |label: &str| {
-                it.metadata.labels.iter().flatten().any(|(key, value)| key == "k8s-app" && value == label)
-            };
-            is("kube-dns")
-        };
-        found.sort_by_key(|it| (!marked(it), it.metadata.name.clone()));
-        let Some(service) = found.into_iter().next() else { continue };
-        let pods = pods(server, ns, &service).await?;
-        return Ok(Some(Resolver { pods, service: service.addresses(), node_local }));
-    }
-    Ok(None)
+/// `Ok(None)`: none was found, and that it does not exist is not sure.
+async fn resolver_of(server: &Server, reading: &Reading) -> Result<Option<Resolver>, Failure> {
+    let Some(service) = dns::service(reading) else { return Ok(None) };
+    let pods = pods(server, service).await?;
+    let addresses = service.addresses.iter().filter_map(|raw| raw.parse().ok()).collect();
+    Ok(Some(Resolver { pods, service: addresses, node_local: dns::node_local(reading) }))
 }
 
-async fn pods(server: &Server, ns: &str, service: &Service) -> Result<Option<ResolverPods>, Failure> {
-    let selector = service.spec.selector.iter().flatten();
-    let labels: Vec<_> = selector.map(|(key, value)| (key.into(), value.into())).collect();
-    let (false, Ok(ns)) = (labels.is_empty(), NsName::parse(ns)) else { return Ok(None) };
-    let slices = slices(server, ns.as_str(), &service.metadata.name).await?;
+async fn pods(server: &Server, service: &preflight::Service) -> Result<Option<ResolverPods>, Failure> {
+    let labels: Vec<_> =
+        service.selector.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
+    let (false, Ok(ns)) = (labels.is_empty(), NsName::parse(service.object.ns.as_str())) else {
+        return Ok(None);
+    };
+    let slices = slices(server, ns.as_str(), service.object.name.as_str()).await?;
     let named = |slice: &Slice| slice.ports.iter().flatten().filter_map(|port| port.port).collect::<Vec<_>>();
     // Metrics stand among them; lookups are on 53 or, of OpenShift, 5353.
     let mut ports: BTreeSet<u16> =
@@ -306,13 +246,12 @@ async fn callbacks_of(server: &Server) -> Result<Vec<Callback>, Failure> {
     Ok(out.into_iter().collect())
 }
 
-fn addresses(nodes: &[Node]) -> BTreeSet<IpAddr> {
-    let all = nodes.iter().flat_map(|node| node.status.addresses.iter().flatten());
-    all.filter_map(|address| address.address.parse().ok()).collect()
+fn addresses(nodes: &[preflight::Node]) -> BTreeSet<IpAddr> {
+    nodes.iter().flat_map(|node| &node.addresses).filter_map(|raw| raw.parse().ok()).collect()
 }
 
-fn pod_networks(nodes: &[Node]) -> Vec<IpNet> {
-    let all = nodes.iter().flat_map(|node| node.spec.pod_cidrs.iter().flatten().chain(&node.spec.pod_cidr));
+fn pod_networks(nodes: &[preflight::Node]) -> Vec<IpNet> {
+    let all = nodes.iter().flat_map(|node| &node.pod_cidrs);
     let mut out: Vec<IpNet> = all.filter_map(|raw| raw.parse().ok()).collect();
     out.sort_unstable();
     out.dedup();

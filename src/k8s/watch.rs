@@ -16,12 +16,11 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::PolicyKind,
-        preflight::report,
+        preflight::{cni, report},
     },
 };
 
 use super::{
-    cni,
     connect::Access,
     cronjobs::{self, CronJobs},
     decode::MetaOnly,
@@ -29,7 +28,6 @@ use super::{
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
     identity,
     preflight::look,
-    resolver,
     wire::{Call, Server},
 };
 
@@ -114,7 +112,7 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
         over = alive.watch(took, again) => over,
-        over = refresh(&server, out, &version, &kinds) => over,
+        over = refresh(&server, out, &kinds) => over,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -220,10 +218,10 @@ pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
         .collect()
 }
 
-async fn refresh(server: &Server, out: &Out, known_version: &Option<Text>, known: &[PolicyKind]) -> Over {
+async fn refresh(server: &Server, out: &Out, known: &[PolicyKind]) -> Over {
     let mut looked: Option<Instant> = None;
     loop {
-        let (failed, ()) = tokio::join!(review(server, out), find_cni(server, out, known_version));
+        let (failed, ()) = tokio::join!(review(server, out), find_cni(server, out));
         if looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
             looked = Some(Instant::now());
             let report = report::run(&look::look(server).await);
@@ -251,8 +249,8 @@ async fn review(server: &Server, out: &Out) -> bool {
     failed
 }
 
-async fn find_cni(server: &Server, out: &Out, version: &Option<Text>) {
-    let seen = cni::look(server, version.as_ref().map_or("", Text::as_str)).await;
-    out.tell(ClusterFact::Cni(cni::recognise(&seen))).await;
-    out.tell(ClusterFact::Dns(resolver::recognise(&seen))).await;
+async fn find_cni(server: &Server, out: &Out) {
+    let reading = look::agents(server).await;
+    out.tell(ClusterFact::Cni(cni::cni(&reading))).await;
+    out.tell(ClusterFact::Dns(cni::dns_path(&reading))).await;
 }

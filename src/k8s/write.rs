@@ -31,7 +31,10 @@ use super::{
     preview::{as_order, dry_run, parse, widened},
 };
 
-pub use super::{preview::preview, rollback::rollback};
+pub use super::{
+    preview::{dry_run_only, preview},
+    rollback::rollback,
+};
 
 /// Waits between attempts of a request that was turned away, or of a look at what became of it.
 pub(super) const WAITS: [Duration; 3] =

@@ -9,7 +9,7 @@ use crate::domain::{
     author::draft::{Body, Draft, Drafted, Drawn, Peer},
     flow::Direction,
     grant::PortSpan,
-    names::{NsName, is_hostile},
+    names::{NsName, Text, is_hostile},
     opened::Ports,
     policy::{PolicyKind, Role, Rule},
     time::Timestamp,
@@ -19,6 +19,8 @@ use crate::domain::{
 const MARK: &str = "# sluice author/1 sha256:";
 /// How the line with the prints of the rules begins.
 const RULES: &str = "# rules:";
+/// How the heading of what was left out begins.
+const LEFT_OUT: &str = "# Left out (";
 /// Lines of evidence on one rule.
 const WHYS: usize = 40;
 /// Lines of each list in the header.
@@ -61,6 +63,13 @@ pub fn text(draft: &Draft, drafted: &Drafted) -> String {
     }
     rest.push_str(&object(&value, drafted));
     format!("{MARK}{}\n{rest}", hash(&rest))
+}
+
+/// What authoring left out and why, as the header of a text tells it.
+pub fn left_out(text: &str) -> Vec<Text> {
+    let lines = text.lines().take_while(|line| line.starts_with('#'));
+    let listed = lines.skip_while(|line| !line.starts_with(LEFT_OUT)).skip(1);
+    listed.map_while(|line| line.strip_prefix("# - ")).map(Text::new).collect()
 }
 
 /// Did we write this rule when we wrote this text? Tells a person's rules from those of old evidence.

@@ -33,7 +33,9 @@ use crate::{
     },
 };
 
-use super::{Ask, Input, Model, Options, Theme, draw, note_refusal, note_started, settle, update};
+use super::{
+    Ask, Input, Model, Options, Theme, draw, note_refusal, note_started, settle, update, update::note_asked,
+};
 
 pub fn now() -> Timestamp {
     Utc.with_ymd_and_hms(2026, 11, 23, 13, 2, 30).single().expect("a moment")
@@ -130,7 +132,7 @@ fn authored(cluster: &str, ns_: &str, direction: Direction) -> Authored {
     let set = set(ns_, direction);
     let manifests = set.keys().map(|name| (*name, "{}".into())).collect();
     let folder = Text::from(format!("network-policies/{cluster}/{ns_}"));
-    Authored { set, manifests, folder, complaints: Vec::new() }
+    Authored { set, manifests, folder, complaints: Vec::new(), left_out: Vec::new() }
 }
 
 pub struct Denied<'a> {
@@ -477,13 +479,28 @@ impl Player {
         }
     }
 
+    /// As if a key had asked for it.
+    pub fn ask(&mut self, command: decide::Command) -> &mut Self {
+        note_asked(&mut self.model, &[Ask::Command(command.clone())]);
+        self.command(&command);
+        self
+    }
+
     fn command(&mut self, command: &decide::Command) {
         match decide::decide(&self.world, command) {
             Err(refusal) => note_refusal(&mut self.model, &refusal),
             Ok(orders) => {
                 for effect in orders.effects {
-                    if let Effect::ReadEdges(cluster, ns) = effect {
-                        self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                    match effect {
+                        Effect::ReadEdges(cluster, ns) => {
+                            self.world.absorb(Fact::Cluster(cluster, ClusterFact::Asked(ns)));
+                        }
+                        Effect::Foresee(question) => {
+                            let target = question.order.target;
+                            let cluster = target.cluster.clone();
+                            self.world.absorb(Fact::Cluster(cluster, ClusterFact::Foreseeing(target)));
+                        }
+                        _ => {}
                     }
                 }
                 let ids = orders.started.iter().map(|(id, ..)| *id).collect();

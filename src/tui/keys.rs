@@ -81,6 +81,7 @@ pub fn place(on: On) -> &'static str {
         On::Row => "a cluster or below",
         On::Namespace => "a namespace or direction",
         On::Denials => "denials, live",
+        On::Denial => "a denial",
         On::Sorted => "destinations, reviews",
         On::Flagged => "a flagged destination, or a direction that opens one",
         On::Reviews => "a review",

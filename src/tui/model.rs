@@ -49,6 +49,8 @@ pub enum View {
     Coverage(ClusterName, NsName),
     /// What changed around a rollout.
     Timeline(Target),
+    /// What the workspace's policies of a rollout would do.
+    Prediction(Target),
     /// One review in full, by its name.
     Review(Text),
     /// What must hold of a cluster before anything is written there.
@@ -59,7 +61,12 @@ impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_) | Self::Group(_) | Self::Timeline(_) | Self::Review(_) | Self::Preflight(_) => None,
+            Self::Main(_)
+            | Self::Group(_)
+            | Self::Timeline(_)
+            | Self::Prediction(_)
+            | Self::Review(_)
+            | Self::Preflight(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
@@ -72,13 +79,7 @@ impl View {
         match self {
             Self::Main(main) => Some(Sheet::Main(*main)),
             Self::Destinations(..) => Some(Sheet::Destinations),
-            Self::Namespace(..)
-            | Self::Group(_)
-            | Self::Dossier(..)
-            | Self::Coverage(..)
-            | Self::Timeline(_)
-            | Self::Preflight(_)
-            | Self::Review(_) => None,
+            _ => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     cockpit::{
         commands::{CommandId, Risk, row},
         decide::{self, Reason},
+        foresights,
         orders::{OrderKind, Target},
         world::World,
     },
@@ -77,7 +78,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             }
         }
         View::Group(id) => rollout_of(world, model, Some(*id)),
-        View::Timeline(target) => Some(RowKey::Rollout(target.clone())),
+        View::Timeline(target) | View::Prediction(target) => Some(RowKey::Rollout(target.clone())),
         View::Preflight(cluster) => Some(RowKey::Cluster(cluster.clone())),
         View::Destinations(cluster, ns) | View::Coverage(cluster, ns) => {
             let target = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
@@ -90,6 +91,30 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
             let (cluster, ns) = (cluster.clone(), ns.clone());
             Some(RowKey::Rollout(Target { cluster, ns, direction: key.direction }))
         }
+    }
+}
+
+/// The denial under the cursor.
+pub fn denial(world: &World, model: &Model) -> Option<crate::domain::denial::GroupId> {
+    match model.view() {
+        View::Main(Main::Denials) => model.denials.chosen().copied(),
+        View::Main(Main::Live) => model.live.chosen().and_then(|nth| Some(model.attempt(world, *nth)?.group)),
+        View::Group(id) => Some(*id),
+        View::Namespace(..) if model.page.focus == Focus::Denials => model.page.denials.chosen().copied(),
+        _ => None,
+    }
+}
+
+fn propose_offer(world: &World, model: &Model) -> Offer {
+    let is_here = match model.view() {
+        View::Main(Main::Denials | Main::Live) | View::Group(_) => true,
+        View::Namespace(..) => model.page.focus == Focus::Denials,
+        _ => false,
+    };
+    match denial(world, model).and_then(|id| model.group(world, id)) {
+        Some(_) => Offer::Ready,
+        None if is_here => off("no denial is chosen"),
+        None => Offer::Absent,
     }
 }
 
@@ -262,7 +287,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Some(sheet) if model.filter(sheet).is_empty() => off("no filter is set"),
             Some(_) => Offer::Ready,
         },
-        CommandId::Destinations | CommandId::Coverage | CommandId::Timeline => {
+        CommandId::Propose => propose_offer(world, model),
+        CommandId::Destinations | CommandId::Coverage | CommandId::Timeline | CommandId::Predict => {
             discovery_offer(world, model, id)
         }
         CommandId::Preflight => match (model.view(), subject(world, model)) {
@@ -282,7 +308,11 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Focus
             if matches!(
                 model.view(),
-                View::Namespace(..) | View::Destinations(..) | View::Timeline(_) | View::Main(Main::Plan)
+                View::Namespace(..)
+                    | View::Destinations(..)
+                    | View::Timeline(_)
+                    | View::Prediction(_)
+                    | View::Main(Main::Plan)
             ) =>
         {
             Offer::Ready
@@ -298,7 +328,8 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
     match (model.view(), id) {
         (View::Destinations(..), CommandId::Destinations)
         | (View::Coverage(..), CommandId::Coverage)
-        | (View::Timeline(_), CommandId::Timeline) => off("this is the page"),
+        | (View::Timeline(_), CommandId::Timeline)
+        | (View::Prediction(_), CommandId::Predict) => off("this is the page"),
         _ => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
             Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
@@ -323,8 +354,12 @@ pub fn marks(model: &Model) -> usize {
 }
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {
-    let Some((cluster, ns)) = model.view().place() else { return Offer::Absent };
-    match sentences(decide::read_reasons(world, cluster, ns).into_iter()) {
+    let against = match (model.view(), model.view().place()) {
+        (View::Prediction(target), _) => foresights::reasons(world, target),
+        (_, Some((cluster, ns))) => decide::read_reasons(world, cluster, ns),
+        (_, None) => return Offer::Absent,
+    };
+    match sentences(against.into_iter()) {
         reasons if reasons.is_empty() => Offer::Ready,
         reasons => Offer::Off(reasons),
     }

@@ -163,7 +163,12 @@ pub fn refresh(model: &mut Model, world: &World) {
             model.team.ends.list.set_height(height);
         }
         View::Review(name) => reviews::open(model, world, &name),
-        View::Group(_) | View::Dossier(..) | View::Coverage(..) | View::Timeline(_) | View::Preflight(_) => {}
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Prediction(_)
+        | View::Preflight(_) => {}
     }
     fit_overlay(model);
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod foresight;
 mod goldmane;
 mod keys;
 mod laws;

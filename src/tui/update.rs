@@ -14,6 +14,7 @@ use crate::{
         alerts::{Alert, AlertState},
         commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
+        foresights,
         orders::OrderId,
         spot::Spot,
         world::World,
@@ -102,7 +103,8 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     if filtering || model.filters.editing.is_some() {
         look::land(model);
     }
-    let is_read = |ask: &Ask| matches!(ask, Ask::Command(decide::Command::ReadEdges(..)));
+    let is_read =
+        |ask: &Ask| matches!(ask, Ask::Command(decide::Command::ReadEdges(..) | decide::Command::Foresee(_)));
     if !asks.iter().any(is_read) {
         asks.extend(follow(model, world).map(Ask::Command));
     }
@@ -112,6 +114,9 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
 
 /// What the page on screen wants to be asked now, also when no key was pressed.
 pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
+    if let View::Prediction(target) = model.view() {
+        return foresights::is_due(world, target).then(|| decide::Command::Foresee(target.clone()));
+    }
     let (cluster, ns) = model.view().place()?;
     let is_due = world.discoveries().is_due(cluster, ns, world.now());
     is_due.then(|| decide::Command::ReadEdges(cluster.clone(), ns.clone()))
@@ -157,7 +162,7 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     model.told.say(format!("{what}: {list}; 4 shows every call{stop}"), Tone::Plain);
 }
 
-fn note_asked(model: &mut Model, asks: &[Ask]) {
+pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.told.asked = Some(match command {
@@ -174,7 +179,7 @@ fn note_asked(model: &mut Model, asks: &[Ask]) {
                 | decide::Command::DecideReview(_) => Asked::Share,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
-                decide::Command::ReadEdges(..) => continue,
+                decide::Command::ReadEdges(..) | decide::Command::Foresee(_) => continue,
             });
         }
     }
@@ -271,6 +276,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Revoke => act::decide(model, world, DecisionVerdict::Revoked),
         CommandId::AskReview => act::ask_review(model, world),
         CommandId::Waive => act::waive(model, world),
+        CommandId::Propose => act::propose(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),

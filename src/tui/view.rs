@@ -16,6 +16,7 @@ pub mod notices;
 pub mod open_ends;
 pub mod overlays;
 pub mod plan;
+pub mod prediction;
 pub mod preflight;
 pub mod review;
 pub mod reviews;
@@ -83,6 +84,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         }
         View::Preflight(cluster) => preflight::draw(world, cluster, pen, &areas, buf),
         View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
+        View::Prediction(target) => prediction::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
     }
     for pane in panes(world, model, pen, &areas) {
@@ -115,6 +117,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
         }
         View::Preflight(cluster) => return vec![preflight::pane(world, cluster, areas)],
         View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
+        View::Prediction(target) => return vec![prediction::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };
     let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };

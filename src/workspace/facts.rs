@@ -211,8 +211,7 @@ fn networks(raw: Vec<String>) -> Result<Vec<IpNet>, String> {
 }
 
 fn cni_in(wire: &WireCni) -> Result<Cni, String> {
-    let all = [CniKind::Cilium, CniKind::Calico, CniKind::Antrea, CniKind::Flannel, CniKind::Other];
-    let kind = all.into_iter().find(|kind| kind.as_str() == wire.kind);
+    let kind = CniKind::ALL.into_iter().find(|kind| kind.as_str() == wire.kind);
     let kind = kind.ok_or_else(|| format!("{:?} is no kind of network plugin", Text::new(&wire.kind)))?;
     Ok(Cni {
         kind,

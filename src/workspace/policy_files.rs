@@ -26,7 +26,7 @@ use crate::{
         names::{ClusterName, NsName, Text},
         policy::{PINNED, Pinned, Policy, Role, Spec},
     },
-    manifest,
+    manifest::{self, written},
 };
 
 /// Folder of the policies under the root of the workspace.
@@ -144,7 +144,9 @@ impl Reader<'_> {
             self.trouble(path, "its name is not one of the pinned ones, so it is not used", &next);
             return;
         };
-        let result = read_policy(path, ns, pinned);
+        let text = read_text(path);
+        let left_out = text.as_deref().map(written::left_out).unwrap_or_default();
+        let result = text.and_then(|text| policy_of(&text, ns, pinned));
         let shown = Text::from(self.shown(folder));
         let complaint = result.as_ref().err().map(|bad| self.trouble(path, &bad.fact, &bad.next));
         let key = (cluster.clone(), ns.clone(), pinned.direction);
@@ -153,7 +155,9 @@ impl Reader<'_> {
             manifests: BTreeMap::new(),
             folder: shown,
             complaints: Vec::new(),
+            left_out: Vec::new(),
         });
+        authored.left_out.extend(left_out);
         authored.complaints.extend(complaint);
         if let Ok((policy, sent)) = result {
             authored.set.insert(pinned.name, policy);
@@ -184,12 +188,7 @@ fn bad(fact: impl Into<String>, next: impl Into<String>) -> Bad {
     Bad { fact: fact.into(), next: next.into(), missing: false }
 }
 
-/// One policy and its JSON as it will be sent.
-fn read_policy(path: &Path, ns: &NsName, pinned: &Pinned) -> Result<(Policy, Box<str>), Bad> {
-    policy_of(&read_text(path)?, ns, pinned)
-}
-
-/// The same of a text.
+/// One policy, and its JSON as it will be sent.
 pub(super) fn policy_of(text: &str, ns: &NsName, pinned: &Pinned) -> Result<(Policy, Box<str>), Bad> {
     let node = yaml::parse(text).map_err(|error| bad_yaml(&error, pinned))?;
     if node.is_null() {

@@ -257,9 +257,8 @@ fn direction_of(name: &str) -> Direction {
 }
 
 pub fn cni(kind: &str, version: Option<&str>) -> Cni {
-    let all = [CniKind::Cilium, CniKind::Calico, CniKind::Antrea, CniKind::Flannel, CniKind::Other];
     Cni {
-        kind: all.into_iter().find(|it| it.as_str() == kind).expect("a kind"),
+        kind: CniKind::ALL.into_iter().find(|it| it.as_str() == kind).expect("a kind"),
         version: version.map(Text::new),
         enforcement: Enforcement::Enforces,
         evidence: Text::new("a DaemonSet"),

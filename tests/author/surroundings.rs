@@ -14,7 +14,7 @@ use crate::support;
 
 async fn said(member: &Member) -> String {
     let access = Access::Client(support::client(member, Person::Viewer));
-    let (facts, troubles) = surroundings::read(&access, "v1.36.2").await;
+    let (facts, troubles) = surroundings::read(&access).await;
     let mut out = format!("{}\n", surroundings::words(&facts));
     troubles.iter().for_each(|trouble| out.push_str(&format!("{trouble}\n")));
     out
@@ -44,7 +44,7 @@ async fn what_was_read_survives_a_facts_file() {
     let fleet = support::fleet("two", 1);
     for member in fleet.clusters() {
         let access = Access::Client(support::client(member, Person::Lead));
-        let (read, _) = surroundings::read(&access, "v1.36.2").await;
+        let (read, _) = surroundings::read(&access).await;
         let name = ClusterName::parse(member.name()).expect("a name");
         let text = facts::to_text(&facts::All::from([(name.clone(), read.clone())]));
         let back = facts::parse("facts.yaml", &text).expect("readable");

@@ -1,6 +1,7 @@
 //! The built binary from outside: help texts as goldens, usage errors, what bad input is answered
 //! with, exit codes, a reader that leaves. No cluster is needed.
 
+mod live;
 mod predict;
 
 use std::{

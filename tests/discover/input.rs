@@ -180,7 +180,7 @@ fn bad_files_of_frames_are_a_sentence_each_and_what_is_whole_counts() {
         ("half frame", whole[..whole.len() - 40].to_vec(), 1),
         ("frame over the limit", stream(&[good.clone(), over, good.clone()]), 1),
         ("no event", stream(&[good.clone(), data(b"\xff\xff\xff"), good.clone()]), 2),
-        ("compression in a loop", stream(&[looped.clone(), good.clone(), looped]), 1),
+        ("compression in a loop", stream(&[looped.clone(), good, looped]), 1),
         ("half gzip", packed[..packed.len() / 2].to_vec(), 1),
         ("lines", lines(3).into_bytes(), 0),
     ];

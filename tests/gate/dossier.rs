@@ -82,7 +82,10 @@ fn world() -> World {
         let set = [("egress-allowlist-fqdn", FQDN), ("egress-allowlist", ALLOW)];
         let set = set.into_iter().map(|(name, spec)| (name, policy(name, spec))).collect();
         let (manifests, folder, complaints) = (BTreeMap::new(), Text::new("network-policies"), Vec::new());
-        ((cluster(name), ns("shop"), Direction::Egress), Authored { set, manifests, folder, complaints })
+        (
+            (cluster(name), ns("shop"), Direction::Egress),
+            Authored { set, manifests, folder, complaints, left_out: Vec::new() },
+        )
     };
     let sets = ["east", "west"].map(authored).into();
     let flagged = ["east", "west"].map(|name| ((cluster(name), ns("shop")), Vec::new())).into();

@@ -224,6 +224,7 @@ impl Story {
                 manifests: BTreeMap::new(),
                 folder: Text::new("network-policies"),
                 complaints: Vec::new(),
+                left_out: Vec::new(),
             };
             files.sets.insert((cluster(name), ns("shop"), Direction::Egress), authored);
         }

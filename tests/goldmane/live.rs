@@ -246,8 +246,8 @@ async fn without_a_certificate_it_says_what_is_missing() {
     let fleet = fleet(4);
     let member = fleet.cluster("east").expect("a cluster").clone();
     member.server().seed(serde_json::json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": { "name": "sluice-plugin", "namespace": "calico-system" },
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": "sluice-target-goldmane" },
         "rules": [
             { "apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"] },
             { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] },

@@ -108,6 +108,7 @@ impl Fleet {
                     manifests: Default::default(),
                     folder: Text::new("x"),
                     complaints: Vec::new(),
+                    left_out: Vec::new(),
                 };
                 sets.sets.insert((target.cluster.clone(), target.ns.clone(), target.direction), authored);
             }

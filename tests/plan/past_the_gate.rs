@@ -135,6 +135,7 @@ fn preview(fleet: &mut Fleet, bound: Option<Bound>) -> OrderId {
         unused: Vec::new(),
         turned: Vec::new(),
         changes: Vec::new(),
+        checks: Vec::new(),
     });
     let found = fleet.world.namespace(&target.cluster, &target.ns).expect("it is there");
     let live = valve::live_set(found, target.direction);

@@ -291,6 +291,7 @@ pub fn files(allowlists: &HashMap<Row, u8>) -> PolicyFiles {
             manifests: set.iter().map(|(name, made)| (*name, made.text.clone())).collect(),
             folder: Text::new("network-policies"),
             complaints: Vec::new(),
+            left_out: Vec::new(),
         };
         out.sets.insert((cluster, ns, direction), authored);
     }

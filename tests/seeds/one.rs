@@ -255,7 +255,7 @@ impl Sluice {
                 self.share(SharedFact::Asked(id));
                 self.shares.push((id, share));
             }
-            Effect::Reconnect(_) | Effect::ReadEdges(..) | Effect::Reload => {}
+            Effect::Reconnect(_) | Effect::ReadEdges(..) | Effect::Foresee(_) | Effect::Reload => {}
         }
     }
 

@@ -18,8 +18,9 @@ use sluice::{
         fleet::{Cni, CniKind, Enforcement, Environment},
         flow::{Direction, Protocol},
         hold::{DenialKey, Subject, Waiver},
+        journal::{Act, Entry, Hash},
         names::{NsName, Text, Workload},
-        policy::{PolicyDigest, PolicyKind, Rule},
+        policy::{PolicyDigest, PolicyKind, Rule, Spec},
         probe,
         resolver::DnsPath,
         rollout::{Applied, Kept, Record, Stamp, Target},
@@ -101,6 +102,36 @@ fn each_cause_of_the_table_restarts() {
         .tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(crate::scene::policies())));
     assert_eq!(causes(&scene).last(), Some(&"policy missing"));
     assert_eq!(scene.row().restarts.last().expect("one").why.as_str(), "the set was gone for 4m");
+}
+
+/// Egress of the row goes on whatever is changed for ingress beside it, or in a policy that says something of
+/// both; a rule of its own in that policy restarts it.
+#[test]
+fn rules_of_the_other_direction_do_not_restart_the_clock() {
+    let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+    let both = |name: &str, out: Option<&str>, into: &str| {
+        let rules = |raw: &str| vec![Rule(raw.into())];
+        let mut policy = policy(name, &Rule("{}".into()), false);
+        policy.canonical = format!("{out:?} {into}").into();
+        if let Spec::Network { egress, ingress, .. } = &mut policy.spec {
+            (*egress, *ingress) = (out.map(rules), Some(rules(into)));
+        }
+        policy
+    };
+    let put = |scene: &mut Scene, policy| {
+        scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(policy)));
+    };
+    lives(&mut scene, &["a"], 0..5);
+    put(&mut scene, both("their-ingress", None, "{\"from\":[1]}"));
+    put(&mut scene, both("their-ingress", None, "{\"from\":[2]}"));
+    assert_eq!((judged(&scene), causes(&scene)), ((5, 5), vec![]));
+    put(&mut scene, both("theirs", Some("{\"to\":[1]}"), "{\"from\":[1]}"));
+    assert_eq!(causes(&scene), ["digest changed"]);
+    lives(&mut scene, &["a"], 5..10);
+    put(&mut scene, both("theirs", Some("{\"to\":[1]}"), "{\"from\":[2]}"));
+    assert_eq!((judged(&scene), causes(&scene)), ((5, 5), vec!["digest changed"]));
+    put(&mut scene, both("theirs", Some("{\"to\":[2]}"), "{\"from\":[2]}"));
+    assert_eq!(causes(&scene), ["digest changed", "digest changed"]);
 }
 
 #[test]
@@ -341,8 +372,25 @@ fn after_a_restart_of_sluice_the_clock_goes_on_from_what_was_published_with_a_ga
     // What it rests on changed while nobody watched.
     let mut other = later(40 * 60, "1.17.0");
     lives(&mut other, &["a"], 40..50);
-    shared(&mut other, stored);
+    shared(&mut other, stored.clone());
     assert_eq!((judged(&other).0, causes(&other)), (10, vec!["CNI changed"]));
+
+    // Taken back and applied again by commands that ended, as only the journal knows; one that was refused
+    // changed nothing.
+    let back = |secs: i64, answer: &str| {
+        let stamp = Stamp { by: Text::new("oncall"), at: at(secs) };
+        let facts = vec![Text::new("cluster uid: uid-1"), Text::new(answer)];
+        let object = Text::from(target().to_string());
+        let entry = Entry { number: 1, previous: Hash::NOTHING, stamp, act: Act::Rollback, object, facts };
+        SharedFact::Journal(Change::Reset(vec![kept("entry-1", entry)]))
+    };
+    let mut unseen = later(40 * 60, "1.16.0");
+    lives(&mut unseen, &["a"], 40..50);
+    shared(&mut unseen, stored.clone());
+    shared(&mut unseen, back(35 * 60, "answer: refused: HTTP 403"));
+    assert_eq!(judged(&unseen), (40, 50));
+    shared(&mut unseen, back(35 * 60, "answer: done"));
+    assert_eq!((judged(&unseen).0, causes(&unseen)), (10, vec!["policy missing"]));
 
     // Evidence of other bytes, or of another cluster under that name, is not ours.
     let mut stranger = later(40 * 60, "1.16.0");

@@ -19,8 +19,8 @@ async fn get(fleet: &Fleet, path: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn logs_are_cut_and_refused_as_a_kubelet_does() {
-    let text = "name = 'one'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\ncni = 'antrea'\nnodes = 1\n\
-                namespaces = ['shop']\nrecords = 'antrea-log'\n";
+    let text = "name = 'one'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\ncni = { kind = 'antrea', records = 'antrea-log' }\nnodes = 1\n\
+                namespaces = ['shop']\n";
     let fleet = fleet_of(&Scenario::parse("one", text).expect("a scenario"), 1);
     let east = fleet.cluster("east").expect("a cluster");
     east.server().seed(serde_json::json!({

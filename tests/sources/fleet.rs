@@ -39,10 +39,10 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn fleet(cni: &str, more: &str) -> Fleet {
+fn fleet(cni: &str) -> Fleet {
     let text = format!(
-        "name = 'one'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\ncni = '{cni}'\nnodes = 2\n\
-         namespaces = ['shop', 'payments', 'data']\n{more}\n"
+        "name = 'one'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\ncni = {cni}\nnodes = 2\n\
+         namespaces = ['shop', 'payments', 'data']\n"
     );
     let fleet = fleet_of(&Scenario::parse("one", &text).expect("a scenario"), 1);
     let east = fleet.cluster("east").expect("a cluster of the scenario");
@@ -121,7 +121,7 @@ fn follow_logs(fleet: &Fleet, kind: SourceKind) -> (Told, watch::Sender<Vec<NsNa
 
 #[tokio::test(start_paused = true)]
 async fn np_log_is_followed_through_a_kubelet_that_goes_and_a_log_that_is_rotated() {
-    let fleet = fleet("antrea", "records = 'antrea-log'");
+    let fleet = fleet(\"{ kind = 'antrea', records = 'antrea-log' }\");
     let (told, _wanted) = follow_logs(&fleet, SourceKind::AntreaLog);
     sleep(30 * SECOND).await;
     assert!(!denied(&told).is_empty());
@@ -158,7 +158,7 @@ async fn np_log_is_followed_through_a_kubelet_that_goes_and_a_log_that_is_rotate
 
 #[tokio::test(start_paused = true)]
 async fn the_aggregators_stream_goes_on_after_a_break_and_says_what_a_restart_lost() {
-    let fleet = fleet("antrea", "records = 'flow-stream'");
+    let fleet = fleet(\"{ kind = 'antrea', records = 'flow-stream' }\");
     let (told, facts) = Told::channel();
     let (_wanted, wants) = watch::channel(Vec::new());
     let cluster = ClusterName::parse("east").expect("a name");
@@ -196,12 +196,12 @@ fn source(world: &World) -> Option<&SourceState> {
 /// records know by addresses at most, and the row says what the source is.
 #[tokio::test(start_paused = true)]
 async fn each_source_is_found_and_its_denials_have_workloads() {
-    for (cni, more, kind) in [
-        ("antrea", "records = 'flow-stream'", SourceKind::AntreaFlows),
-        ("antrea", "records = 'antrea-log'", SourceKind::AntreaLog),
-        ("calico", "records = 'kernel-log'", SourceKind::CalicoLog),
+    for (cni, kind) in [
+        (\"{ kind = 'antrea', records = 'flow-stream' }\", SourceKind::AntreaFlows),
+        (\"{ kind = 'antrea', records = 'antrea-log' }\", SourceKind::AntreaLog),
+        (\"{ kind = 'calico', records = 'kernel-log' }\", SourceKind::CalicoLog),
     ] {
-        let fleet = fleet(cni, more);
+        let fleet = fleet(cni);
         let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());
         run_until(&mut engine, kind.as_str(), 120 * SECOND, |world| {
             source(world).is_some_and(|state| state.kind == kind && state.link == Link::Live)
@@ -230,7 +230,7 @@ async fn each_source_is_found_and_its_denials_have_workloads() {
 /// A right that is missing is a sentence with the object and the command.
 #[tokio::test(start_paused = true)]
 async fn a_forbidden_log_says_which_right_is_missing() {
-    let fleet = fleet("antrea", "records = 'antrea-log'");
+    let fleet = fleet(\"{ kind = 'antrea', records = 'antrea-log' }\");
     fleet.fault("east", Fault::MissingRights);
     let (told, _wanted) = follow_logs(&fleet, SourceKind::AntreaLog);
     sleep(5 * SECOND).await;
@@ -244,7 +244,7 @@ async fn a_forbidden_log_says_which_right_is_missing() {
 /// Antrea without a stream and without printers: nothing is read, and what is needed is said.
 #[tokio::test(start_paused = true)]
 async fn where_nothing_is_there_to_read_the_row_says_what_is_needed() {
-    let fleet = fleet("antrea", "");
+    let fleet = fleet("'antrea'");
     let mut plan = fleet_file(&fleet);
     plan.clusters[0].flows = sluice::domain::source::Wanted::Antrea;
     let mut engine = engine(&fleet, Person::Lead, plan, PolicyFiles::default());

@@ -4,7 +4,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -217,5 +217,26 @@ pub async fn run_until(engine: &mut Engine, what: &str, limit: Duration, so: imp
         let turned = tokio::time::timeout_at(until, engine.turn()).await;
         let seen = || rows::clusters(engine.world()).map(|row| format!("\n{row:?}")).collect::<String>();
         assert!(turned.is_ok(), "after {limit:?} still not so: {what}; {}", seen());
+    }
+}
+
+/// A printer's other end.
+#[derive(Clone, Default)]
+pub struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("one thread").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("one thread").clone()).expect("UTF-8")
     }
 }

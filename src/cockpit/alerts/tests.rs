@@ -6,18 +6,22 @@ use chrono::TimeDelta;
 use super::*;
 use crate::{
     cockpit::{
-        ports::{Change, ClusterFact, Fact, Link, SourceState, Trouble},
+        ports::{Change, ClusterFact, Fact, Link, Trouble},
         shared::{Observer, SharedFact},
     },
     documents::{
         fixture::{by, kept, live_digest, record, review, rolled_back, team_world, tell},
-        tests::{cluster, now, ns, pod, policy, target},
+        tests::{cluster, denial, now, ns, pod, policy, source, target},
     },
     domain::{
         fleet::Pod,
-        flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
-        names::{NodeName, Workload},
+        flow::{End, Flow},
+        names::NodeName,
         policy::{PolicyKey, PolicyKind},
+        preflight::{
+            check::{Check, CheckId},
+            report::Report,
+        },
         rollout::{Applied, Record},
     },
 };
@@ -93,23 +97,11 @@ impl Night {
 
     fn deny_in(&mut self, space: &str, port: u16, times: u32) {
         let at = self.world.now();
-        let flow = |n: u32| Flow {
-            id: FlowId(format!("n{n}").into()),
-            at,
-            node: None,
-            direction: Direction::Egress,
-            verdict: Verdict::Denied { said: Text::new("POLICY_DENIED"), by: Vec::new() },
-            source: End {
-                ns: Some(ns(space)),
-                workload: Some(Workload::new("Deployment", "web")),
-                ..End::default()
-            },
-            destination: End { address: "192.0.2.9".parse().ok(), ..End::default() },
-            protocol: Protocol::Tcp,
-            source_port: 40_000,
-            port,
-            reply: Some(false),
-            closing: false,
+        let flow = |n: u32| {
+            let flow = denial(n, [192, 0, 2, 9], at);
+            // The workload is named, and none of its pods.
+            let source = End { ns: Some(ns(space)), pod: None, ..flow.source };
+            Flow { port, source, ..flow }
         };
         let flows = (self.denied..self.denied + times).map(flow).collect();
         self.denied += times;
@@ -117,17 +109,7 @@ impl Night {
     }
 
     fn source(&mut self, link: Link) {
-        self.cluster(ClusterFact::Source(SourceState {
-            kind: crate::domain::source::SourceKind::Hubble,
-            name: Text::new("Hubble Relay"),
-            link,
-            history_from: None,
-            lag: None,
-            nodes_connected: None,
-            nodes_unavailable: None,
-            malformed: 0,
-            repeats: 0,
-        }));
+        self.cluster(ClusterFact::Source(source(link)));
     }
 
     fn said(self) -> String {
@@ -150,6 +132,21 @@ fn a_group_that_hurts_is_told_once_then_worse_then_over() {
     night.deny(5432, 40);
     night.to(90);
     insta::assert_snapshot!("hurting.txt", night.said());
+}
+
+/// A drop must never read as allowed: what the data plane denies and the live policies allow is told as such,
+/// if it lasts; what both deny is not.
+#[test]
+fn a_data_plane_that_denies_what_the_live_policies_allow_is_told() {
+    let mut night = Night::new();
+    let checks = vec![Check::pass(CheckId::Foreign, "no other kind of policy is there")];
+    night.cluster(ClusterFact::Preflight(Box::new(Report { checks, engine: None, dns_mode: None })));
+    night.to(40);
+    night.deny(53, 1);
+    night.deny(5432, 1);
+    night.to(70);
+    night.said.retain(|said| said.contains("verdicts disagree"));
+    insta::assert_snapshot!("disagreement.txt", night.said());
 }
 
 /// It comes and goes every twenty minutes: that is one message an hour, not one each time.

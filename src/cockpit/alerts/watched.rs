@@ -38,6 +38,7 @@ const LEASE: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) fn conditions(world: &World) -> Vec<Condition> {
     let mut out = hurting(world);
+    out.extend(disagreement(world));
     out.extend(incident(world));
     out.extend(not_recovered(world));
     out.extend(observer_gone(world));
@@ -57,7 +58,7 @@ pub(super) fn slow(world: &World) -> Vec<Condition> {
 pub(super) fn is_hidden(world: &World, key: &AlertKey) -> bool {
     let Some(cluster) = world.cluster(&key.spot.cluster) else { return false };
     match key.kind {
-        AlertKind::Hurting => {
+        AlertKind::Hurting | AlertKind::Disagreement => {
             !world.source(&cluster.name).is_some_and(crate::cockpit::world::Source::is_live)
         }
         AlertKind::Incident => !cluster.is_complete() || matches!(cluster.health, Health::Down(_)),
@@ -106,6 +107,35 @@ fn hurting(world: &World) -> Vec<Condition> {
             })
         })
         .collect()
+}
+
+/// The data plane and our evaluator differ on the newest denial, and go on to.
+fn disagreement(world: &World) -> Vec<Condition> {
+    let now = world.now();
+    let goes_on = |group: &&Group| group.disagrees() && age(group.last, now) < HURTS;
+    let condition = |group: &Group| {
+        let (key, ours) = (&group.key, group.ours.as_ref()?);
+        let target = Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+        let who = key.workload.as_ref().map_or("-", |workload| workload.name.as_str());
+        is_live(world, &target).then(|| Condition {
+            key: AlertKey {
+                kind: AlertKind::Disagreement,
+                spot: (&target).into(),
+                detail: Text::from(format!("{who} {}:{}/{}", key.peer, key.port, key.protocol)),
+            },
+            level: 0,
+            words: Text::from(format!(
+                "{who} is denied {} on {}/{} ({}), and by the live policies it is {} ({}): one of the two is wrong",
+                key.peer,
+                key.port,
+                key.protocol,
+                group.said,
+                ours.opinion.verdict.as_str(),
+                ours.opinion.why,
+            )),
+        })
+    };
+    world.denials().groups().filter(goes_on).filter_map(condition).collect()
 }
 
 /// Tenfold is worse; below ten a minute it is all the same, as one attempt is one a minute or less by

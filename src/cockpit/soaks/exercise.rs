@@ -1,6 +1,6 @@
 //! How much of the recorded week was seen again under the new bytes, and what was not: connections
 //! older than the policy go on in most data planes and are refused only when they reconnect. Rests on
-//! flows and on the collector's edges, and says so.
+//! flows and on the collector's edges, and says so; our evaluator says which of them it would refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,13 @@ use crate::{
         denial::Peer,
         destination::Destination,
         edge,
+        eval::verdict::Verdict,
         evidence::Exercised,
+        fleet::Cluster,
         flow::{Direction, End, Flow, Protocol},
         names::{Text, Workload},
+        opinion::{Asked, Opinion, opinions},
+        rollout::Target,
         sighting::Outcome,
         time::Timestamp,
     },
@@ -27,6 +31,23 @@ struct Way {
     protocol: Protocol,
 }
 
+impl Way {
+    fn asked(&self) -> Asked<'_> {
+        let address = match &self.peer {
+            Peer::Address(address) => Some(*address),
+            Peer::Workload { .. } | Peer::Name(_) | Peer::Entity(_) | Peer::Unknown => None,
+        };
+        Asked {
+            pod: None,
+            workload: Some(&self.workload),
+            peer: &self.peer,
+            address,
+            port: self.port,
+            protocol: self.protocol,
+        }
+    }
+}
+
 /// A destination of the week.
 #[derive(Clone, Debug)]
 struct Wanted {
@@ -36,7 +57,7 @@ struct Wanted {
     last: Timestamp,
 }
 
-/// Seen before the bytes and not since.
+/// Seen before the bytes and not since, and the live set would refuse it, or it is not known whether.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
     pub workload: Workload,
@@ -45,6 +66,8 @@ pub struct Unseen {
     pub protocol: Protocol,
     /// When it was seen last.
     pub last: Timestamp,
+    /// Our evaluator's word on it, were it to reconnect; never that it is allowed.
+    pub ours: Opinion,
 }
 
 /// One rollout's traffic since its bytes are live.
@@ -57,6 +80,8 @@ pub struct Exercise {
     /// Only while the week's edges are here.
     week: Option<Vec<Wanted>>,
     pub exercised: Exercised,
+    /// What would be refused were it to reconnect, as of the last minute.
+    old: Vec<Unseen>,
 }
 
 impl Exercise {
@@ -111,32 +136,53 @@ impl Exercise {
         (self.exercised.of > 0).then_some((self.exercised.again.len(), self.exercised.of as usize))
     }
 
-    /// Seen before the bytes and not since, oldest last.
-    pub fn unseen(&self, began: Timestamp) -> Vec<Unseen> {
-        let week = self.week.iter().flatten().filter(|wanted| !is_again(wanted, &self.seen, began));
-        let week = week.filter_map(|wanted| {
-            let way = wanted.ways.first()?;
-            Some(Unseen {
-                workload: way.workload.clone(),
-                destination: wanted.label.clone(),
-                port: way.port,
-                protocol: way.protocol,
-                last: wanted.last,
-            })
+    /// Seen before the bytes and not since, and not sure to be allowed: newest first, what would be refused
+    /// before what is not known.
+    pub fn old(&self) -> &[Unseen] {
+        &self.old
+    }
+
+    /// Asks our evaluator anew what of it the live set would refuse.
+    pub fn weigh(&mut self, cluster: Option<&Cluster>, target: &Target, began: Timestamp) {
+        let unseen = self.unseen(began);
+        let Some(cluster) = cluster.filter(|_| !unseen.is_empty()) else {
+            self.old.clear();
+            return;
+        };
+        let asked: Vec<_> = unseen.iter().flat_map(|(ways, ..)| ways.iter().map(Way::asked)).collect();
+        let mut said = opinions(cluster, &target.ns, target.direction, &asked).into_iter();
+        let mut out = Vec::new();
+        for (ways, destination, last) in &unseen {
+            let ours = Opinion::heaviest(said.by_ref().take(ways.len()));
+            let (Some(way), Some(ours)) = (ways.first(), ours) else { continue };
+            if ours.verdict != Verdict::Allowed {
+                out.push(Unseen {
+                    workload: way.workload.clone(),
+                    destination: destination.clone(),
+                    port: way.port,
+                    protocol: way.protocol,
+                    last: *last,
+                    ours,
+                });
+            }
+        }
+        let is_unknown = |one: &Unseen| one.ours.verdict == Verdict::Unknown;
+        out.sort_by(|a, b| {
+            let order = is_unknown(a).cmp(&is_unknown(b)).then(b.last.cmp(&a.last));
+            order.then_with(|| a.destination.cmp(&b.destination))
         });
+        self.old = out;
+    }
+
+    /// Each with every way to reach it, what it is called, and when it was seen last.
+    fn unseen(&self, began: Timestamp) -> Vec<(Vec<Way>, Text, Timestamp)> {
+        let week = self.week.iter().flatten().filter(|wanted| !is_again(wanted, &self.seen, began));
+        let week = week.map(|wanted| (concrete(&wanted.ways), wanted.label.clone(), wanted.last));
         let known: BTreeSet<&Way> = self.week.iter().flatten().flat_map(|wanted| &wanted.ways).collect();
         let before =
             self.before.iter().filter(|(way, _)| !self.seen.contains_key(way) && !known.contains(way));
-        let before = before.map(|(way, last)| Unseen {
-            workload: way.workload.clone(),
-            destination: Text::from(way.peer.to_string()),
-            port: way.port,
-            protocol: way.protocol,
-            last: *last,
-        });
-        let mut out: Vec<_> = week.chain(before).collect();
-        out.sort_by(|a, b| b.last.cmp(&a.last).then_with(|| a.destination.cmp(&b.destination)));
-        out
+        let before = before.map(|(way, last)| (vec![way.clone()], Text::from(way.peer.to_string()), *last));
+        week.chain(before).collect()
     }
 
     /// What the list above rests on, in words.
@@ -150,6 +196,13 @@ impl Exercise {
             (None, true) => "nothing: the collector's week is not read here, and no flows were seen before",
         }
     }
+}
+
+/// A policy knows no names: where there are addresses they are what is asked about.
+fn concrete(ways: &[Way]) -> Vec<Way> {
+    let is_name = |way: &&Way| matches!(way.peer, Peer::Name(_));
+    let has_more = ways.iter().any(|way| !is_name(&way));
+    ways.iter().filter(|way| !has_more || !is_name(way)).cloned().collect()
 }
 
 fn is_again(wanted: &Wanted, seen: &BTreeMap<Way, Timestamp>, began: Timestamp) -> bool {

@@ -197,11 +197,7 @@ impl Place {
     }
 
     pub fn dns(&mut self, path: &DnsPath, now: Timestamp) {
-        let mode = match path {
-            DnsPath::Direct { .. } => Text::new("direct"),
-            DnsPath::NodeCache { .. } => Text::new("node cache"),
-            DnsPath::Unknown { .. } => return,
-        };
+        let Some(mode) = path.mode().map(Text::new) else { return };
         let old = self.ground.dns.replace(mode.clone());
         if let Some(old) = old.filter(|old| *old != mode) {
             self.restart_all(Cause::DnsMode, &Text::from(format!("{old} became {mode}")), now);

@@ -7,7 +7,9 @@ use crate::{
     cockpit::discoveries::Discoveries,
     domain::{
         denial::{Denials, Peer},
+        eval::verdict::Verdict::Denied,
         evidence::{Cause, Evidence, Restart},
+        journal::{Act, Entry},
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
@@ -46,10 +48,12 @@ pub struct SoakRow {
     pub jobs: Option<(usize, usize)>,
     /// Denials at the other end, in rows that drop what this one sends or is sent.
     pub caused: Vec<CausedRow>,
-    /// Seen before the bytes and not since, newest first, at most [`SoakRow::UNSEEN`]: what still
-    /// stands of it would be judged when it reconnects.
+    /// Seen before the bytes and not since, and the live set would refuse it when it reconnects, or that
+    /// is not known; at most [`SoakRow::UNSEEN`], what would be refused first.
     pub unseen: Vec<Unseen>,
     pub more_unseen: usize,
+    /// Of all of them: so many would be refused; of the rest it is not known.
+    pub refused: usize,
     /// What the list above rests on.
     pub unseen_rests: &'static str,
     /// Nodes of which the newest probe showed nothing, and why.
@@ -91,7 +95,12 @@ pub fn evidence(soaks: &Soaks, target: &Target, around: &Around<'_>) -> Option<E
     let ours =
         live.evidence(telling, (&place.sight, &place.telemetry), &place.judge_pauses(around.now), around.now);
     let Some(base) = rollout.base.as_ref().filter(|base| base.is_of_same(&ours)) else { return Some(ours) };
-    let unwatched = [moved(base, place, live), revived(base, rollout, live), reapplied(base, target, around)];
+    let unwatched = [
+        moved(base, place, live),
+        revived(base, rollout, live),
+        reapplied(base, target, around),
+        rolled_back(base, target, around),
+    ];
     let mut whole = ours.union_normal(base)?;
     whole.ground = ours.ground;
     whole.observer = ours.observer;
@@ -124,6 +133,29 @@ fn reapplied(base: &Evidence, target: &Target, around: &Around<'_>) -> Option<Re
         let why = Text::from(format!("the set was applied again at {}", at.format("%Y-%m-%d %H:%M UTC")));
         Restart { at, cause: Cause::PolicyMissing, why }
     })
+}
+
+/// The journal has a rollback after others had looked for the last time: commands that end do not observe, and
+/// what took it back may have been undone before anybody looked again.
+fn rolled_back(base: &Evidence, target: &Target, around: &Around<'_>) -> Option<Restart> {
+    let object = target.to_string();
+    let is_of_it = |entry: &&Entry| {
+        let uid = entry.facts.iter().find_map(|fact| fact.as_str().strip_prefix("cluster uid: "));
+        entry.act == Act::Rollback
+            && entry.object.as_str() == object
+            && uid.is_none_or(|uid| uid == base.uid.as_str())
+            && may_have_landed(entry)
+    };
+    let back = around.shared.journal().rev().map(|kept| &kept.value).find(is_of_it)?;
+    let (at, by) = (back.stamp.at, &back.stamp.by);
+    let why = Text::from(format!("{by} rolled it back at {}", at.format("%Y-%m-%d %H:%M UTC")));
+    (base.since < at && base.until <= at).then_some(Restart { at, cause: Cause::PolicyMissing, why })
+}
+
+/// One that was refused as a whole changed nothing.
+fn may_have_landed(entry: &Entry) -> bool {
+    let mut answers = entry.facts.iter().filter_map(|fact| fact.as_str().strip_prefix("answer: ")).peekable();
+    answers.peek().is_none() || answers.any(|answer| !answer.starts_with("refused"))
 }
 
 /// The ground changed while nobody watched: what others credited before is void.
@@ -206,9 +238,7 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     let live = rollout.live.as_ref()?;
     let evidence = evidence(soaks, target, around)?;
     let judged = judge_here(soaks, &evidence, around);
-    let mut unseen = live.exercise.unseen(live.began);
-    let more_unseen = unseen.len().saturating_sub(SoakRow::UNSEEN);
-    unseen.truncate(SoakRow::UNSEEN);
+    let old = live.exercise.old();
     let crons = around.discoveries.crons(&target.cluster, &target.ns);
     Some(SoakRow {
         digest: Text::from(evidence.digest.short()),
@@ -229,8 +259,9 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
         }),
         jobs: crons.map(|crons| (evidence.jobs.len(), crons.count())),
         caused: caused(rollout, target, denials, live.began),
-        unseen,
-        more_unseen,
+        unseen: old.iter().take(SoakRow::UNSEEN).cloned().collect(),
+        more_unseen: old.len().saturating_sub(SoakRow::UNSEEN),
+        refused: old.iter().filter(|one| one.ours.verdict == Denied).count(),
         unseen_rests: live.exercise.rests_on(),
         unproved: unproved(&evidence, judged.begins),
         judged,

@@ -44,6 +44,18 @@ impl SoakRow {
         judged.pauses.iter().map(pause_words).chain(kinds).collect()
     }
 
+    /// What was seen before the bytes and not since, and would not surely pass if it reconnected.
+    pub fn old_words(&self) -> String {
+        let unknown = (self.unseen.len() + self.more_unseen).saturating_sub(self.refused);
+        let count = |n: usize| if n == 1 { "1 connection".to_owned() } else { format!("{n} connections") };
+        let older = "older than the policy would be refused on reconnecting";
+        match (self.refused, unknown) {
+            (refused, 0) => format!("{} {older}", count(refused)),
+            (0, unknown) => format!("it is not known whether {} {older}", count(unknown)),
+            (refused, unknown) => format!("{} {older}, of {unknown} more it is not known", count(refused)),
+        }
+    }
+
     /// What the newest probes could not show: nodes with the same reason in one line.
     fn unproved_words(&self) -> Vec<String> {
         let mut by_why: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -90,9 +102,9 @@ impl SoakRow {
             ));
         }
         if let Some(first) = self.unseen.first() {
-            let count = self.unseen.len() + self.more_unseen;
             out.push(format!(
-                "{count} not seen since the bytes are live, newest {} {} ({} ago): judged only when they reconnect",
+                "{}; the newest: {} {} ({} ago)",
+                self.old_words(),
                 first.destination,
                 first.port,
                 span(age(first.last, now)),

@@ -169,14 +169,18 @@ fn list(ranges: &Ranges) -> String {
     let family = |all: IpNet| {
         let all_of = Ranges::of([&all]);
         let part = ranges.and(&all_of);
-        let (has, lacks) = (part.networks(), all_of.minus(&part).networks());
-        match (1..=FEW).contains(&lacks.len()) && lacks.len() < has.len() {
-            true => format!("{all} except {}", shown(&lacks)),
-            false => shown(&has),
-        }
+        all_but(&part, all).unwrap_or_else(|| shown(&part.networks()))
     };
     let words: Vec<_> = whole.map(family).filter(|words| !words.is_empty()).collect();
     words.join(", ")
+}
+
+/// What is nearly all of a family by what it lacks: `0.0.0.0/0 except 169.254.169.254/32`; `None` where
+/// that says no less.
+pub fn all_but(part: &Ranges, all: IpNet) -> Option<String> {
+    let lacks = Ranges::of([&all]).minus(part).networks();
+    let is_short = (1..=FEW).contains(&lacks.len()) && lacks.len() < part.networks().len();
+    is_short.then(|| format!("{all} except {}", shown(&lacks)))
 }
 
 fn shown(networks: &[IpNet]) -> String {

@@ -10,6 +10,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::domain::{
+    eval::plugin::{Holds, Plugin, ServiceView, Traits},
     fleet::{Cni, CniKind, Pod},
     flow::Direction,
     names::{NsName, Text, Workload},
@@ -111,25 +112,21 @@ impl Facts {
         self.is_cilium() && self.blocks_select_nodes != Some(true)
     }
 
-    /// Most enforcers judge after the Service's address was translated; of the ones that sluice has
-    /// no name for, the AWS agent does not.
+    /// Most enforcers judge after the Service's address was translated; the AWS agent does not.
     pub fn sees(&self) -> Sees {
-        match self.kind() {
-            Some(CniKind::Cilium | CniKind::Calico | CniKind::Antrea) => Sees::Endpoints,
-            Some(CniKind::Flannel | CniKind::Other) | None => Sees::Either,
+        // What does not enforce sees nothing, and what comes in its place is not known.
+        let enforcer = self.kind().filter(|kind| *kind != CniKind::Flannel).unwrap_or(CniKind::Other);
+        match Plugin::of(enforcer).traits().service {
+            ServiceView::Backend => Sees::Endpoints,
+            ServiceView::Service | ServiceView::Unsure => Sees::Either,
         }
     }
 
     /// Are ranges of ports honoured? Cilium ignores `endPort` before 1.16 without a word; of an
     /// unknown enforcer nobody knows.
     pub fn honours_end_port(&self) -> bool {
-        match &self.cni {
-            Some(cni) if cni.kind == CniKind::Cilium => {
-                cni.version.as_ref().and_then(|raw| minor(raw.as_str())).is_some_and(|it| it >= (1, 16))
-            }
-            Some(cni) => matches!(cni.kind, CniKind::Calico | CniKind::Antrea),
-            None => false,
-        }
+        let enforcer = self.cni.as_ref().filter(|cni| cni.kind != CniKind::Flannel);
+        enforcer.is_some_and(|cni| Traits::of(cni).end_port == Holds::Yes)
     }
 
     pub fn is_node(&self, address: IpAddr) -> bool {
@@ -165,12 +162,6 @@ impl Facts {
         ];
         parts.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
     }
-}
-
-/// `v1.19.4` is (1, 19).
-fn minor(raw: &str) -> Option<(u32, u32)> {
-    let mut parts = raw.trim_start_matches('v').split(['.', '-', '+']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Labels that a controller puts on each pod anew, or that tell pods of one workload apart.

@@ -319,7 +319,8 @@ impl Model {
         }
     }
 
-    fn foreign_name(&self, at: u32) -> String {
+    /// A policy that is not evaluated, by kind and name.
+    pub fn foreign_name(&self, at: u32) -> String {
         let foreign = &self.foreign[at as usize];
         match &foreign.ns {
             Some(ns) => format!("{} {ns}/{}", foreign.kind, foreign.name),

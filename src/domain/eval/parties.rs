@@ -47,6 +47,11 @@ impl Party {
     pub fn other_node() -> Self {
         Self { who: Who::Host(ELSEWHERE), address: None }
     }
+
+    /// The same, with the address that the data plane sees; `None`: it is not known.
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address: address.map(|address| address.to_canonical()), ..self }
+    }
 }
 
 impl Model {

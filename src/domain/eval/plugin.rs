@@ -94,6 +94,23 @@ impl Plugin {
         Self::ALL.into_iter().find(|plugin| plugin.as_str() == alias)
     }
 
+    /// The row of what was recognised in a cluster.
+    pub fn of(kind: CniKind) -> Self {
+        match kind {
+            CniKind::Cilium => Self::Cilium,
+            CniKind::Calico => Self::Calico,
+            CniKind::Antrea => Self::Antrea,
+            CniKind::Flannel => Self::Flannel,
+            CniKind::NetworkPolicies | CniKind::Kindnet => Self::KubeNetworkPolicies,
+            CniKind::KubeRouter | CniKind::K3s => Self::KubeRouter,
+            CniKind::Weave => Self::Weave,
+            CniKind::Aws => Self::AwsVpc,
+            CniKind::AzureNpm => Self::AzureNpm,
+            CniKind::OvnKubernetes => Self::OvnKubernetes,
+            CniKind::Other => Self::Unknown,
+        }
+    }
+
     /// The table.
     pub fn traits(self) -> Traits {
         use Holds::{No, Unsure, Yes};
@@ -196,13 +213,7 @@ impl Traits {
 
     /// Of the plugin that was recognised in a cluster, as far as it was.
     pub fn of(cni: &Cni) -> Self {
-        let plugin = match cni.kind {
-            CniKind::Cilium => Plugin::Cilium,
-            CniKind::Calico => Plugin::Calico,
-            CniKind::Antrea => Plugin::Antrea,
-            CniKind::Flannel => Plugin::Flannel,
-            CniKind::Other => Plugin::Unknown,
-        };
+        let plugin = Plugin::of(cni.kind);
         let table = plugin.traits();
         let enforces = match cni.enforcement {
             Enforcement::Enforces => Holds::Yes,

@@ -4,12 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use super::{
     prediction::{Change, How},
     replay::Wanted,
     rules::said,
 };
 use crate::domain::{
+    author::change::all_but,
     eval::{
         cluster::{Cluster, NetworkPolicy},
         rule::{Peer, PortMatch, Rule},
@@ -213,10 +216,16 @@ impl Area {
         }
         let networks = self.ranges.minus(&other.ranges).networks();
         let (v4, v6): (Vec<_>, Vec<_>) = networks.into_iter().partition(|one| one.addr().is_ipv4());
-        let lists = [v4, v6].into_iter().filter(|list| !list.is_empty());
+        let families = [(v4, "0.0.0.0/0"), (v6, "::/0")].into_iter().filter(|(list, _)| !list.is_empty());
         let pods = self.pods.difference(&other.pods).cloned();
-        lists.map(|list| Text::from(Opening::Networks(list).to_string())).chain(pods).collect()
+        families.map(|(list, all)| in_words(list, all)).chain(pods).collect()
     }
+}
+
+/// Networks of one family.
+fn in_words(list: Vec<IpNet>, all: &str) -> Text {
+    let but = all.parse().ok().and_then(|all| all_but(&Ranges::of(&list), all));
+    Text::from(but.unwrap_or_else(|| Opening::Networks(list).to_string()))
 }
 
 /// Slots in words; neighbours are one.

@@ -14,7 +14,6 @@ use super::{
     scene::{Scene, Way},
     stories::{Answer, Mark},
     story_pods::rules,
-    words::plural,
 };
 use crate::domain::{
     edge::{DnsName, Edge, Peer as Recorded},
@@ -25,7 +24,7 @@ use crate::domain::{
         verdict::Verdict,
     },
     flow::{Direction, Protocol},
-    names::Workload,
+    names::{Workload, plural},
     policy::Policy,
     range,
     ranges::Ranges,

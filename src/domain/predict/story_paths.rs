@@ -115,11 +115,12 @@ pub(super) fn tokens(scene: &Scene<'_>, answer: &mut Answer) {
             used.entry(*token).or_default().insert(workload);
         }
     }
-    let metadata: Vec<IpNet> = METADATA.iter().filter_map(|raw| raw.parse().ok()).collect();
+    let networks = METADATA.iter().filter_map(|raw| raw.parse::<IpNet>().ok());
+    let metadata: BTreeSet<IpAddr> = networks.map(|network| network.addr()).collect();
     for (key, _) in scene.edges {
         let Peer::Address(address) = key.peer else { continue };
         let address = range::fold(address);
-        if key.protocol == Protocol::Tcp && metadata.iter().any(|network| network.contains(&address)) {
+        if key.protocol == Protocol::Tcp && metadata.contains(&address) {
             used.entry((address, key.port)).or_default().insert(&key.workload);
         }
     }

@@ -7,7 +7,6 @@ use super::{
     rules::{in_namespace, said},
     scene::Scene,
     stories::Answer,
-    words::plural,
 };
 use crate::domain::{
     edge::Peer as Recorded,
@@ -18,7 +17,7 @@ use crate::domain::{
         rule::{Peer, Pods, PortMatch, Rule},
     },
     flow::Direction,
-    names::Workload,
+    names::{Workload, plural},
     policy::{Policy, Role},
     ranges::Ranges,
 };

@@ -32,7 +32,10 @@ pub fn summary(prediction: &Prediction, now: Timestamp) -> Vec<(Verdict, String)
         out.push((Verdict::Unknown, format!("unknown: {many}: {}", few(&prediction.unknown))));
     }
     out.extend(prediction.doubts.iter().map(|doubt| (Verdict::Unknown, format!("unknown: {doubt}"))));
-    if out.is_empty() {
+    if out.is_empty() && prediction.edges + prediction.icmp == 0 {
+        let text = format!("no {word} was recorded, so nothing shows what it would deny");
+        out.push((Verdict::Allowed, text));
+    } else if out.is_empty() {
         let many = plural(prediction.edges, &format!("recorded {word}"));
         out.push((Verdict::Allowed, format!("would deny none of {many}")));
     }

@@ -8,14 +8,17 @@ use crate::domain::{flow::Direction, names::plural, policy::Pinned};
 use super::{
     check::{Check, CheckId as Id, Evidence},
     engines::{EngineKind, Found},
+    identity,
     reading::{CUSTOM, Hook, Known, Object, Reading, Record, Workload},
+    scrapers,
 };
 
 pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
     vec![
         hooks(reading),
         host_network(reading, found),
-        identity(reading, found),
+        scrapers::check(reading),
+        identity::check(reading, found),
         mesh(reading),
         owners(reading),
         foreign(reading),
@@ -24,7 +27,7 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
 }
 
 /// Namespaces of the cluster itself, where no policy of ours goes by default.
-fn is_system(ns: &str) -> bool {
+pub(super) fn is_system(ns: &str) -> bool {
     ns.starts_with("kube-")
         || ns.starts_with("openshift-")
         || matches!(ns, "calico-system" | "tigera-operator" | "cilium-system")
@@ -154,40 +157,6 @@ fn host_network(reading: &Reading, found: &Found) -> Check {
             ),
         )
         .seen(seen),
-    }
-}
-
-fn identity(reading: &Reading, found: &Found) -> Check {
-    if let Known::Unknown(_) = reading.nodes {
-        return Check::unread(Id::Identity, "nodes", &reading.nodes);
-    }
-    let cloud = reading.nodes.list().iter().find_map(|node| {
-        let (scheme, _) = node.provider.split_once("://")?;
-        Some((scheme, Evidence::new(&Object::new("Node", "", &node.name), "spec.providerID", &node.provider)))
-    });
-    let Some((scheme, seen)) = cloud else {
-        return Check::not_applicable(Id::Identity, "No node names a cloud.");
-    };
-    let agent = |name: &str| {
-        reading.workload("", name).map(|one| Evidence::new(&one.object, "kind", one.object.kind.as_str()))
-    };
-    match scheme {
-        "gce" => match found.only().map(|engine| engine.kind) {
-            Some(EngineKind::Cilium) => Check::pass(Id::Identity, "GKE with Dataplane V2: tokens come from 169.254.169.254:80, which only accounts that use them may reach.").seen([seen]),
-            Some(_) => Check::pass(Id::Identity, "GKE: the node rewrites 169.254.169.254:80 to 169.254.169.252:988 before a policy sees it; accounts with Workload Identity need that.").seen([seen]),
-            None => Check::unknown(Id::Identity, "GKE, and the data plane is not known: tokens come from 169.254.169.254:80 or 169.254.169.252:988.").seen([seen]),
-        },
-        "aws" => match agent("eks-pod-identity-agent") {
-            Some(agent) => Check::pass(Id::Identity, "EKS: tokens come from 169.254.170.23:80 (Pod Identity); the metadata at 169.254.169.254 stays closed.").seen([seen, agent]),
-            None => Check::pass(Id::Identity, "EKS: tokens come from STS over the internet (IRSA); the metadata at 169.254.169.254 stays closed.").seen([seen]),
-        },
-        "azure" => match agent("nmi") {
-            Some(agent) => Check::fail(Id::Identity, "AAD Pod Identity sends tokens from the node's own address on 2579, whatever the pod asked.")
-                .seen([seen, agent])
-                .fixed("Migrate to Azure Workload Identity, which asks the internet.", &[]),
-            None => Check::pass(Id::Identity, "Azure: tokens come from login.microsoftonline.com (Workload Identity); the metadata at 169.254.169.254 stays closed.").seen([seen]),
-        },
-        _ => Check::pass(Id::Identity, "A cloud whose token address is not known; the metadata at 169.254.169.254 stays closed.").seen([seen]),
     }
 }
 

@@ -85,8 +85,9 @@ checks! {
     Answers "dns-answers" Discovery "DNS answers are exported";
     Cache "dns-cache" Discovery "No cache hides the pods from the resolver";
     Hooks "api-callbacks" Nothing "No default deny cuts off what the API server calls";
+    Scrapers "scrapers" Nothing "No default deny blinds what fetches metrics";
     HostNetwork "host-network" Nothing "Pods on the host's network can be named as peers";
-    Identity "cloud-identity" Nothing "The address of the cloud's tokens is known";
+    Identity "cloud-identity" Nothing "No default deny cuts workloads off from the cloud's tokens";
     Mesh "mesh" Nothing "No sidecar stands between workloads and policies";
     Owners "owners" Nothing "Nobody else writes what sluice would write";
     Foreign "foreign-policies" Nothing "No other kind of policy changes what NetworkPolicy means";

@@ -1,9 +1,10 @@
 //! Checks of the DNS answers: which resolver the pods ask, whether it exports whole answers (CoreDNS's
 //! dnstap with `full`, or Cilium's DNS proxy), and whether a cache on each node hides the pods. Pure.
 
-use std::collections::BTreeMap;
-
-use crate::domain::names::Text;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{
     check::{Check, CheckId as Id, Evidence},
@@ -56,12 +57,10 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
     ]
 }
 
-/// By its Service: names and labels differ between distributions.
-fn find(reading: &Reading) -> Option<Resolver<'_>> {
-    let serves = |service: &&Service| {
-        service.ports.iter().any(|port| port.port == 53 && port.protocol == "UDP")
-            && !service.selector.is_empty()
-    };
+/// The Service of the resolver: names and labels differ between distributions.
+pub fn service(reading: &Reading) -> Option<&Service> {
+    let serves =
+        |service: &&Service| service.ports.iter().any(|port| port.port == 53 && port.protocol == "UDP");
     let rank = |service: &Service| {
         let label = service.labels.get("k8s-app").map(String::as_str);
         let (ns, name) = (service.object.ns.as_str(), service.object.name.as_str());
@@ -74,10 +73,13 @@ fn find(reading: &Reading) -> Option<Resolver<'_>> {
             _ => 9,
         }
     };
-    let service = reading.services.list().iter().filter(serves).min_by_key(|one| (rank(one), &one.object))?;
-    if rank(service) == 9 {
-        return None;
-    }
+    let all = reading.services.list().iter().filter(serves);
+    let first = all.min_by_key(|one| (rank(one), one.selector.is_empty(), &one.object));
+    first.filter(|service| rank(service) < 9)
+}
+
+fn find(reading: &Reading) -> Option<Resolver<'_>> {
+    let service = service(reading)?;
     let all = || reading.workloads.list().iter().chain(reading.daemonsets.list());
     let workload = all().find(|one| {
         one.object.ns == service.object.ns && one.is_selected(&service.selector) && !is_cache(one)
@@ -144,6 +146,12 @@ fn resolver_check(reading: &Reading, resolver: Option<&Resolver<'_>>) -> Check {
             )
             .seen(seen)
             .fixed("Give the reader of this cluster list on Deployments and DaemonSets.", &[]),
+            None if service.selector.is_empty() => Check::unknown(
+                Id::Resolver,
+                format!("{} selects no pods: who answers stands in its EndpointSlices.", service.object),
+            )
+            .seen(seen)
+            .fixed("Find what answers on that address, and allow it in the baseline.", &[endpoints(service)]),
             None => Check::fail(
                 Id::Resolver,
                 format!(
@@ -152,15 +160,14 @@ fn resolver_check(reading: &Reading, resolver: Option<&Resolver<'_>>) -> Check {
                 ),
             )
             .seen(seen)
-            .fixed(
-                "Find what answers on that address.",
-                &[format!(
-                    "kubectl get endpointslices -n {} -l kubernetes.io/service-name={}",
-                    service.object.ns, service.object.name
-                )],
-            ),
+            .fixed("Find what answers on that address.", &[endpoints(service)]),
         },
     }
+}
+
+fn endpoints(service: &Service) -> String {
+    let Object { ns, name, .. } = &service.object;
+    format!("kubectl get endpointslices -n {ns} -l kubernetes.io/service-name={name}")
 }
 
 fn answers(reading: &Reading, found: &Found, resolver: Option<&Resolver<'_>>) -> Check {
@@ -367,7 +374,7 @@ fn tap<'a>(block: &'a Block, container: &Container) -> Tap<'a> {
 /// Why a `dnstap` line exports no answers; `None`: it does.
 fn fault(plugin: &Plugin, container: &Container) -> Option<String> {
     let listens = plugin.args.first().is_some_and(|word| word == "listen");
-    if listens && let Some(version) = container.version().and_then(patch_of) {
+    if listens && let Some(version) = container.tag().and_then(patch_of) {
         if version < (1, 14, 4) {
             return Some("`dnstap listen` needs CoreDNS 1.14.5 or later".to_owned());
         }
@@ -416,14 +423,10 @@ fn cache(reading: &Reading, found: &Found) -> Check {
     if let Known::Unknown(_) = reading.daemonsets {
         return Check::unread(Id::Cache, "DaemonSets of all namespaces", &reading.daemonsets);
     }
-    let running = |set: &&Workload| is_cache(set) && set.desired != Some(0);
-    let Some(set) = reading.daemonsets.list().iter().find(running) else {
+    let Some(set) = caches(reading).next() else {
         return Check::pass(Id::Cache, "No NodeLocal DNSCache runs: pods ask the resolver themselves.");
     };
-    let container = set.container("node-cache").or(set.containers.first());
-    let address =
-        container.and_then(|one| one.flag("-localip").or(one.flag("--localip"))).unwrap_or("not told");
-    let seen = [Evidence::new(&set.object, "-localip", address)];
+    let seen = [Evidence::new(&set.object, "-localip", listens_on(set).unwrap_or("not told"))];
     if let Some(pass) = proxied(reading, found).filter(|check| check.verdict == super::check::Verdict::Pass) {
         return Check::pass(
             Id::Cache,
@@ -449,13 +452,19 @@ fn cache(reading: &Reading, found: &Found) -> Check {
     ])
 }
 
-/// The mode whose change restarts soaks, in two words; `None` while it is not known.
-pub fn mode(reading: &Reading) -> Option<Text> {
-    match &reading.daemonsets {
-        Known::Unknown(_) => None,
-        Known::Read(sets) => {
-            let cached = sets.iter().any(|set| is_cache(set) && set.desired != Some(0));
-            Some(Text::new(if cached { "node cache" } else { "direct" }))
-        }
-    }
+/// Caches that run on the nodes.
+pub fn caches(reading: &Reading) -> impl Iterator<Item = &Workload> {
+    reading.daemonsets.list().iter().filter(|set| is_cache(set) && set.desired != Some(0))
+}
+
+/// Where a cache listens, as its argument says: addresses with commas between them.
+pub fn listens_on(set: &Workload) -> Option<&str> {
+    let container = set.container("node-cache").or(set.containers.first())?;
+    container.flag("-localip").or(container.flag("--localip"))
+}
+
+/// Addresses on which a cache on each node listens; empty: there is no such cache.
+pub fn node_local(reading: &Reading) -> BTreeSet<IpAddr> {
+    let all = caches(reading).filter_map(listens_on).flat_map(|raw| raw.split(','));
+    all.filter_map(|raw| raw.trim().parse().ok()).collect()
 }

@@ -8,7 +8,7 @@ use crate::domain::{
 
 use super::{
     check::{Check, CheckId as Id, Evidence},
-    engines::{Engine, EngineKind, Found},
+    engines::{Connection, Engine, EngineKind, FLANNEL, Found},
     gaps,
     reading::{Known, Node, Object, Reading},
 };
@@ -26,14 +26,13 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
     ]
 }
 
-fn engine(reading: &Reading, found: &Found) -> Check {
-    if let Known::Unknown(_) = reading.daemonsets
-        && found.engines.is_empty()
-    {
+pub(super) fn engine(reading: &Reading, found: &Found) -> Check {
+    if let Known::Unknown(_) = reading.daemonsets {
         return Check::unread(Id::Engine, "DaemonSets of all namespaces", &reading.daemonsets);
     }
     let evidence = found.engines.iter().map(|engine| engine.evidence.clone());
-    let connects: Vec<&str> = found.connects.iter().map(|(what, _)| *what).collect();
+    let resting = found.resting.iter().flat_map(|engine| engine.off.iter().cloned());
+    let connects: Vec<&str> = found.connects.iter().map(|one| one.what).collect();
     match found.engines.as_slice() {
         [] => nobody(reading, found).seen(connection(found)).seen(found.idle.iter().cloned()),
         [one] => {
@@ -41,6 +40,7 @@ fn engine(reading: &Reading, found: &Found) -> Check {
             let beside = beside.map_or_else(String::new, |what| format!("; {what} connects the pods"));
             Check::pass(Id::Engine, format!("{}{} enforces{beside}.", one.kind.as_str(), version(one)))
                 .seen(evidence)
+                .seen(resting)
         }
         several => {
             let names: Vec<String> =
@@ -67,7 +67,7 @@ fn version(engine: &Engine) -> String {
 }
 
 fn connection(found: &Found) -> impl Iterator<Item = Evidence> + '_ {
-    found.connects.iter().map(|(_, evidence)| evidence.clone())
+    found.connects.iter().map(|one| one.evidence.clone())
 }
 
 /// Clouds whose data plane shows in no DaemonSet; `None`: not one of them.
@@ -91,8 +91,8 @@ fn managed(reading: &Reading) -> Option<Check> {
 }
 
 fn nobody(reading: &Reading, found: &Found) -> Check {
-    let connects = |what: &str| found.connects.iter().any(|(one, _)| *one == what);
-    if connects("flannel") {
+    let connects = |what: &str| found.connects.iter().any(|one| one.what == what);
+    if connects(FLANNEL) {
         return Check::fail(
             Id::Engine,
             "flannel connects pods and nothing beside it enforces: NetworkPolicies are accepted and ignored.",
@@ -129,7 +129,7 @@ fn nobody(reading: &Reading, found: &Found) -> Check {
         return check;
     }
     match found.connects.first() {
-        Some((what, _)) => {
+        Some(Connection { what, .. }) => {
             Check::fail(Id::Engine, format!("{what} connects pods and nothing enforces.")).fixed(MIGRATE, &[])
         }
         None => Check::unknown(
@@ -167,7 +167,8 @@ fn switches(reading: &Reading, found: &Found) -> Check {
             "No setting that is known switches enforcement off; while its agent is down, everything is allowed."
         }
     };
-    Check::pass(Id::Switches, words).seen(open)
+    let on = found.engines.iter().flat_map(|engine| engine.on.iter().cloned());
+    Check::pass(Id::Switches, words).seen(on).seen(open)
 }
 
 /// Engines that let everything pass while their agent is down.

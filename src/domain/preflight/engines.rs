@@ -3,7 +3,7 @@
 //! container names first, then by the tails of image paths: distributions rename and re-host the rest
 //! (facts: each project's current manifests). Pure.
 
-use crate::domain::names::Text;
+use crate::domain::{fleet::CniKind, names::Text};
 
 use super::{
     check::Evidence,
@@ -42,6 +42,23 @@ impl EngineKind {
             Self::Kindnet => "kindnet",
         }
     }
+
+    /// The same in the words of the fleet, which know what does not enforce as well.
+    pub fn cni(self) -> CniKind {
+        match self {
+            Self::Cilium => CniKind::Cilium,
+            Self::Calico => CniKind::Calico,
+            Self::Antrea => CniKind::Antrea,
+            Self::NetworkPolicies => CniKind::NetworkPolicies,
+            Self::KubeRouter => CniKind::KubeRouter,
+            Self::K3s => CniKind::K3s,
+            Self::Weave => CniKind::Weave,
+            Self::Aws => CniKind::Aws,
+            Self::AzureNpm => CniKind::AzureNpm,
+            Self::OvnKubernetes => CniKind::OvnKubernetes,
+            Self::Kindnet => CniKind::Kindnet,
+        }
+    }
 }
 
 /// One component that enforces, or would if it were on.
@@ -56,19 +73,40 @@ pub struct Engine {
     /// Nodes that should run it, and where it is ready; `None`: not told.
     pub desired: Option<u32>,
     pub ready: Option<u32>,
-    /// Settings that switch it off.
+    /// Settings that switch it off, and settings that could and do not.
     pub off: Vec<Evidence>,
+    pub on: Vec<Evidence>,
     /// Why it is not known whether it is on.
     pub doubt: Option<Text>,
+}
+
+pub const FLANNEL: &str = "flannel";
+
+/// What connects pods, in words.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection {
+    pub what: &'static str,
+    pub version: Option<Text>,
+    /// What it was recognised by.
+    pub evidence: Evidence,
+}
+
+impl Engine {
+    fn tell(&mut self, is_on: bool, seen: Evidence) {
+        let list = if is_on { &mut self.on } else { &mut self.off };
+        list.push(seen);
+    }
 }
 
 /// What was found in a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Sorted by kind and object.
+    /// Those that are on, or not known to be off; where none is, the first that is off. Sorted by kind
+    /// and object.
     pub engines: Vec<Engine>,
-    /// What connects pods, in words, with what it was recognised by.
-    pub connects: Vec<(&'static str, Evidence)>,
+    /// Those that are switched off beside them, as an agent of a cloud often is beside Calico.
+    pub resting: Vec<Engine>,
+    pub connects: Vec<Connection>,
     /// Agents that no node runs: left over from another installation.
     pub idle: Vec<Evidence>,
 }
@@ -95,7 +133,10 @@ pub fn recognise(reading: &Reading) -> Found {
             let evidence = Evidence::new(&set.object, "container", &shown(container));
             match role {
                 _ if set.desired == Some(0) => found.idle.push(evidence),
-                Role::Connects(what) => found.connects.push((what, evidence)),
+                Role::Connects(what) => {
+                    let version = container.version().map(Text::from);
+                    found.connects.push(Connection { what, version, evidence });
+                }
                 Role::Enforces(kind) => {
                     if !found.engines.iter().any(|one| one.kind == kind && one.object == set.object) {
                         found.engines.push(engine(kind, set, container, evidence, reading));
@@ -107,6 +148,11 @@ pub fn recognise(reading: &Reading) -> Found {
     }
     found.engines.extend(k3s(reading));
     found.engines.sort_by(|a, b| (a.kind, &a.object).cmp(&(b.kind, &b.object)));
+    let all = std::mem::take(&mut found.engines);
+    (found.engines, found.resting) = all.into_iter().partition(|engine| engine.off.is_empty());
+    if found.engines.is_empty() && !found.resting.is_empty() {
+        found.engines.push(found.resting.remove(0));
+    }
     found.connects.sort();
     found.connects.dedup();
     found.idle.sort();
@@ -134,7 +180,7 @@ fn role(set: &Workload, container: &Container) -> Option<Role> {
         "ovnkube-controller" | "ovn-controller" if set.object.name.as_str().starts_with("ovnkube") => {
             Role::Enforces(Kind::OvnKubernetes)
         }
-        "kube-flannel" => Role::Connects("flannel"),
+        "kube-flannel" => Role::Connects(FLANNEL),
         "aws-node" => Role::Connects("the AWS VPC CNI"),
         "weave" => Role::Connects("Weave Net"),
         name if name.starts_with("azure-cns") || name == "cns-container" => Role::Connects("Azure CNI"),
@@ -153,15 +199,18 @@ fn by_image(container: &Container) -> Option<Role> {
     } else if ends("networking/kube-network-policies") {
         Some(Role::Enforces(EngineKind::NetworkPolicies))
     } else if ends("flannel-io/flannel") || ends("flannel/flannel") || ends("mirrored-flannelcni-flannel") {
-        Some(Role::Connects("flannel"))
+        Some(Role::Connects(FLANNEL))
     } else {
         None
     }
 }
 
 /// What connects pods by the same agent that enforces.
-fn connects(kind: EngineKind, set: &Workload, container: &Container) -> Option<(&'static str, Evidence)> {
-    let by = |what, field: &str, value: &str| Some((what, Evidence::new(&set.object, field, value)));
+fn connects(kind: EngineKind, set: &Workload, container: &Container) -> Option<Connection> {
+    let by = |what, field: &str, value: &str| {
+        let version = container.version().map(Text::from);
+        Some(Connection { what, version, evidence: Evidence::new(&set.object, field, value) })
+    };
     match kind {
         EngineKind::Calico if container.env("CALICO_NETWORKING_BACKEND") == Some("none") => None,
         EngineKind::Cilium => by("Cilium", "container", &container.name),
@@ -197,49 +246,40 @@ fn engine(
 ) -> Engine {
     let mut engine = Engine {
         kind,
-        version: container.version().map(Text::new),
+        version: container.version().map(Text::from),
         object: set.object.clone(),
         evidence,
         desired: set.desired,
         ready: set.ready,
         off: Vec::new(),
+        on: Vec::new(),
         doubt: None,
     };
     switches(&mut engine, set, container, reading);
-    if kind == EngineKind::Calico
-        && let Some(version) = calico_version(reading)
-    {
-        engine.version = Some(version);
-    }
     engine
-}
-
-fn calico_version(reading: &Reading) -> Option<Text> {
-    let info = reading.custom("clusterinformations.crd.projectcalico.org").first()?;
-    info.get("spec.calicoVersion").filter(|version| !version.is_empty()).map(Text::new)
 }
 
 /// Settings that switch an engine off without a word.
 fn switches(engine: &mut Engine, set: &Workload, container: &Container, reading: &Reading) {
-    let flag = |flag: &str| Evidence::new(&set.object, flag, container.flag(flag).unwrap_or("not set"));
+    let told = |flag: &str| Evidence::new(&set.object, flag, container.flag(flag).unwrap_or("not set"));
     match engine.kind {
         EngineKind::Cilium => cilium(engine, set, reading),
-        EngineKind::KubeRouter if container.flag("--run-firewall") == Some("false") => {
-            engine.off.push(flag("--run-firewall"));
+        EngineKind::KubeRouter => {
+            const FLAG: &str = "--run-firewall";
+            engine.tell(container.flag(FLAG) != Some("false"), told(FLAG));
         }
-        EngineKind::Aws if container.flag("--enable-network-policy") != Some("true") => {
-            engine.off.push(flag("--enable-network-policy"));
+        EngineKind::Aws => {
+            const FLAG: &str = "--enable-network-policy";
+            engine.tell(container.flag(FLAG) == Some("true"), told(FLAG));
         }
         EngineKind::Weave => {
-            let told = set.containers.iter().find_map(|one| one.env("EXPECT_NPC"));
-            if told == Some("0") {
-                engine.off.push(Evidence::new(&set.object, "env EXPECT_NPC", "0"));
-            }
+            let expects = set.containers.iter().find_map(|one| one.env("EXPECT_NPC"));
+            let seen = Evidence::new(&set.object, "env EXPECT_NPC", expects.unwrap_or("not set"));
+            engine.tell(expects != Some("0"), seen);
         }
-        EngineKind::Kindnet => match kindnet_enforces(container.version()) {
-            Some(true) => {}
-            Some(false) => {
-                engine.off.push(Evidence::new(&set.object, "version", container.version().unwrap_or("")));
+        EngineKind::Kindnet => match kindnet_enforces(container.tag()) {
+            Some(enforces) => {
+                engine.tell(enforces, Evidence::new(&set.object, "version", container.tag().unwrap_or("")));
             }
             None => {
                 let why = "whether this kindnet enforces cannot be told from its version: releases of kind \
@@ -247,9 +287,7 @@ fn switches(engine: &mut Engine, set: &Workload, container: &Container, reading:
                 engine.doubt = Some(Text::new(why));
             }
         },
-        EngineKind::KubeRouter
-        | EngineKind::Aws
-        | EngineKind::Calico
+        EngineKind::Calico
         | EngineKind::Antrea
         | EngineKind::NetworkPolicies
         | EngineKind::K3s
@@ -278,9 +316,9 @@ fn cilium(engine: &mut Engine, set: &Workload, reading: &Reading) {
                 ("policy-audit-mode", "true"),
                 ("enable-k8s-networkpolicy", "false"),
             ] {
-                if let Some(value) = map.get(key).filter(|value| value.eq_ignore_ascii_case(off)) {
-                    engine.off.push(Evidence::new(&config, key, value));
-                }
+                let value = map.get(key);
+                let is_off = value.is_some_and(|value| value.eq_ignore_ascii_case(off));
+                engine.tell(!is_off, Evidence::new(&config, key, value.unwrap_or("not set")));
             }
         }
     }
@@ -304,6 +342,7 @@ fn k3s(reading: &Reading) -> Option<Engine> {
         desired: None,
         ready: None,
         off: Vec::new(),
+        on: Vec::new(),
         doubt: None,
     };
     const ARGS: &str = "k3s.io/node-args";
@@ -317,12 +356,13 @@ fn k3s(reading: &Reading) -> Option<Engine> {
     for (node, args) in told {
         let words: Vec<&str> = args.split('"').filter(|word| !matches!(*word, "[" | "]" | ",")).collect();
         let at = words.iter().position(|word| word.starts_with("--disable-network-policy"));
-        let Some(at) = at else { continue };
+        let object = Object::new("Node", "", &node.name);
+        let Some(at) = at else {
+            engine.on.push(Evidence::new(&object, ARGS, "no --disable-network-policy"));
+            continue;
+        };
         let is_on = words[at] == "--disable-network-policy=false" || words.get(at + 1) == Some(&"false");
-        if !is_on {
-            let object = Object::new("Node", "", &node.name);
-            engine.off.push(Evidence::new(&object, ARGS, words[at]));
-        }
+        engine.tell(is_on, Evidence::new(&object, ARGS, words[at]));
     }
     Some(engine)
 }

@@ -2,7 +2,7 @@
 //! with what a policy needs, how far back do they reach (options: each project's current templates). Pure.
 
 use super::{
-    check::{Check, CheckId as Id, Evidence},
+    check::{Check, CheckId as Id, Evidence, Verdict},
     enforcement::named,
     engines::{Engine, EngineKind, Found},
     reading::{Known, Measured, Object, Reading, Record, Workload},
@@ -81,10 +81,10 @@ fn without(reading: &Reading, found: &Found) -> Vec<Check> {
         (Known::Unknown(_), true, _) => [Id::Flows, Id::Allowed]
             .map(|id| Check::unread(id, "DaemonSets of all namespaces", &reading.daemonsets))
             .into(),
-        (_, true, Some((what, evidence))) => [Id::Flows, Id::Allowed]
+        (_, true, Some(connection)) => [Id::Flows, Id::Allowed]
             .map(|id| {
-                Check::fail(id, format!("{what} records no flows."))
-                    .seen([evidence.clone()])
+                Check::fail(id, format!("{} records no flows.", connection.what))
+                    .seen([connection.evidence.clone()])
                     .fixed(BRING, &[])
             })
             .into(),
@@ -124,7 +124,14 @@ fn cilium(reading: &Reading, engine: &Engine) -> Vec<Check> {
     let upgrade =
         |set: &str| vec![format!("helm upgrade cilium cilium/cilium -n {ns} --reuse-values --set {set}")];
     let on = map.get("enable-hubble") == Some("true");
-    let flows = if !on {
+    let logging = reading.custom("networkloggings.networking.gke.io").first();
+    let flows = if let (false, Some(logging)) = (on, logging) {
+        Check::fail(Id::Flows, "Hubble is off, and GKE's network logging tells decisions of policies only: nothing before a roll-out.")
+            .seen([seen("enable-hubble"), Evidence::new(&logging.object, "spec.cluster.allow.log", logging.get("spec.cluster.allow.log").unwrap_or("not set"))])
+            .fixed("Switch the observability of Dataplane V2 on.", &[
+                "gcloud container clusters update CLUSTER --enable-dataplane-v2-flow-observability".to_owned(),
+            ])
+    } else if !on {
         Check::fail(Id::Flows, "Hubble is off.").seen([seen("enable-hubble")]).fixed(
             "Switch Hubble and its relay on.",
             &upgrade("hubble.enabled=true,hubble.relay.enabled=true"),
@@ -258,7 +265,7 @@ fn calico(reading: &Reading, engine: &Engine) -> Vec<Check> {
             .fixed("Move the installation to the Tigera operator and create a Goldmane, or bring a collector of flows.", &[]),
     };
     let allowed = match flows.verdict {
-        super::check::Verdict::Pass => Check::pass(Id::Allowed, "Allowed flows are kept with ports, but outside peers without addresses (`pub`, `pvt`): DNS answers or GlobalNetworkSets must name them.")
+        Verdict::Pass => Check::pass(Id::Allowed, "Allowed flows are kept with ports, but outside peers without addresses (`pub`, `pvt`): DNS answers or GlobalNetworkSets must name them.")
             .seen(flows.evidence.clone()),
         verdict => Check::new(Id::Allowed, verdict, "No flows are known to be recorded, so no allowed ones.").fixed("See the check `flows`.", &[]),
     };
@@ -339,7 +346,7 @@ fn antrea(reading: &Reading, engine: &Engine) -> Vec<Check> {
             .seen(seen)
     };
     let allowed = match flows.verdict {
-        super::check::Verdict::Pass => {
+        Verdict::Pass => {
             Check::pass(Id::Allowed, "Its records have addresses, ports and the action of the rule.")
         }
         verdict => Check::new(Id::Allowed, verdict, "No flows are known to be recorded, so no allowed ones.")
@@ -404,9 +411,17 @@ fn ovn(reading: &Reading, engine: &Engine) -> Vec<Check> {
 
 /// Settings cannot prove it: records can.
 fn week(reading: &Reading, found: &Found) -> Check {
-    if let Some(measured) = &reading.measured {
-        return measured_week(measured);
+    match &reading.measured {
+        Some(Known::Read(measured)) => measured_week(measured),
+        Some(Known::Unknown(why)) => {
+            let words = format!("How far back records reach could not be measured: {why}");
+            Check::unknown(Id::Week, words).fixed("Mend that, then run the pre-flight again.", &[])
+        }
+        None => week_by_settings(reading, found),
     }
+}
+
+fn week_by_settings(reading: &Reading, found: &Found) -> Check {
     const COLLECT: &str =
         "Let `sluice collect` gather flows; the check passes once its window is seven days long.";
     match found.only().map(|engine| (engine, engine.kind)) {
@@ -440,6 +455,7 @@ fn week(reading: &Reading, found: &Found) -> Check {
 
 pub fn measured_week(measured: &Measured) -> Check {
     let hours = (measured.to - measured.from).num_hours();
+    let missing = i64::from(measured.empty_hours);
     let source = Object::new("source", "", measured.source.as_str());
     let day = |at: crate::domain::time::Timestamp| at.format("%Y-%m-%d %H:%M UTC").to_string();
     let seen = [
@@ -447,8 +463,11 @@ pub fn measured_week(measured: &Measured) -> Check {
         Evidence::new(&source, "newest record", &day(measured.to)),
         Evidence::new(&source, "hours without records", &measured.empty_hours.to_string()),
     ];
-    let words = format!("Records reach back {}d{:02}h.", hours / 24, hours % 24);
-    if hours >= WEEK {
+    let mut words = format!("Records reach back {}d{:02}h.", hours / 24, hours % 24);
+    if missing > 0 {
+        words.push_str(&format!(" Of these, {missing} hours have no record of any node."));
+    }
+    if hours - missing >= WEEK {
         return Check::pass(Id::Week, words).seen(seen);
     }
     Check::fail(Id::Week, format!("{words} Seven days are needed."))

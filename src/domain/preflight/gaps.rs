@@ -19,24 +19,9 @@ pub struct Deviations {
     pub notes: &'static [&'static str],
 }
 
-/// The evaluator's row of an engine.
-pub fn plugin(kind: EngineKind) -> Plugin {
-    match kind {
-        EngineKind::Cilium => Plugin::Cilium,
-        EngineKind::Calico => Plugin::Calico,
-        EngineKind::Antrea => Plugin::Antrea,
-        EngineKind::NetworkPolicies | EngineKind::Kindnet => Plugin::KubeNetworkPolicies,
-        EngineKind::KubeRouter | EngineKind::K3s => Plugin::KubeRouter,
-        EngineKind::Weave => Plugin::Weave,
-        EngineKind::Aws => Plugin::AwsVpc,
-        EngineKind::AzureNpm => Plugin::AzureNpm,
-        EngineKind::OvnKubernetes => Plugin::OvnKubernetes,
-    }
-}
-
 pub fn of(engine: &Engine) -> Deviations {
     let version = engine.version.as_ref().and_then(|version| version_of(version.as_str()));
-    let traits = plugin(engine.kind).traits();
+    let traits = Plugin::of(engine.kind.cni()).traits();
     let end_port = match (engine.kind, traits.end_port) {
         // It came with 1.16 (cilium/cilium issue 16622); before, it is ignored (issue 28684).
         (EngineKind::Cilium, _) => version.map(|version| version >= (1, 16)),

@@ -137,10 +137,19 @@ impl Container {
     }
 
     /// The image's tag, without a digest.
-    pub fn version(&self) -> Option<&str> {
+    pub fn tag(&self) -> Option<&str> {
         let image = self.image.split('@').next()?;
         let (_, tag) = image.rsplit_once(':')?;
         (!tag.contains('/') && !tag.is_empty()).then_some(tag)
+    }
+
+    /// What tells one build from the next: the tag, else the beginning of the digest.
+    pub fn version(&self) -> Option<String> {
+        if let Some(tag) = self.tag() {
+            return Some(tag.to_owned());
+        }
+        let digest = self.image.split_once("@sha256:")?.1;
+        Some(format!("sha256:{}", digest.get(..12)?))
     }
 
     /// The image's path without its tag.
@@ -199,6 +208,7 @@ pub struct Service {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePort {
+    pub name: String,
     pub protocol: String,
     pub port: u16,
     /// A number or the name of a container's port.
@@ -245,7 +255,7 @@ pub struct Measured {
     pub source: Text,
     pub from: Timestamp,
     pub to: Timestamp,
-    /// Hours between the two without any record.
+    /// Hours between the two without any record of any node.
     pub empty_hours: u32,
 }
 
@@ -263,12 +273,14 @@ pub struct Reading {
     pub nodes: Known<Vec<Node>>,
     /// Namespaces and their marks.
     pub namespaces: Known<Vec<Record>>,
+    /// ServiceAccounts and their marks.
+    pub accounts: Known<Vec<Record>>,
     pub hooks: Known<Vec<Hook>>,
     /// Custom resources by `plural.group`; absent: not served.
     pub custom: BTreeMap<&'static str, Known<Vec<Record>>>,
     pub rights: Known<Vec<Right>>,
     /// `None`: nobody measured.
-    pub measured: Option<Measured>,
+    pub measured: Option<Known<Measured>>,
 }
 
 impl Reading {
@@ -286,6 +298,7 @@ impl Reading {
             services: no(why),
             nodes: no(why),
             namespaces: no(why),
+            accounts: no(why),
             hooks: no(why),
             custom: BTreeMap::new(),
             rights: no(why),
@@ -325,13 +338,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "clusterinformations" "crd.projectcalico.org" "v1" "ClusterInformation";
     "felixconfigurations" "crd.projectcalico.org" "v1" "FelixConfiguration";
     "globalnetworkpolicies" "crd.projectcalico.org" "v1" "GlobalNetworkPolicy";
     "networkpolicies" "crd.projectcalico.org" "v1" "NetworkPolicy";
-    "tiers" "crd.projectcalico.org" "v1" "Tier";
     "installations" "operator.tigera.io" "v1" "Installation";
-    "goldmanes" "operator.tigera.io" "v1" "Goldmane";
     "ciliumnetworkpolicies" "cilium.io" "v2" "CiliumNetworkPolicy";
     "ciliumclusterwidenetworkpolicies" "cilium.io" "v2" "CiliumClusterwideNetworkPolicy";
     "clusternetworkpolicies" "crd.antrea.io" "v1beta1" "ClusterNetworkPolicy";
@@ -339,7 +349,6 @@ kinds! {
     "adminnetworkpolicies" "policy.networking.k8s.io" "v1alpha1" "AdminNetworkPolicy";
     "baselineadminnetworkpolicies" "policy.networking.k8s.io" "v1alpha1" "BaselineAdminNetworkPolicy";
     "clusternetworkpolicies" "policy.networking.k8s.io" "v1alpha2" "ClusterNetworkPolicy";
-    "networks" "config.openshift.io" "v1" "Network";
     "networkloggings" "networking.gke.io" "v1alpha1" "NetworkLogging";
     "flowcollectors" "flows.netobserv.io" "v1beta2" "FlowCollector";
     "egressfirewalls" "k8s.ovn.org" "v1" "EgressFirewall";

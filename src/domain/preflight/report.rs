@@ -6,7 +6,7 @@ use crate::domain::{names::Text, source::SourceKind};
 use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
-    dns, enforcement, engines, flows,
+    cni, dns, enforcement, engines, flows,
     reading::{Measured, Reading},
 };
 
@@ -42,7 +42,7 @@ pub fn run(reading: &Reading) -> Report {
     Report {
         checks,
         engine: found.only().map(enforcement::named),
-        dns_mode: dns::mode(reading),
+        dns_mode: cni::dns_path(reading).mode().map(Text::new),
         offers: flows::offers(reading),
     }
 }

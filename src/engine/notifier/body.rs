@@ -47,7 +47,8 @@ pub(super) fn complaint(template: &str) -> Option<String> {
 pub(super) fn render(template: Option<&str>, alert: &Alert, escalation: &[Text]) -> String {
     let template = template.filter(|template| complaint(template).is_none()).unwrap_or(BUILT_IN);
     fill(template, |field| value(field, alert, escalation).map(|value| Cow::Owned(escaped(&value))))
-        .expect("every field of a template without complaint is known")
+        // Every field of a template without complaint is known; a message is never lost all the same.
+        .unwrap_or_else(|_| Value::from(alert.line()).to_string())
 }
 
 /// Fills in every place; answers the first field that is none.
@@ -92,7 +93,7 @@ fn time(at: Timestamp) -> String {
 /// out of a pod's name for a call to everybody.
 fn escaped(raw: &str) -> String {
     let plain = raw.replace('<', "‹").replace('>', "›");
-    let quoted = serde_json::to_string(&plain).expect("a string");
+    let quoted = Value::from(plain).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 

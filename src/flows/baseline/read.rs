@@ -45,11 +45,18 @@ pub async fn run(cluster: ClusterName, dial: Dial, asks: mpsc::Receiver<NsName>,
     let closed = inbox.clone();
     let object = format!("collector of {cluster}");
     let inbox = Inbox::new(cluster, inbox);
-    let mut visitor = Visitor { inbox, object, state: bare(Link::Connecting), open: None };
+    let visitor = Visitor { object, state: bare(Link::Connecting), open: None };
+    let mut reader = Reader { visitor, inbox };
     tokio::select! {
         () = closed.closed() => {}
-        _ = visitor.for_ever(&dial, asks) => {}
+        _ = reader.for_ever(&dial, asks) => {}
     }
+}
+
+/// Its state, read once.
+pub async fn once(object: &str, dial: &Dial) -> Result<CollectorState, Trouble> {
+    let mut visitor = Visitor { object: object.to_owned(), state: bare(Link::Connecting), open: None };
+    visitor.state_now(dial).await
 }
 
 /// A collector of which nothing is known but its link.
@@ -65,15 +72,21 @@ pub fn bare(link: Link) -> CollectorState {
     }
 }
 
-struct Visitor {
+/// Reads again and again, and tells.
+struct Reader {
+    visitor: Visitor,
     inbox: Inbox,
+}
+
+/// The way to one collector.
+struct Visitor {
     object: String,
     /// What was read last; it stays in sight while the link is broken.
     state: CollectorState,
     open: Option<SendRequest<Empty<Bytes>>>,
 }
 
-impl Visitor {
+impl Reader {
     async fn for_ever(&mut self, dial: &Dial, mut asks: mpsc::Receiver<NsName>) -> Result<(), Closed> {
         let mut backoff = Backoff::default();
         self.tell().await?;
@@ -98,26 +111,53 @@ impl Visitor {
     }
 
     async fn tell(&self) -> Result<(), Closed> {
-        self.inbox.send(ClusterFact::Collector(Box::new(self.state.clone()))).await
+        self.inbox.send(ClusterFact::Collector(Box::new(self.visitor.state.clone()))).await
     }
 
     async fn read_state(&mut self, dial: &Dial) -> Result<bool, Closed> {
-        let read = match timeout(ANSWER, self.state_now(dial)).await {
+        let read = match timeout(ANSWER, self.visitor.state_now(dial)).await {
             Ok(read) => read,
-            Err(_) => Err(self.trouble("no answer within 30 s", "Look at its log and its load.")),
+            Err(_) => Err(self.visitor.trouble("no answer within 30 s", "Look at its log and its load.")),
         };
         let well = read.is_ok();
         match read {
-            Ok(state) => self.state = state,
+            Ok(state) => self.visitor.state = state,
             Err(trouble) => {
-                self.open = None;
-                self.state.link = Link::Broken(trouble);
+                self.visitor.open = None;
+                self.visitor.state.link = Link::Broken(trouble);
             }
         }
         self.tell().await?;
         Ok(well)
     }
 
+    /// Edges of a namespace, of the last week that the collector knows.
+    async fn read_edges(&mut self, dial: &Dial, ns: NsName) -> Result<(), Closed> {
+        if self.visitor.state.window.is_none() {
+            self.read_state(dial).await?;
+        }
+        let known = self.visitor.state.window;
+        let window = known.map(|known| Window { from: known.from.max(known.to - WINDOW), ..known });
+        let window = window.unwrap_or(Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH });
+        let mut baseline = Baseline { ns, window, edges: Vec::new(), left_out: 0, trouble: None };
+        let read = match known {
+            Some(_) => timeout(ANSWER, self.visitor.edges_now(dial, &mut baseline)).await,
+            None => Ok(Err(self.visitor.trouble("it has gathered nothing yet", "Wait for its first flows."))),
+        };
+        let trouble = match read {
+            Ok(Ok(())) => None,
+            Ok(Err(trouble)) => Some(trouble),
+            Err(_) => Some(self.visitor.trouble("the edges did not come within 30 s", "Look at its load.")),
+        };
+        if trouble.is_some() {
+            self.visitor.open = None;
+        }
+        baseline.trouble = baseline.trouble.or(trouble);
+        self.inbox.send(ClusterFact::Baseline(Box::new(baseline))).await
+    }
+}
+
+impl Visitor {
     async fn state_now(&mut self, dial: &Dial) -> Result<CollectorState, Trouble> {
         let mut body = self.get(dial, "/v1/state").await?;
         let mut bytes = Vec::new();
@@ -128,31 +168,6 @@ impl Visitor {
             bytes.extend_from_slice(&piece);
         }
         wire::from_json(&bytes).map_err(|bad| self.foreign(&bad.to_string()))
-    }
-
-    /// Edges of a namespace, of the last week that the collector knows.
-    async fn read_edges(&mut self, dial: &Dial, ns: NsName) -> Result<(), Closed> {
-        if self.state.window.is_none() {
-            self.read_state(dial).await?;
-        }
-        let known = self.state.window;
-        let window = known.map(|known| Window { from: known.from.max(known.to - WINDOW), ..known });
-        let window = window.unwrap_or(Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH });
-        let mut baseline = Baseline { ns, window, edges: Vec::new(), left_out: 0, trouble: None };
-        let read = match known {
-            Some(_) => timeout(ANSWER, self.edges_now(dial, &mut baseline)).await,
-            None => Ok(Err(self.trouble("it has gathered nothing yet", "Wait for its first flows."))),
-        };
-        let trouble = match read {
-            Ok(Ok(())) => None,
-            Ok(Err(trouble)) => Some(trouble),
-            Err(_) => Some(self.trouble("the edges did not come within 30 s", "Look at its load.")),
-        };
-        if trouble.is_some() {
-            self.open = None;
-        }
-        baseline.trouble = baseline.trouble.or(trouble);
-        self.inbox.send(ClusterFact::Baseline(Box::new(baseline))).await
     }
 
     async fn edges_now(&mut self, dial: &Dial, baseline: &mut Baseline) -> Result<(), Trouble> {

@@ -130,6 +130,23 @@ impl Link {
     }
 }
 
+/// How far back each node's events reach, and its newest one, asked once.
+pub async fn reach(cluster: &ClusterName, dial: &Dial) -> Result<Vec<(Node, Timestamp, Timestamp)>, Trouble> {
+    let mut link = Link::connect(cluster, dial).await?;
+    let deadline = Instant::now() + ANSWER;
+    let (oldest, is_whole) = link.read(request::oldest(), deadline).await;
+    let (newest, is_all) = link.read(request::newest(&[]), deadline).await;
+    if !(is_whole && is_all) {
+        return Err(slow(cluster, "it did not tell the events of each node to the end"));
+    }
+    let newest: Vec<(Node, Timestamp)> = newest.iter().filter_map(stamp).collect();
+    let with_newest = |(node, from): (Node, Timestamp)| {
+        let to = newest.iter().find(|(one, _)| *one == node).map_or(from, |(_, at)| *at);
+        (node, from, to.max(from))
+    };
+    Ok(oldest.iter().filter_map(stamp).map(with_newest).collect())
+}
+
 fn answer<T>(result: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>) -> Result<T, Status> {
     match result {
         Ok(answer) => answer.map(Response::into_inner),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, join3};
+use futures::future::{join, join_all, join3, join4};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ use super::{
         connect::Access,
         failure::Failure,
         identity,
-        wire::{Call, Server},
+        wire::{Call, METADATA_LIST, Server},
     },
     objects,
 };
@@ -39,6 +39,45 @@ pub async fn preflight(access: &Access) -> Result<Reading, Trouble> {
     }
 }
 
+/// Who enforces and how lookups travel, and nothing else: asked for every few minutes.
+pub async fn agents(server: &Server) -> Reading {
+    let (version, daemonsets) =
+        join(get::<Version>(server, "/version"), workloads(server, &["daemonsets"])).await;
+    let mut reading = Reading {
+        version: version.map(|version| version.git_version),
+        daemonsets,
+        ..Reading::unknown(&Text::new("not asked for"))
+    };
+    // k3s tells of its own controller on the nodes.
+    let is_k3s = matches!(&reading.version, Known::Read(version) if version.contains("+k3s"));
+    let nodes = async {
+        if !is_k3s {
+            return None;
+        }
+        Some(marks(server, "/api/v1/nodes").await)
+    };
+    let wanted = wanted(&reading).into_iter().filter(|(_, name)| name == CILIUM).collect();
+    let (nodes, maps) = join(nodes, config_maps(server, wanted)).await;
+    if let Some(nodes) = nodes {
+        reading.nodes = nodes.map(|all| all.iter().map(objects::node).collect());
+    }
+    reading.config_maps = maps;
+    reading
+}
+
+/// The same, with Services and nodes: what authoring rests on.
+pub async fn surroundings(server: &Server) -> Reading {
+    let lists = join3(agents(server), items(server, "/api/v1/services"), items(server, "/api/v1/nodes"));
+    let (reading, services, nodes) = lists.await;
+    Reading {
+        services: services.map(|all| all.iter().map(objects::service).collect()),
+        nodes: nodes.map(|all| all.iter().map(objects::node).collect()),
+        ..reading
+    }
+}
+
+const CILIUM: &str = "cilium-config";
+
 /// Reads what the checks need, and no more.
 pub async fn look(server: &Server) -> Reading {
     let lists = join3(
@@ -48,13 +87,14 @@ pub async fn look(server: &Server) -> Reading {
             workloads(server, &["deployments", "statefulsets"]),
             hooks(server),
         ),
-        join3(
+        join4(
             items(server, "/api/v1/services"),
             items(server, "/api/v1/nodes"),
             items(server, "/api/v1/namespaces"),
+            marks(server, "/api/v1/serviceaccounts"),
         ),
     );
-    let ((version, groups, rights), (daemonsets, workloads, hooks), (services, nodes, namespaces)) =
+    let ((version, groups, rights), (daemonsets, workloads, hooks), (services, nodes, namespaces, accounts)) =
         lists.await;
     let mut reading = Reading {
         version: version.map(|version| version.git_version),
@@ -65,6 +105,7 @@ pub async fn look(server: &Server) -> Reading {
         services: services.map(|all| all.iter().map(objects::service).collect()),
         nodes: nodes.map(|all| all.iter().map(objects::node).collect()),
         namespaces: namespaces.map(|all| all.iter().map(|one| objects::marks("Namespace", one)).collect()),
+        accounts: accounts.map(|all| all.iter().map(|one| objects::marks("ServiceAccount", one)).collect()),
         hooks,
         custom: BTreeMap::new(),
         rights: Known::Read(rights),
@@ -75,7 +116,7 @@ pub async fn look(server: &Server) -> Reading {
         Known::Unknown(_) => &[],
     };
     let wanted = wanted(&reading);
-    let (custom, maps) = futures::future::join(custom(server, served), config_maps(server, wanted)).await;
+    let (custom, maps) = join(custom(server, served), config_maps(server, wanted)).await;
     reading.custom = custom;
     reading.config_maps = maps;
     reading
@@ -111,7 +152,11 @@ struct List {
 }
 
 async fn get<T: serde::de::DeserializeOwned>(server: &Server, path: &str) -> Known<T> {
-    match server.ask::<T>(Call::get(path)).await {
+    answered(server.ask::<T>(Call::get(path)).await)
+}
+
+fn answered<T>(answer: Result<T, Failure>) -> Known<T> {
+    match answer {
         Ok(answer) => Known::Read(answer),
         Err(failure) => Known::Unknown(said(&failure)),
     }
@@ -119,6 +164,12 @@ async fn get<T: serde::de::DeserializeOwned>(server: &Server, path: &str) -> Kno
 
 async fn items(server: &Server, path: &str) -> Known<Vec<Value>> {
     get::<List>(server, path).await.map(|list| list.items.unwrap_or_default())
+}
+
+/// Metadata of a list.
+async fn marks(server: &Server, path: &str) -> Known<Vec<Value>> {
+    let call = Call { accept: METADATA_LIST, ..Call::get(path) };
+    answered(server.ask::<List>(call).await).map(|list| list.items.unwrap_or_default())
 }
 
 /// In few words: the whole answer of the server may name many things.
@@ -233,9 +284,9 @@ fn wanted(reading: &Reading) -> BTreeSet<(String, String)> {
         let is_agent = |name: &str| set.container(name).is_some();
         if is_agent("cilium-agent") || set.containers.iter().any(|one| one.path().ends_with("cilium/cilium"))
         {
-            out.insert((ns.clone(), "cilium-config".to_owned()));
+            out.insert((ns.clone(), CILIUM.to_owned()));
         }
-        if is_agent("antrea-agent") || is_agent("node-cache") || is_agent("dns") {
+        if is_agent("antrea-agent") {
             out.extend(set.config_maps.iter().map(|name| (ns.clone(), name.clone())));
         }
     }

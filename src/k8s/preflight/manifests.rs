@@ -66,6 +66,7 @@ fn gather(all: &[Value]) -> Reading {
         workloads: Known::Read(Vec::new()),
         services: Known::Read(Vec::new()),
         namespaces: Known::Read(Vec::new()),
+        accounts: Known::Read(Vec::new()),
         hooks: Known::Read(Vec::new()),
         groups: Known::Read(BTreeSet::new()),
         nodes: Known::Unknown(told("Node")),
@@ -97,6 +98,7 @@ fn take(reading: &mut Reading, group: &str, kind: &str, value: &Value) {
         ("", "ConfigMap") => reading.config_maps.read.push(objects::config_map(value)),
         ("", "Service") => push(&mut reading.services, objects::service(value)),
         ("", "Node") => push(&mut reading.nodes, objects::node(value)),
+        ("", "ServiceAccount") => push(&mut reading.accounts, objects::marks(kind, value)),
         ("", "Namespace") => push(&mut reading.namespaces, objects::marks(kind, value)),
         (
             "admissionregistration.k8s.io",

@@ -142,6 +142,7 @@ pub fn service(value: &Value) -> Service {
         let target = text(&port["targetPort"]);
         let protocol = text(&port["protocol"]);
         Some(ServicePort {
+            name: text(&port["name"]),
             protocol: if protocol.is_empty() { "TCP".to_owned() } else { protocol },
             port: number,
             target: if target.is_empty() || target == "0" { number.to_string() } else { target },

@@ -196,19 +196,32 @@ async fn apply(server: &Server, path: &str, manifest: &Value, dry: bool) -> Resu
     server.ask(Call::send(Method::PATCH, path, APPLY, manifest)).await
 }
 
-/// Writes what the plan showed, in its order, and records it in the journal. The first failure ends it.
+/// Writes what the plan showed, in its order, and records it in the journal. The first failure ends it; what
+/// was written until then is recorded too, where there is a journal by then.
 pub async fn install(access: &Access, plan: &Plan, now: Timestamp) -> Result<(), Trouble> {
     let server = access.server().await?;
     let mut facts = vec![Text::from(command(plan.target.context.as_str()))];
+    let ended = write_all(&server, plan, &mut facts).await;
+    if facts.len() == 1 {
+        return ended;
+    }
+    if let Err(trouble) = &ended {
+        facts.push(Text::from(format!("stopped: {trouble}")));
+    }
+    // Why it stopped says more than that there is no journal yet.
+    ended.and(record(&server, &plan.target, facts, now).await)
+}
+
+async fn write_all(server: &Server, plan: &Plan, facts: &mut Vec<Text>) -> Result<(), Trouble> {
     for step in plan.writes() {
-        let landed = apply(&server, &step.path, &step.manifest, false).await;
+        let landed = apply(server, &step.path, &step.manifest, false).await;
         landed.map_err(|failure| failure.trouble(step.object.as_str()))?;
         facts.push(Text::from(format!("{}: written", step.object)));
     }
     for kind in kind::ALL {
-        served(&server, kind, &plan.target.ns).await?;
+        served(server, kind, &plan.target.ns).await?;
     }
-    if facts.len() > 1 { record(&server, &plan.target, facts, now).await } else { Ok(()) }
+    Ok(())
 }
 
 /// Until its objects can be listed: a new definition answers 404, then 429 for a moment.

@@ -18,6 +18,19 @@ pub struct Caller {
     pub user: User,
     pub rights: Arc<Rights>,
     denials: Vec<Denial>,
+    cluster: Cluster,
+}
+
+/// What somebody once asked for, and whether it was allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    pub user: String,
+    pub verb: String,
+    pub group: String,
+    /// With its subresource, if there is one: `pods/portforward`.
+    pub resource: String,
+    pub name: String,
+    pub allowed: bool,
 }
 
 impl Caller {
@@ -33,7 +46,7 @@ impl Caller {
         let headers =
             call.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let user = auth::impersonate(user, headers, &attributes(&call.route), &rights).map_err(unsniffed)?;
-        Ok(Self { user, rights, denials: faults.denials.clone() })
+        Ok(Self { user, rights, denials: faults.denials.clone(), cluster: cluster.clone() })
     }
 
     /// Whether they may do what a route asks; refused before anything else is looked at.
@@ -55,7 +68,25 @@ impl Caller {
     fn check_attributes(&self, what: &Attributes) -> Result<(), Status> {
         let allowed = rbac::authorize(&self.user, what, &self.rights).is_allowed();
         let taken = self.denials.iter().any(|denial| denial.hits(&self.user.name, what));
-        if allowed && !taken { Ok(()) } else { Err(rbac::forbidden(&self.user, what)) }
+        let allowed = allowed && !taken;
+        self.note(what, allowed);
+        if allowed { Ok(()) } else { Err(rbac::forbidden(&self.user, what)) }
+    }
+
+    fn note(&self, what: &Attributes, allowed: bool) {
+        let subresource = match what.subresource.as_str() {
+            "" => String::new(),
+            name => format!("/{name}"),
+        };
+        let is_by_name = what.resource == "configmaps";
+        self.cluster.note_asked(Asked {
+            user: self.user.name.clone(),
+            verb: what.verb.clone(),
+            group: what.group.clone(),
+            resource: format!("{}{subresource}", what.resource),
+            name: if is_by_name { what.name.clone() } else { String::new() },
+            allowed,
+        });
     }
 }
 

@@ -2,12 +2,14 @@
 //! any connection, watched by the fleet's own evaluator, and broken on purpose.
 //! It never touches the network or the system clock.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, Weak};
 
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
+use crate::sim::api::access::Asked;
 use crate::sim::api::clock::Clock;
 use crate::sim::api::controllers;
 use crate::sim::api::definitions;
@@ -116,6 +118,8 @@ struct Inner {
     random: Mutex<fastrand::Rng>,
     /// Roles and bindings in force, and the version they were read at.
     rights: Mutex<(u64, Arc<Rights>)>,
+    /// Each thing that anybody asked for.
+    asked: Mutex<BTreeSet<Asked>>,
     /// The OpenAPI documents, and what they were made from.
     documents: Mutex<Option<(Arc<Catalog>, Arc<Documents>)>>,
 }
@@ -140,6 +144,7 @@ impl Cluster {
             logs: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
             rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
+            asked: Mutex::default(),
             documents: Mutex::new(None),
         }))
     }
@@ -215,6 +220,15 @@ impl Cluster {
 
     pub fn faults(&self) -> Faults {
         lock(&self.0.faults).clone()
+    }
+
+    /// Each thing that anybody asked for, once.
+    pub fn asked(&self) -> BTreeSet<Asked> {
+        lock(&self.0.asked).clone()
+    }
+
+    pub(super) fn note_asked(&self, asked: Asked) {
+        lock(&self.0.asked).insert(asked);
     }
 
     /// Who answers port-forwards. Without it every kubelet refuses.

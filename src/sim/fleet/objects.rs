@@ -134,6 +134,7 @@ impl Maker<'_> {
             Cni::Calico | Cni::CalicoOperator => "CalicoIsUp",
             Cni::Antrea => "AntreaIsUp",
             Cni::Flannel => "FlannelIsUp",
+            Cni::Aws | Cni::Kindnet => "",
         };
         condition("NetworkUnavailable", "False", reason, self.created)
     }

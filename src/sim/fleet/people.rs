@@ -55,100 +55,48 @@ pub fn accounts(cluster: &str, seed: u64) -> Vec<Account> {
     Person::ALL.iter().map(|person| person.account(cluster, seed)).collect()
 }
 
-/// Roles and bindings: everybody of the team reads, and looks at the plugin's namespace more
-/// closely; the lead writes policies; on-call takes them back.
+/// The roles that are installed in real clusters.
+const ROLES: &str = include_str!("../../../assets/crds/roles-target.yaml");
+
+/// Roles and bindings: everybody of the team reads, and reaches the plugin's pods and the collector; the
+/// lead writes policies, and starts the pods of probes; on-call takes policies back.
 pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
     let team = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "sluice:team" });
-    let read = ["get", "list", "watch"];
-    let mut objects = vec![
-        cluster_role(
-            "sluice-read",
-            &[
-                rule(&[""], &["namespaces", "nodes", "pods", "services", "endpoints", "events"], &read),
-                rule(&["apps"], &["deployments", "daemonsets", "replicasets", "statefulsets"], &read),
-                rule(&["batch"], &["cronjobs", "jobs"], &read),
-                rule(&["discovery.k8s.io"], &["endpointslices"], &read),
-                rule(&["networking.k8s.io"], &["networkpolicies"], &read),
-                rule(&["cilium.io"], &["ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"], &read),
-                rule(&["projectcalico.org"], &["*"], &read),
-                rule(
-                    &["admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io"],
-                    &[
-                        "validatingwebhookconfigurations",
-                        "mutatingwebhookconfigurations",
-                        "apiservices",
-                        "customresourcedefinitions",
-                    ],
-                    &read,
-                ),
-            ],
-        ),
-        cluster_binding("sluice-read", "sluice-read", &team),
-    ];
-    for (person, name, verbs) in [
-        (Person::Lead, "sluice-lead", &["create", "update", "patch", "delete"][..]),
-        (Person::OnCall, "sluice-oncall", &["update", "patch", "delete"][..]),
-    ] {
-        let user = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person.name() });
-        let rules = [
-            rule(&["networking.k8s.io"], &["networkpolicies"], verbs),
-            rule(&["cilium.io"], &["ciliumnetworkpolicies"], verbs),
-        ];
-        objects.extend([cluster_role(name, &rules), cluster_binding(name, name, &user)]);
-    }
-    // Who observes a cluster where probes are on starts their pods.
-    let lead =
-        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Person::Lead.name() });
-    let pods = rule(&[""], &["pods"], &["get", "create", "delete"]);
+    let user = |person: Person| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person.name() });
+    let mut objects: Vec<Value> = serde_yaml::from_multiple(ROLES).expect("the file is YAML");
     objects.extend([
-        cluster_role("sluice-target-probe", &[pods]),
-        cluster_binding("sluice-target-probe", "sluice-target-probe", &lead),
+        cluster_binding("sluice-target-viewer", &team),
+        cluster_binding("sluice-target-lead", &user(Person::Lead)),
+        cluster_binding("sluice-target-oncall", &user(Person::OnCall)),
+        cluster_binding("sluice-target-probe", &user(Person::Lead)),
     ]);
     for namespace in plugin_namespaces {
         objects.push(json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": { "name": "sluice-plugin", "namespace": namespace },
-            "rules": plugin_rules(namespace),
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": "sluice-target-watch", "namespace": namespace },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-target-watch",
+            },
+            "subjects": [team],
         }));
+    }
+    if plugin_namespaces.contains(&"calico-system") {
+        // Goldmane talks only to holders of a certificate.
         objects.push(json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": { "name": "sluice-plugin", "namespace": namespace },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "sluice-plugin" },
+            "metadata": { "name": "sluice-target-goldmane", "namespace": "calico-system" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-target-goldmane",
+            },
             "subjects": [team],
         }));
     }
     objects
 }
 
-/// The port-forward, what pre-flights read, and for Goldmane a certificate: the one that may least.
-fn plugin_rules(namespace: &str) -> Vec<Value> {
-    let mut rules = vec![
-        rule(&[""], &["pods/portforward"], &["get", "create"]),
-        rule(&[""], &["pods/log"], &["get"]),
-        rule(&[""], &["configmaps"], &["get", "list", "watch"]),
-    ];
-    if namespace == "calico-system" {
-        let mut secret = rule(&[""], &["secrets"], &["get"]);
-        secret["resourceNames"] = json!(["whisker-backend-key-pair"]);
-        rules.push(secret);
-    }
-    rules
-}
-
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
-    json!({ "apiGroups": groups, "resources": resources, "verbs": verbs })
-}
-
-fn cluster_role(name: &str, rules: &[Value]) -> Value {
+fn cluster_binding(role: &str, subject: &Value) -> Value {
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": name }, "rules": rules,
-    })
-}
-
-fn cluster_binding(name: &str, role: &str, subject: &Value) -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": name },
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": role },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
         "subjects": [subject],
     })

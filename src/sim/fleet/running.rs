@@ -190,13 +190,14 @@ impl Member {
             certificates.objects(&created).into_iter().for_each(|object| server.seed(object));
             Goldmane::new(relay.clone(), options.speed, certificates)
         });
-        let aggregator = (spec.records == Some(Records::FlowStream)).then(|| {
+        let aggregator = (spec.agent.records == Some(Records::FlowStream)).then(|| {
             let certificates =
                 aggregator::tls::Certificates::new().expect("certificates of names written here can be made");
             server.seed(certificates.object(&clock.stamp()));
             Aggregator::new(relay.clone(), certificates)
         });
         let printer = spec
+            .agent
             .records
             .filter(|records| records.printed().is_some())
             .map(|records| Printer::new(records, relay.clone()));

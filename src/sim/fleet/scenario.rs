@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::TimedFault,
@@ -45,10 +46,7 @@ pub struct ClusterSpec {
     pub rate: f64,
     /// How many of the pinned policies each namespace has from the start.
     pub policies: usize,
-    /// The agent shows DNS answers (L7) and names of addresses.
-    pub dns_visibility: bool,
-    /// Cilium only says what it would drop.
-    pub audit: bool,
+    pub agent: AgentSpec,
     /// Its `sluice-collect`, if it has one.
     pub collector: Option<CollectorSpec>,
     /// The team keeps its shared state here: definitions, policies and roles are installed, and each
@@ -58,9 +56,9 @@ pub struct ClusterSpec {
     pub granted: Vec<String>,
     /// The workspace switches probes on here.
     pub probes: bool,
-    /// Where its denials can be read beside what its plugin always brings.
-    pub records: Option<Records>,
     pub faults: Vec<TimedFault>,
+    /// Objects that it has of its own: merged into those of the same name, or new.
+    pub objects: Vec<Value>,
 }
 
 /// What a cluster's collector has seen when the scenario begins.
@@ -77,6 +75,17 @@ pub struct CollectorSpec {
     /// Each node's agent lost events about so many times a day.
     #[serde(default)]
     pub losses_a_day: f64,
+}
+
+/// How the plugin's agents are set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentSpec {
+    /// They show DNS answers (L7) and names of addresses.
+    pub dns_visibility: bool,
+    /// Cilium only says what it would drop.
+    pub audit: bool,
+    /// Where denials can be read beside what the plugin always brings.
+    pub records: Option<Records>,
 }
 
 /// What a cluster was set up to record.
@@ -148,6 +157,10 @@ pub enum Cni {
     CalicoOperator,
     Antrea,
     Flannel,
+    /// The AWS VPC CNI with its network policy agent.
+    Aws,
+    /// kind's, of a release that enforces nothing.
+    Kindnet,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -255,14 +268,18 @@ pub enum Target {
 }
 
 impl Scenario {
-    /// A scenario that is built in: `demo`, `two`, `dead` or `faults`.
+    /// A scenario that is built in: `demo`, `two`, `dead`, `faults` or `stories`.
     pub fn named(name: &str) -> Result<Self, BadScenario> {
         let text = match name {
             "demo" => include_str!("../../../assets/scenarios/demo.toml"),
             "two" => include_str!("../../../assets/scenarios/two.toml"),
             "dead" => include_str!("../../../assets/scenarios/dead.toml"),
             "faults" => include_str!("../../../assets/scenarios/faults.toml"),
-            _ => return Err(bad(name, "there is no such scenario; built in are demo, two, dead, faults")),
+            "stories" => include_str!("../../../assets/scenarios/stories.toml"),
+            _ => {
+                let why = "there is no such scenario; built in are demo, two, dead, faults, stories";
+                return Err(bad(name, why));
+            }
         };
         Self::parse(name, text)
     }
@@ -444,7 +461,7 @@ mod tests {
 
     #[test]
     fn every_built_in_scenario_parses_and_another_name_says_what_there_is() {
-        for name in ["demo", "two", "dead", "faults"] {
+        for name in ["demo", "two", "dead", "faults", "stories"] {
             assert_eq!(Scenario::named(name).expect(name).name, name);
         }
         let scaled = Scenario::load("scale:2x10x5:500").expect("a size");
@@ -452,7 +469,10 @@ mod tests {
         let error = Scenario::load("scale:2x10").expect_err("half a size").to_string();
         assert_eq!(error, "scenario scale:2x10: write it like scale:13x500x5:50000");
         let error = Scenario::named("three").expect_err("there is none").to_string();
-        assert_eq!(error, "scenario three: there is no such scenario; built in are demo, two, dead, faults");
+        assert_eq!(
+            error,
+            "scenario three: there is no such scenario; built in are demo, two, dead, faults, stories"
+        );
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::sim::fleet::{
     faults::{Fault, TimedFault},
     past::Past,
-    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Records},
+    scenario::{AgentSpec, ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Records},
 };
 
 #[derive(Deserialize)]
@@ -30,7 +31,7 @@ pub struct File {
 pub struct ClusterFile {
     name: String,
     environment: Environment,
-    cni: Cni,
+    cni: CniFile,
     nodes: usize,
     namespaces: Vec<String>,
     #[serde(default = "one")]
@@ -50,9 +51,18 @@ pub struct ClusterFile {
     granted: Vec<String>,
     #[serde(default)]
     probes: bool,
-    records: Option<Records>,
     #[serde(default)]
     faults: Vec<FaultFile>,
+    #[serde(default)]
+    objects: String,
+}
+
+/// `"antrea"`, or `{ kind = "antrea", records = "flow-stream" }`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CniFile {
+    Plain(Cni),
+    Recording { kind: Cni, records: Records },
 }
 
 impl ClusterFile {
@@ -62,23 +72,28 @@ impl ClusterFile {
         if self.nodes == 0 || self.nodes > 200 {
             return Err(format!("cluster {name}: {} nodes are not between 1 and 200", self.nodes));
         }
+        let objects = serde_yaml::from_multiple::<Value>(&self.objects)
+            .map_err(|why| format!("cluster {name}: objects: {why}"))?;
+        let (cni, records) = match self.cni {
+            CniFile::Plain(cni) => (cni, None),
+            CniFile::Recording { kind, records } => (kind, Some(records)),
+        };
         Ok(ClusterSpec {
+            objects,
             faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
             name,
             environment: self.environment,
-            cni: self.cni,
+            cni,
             nodes: self.nodes,
             namespaces: self.namespaces,
             replicas: self.replicas,
             rate: self.rate,
             policies: self.policies,
-            dns_visibility: self.dns_visibility,
-            audit: self.audit,
+            agent: AgentSpec { dns_visibility: self.dns_visibility, audit: self.audit, records },
             collector: self.collector,
             state: self.state,
             granted: self.granted,
             probes: self.probes,
-            records: self.records,
         })
     }
 }

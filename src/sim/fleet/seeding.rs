@@ -33,7 +33,7 @@ pub fn extra_resources(cni: Cni) -> Vec<Resource> {
             let (group, version) = staged::GROUP_VERSION;
             vec![Resource::custom(group, version, staged::PLURAL, staged::KIND)]
         }
-        Cni::Calico | Cni::Antrea | Cni::Flannel => Vec::new(),
+        Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Aws | Cni::Kindnet => Vec::new(),
     }
 }
 
@@ -44,15 +44,18 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
     for object in objects::all(plan, created, now) {
         server.seed(object);
     }
+    for own in &spec.objects {
+        seed_own(server, own);
+    }
     let plugin: Vec<&str> = system::namespaces(spec.cni)
         .into_iter()
         .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
         // The team reads collectors through their pods' ports.
         .chain(
-            (spec.collector.is_some() || spec.records.and_then(Records::printed).is_some())
+            (spec.collector.is_some() || spec.agent.records.and_then(Records::printed).is_some())
                 .then_some("sluice"),
         )
-        .chain((spec.records == Some(Records::FlowStream)).then_some(aggregator::NAMESPACE))
+        .chain((spec.agent.records == Some(Records::FlowStream)).then_some(aggregator::NAMESPACE))
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);
@@ -78,6 +81,19 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
             server.seed(applied(&workspace::policy(plan, namespace, name), &since));
         }
     }
+}
+
+/// An object of the scenario: merged into what is there of that name, else new.
+fn seed_own(server: &Cluster, own: &Value) {
+    let text = |path: &str| own.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let all = server.objects(text("/apiVersion"), text("/kind"));
+    let is_same = |it: &Value| {
+        ["name", "namespace"].into_iter().all(|part| it["metadata"][part] == own["metadata"][part])
+    };
+    let found = all.into_iter().find(|it| is_same(it));
+    let mut object = found.map_or(Value::Null, |it| Value::clone(&it));
+    json_patch::merge(&mut object, own);
+    server.seed(object);
 }
 
 /// A policy as it looks after the rollout's tool applied it.

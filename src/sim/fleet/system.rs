@@ -17,7 +17,7 @@ pub const COLLECTOR_PORT: u16 = 7117;
 pub fn namespaces(cni: Cni) -> Vec<&'static str> {
     let mut all = vec!["default", "kube-node-lease", "kube-public", "kube-system"];
     match cni {
-        Cni::Cilium | Cni::Calico | Cni::Antrea => {}
+        Cni::Cilium | Cni::Calico | Cni::Antrea | Cni::Aws | Cni::Kindnet => {}
         Cni::CalicoOperator => all.extend(["calico-system", "tigera-operator"]),
         Cni::Flannel => all.push("kube-flannel"),
     }
@@ -35,6 +35,8 @@ pub fn workloads(cni: Cni) -> Vec<NewWorkload> {
         }
         Cni::Antrea => all.extend(antrea()),
         Cni::Flannel => all.push(flannel()),
+        Cni::Aws => all.push(aws()),
+        Cni::Kindnet => all.push(kindnet()),
     }
     if cni != Cni::Cilium {
         let labels = [("k8s-app", "kube-proxy")];
@@ -62,7 +64,12 @@ pub fn config_maps(cni: Cni) -> Vec<ConfigMap> {
             "calico-config",
             vec![("calico_backend", "bird"), ("typha_service_name", "none"), ("veth_mtu", "0")],
         )),
-        Cni::CalicoOperator => {}
+        Cni::CalicoOperator | Cni::Kindnet => {}
+        Cni::Aws => all.push((
+            "kube-system",
+            "amazon-vpc-cni",
+            vec![("enable-network-policy-controller", "true")],
+        )),
         Cni::Antrea => all.push(("kube-system", "antrea-config", vec![
             ("antrea-agent.conf", "featureGates:\n  AntreaPolicy: true\n  FlowExporter: false\ntrafficEncapMode: encap\n"),
             ("antrea-controller.conf", "featureGates:\n  AntreaPolicy: true\n"),
@@ -265,6 +272,24 @@ fn flannel() -> NewWorkload {
     let containers = [("kube-flannel", "ghcr.io/flannel-io/flannel:v0.27.4")];
     let labels = [("app", "flannel"), ("k8s-app", "flannel"), ("tier", "node")];
     host(Kind::DaemonSet, "kube-flannel", "kube-flannel-ds", &labels, &containers)
+}
+
+/// Its agent is told by an argument to enforce, which the scenario adds.
+fn aws() -> NewWorkload {
+    let containers = [
+        ("aws-node", "602401143452.dkr.ecr.eu-west-1.amazonaws.com/amazon-k8s-cni:v1.21.1"),
+        (
+            "aws-eks-nodeagent",
+            "602401143452.dkr.ecr.eu-west-1.amazonaws.com/amazon/aws-network-policy-agent:v1.3.1",
+        ),
+    ];
+    host(Kind::DaemonSet, "kube-system", "aws-node", &[("k8s-app", "aws-node")], &containers)
+}
+
+fn kindnet() -> NewWorkload {
+    let containers = [("kindnet-cni", "docker.io/kindest/kindnetd:v20240513-cbe9b1f2")];
+    let labels = [("app", "kindnet"), ("k8s-app", "kindnet"), ("tier", "node")];
+    host(Kind::DaemonSet, "kube-system", "kindnet", &labels, &containers)
 }
 
 /// A workload in the host's network, one replica, no ports.

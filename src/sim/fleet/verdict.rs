@@ -34,7 +34,8 @@ impl Enforcement {
             Cni::Cilium => Self::new(true, false, true),
             Cni::Calico | Cni::CalicoOperator => Self::new(true, true, false),
             Cni::Antrea => Self::new(true, true, true),
-            Cni::Flannel => Self::new(false, false, false),
+            Cni::Aws => Self::new(true, true, false),
+            Cni::Flannel | Cni::Kindnet => Self::new(false, false, false),
         }
     }
 

@@ -60,3 +60,17 @@ fn alerts_take_one_line_each_in_whole_words_and_the_worst_is_not_pushed_out() {
     }
     assert_eq!(shown(&mut player)[..2], expected);
 }
+
+/// What is denied is what an on-call needs at three in the morning.
+#[test]
+fn a_lone_alert_has_two_lines_where_one_is_too_short() {
+    let mut player = Player::new(world(), (80, 24));
+    player.keys("1");
+    let denied = "fraud is denied 203.0.113.14 on 443/TCP (POLICY_DENIED): 23 attempts, the first 2m ago, 17 a minute now";
+    note_alert(&mut player.model, &alert(AlertKind::Hurting, "payments", denied));
+    let screen = player.screen();
+    let lines: Vec<_> = screen.lines().map(str::trim).collect();
+    let first = "! prod-eu-1/payments/egress: denials hurt: fraud is denied 203.0.113.14 on";
+    let at = lines.iter().position(|line| *line == first).expect(&screen);
+    assert_eq!(lines[at + 1], "443/TCP (POLICY_DENIED): 23 attempts, the first 2m ago, 17 a … (0s ago; esc)");
+}

@@ -125,6 +125,7 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
+                | Command::Foresee(_)
                 | Command::Reload,
             )
             | Ask::Copy(_)

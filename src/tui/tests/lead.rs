@@ -179,3 +179,31 @@ fn advance_leaves_out_what_was_taken_back_and_says_so() {
     assert!(away.asks.is_empty(), "nothing advances without the team's state");
     assert!(matches!(away.model.overlay, Some(Overlay::Reasons { .. })));
 }
+
+/// Of several rows those that pass go; the rest stay, by name and with their reasons, and are no part of
+/// what the word is typed for.
+#[test]
+fn of_several_rows_those_that_pass_go_and_the_rest_stay() {
+    let goes = target("stage-1", "api", Direction::Egress);
+    let stays = target("prod-eu-1", "payments", Direction::Ingress);
+    for size in [(80, 24), (120, 40)] {
+        let mut player = Player::new(lead::world(), size);
+        player.ask(Command::Preview(vec![stays.clone(), goes.clone()])).previews_come();
+        insta::assert_snapshot!(format!("apply_some_go_{}x{}", size.0, size.1), player.screen());
+        player.keys("enter");
+        assert!(!player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))), "cancel");
+    }
+    let mut player = self::player(lead::world());
+    player.ask(Command::Preview(vec![stays.clone(), goes.clone()])).previews_come();
+    player.keys("\"yes\" enter");
+    let preview = |row: &crate::domain::rollout::Target| {
+        player.world.orders().iter().find(|order| order.target == *row).map(|order| order.id)
+    };
+    let goes = preview(&goes).expect("its preview");
+    assert_eq!(player.asks.last(), Some(&Ask::Command(Command::Apply(vec![goes]))));
+
+    // A row that is held while the dialog is open leaves it; then nothing is left that could go.
+    let mut player = self::player(lead::world());
+    player.ask(Command::Preview(vec![stays])).previews_come();
+    assert!(matches!(&player.model.overlay, Some(Overlay::Apply(dialog)) if !dialog.may_confirm()));
+}

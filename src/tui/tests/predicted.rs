@@ -20,7 +20,13 @@ use crate::{
     tui::fixture::{Player, preview, world},
 };
 
-fn edge(now: Timestamp, workload: &str, address: &str, port: u16, protocol: Protocol) -> (EdgeKey, Edge) {
+pub(super) fn edge(
+    now: Timestamp,
+    workload: &str,
+    address: &str,
+    port: u16,
+    protocol: Protocol,
+) -> (EdgeKey, Edge) {
     let last = now - TimeDelta::hours(2);
     let key = EdgeKey {
         ns: NsName::parse("payments").expect("valid"),
@@ -48,7 +54,7 @@ fn edge(now: Timestamp, workload: &str, address: &str, port: u16, protocol: Prot
 }
 
 /// One pod of the workload that runs, and none of the other.
-fn cluster() -> Cluster {
+pub(super) fn cluster() -> Cluster {
     Cluster {
         uid: Some(Text::new("uid")),
         traits: Plugin::Calico.traits(),

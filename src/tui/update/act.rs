@@ -12,8 +12,10 @@ use super::{
         dialog::{Overlay, RollbackDialog},
         form::Form,
         model::{ActKey, Main, Model, RowKey, Tone, View},
-        offer, reviews, settle,
-        view::{coverage, dossier as destination, open_ends, plan, preflight, review, timeline},
+        offer,
+        proposal::ProposalDialog,
+        reviews, settle,
+        view::{coverage, dossier as destination, open_ends, plan, prediction, preflight, review, timeline},
     },
     Ask,
 };
@@ -46,11 +48,24 @@ pub fn reconnect(model: &mut Model, world: &World) -> Vec<Ask> {
 
 /// Asks the collector for the namespace on screen.
 pub fn refresh(model: &mut Model) -> Vec<Ask> {
+    if let View::Prediction(target) = model.view().clone() {
+        model.told.say(format!("{} is looked at anew", target.cluster), Tone::Plain);
+        return vec![Ask::Command(Command::Foresee(target))];
+    }
     let Some((cluster, ns)) = model.view().place() else { return Vec::new() };
     let command = Command::ReadEdges(cluster.clone(), ns.clone());
     let text = format!("the collector of {cluster} is asked for {ns}");
     model.told.say(text, Tone::Plain);
     vec![Ask::Command(command)]
+}
+
+/// Shows the narrowest rule for the denial under the cursor.
+pub fn propose(model: &mut Model, world: &World) -> Vec<Ask> {
+    let group = offer::denial(world, model).and_then(|id| model.group(world, id));
+    if let Some(dialog) = group.map(|group| ProposalDialog::open(world, group)) {
+        model.overlay = Some(Overlay::Proposal(Box::new(dialog)));
+    }
+    Vec::new()
 }
 
 /// Opens the form of a decision on the reviews at the cursor.
@@ -103,6 +118,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
         View::Dossier(cluster, ns, key) => destinations::find(world, cluster, ns, key)
             .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
         View::Preflight(cluster) => preflight::message(world, cluster, &model.settings),
+        View::Prediction(target) => Some(prediction::message(world, target, &model.settings)),
         View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use tui_input::Input as LineInput;
 
 use crate::{
-    cockpit::{commands::CommandId, orders::Target, world::World},
+    cockpit::{commands::CommandId, foresights, orders::Target, world::World},
     domain::{
         denial::GroupId,
         flow::Direction,
@@ -73,6 +73,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Destinations => open_discovery(model, world, View::Destinations),
         CommandId::Coverage => open_discovery(model, world, View::Coverage),
         CommandId::Timeline => open_timeline(model, world),
+        CommandId::Predict => open_prediction(model, world),
         CommandId::Preflight => open_preflight(model, world),
         CommandId::Sort => {
             match model.view() {
@@ -119,6 +120,7 @@ pub fn back(model: &mut Model) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Prediction(_)
         | View::Preflight(_)
         | View::Review(_) => {
             if !model.views.older() {
@@ -184,7 +186,9 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Dossier(cluster, ns, key) => open_namespace(model, cluster, ns, Focus::One(key.direction)),
         View::Coverage(..) => open_discovery(model, world, View::Destinations),
-        View::Timeline(t) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
+        View::Timeline(t) | View::Prediction(t) => {
+            open_namespace(model, t.cluster, t.ns, Focus::One(t.direction))
+        }
     }
 }
 
@@ -238,6 +242,22 @@ fn open_timeline(model: &mut Model, world: &World) {
     model.settings.zoomed = false;
     model.page.scroll = 0;
     model.views.go(View::Timeline(target));
+}
+
+/// Of a namespace the direction that comes first and has policies; tab turns to the other.
+fn open_prediction(model: &mut Model, world: &World) {
+    let target = match offer::subject(world, model) {
+        Some(RowKey::Namespace(cluster, ns)) => {
+            let of = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
+            let has = |target: &Target| foresights::wanted(world, target).is_some();
+            Direction::ALL.map(of).into_iter().find(has).unwrap_or_else(|| of(Direction::Egress))
+        }
+        Some(RowKey::Rollout(target)) => target,
+        Some(RowKey::Cluster(_)) | None => return,
+    };
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Prediction(target));
 }
 
 /// Says by what, where the columns are too narrow to show it.
@@ -324,6 +344,11 @@ fn focus(model: &mut Model) {
         model.views.go(View::Timeline(Target { direction: target.direction.other(), ..target }));
         return;
     }
+    if let View::Prediction(target) = model.view().clone() {
+        model.page.scroll = 0;
+        model.views.go(View::Prediction(Target { direction: target.direction.other(), ..target }));
+        return;
+    }
     if matches!(model.view(), View::Destinations(..)) {
         model.page.focus = match model.page.focus {
             Focus::Both | Focus::Denials => Focus::One(Direction::Egress),
@@ -377,6 +402,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Prediction(_)
         | View::Preflight(_)
         | View::Review(_) => {
             scroll_page(model, world, id);
@@ -481,6 +507,7 @@ pub fn land(model: &mut Model) {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Prediction(_)
         | View::Preflight(_)
         | View::Review(_) => {}
     }

@@ -13,6 +13,7 @@ use super::{
         form::{At, Form},
         keys,
         model::{Focus, Model, Tone},
+        proposal::ProposalDialog,
     },
     Ask, lead, look, run,
 };
@@ -30,6 +31,7 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         Overlay::Chooser(chooser) => return choosing(model, world, *chooser, key),
         Overlay::Apply(dialog) => return applying(model, world, dialog, key),
         Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
+        Overlay::Proposal(dialog) => return proposing(model, dialog, key),
         Overlay::Form(form) => return filling(model, world, form, key),
         Overlay::Reasons { title, reasons } => match key.code {
             KeyCode::Enter | KeyCode::Char('q') => {}
@@ -136,7 +138,7 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
         }
         // No word to type has an upper-case letter, so these keys are free.
         (KeyCode::Char('O'), _) if dialog.overridable => {
-            return lead::overrule(model, world, &dialog.previews);
+            return lead::overrule(model, world, &dialog.overrulable());
         }
         (KeyCode::Char('Y'), _) => {
             model.told.say("copied the commands", Tone::Plain);
@@ -192,6 +194,35 @@ fn rolling_back(
         _ => {}
     }
     model.overlay = Some(Overlay::RollBack(dialog));
+    asks
+}
+
+/// Nothing leaves but the text.
+fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent) -> Vec<Ask> {
+    let mut asks = Vec::new();
+    match (key.code, keys::command(key)) {
+        (KeyCode::Enter | KeyCode::Char('q'), _) => return asks,
+        (_, Some(CommandId::Copy)) => match &dialog.yaml {
+            Some(yaml) => {
+                model.told.say("copied the YAML; its file is named above", Tone::Plain);
+                asks.push(Ask::Copy(yaml.clone()));
+            }
+            None => model.told.say("there is no rule to copy", Tone::Plain),
+        },
+        (
+            _,
+            Some(
+                id @ (CommandId::Down
+                | CommandId::Up
+                | CommandId::PageDown
+                | CommandId::PageUp
+                | CommandId::Top
+                | CommandId::Bottom),
+            ),
+        ) => scroll(&mut dialog.body, id),
+        _ => {}
+    }
+    model.overlay = Some(Overlay::Proposal(dialog));
     asks
 }
 

@@ -7,6 +7,7 @@ use crate::{
     cockpit::{rows, world::World},
     domain::{
         denial::{Class, Group},
+        eval::verdict::Verdict,
         flow::Direction,
         time::{Timestamp, span},
     },
@@ -122,23 +123,25 @@ struct Widths {
     cluster: usize,
     place: usize,
     peer: usize,
+    /// Our evaluator's word; where there is no room for it, only that it disagrees.
+    ours: usize,
     spark: usize,
 }
 
 impl Widths {
     fn of(width: u16) -> Self {
         // Where there is no room for the band, the pane below says the environment.
-        let (env, spark) = match width {
-            0..100 => (0, 0),
-            100..150 => (10, 10),
-            _ => (10, 30),
+        let (env, ours, spark) = match width {
+            0..100 => (0, 1, 0),
+            100..150 => (10, 7, 10),
+            _ => (10, 7, 30),
         };
         // class, direction, count, rate, last and the columns between them are fixed.
-        let left =
-            usize::from(width).saturating_sub(8 + 1 + 5 + 4 + 5 + 8 + spark + env + usize::from(env > 0));
+        let left = usize::from(width)
+            .saturating_sub(9 + 1 + 5 + 4 + 5 + 8 + ours + spark + env + usize::from(env > 0));
         let cluster = (left / 5).max(10);
         let place = (left - cluster) * 45 / 100;
-        Self { env, cluster, place, peer: left - cluster - place, spark }
+        Self { env, cluster, place, peer: left - cluster - place, ours, spark }
     }
 }
 
@@ -150,6 +153,7 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
         .left("ns/workload", wide.place, Role::Title)
         .left("", 1, Role::Title)
         .left("peer", wide.peer, Role::Title)
+        .left(if wide.ours > 1 { "sluice" } else { "" }, wide.ours, Role::Title)
         .right("count", 5, Role::Title);
     if wide.spark > 0 {
         cells = cells.left(if wide.spark > 10 { "30 minutes" } else { "10 min" }, wide.spark, Role::Title);
@@ -177,6 +181,18 @@ pub fn arrow(direction: Direction) -> &'static str {
     }
 }
 
+/// Our evaluator's word beside the data plane's, which is always that it was denied.
+fn ours(group: &Group, width: usize) -> (&'static str, Role) {
+    let verdict = group.ours.as_ref().map(|ours| ours.opinion.verdict);
+    match verdict {
+        _ if group.disagrees() => (if width > 1 { "ALLOWED" } else { "!" }, Role::Bad),
+        _ if width <= 1 => ("", Role::Dim),
+        None => ("-", Role::Dim),
+        Some(Verdict::Unknown) => ("?", Role::Unknown),
+        Some(verdict) => (verdict.as_str(), Role::Dim),
+    }
+}
+
 fn row(
     world: &World,
     pen: &Pen<'_>,
@@ -190,6 +206,7 @@ fn row(
         world.cluster(&key.cluster).map_or_else(Default::default, |cluster| cluster.environment);
     let (word, band_role) = band(environment);
     let per = group.minutes.per_minute(now);
+    let (ours, ours_role) = ours(group, wide.ours);
     let mut cells = Cells::new(pen, width)
         .left(class_word(group.class), 9, detail::class_role(group))
         .left(word, wide.env, band_role)
@@ -197,6 +214,7 @@ fn row(
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
         .left(arrow(key.direction), 1, Role::Dim)
         .left(&copy::peer(key), wide.peer, Role::Text)
+        .left(ours, wide.ours, ours_role)
         .right(&count(group.count), 5, Role::Text);
     if wide.spark > 0 {
         cells = cells.left(&sparkline(Some(&group.minutes.at(now)), wide.spark), wide.spark, Role::Denied);

@@ -141,7 +141,14 @@ fn read(world: &World, (cluster, ns): Place<'_>, pen: &Pen<'_>) -> String {
                 0 => String::new(),
                 some => format!(", {} edges left out", count(some)),
             };
-            format!("read {}{waiting}{left_out}", pen.ago(Some(answer.at)))
+            match &answer.document {
+                // No collector answers, so the workspace does.
+                Some(document) => {
+                    let written = pen.ago(Some(document.written));
+                    format!("from the document, written {written}{waiting}")
+                }
+                None => format!("read {}{waiting}{left_out}", pen.ago(Some(answer.at))),
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     },
     domain::{
         denial::{Class, Group, GroupId, Minutes},
+        eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
         time::{age, span},
@@ -321,6 +322,24 @@ fn closed_lines(world: &World, group: &Group) -> Text {
     }
 }
 
+/// Our evaluator's word beside the data plane's; where they differ one of them is wrong.
+fn ours_line(group: &Group, lead: String) -> (Role, String) {
+    let Some(ours) = &group.ours else {
+        return (Role::Unknown, format!("{lead}: not asked yet"));
+    };
+    let words = ours.opinion.words();
+    match ours.opinion.verdict {
+        _ if group.disagrees() => {
+            (Role::Bad, format!("{lead}: {words}. They disagree: one of the two is wrong"))
+        }
+        Verdict::Unknown => (Role::Unknown, format!("{lead}: {words}")),
+        Verdict::Allowed | Verdict::Denied if ours.of_then => (Role::Text, format!("{lead}: {words}")),
+        Verdict::Allowed | Verdict::Denied => {
+            (Role::Text, format!("{lead}: {words} (by what is live now; that of then was not seen)"))
+        }
+    }
+}
+
 /// The last order of a row, in words.
 pub fn order_words(pen: &Pen<'_>, order: &crate::cockpit::orders::Order) -> String {
     use crate::cockpit::orders::OrderState;
@@ -471,15 +490,20 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
             pen.ago(Some(group.last)),
         ),
     )];
+    let ours = ours_line(group, format!("the data plane: {}; sluice", group.said));
+    // What may be wrong altogether comes before whose it is; else that is what is needed first.
+    let (first, later) = if group.disagrees() { (Some(ours), None) } else { (None, Some(ours)) };
+    out.extend(first);
     out.extend(closed_lines(world, group));
     let target = copy::target_of(&group.key);
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
         out.push((Role::Text, people_words(world, ns, group)));
     }
+    out.extend(later);
     if let Some(order) = world.orders().latest(&target) {
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
     }
-    out.push((Role::Text, format!("pods {}; node {node}; {}", copy::pods(group), group.said)));
+    out.push((Role::Text, format!("pods {}; node {node}", copy::pods(group))));
     let next = match group.class {
         Class::Would => "next: y copies it for the owner; once it is enforced, this is denied",
         Class::Hurting | Class::Unattributed | Class::StartUp | Class::Noisy(_) | Class::Expected => {
@@ -525,6 +549,8 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         None => (Role::Text, format!("peer {}, address not named by the source", group.key.peer)),
     });
     out.push((Role::Text, format!("pods {}", copy::pods(group))));
+    out.push((Role::Title, "what sluice says of the newest".to_owned()));
+    out.push(ours_line(group, "by the policies".to_owned()));
     out.push((Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)));
     out.push((Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)));
     out.push((Role::Dim, by_minute(&group.minutes.at(now))));

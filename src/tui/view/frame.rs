@@ -68,6 +68,7 @@ impl Areas {
             | View::Dossier(..)
             | View::Coverage(..)
             | View::Timeline(_)
+            | View::Prediction(_)
             | View::Review(_)
             | View::Preflight(_) => {}
             View::Destinations(..) => {
@@ -280,6 +281,9 @@ fn path(world: &World, model: &Model) -> Vec<String> {
         View::Timeline(target) => {
             vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
         }
+        View::Prediction(target) => {
+            vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "prediction".into()]
+        }
         View::Review(name) => vec!["reviews".into(), name.to_string()],
         View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
         View::Coverage(cluster, ns) => {
@@ -435,7 +439,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
             }
         },
         View::Main(Main::Denials | Main::Live) => {
-            vec![Id::Open, Id::Freeze, Id::Copy, Id::RollBack, Id::Waive, Id::Filter]
+            vec![Id::Open, Id::Freeze, Id::Copy, Id::RollBack, Id::Waive, Id::Propose]
         }
         View::Main(Main::Activity) => vec![Id::Open, Id::Copy, Id::CopyCommand, Id::Filter, Id::RollBack],
         View::Main(Main::Sources) => vec![Id::Open, Id::Reconnect, Id::Filter],
@@ -449,10 +453,10 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
             vec![Id::Focus, Id::Advance, Id::Apply, Id::Open, Id::Hold, Id::RollBack, Id::Exclude]
         }
         View::Namespace(..) => {
-            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Hold, Id::Destinations, Id::Zoom]
+            vec![Id::Focus, Id::Apply, Id::RollBack, Id::Predict, Id::Hold, Id::Destinations]
         }
         View::Group(_) => {
-            vec![Id::Copy, Id::RollBack, Id::Waive, Id::Open, Id::Timeline, Id::Destinations, Id::Back]
+            vec![Id::Copy, Id::RollBack, Id::Waive, Id::Propose, Id::Open, Id::Timeline]
         }
         View::Destinations(..) => {
             vec![
@@ -469,9 +473,17 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Dossier(..) => vec![Id::AskReview, Id::Copy, Id::Destinations, Id::Coverage, Id::Back],
         View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
         View::Preflight(_) => vec![Id::Copy, Id::Reconnect, Id::RollBack, Id::Back],
+        View::Prediction(_) => vec![Id::Focus, Id::Refresh, Id::Copy, Id::Apply, Id::Open, Id::Back],
         View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
+    // Where there is room.
+    out.extend(match model.view() {
+        View::Main(Main::Denials | Main::Live) => Some(Id::Filter),
+        View::Namespace(..) => Some(Id::Zoom),
+        View::Group(_) => Some(Id::Destinations),
+        _ => None,
+    });
     if world.running().any(|order| order.kind.applies()) {
         out.insert(0, Id::Abort);
     }

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     super::{
-        model::{Main, Model, Sheet, Tone, View},
+        model::{Main, Model, Sheet, Toast, Tone, View},
         settle,
         theme::Role,
         widgets::{Align, Pen, fit, lines, wrap},
@@ -46,12 +46,15 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     lines(buf, area, &drawn);
 }
 
-/// One line each, whole words, the most severe first; what there is no room for is counted.
+/// One line each, a lone one two, whole words, the most severe first; what there is no room for is counted.
 fn alerts(model: &Model, pen: &Pen<'_>, width: usize) -> impl Iterator<Item = String> {
     const LINES: usize = 2;
     let mut all: Vec<_> =
         model.told.toasts.iter().filter_map(|toast| Some((toast.alert.as_ref()?.0, toast))).collect();
     all.sort_by_key(|(severity, toast)| (*severity, std::cmp::Reverse(toast.at)));
+    if let [(_, toast)] = all.as_slice() {
+        return alone(toast, pen, width).into_iter();
+    }
     let more = all.len().saturating_sub(LINES);
     let shown: Vec<_> = all.into_iter().take(LINES).map(|(_, toast)| toast).collect();
     let last = shown.len().saturating_sub(1);
@@ -63,6 +66,21 @@ fn alerts(model: &Model, pen: &Pen<'_>, width: usize) -> impl Iterator<Item = St
         format!("{}{after}", whole_words(&format!("{word}{}", toast.text), room))
     });
     lines.collect::<Vec<_>>().into_iter()
+}
+
+fn alone(toast: &Toast, pen: &Pen<'_>, width: usize) -> Vec<String> {
+    let word = if toast.tone == Tone::Bad { "! " } else { "" };
+    let text = format!("{word}{}", toast.text);
+    let after = format!(" ({}; esc)", pen.ago(Some(toast.at)));
+    if text.width() + after.width() <= width {
+        return vec![format!("{text}{after}")];
+    }
+    let mut parts = wrap(&text, width).into_iter();
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.collect::<Vec<_>>().join(" ");
+    let room = width.saturating_sub(after.width() + 2);
+    let second = format!("{}{after}", whole_words(&rest, room));
+    vec![first, format!("  {}", second.trim_start())]
 }
 
 /// As many whole words as there is room for; that some were left out is shown.
@@ -96,6 +114,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
+        | View::Prediction(_)
         | View::Review(_)
         | View::Preflight(_) => false,
     }

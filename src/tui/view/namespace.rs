@@ -30,7 +30,7 @@ use super::{
     detail,
     fleet::{phase_role, set, standing_role},
     frame::{Areas, Pane, band},
-    soak,
+    prediction, soak,
 };
 
 /// Lines above the panes.
@@ -161,6 +161,7 @@ fn direction_text(
     let phase = row.phase.as_str();
     let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
+    out.extend(prediction::brief(world, &target, pen));
     out.extend(soak::urgent(world, pen, &target));
     if let Some(row) = &row.soak {
         out.extend(soak::text(world, pen, &target, row));

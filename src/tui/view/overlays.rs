@@ -21,6 +21,7 @@ use super::{
         chooser::{Chooser, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
         model::Model,
+        proposal::ProposalDialog,
         theme::Role,
         widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
     },
@@ -36,6 +37,7 @@ pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Re
         Overlay::Waiting(ids) => waiting(world, ids, pen, area, buf),
         Overlay::Apply(dialog) => applying(dialog, pen, area, buf),
         Overlay::RollBack(dialog) => rolling_back(dialog, pen, area, buf),
+        Overlay::Proposal(dialog) => proposing(dialog, pen, area, buf),
         Overlay::Form(form) => super::form::draw(form, pen, area, buf),
         Overlay::Reasons { title, reasons } => why_not(title, reasons, pen, area, buf),
         Overlay::Quit => quitting(world, pen, area, buf),
@@ -230,6 +232,17 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     ]));
     let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &foot, pen, area, buf);
+}
+
+fn proposing(dialog: &ProposalDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let mut foot = vec![pen.span("[ Close ]", Role::Selected)];
+    if dialog.yaml.is_some() {
+        foot.push(pen.span("  y", Role::Key));
+        foot.push(pen.span(" copies the YAML;", Role::Text));
+    }
+    foot.push(pen.span(" enter, esc close; nothing is applied here", Role::Text));
+    let head = ("the narrowest rule", dialog.environment, dialog.title.as_str());
+    confirmation(head, &dialog.body, &[Line::from(foot)], pen, area, buf);
 }
 
 fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {

@@ -11,6 +11,7 @@ use crate::{
         world::World,
     },
     domain::{
+        eval,
         hold::HoldKind,
         soak::Verdict,
         time::{Timestamp, age, span},
@@ -109,19 +110,18 @@ fn observer(world: &World, pen: &Pen<'_>, target: &Target) -> (Role, String) {
     }
 }
 
-/// Connections that may stand since before the policy, and would be judged when they reconnect.
+/// Connections that may stand since before the policy, and would not surely pass when they reconnect.
 fn unseen(pen: &Pen<'_>, row: &SoakRow) -> Text {
     const SHOWN: usize = 6;
-    if row.unseen.len() < 2 {
-        return Vec::new();
-    }
     let line = |unseen: &crate::cockpit::soaks::Unseen| {
         let protocol = unseen.protocol.as_str();
         let last = pen.ago(Some(unseen.last));
-        (
-            Role::Dim,
-            format!("  {} {} {}/{protocol}, last {last}", unseen.workload, unseen.destination, unseen.port),
-        )
+        let (role, ours) = match unseen.ours.verdict {
+            eval::verdict::Verdict::Denied => (Role::Denied, "would be refused"),
+            eval::verdict::Verdict::Unknown | eval::verdict::Verdict::Allowed => (Role::Unknown, "not known"),
+        };
+        let (workload, destination, port) = (&unseen.workload, &unseen.destination, unseen.port);
+        (role, format!("  {workload} {destination} {port}/{protocol}, last {last}: {ours}"))
     };
     let mut out: Text = row.unseen.iter().take(SHOWN).map(line).collect();
     let more = row.unseen.len().saturating_sub(SHOWN) + row.more_unseen;

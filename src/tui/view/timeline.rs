@@ -66,9 +66,12 @@ fn text(world: &World, target: &Target, pen: &Pen<'_>) -> Text {
         let role = match mark.kind {
             MarkKind::Apply | MarkKind::Rollback => Role::Key,
             MarkKind::Act => Role::Dim,
-            MarkKind::Deploy | MarkKind::Cni | MarkKind::Dns | MarkKind::Node | MarkKind::Policy => {
-                Role::Text
-            }
+            MarkKind::Deploy
+            | MarkKind::Cni
+            | MarkKind::Dns
+            | MarkKind::Node
+            | MarkKind::Policy
+            | MarkKind::Preflight => Role::Text,
         };
         let kind = mark.kind.as_str();
         lines.push((mark.at, role, format!("{kind:9} {}{by}{long}", mark.words)));

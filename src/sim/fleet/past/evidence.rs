@@ -138,6 +138,8 @@ fn cni_words(cni: Cni) -> &'static str {
         Cni::Calico | Cni::CalicoOperator => "Calico v3.31.2",
         Cni::Antrea => "Antrea v2.5.0",
         Cni::Flannel => "flannel v0.27.4",
+        Cni::Aws => "AWS VPC CNI v1.3.1",
+        Cni::Kindnet => "kindnet v20240513-cbe9b1",
     }
 }
 
