@@ -121,7 +121,7 @@ fn follow_logs(fleet: &Fleet, kind: SourceKind) -> (Told, watch::Sender<Vec<NsNa
 
 #[tokio::test(start_paused = true)]
 async fn np_log_is_followed_through_a_kubelet_that_goes_and_a_log_that_is_rotated() {
-    let fleet = fleet(\"{ kind = 'antrea', records = 'antrea-log' }\");
+    let fleet = fleet("{ kind = 'antrea', records = 'antrea-log' }");
     let (told, _wanted) = follow_logs(&fleet, SourceKind::AntreaLog);
     sleep(30 * SECOND).await;
     assert!(!denied(&told).is_empty());
@@ -158,7 +158,7 @@ async fn np_log_is_followed_through_a_kubelet_that_goes_and_a_log_that_is_rotate
 
 #[tokio::test(start_paused = true)]
 async fn the_aggregators_stream_goes_on_after_a_break_and_says_what_a_restart_lost() {
-    let fleet = fleet(\"{ kind = 'antrea', records = 'flow-stream' }\");
+    let fleet = fleet("{ kind = 'antrea', records = 'flow-stream' }");
     let (told, facts) = Told::channel();
     let (_wanted, wants) = watch::channel(Vec::new());
     let cluster = ClusterName::parse("east").expect("a name");
@@ -197,9 +197,9 @@ fn source(world: &World) -> Option<&SourceState> {
 #[tokio::test(start_paused = true)]
 async fn each_source_is_found_and_its_denials_have_workloads() {
     for (cni, kind) in [
-        (\"{ kind = 'antrea', records = 'flow-stream' }\", SourceKind::AntreaFlows),
-        (\"{ kind = 'antrea', records = 'antrea-log' }\", SourceKind::AntreaLog),
-        (\"{ kind = 'calico', records = 'kernel-log' }\", SourceKind::CalicoLog),
+        ("{ kind = 'antrea', records = 'flow-stream' }", SourceKind::AntreaFlows),
+        ("{ kind = 'antrea', records = 'antrea-log' }", SourceKind::AntreaLog),
+        ("{ kind = 'calico', records = 'kernel-log' }", SourceKind::CalicoLog),
     ] {
         let fleet = fleet(cni);
         let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());
@@ -230,7 +230,7 @@ async fn each_source_is_found_and_its_denials_have_workloads() {
 /// A right that is missing is a sentence with the object and the command.
 #[tokio::test(start_paused = true)]
 async fn a_forbidden_log_says_which_right_is_missing() {
-    let fleet = fleet(\"{ kind = 'antrea', records = 'antrea-log' }\");
+    let fleet = fleet("{ kind = 'antrea', records = 'antrea-log' }");
     fleet.fault("east", Fault::MissingRights);
     let (told, _wanted) = follow_logs(&fleet, SourceKind::AntreaLog);
     sleep(5 * SECOND).await;
