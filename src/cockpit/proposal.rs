@@ -471,6 +471,7 @@ fn notes(world: &World, group: &Group, target: &Target, opened: &Opened) -> Vec<
         Class::Expected => {
             out.push(Text::new("somebody waived or rejected exactly this: it is meant to be denied"));
         }
+        Class::Would => out.push(Text::new("it passed: only a staged policy or audit mode would deny it")),
         Class::Hurting | Class::StartUp => {}
     }
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);

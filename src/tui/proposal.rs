@@ -31,7 +31,7 @@ impl ProposalDialog {
         let Proposal { target, rule } = propose(world, group);
         let environment =
             world.cluster(&target.cluster).map_or(Environment::Unknown, |cluster| cluster.environment);
-        let mut lines = vec![body(Role::Denied, copy::headline(&group.key))];
+        let mut lines = vec![body(Role::Denied, copy::headline(group))];
         let yaml = match &rule {
             Ok(rule) => {
                 lines.extend(lines_of(rule));

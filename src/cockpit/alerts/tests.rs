@@ -140,7 +140,12 @@ fn a_group_that_hurts_is_told_once_then_worse_then_over() {
 fn a_data_plane_that_denies_what_the_live_policies_allow_is_told() {
     let mut night = Night::new();
     let checks = vec![Check::pass(CheckId::Foreign, "no other kind of policy is there")];
-    night.cluster(ClusterFact::Preflight(Box::new(Report { checks, engine: None, dns_mode: None })));
+    night.cluster(ClusterFact::Preflight(Box::new(Report {
+        checks,
+        engine: None,
+        dns_mode: None,
+        offers: Vec::new(),
+    })));
     night.to(40);
     night.deny(53, 1);
     night.deny(5432, 1);
