@@ -5,6 +5,7 @@ mod clock;
 mod collectors;
 mod documents;
 mod foresight;
+pub mod logs;
 mod notifier;
 mod observer;
 mod performer;

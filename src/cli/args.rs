@@ -478,6 +478,13 @@ pub struct Collect {
     /// Do not read Hubble
     #[arg(long)]
     pub no_hubble: bool,
+    /// Read Antrea's flow aggregator (FlowStreamService), through the API server
+    #[arg(long, conflicts_with = "hubble")]
+    pub antrea: bool,
+    /// Read records that pods print to their logs (label sluice.dev/prints), through the API server; may
+    /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
+    #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
+    pub logs: Vec<crate::flows::records::Format>,
     /// Where DNS servers send dnstap to, or (call:) one that listens: CoreDNS 1.14.5 or newer with
     /// `dnstap listen`, each replica by itself; may be repeated
     #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT|call:HOST:PORT", value_parser = super::collect::dnstap_door)]

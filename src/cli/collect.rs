@@ -25,10 +25,12 @@ use crate::{
     cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
     domain::{
         names::{ClusterName, Text, plural},
+        source::SourceKind,
         time::{self, Timestamp},
     },
-    engine::Clock,
+    engine::{self, Clock},
     flows::{
+        antrea,
         baseline::{
             dns, files,
             gather::{self, Input, Now, Owner},
@@ -36,7 +38,7 @@ use crate::{
             store::{Limits, Resume, Store},
         },
         dnstap::listen::{Door, Ear, Limits as EarLimits, call},
-        hubble,
+        hubble, logs,
         records::Format,
         source::{BoxIo, Dial, dial_address},
     },
@@ -71,6 +73,15 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     tasks.spawn(never(serve::listen(listener, serve::Door::new(states.clone(), store.reader()))));
     let sources = Sources { inputs, now: now.clone(), before: resume.window.map(|(_, last)| last) };
     sources.hubble(args, access.as_ref(), &resume, &mut tasks);
+    if args.antrea || !args.logs.is_empty() {
+        let access = access.as_ref().ok_or_else(|| {
+            usage("there is no API server to read them through", "Name the cluster with --context.")
+        })?;
+        if args.antrea {
+            sources.antrea(access, &resume, &mut tasks);
+        }
+        args.logs.iter().for_each(|format| sources.printed(access, *format, &resume, &mut tasks));
+    }
     if let Some(access) = access {
         sources.owners(access, &mut tasks);
     }
@@ -153,13 +164,14 @@ impl Sources {
         let source = Text::new(HUBBLE);
         let dial = match (&args.hubble, access) {
             _ if args.no_hubble => return,
+            (None, _) if args.antrea || !args.logs.is_empty() => return,
             (Some(address), _) => dial_address(address.clone()),
             (None, Some(Access::Client(_))) => dial_address(relay_service()),
             (None, Some(access)) => through_port_forward(access.clone()),
             (None, None) => return,
         };
         let gathering = hubble::Gathering {
-            cluster: ClusterName::parse("this cluster").expect("a free name without control characters"),
+            cluster: here(),
             position: resume.positions.get(&source).and_then(|position| position.time()),
             known: resume.ids.get(&source).cloned().unwrap_or_default(),
             now: (self.now)(),
@@ -167,6 +179,55 @@ impl Sources {
             dial,
         };
         tasks.spawn(hubble::gather(gathering, self.inputs.clone()));
+    }
+
+    fn antrea(&self, access: &Access, resume: &Resume, tasks: &mut JoinSet<()>) {
+        let source = Text::new("antrea");
+        let gathering = antrea::Gathering {
+            cluster: here(),
+            position: resume.positions.get(&source).and_then(|position| position.time()),
+            known: resume.ids.get(&source).cloned().unwrap_or_default(),
+            source,
+            dial: engine::logs::stream(access.clone()),
+        };
+        tasks.spawn(antrea::gather(gathering, self.inputs.clone()));
+    }
+
+    /// Records of one form out of pods' logs; while nobody prints them, it is looked for them again.
+    fn printed(&self, access: &Access, format: Format, resume: &Resume, tasks: &mut JoinSet<()>) {
+        let source = Text::from(format!("{format} of pods"));
+        let mut ways = engine::logs::logs(access, SourceKind::Unknown);
+        ways.formats = vec![(format, kind_of(format))];
+        let position = resume.positions.get(&source).and_then(|position| position.time());
+        let known = resume.ids.get(&source).cloned().unwrap_or_default();
+        let inputs = self.inputs.clone();
+        tasks.spawn(async move {
+            loop {
+                let (known, source, logs) = (known.clone(), source.clone(), ways.clone());
+                let state =
+                    logs::Gathering { cluster: here(), source: source.clone(), logs, position, known };
+                if logs::gather(state, inputs.clone()).await == logs::Ended::Closed {
+                    return;
+                }
+                let why =
+                    Text::from(format!("no pod prints {format}: see assets/printers/sluice-printers.yaml"));
+                let state = SourceState {
+                    kind: kind_of(format),
+                    name: source.clone(),
+                    link: Link::None(why),
+                    history_from: None,
+                    lag: None,
+                    nodes_connected: None,
+                    nodes_unavailable: None,
+                    malformed: 0,
+                    repeats: 0,
+                };
+                if inputs.send(Input::State(source, Box::new(state))).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+        });
     }
 
     fn file(&self, file: &FlowFile, resume: &Resume, tasks: &mut JoinSet<()>) {
@@ -219,6 +280,31 @@ impl Sources {
         tasks.spawn(dns::run(listened, self.inputs.clone()));
         Ok(())
     }
+}
+
+/// What the one cluster is called in sentences.
+fn here() -> ClusterName {
+    ClusterName::parse("this cluster").expect("a free name without control characters")
+}
+
+fn kind_of(format: Format) -> SourceKind {
+    match format {
+        Format::HubbleJson => SourceKind::Hubble,
+        Format::CalicoJson => SourceKind::CalicoFiles,
+        Format::AntreaCsv => SourceKind::AntreaFlows,
+        Format::AntreaLog => SourceKind::AntreaLog,
+        Format::KernelLog => SourceKind::KernelLog,
+        Format::Dnstap => SourceKind::Unknown,
+    }
+}
+
+/// A form of records that can stand in a log.
+pub fn printed(raw: &str) -> Result<Format, String> {
+    let lines = |format: &Format| !matches!(format, Format::Dnstap | Format::HubbleJson);
+    Format::parse(raw).filter(lines).ok_or_else(|| {
+        let names: Vec<_> = Format::ALL.iter().filter(|format| lines(format)).map(|it| it.as_str()).collect();
+        format!("write one of {}", names.join(", "))
+    })
 }
 
 fn of_api(said: owners::Said) -> Input {

@@ -424,8 +424,14 @@ pub enum Part {
 }
 
 impl Cluster {
-    /// A source that knows pods by their workload only does not say what kind that is; the pods do.
+    /// A source that knows pods by their workload only does not say what kind that is, and one that
+    /// knows them by their name says nothing of a workload; the pods do.
     pub fn complete(&self, end: &mut End) {
+        if let (None, Some(ns), Some(pod)) = (&end.workload, &end.ns, &end.pod) {
+            let known = self.namespaces.get(ns).and_then(|ns| ns.pods.get(pod));
+            end.workload = known.map(|pod| pod.workload.clone());
+            return;
+        }
         let Some(workload) = end.workload.as_mut().filter(|workload| workload.kind.is_empty()) else {
             return;
         };

@@ -13,7 +13,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{Reach, guard, own_fault};
+use super::{Reach, guard, logs::Reading, own_fault};
 use crate::{
     cockpit::{
         plan::ClusterEntry,
@@ -133,8 +133,11 @@ impl Sources {
             | SourceKind::CalicoFiles
             | SourceKind::AntreaFlows
             | SourceKind::AntreaLog
-            | SourceKind::KernelLog
-            | SourceKind::Unknown => {
+            | SourceKind::KernelLog => {
+                let reading = Reading { cluster: name, kind, access: reach(entry), wanted, facts };
+                self.spawn(&entry.name, reading.read())
+            }
+            SourceKind::Unknown => {
                 let why = format!("this version does not follow it: {}", kind.as_str());
                 let fact = Fact::Cluster(name, bare("none", Link::None(Text::from(why))));
                 self.spawn(&entry.name, async move { drop(facts.send(fact).await) })
@@ -195,7 +198,7 @@ fn last_words(cluster: &ClusterName) -> ClusterFact {
 }
 
 /// A source of which nothing is known but its link.
-fn bare(name: &str, link: Link) -> ClusterFact {
+pub(super) fn bare(name: &str, link: Link) -> ClusterFact {
     ClusterFact::Source(SourceState {
         kind: SourceKind::Unknown,
         name: Text::new(name),

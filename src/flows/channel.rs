@@ -28,12 +28,22 @@ pub async fn connect(
     origin: &'static str,
     slow: impl Fn(&str) -> Trouble,
 ) -> Result<Channel, Trouble> {
+    connect_pinging(dial, origin, PING, slow).await
+}
+
+/// The same with other keepalives, for a source that is asked nothing while it has nothing to say.
+pub async fn connect_pinging(
+    dial: &Dial,
+    origin: &'static str,
+    ping: Duration,
+    slow: impl Fn(&str) -> Trouble,
+) -> Result<Channel, Trouble> {
     let stream = match timeout(CONNECT, dial()).await {
         Ok(stream) => stream?,
         Err(_) => return Err(slow("opening the connection took longer than 10 s")),
     };
     let endpoint = Endpoint::from_static(origin)
-        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_interval(ping)
         .keep_alive_timeout(PONG)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW)

@@ -5,6 +5,7 @@
 
 pub mod antrea_csv;
 pub mod antrea_log;
+pub mod antrea_record;
 pub mod calico_json;
 pub mod hubble_json;
 mod hubble_wire;
@@ -16,7 +17,7 @@ mod meaning;
 mod shapes;
 mod sniff;
 mod twins;
-mod words;
+pub(in crate::flows) mod words;
 
 use std::fmt;
 

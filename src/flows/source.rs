@@ -110,6 +110,11 @@ impl Inbox {
         &self.cluster
     }
 
+    /// Until nobody listens any more.
+    pub async fn closed(&self) {
+        self.facts.closed().await;
+    }
+
     pub async fn send(&self, fact: ClusterFact) -> Result<(), Closed> {
         self.facts.send(Fact::Cluster(self.cluster.clone(), fact)).await.map_err(|_| Closed)
     }

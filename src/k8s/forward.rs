@@ -58,6 +58,32 @@ pub(super) async fn service(
     through(server, &service, port, &next).await
 }
 
+/// Has the Service of this name that port? One that is not there has none.
+pub(super) async fn has_port(server: &Server, (ns, name): (&str, &str), port: u16) -> Result<bool, Trouble> {
+    let path = format!("/api/v1/namespaces/{ns}/services/{name}");
+    match server.ask::<Service>(Call::get(path)).await {
+        Ok(service) => Ok(service.spec.ports.iter().flatten().any(|one| one.port == port)),
+        Err(failure) if failure.code() == Some(404) => Ok(false),
+        Err(failure) => Err(failure.trouble(&format!("Service {ns}/{name}"))),
+    }
+}
+
+/// The same as [`service`], to one of several ports of the Service.
+pub(super) async fn service_port(
+    server: &Server,
+    (ns, name): (&str, &str),
+    port: u16,
+) -> Result<BoxStream, Trouble> {
+    let path = format!("/api/v1/namespaces/{ns}/services/{name}");
+    let found = server.ask::<Service>(Call::get(path)).await;
+    let mut service = found.map_err(|failure| failure.trouble(&format!("Service {ns}/{name}")))?;
+    if let Some(ports) = &mut service.spec.ports {
+        ports.retain(|one| one.port == port);
+    }
+    let next = format!("Look at its pods: `kubectl -n {ns} get pods`.");
+    through(server, &service, port, &next).await
+}
+
 async fn through(server: &Server, service: &Service, port: u16, next: &str) -> Result<BoxStream, Trouble> {
     let pods = ready_pods(server, service).await?;
     let mut trouble = None;

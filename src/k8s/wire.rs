@@ -141,20 +141,33 @@ impl Server {
 
     /// Opens a watch: the first answer has to come within the deadline, the lines take their time.
     pub async fn watch(&self, path: String, accept: &'static str) -> Result<Lines, Failure> {
+        let (body, _) = self.stream(path, accept, Some(DEADLINE)).await?;
+        Ok(Lines { body, buffer: BytesMut::new() })
+    }
+
+    /// An answer that goes on: its body, and the server's clock when it began. Without a deadline it
+    /// may begin whenever there is something to say.
+    pub async fn stream(
+        &self,
+        path: String,
+        accept: &'static str,
+        deadline: Option<Duration>,
+    ) -> Result<(Body, Option<Timestamp>), Failure> {
         let call = Call { accept, ..Call::get(path) };
         let open = async {
             let response = self.send(call.request(true)?).await?;
             let (parts, body) = response.into_parts();
             if parts.status == StatusCode::OK && !is_foreign(&parts.headers) {
-                return Ok(Lines { body, buffer: BytesMut::new() });
+                return Ok((body, date(&parts.headers)));
             }
             let body = Limited::new(body, 1 << 20).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
             check(parts.status, &parts.headers, &body)?;
-            Err(Failure::Foreign(Text::new("the watch's answer is not a stream of events")))
+            Err(Failure::Foreign(Text::new("the answer is not a stream")))
         };
-        match timeout(DEADLINE, open).await {
-            Ok(lines) => lines,
-            Err(_) => Err(Failure::deadline(DEADLINE)),
+        let Some(deadline) = deadline else { return open.await };
+        match timeout(deadline, open).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::deadline(deadline)),
         }
     }
 

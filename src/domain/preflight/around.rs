@@ -341,7 +341,7 @@ const ROLES: [(&str, &[(&str, &str)]); 4] = [
 const NP: &str = "networkpolicies.networking.k8s.io";
 
 /// Everything that is asked for the check of rights: verb and `plural.group`.
-pub const ASKED: [(&str, &str); 7] = [
+pub const ASKED: [(&str, &str); 8] = [
     ("list", NP),
     ("create", NP),
     ("patch", NP),
@@ -349,11 +349,17 @@ pub const ASKED: [(&str, &str); 7] = [
     ("list", "pods"),
     ("list", "namespaces"),
     ("create", "pods/portforward"),
+    ("get", "pods/log"),
 ];
 
 /// Where a right is asked for; empty: in all namespaces. Relays and agents run in kube-system.
 pub fn right_ns(what: &str) -> &'static str {
-    if what.starts_with("pods/") { "kube-system" } else { "" }
+    match what {
+        // Pods that print records stand beside the collector.
+        "pods/log" => "sluice",
+        _ if what.starts_with("pods/") => "kube-system",
+        _ => "",
+    }
 }
 
 fn rights(reading: &Reading) -> Check {
@@ -399,6 +405,13 @@ fn rights(reading: &Reading) -> Check {
         return Check::fail(Id::Rights, format!("You lack rights of: {lacking}.")).seen(seen).fixed(
             "Ask the cluster's admin to bind the role that you work in (assets/crds/roles-target.yaml).",
             &["kubectl auth can-i --list -A".to_owned()],
+        );
+    }
+    if super::flows::printers(reading).next().is_some() && allowed("get", "pods/log") == Some(false) {
+        let words = "You may not read the logs of the pods that print flow records.";
+        return Check::fail(Id::Rights, words).seen(seen).fixed(
+            "Ask the cluster's admin for get on pods/log there.",
+            &["kubectl -n sluice create rolebinding sluice-target-watch --clusterrole=sluice-target-watch --user=YOU".to_owned()],
         );
     }
     if !unsure.is_empty() {

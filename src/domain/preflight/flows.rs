@@ -5,7 +5,7 @@ use super::{
     check::{Check, CheckId as Id, Evidence, Verdict},
     enforcement::named,
     engines::{Engine, EngineKind, Found},
-    reading::{Known, Measured, Object, Reading, Record},
+    reading::{Known, Measured, Object, Reading, Record, Workload},
 };
 use crate::domain::source::SourceKind;
 
@@ -29,7 +29,22 @@ pub fn offers(reading: &Reading) -> Vec<SourceKind> {
         ("flow-aggregator", SourceKind::AntreaFlows),
     ];
     let runs = |(name, _): &(&str, SourceKind)| reading.workload("", name).is_some();
-    SERVED.into_iter().filter(runs).map(|(_, kind)| kind).collect()
+    let served = SERVED.into_iter().filter(runs).map(|(_, kind)| kind);
+    let is_calico = || ["calico-node", "canal"].iter().any(|name| reading.workload("", name).is_some());
+    let printed = printers(reading).filter_map(|(_, prints)| match prints {
+        "antrea-log" | "antrea-csv" => Some(SourceKind::AntreaLog),
+        "calico-json" => Some(SourceKind::CalicoFiles),
+        "kernel-log" if is_calico() => Some(SourceKind::CalicoLog),
+        "kernel-log" => Some(SourceKind::KernelLog),
+        _ => None,
+    });
+    served.chain(printed).collect()
+}
+
+/// Workloads whose pods print flow records to their logs, and in which form.
+pub fn printers(reading: &Reading) -> impl Iterator<Item = (&Workload, &str)> {
+    let all = reading.daemonsets.list().iter().chain(reading.workloads.list());
+    all.filter_map(|one| Some((one, one.pod_labels.get("sluice.dev/prints")?.as_str())))
 }
 
 fn of_engine(reading: &Reading, engine: &Engine) -> Vec<Check> {

@@ -16,6 +16,7 @@ use crate::sim::api::definitions;
 use crate::sim::api::faults::Faults;
 use crate::sim::api::object;
 use crate::sim::api::openapi::{self, Documents};
+use crate::sim::api::podlog::Logs;
 use crate::sim::api::resources::{Catalog, Resource, ResourceId};
 use crate::sim::api::server::Service;
 use crate::sim::api::store::{Key, Store};
@@ -113,6 +114,7 @@ struct Inner {
     restarts: watch::Sender<(u64, Stop)>,
     faults: Mutex<Faults>,
     portforward: Mutex<Option<PortForward>>,
+    logs: Mutex<Option<Logs>>,
     random: Mutex<fastrand::Rng>,
     /// Roles and bindings in force, and the version they were read at.
     rights: Mutex<(u64, Arc<Rights>)>,
@@ -139,6 +141,7 @@ impl Cluster {
             restarts,
             faults: Mutex::new(Faults::default()),
             portforward: Mutex::new(None),
+            logs: Mutex::new(None),
             random: Mutex::new(fastrand::Rng::with_seed(setup.seed)),
             rights: Mutex::new((0, Arc::new(Rights::new([], [])))),
             asked: Mutex::default(),
@@ -231,6 +234,15 @@ impl Cluster {
     /// Who answers port-forwards. Without it every kubelet refuses.
     pub fn set_portforward(&self, portforward: PortForward) {
         *lock(&self.0.portforward) = Some(portforward);
+    }
+
+    /// Who knows what containers print. Without it every kubelet refuses.
+    pub fn set_logs(&self, logs: Logs) {
+        *lock(&self.0.logs) = Some(logs);
+    }
+
+    pub(super) fn logs(&self) -> Option<Logs> {
+        lock(&self.0.logs).clone()
     }
 
     pub(super) fn portforward(&self) -> Option<PortForward> {

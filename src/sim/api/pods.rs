@@ -1,5 +1,5 @@
-//! The subresources of pods that a kubelet answers: port-forwards go to the fleet's hook, the rest
-//! finds no kubelet (scene 86).
+//! The subresources of pods that a kubelet answers: port-forwards and logs go to the fleet's hooks, the
+//! rest finds no kubelet (scene 86).
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::sim::api::call::Call;
 use crate::sim::api::cluster::{Cluster, PodPort};
 use crate::sim::api::controllers::core;
 use crate::sim::api::object;
+use crate::sim::api::podlog::{self, PodContainer};
 use crate::sim::api::portforward;
 use crate::sim::api::read::not_found;
 use crate::sim::api::reply::Reply;
@@ -53,6 +54,20 @@ pub async fn answer(
     }
     let kubelet = kubelet(cluster, node)?;
     let refused = format!("dial tcp {kubelet}: connect: connection refused");
+    if target.subresource == "log"
+        && let Some(logs) = cluster.logs()
+    {
+        let container = podlog::container(call, target, &pod)?;
+        podlog::check_started(target, &pod, &container)?;
+        let asked = PodContainer { namespace: target.namespace.clone(), pod: target.name.clone(), container };
+        if let Some(log) = logs(&asked) {
+            let gone = Status::internal(format!(
+                "Get \"https://{kubelet}/containerLogs/{}/{}/{}?follow=true\": {refused}",
+                asked.namespace, asked.pod, asked.container
+            ));
+            return podlog::answer(call, cluster.clock().now(), &log, gone);
+        }
+    }
     if target.subresource == "log" {
         let container = pod.pointer("/spec/containers/0/name").and_then(Value::as_str).unwrap_or_default();
         return Err(Status::internal(format!(

@@ -64,6 +64,7 @@ pub fn render(cluster: &Cluster, reply: Reply, wire: Wire) -> io::Result<Respons
         Content::Bytes(content_type, bytes) => (content_type, sized(bytes)),
         Content::Whole(content_type, bytes) => (content_type, reply::whole(bytes)),
         Content::Lines(lines) => ("application/json", reply::streamed(lines)),
+        Content::TextLines(lines) => ("text/plain", reply::streamed(lines)),
         Content::Nothing => ("", reply::empty()),
     };
     let mut builder = Response::builder().status(reply.code);

@@ -34,6 +34,8 @@ pub enum Content {
     Whole(&'static str, Bytes),
     /// A stream of JSON lines.
     Lines(Lines),
+    /// A stream of text.
+    TextLines(Lines),
     /// Nothing: 304 and 101.
     Nothing,
 }
@@ -50,6 +52,10 @@ impl Reply {
 
     pub fn lines(lines: Lines) -> Self {
         Self { code: 200, headers: Vec::new(), content: Content::Lines(lines) }
+    }
+
+    pub fn text_lines(lines: Lines) -> Self {
+        Self { code: 200, headers: Vec::new(), content: Content::TextLines(lines) }
     }
 
     pub fn nothing(code: u16) -> Self {

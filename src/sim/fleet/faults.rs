@@ -29,6 +29,10 @@ pub enum Fault {
     SilentLoss { one_in: u64 },
     /// One in so many flows reaches Goldmane when its bucket is streamed already.
     LateFlows { one_in: u64 },
+    /// The kubelet of this node is gone: logs of its pods break and cannot be opened.
+    LogAway { node: String },
+    /// The logs of this node's printers were rotated: what they held is gone (an event, not a state).
+    LogRotated { node: String },
     /// Watches expire soon after they begin.
     WatchExpiry,
     /// The API server answers 429, in storms.

@@ -10,7 +10,7 @@ use crate::sim::fleet::{
     plan::{
         Container, Edge, End, External, Labels, Namespace, Node, Plan, Pod, Port, Protocol, Workload, hash64,
     },
-    scenario::{self, Call, ClusterSpec, Kind, Pattern, Scenario, Target, WorkloadSpec},
+    scenario::{self, Call, ClusterSpec, Kind, Pattern, Records, Scenario, Target, WorkloadSpec},
     system, workspace,
 };
 
@@ -27,6 +27,16 @@ pub fn plan(scenario: &Scenario, index: usize, seed: u64) -> Plan {
         if let Some(pattern) = scenario.pattern(pattern) {
             builder.namespace(name, pattern);
         }
+    }
+    if spec.agent.records == Some(Records::FlowStream) {
+        builder.system(system::aggregator());
+        // FlowStreamService came with that release.
+        let containers = builder.plan.workloads.iter_mut().flat_map(|it| it.containers.iter_mut());
+        let antrea = containers.filter(|container| container.image.starts_with("antrea/"));
+        antrea.for_each(|container| container.image = container.image.replace(":v2.5.0", ":v2.7.0"));
+    }
+    if let Some(prints) = spec.agent.records.and_then(Records::printed) {
+        builder.system(system::printer(prints));
     }
     if let Some(collector) = &spec.collector {
         for new in system::collector(collector) {
@@ -55,8 +65,8 @@ impl Builder {
             cluster: spec.name.clone(),
             environment: spec.environment,
             cni: spec.cni,
-            dns_visibility: spec.dns_visibility,
-            audit: spec.audit,
+            dns_visibility: spec.agent.dns_visibility,
+            audit: spec.agent.audit,
             seed,
             nodes: Vec::new(),
             namespaces: system::namespaces(spec.cni).iter().map(|name| system_namespace(name)).collect(),

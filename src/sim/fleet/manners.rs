@@ -38,6 +38,8 @@ impl Troubles {
                 Fault::Dead
                 | Fault::Slow { .. }
                 | Fault::RelayAway
+                | Fault::LogAway { .. }
+                | Fault::LogRotated { .. }
                 | Fault::SilentLoss { .. }
                 | Fault::LateFlows { .. }
                 | Fault::WatchExpiry

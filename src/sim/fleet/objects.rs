@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::fleet::{
+    aggregator,
     flows::service_name,
     plan::{Container, Labels, Namespace, Node, Plan, Pod, Port, Workload, uid},
     scenario::{Cni, Kind},
@@ -145,6 +146,11 @@ impl Maker<'_> {
             if name == "cilium-config" {
                 data.insert("cluster-name".to_owned(), json!(self.plan.cluster));
                 data.insert("policy-audit-mode".to_owned(), json!(self.plan.audit.to_string()));
+            }
+            let exports = self.plan.workloads.iter().any(|it| it.name == aggregator::NAME);
+            if let Some(Value::String(conf)) = data.get_mut("antrea-agent.conf").filter(|_| exports) {
+                *conf = conf.replacen("FlowExporter: false", "FlowExporter: true", 1);
+                conf.push_str("flowExporter:\n  enable: true\n  flowCollectorAddr: \"flow-aggregator/flow-aggregator:14739:grpc\"\n");
             }
             // Whoever has a collector has his DNS answers sent to it.
             let is_collected = self.plan.workloads.iter().any(|it| it.name == system::COLLECTOR);

@@ -25,6 +25,7 @@ use crate::sim::{
     },
     fleet::{
         agents::Agents,
+        aggregator::{self, Aggregator},
         faults::{Fault, Schedule},
         flows::seed_of,
         generate,
@@ -34,9 +35,10 @@ use crate::sim::{
         past,
         people::{self, Person},
         plan::Plan,
+        printer::Printer,
         reach::{self, Closed},
         relay::Relay,
-        scenario::{ClusterSpec, Cni, Scenario},
+        scenario::{ClusterSpec, Cni, Records, Scenario},
         seeding::{extra_resources, of_server, seed_objects},
         staged,
         verdict::Enforcement,
@@ -76,6 +78,8 @@ pub struct Member {
     server: Cluster,
     relay: Relay,
     goldmane: Option<Goldmane>,
+    aggregator: Option<Aggregator>,
+    printer: Option<Printer>,
     clock: Clock,
     options: Options,
     state: Arc<State>,
@@ -187,6 +191,17 @@ impl Member {
             certificates.objects(&created).into_iter().for_each(|object| server.seed(object));
             Goldmane::new(relay.clone(), options.speed, certificates)
         });
+        let aggregator = (spec.agent.records == Some(Records::FlowStream)).then(|| {
+            let certificates =
+                aggregator::tls::Certificates::new().expect("certificates of names written here can be made");
+            server.seed(certificates.object(&clock.stamp()));
+            Aggregator::new(relay.clone(), certificates)
+        });
+        let printer = spec
+            .agent
+            .records
+            .filter(|records| records.printed().is_some())
+            .map(|records| Printer::new(records, relay.clone()));
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));
         let state = Arc::new(State {
@@ -197,8 +212,23 @@ impl Member {
             listeners: Listeners::default(),
         });
         let has_past = scenario.past.rows.iter().any(|row| row.cluster == spec.name);
-        let member = Self { spec, plan, server, relay, goldmane, clock, options, state, has_past };
+        let member = Self {
+            spec,
+            plan,
+            server,
+            relay,
+            goldmane,
+            aggregator,
+            printer,
+            clock,
+            options,
+            state,
+            has_past,
+        };
         member.answer_portforwards();
+        if let Some(printer) = &member.printer {
+            member.server.set_logs(printer.logs());
+        }
         member.apply_faults();
         member
     }
@@ -233,6 +263,11 @@ impl Member {
     /// Goldmane, where the operator runs one.
     pub fn goldmane(&self) -> Option<&Goldmane> {
         self.goldmane.as_ref()
+    }
+
+    /// Antrea's flow aggregator, where it serves its stream.
+    pub fn aggregator(&self) -> Option<&Aggregator> {
+        self.aggregator.as_ref()
     }
 
     /// Agents, traffic and evaluator: there is one in each cluster, with or without a relay.
@@ -315,7 +350,7 @@ impl Member {
 
     fn answer_portforwards(&self) {
         let (relay, plan, goldmane) = (self.relay.clone(), self.plan.clone(), self.goldmane.clone());
-        let listeners = self.state.listeners.clone();
+        let (listeners, aggregator) = (self.state.listeners.clone(), self.aggregator.clone());
         self.server.set_portforward(Arc::new(move |asked: PodPort| {
             let pod = format!("{}/{}", asked.namespace, asked.pod);
             let known = listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -330,6 +365,11 @@ impl Member {
             };
             if let (Some(goldmane), goldmane::PORT) = (&goldmane, asked.port) {
                 return is_of(goldmane::NAMESPACE, goldmane::NAME).then(|| goldmane.connect()).flatten();
+            }
+            if let (Some(aggregator), aggregator::PORT) = (&aggregator, asked.port) {
+                return is_of(aggregator::NAMESPACE, aggregator::NAME)
+                    .then(|| aggregator.connect())
+                    .flatten();
             }
             let is_relay = asked.port == RELAY_PORT && is_of("kube-system", "hubble-relay");
             is_relay.then(|| relay.connect()).flatten()
@@ -404,6 +444,13 @@ impl Member {
         if let Some(goldmane) = &self.goldmane {
             goldmane.feel(&faults);
         }
+        if let Some(aggregator) = &self.aggregator {
+            let gone = has(&Fault::RelayAway);
+            aggregator.set_away(gone || has(&Fault::Dead), gone);
+        }
+        if let Some(printer) = &self.printer {
+            printer.feel(&faults);
+        }
         let begun = {
             let mut felt = self.state.felt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let before = std::mem::replace(&mut *felt, faults.clone());
@@ -416,6 +463,11 @@ impl Member {
     fn begin(&self, fault: &Fault) {
         match fault {
             Fault::WatchExpiry => self.server.restart(Stop::Clean),
+            Fault::LogRotated { node } => {
+                if let Some(printer) = &self.printer {
+                    printer.rotate(node);
+                }
+            }
             Fault::StuckTerminating { namespace } => self.stick(namespace),
             Fault::Restart { namespace, workload } => self.restart(namespace, workload),
             Fault::Dead
@@ -427,6 +479,7 @@ impl Member {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::LogAway { .. }
             | Fault::SilentLoss { .. }
             | Fault::LateFlows { .. }
             | Fault::TooManyRequests

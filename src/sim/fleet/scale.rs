@@ -2,7 +2,9 @@
 
 use crate::sim::fleet::{
     past::Past,
-    scenario::{Class, ClusterSpec, Cni, Environment, External, Kind, Pattern, Scenario, WorkloadSpec},
+    scenario::{
+        AgentSpec, Class, ClusterSpec, Cni, Environment, External, Kind, Pattern, Scenario, WorkloadSpec,
+    },
 };
 
 /// How large a generated fleet is.
@@ -67,8 +69,7 @@ pub fn scaled(scale: Scale) -> Scenario {
         replicas: 1,
         rate: if index == 0 || !flood { 1.0 } else { 1e-6 },
         policies: scale.policies,
-        dns_visibility: false,
-        audit: false,
+        agent: AgentSpec::default(),
         collector: None,
         state: false,
         granted: Vec::new(),

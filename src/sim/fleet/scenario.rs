@@ -47,10 +47,7 @@ pub struct ClusterSpec {
     pub rate: f64,
     /// How many of the pinned policies each namespace has from the start.
     pub policies: usize,
-    /// The agent shows DNS answers (L7) and names of addresses.
-    pub dns_visibility: bool,
-    /// Cilium only says what it would drop.
-    pub audit: bool,
+    pub agent: AgentSpec,
     /// Its `sluice-collect`, if it has one.
     pub collector: Option<CollectorSpec>,
     /// The team keeps its shared state here: definitions, policies and roles are installed, and each
@@ -81,6 +78,40 @@ pub struct CollectorSpec {
     /// Each node's agent lost events about so many times a day.
     #[serde(default)]
     pub losses_a_day: f64,
+}
+
+/// How the plugin's agents are set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AgentSpec {
+    /// They show DNS answers (L7) and names of addresses.
+    pub dns_visibility: bool,
+    /// Cilium only says what it would drop.
+    pub audit: bool,
+    /// Where denials can be read beside what the plugin always brings.
+    pub records: Option<Records>,
+}
+
+/// What a cluster was set up to record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Records {
+    /// Antrea's flow aggregator runs and serves FlowStreamService.
+    FlowStream,
+    /// A pod of each node prints Antrea's `np.log`.
+    AntreaLog,
+    /// A pod of each node prints what Calico's `Log` rules behind the policies leave in the kernel's log.
+    KernelLog,
+}
+
+impl Records {
+    /// What pods print, by the name that the product knows it by.
+    pub fn printed(self) -> Option<&'static str> {
+        match self {
+            Self::FlowStream => None,
+            Self::AntreaLog => Some("antrea-log"),
+            Self::KernelLog => Some("kernel-log"),
+        }
+    }
 }
 
 /// Where the collector's DNS answers come from.

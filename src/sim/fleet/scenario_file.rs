@@ -9,7 +9,7 @@ use crate::sim::fleet::{
     faults::{Fault, TimedFault},
     kyverno::Kyverno,
     past::Past,
-    scenario::{ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern},
+    scenario::{AgentSpec, ClusterSpec, Cni, CollectorSpec, Environment, External, Pattern, Records},
 };
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ pub struct File {
 pub struct ClusterFile {
     name: String,
     environment: Environment,
-    cni: Cni,
+    cni: CniFile,
     nodes: usize,
     namespaces: Vec<String>,
     #[serde(default = "one")]
@@ -59,6 +59,14 @@ pub struct ClusterFile {
     objects: String,
 }
 
+/// `"antrea"`, or `{ kind = "antrea", records = "flow-stream" }`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CniFile {
+    Plain(Cni),
+    Recording { kind: Cni, records: Records },
+}
+
 impl ClusterFile {
     pub fn check(self) -> Result<ClusterSpec, String> {
         let name = self.name;
@@ -68,19 +76,22 @@ impl ClusterFile {
         }
         let objects = serde_yaml::from_multiple::<Value>(&self.objects)
             .map_err(|why| format!("cluster {name}: objects: {why}"))?;
+        let (cni, records) = match self.cni {
+            CniFile::Plain(cni) => (cni, None),
+            CniFile::Recording { kind, records } => (kind, Some(records)),
+        };
         Ok(ClusterSpec {
             objects,
             faults: faults.map_err(|why| format!("cluster {name}: {why}"))?,
             name,
             environment: self.environment,
-            cni: self.cni,
+            cni,
             nodes: self.nodes,
             namespaces: self.namespaces,
             replicas: self.replicas,
             rate: self.rate,
             policies: self.policies,
-            dns_visibility: self.dns_visibility,
-            audit: self.audit,
+            agent: AgentSpec { dns_visibility: self.dns_visibility, audit: self.audit, records },
             collector: self.collector,
             state: self.state,
             granted: self.granted,
@@ -128,6 +139,8 @@ impl FaultFile {
             "disorder" => Fault::Disorder,
             "lost-events" => Fault::LostEvents { count: self.count.unwrap_or(64) },
             "relay-away" => Fault::RelayAway,
+            "log-away" => Fault::LogAway { node: need(self.node, "node")? },
+            "log-rotated" => Fault::LogRotated { node: need(self.node, "node")? },
             "silent-loss" => Fault::SilentLoss { one_in: self.count.unwrap_or(10) },
             "late-flows" => Fault::LateFlows { one_in: self.count.unwrap_or(10) },
             "watch-expiry" => Fault::WatchExpiry,

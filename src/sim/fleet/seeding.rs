@@ -13,13 +13,14 @@ use crate::sim::{
         resources::Resource,
     },
     fleet::{
+        aggregator,
         faults::Fault,
         kyverno::Kyverno,
         objects,
         past::Past,
         people::{self, Person},
         plan::Plan,
-        scenario::{ClusterSpec, Cni},
+        scenario::{ClusterSpec, Cni, Records},
         shared_state, staged, system, workspace,
     },
 };
@@ -53,7 +54,11 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
         .into_iter()
         .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
         // The team reads collectors through their pods' ports.
-        .chain(spec.collector.is_some().then_some("sluice"))
+        .chain(
+            (spec.collector.is_some() || spec.agent.records.and_then(Records::printed).is_some())
+                .then_some("sluice"),
+        )
+        .chain((spec.agent.records == Some(Records::FlowStream)).then_some(aggregator::NAMESPACE))
         .collect();
     for object in people::roles(&plugin) {
         server.seed(object);
@@ -133,6 +138,8 @@ pub fn of_server(faults: &[Fault]) -> Faults {
             | Fault::Disorder
             | Fault::LostEvents { .. }
             | Fault::RelayAway
+            | Fault::LogAway { .. }
+            | Fault::LogRotated { .. }
             | Fault::SilentLoss { .. }
             | Fault::LateFlows { .. }
             | Fault::StuckTerminating { .. }
@@ -149,6 +156,7 @@ fn missing_rights() -> Vec<Denial> {
         for (resource, verbs) in [
             ("networkpolicies", &["create", "update", "patch", "delete"][..]),
             ("pods/portforward", &["get", "create"][..]),
+            ("pods/log", &["get"][..]),
         ] {
             all.extend(verbs.iter().map(|verb| Denial {
                 user: person.name().to_owned(),

@@ -3,6 +3,7 @@
 //! Data and nothing else.
 
 use crate::sim::fleet::{
+    aggregator,
     generate::NewWorkload,
     plan::{Container, Labels, Port, Protocol},
     scenario::{Answers, Cni, CollectorSpec, Kind},
@@ -169,6 +170,33 @@ pub fn collector(spec: &CollectorSpec) -> Vec<NewWorkload> {
         all.push(host(Kind::DaemonSet, "kube-system", "node-local-dns", &labels, &cache));
     }
     all
+}
+
+pub const PRINTER: &str = "sluice-printer";
+
+/// Prints a file of its node to its own log.
+pub fn printer(prints: &'static str) -> NewWorkload {
+    let labels =
+        [("app.kubernetes.io/name", PRINTER), ("sluice.dev/logged", "denied"), ("sluice.dev/prints", prints)];
+    let containers = [("print", "registry.corp.example/library/busybox:1.37")];
+    let mut printer = host(Kind::DaemonSet, COLLECTOR_NAMESPACE, PRINTER, &labels, &containers);
+    printer.host_network = false;
+    printer
+}
+
+/// Antrea's flow aggregator with FlowStreamService on.
+pub fn aggregator() -> NewWorkload {
+    let containers = [("flow-aggregator", "antrea/flow-aggregator:v2.7.0")];
+    let labels = [("app", "flow-aggregator")];
+    let mut aggregator =
+        host(Kind::Deployment, aggregator::NAMESPACE, aggregator::NAME, &labels, &containers);
+    aggregator.host_network = false;
+    aggregator.ports = vec![
+        port("ipfix-tcp", 4739, Protocol::Tcp),
+        port("grpc", 14739, Protocol::Tcp),
+        port("flowstream-grpc", aggregator::PORT, Protocol::Tcp),
+    ];
+    aggregator
 }
 
 fn calico(namespace: &str) -> Vec<NewWorkload> {
