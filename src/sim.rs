@@ -1,5 +1,5 @@
 //! The outside world in process: API servers and relays of a simulated fleet, with faults from a
-//! seed. Uses nothing of ours but [`domain::names`] and [`pb`], so it cannot agree with our bugs.
+//! seed. Uses nothing of ours but `domain::names` and `pb`, so it cannot agree with our bugs.
 //! This file is its map.
 
 /// The simulated fleet: scenarios, inventories, traffic, a naive opinion on policies, the relay,

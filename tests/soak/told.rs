@@ -386,7 +386,7 @@ fn after_a_restart_of_sluice_the_clock_goes_on_from_what_was_published_with_a_ga
     };
     let mut unseen = later(40 * 60, "1.16.0");
     lives(&mut unseen, &["a"], 40..50);
-    shared(&mut unseen, stored.clone());
+    shared(&mut unseen, stored);
     shared(&mut unseen, back(35 * 60, "answer: refused: HTTP 403"));
     assert_eq!(judged(&unseen), (40, 50));
     shared(&mut unseen, back(35 * 60, "answer: done"));

@@ -31,7 +31,7 @@ pub fn workloads(cni: Cni) -> Vec<NewWorkload> {
         Cni::Cilium => all.extend(cilium()),
         Cni::Calico => all.extend(calico("kube-system")),
         Cni::CalicoOperator => {
-            all.extend(calico("calico-system").into_iter().chain([tigera_operator(), goldmane()]))
+            all.extend(calico("calico-system").into_iter().chain([tigera_operator(), goldmane()]));
         }
         Cni::Antrea => all.extend(antrea()),
         Cni::Flannel => all.push(flannel()),
