@@ -12,6 +12,7 @@ pub mod domain {
     pub mod behaviour;
     pub mod calendar;
     pub mod category;
+    pub mod cni;
     pub mod coverage;
     pub mod credit;
     pub mod denial;

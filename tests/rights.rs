@@ -114,10 +114,10 @@ async fn asked_of_viewers() -> BTreeSet<Asked> {
 
 /// Rights that no run above asks for, each with its reason.
 const UNUSED: [(&str, &str, &str, &str); 4] = [
+    ("get", "", "pods/log", "of the pods that print nodes' files, which neither fleet has (tests/sources)"),
     ("get", "cilium.io", "ciliumnetworkpolicies", "read back by whoever applies or rolls back"),
     ("get", "networking.k8s.io", "networkpolicies", "read back by whoever applies or rolls back"),
     ("list", "openreports.io", "clusterreports", "reports are there only where Kyverno is told so"),
-    ("list", "projectcalico.org", "felixconfigurations", "asked for where Calico serves this group alone"),
 ];
 
 #[tokio::test(start_paused = true)]

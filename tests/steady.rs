@@ -183,8 +183,7 @@ applied_hours_ago = 100
 
 [[pattern]]
 name = "web"
-[[pattern.workload]]
-name = "front"
+workloads = [{ name = "front", ports = ["http 8080"] }]
 "#;
 
 fn after_a_wave() -> (Fleet, tempfile::TempDir, sluice::engine::Engine) {

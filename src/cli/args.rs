@@ -156,39 +156,16 @@ pub enum Command {
     /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
     ///
     /// From sluice.yaml and the policy files; asks no cluster.
-    Runbook(Runbook),
+    Runbook(super::runbook::Runbook),
     /// Inside a probe's pod: dial once and say what came of it, in one word
     ///
     /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
     /// connected, refused, unreachable, silent.
-    Probe(Probe),
+    Probe(super::probe::Probe),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Runbook {
-    /// Write it to the root of the workspace; what people wrote into the notes is kept
-    #[arg(long)]
-    pub write: bool,
-    /// With --write: give up edits outside the notes
-    #[arg(long, requires = "write")]
-    pub force: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Probe {
-    /// Address and port, TCP
-    #[arg(long, value_name = "IP:PORT")]
-    pub to: SocketAddr,
-    /// Seconds to wait for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    pub within_secs: u64,
-    /// A file that gets the word, too, such as a pod's termination message
-    #[arg(long, value_name = "PATH")]
-    pub message: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -1,10 +1,31 @@
 //! `sluice probe`: what runs inside a probe's pod. Dials one address once, and says in one word what
 //! came of it, on standard output and in the pod's termination message. Judges nothing.
 
-use std::{fs, io::ErrorKind, net::TcpStream, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    time::Duration,
+};
 
-use super::{args::Probe, exit::Exit, print::Printer};
+use clap::Args;
+
+use super::{exit::Exit, print::Printer};
 use crate::domain::probe;
+
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// Address and port, TCP
+    #[arg(long, value_name = "IP:PORT")]
+    pub to: SocketAddr,
+    /// Seconds to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub within_secs: u64,
+    /// A file that gets the word, too, such as a pod's termination message
+    #[arg(long, value_name = "PATH")]
+    pub message: Option<PathBuf>,
+}
 
 pub fn run(args: &Probe, printer: &mut Printer<'_>) -> Exit {
     let word = match dial(args) {

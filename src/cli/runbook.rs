@@ -1,8 +1,10 @@
 //! `sluice runbook`: the workspace's files -> `SECURITY-RUNBOOK.md`, printed or written. Asks nobody:
 //! it must work when nothing else does.
 
+use clap::Args;
+
 use super::{
-    args::{Global, Runbook},
+    args::Global,
     exit::Exit,
     print::Printer,
     review,
@@ -20,6 +22,16 @@ use crate::{
         root::{self, Place},
     },
 };
+
+#[derive(Clone, Debug, Args)]
+pub struct Runbook {
+    /// Write it to the root of the workspace; what people wrote into the notes is kept
+    #[arg(long)]
+    pub write: bool,
+    /// With --write: give up edits outside the notes
+    #[arg(long, requires = "write")]
+    pub force: bool,
+}
 
 pub fn run(global: &Global, args: &Runbook, printer: &mut Printer<'_>) -> Exit {
     match written(global, args, printer) {

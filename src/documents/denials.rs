@@ -259,23 +259,7 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
     if !table.is_empty() {
         out.push_str(&table.text(""));
     }
-    let disagree = world.denials().groups().filter(|group| wanted.takes(group) && group.disagrees());
-    let disagree: Vec<_> = disagree.filter_map(|group| Some((group, group.ours.as_ref()?))).collect();
-    for (group, ours) in disagree {
-        let key = &group.key;
-        out.push_str(&format!(
-            "DISAGREEMENT  {}/{} {} {}:{}/{}: the data plane said {}, by the live policies it is {} ({})\n",
-            key.cluster,
-            key.ns,
-            key.direction,
-            key.peer,
-            key.port,
-            key.protocol,
-            group.said,
-            ours.opinion.verdict.as_str(),
-            ours.opinion.why,
-        ));
-    }
+    out.extend(world.denials().groups().filter(|group| wanted.takes(group)).filter_map(disagreement));
     out.push('\n');
     out.push_str(&sources_text(world));
     if world.denials().forgotten() > 0 {
@@ -285,6 +269,23 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
         ));
     }
     out
+}
+
+/// What the data plane did and our evaluator would not have, as a line.
+fn disagreement(group: &Group) -> Option<String> {
+    let (key, ours) = (&group.key, group.ours.as_ref().filter(|_| group.disagrees())?);
+    Some(format!(
+        "DISAGREEMENT  {}/{} {} {}:{}/{}: the data plane said {}, by the live policies it is {} ({})\n",
+        key.cluster,
+        key.ns,
+        key.direction,
+        key.peer,
+        key.port,
+        key.protocol,
+        group.said,
+        ours.opinion.verdict.as_str(),
+        ours.opinion.why,
+    ))
 }
 
 /// One line a cluster: how its flow source is doing and what it lost.

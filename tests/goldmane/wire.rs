@@ -121,7 +121,7 @@ proptest::proptest! {
             "Key": { "source_name": words[0], "source_namespace": "shop", "source_type": numbers[5].rem_euclid(5),
             "dest_name": words[1], "dest_namespace": words[2], "dest_type": numbers[6].rem_euclid(6),
             "dest_port": numbers[7], "proto": words[3], "reporter": numbers[0].rem_euclid(3),
-            "action": numbers[1].rem_euclid(4), "policies": { "enforced_policies": [hit.clone()], "pending_policies": [hit] } } } });
+            "action": numbers[1].rem_euclid(4), "policies": { "enforced_policies": [hit], "pending_policies": [hit] } } } });
         if let Ok(seen) = decode(message_of(&message)) {
             let shown = flow_text(&seen).replace('\n', "");
             proptest::prop_assert!(!shown.chars().any(sluice::domain::names::is_hostile), "{shown:?}");

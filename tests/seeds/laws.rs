@@ -238,10 +238,8 @@ fn stands(story: &mut Story, who: usize, row: Row) -> Option<Standing> {
         return Some(Standing::Else("taken back"));
     };
     let cluster = &story.clusters[row.cluster];
-    if cluster.seen[who].api == Api::Up {
-        if cluster.digests(row.ns, row.direction).ours != applied.digest {
-            return Some(Standing::Else("other bytes are live than were applied"));
-        }
+    if cluster.seen[who].api == Api::Up && cluster.digests(row.ns, row.direction).ours != applied.digest {
+        return Some(Standing::Else("other bytes are live than were applied"));
     }
     let digest = live_digest(story, row).unwrap_or(applied.digest);
     (!is_proved(story, row, applied.digest)).then(|| Standing::Soaks(truth(story, row, digest)))

@@ -82,7 +82,7 @@ impl Naive {
         let mut on: Vec<&'static str> = vec!["a"];
         let mut since = 0;
         let mut note = |on: &[&'static str], from: i64, until: i64| {
-            for minute in from.div_euclid(60)..=until.div_euclid(60) {
+            for minute in from.div_euclid(60)..=(until - 1).div_euclid(60) {
                 self.ran.entry(minute).or_default().extend(on);
             }
         };

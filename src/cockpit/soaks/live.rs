@@ -88,7 +88,8 @@ impl Live {
         for node in gone {
             let Some(from) = self.running.remove(&node) else { continue };
             let spans = self.ran.entry(node).or_default();
-            spans.insert(from..minute_of(now) + 1);
+            // A minute that begins as they go is one in which none of them ran.
+            spans.insert(from..inside(now, now).start);
             spans.fuse_oldest(STRETCHES);
         }
         for (node, started) in nodes {

@@ -74,16 +74,12 @@ impl Caller {
     }
 
     fn note(&self, what: &Attributes, allowed: bool) {
-        let subresource = match what.subresource.as_str() {
-            "" => String::new(),
-            name => format!("/{name}"),
-        };
         let is_by_name = what.resource == "configmaps";
         self.cluster.note_asked(Asked {
             user: self.user.name.clone(),
             verb: what.verb.clone(),
             group: what.group.clone(),
-            resource: format!("{}{subresource}", what.resource),
+            resource: full_resource(what),
             name: if is_by_name { what.name.clone() } else { String::new() },
             allowed,
         });
@@ -96,8 +92,16 @@ impl Denial {
         what.path.is_empty()
             && fits(&self.user, user)
             && fits(&self.verb, &what.verb)
-            && fits(&self.resource, &what.resource)
+            && fits(&self.resource, &full_resource(what))
             && fits(&self.namespace, &what.namespace)
+    }
+}
+
+/// `pods`, `pods/log`, as roles name it.
+fn full_resource(what: &Attributes) -> String {
+    match what.subresource.as_str() {
+        "" => what.resource.clone(),
+        name => format!("{}/{name}", what.resource),
     }
 }
 

@@ -42,9 +42,7 @@ pub struct ClusterFile {
     #[serde(default)]
     policies: usize,
     #[serde(default)]
-    dns_visibility: bool,
-    #[serde(default)]
-    audit: bool,
+    agent: AgentFile,
     collector: Option<CollectorSpec>,
     #[serde(default)]
     state: bool,
@@ -57,6 +55,14 @@ pub struct ClusterFile {
     faults: Vec<FaultFile>,
     #[serde(default)]
     objects: String,
+}
+
+/// What the network plugin's agents are told.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AgentFile {
+    dns_visibility: bool,
+    audit: bool,
 }
 
 /// `"antrea"`, or `{ kind = "antrea", records = "flow-stream" }`.
@@ -91,7 +97,7 @@ impl ClusterFile {
             replicas: self.replicas,
             rate: self.rate,
             policies: self.policies,
-            agent: AgentSpec { dns_visibility: self.dns_visibility, audit: self.audit, records },
+            agent: AgentSpec { dns_visibility: self.agent.dns_visibility, audit: self.agent.audit, records },
             collector: self.collector,
             state: self.state,
             granted: self.granted,
