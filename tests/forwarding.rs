@@ -24,7 +24,7 @@ async fn each_thing_that_may_be_missing_has_its_sentence() {
     let denial = |user: &str| Denial {
         user: user.to_owned(),
         verb: "create".to_owned(),
-        resource: "pods".to_owned(),
+        resource: "pods/portforward".to_owned(),
         namespace: String::new(),
     };
     server.set_faults(Faults { denials: vec![denial("viewer")], ..Faults::default() });

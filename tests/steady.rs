@@ -148,7 +148,7 @@ fn told(world: &World) -> Vec<String> {
     steady::checks(world).iter().map(line).collect()
 }
 
-/// Two clusters after their first wave, one of either generation of Kyverno.
+/// Two clusters after their waves, one of either generation of Kyverno.
 const AFTER_A_WAVE: &str = r#"
 name = "after-a-wave"
 
@@ -159,7 +159,7 @@ cni = "cilium"
 nodes = 1
 state = true
 kyverno = "validating"
-namespaces = ["web", "data=web"]
+namespaces = ["web", "data=web", "api=web"]
 
 [[cluster]]
 name = "old"
@@ -171,9 +171,15 @@ namespaces = ["web"]
 
 [[past.row]]
 cluster = "lab"
-namespaces = ["web", "data"]
+namespaces = ["web"]
 wave = 1
-applied_hours_ago = 100
+applied_hours_ago = 150
+
+[[past.row]]
+cluster = "lab"
+namespaces = ["data", "api"]
+wave = 2
+applied_hours_ago = 90
 
 [[past.row]]
 cluster = "old"
@@ -183,6 +189,8 @@ applied_hours_ago = 100
 
 [[pattern]]
 name = "web"
+owner = "team-web"
+contact = "web-oncall"
 workloads = [{ name = "front", ports = ["http 8080"] }]
 "#;
 
@@ -203,6 +211,7 @@ async fn what_kyverno_says_stands_beside_what_the_watch_shows() {
     support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
     support::run_for(&mut engine, Duration::from_secs(400)).await;
     let before = [
+        "lab/api egress: pass, Kyverno pass",
         "lab/data egress: pass, Kyverno pass",
         "lab/web egress: pass, Kyverno pass",
         "old/web egress: pass, Kyverno pass",

@@ -15,7 +15,6 @@ use crate::{
     domain::{
         hold::Scope,
         names::{ClusterName, NsName, Text},
-        steady::Word,
         time::Timestamp,
     },
 };
@@ -212,11 +211,11 @@ fn missing(world: &World, check: Check) -> End {
 
 /// Both words, since one of them alone may be old.
 fn missing_words(check: &Check) -> String {
-    let said = |who: &str, word: &Word| match word.why() {
-        None => format!("{who} {}", word.as_str()),
-        Some(why) => format!("{who} {}, {why}", word.as_str()),
-    };
-    format!("{}; {}", said("sluice:", &check.own), said("Kyverno:", &check.kyverno))
+    let own = check.own.why().map_or("sluice sees it as it must be", Text::as_str);
+    match check.kyverno.why() {
+        None => format!("{own}; Kyverno passes it"),
+        Some(why) => format!("{own}; Kyverno: {}, {why}", check.kyverno.as_str()),
+    }
 }
 
 fn grant(world: &World, due: Due) -> Option<End> {

@@ -414,7 +414,10 @@ fn week(reading: &Reading, found: &Found) -> Check {
     match &reading.measured {
         Some(Known::Read(measured)) => measured_week(measured),
         Some(Known::Unknown(why)) => {
-            let words = format!("How far back records reach could not be measured: {why}");
+            let words = format!(
+                "How far back records reach could not be measured: {}.",
+                why.as_str().trim_end_matches('.')
+            );
             Check::unknown(Id::Week, words).fixed("Mend that, then run the pre-flight again.", &[])
         }
         None => week_by_settings(reading, found),
