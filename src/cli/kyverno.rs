@@ -81,7 +81,7 @@ pub async fn run(session: &mut Session, global: &Global, args: &Kyverno, printer
         KyvernoCommand::Check(args) => args.deadline,
         KyvernoCommand::Policies(args) => args.deadline,
     };
-    if session.until(deadline, |world| plan::has_everything(world) && were_asked(world)).await
+    if session.until(deadline, |world| plan::has_state(world) && were_asked(world)).await
         == Waited::Interrupted
     {
         return Exit::Failed;
@@ -104,8 +104,10 @@ pub async fn run(session: &mut Session, global: &Global, args: &Kyverno, printer
     }
 }
 
+/// Collectors are not waited for: what they saw moves no row that the rollout has reached.
 fn were_asked(world: &World) -> bool {
-    world.clusters().all(|one| matches!(one.health, Health::Down(_)) || one.looked.kyverno.is_some())
+    let was_asked = |one: &Cluster| wait::is_read(one) && one.looked.kyverno.is_some();
+    world.clusters().all(|one| matches!(one.health, Health::Down(_)) || was_asked(one))
 }
 
 fn check(
