@@ -15,7 +15,7 @@ use sluice::{
         runbook::Runbook,
     },
     domain::{flow::Direction, names::NsName, steady::Generation},
-    sim::fleet::{people::Person, running::Fleet, scenario::Scenario, workspace},
+    sim::fleet::{faults::Fault, people::Person, running::Fleet, scenario::Scenario, workspace},
     workspace::root::{self, Place},
 };
 
@@ -246,6 +246,13 @@ async fn what_kyverno_says_stands_beside_what_the_watch_shows() {
     support::run_for(&mut engine, Duration::from_secs(600)).await;
     let unknown = "lab/web egress: pass, Kyverno unknown (policy sluice-default-deny-egress is not there)";
     assert!(told(engine.world()).contains(&unknown.to_owned()), "{:?}", told(engine.world()));
+
+    // The cluster dies: what was seen last is no word on now.
+    fleet.fault("old", Fault::Dead);
+    support::run_for(&mut engine, Duration::from_secs(180)).await;
+    let lines = told(engine.world());
+    let dead = lines.iter().find(|line| line.starts_with("old/web"));
+    assert!(dead.is_some_and(|line| line.starts_with("old/web egress: unknown")), "{lines:?}");
 }
 
 /// The fleet of the example file.
