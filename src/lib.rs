@@ -393,12 +393,14 @@ pub mod cli {
     mod discover_live;
     pub mod exit;
     pub mod explain;
+    mod help;
     pub mod hold;
     pub mod info;
     pub mod init;
     pub mod install;
     pub mod kyverno;
     pub mod log;
+    pub mod manual;
     mod observe;
     pub mod plan;
     pub mod predict;

@@ -1,7 +1,7 @@
 //! `sluice demo`: the simulated fleet on loopback, and the cockpit on it like on any other. With
 //! `--serve` the fleet alone, until it is interrupted.
 
-mod collectors;
+pub mod collectors;
 mod documents;
 
 use std::{

@@ -131,8 +131,10 @@ fn of_cluster(
         return Err(Trouble::new(cluster.as_str(), "its collector has seen nothing yet", next));
     };
     let window = asked.unwrap_or_else(|| crate::cockpit::discovery::week(has));
-    let early = (window.from < has.from)
-        .then(|| Text::from(format!("the collector's edges begin at {}, after the window does", has.from)));
+    let early = (window.from < has.from).then(|| {
+        let from = has.from.format("%Y-%m-%d %H:%M UTC");
+        Text::from(format!("the collector's edges begin at {from}, after the window does"))
+    });
     let seen = world.cluster(cluster);
     let mut coverage = state.coverage.clone();
     // What the cockpit's coverage page says too.

@@ -13,7 +13,7 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover,
     exit::Exit,
-    explain, hold, info, init, install, kyverno, log, plan, predict, preflight,
+    explain, hold, info, init, install, kyverno, log, manual, plan, predict, preflight,
     print::Printer,
     probe, report, review_gate, rollback, runbook,
     session::{self, Need, NoStart, Session},
@@ -52,6 +52,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sluice", &mut script);
             printer.out(&String::from_utf8_lossy(&script));
+            Exit::Done
+        }
+        Some(Command::Man) => {
+            printer.out(&manual::roff());
             Exit::Done
         }
         Some(Command::Info) => {

@@ -32,7 +32,11 @@ pub fn stops_discovery(world: &World, cluster: &ClusterName, credited: Option<Ti
     let report = world.cluster(cluster).and_then(|cluster| cluster.looked.preflight.as_ref());
     let open = report.into_iter().flat_map(|(report, _)| report.open(Stops::Discovery));
     open.filter(|check| !(has_week && by_records(check.id)))
-        .map(|check| Text::from(format!("Pre-flight, {}: {}", check.id.as_str(), check.why)))
+        .map(|check| {
+            // One of several sentences: whoever joins them writes the full stop.
+            let why = check.why.as_str().trim_end_matches('.');
+            Text::from(format!("Pre-flight, {}: {why}", check.id.as_str()))
+        })
         .collect()
 }
 
