@@ -9,7 +9,7 @@ pub fn main() -> String {
 pub const MAIN: &str = "\
 Examples:
   sluice demo                              # a simulated fleet, nothing else to install
-  sluice                                   # the cockpit, on sluice.yaml or the kubeconfig's contexts
+  sluice                                   # the cockpit
   sluice --context prod-eu --read-only     # one cluster, and nothing can be changed
   sluice plan                              # what may go today; for the rest every reason
   sluice apply --cluster staging -n shop --direction egress --dry-run

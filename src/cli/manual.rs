@@ -251,10 +251,8 @@ mod tests {
         for entry in entries() {
             let words: Vec<&str> =
                 entry.usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
-            let head = format!(".SS \"{} ", words.join(" ")).replace('-', "\\-");
-            let plain = format!(".SS \"{} ", words.join(" "));
-            let found =
-                page.lines().filter(|line| line.starts_with(&head) || line.starts_with(&plain)).count();
+            let head = format!(".SS \"{} ", words.join(" "));
+            let found = page.lines().filter(|line| line.starts_with(&head)).count();
             assert_eq!(found, 1, "{}", entry.usage);
         }
         for section in [
