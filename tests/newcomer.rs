@@ -238,7 +238,7 @@ fn a_newcomer_gets_from_the_readme_to_a_previewed_policy() {
     // It was a look: nothing was written to the cluster.
     let mut live = newcomer.shell("sluice status -o json");
     let text = String::from_utf8(live.output().expect("it runs").stdout).expect("UTF-8");
-    assert!(text.contains("\"shop\"") && !text.contains("default-deny-egress"), "{text}");
+    assert!(text.contains("\"live\": false") && !text.contains("\"live\": true"), "{text}");
 }
 
 #[test]

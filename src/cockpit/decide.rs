@@ -95,7 +95,9 @@ pub enum Reason {
     UnknownCluster(ClusterName),
     #[error("cluster {0} has no namespace {1}")]
     UnknownNamespace(ClusterName, NsName),
-    #[error("no policy files: put the pinned set into network-policies/{0}/{1}/; `sluice author` writes it from evidence")]
+    #[error(
+        "no policy files: put the pinned set into network-policies/{0}/{1}/; `sluice author` writes it from evidence"
+    )]
     NotAuthored(ClusterName, NsName),
     #[error("{0}")]
     BadFile(Text),

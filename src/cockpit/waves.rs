@@ -20,6 +20,7 @@ use crate::domain::{
 };
 
 use super::{
+    gate,
     ports::{ClusterFact, Fact},
     preflight,
     rows::{self, Phase},
@@ -430,6 +431,10 @@ fn live(
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
         return (RowState::Clean, Some(at));
     }
+    // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
+    if let Some(why) = ungranted(world, target) {
+        return (RowState::Withheld(why), since);
+    }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         // Its first pod came, and its first minute was not watched to the end yet.
@@ -450,6 +455,12 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// It opens what nobody granted, or what was granted until a day that is over.
+fn ungranted(world: &World, target: &Target) -> Option<Text> {
+    let first = gate::incidents_of(world, target).into_iter().next()?;
+    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
 }
 
 /// Pods are known to be there.
