@@ -42,7 +42,7 @@ impl Exit {
     pub fn doc(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Failed => "failed: nothing was done, or it cannot be known",
+            Self::Failed => "failed: nothing was done, or nothing could be read",
             Self::Usage => "usage: the command line is wrong",
             Self::Refused => "refused, with every reason; of a look: it found what must not be",
             Self::Partial => "done in part; of a look: something is unknown",

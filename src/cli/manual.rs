@@ -7,7 +7,7 @@ use clap_mangen::{
     roff::{Roff, bold, italic, roman},
 };
 
-use super::{args::Cli, exit::Exit};
+use super::{args::Cli, exit::Exit, help};
 
 /// Variables that are read, and what for.
 pub const ENVIRONMENT: [(&str, &str); 7] = [
@@ -86,6 +86,8 @@ pub fn roff() -> String {
     let mut rest = Roff::new();
     rest.control("SH", ["COMMANDS"]);
     entries().iter().for_each(|entry| command_section(&mut rest, entry));
+    rest.control("SH", ["EXAMPLES"]);
+    as_written(&mut rest, help::MAIN.lines().skip(1));
     rest.control("SH", ["EXIT STATUS"]);
     for exit in Exit::ALL {
         tagged(&mut rest, &exit.code().to_string(), exit.doc());
@@ -93,6 +95,7 @@ pub fn roff() -> String {
     rest.control("SH", ["ENVIRONMENT"]);
     ENVIRONMENT.iter().for_each(|(name, what)| tagged(&mut rest, name, what));
     rest.control("SH", ["FILES"]);
+    rest.text([roman("`sluice info` prints where they are on this machine.")]);
     FILES.iter().for_each(|(name, what)| tagged(&mut rest, name, what));
     rest.control("SH", ["SEE ALSO"]);
     rest.text([
@@ -137,12 +140,16 @@ fn command_section(roff: &mut Roff, entry: &Entry) {
     let after = entry.tree.get_after_long_help().map(ToString::to_string);
     if let Some(after) = after {
         roff.control("PP", []);
-        roff.control("nf", []);
-        after.lines().for_each(|line| {
-            roff.text([roman(line)]);
-        });
-        roff.control("fi", []);
+        as_written(roff, after.lines());
     }
+}
+
+fn as_written<'t>(roff: &mut Roff, lines: impl Iterator<Item = &'t str>) {
+    roff.control("nf", []);
+    lines.for_each(|line| {
+        roff.text([roman(line)]);
+    });
+    roff.control("fi", []);
 }
 
 fn paragraphs(roff: &mut Roff, text: &str) {
@@ -175,7 +182,8 @@ pub fn markdown() -> String {
     let mut out = String::from("| command | what it does |\n| --- | --- |\n");
     let cell = |text: &str| text.replace('|', "\\|");
     for entry in entries() {
-        let (usage, about) = (cell(&entry.usage), cell(&said(entry.tree.get_about())));
+        let usage = cell(&entry.usage.replace(" [OPTIONS]", ""));
+        let about = cell(&said(entry.tree.get_about()));
         out.push_str(&format!("| `{usage}` | {about} |\n"));
     }
     out.push_str("\n| option of every command | what it does |\n| --- | --- |\n");
