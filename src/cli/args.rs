@@ -65,7 +65,7 @@ pub struct Global {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// The cockpit on a simulated fleet of 13 clusters; nothing else to install
-    Demo(Demo),
+    Demo(super::demo::Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
     /// Print what must hold of each cluster before anything is written there, with evidence and fix
@@ -180,45 +180,6 @@ pub enum Format {
     #[default]
     Text,
     Json,
-}
-
-/// Who one is in the simulated fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PersonArg {
-    #[default]
-    Lead,
-    OnCall,
-    Security,
-    Viewer,
-    Admin,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::DEMO)]
-pub struct Demo {
-    /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
-    #[arg(long)]
-    pub serve: bool,
-    /// With --serve: also open each Hubble Relay on loopback: the first on this port, each further
-    /// one a port higher; without a port, each on any free one
-    #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
-        num_args = 0..=1, default_missing_value = "127.0.0.1")]
-    pub relay_address: Option<SocketAddr>,
-    /// The fleet to simulate: a name or a file
-    #[arg(long, value_name = "FILE|NAME")]
-    pub scenario: Option<String>,
-    /// Same seed, same fleet and traffic
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Simulated seconds a second
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
-    pub speed: f64,
-    /// Whose kubeconfig the cockpit uses
-    #[arg(long, value_enum, default_value_t)]
-    pub person: PersonArg,
-    /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
-    #[arg(long, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -560,11 +521,6 @@ pub(super) fn namespace(raw: &str) -> Result<NsName, String> {
 
 pub(super) fn direction(raw: &str) -> Result<Direction, String> {
     Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
-}
-
-fn speed(raw: &str) -> Result<f64, String> {
-    let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
-    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
 }
 
 /// `90s`, `5m`, `1h30m`, `500ms`.

@@ -243,7 +243,8 @@ mod tests {
                     _ => vec![part.to_owned()],
                 });
                 let words = ["sluice".to_owned()].into_iter().chain(words);
-                let words: Vec<String> = words.take_while(|word| word != "<" && word != "|").collect();
+                let words: Vec<String> =
+                    words.take_while(|word| !["<", ">", "|"].contains(&word.as_str())).collect();
                 if let Err(error) = <Cli as clap::Parser>::try_parse_from(&words) {
                     panic!("sluice {line}\n{error}");
                 }
