@@ -176,13 +176,8 @@ async fn shift(
 }
 
 async fn ends(session: &mut Session, args: &ReportOpenEnds, printer: &mut Printer<'_>) -> Exit {
-    // Who still uses a grant that ended is known once the clusters are read.
-    let is_told = |world: &World| is_state_settled(world) && world.clusters().all(wait::is_read);
-    if session.until(args.deadline, is_told).await == Waited::Interrupted {
+    if session.until(args.deadline, is_state_settled).await == Waited::Interrupted {
         return Exit::Failed;
-    }
-    for trouble in wait::unread(session.world()) {
-        printer.say(&format!("{trouble}\n"));
     }
     let world = session.world();
     let all = open_ends(world);
