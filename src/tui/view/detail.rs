@@ -154,7 +154,11 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
 
 /// The week's evidence of a namespace.
 fn collection_line(row: &CollectionRow) -> (Role, String) {
-    let (role, words) = readiness(row);
+    let (role, words) = readiness(row, Direction::Egress);
+    let callers = match row.is_alike() {
+        true => String::new(),
+        false => format!("; for ingress {}", readiness(row, Direction::Ingress).1),
+    };
     let found = match (row.destinations, row.suspects, row.edges) {
         (Some(all), Some(suspects), _) => {
             format!("; {}, {}", plural(all, "destination"), plural(suspects, "suspect"))
@@ -162,7 +166,7 @@ fn collection_line(row: &CollectionRow) -> (Role, String) {
         (_, _, Some(edges)) => format!("; {edges} edges kept"),
         (_, _, None) => String::new(),
     };
-    (role, format!("the week: {words}{found}; d shows destinations, v coverage"))
+    (role, format!("the week: {words}{callers}{found}; d shows destinations, v coverage"))
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
