@@ -104,8 +104,7 @@ workloads = [
 "#;
 
 /// What the cluster is, as `sluice author --save-facts` writes it.
-const FACTS: &str = "\
-schema: sluice.facts/1
+const FACTS: &str = r#"schema: sluice.facts/1
 clusters:
 - cluster: east
   cni: {kind: Cilium, version: v1.19.4}
@@ -119,7 +118,7 @@ clusters:
   - {namespace: finder, kind: Deployment, name: query, labels: {app: query}}
   - {namespace: front, kind: Deployment, name: cart, labels: {app: cart}}
   - {namespace: front, kind: Deployment, name: storefront, labels: {app: storefront}}
-";
+"#;
 
 /// The storefront searches since this morning: the week has not seen it.
 const WEEK: [(&str, &str, &str, &str, u16); 4] = [
