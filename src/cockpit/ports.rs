@@ -167,13 +167,21 @@ pub struct Document {
     /// From the root of the workspace on.
     pub path: Text,
     pub written: Timestamp,
-    /// Why it does not suffice as a whole.
+    /// Why it does not suffice as a whole, for egress.
     pub doubts: Vec<Text>,
+    pub ingress_doubts: Vec<Text>,
     /// What it has not seen, though it may suffice.
     pub uncovered: Vec<Text>,
 }
 
 impl Document {
+    pub fn doubts(&self, direction: Direction) -> &[Text] {
+        match direction {
+            Direction::Egress => &self.doubts,
+            Direction::Ingress => &self.ingress_doubts,
+        }
+    }
+
     /// Where it lies, how old it is, and why it is read at all.
     pub fn words(&self, now: Timestamp) -> String {
         let written = span(age(self.written, now));

@@ -246,7 +246,7 @@ fn candidates(world: &World) -> Vec<Candidate> {
                 let (state, since) = row_state(world, &target);
                 out.push(Candidate {
                     environment: cluster.environment,
-                    risk: risk.clone(),
+                    risk: Risk { inward: direction == Direction::Ingress, ..risk.clone() },
                     priority: entry.and_then(|entry| entry.priority),
                     shared: entry.is_some_and(|entry| entry.shared),
                     largest,
@@ -315,6 +315,7 @@ pub fn risk(
         flows: parties.map(|parties| parties.flows),
         controllers: seen.filter(|_| listed).map(controllers),
         webhooks: parties.map(|parties| parties.webhooks),
+        inward: false,
     }
 }
 

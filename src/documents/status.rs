@@ -101,10 +101,19 @@ struct CollectionOut {
     progress: ProgressOut,
     /// Why it is not ready, every reason.
     why: Vec<String>,
+    /// The same for ingress; what stands beside it is for egress.
+    ingress: CallersOut,
     edges: Option<u64>,
     /// `null`: its edges were not read in this run.
     destinations: Option<usize>,
     suspects: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct CallersOut {
+    #[serde(flatten)]
+    progress: ProgressOut,
+    why: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -225,6 +234,10 @@ fn collection_out(row: &CollectionRow) -> CollectionOut {
     CollectionOut {
         progress: progress_out(row.progress),
         why: row.why.iter().map(ToString::to_string).collect(),
+        ingress: CallersOut {
+            progress: progress_out(row.ingress),
+            why: row.ingress_why.iter().map(ToString::to_string).collect(),
+        },
         edges: row.edges,
         destinations: row.destinations,
         suspects: row.suspects,

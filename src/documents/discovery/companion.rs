@@ -65,6 +65,9 @@ struct WirePart {
     generated_at: String,
     edges: usize,
     readiness: WireReady,
+    /// Where it is another for callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ingress: Option<WireReady>,
     /// Credited hours as ranges of epoch hours, the end not included. Without a node: the source
     /// does not say.
     credited: Vec<WireNode>,
@@ -176,11 +179,8 @@ fn part_out(cluster: &ClusterName, part: &Part) -> WirePart {
         to: time(part.window.to),
         generated_at: time(part.generated),
         edges: part.edges.len(),
-        readiness: match &evidence.readiness {
-            Readiness::Ready => WireReady::Ready,
-            Readiness::NotYet { left } => WireReady::NotYet { secs: left.num_seconds() },
-            Readiness::Blocked { why } => WireReady::Blocked { why: strings(why) },
-        },
+        readiness: ready_out(&evidence.readiness),
+        ingress: evidence.ingress.as_ref().map(ready_out),
         credited: evidence.coverage.credited.iter().map(node_out).collect(),
         gaps: evidence.coverage.gaps.iter().map(hole_out).collect(),
         doubts: strings(&evidence.coverage.doubts),
@@ -189,6 +189,26 @@ fn part_out(cluster: &ClusterName, part: &Part) -> WirePart {
             silent.iter().map(|workload| [workload.kind.to_string(), workload.name.to_string()]).collect()
         }),
         remarks: strings(&evidence.remarks),
+    }
+}
+
+fn ready_out(readiness: &Readiness) -> WireReady {
+    match readiness {
+        Readiness::Ready => WireReady::Ready,
+        Readiness::NotYet { left } => WireReady::NotYet { secs: left.num_seconds() },
+        Readiness::Blocked { why } => {
+            WireReady::Blocked { why: why.iter().map(ToString::to_string).collect() }
+        }
+    }
+}
+
+fn ready_in(wire: &WireReady) -> Readiness {
+    match wire {
+        WireReady::Ready => Readiness::Ready,
+        WireReady::NotYet { secs } => Readiness::NotYet { left: seconds(*secs) },
+        WireReady::Blocked { why } => {
+            Readiness::Blocked { why: why.iter().map(|raw| Text::new(raw)).collect() }
+        }
     }
 }
 
@@ -248,11 +268,8 @@ fn part_in(ns: &NsName, part: &WirePart) -> Result<Part, String> {
             gaps: part.gaps.iter().map(hole_in).collect::<Result<_, _>>()?,
             doubts: texts(&part.doubts),
         },
-        readiness: match &part.readiness {
-            WireReady::Ready => Readiness::Ready,
-            WireReady::NotYet { secs } => Readiness::NotYet { left: seconds(*secs) },
-            WireReady::Blocked { why } => Readiness::Blocked { why: texts(why) },
-        },
+        readiness: ready_in(&part.readiness),
+        ingress: part.ingress.as_ref().map(ready_in),
         crons: match &part.cron_jobs {
             None => None,
             Some(crons) => Some(crons.iter().map(|cron| cron_in(ns, cron)).collect::<Result<_, String>>()?),

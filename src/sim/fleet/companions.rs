@@ -1,5 +1,5 @@
 //! Evidence beside the discovery documents of a simulated fleet's workspace, as the team would have
-//! written it last: who calls whom, by name and address, with a week of hours. Made of the plans; what
+//! written it last: who calls whom, of both ends, by name and address, with a week of hours. Made of the plans; what
 //! the product makes of it, and the documents themselves, is its own affair. Texts are pure.
 
 use std::{
@@ -76,11 +76,16 @@ impl Part {
     fn of(plan: &Plan, namespace: &str, to: DateTime<Utc>) -> Self {
         let from = to - Duration::days(DAYS);
         let hours = [from.timestamp() / 3_600, to.timestamp() / 3_600];
-        let ours = plan.edges.iter().flat_map(|edge| lines(plan, namespace, edge, (from, to)));
+        let ours = plan.edges.iter().flat_map(|edge| {
+            let mut both = lines(plan, namespace, edge, (from, to));
+            both.extend(callers(plan, namespace, edge, (from, to)));
+            both
+        });
         // Edges of one caller and callee are one: the first tells of all.
         let mut seen = BTreeSet::new();
         let is_new = |line: &Value| {
-            seen.insert(format!("{}{}{}{}", line["workload"], line["peer"], line["port"], line["name"]))
+            let place = format!("{}{}{}", line["direction"], line["peer"], line["name"]);
+            seen.insert(format!("{}{place}{}", line["workload"], line["port"]))
         };
         let edges: Vec<Value> = ours.filter(is_new).collect();
         let credited: Vec<Value> =
@@ -103,13 +108,8 @@ fn lines(plan: &Plan, namespace: &str, edge: &Edge, window: (DateTime<Utc>, Date
         return Vec::new();
     }
     let line = |peer: Value, name: Option<&str>, chain: &[String]| {
-        let flows = (edge.per_second * 86_400.0 * DAYS as f64 * caller.pods.len() as f64).max(1.0) as u64;
-        let mut line = json!({
-            "cluster": plan.cluster, "namespace": namespace, "workload": owner(caller), "direction": "egress",
-            "peer": peer, "protocol": edge.protocol.as_str(), "port": edge.port, "outcome": "allowed",
-            "flows": flows, "first": stamp(window.0), "last": stamp(window.1 - Duration::minutes(7)),
-            "hours": Value::Null,
-        });
+        let flows = flows(edge, caller.pods.len());
+        let mut line = bare(plan, edge, (caller, "egress"), &peer, flows, window);
         if let Some(name) = name {
             line["name"] = name.into();
             line["fresh"] = flows.into();
@@ -137,6 +137,54 @@ fn lines(plan: &Plan, namespace: &str, edge: &Edge, window: (DateTime<Utc>, Date
         End::Api => vec![line(json!({ "entity": "kube-apiserver" }), None, &[])],
         End::Nodes => vec![line(json!({ "entity": "remote-node" }), None, &[])],
     }
+}
+
+/// One line for each address that calls a workload of the namespace.
+fn callers(plan: &Plan, namespace: &str, edge: &Edge, window: (DateTime<Utc>, DateTime<Utc>)) -> Vec<Value> {
+    let End::Workload(to) = edge.to else { return Vec::new() };
+    let callee = &plan.workloads[to];
+    if callee.namespace != namespace || callee.host_network {
+        return Vec::new();
+    }
+    let (peers, count) = match edge.from {
+        End::Workload(from) if plan.workloads[from].host_network => {
+            (vec![json!({ "entity": "remote-node" })], plan.workloads[from].pods.len())
+        }
+        End::Workload(from) => {
+            let caller = &plan.workloads[from];
+            let pods = json!({ "pods": { "namespace": caller.namespace, "workload": owner(caller) } });
+            (vec![pods], caller.pods.len())
+        }
+        End::External(external) => {
+            let all = &plan.externals[external].addresses;
+            (all.iter().map(|address| json!({ "address": address })).collect(), 1)
+        }
+        End::Api => (vec![json!({ "entity": "kube-apiserver" })], 1),
+        End::Nodes => (vec![json!({ "entity": "remote-node" })], plan.nodes.len()),
+    };
+    let flows = flows(edge, count);
+    peers.iter().map(|peer| bare(plan, edge, (callee, "ingress"), peer, flows, window)).collect()
+}
+
+fn flows(edge: &Edge, callers: usize) -> u64 {
+    (edge.per_second * 86_400.0 * DAYS as f64 * callers as f64).max(1.0) as u64
+}
+
+/// A line without a name, of the workload whose end saw it.
+fn bare(
+    plan: &Plan,
+    edge: &Edge,
+    (workload, direction): (&Workload, &str),
+    peer: &Value,
+    flows: u64,
+    window: (DateTime<Utc>, DateTime<Utc>),
+) -> Value {
+    json!({
+        "cluster": plan.cluster, "namespace": workload.namespace, "workload": owner(workload),
+        "direction": direction, "peer": peer, "protocol": edge.protocol.as_str(), "port": edge.port,
+        "outcome": "allowed", "flows": flows, "first": stamp(window.0),
+        "last": stamp(window.1 - Duration::minutes(7)), "hours": Value::Null,
+    })
 }
 
 fn owner(workload: &Workload) -> Value {
