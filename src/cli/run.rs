@@ -11,7 +11,7 @@ use super::{
     ask::{self, Asker},
     author,
     change::Changing,
-    cockpit, collect, demo, denials, discover,
+    cockpit, collect, demo, denials, discover, documents,
     exit::Exit,
     explain, hold, info, init, install, kyverno, log, plan, predict, preflight,
     print::Printer,
@@ -92,6 +92,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Kyverno(args)) => with_runtime(printer, async |p| {
             let mut session = start(&whole(global), Need::Workspace, false)?;
             Ok(kyverno::run(&mut session, global, args, p).await)
+        }),
+        Some(Command::Documents(args)) => with_runtime(printer, async |p| {
+            let mut session = start(&whole(global), Need::Workspace, true)?;
+            Ok(documents::run(&mut session, args, p).await)
         }),
         Some(Command::Runbook(args)) => runbook::run(global, args, printer),
         Some(Command::Probe(args)) => probe::run(args, printer),

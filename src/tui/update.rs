@@ -177,9 +177,13 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
                 | decide::Command::Confirm(_)
                 | decide::Command::AskReview(_)
                 | decide::Command::DecideReview(_) => Asked::Share,
+                decide::Command::Renew { .. } => Asked::Other,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
-                decide::Command::ReadEdges(..) | decide::Command::Foresee(_) => continue,
+                decide::Command::ReadEdges(..)
+                | decide::Command::Foresee(_)
+                | decide::Command::ReadDocuments
+                | decide::Command::Compare(..) => continue,
             });
         }
     }
