@@ -460,6 +460,7 @@ pub mod tui {
     pub mod offer;
     pub mod plan;
     pub mod proposal;
+    pub mod renewal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

@@ -2,6 +2,8 @@
 //! the text that would take its place. One list for the cockpit, `sluice documents`, status and
 //! handover. What could not be read is unknown, never fresh. Asks nobody.
 
+mod words;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -16,6 +18,7 @@ use crate::domain::{
     time::{Timestamp, age},
 };
 
+pub use self::words::{differences, doubt, due_words, heading, line};
 use super::{
     decide::{Orders, Reason, Refusal},
     discoveries::Discoveries,

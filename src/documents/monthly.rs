@@ -8,11 +8,11 @@ use super::{
     wire::{pretty, time},
 };
 use crate::{
-    cockpit::monthly::{Compared, ComparedPart, DocumentRow, Newer, Prepared, Reviewed, Standing},
+    cockpit::monthly::{self, Compared, ComparedPart, DocumentRow, Newer, Prepared, Reviewed},
     domain::{
         names::{Text, plural},
         renewal::{Changed, Cover, Difference},
-        time::{Timestamp, age, span},
+        time::Timestamp,
     },
 };
 
@@ -96,7 +96,7 @@ pub fn text(rows: Option<&[DocumentRow]>, now: Timestamp) -> String {
         table.row([
             row.ns.to_string(),
             row.standing.as_str().to_owned(),
-            due(row, now),
+            monthly::due_words(row, now),
             row.parts.len().to_string(),
             row.owner.as_ref().map_or("-".to_owned(), ToString::to_string),
             row.words(),
@@ -108,16 +108,6 @@ pub fn text(rows: Option<&[DocumentRow]>, now: Timestamp) -> String {
         table.text(""),
         plural(rows.len(), "document")
     )
-}
-
-/// `today`, `in 12d`, `9d over`.
-pub fn due(row: &DocumentRow, now: Timestamp) -> String {
-    let Some(due) = row.due else { return "?".to_owned() };
-    match (due - now.date_naive()).num_days() {
-        0 => "today".to_owned(),
-        left @ 1.. => format!("in {left}d"),
-        over => format!("{}d over", -over),
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -244,7 +234,7 @@ fn changed_out(changed: &Changed) -> ChangedOut<'_> {
 pub fn compared_text(compared: &Compared, written: &Written<'_>) -> String {
     let mut out = format!("Document of {}: {}.\n", compared.ns, compared.summary());
     for part in &compared.parts {
-        out.push_str(&format!("\n{}\n", heading(part, compared.at)));
+        out.push_str(&format!("\n{}\n", monthly::heading(part, compared.at)));
         if let Ok(newer) = &part.now {
             out.push_str(&changes(newer));
         }
@@ -259,34 +249,8 @@ pub fn compared_text(compared: &Compared, written: &Written<'_>) -> String {
     out
 }
 
-/// `prod-eu: evidence 41d00h old, now to 2026-11-29 11:00 UTC, 12 destinations`.
-pub fn heading(part: &ComparedPart, now: Timestamp) -> String {
-    let before = match part.before {
-        Some(at) => format!("the document's evidence is {} old", span(age(at, now))),
-        None => "the document has nothing of it".to_owned(),
-    };
-    match &part.now {
-        Err(why) => format!("{}: {before} and stays as it is: {why}", part.cluster),
-        Ok(newer) => format!(
-            "{}: {before}; now {} to {} UTC, {}",
-            part.cluster,
-            newer.window.from.format("%m-%d %H:%M"),
-            newer.window.to.format("%m-%d %H:%M"),
-            plural(newer.destinations, "destination")
-        ),
-    }
-}
-
-/// What is called gone, if the evidence is not whole.
-pub fn doubt(newer: &Newer) -> Option<String> {
-    let first = newer.doubts.first()?;
-    let more = newer.doubts.len() - 1;
-    let more = if more == 0 { String::new() } else { format!(" (and {} more)", more) };
-    Some(format!("what is called gone may only not have been seen: {first}{more}"))
-}
-
 fn changes(newer: &Newer) -> String {
-    let mut out = doubt(newer).map_or_else(String::new, |doubt| format!("  note: {doubt}\n"));
+    let mut out = monthly::doubt(newer).map_or_else(String::new, |doubt| format!("  note: {doubt}\n"));
     if newer.changes.is_empty() {
         out.push_str("  nothing changed\n");
         return out;
@@ -297,16 +261,12 @@ fn changes(newer: &Newer) -> String {
             changed.direction.to_string(),
             changed.title.to_string(),
             changed.category.as_str().to_owned(),
-            differences(changed),
+            monthly::differences(changed),
             changed.cover.as_ref().map_or("-".to_owned(), ToString::to_string),
         ]);
     }
     out.push_str(&table.text("  "));
     out
-}
-
-pub fn differences(changed: &Changed) -> String {
-    changed.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What a write would do.
@@ -322,15 +282,4 @@ pub fn would(prepared: &Prepared) -> String {
         plural(prepared.lines, "edge"),
         plural(prepared.notes, "note")
     )
-}
-
-/// The standing, for whoever reads a list of other things.
-pub fn line(row: &DocumentRow, now: Timestamp) -> String {
-    let head = match row.standing {
-        Standing::Due => format!("the monthly review of {} is due ({})", row.path, due(row, now)),
-        Standing::Vanished => format!("{} is of a namespace that vanished", row.path),
-        Standing::Unknown(_) => format!("whether {} is due is not known", row.path),
-        Standing::New | Standing::Current => format!("{} is not due ({})", row.path, due(row, now)),
-    };
-    format!("{head}: {}", row.words())
 }

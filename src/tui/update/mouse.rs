@@ -83,6 +83,7 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Review(_)
         | View::Preflight(_) => {}
     }
