@@ -27,8 +27,15 @@ use tokio::{
 
 pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
-    recorder::Recorder, renewal::{Desk, Look}, sources::Sources, state::State,
+    collectors::Collectors,
+    notifier::Notifier,
+    observer::Observer,
+    performer::Performer,
+    prober::Prober,
+    recorder::Recorder,
+    renewal::{Desk, Look},
+    sources::Sources,
+    state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{

@@ -164,7 +164,9 @@ pub enum Command {
     /// connected, refused, unreachable, silent.
     Probe(super::probe::Probe),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
     /// Print every path that sluice reads or writes
     Info,
 }

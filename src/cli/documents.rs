@@ -20,7 +20,10 @@ use crate::{
         world::World,
     },
     documents::monthly as pages,
-    domain::names::{NsName, Text},
+    domain::{
+        fleet::{Cluster, Health, Part},
+        names::{NsName, Text},
+    },
 };
 
 /// Print which discovery documents are due for their monthly review, what changed since, and write them anew
@@ -62,7 +65,7 @@ pub async fn run(session: &mut Session, args: &Documents, printer: &mut Printer<
     let is_one = args.namespace.is_some();
     let done = move |world: &World| {
         let has_collector = |name| !is_one || plan::has_collector(world, name);
-        let read = |cluster| wait::is_read(cluster);
+        let read = |cluster: &Cluster| wait::is_read(cluster) && (!is_one || has_jobs(world, cluster));
         monthly::documents(world).is_some()
             && world.clusters().all(|cluster| read(cluster) && has_collector(&cluster.name))
             && (!is_one || plan::has_state(world))
@@ -77,6 +80,14 @@ pub async fn run(session: &mut Session, args: &Documents, printer: &mut Printer<
         None => list(session.world(), args, printer),
         Some(ns) => one(session, ns, args, printer).await,
     }
+}
+
+/// A document says which CronJobs ran; those that are refused never come.
+fn has_jobs(world: &World, cluster: &Cluster) -> bool {
+    let told = |ns| world.discoveries().crons(&cluster.name, ns).is_some();
+    matches!(cluster.health, Health::Down(_))
+        || cluster.troubles.contains_key(&Part::CronJobs)
+        || cluster.namespaces.keys().next().is_none_or(told)
 }
 
 fn list(world: &World, args: &Documents, printer: &mut Printer<'_>) -> Exit {

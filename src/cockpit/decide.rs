@@ -53,7 +53,10 @@ pub enum Command {
     /// reviewed; `None`: ours.
     Compare(NsName, Option<Text>),
     /// Write what was compared into the workspace, with or without a review.
-    Renew { ns: NsName, reviewed: bool },
+    Renew {
+        ns: NsName,
+        reviewed: bool,
+    },
     /// Nothing of this scope advances, or its wave goes on without it.
     Hold(Wanted),
     /// End a hold or an exclusion, by its name.

@@ -201,7 +201,10 @@ pub enum DocumentFact {
     /// What they say of themselves.
     Read(Vec<DocumentFile>),
     /// One is held against the evidence of now: these clusters' collectors are asked.
-    Begun { ns: NsName, waiting: BTreeSet<ClusterName> },
+    Begun {
+        ns: NsName,
+        waiting: BTreeSet<ClusterName>,
+    },
     Answered(ClusterName),
     Compared(Arc<Compared>),
     Writing,
@@ -223,7 +226,10 @@ pub enum State {
     Reading(BTreeSet<ClusterName>),
     Compared(Arc<Compared>),
     Writing(Arc<Compared>),
-    Written { at: Timestamp, result: Result<Text, Trouble> },
+    Written {
+        at: Timestamp,
+        result: Result<Text, Trouble>,
+    },
 }
 
 /// A document against what the collectors hold now.
@@ -375,6 +381,9 @@ fn standing(world: &World, file: &DocumentFile, parts: &[PartRow], due: Option<N
     }
 }
 
+/// Why a cluster without the namespace is not asked.
+pub const GONE: &str = "the namespace is not there any more";
+
 /// Where a document's new evidence would come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -450,7 +459,7 @@ fn not_asked(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<Text> 
         return said("the fleet has no such cluster any more".to_owned());
     }
     if is_there(world, cluster, ns) == Some(false) {
-        return said("the namespace is not there any more".to_owned());
+        return Some(Text::new(GONE));
     }
     let Some(collected) = world.discoveries().collected(cluster) else {
         return said("its collector was not heard of yet".to_owned());
@@ -491,7 +500,9 @@ pub fn renew_reasons(world: &World, ns: &NsName, reviewed: bool) -> Vec<Reason> 
         None => out.push(said("it was not held against the evidence of now: look at what changed first")),
         Some(Err(trouble)) => out.push(Reason::Document(Text::from(trouble.to_string()))),
         Some(Ok(prepared)) if reviewed && prepared.reviewed.is_none() => {
-            out.push(said("who reviewed it is not known: say it (--reviewed-by), or write it without a review"));
+            out.push(said(
+                "who reviewed it is not known: say it (--reviewed-by), or write it without a review",
+            ));
         }
         Some(Ok(_)) => {}
     }

@@ -296,7 +296,10 @@ pub enum Effect {
     /// Hold a discovery document against what the collectors hold now.
     Compare(Box<monthly::Question>),
     /// Write a discovery document of the workspace.
-    Renew { prepared: Box<monthly::Prepared>, reviewed: bool },
+    Renew {
+        prepared: Box<monthly::Prepared>,
+        reviewed: bool,
+    },
     /// Write this to the state cluster.
     Share(ShareId, Share),
     /// Read `sluice.yaml` and the policy files again.

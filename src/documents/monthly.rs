@@ -213,7 +213,9 @@ fn changed_out(changed: &Changed) -> ChangedOut<'_> {
     let difference = |one| {
         let (more, less) = match one {
             &Difference::New | &Difference::Gone => (Vec::new(), Vec::new()),
-            Difference::Ports { more, less } | Difference::Workloads { more, less } => (strs(more), strs(less)),
+            Difference::Ports { more, less } | Difference::Workloads { more, less } => {
+                (strs(more), strs(less))
+            }
             Difference::Category { was, is } => (vec![is.as_str()], vec![was.as_str()]),
             Difference::Flagged(classes) => (strs(classes), Vec::new()),
             Difference::Cleared(classes) => (Vec::new(), strs(classes)),
@@ -282,4 +284,190 @@ pub fn would(prepared: &Prepared) -> String {
         plural(prepared.lines, "edge"),
         plural(prepared.notes, "note")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::{
+        cockpit::{
+            decide::{Command, decide},
+            monthly::{DocumentFact, DocumentFile, Stamp},
+            ports::{Effect, Fact, Trouble},
+            world::World,
+        },
+        documents::tests::{cluster, now, ns, world},
+        domain::{destination::Category, edge::Window, flow::Direction},
+    };
+
+    fn file(name: &str, due: &str, reviewed: Option<&str>, parts: &[(&str, i64)]) -> DocumentFile {
+        let parts = parts.iter().map(|(name, days)| (cluster(name), now() - TimeDelta::days(*days)));
+        let parts: BTreeMap<_, _> = parts.collect();
+        let reviewed =
+            reviewed.map(|day| Reviewed { day: day.parse().expect("a day"), by: Some(Text::new("ann")) });
+        let generated = parts.values().max().copied().unwrap_or(now());
+        let due = due.parse().expect("a day");
+        DocumentFile {
+            ns: ns(name),
+            path: Text::from(format!("network-policies/discovery/{name}.md")),
+            stamp: Ok(Stamp { generated, due, reviewed, is_edited: false }),
+            parts: Ok(parts),
+        }
+    }
+
+    fn told(files: Vec<DocumentFile>) -> World {
+        let mut world = world();
+        world.absorb(Fact::Document(DocumentFact::Read(files)));
+        world.settle();
+        world
+    }
+
+    fn standings(world: &World) -> Vec<String> {
+        let rows = monthly::documents(world).expect("read");
+        let said = |row: &DocumentRow| {
+            let due = row.due.map_or("?".to_owned(), |day| day.to_string());
+            format!("{} {} {due}", row.ns, row.standing.as_str())
+        };
+        rows.iter().map(said).collect()
+    }
+
+    /// It is 2026-11-23. `prod-eu` has shop and pay; what `far` has is not known, since it is down.
+    #[test]
+    fn due_vanished_and_unknown_documents_come_first() {
+        let unreadable = DocumentFile {
+            stamp: Err(Text::new("network-policies/discovery/odd.md is not there")),
+            ..file("odd", "2026-12-01", None, &[("prod-eu", 1)])
+        };
+        let world = told(vec![
+            file("shop", "2026-12-20", Some("2026-11-20"), &[("prod-eu", 3)]),
+            // Reviewed a month ago to the day, and a day later.
+            file("pay", "2026-12-20", Some("2026-10-23"), &[("prod-eu", 3)]),
+            file("pay-2", "2026-12-20", Some("2026-10-24"), &[("far", 3)]),
+            // Reviewed of late, but on evidence that is old.
+            file("shop-3", "2026-12-20", Some("2026-11-20"), &[("far", 32)]),
+            file("fresh", "2026-12-22", None, &[("far", 1)]),
+            file("loyalty", "2026-12-22", Some("2026-11-20"), &[("prod-eu", 1), ("left-the-fleet", 80)]),
+            unreadable,
+        ]);
+        assert_eq!(
+            standings(&world),
+            [
+                "shop-3 due 2026-11-22",
+                "pay due 2026-11-23",
+                "loyalty vanished 2026-12-20",
+                "odd unknown ?",
+                "pay-2 current 2026-11-24",
+                "shop current 2026-12-20",
+                "fresh new 2026-12-22",
+            ]
+        );
+        insta::assert_snapshot!("documents.txt", text(monthly::documents(&world).as_deref(), world.now()));
+        insta::assert_snapshot!("documents.json", json(monthly::due(&world).as_deref()));
+    }
+
+    #[test]
+    fn what_was_not_read_is_unknown_and_not_empty() {
+        let world = world();
+        assert_eq!(monthly::documents(&world), None);
+        assert_eq!(json(None), "null\n");
+        assert!(text(None, now()).starts_with("Discovery documents are not known"));
+    }
+
+    fn changed(title: &str, differences: Vec<Difference>, cover: Option<Cover>) -> Changed {
+        Changed {
+            direction: Direction::Egress,
+            title: Text::new(title),
+            category: Category::Vendor,
+            differences,
+            last: now(),
+            cover,
+        }
+    }
+
+    fn compared() -> Compared {
+        let changes = vec![
+            changed(
+                "hooks.example",
+                vec![Difference::New, Difference::Flagged(vec!["webhook".into()])],
+                Some(Cover::Denied(vec!["443/TCP of Deployment cart".into()])),
+            ),
+            changed(
+                "api.example",
+                vec![Difference::Ports { more: vec!["8443/TCP".into()], less: Vec::new() }],
+                Some(Cover::Covered),
+            ),
+            changed("old.example\u{1b}[2J", vec![Difference::Gone], None),
+        ];
+        let newer = Newer {
+            window: Window { from: now() - TimeDelta::days(7), to: now() },
+            doubts: vec!["1 gap in which nothing was recorded, 20m in all".into()],
+            destinations: 12,
+            changes,
+        };
+        let part = |name: &str, now_| ComparedPart {
+            cluster: cluster(name),
+            before: Some(now() - TimeDelta::days(41)),
+            now: now_,
+        };
+        let prepared = Prepared {
+            ns: ns("shop"),
+            path: "network-policies/discovery/shop.md".into(),
+            beside: "network-policies/discovery/shop.edges.jsonl".into(),
+            document: Arc::from("new\n"),
+            edges: Arc::from("{}\n"),
+            reviewed: Some(("ann".into(), Arc::from("marked\n"))),
+            was: [Some(Arc::from("old\n")), None],
+            notes: 2,
+            lines: 31,
+        };
+        let far = Err(Text::new("its collector is away (far: connection refused. Wait.)"));
+        Compared {
+            ns: ns("shop"),
+            at: now(),
+            parts: vec![part("far", far), part("prod-eu", Ok(newer))],
+            prepared: Ok(prepared),
+        }
+    }
+
+    #[test]
+    fn what_changed_as_text_and_json() {
+        insta::assert_snapshot!("compared.txt", compared_text(&compared(), &None));
+        let said = Text::new("both are written");
+        insta::assert_snapshot!("compared.json", compared_json(&compared(), &Some(Ok(&said))));
+    }
+
+    /// Only what was looked at is written, and a review only in somebody's name.
+    #[test]
+    fn what_was_not_compared_is_not_written() {
+        let mut world = told(vec![file("shop", "2026-11-20", None, &[("prod-eu", 41), ("far", 41)])]);
+        let write = |world: &World, reviewed| {
+            let orders = decide(world, &Command::Renew { ns: ns("shop"), reviewed });
+            orders.map(|orders| orders.effects.len()).map_err(|refusal| refusal.to_string())
+        };
+        assert!(write(&world, false).is_err_and(|why| why.contains("look at what changed first")));
+        let Ok(orders) = decide(&world, &Command::Compare(ns("shop"), None)) else {
+            panic!("it may be asked")
+        };
+        let [Effect::Compare(question)] = orders.effects.as_slice() else { panic!("{orders:?}") };
+        assert_eq!(question.asked.iter().collect::<Vec<_>>(), [&cluster("prod-eu")]);
+        assert_eq!(question.kept[&cluster("far")].as_str(), "its collector was not heard of yet");
+        let begun = DocumentFact::Begun { ns: ns("shop"), waiting: question.asked.clone() };
+        world.absorb(Fact::Document(begun));
+        assert!(decide(&world, &Command::Compare(ns("shop"), None)).is_err(), "one at a time");
+        let nobody = Prepared { reviewed: None, ..compared().prepared.expect("prepared") };
+        let without = Compared { prepared: Ok(nobody), ..compared() };
+        world.absorb(Fact::Document(DocumentFact::Compared(Arc::new(without))));
+        assert_eq!(write(&world, false), Ok(1));
+        assert!(write(&world, true).is_err_and(|why| why.contains("who reviewed it is not known")));
+        world.absorb(Fact::ReadOnly);
+        assert!(write(&world, false).is_err_and(|why| why.contains("read-only")));
+        let edited = Trouble::new("shop.md", "it was edited outside its notes", "Move it.");
+        let broken = Compared { prepared: Err(edited), ..compared() };
+        world.absorb(Fact::Document(DocumentFact::Compared(Arc::new(broken))));
+        assert!(write(&world, false).is_err_and(|why| why.contains("it was edited outside its notes")));
+    }
 }

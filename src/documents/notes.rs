@@ -217,7 +217,8 @@ impl Writer {
 
     /// Notes that found no place this time are kept all the same, below a heading.
     pub fn orphans(&mut self, heading: &str) {
-        let kept: Notes = std::mem::take(&mut self.left).into_iter().filter(|(_, note)| is_written(note)).collect();
+        let kept: Notes =
+            std::mem::take(&mut self.left).into_iter().filter(|(_, note)| is_written(note)).collect();
         if kept.is_empty() {
             return;
         }
@@ -401,7 +402,10 @@ mod tests {
             "Reviewed: 2026-01-31 by ann@example.com\nReviewed: 2026-02-28 by bo --? ??-- notes x: y --??line\n"
         );
         let last = reviewed(&notes, day("2026-03-01")).expect("there");
-        assert_eq!((last.day, last.by), (day("2026-02-28"), Some(Text::new("bo --? ??-- notes x: y --??line"))));
+        assert_eq!(
+            (last.day, last.by),
+            (day("2026-02-28"), Some(Text::new("bo --? ??-- notes x: y --??line")))
+        );
         let first = reviewed(&notes, day("2026-02-01")).and_then(|one| one.by);
         assert_eq!(first, Some(Text::new("ann@example.com")));
     }

@@ -30,10 +30,19 @@ pub enum Difference {
     /// The document has it, and the evidence of now does not.
     Gone,
     /// Such as `443/TCP`.
-    Ports { more: Vec<Text>, less: Vec<Text> },
+    Ports {
+        more: Vec<Text>,
+        less: Vec<Text>,
+    },
     /// Those of the namespace that talk to it, or are called by it.
-    Workloads { more: Vec<Text>, less: Vec<Text> },
-    Category { was: Category, is: Category },
+    Workloads {
+        more: Vec<Text>,
+        less: Vec<Text>,
+    },
+    Category {
+        was: Category,
+        is: Category,
+    },
     /// Classes of findings that were not there.
     Flagged(Vec<Text>),
     /// Classes of findings that are not there any more.
@@ -206,9 +215,14 @@ mod tests {
     fn differences_are_said_in_words() {
         let texts = |all: &[&str]| all.iter().map(|raw| Text::new(raw)).collect::<Vec<_>>();
         for (difference, said) in [
-            (Difference::Ports { more: texts(&["8443/TCP"]), less: texts(&["80/TCP", "81/TCP"]) },
-                "ports + 8443/TCP, - 80/TCP, 81/TCP"),
-            (Difference::Workloads { more: Vec::new(), less: texts(&["Deployment a"]) }, "workloads - Deployment a"),
+            (
+                Difference::Ports { more: texts(&["8443/TCP"]), less: texts(&["80/TCP", "81/TCP"]) },
+                "ports + 8443/TCP, - 80/TCP, 81/TCP",
+            ),
+            (
+                Difference::Workloads { more: Vec::new(), less: texts(&["Deployment a"]) },
+                "workloads - Deployment a",
+            ),
             (Difference::Category { was: Category::Vendor, is: Category::Unknown }, "was vendor, is unknown"),
             (Difference::Flagged(texts(&["a", "b", "c", "d", "e"])), "newly flagged: a, b, c, d and 1 more"),
         ] {

@@ -43,8 +43,7 @@ pub fn texts(
     drawn: Drawn<'_>,
     everywhere: &Everywhere,
 ) -> (String, String) {
-    let page =
-        |(cluster, part)| page::of(cluster, &companion.ns, part, rules, everywhere, Shown::Passed);
+    let page = |(cluster, part)| page::of(cluster, &companion.ns, part, rules, everywhere, Shown::Passed);
     let pages: Vec<_> = companion.parts.iter().map(page).collect();
     let document = markdown::text(&markdown::Document {
         ns: &companion.ns,
@@ -94,12 +93,7 @@ fn stamp(old: Old, today: NaiveDate) -> Stamp {
 }
 
 /// What people wrote, if nothing else was edited.
-pub fn kept(
-    kind: Kind,
-    text: Option<&str>,
-    shown: &str,
-    is_forced: bool,
-) -> Result<Option<Old>, Trouble> {
+pub fn kept(kind: Kind, text: Option<&str>, shown: &str, is_forced: bool) -> Result<Option<Old>, Trouble> {
     let Some(text) = text else { return Ok(None) };
     let old = notes::read(kind, text).map_err(|bad| {
         let next = match &bad {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cockpit::{
         discoveries::Opened,
-        monthly::{Compared, ComparedPart, DocumentFact, Newer, Prepared, Question},
+        monthly::{self, Compared, ComparedPart, DocumentFact, Newer, Prepared, Question},
         plan::FleetFile,
         ports::{Baseline, ClusterFact, Fact, Trouble},
         world::World,
@@ -121,7 +121,8 @@ impl Look {
                 for side in sides {
                     looked.push(side.look(&ns).await);
                 }
-                let work = move || compare(&Paper { root: &root, fleet: &fleet, ns: &ns, by, now }, kept, looked);
+                let work =
+                    move || compare(&Paper { root: &root, fleet: &fleet, ns: &ns, by, now }, kept, looked);
                 tokio::task::spawn_blocking(work).await
             });
             let compared = match run.await {
@@ -287,11 +288,17 @@ fn prepared(
         let before = companion.parts.get(&cluster).map(|part| part.generated);
         parts.push(ComparedPart { cluster, before, now: Err(why) });
     }
+    let is_gone = parts.iter().all(|part| part.now.as_ref().is_err_and(|why| why.as_str() == monthly::GONE));
     let any = !looked.is_empty();
     for side in looked {
         let before = companion.parts.remove(&side.cluster);
         parts.push(part(&side, ns, before.as_ref(), rules, &everywhere));
         companion.parts.insert(side.cluster, side.part);
+    }
+    if !any && is_gone {
+        let fact = "no cluster that it covers has the namespace any more";
+        let next = "Take both files out of the workspace (`git rm`), or leave them as a record.";
+        return Err(Trouble::new(&path, fact, next));
     }
     if !any {
         let next = "Wait for one of its collectors, or run `sluice discover --write` on records.";
@@ -302,8 +309,7 @@ fn prepared(
     let notes = old.as_ref().map_or(&none, |old| &old.notes);
     let generated = companion.parts.values().map(|part| part.generated).max().unwrap_or_default();
     let due = old.as_ref().map(|old| old.due);
-    let (document, edges) =
-        papers::texts(rules, &companion, Drawn { notes, due, generated }, &everywhere);
+    let (document, edges) = papers::texts(rules, &companion, Drawn { notes, due, generated }, &everywhere);
     let reviewed = paper.by.clone().map(|by| {
         let mut marked = notes.clone();
         notes::mark(&mut marked, generated.date_naive(), by.as_str());
@@ -390,3 +396,6 @@ pub(super) fn write(root: &Path, prepared: &Prepared, reviewed: bool) -> Result<
         prepared.path, prepared.beside, prepared.path, prepared.beside
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,11 +32,11 @@ struct Party<'p>(Vec<&'p Destination>);
 pub fn of(before: &Page, now: &Page, live: &BTreeMap<Direction, Live>) -> Vec<Changed> {
     let (before, now) = (parties(before), parties(now));
     let places: BTreeSet<&Place> = before.keys().chain(now.keys()).collect();
-    let mut out: Vec<_> =
-        places.into_iter().filter_map(|place| changed(place, before.get(place), now.get(place), live)).collect();
-    out.sort_by(|a, b| {
-        (a.rank(), a.direction, &a.title).cmp(&(b.rank(), b.direction, &b.title))
-    });
+    let mut out: Vec<_> = places
+        .into_iter()
+        .filter_map(|place| changed(place, before.get(place), now.get(place), live))
+        .collect();
+    out.sort_by(|a, b| (a.rank(), a.direction, &a.title).cmp(&(b.rank(), b.direction, &b.title)));
     out
 }
 
@@ -152,7 +152,9 @@ fn cover(place: &Place, party: &Party<'_>, live: &BTreeMap<Direction, Live>) -> 
         return Cover::Denied(denied.into_iter().collect());
     }
     match told.unknown.iter().find(|hit| party.has(hit)) {
-        Some(hit) => Cover::Unknown(hit.why.clone().unwrap_or_else(|| Text::new("the evaluation does not say"))),
+        Some(hit) => {
+            Cover::Unknown(hit.why.clone().unwrap_or_else(|| Text::new("the evaluation does not say")))
+        }
         None => Cover::Covered,
     }
 }

@@ -88,4 +88,3 @@ fn workloads(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<Workload>> {
 fn nodes(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<NodeName>> {
     by_namespace(cluster, |ns| ns.subjects().filter_map(|pod| pod.node.clone()).collect())
 }
-

@@ -16,7 +16,10 @@ use super::{
         proposal::ProposalDialog,
         renewal::RenewDialog,
         reviews, settle,
-        view::{coverage, document, dossier as destination, open_ends, plan, prediction, preflight, review, timeline},
+        view::{
+            coverage, document, dossier as destination, open_ends, plan, prediction, preflight, review,
+            timeline,
+        },
     },
     Ask,
 };

@@ -36,7 +36,12 @@ pub fn draw(world: &World, ns: &NsName, pen: &Pen<'_>, areas: &Areas, buf: &mut 
 
 pub fn pane(world: &World, ns: &NsName, pen: &Pen<'_>, areas: &Areas) -> Pane {
     let area = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
-    Pane { title: "what changed since it was written".to_owned(), text: text(world, ns, pen), area, scrolls: true }
+    Pane {
+        title: "what changed since it was written".to_owned(),
+        text: text(world, ns, pen),
+        area,
+        scrolls: true,
+    }
 }
 
 /// The page as a message.
@@ -70,7 +75,9 @@ fn standing(row: &DocumentRow, pen: &Pen<'_>) -> String {
         Standing::Vanished => "its namespace vanished".to_owned(),
         Standing::Unknown(_) => "how it stands is not known".to_owned(),
         Standing::Due => format!("its review is due ({})", monthly::due_words(row, pen.now)),
-        Standing::New | Standing::Current => format!("its review is due {}", monthly::due_words(row, pen.now)),
+        Standing::New | Standing::Current => {
+            format!("its review is due {}", monthly::due_words(row, pen.now))
+        }
     }
 }
 
@@ -80,7 +87,8 @@ fn text(world: &World, ns: &NsName, pen: &Pen<'_>) -> Lines {
         Ok(row) => {
             out.push((Role::Text, row.words()));
             let owner = row.owner.as_ref().map_or("unknown", |owner| owner.as_str());
-            let contact = row.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"));
+            let contact =
+                row.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"));
             out.push((Role::Dim, format!("owner {owner}{contact}")));
         }
         Err(why) => out.push((Role::Unknown, why)),

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::world::World,
+    cockpit::{monthly::Standing, world::World},
     domain::time::{Timestamp, span},
 };
 
@@ -85,6 +85,9 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         End::Open(_) => "next: enter opens the row",
         End::Missing { .. } => {
             "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+        }
+        End::Document(row) if row.standing == Standing::Vanished => {
+            "next: take both files out of the workspace (git rm), or leave them as a record"
         }
         End::Document(_) => "next: enter shows what changed since; N there writes it anew",
         End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
