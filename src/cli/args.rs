@@ -79,9 +79,8 @@ pub enum Command {
     Denials(Denials),
     /// Print where the workloads of a cluster really talk, or write it for review
     ///
-    /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
-    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
-    /// what the window has not seen.
+    /// Joins flow records with DNS answers, from files of any number and size, or by the cluster's collector:
+    /// which destinations, how sure their names are, which an owner must look at, what was not seen.
     Discover(Discover),
     /// Write the policies of namespaces from their evidence, and say what was left out and why
     ///
@@ -153,6 +152,7 @@ pub enum Command {
     Report(super::report::args::Report),
     /// Assert every default deny that must be there by now: Kyverno policies, and the check itself
     Kyverno(super::kyverno::Kyverno),
+    /// Print which discovery documents are due, what changed since, and write them anew
     Documents(super::documents::Documents),
     /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
     ///
@@ -164,9 +164,7 @@ pub enum Command {
     /// connected, refused, unreachable, silent.
     Probe(super::probe::Probe),
     /// Print a completion script for a shell
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Print every path that sluice reads or writes
     Info,
 }

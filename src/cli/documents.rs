@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    args::{self, Format},
+    args::{self, Format, Global},
     exit::Exit,
     plan,
     print::Printer,
-    session::{Session, Waited},
+    run,
+    session::{Need, Session, Waited},
     wait,
 };
 use crate::{
@@ -26,14 +27,15 @@ use crate::{
     },
 };
 
-/// Print which discovery documents are due for their monthly review, what changed since, and write them anew
-///
-/// Without a namespace: every document, what is open first. Exit code 0: none is open; 3: one is due, or
-/// its namespace vanished; 4: of one it is not known. With a namespace: what its destinations and callers
-/// do differently since its document was written, and whether the live policies cover it. Exit code 0:
-/// all of its clusters were read; 4: some were not, and keep what the document has of them; 1: nothing
-/// could be read or written.
+pub const HELP: &str = "\
+Without a namespace: every document, what is open first. Exit code 0: none is open; 3: one is due,
+or its namespace vanished; 4: of one it is not known.
+With a namespace: what its destinations and callers do differently since its document was written,
+and whether the live policies cover it. Exit code 0: all of its clusters were read; 4: some were not,
+and keep what the document has of them; 1: nothing could be read or written.";
+
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = HELP)]
 pub struct Documents {
     /// Hold the document of this namespace against what the collectors have now
     #[arg(value_parser = args::namespace)]
@@ -61,7 +63,15 @@ pub struct Documents {
 /// Longest wait for what was asked: a little more than collectors are given.
 const ANSWER: Duration = Duration::from_secs(120);
 
-pub async fn run(session: &mut Session, args: &Documents, printer: &mut Printer<'_>) -> Exit {
+pub fn main(fleet: &Global, args: &Documents, printer: &mut Printer<'_>) -> Exit {
+    run::with_runtime(printer, async |printer| {
+        let mut session = run::start(fleet, Need::Workspace, true)?;
+        Ok(in_session(&mut session, args, printer).await)
+    })
+}
+
+/// The command on an engine that runs.
+pub async fn in_session(session: &mut Session, args: &Documents, printer: &mut Printer<'_>) -> Exit {
     let is_one = args.namespace.is_some();
     let done = move |world: &World| {
         let has_collector = |name| !is_one || plan::has_collector(world, name);

@@ -93,10 +93,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(&whole(global), Need::Workspace, false)?;
             Ok(kyverno::run(&mut session, global, args, p).await)
         }),
-        Some(Command::Documents(args)) => with_runtime(printer, async |p| {
-            let mut session = start(&whole(global), Need::Workspace, true)?;
-            Ok(documents::run(&mut session, args, p).await)
-        }),
+        Some(Command::Documents(args)) => documents::main(&whole(global), args, printer),
         Some(Command::Runbook(args)) => runbook::run(global, args, printer),
         Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),

@@ -291,20 +291,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Destinations | CommandId::Coverage | CommandId::Timeline | CommandId::Predict => {
             discovery_offer(world, model, id)
         }
-        CommandId::Document => match (model.view(), subject(world, model)) {
-            (View::Document(_), _) => off("this is the page"),
-            (_, Some(RowKey::Namespace(..) | RowKey::Rollout(_))) => Offer::Ready,
-            (_, Some(RowKey::Cluster(_)) | None) => off("it is about one namespace: choose one"),
-        },
-        CommandId::Renew => match model.view() {
-            View::Document(ns) => reasons(monthly::renew_reasons(world, ns, false)),
-            _ => Offer::Absent,
-        },
-        CommandId::Preflight => match (model.view(), subject(world, model)) {
-            (View::Preflight(_), _) => off("this is the page"),
-            (_, Some(_)) => Offer::Ready,
-            (_, None) => off("no row is chosen"),
-        },
+        CommandId::Document | CommandId::Renew => document_offer(world, model, id),
+        CommandId::Preflight => preflight_offer(world, model),
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
@@ -340,6 +328,27 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | (View::Timeline(_), CommandId::Timeline)
         | (View::Prediction(_), CommandId::Predict) => off("this is the page"),
         _ => match subject(world, model) {
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
+            Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
+            None => off("no row is chosen"),
+        },
+    }
+}
+
+fn preflight_offer(world: &World, model: &Model) -> Offer {
+    match (model.view(), subject(world, model)) {
+        (View::Preflight(_), _) => off("this is the page"),
+        (_, Some(_)) => Offer::Ready,
+        (_, None) => off("no row is chosen"),
+    }
+}
+
+fn document_offer(world: &World, model: &Model, id: CommandId) -> Offer {
+    match (model.view(), id) {
+        (View::Document(ns), CommandId::Renew) => reasons(monthly::renew_reasons(world, ns, false)),
+        (_, CommandId::Renew) => Offer::Absent,
+        (View::Document(_), _) => off("this is the page"),
+        (_, _) => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
             Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
             None => off("no row is chosen"),
