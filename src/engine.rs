@@ -346,7 +346,7 @@ impl Engine {
                     }
                 }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
-                Fact::Document(DocumentFact::Written(_)) => wants_rules = true,
+                Fact::Document(DocumentFact::Written(..)) => wants_rules = true,
                 _ => {}
             }
             self.recorder.note(&self.world, &fact);
@@ -480,17 +480,18 @@ impl Engine {
     /// Writes into the workspace; what is judged by its documents is read again.
     fn renew(&mut self, prepared: monthly::Prepared, reviewed: bool) {
         let Some(root) = self.desk.root() else { return };
-        self.world.absorb(Fact::Document(DocumentFact::Writing));
+        self.world.absorb(Fact::Document(DocumentFact::Writing(prepared.ns.clone())));
         let sender = self.sender.clone();
         tokio::spawn(async move {
             let (path, beside) = (prepared.path.clone(), prepared.beside.clone());
+            let ns = prepared.ns.clone();
             let write = tokio::task::spawn_blocking(move || renewal::write(&root, &prepared, reviewed));
             let result = write.await.unwrap_or_else(|stopped| {
                 tracing::error!(%stopped, "writing a document stopped");
                 let fact = format!("writing it and {beside} stopped on a fault of sluice");
                 Err(Trouble::new(path.as_str(), &fact, "Look at both files, and see the log file."))
             });
-            let _ = sender.send(Fact::Document(DocumentFact::Written(result))).await;
+            let _ = sender.send(Fact::Document(DocumentFact::Written(ns, result))).await;
         });
     }
 

@@ -179,16 +179,22 @@ impl Monthly {
             (DocumentFact::Compared(compared), Some(renewal)) if renewal.ns == compared.ns => {
                 renewal.state = State::Compared(compared);
             }
-            (DocumentFact::Writing, Some(renewal)) => {
+            (DocumentFact::Writing(ns), Some(renewal)) if renewal.ns == ns => {
                 if let State::Compared(compared) = &renewal.state {
                     renewal.state = State::Writing(compared.clone());
                 }
             }
-            (DocumentFact::Written(result), Some(renewal)) => {
+            (DocumentFact::Written(ns, result), Some(renewal)) if renewal.ns == ns => {
                 renewal.state = State::Written { at: now, result };
             }
-            (DocumentFact::Answered(_) | DocumentFact::Compared(_), _)
-            | (DocumentFact::Writing | DocumentFact::Written(_), None) => {}
+            // Of a document that nobody looks at any more.
+            (
+                DocumentFact::Answered(_)
+                | DocumentFact::Compared(_)
+                | DocumentFact::Writing(_)
+                | DocumentFact::Written(..),
+                _,
+            ) => {}
         }
     }
 }
@@ -207,9 +213,9 @@ pub enum DocumentFact {
     },
     Answered(ClusterName),
     Compared(Arc<Compared>),
-    Writing,
+    Writing(NsName),
     /// What was done, in a sentence.
-    Written(Result<Text, Trouble>),
+    Written(NsName, Result<Text, Trouble>),
 }
 
 /// A document that somebody looks at against the evidence of now.

@@ -193,7 +193,7 @@ fn a_page_says_what_it_waits_for_and_why_nothing_can_be_written() {
     player.settle();
     let screen = player.screen();
     assert!(screen.contains("it cannot be written"), "{screen}");
-    let done = DocumentFact::Written(Ok("both files are written".into()));
+    let done = DocumentFact::Written(ns("payments"), Ok("both files are written".into()));
     player.world.absorb(Fact::Document(done));
     player.settle();
     assert!(player.screen().contains("both files are written"), "{}", player.screen());
