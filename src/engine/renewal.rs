@@ -185,8 +185,9 @@ fn side_of(
         let set = seen.filter(|seen| seen.presence(direction) == Presence::Tight);
         (direction, set.map(|seen| valve::live_set(seen, direction)))
     });
-    let live = live.collect();
-    Ok(Side { cluster: cluster.clone(), known, edges: baseline.edges, live, access: reach(entry) })
+    let live: BTreeMap<_, _> = live.collect();
+    let access = live.values().any(Option::is_some).then(|| reach(entry));
+    Ok(Side { cluster: cluster.clone(), known, edges: baseline.edges, live, access })
 }
 
 /// What one cluster told.
@@ -196,7 +197,8 @@ struct Side {
     edges: Vec<(EdgeKey, Edge)>,
     /// The sets whose default deny is in force.
     live: BTreeMap<Direction, Option<Set>>,
-    access: Access,
+    /// `None`: nothing of ours is in force there, so the cluster is not looked at.
+    access: Option<Access>,
 }
 
 /// The same, with what the live policies say of it.
@@ -211,10 +213,9 @@ impl Side {
         let Self { cluster, known, edges, live, access } = self;
         let mut known = known;
         known.generated = whole_second(known.generated);
-        let needs = live.values().any(Option::is_some);
-        let seen = match needs {
-            false => None,
-            true => Some(snapshot::look(&access, cluster.as_str(), snapshot::Need::Checks).await),
+        let seen = match &access {
+            None => None,
+            Some(access) => Some(snapshot::look(access, cluster.as_str(), snapshot::Need::Checks).await),
         };
         let window = known.window;
         let part = gather::parts(edges, &known, std::slice::from_ref(ns)).remove(ns);

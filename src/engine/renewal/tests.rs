@@ -23,7 +23,7 @@ const AT: &str = "2026-10-13T12:00:00Z";
 
 fn line(name: &str, port: u16) -> String {
     format!(
-        r#"{{"cluster":"prod-eu","namespace":"pay","workload":{{"kind":"Deployment","name":"web"}},"direction":"egress","peer":{{"address":"203.0.113.7"}},"name":"{name}","fresh":5,"protocol":"TCP","port":{port},"outcome":"allowed","flows":5,"first":"2026-10-08T08:00:00Z","last":"2026-10-08T08:30:00Z","hours":[497528]}}"#
+        r#"{{"cluster":"prod-eu","namespace":"pay","workload":{{"kind":"Deployment","name":"web"}},"direction":"egress","peer":{{"address":"203.0.113.7"}},"name":"{name}","fresh":5,"protocol":"TCP","port":{port},"outcome":"allowed","flows":5,"first":"2026-10-08T08:00:00Z","last":"2026-10-08T08:30:00Z","hours":[497624]}}"#
     )
 }
 
@@ -94,7 +94,7 @@ async fn compared(root: &TempDir, world: &World, answer: Option<Baseline>) -> Co
         assert!(look.take(&cluster("prod-eu"), &answer) && !look.take(&cluster("prod-eu"), &answer));
         assert!(look.is_over(start));
     }
-    let reach: Reach = Arc::new(|_| unreachable!("no default deny of ours is live in pay"));
+    let reach: Reach = Arc::new(|_| -> Access { unreachable!("no default deny of ours is live in pay") });
     let (sender, mut facts) = mpsc::channel(4);
     look.compare(world, root.path().to_owned(), &reach, sender);
     match facts.recv().await {
