@@ -38,7 +38,7 @@ use crate::{
         coverage::Readiness,
         discovery::{Everywhere, Rules},
         edge::{Edge, EdgeKey},
-        fleet::Presence,
+        fleet::{Listed, Namespace, Presence},
         flow::Direction,
         names::{ClusterName, NsName, Text},
         predict::replay::{self, Recorded, Wanted},
@@ -181,13 +181,20 @@ fn side_of(
     let entry = world.plan().clusters.iter().find(|entry| entry.name == *cluster);
     let entry = entry.ok_or("the fleet has no such cluster any more")?;
     let seen = world.namespace(cluster, ns);
+    let is_listed = world.cluster(cluster).is_some_and(|seen| seen.listed.contains(&Listed::Policies));
+    let is_read = is_listed && seen.is_some();
     let live = Direction::ALL.into_iter().map(|direction| {
-        let set = seen.filter(|seen| seen.presence(direction) == Presence::Tight);
+        // An allow alone isolates as much as a default deny.
+        let isolates = |seen: &&Namespace| match seen.presence(direction) {
+            Presence::None | Presence::Open => false,
+            Presence::Partial { .. } | Presence::Tight => true,
+        };
+        let set = seen.filter(|seen| isolates(seen));
         (direction, set.map(|seen| valve::live_set(seen, direction)))
     });
     let live: BTreeMap<_, _> = live.collect();
     let access = live.values().any(Option::is_some).then(|| reach(entry));
-    Ok(Side { cluster: cluster.clone(), known, edges: baseline.edges, live, access })
+    Ok(Side { cluster: cluster.clone(), known, edges: baseline.edges, is_read, live, access })
 }
 
 /// What one cluster told.
@@ -195,9 +202,11 @@ struct Side {
     cluster: ClusterName,
     known: Known,
     edges: Vec<(EdgeKey, Edge)>,
-    /// The sets whose default deny is in force.
+    /// The namespace's policies are known.
+    is_read: bool,
+    /// The sets of ours that isolate.
     live: BTreeMap<Direction, Option<Set>>,
-    /// `None`: nothing of ours is in force there, so the cluster is not looked at.
+    /// `None`: nothing of ours isolates there, so the cluster is not looked at.
     access: Option<Access>,
 }
 
@@ -210,8 +219,7 @@ struct Looked {
 
 impl Side {
     async fn look(self, ns: &NsName) -> Looked {
-        let Self { cluster, known, edges, live, access } = self;
-        let mut known = known;
+        let Self { cluster, mut known, edges, is_read, live, access } = self;
         known.generated = whole_second(known.generated);
         let seen = match &access {
             None => None,
@@ -233,6 +241,7 @@ impl Side {
         });
         let judge = |(direction, set): (Direction, Option<Set>)| {
             let live = match (set, &seen) {
+                _ if !is_read => Live::Unknown(Text::new("the namespace's policies are not read")),
                 (None, _) | (Some(_), None) => Live::NotIsolated,
                 (Some(_), Some(Err(trouble))) => Live::Unknown(Text::from(trouble.to_string())),
                 (Some(_), Some(Ok(seen))) if !seen.troubles.is_empty() => {
