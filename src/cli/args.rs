@@ -152,6 +152,8 @@ pub enum Command {
     Report(super::report::args::Report),
     /// Assert every default deny that must be there by now: Kyverno policies, and the check itself
     Kyverno(super::kyverno::Kyverno),
+    /// Print which discovery documents are due, what changed since, and write them anew
+    Documents(super::documents::Documents),
     /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
     ///
     /// From sluice.yaml and the policy files; asks no cluster.

@@ -86,8 +86,9 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let fleet = Fleet::new(&scenario, Options { seed: args.seed, speed: args.speed, start });
     let options = ServeOptions { directory: folder.path.clone(), relay_address: args.relay_address };
     let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
-    let written =
-        workspace::write(&fleet, &folder.path).and_then(|()| companions::write(&fleet, &folder.path));
+    let written = workspace::write(&fleet, &folder.path)
+        .and_then(|()| companions::write(&fleet, &folder.path))
+        .and_then(|()| companions::write_old(&fleet, &scenario.past, &folder.path));
     written.map_err(|error| no_start("the demo's workspace", &error))?;
     let root = folder.path.clone();
     tokio::task::spawn_blocking(move || documents::write(&root));

@@ -11,7 +11,7 @@ use super::{
     ask::{self, Asker},
     author,
     change::Changing,
-    cockpit, collect, demo, denials, discover,
+    cockpit, collect, demo, denials, discover, documents,
     exit::Exit,
     explain, hold, info, init, install, kyverno, log, manual, plan, predict, preflight,
     print::Printer,
@@ -86,6 +86,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(&whole(global), Need::Workspace, false)?;
             Ok(kyverno::run(&mut session, global, args, p).await)
         }),
+        Some(Command::Documents(args)) => documents::main(&whole(global), args, printer),
         Some(Command::Runbook(args)) => runbook::run(global, args, printer),
         Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),

@@ -24,6 +24,7 @@ use super::{
     coverage::{self, ChurnRow},
     discovery::{self, Judged},
     foresights::{Foresights, Foretold},
+    monthly::{DocumentFact, Monthly},
     orders::Target,
     ports::{Baseline, Change, CollectorState, Document, Documented, Link},
     shared::Shared,
@@ -105,6 +106,7 @@ pub struct Discoveries {
     /// Namespaces that the workspace has a document of, with its companion.
     documented: BTreeSet<(ClusterName, NsName)>,
     foresights: Foresights,
+    monthly: Monthly,
     /// The one used last stands last; at most [`Discoveries::OPEN`].
     opened: Vec<Opened>,
     /// Until they come nothing is called harmless.
@@ -197,6 +199,14 @@ impl Discoveries {
 
     pub fn foresights(&self) -> &Foresights {
         &self.foresights
+    }
+
+    pub fn monthly(&self) -> &Monthly {
+        &self.monthly
+    }
+
+    pub(super) fn tell(&mut self, fact: DocumentFact, now: Timestamp) {
+        self.monthly.absorb(fact, now);
     }
 
     /// Something came on which the readiness of its namespaces rests.

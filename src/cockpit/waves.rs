@@ -160,6 +160,7 @@ impl Rests {
             | Fact::ReadOnly
             | Fact::Rules(_)
             | Fact::Flagged(_)
+            | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
                 SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,

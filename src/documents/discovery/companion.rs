@@ -145,6 +145,16 @@ pub fn from_text(text: &str) -> Result<(Companion, Vec<BadLine>), BadLine> {
     Ok((companion, bad))
 }
 
+/// When the evidence of each cluster was taken, by the first line alone.
+pub fn taken(ns: &NsName, first: &str) -> Result<BTreeMap<ClusterName, Timestamp>, BadLine> {
+    let bad = |why| BadLine { line: 1, why };
+    let companion = header(first).map_err(bad)?;
+    if companion.ns != *ns {
+        return Err(bad(format!("it is of namespace {}", companion.ns)));
+    }
+    Ok(companion.parts.into_iter().map(|(cluster, part)| (cluster, part.generated)).collect())
+}
+
 fn take_edge(companion: &mut Companion, line: &str) -> Result<(), String> {
     let (cluster, key, edge) = edges::from_companion_line(line)?;
     if key.ns != companion.ns {

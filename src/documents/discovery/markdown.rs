@@ -40,7 +40,7 @@ const LISTED: usize = 40;
 /// The whole file.
 pub fn text(document: &Document<'_>) -> String {
     let today = document.generated.date_naive();
-    let reviewed = notes::reviewed(document.notes, today);
+    let reviewed = notes::reviewed(document.notes, today).map(|one| one.day);
     let due = notes::due(reviewed, document.due, today);
     let mut writer = Writer::new(document.notes.clone());
     writer.head(document, reviewed, due);

@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, DurationRound as _, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::fleet::{
+    past::{DocumentSpec, Past},
     plan::{Edge, End, Plan, Workload},
     running::{Fleet, Member},
     scenario::Kind,
@@ -30,6 +31,52 @@ pub fn write(fleet: &Fleet, directory: &Path) -> io::Result<()> {
         fs::write(folder.join(format!("{namespace}.edges.jsonl")), text)?;
     }
     Ok(())
+}
+
+/// Writes the companions of documents that were written long before, over those of [`write`].
+pub fn write_old(fleet: &Fleet, past: &Past, directory: &Path) -> io::Result<()> {
+    let folder = directory.join("network-policies").join("discovery");
+    for spec in &past.documents {
+        let file = folder.join(format!("{}.edges.jsonl", spec.namespace));
+        fs::write(file, old_text(fleet, spec))?;
+    }
+    Ok(())
+}
+
+fn old_text(fleet: &Fleet, spec: &DocumentSpec) -> String {
+    let start = fleet.options().start;
+    let to = start.duration_trunc(Duration::hours(1)).unwrap_or(start) - Duration::days(spec.days_ago.into());
+    let has = |member: &&Member| {
+        let plan = member.plan();
+        let is_there = plan.namespaces.iter().any(|ns| ns.name == spec.namespace);
+        spec.clusters.contains(&plan.cluster) || (is_there && has_evidence(member))
+    };
+    let parts: Vec<_> = fleet
+        .clusters()
+        .iter()
+        .filter(has)
+        .map(|member| {
+            let mut part = Part::of(member.plan(), &spec.namespace, to);
+            part.edges.retain(|line| !spec.unseen.iter().any(|host| line["name"] == host.as_str()));
+            if let (Some(host), Some(line)) = (&spec.stopped, part.edges.first().cloned()) {
+                part.edges.push(stopped(line, host));
+            }
+            part.header["edges"] = part.edges.len().into();
+            part
+        })
+        .collect();
+    text(&spec.namespace, &parts)
+}
+
+/// The line of another call, turned into one of a host that nobody calls any more.
+fn stopped(mut line: Value, host: &str) -> Value {
+    line["peer"] = json!({ "address": "198.51.100.44" });
+    (line["name"], line["port"], line["ttlSecs"]) = (host.into(), 443.into(), 60.into());
+    line["fresh"] = line["flows"].clone();
+    if let Some(line) = line.as_object_mut() {
+        line.remove("chain");
+    }
+    line
 }
 
 /// The files by namespace.

@@ -21,6 +21,24 @@ pub struct Past {
     pub reviews: Vec<ReviewSpec>,
     #[serde(rename = "hold")]
     pub holds: Vec<HoldSpec>,
+    #[serde(rename = "document")]
+    pub documents: Vec<DocumentSpec>,
+}
+
+/// A discovery document that was written long before the scenario begins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentSpec {
+    pub namespace: String,
+    pub days_ago: u32,
+    /// Names of hosts that nobody had called by then.
+    #[serde(default)]
+    pub unseen: Vec<String>,
+    /// A host that was called then and is not any more.
+    pub stopped: Option<String>,
+    /// Where the namespace is gone by now: the clusters that had it.
+    #[serde(default)]
+    pub clusters: Vec<String>,
 }
 
 /// A direction of a row.
