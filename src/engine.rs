@@ -23,7 +23,7 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records, sources::goldmane_of};
 use self::{
     collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
     recorder::Recorder, sources::Sources, state::State,

@@ -387,6 +387,7 @@ pub mod cli {
     pub mod change;
     pub mod cockpit;
     pub mod collect;
+    mod collect_sources;
     pub mod demo;
     pub mod denials;
     pub mod discover;

@@ -458,6 +458,13 @@ pub struct Collect {
     /// Read Antrea's flow aggregator (FlowStreamService), through the API server
     #[arg(long, conflicts_with = "hubble")]
     pub antrea: bool,
+    /// Read Goldmane of Calico: without an address through the API server, with a certificate out of
+    /// the cluster (role sluice-target-goldmane)
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "hubble")]
+    pub goldmane: Option<Option<RelayAddress>>,
+    /// A folder with the certificate that Goldmane at an address takes: ca.crt, tls.crt, tls.key
+    #[arg(long, value_name = "DIR", requires = "goldmane")]
+    pub goldmane_tls: Option<PathBuf>,
     /// Read records that pods print to their logs (label sluice.dev/prints), through the API server; may
     /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
     #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
@@ -480,6 +487,18 @@ pub struct Collect {
     /// How long edges are kept after they were last seen
     #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
     pub keep: Duration,
+}
+
+impl Collect {
+    /// Something else than Hubble is asked for by name: then Hubble is read only where it is, too.
+    pub fn reads_another(&self) -> bool {
+        self.antrea || self.goldmane.is_some() || !self.logs.is_empty()
+    }
+
+    /// It can do without an API server.
+    pub fn has_address(&self) -> bool {
+        self.hubble.is_some() || self.no_hubble || matches!(self.goldmane, Some(Some(_)))
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -122,12 +122,7 @@ impl Sources {
                 self.spawn(&entry.name, hubble::run(name, dial, wanted, facts))
             }
             SourceKind::Goldmane => {
-                let dial = dial(reach(entry), |access| async move {
-                    let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
-                    let Identity { authorities, certificate, key } = identity;
-                    goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
-                });
-                self.spawn(&entry.name, goldmane::run(name, dial, wanted, facts))
+                self.spawn(&entry.name, goldmane::run(name, goldmane_of(reach(entry)), wanted, facts))
             }
             SourceKind::CalicoLog
             | SourceKind::CalicoFiles
@@ -191,6 +186,15 @@ where
     F: Future<Output = Result<BoxIo, Trouble>> + Send + 'static,
 {
     Arc::new(move || open(access.clone()).boxed())
+}
+
+/// Goldmane, with a certificate out of the cluster.
+pub fn goldmane_of(access: Access) -> Dial {
+    dial(access, |access| async move {
+        let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
+        let Identity { authorities, certificate, key } = identity;
+        goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+    })
 }
 
 fn last_words(cluster: &ClusterName) -> ClusterFact {

@@ -7,4 +7,4 @@ mod follow;
 mod link;
 pub mod tls;
 
-pub use follow::run;
+pub use follow::{Gathering, gather, run};

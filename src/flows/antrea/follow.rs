@@ -64,6 +64,8 @@ pub struct Gathering {
     /// What the source is called in positions and ids.
     pub source: Text,
     pub dial: Dial,
+    /// From where on reading begins again: [`OVERLAP`] before what was read, so that ids are kept of all
+    /// that is read twice.
     pub position: Option<Timestamp>,
     /// Committed ids that reading from the position could repeat, oldest first.
     pub known: Vec<Id>,
@@ -73,7 +75,8 @@ pub struct Gathering {
 pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
     let Gathering { cluster, source, dial, position, known } = gathering;
     let outlet = Outlet::edges(cluster, source, inputs.clone(), &known);
-    until_closed(Follower::new(outlet, position), &dial, inputs.closed()).await;
+    let read = position.map(|from| from + OVERLAP);
+    until_closed(Follower::new(outlet, read), &dial, inputs.closed()).await;
 }
 
 async fn until_closed(mut follower: Follower, dial: &Dial, closed: impl Future<Output = ()>) {
@@ -328,7 +331,7 @@ impl Follower {
     async fn second(&mut self) -> Result<(), Closed> {
         self.flush().await?;
         if let Some(read) = self.thread.read().filter(|_| !self.thread.is_broken()) {
-            self.outlet.position(read).await?;
+            self.outlet.position(read - OVERLAP).await?;
         }
         self.outlet.send_all(self.health.news()).await
     }
