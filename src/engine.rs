@@ -13,6 +13,7 @@ mod prober;
 mod recorder;
 mod sources;
 mod state;
+pub mod week;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -315,12 +316,15 @@ impl Engine {
                     wants_rules |= !self.has_rules && plan.settings.state.is_some();
                 }
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
-                Fact::Cluster(
-                    name,
-                    ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_),
-                ) => {
+                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
+                    }
+                }
+                Fact::Cluster(name, ClusterFact::Preflight(report)) => {
+                    if let Some(sources) = &mut self.sources {
+                        sources.touch(name);
+                        sources.measure(name, &report.offers);
                     }
                 }
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {

@@ -192,7 +192,7 @@ pub mod flows {
         mod follow;
         pub mod tls;
 
-        pub use follow::{Gathering, gather, run};
+        pub use follow::{Gathering, gather, reach, run};
     }
     /// Records that pods print to their logs, one pod a node.
     pub mod logs {
@@ -404,7 +404,6 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
-    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;

@@ -8,3 +8,4 @@ mod link;
 pub mod tls;
 
 pub use follow::{Gathering, gather, run};
+pub use link::reach;

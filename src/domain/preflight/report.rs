@@ -7,7 +7,7 @@ use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
     cni, dns, enforcement, engines, flows,
-    reading::{Measured, Reading},
+    reading::{Known, Measured, Reading},
 };
 
 /// One cluster's pre-flight.
@@ -48,10 +48,10 @@ pub fn run(reading: &Reading) -> Report {
 }
 
 impl Report {
-    /// The same with the week as records have proved it.
-    pub fn measured(mut self, measured: &Measured) -> Self {
+    /// The same with the week as records have proved it, or why they could not be asked.
+    pub fn measured(mut self, measured: &Known<Measured>) -> Self {
         for check in self.checks.iter_mut().filter(|check| check.id == CheckId::Week) {
-            *check = flows::measured_week(measured);
+            *check = flows::week_of(measured);
         }
         self
     }

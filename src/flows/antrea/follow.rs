@@ -86,6 +86,38 @@ async fn until_closed(mut follower: Follower, dial: &Dial, closed: impl Future<O
     }
 }
 
+/// When the oldest and the newest record of its buffer ended; `None`: it has none. Asked once.
+pub async fn reach(cluster: &ClusterName, dial: &Dial) -> Result<Option<(Timestamp, Timestamp)>, Trouble> {
+    let object = object(cluster);
+    let slow = |fact: &str| Trouble::new(&object, fact, NEXT);
+    let channel = channel::connect_pinging(dial, "http://flow-aggregator", PING, slow).await?;
+    let mut client = Client::new(channel).max_decoding_message_size(MESSAGE);
+    let request = GetFlowsRequest { since: None, follow: false };
+    let failed = |status: Status| trouble(cluster, &status);
+    let mut answer = client.get_flows(request).await.map_err(failed)?.into_inner();
+    let mut reach: Option<(Timestamp, Timestamp)> = None;
+    while let Some(message) = answer.message().await.map_err(failed)? {
+        let ends = message.flows.iter().filter_map(|flow| flow.end_ts.as_ref());
+        for at in ends.filter_map(|at| Timestamp::from_timestamp(at.seconds, at.nanos.try_into().ok()?)) {
+            let (from, to) = reach.unwrap_or((at, at));
+            reach = Some((from.min(at), to.max(at)));
+        }
+    }
+    Ok(reach)
+}
+
+/// A failed call in words.
+fn trouble(cluster: &ClusterName, status: &Status) -> Trouble {
+    let said = if status.message().is_empty() { status.code().description() } else { status.message() };
+    let next = match status.code() {
+        Code::Unimplemented => {
+            "FlowStreamService came with Antrea 2.7 and is off by default: set flowStreamService.enable."
+        }
+        _ => NEXT,
+    };
+    Trouble::new(&object(cluster), said, next)
+}
+
 enum End {
     Closed,
     Broken(Trouble, Cause),
@@ -211,17 +243,6 @@ impl Follower {
             .boxed()
     }
 
-    fn refused(&self, status: &Status) -> End {
-        let said = if status.message().is_empty() { status.code().description() } else { status.message() };
-        let next = match status.code() {
-            Code::Unimplemented => {
-                "FlowStreamService came with Antrea 2.7 and is off by default: set flowStreamService.enable."
-            }
-            _ => NEXT,
-        };
-        End::Broken(Trouble::new(&object(self.outlet.cluster()), said, next), Cause::SourceSilent)
-    }
-
     async fn take(&mut self, session: &mut Session, item: Option<Result<Item, Status>>) -> Result<(), End> {
         let response = match item {
             Some(Ok(Item::Opened)) => {
@@ -229,7 +250,10 @@ impl Follower {
                 return Ok(self.outlet.send_all(self.health.news()).await?);
             }
             Some(Ok(Item::Message(response))) => response,
-            Some(Err(status)) => return Err(self.refused(&status)),
+            Some(Err(status)) => {
+                let trouble = trouble(self.outlet.cluster(), &status);
+                return Err(End::Broken(trouble, Cause::SourceSilent));
+            }
             // It says goodbye properly when it restarts, and its buffer is empty then.
             None => {
                 let fact = "it ended the stream, as it does when it restarts";
