@@ -91,6 +91,7 @@ pub mod domain {
         mod flows;
         pub mod gaps;
         mod identity;
+        mod lookups;
         pub mod reading;
         pub mod report;
         mod scrapers;

@@ -80,7 +80,7 @@ async fn thirteen_clusters_are_looked_at_side_by_side() {
     assert_eq!(again, exit);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["clusters"].as_array().map(Vec::len), Some(13));
-    assert_eq!(json["clusters"][0]["checks"].as_array().map(Vec::len), Some(20));
+    assert_eq!(json["clusters"][0]["checks"].as_array().map(Vec::len), Some(21));
 }
 
 #[tokio::test(start_paused = true)]

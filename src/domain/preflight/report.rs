@@ -6,7 +6,7 @@ use crate::domain::{names::Text, source::SourceKind};
 use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
-    cni, dns, enforcement, engines, flows,
+    cni, dns, enforcement, engines, flows, lookups,
     reading::{Known, Measured, Reading},
 };
 
@@ -37,6 +37,7 @@ pub fn run(reading: &Reading) -> Report {
     let mut checks = enforcement::checks(reading, &found);
     checks.extend(flows::checks(reading, &found));
     checks.extend(dns::checks(reading, &found));
+    checks.push(lookups::check(reading));
     checks.extend(around::checks(reading, &found));
     checks.sort_by_key(|check| check.id);
     Report {
