@@ -68,7 +68,8 @@ fn serve_custom(fleet: &Fleet, cluster: &str) {
     let all = all.map(|(kind, group, version)| {
         (kind.id.split('.').next().unwrap_or_default(), group, version, kind.kind)
     });
-    for (plural, group, version, kind) in all.chain(openshift).filter(|one| one.0 != "ciliumnetworkpolicies" && one.1 != "networking.k8s.io")
+    for (plural, group, version, kind) in
+        all.chain(openshift).filter(|one| one.0 != "ciliumnetworkpolicies" && one.1 != "networking.k8s.io")
     {
         server.seed(json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -215,7 +216,12 @@ fn live(fleet: &Fleet, target: &Target) -> usize {
 
 /// Rights to write that no run here asks for, each with its reason.
 const UNWRITTEN: [(&str, &str, &str, &str); 4] = [
-    ("create", "cilium.io", "ciliumnetworkpolicies", "of a first FQDN policy, which the demo's workspace has none of"),
+    (
+        "create",
+        "cilium.io",
+        "ciliumnetworkpolicies",
+        "of a first FQDN policy, which the demo's workspace has none of",
+    ),
     ("patch", "cilium.io", "ciliumnetworkpolicies", "of an FQDN policy that is written anew, likewise"),
     ("update", "cilium.io", "ciliumnetworkpolicies", "taken back where patch is refused"),
     ("update", "networking.k8s.io", "networkpolicies", "taken back where patch is refused"),
@@ -314,7 +320,8 @@ async fn goldmanes_role_is_what_reading_it_asks_for() {
         .filter(|one| one.user == "viewer" && one.allowed)
         .map(|one| (one.verb, one.group, one.resource))
         .collect();
-    let unused: Vec<_> = role("sluice-target-goldmane").into_iter().filter(|one| !used.contains(one)).collect();
+    let unused: Vec<_> =
+        role("sluice-target-goldmane").into_iter().filter(|one| !used.contains(one)).collect();
     assert_eq!(unused, []);
 }
 

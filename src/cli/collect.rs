@@ -187,10 +187,16 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
         [] => match &kubeconfig.current_context {
             Some(current) => current.clone(),
             None if args.has_address() => return Ok(None),
-            None => return Err(usage("--context", "no context is current", "Name the cluster with --context.")),
+            None => {
+                return Err(usage("--context", "no context is current", "Name the cluster with --context."));
+            }
         },
         [_, _, ..] => {
-            return Err(usage("--context", "it is given more than once", "A collector gathers from one cluster."));
+            return Err(usage(
+                "--context",
+                "it is given more than once",
+                "A collector gathers from one cluster.",
+            ));
         }
     };
     Ok(Some(Access::Context { kubeconfig: Arc::new(kubeconfig), context }))

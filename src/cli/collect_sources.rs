@@ -226,7 +226,6 @@ fn through_port_forward(access: Access) -> Dial {
     })
 }
 
-
 /// Goldmane where it listens, with the certificate of a folder as a Secret is mounted: ca.crt, tls.crt
 /// and tls.key, read at each attempt, so that renewed ones need no restart.
 pub(super) fn goldmane_at(address: RelayAddress, folder: PathBuf) -> Dial {

@@ -367,7 +367,9 @@ fn rights(source: Source) -> BTreeSet<Right> {
                 .iter()
                 .flat_map(|group| words(rule, "resources").into_iter().map(move |it| (group.clone(), it)))
             {
-                out.extend(words(rule, "verbs").into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+                out.extend(
+                    words(rule, "verbs").into_iter().map(|verb| (verb, group.clone(), resource.clone())),
+                );
             }
         }
     }

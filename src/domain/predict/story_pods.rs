@@ -236,7 +236,8 @@ pub(super) fn silent(scene: &Scene<'_>, answer: &mut Answer) {
         silent.map(|(workload, _)| *workload).collect()
     };
     let (silent, unsure) = (with(Isolation::Isolated), with(Isolation::Unknown));
-    let without = |all: &[&Workload]| format!("{} without any recorded {direction}", plural(all.len(), "workload"));
+    let without =
+        |all: &[&Workload]| format!("{} without any recorded {direction}", plural(all.len(), "workload"));
     if !unsure.is_empty() {
         let fact = format!("whether {} would be isolated is not known", without(&unsure));
         let next = "Look at the policies of other kinds that select them.";
@@ -244,13 +245,11 @@ pub(super) fn silent(scene: &Scene<'_>, answer: &mut Answer) {
     }
     if !silent.is_empty() {
         let fact = format!("{} would be isolated", without(&silent));
-        let next =
-            "Name an owner who takes that upon himself (a waiver by name), or write a rule for what it needs.";
+        let next = "Name an owner who takes that upon himself (a waiver by name), or write a rule for what it needs.";
         answer.fail(&scene.named(&silent), fact, next);
     }
     if answer.is_empty() {
-        answer
-            .pass(scene.wanted.ns.as_str(), "every workload that would be isolated was seen with traffic");
+        answer.pass(scene.wanted.ns.as_str(), "every workload that would be isolated was seen with traffic");
     }
 }
 

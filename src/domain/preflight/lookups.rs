@@ -28,8 +28,9 @@ pub fn check(reading: &Reading) -> Check {
     }
     let lists = [reading.daemonsets.why(), reading.workloads.why(), reading.namespaces.why()];
     if let Some(why) = lists.into_iter().flatten().next() {
-        let words =
-            format!("Workloads or namespaces cannot be read, so whom rules for lookups find is not known: {why}");
+        let words = format!(
+            "Workloads or namespaces cannot be read, so whom rules for lookups find is not known: {why}"
+        );
         return Check::unknown(Id::Lookups, words)
             .fixed("Give the reader of this cluster list on workloads and namespaces.", &[]);
     }
@@ -189,7 +190,8 @@ impl Rule<'_> {
 
     fn evidence(&self) -> Evidence {
         let peer = |peer: &Peer| {
-            let part = |name: &str, one: &Option<Selector>| one.as_ref().map(|it| format!("{name} {}", it.words()));
+            let part =
+                |name: &str, one: &Option<Selector>| one.as_ref().map(|it| format!("{name} {}", it.words()));
             let parts = [part("namespaces", &peer.namespaces), part("pods", &peer.pods)];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
         };

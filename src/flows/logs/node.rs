@@ -265,7 +265,8 @@ impl Place {
         let at = at.unwrap_or(line.printed);
         let hash = Memory::hash(&id);
         // What was committed is known by its first record.
-        let was_committed = |all: &HashSet<u64>| !all.is_empty() && all.contains(&Memory::hash(&part(&id, 0)));
+        let was_committed =
+            |all: &HashSet<u64>| !all.is_empty() && all.contains(&Memory::hash(&part(&id, 0)));
         let known = was_committed(&self.setup.known) || !self.memory.note(hash, at);
         if known || self.memory.forgotten_until().is_some_and(|forgotten| at < forgotten) {
             piece.repeats += 1;
