@@ -17,7 +17,7 @@ use sluice::{
     cockpit::{
         decide::Command as Wish,
         plan::{ClusterEntry, PolicyFiles},
-        settings::ProbeEntry,
+        settings::{ProbeEntry, StatePlace},
     },
     domain::{
         flow::Direction,
@@ -123,8 +123,7 @@ async fn asked_of_viewers() -> BTreeSet<Asked> {
 }
 
 /// Rights that no run above asks for, each with its reason.
-const UNUSED: [(&str, &str, &str, &str); 4] = [
-    ("get", "", "pods/log", "of the pods that print nodes' files, which neither fleet has (tests/sources)"),
+const UNUSED: [(&str, &str, &str, &str); 3] = [
     ("get", "cilium.io", "ciliumnetworkpolicies", "read back by whoever applies or rolls back"),
     ("get", "networking.k8s.io", "networkpolicies", "read back by whoever applies or rolls back"),
     ("list", "openreports.io", "clusterreports", "reports are there only where Kyverno is told so"),
@@ -190,19 +189,21 @@ fn wrote(fleet: &Fleet, person: Person) -> BTreeSet<Right> {
     writes.map(|one| (one.verb, one.group, one.resource)).collect()
 }
 
-/// Applies the row as the lead, whose FQDN set is there already.
+/// Applies the row as the lead; an FQDN policy of the set comes beside it.
 async fn apply(fleet: &Fleet, target: &Target, folder: &std::path::Path) -> sluice::engine::Engine {
-    fleet.cluster(target.cluster.as_str()).expect("a cluster").server().seed(json!({
-        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
-        "metadata": { "name": "egress-allowlist-fqdn", "namespace": "shop" },
-        "spec": { "endpointSelector": {}, "egress": [{ "toFQDNs": [{ "matchName": "api.example.net" }] }] },
-    }));
     let mut lead = support::engine_with_workspace(fleet, Person::Lead, folder);
     support::run_for(&mut lead, 30 * SECOND).await;
     let shown = lead.command(&Wish::Preview(vec![target.clone()])).expect("it may be looked at");
     support::run_for(&mut lead, 20 * SECOND).await;
     lead.command(&Wish::Apply(shown)).expect("it may be applied");
     support::run_for(&mut lead, 30 * SECOND).await;
+    let told: Vec<String> = lead.world().orders().iter().map(|order| format!("{order:?}")).collect();
+    assert_eq!(live(fleet, target), 3, "it was not applied: {told:#?}");
+    fleet.cluster(target.cluster.as_str()).expect("a cluster").server().seed(json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": { "name": "egress-allowlist-fqdn", "namespace": "shop" },
+        "spec": { "endpointSelector": {}, "egress": [{ "toFQDNs": [{ "matchName": "api.example.net" }] }] },
+    }));
     lead
 }
 
@@ -233,7 +234,6 @@ async fn who_applies_and_who_takes_back_ask_for_what_their_roles_allow() {
         let fleet = support::fleet("two", 1);
         let (target, folder) = (shop(&fleet), tempfile::tempdir().expect("a folder"));
         let lead = apply(&fleet, &target, folder.path()).await;
-        assert!(live(&fleet, &target) > 3, "it was applied");
         drop(lead);
         let mut engine = support::engine_with_workspace(&fleet, taker, folder.path());
         support::run_for(&mut engine, 30 * SECOND).await;
@@ -266,6 +266,10 @@ async fn probes_ask_for_what_their_role_allows() {
         "spec": { "podSelector": {}, "policyTypes": ["Egress"] },
     }));
     let mut plan = support::fleet_file(&fleet);
+    plan.settings.state = Some(StatePlace {
+        cluster: ClusterName::parse("west").expect("a name"),
+        ns: NsName::parse("sluice").expect("a name"),
+    });
     plan.settings.probes = vec![ProbeEntry {
         cluster: target.cluster.clone(),
         image: Text::new("registry.example/sluice:1"),
@@ -278,7 +282,13 @@ async fn probes_ask_for_what_their_role_allows() {
         targets: |world, cluster| world.soaks().targets().filter(|one| one.cluster == *cluster).collect(),
         evidence: |world, target| world.soaks().evidence(target, world),
     };
-    engine.observe(sluice::engine::Claims::default(), soaks);
+    let claims = sluice::engine::Claims {
+        role: Some(sluice::k8s::lease::Role::Cockpit),
+        host: "host".into(),
+        nonce: "lead".into(),
+        ..sluice::engine::Claims::default()
+    };
+    engine.observe(claims, soaks);
     support::run_for(&mut engine, 400 * SECOND).await;
     assert_eq!(refused(&fleet, Person::Lead), [], "asked for, and not in the role");
     let asked = fleet.clusters().iter().flat_map(|member| member.server().asked());

@@ -278,7 +278,7 @@ async fn a_collector_that_is_killed_counts_nothing_twice_and_misses_nothing() {
             broken = collect(&fleet, source, folders[1].path(), begun);
         }
         wait(120).await;
-        let (whole, other) = (steady.end().await, broken.end().await);
+        let (whole, other) = tokio::join!(steady.end(), broken.end());
         assert_eq!((whole.coverage.gaps, other.coverage.gaps), (vec![], vec![]), "{source:?}");
         let [whole, other] = [0, 1].map(|n| edges(folders[n].path()));
         assert!(whole.values().sum::<u64>() > 50, "{source:?}: {whole:?}");
