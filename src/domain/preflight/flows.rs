@@ -454,6 +454,12 @@ fn week_by_settings(reading: &Reading, found: &Found) -> Check {
                     .fixed(COLLECT, &[]),
             }
         }
+        Some((engine, EngineKind::Calico)) if reading.workload("", "goldmane").is_none() => Check::fail(
+            Id::Week,
+            "No Goldmane keeps flows here, and what nodes log of denials is no week of flows.",
+        )
+        .seen([engine.evidence.clone()])
+        .fixed(COLLECT, &[]),
         Some((engine, EngineKind::Calico)) => {
             Check::fail(Id::Week, "Goldmane keeps about one hour in memory, never seven days.")
                 .seen([engine.evidence.clone()])
