@@ -380,6 +380,7 @@ pub mod app;
 pub mod cli {
     pub mod apply;
     pub mod args;
+    mod args_collect;
     mod args_plan;
     pub mod ask;
     pub mod author;
