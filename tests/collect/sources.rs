@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use serde_json::Value;
 use sluice::{
@@ -48,7 +49,7 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 
-use crate::client::account_client;
+use crate::{client::account_client, process::Collector};
 
 const ACCOUNT: &str = "system:serviceaccount:sluice:sluice-collect";
 const COLLECT: &str = include_str!("../../assets/collect/sluice-collect.yaml");
@@ -400,4 +401,53 @@ async fn the_collector_asks_for_no_more_and_no_less_than_its_roles_allow() {
             rights(source).into_iter().filter(|one| !used.contains(one) && !is_common(one)).collect();
         assert_eq!(unused, [], "{source:?}: in the roles, and never asked for");
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a collector believes no record of another time than now")]
+fn now() -> Timestamp {
+    chrono::Utc::now()
+}
+
+/// The whole program, with a certificate as a Secret is mounted, and no API server at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn goldmane_at_an_address_takes_the_certificate_of_a_folder() {
+    let text = "name = 'one'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\ncni = 'calico-operator'\nnodes = 2\n\
+                namespaces = ['shop', 'payments', 'data']\n";
+    let scenario = Scenario::parse("one", text).expect("a scenario");
+    let begun = now() - TimeDelta::minutes(40);
+    let fleet = Fleet::new(&scenario, Options { seed: 1, speed: 20.0, start: begun });
+    let east = fleet.cluster("east").expect("a cluster");
+    let goldmane = east.goldmane().expect("the operator runs it").clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let Some(mut far) = goldmane.connect() else { continue };
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+
+    let home = tempfile::tempdir().expect("a folder");
+    let tls = home.path().join("tls");
+    std::fs::create_dir(&tls).expect("made");
+    let put = |name: &str, text: &[u8]| std::fs::write(tls.join(name), text).expect("written");
+    let of = |kind: &str, name: &str, key: &str| {
+        let all = east.server().objects("v1", kind);
+        let one = all.iter().find(|one| one["metadata"]["name"] == name).expect("it is there");
+        one["data"][key].as_str().expect("text").to_owned()
+    };
+    put("ca.crt", of("ConfigMap", "goldmane-ca-bundle", "tigera-ca-bundle.crt").as_bytes());
+    for part in ["tls.crt", "tls.key"] {
+        put(part, &STANDARD.decode(of("Secret", "whisker-backend-key-pair", part)).expect("base64"));
+    }
+    let read = move || {
+        let folder = tls.to_string_lossy().into_owned();
+        let args = ["--goldmane", &address, "--goldmane-tls", &folder];
+        let collector = Collector::start(home.path(), &args);
+        let edges = |edges: &str| edges.contains(r#""pub""#);
+        collector.until("edges without addresses", "/v1/edges?namespace=shop", edges);
+        collector.get("/v1/state")
+    };
+    let state = tokio::task::spawn_blocking(read).await.expect("it was read");
+    assert!(state.contains("Goldmane names no node"), "{state}");
 }
