@@ -78,6 +78,7 @@ impl Source {
 }
 
 const NP_LOG: Source = Source::Printed(Format::AntreaLog, SourceKind::AntreaLog);
+const FILES: Source = Source::Printed(Format::CalicoJson, SourceKind::CalicoFiles);
 const KERNEL: Source = Source::Printed(Format::KernelLog, SourceKind::KernelLog);
 
 /// One cluster with this CNI, a policy in `shop`, and the collector's account with its rights.
@@ -239,11 +240,12 @@ async fn wait(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-const ALL: [(&str, Source); 4] = [
+const ALL: [(&str, Source); 5] = [
     ("'calico-operator'", Source::Goldmane),
     ("{ kind = 'antrea', records = 'flow-stream' }", Source::Antrea),
     ("{ kind = 'antrea', records = 'antrea-log' }", NP_LOG),
     ("{ kind = 'calico', records = 'kernel-log' }", KERNEL),
+    ("{ kind = 'calico', records = 'calico-json' }", FILES),
 ];
 
 #[tokio::test(start_paused = true)]
