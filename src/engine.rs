@@ -15,6 +15,7 @@ mod recorder;
 mod renewal;
 mod sources;
 mod state;
+pub mod week;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,7 +26,7 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records, sources::goldmane_of};
 use self::{
     collectors::Collectors,
     notifier::Notifier,
@@ -327,12 +328,15 @@ impl Engine {
                     wants_rules |= !self.desk.has_rules && plan.settings.state.is_some();
                 }
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.desk.has_rules,
-                Fact::Cluster(
-                    name,
-                    ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_),
-                ) => {
+                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
+                    }
+                }
+                Fact::Cluster(name, ClusterFact::Preflight(report)) => {
+                    if let Some(sources) = &mut self.sources {
+                        sources.touch(name);
+                        sources.measure(name, &report.offers);
                     }
                 }
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {

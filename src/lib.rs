@@ -91,6 +91,7 @@ pub mod domain {
         mod flows;
         pub mod gaps;
         mod identity;
+        mod lookups;
         pub mod reading;
         pub mod report;
         mod scrapers;
@@ -194,7 +195,7 @@ pub mod flows {
         mod follow;
         pub mod tls;
 
-        pub use follow::{Gathering, gather, run};
+        pub use follow::{Gathering, gather, reach, run};
     }
     /// Records that pods print to their logs, one pod a node.
     pub mod logs {
@@ -384,6 +385,7 @@ pub mod app;
 pub mod cli {
     pub mod apply;
     pub mod args;
+    mod args_collect;
     mod args_plan;
     pub mod ask;
     pub mod author;
@@ -392,6 +394,7 @@ pub mod cli {
     pub mod change;
     pub mod cockpit;
     pub mod collect;
+    mod collect_sources;
     pub mod demo;
     pub mod denials;
     pub mod discover;
@@ -411,7 +414,6 @@ pub mod cli {
     pub mod plan;
     pub mod predict;
     pub mod preflight;
-    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;

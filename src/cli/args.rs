@@ -1,12 +1,12 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cockpit::{ports::RelayAddress, reviews::Wanted},
+    cockpit::reviews::Wanted,
     domain::{
         flow::Direction,
         grant::PortSpan,
@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-use super::help;
-
+pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
 pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -426,42 +426,6 @@ pub enum Until {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::COLLECT)]
-pub struct Collect {
-    /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
-    #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
-    pub hubble: Option<RelayAddress>,
-    /// Do not read Hubble
-    #[arg(long)]
-    pub no_hubble: bool,
-    /// Read Antrea's flow aggregator (FlowStreamService), through the API server
-    #[arg(long, conflicts_with = "hubble")]
-    pub antrea: bool,
-    /// Read records that pods print to their logs (label sluice.dev/prints), through the API server; may
-    /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
-    #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
-    pub logs: Vec<crate::flows::records::Format>,
-    /// Where DNS servers send dnstap to, or (call:) one that listens: CoreDNS 1.14.5 or newer with
-    /// `dnstap listen`, each replica by itself; may be repeated
-    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT|call:HOST:PORT", value_parser = super::collect::dnstap_door)]
-    pub dnstap: Vec<DnstapDoor>,
-    /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
-    /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
-    /// stands before)
-    #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
-    pub flows: Vec<FlowFile>,
-    /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Where edges are served; on loopback only the API server's port-forward reaches it
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], crate::flows::baseline::serve::PORT)))]
-    pub listen: SocketAddr,
-    /// How long edges are kept after they were last seen
-    #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
-    pub keep: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
 #[command(after_long_help = help::WATCH)]
 pub struct Watch {
     /// How to print; json: one object a line
@@ -480,24 +444,6 @@ pub struct Install {
     pub print: bool,
     #[command(flatten)]
     pub change: Change,
-}
-
-/// A file of flow records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowFile {
-    pub format: crate::flows::records::Format,
-    pub path: PathBuf,
-    /// Of kernel-log: what became of the packets that reached the `Log` rule.
-    pub logged: Option<crate::domain::sighting::Outcome>,
-}
-
-/// Where dnstap comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnstapDoor {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
-    /// A DNS server that listens itself.
-    Call(RelayAddress),
 }
 
 /// What apply and rollback share.

@@ -14,7 +14,10 @@ use crate::domain::{
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
-    preflight::report::Report,
+    preflight::{
+        reading::{Known, Measured},
+        report::Report,
+    },
     probe,
     resolver::DnsPath,
     source::SourceKind,
@@ -112,6 +115,8 @@ pub enum ClusterFact {
     Dns(DnsPath),
     /// Who enforces, what is recorded, what a policy would cut: looked at now and then.
     Preflight(Box<Report>),
+    /// How far back the records of its flow source reach, measured on them.
+    Week(Known<Measured>),
     /// What its Kyverno asserts and has found.
     Kyverno(Box<Kyverno>),
     /// How the cluster's collector is doing.

@@ -10,7 +10,7 @@ use crate::domain::{
     names::{ClusterName, Text},
     preflight::{
         check::{Check, CheckId, Stops},
-        reading::Measured,
+        reading::{Known, Measured},
         report::Report,
     },
     readiness::{NEEDED, credited},
@@ -37,8 +37,8 @@ pub fn stops_discovery(
     let has_week = credited.is_some_and(|credited| credited >= NEEDED);
     let by_records = |id| matches!(id, CheckId::Flows | CheckId::Allowed | CheckId::Week | CheckId::Resolver);
     let by_answers = |id| matches!(id, CheckId::Resolver | CheckId::Answers | CheckId::Cache);
-    let report = world.cluster(cluster).and_then(|cluster| cluster.looked.preflight.as_ref());
-    let open = report.into_iter().flat_map(|(report, _)| report.open(Stops::Discovery));
+    let report = report(world, cluster).map(|(report, _)| report);
+    let open = report.iter().flat_map(|report| report.open(Stops::Discovery));
     open.filter(|check| !(has_week && by_records(check.id)))
         .filter(|check| direction == Direction::Egress || !by_answers(check.id))
         .map(|check| {
@@ -49,10 +49,13 @@ pub fn stops_discovery(
         .collect()
 }
 
-/// The last pre-flight with when it was, and the week as the collector has measured it by now.
+/// The last pre-flight with when it was, and the week as records prove it by now: those of the
+/// collector, else those that the cluster's source still has.
 pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> {
-    let (report, at) = world.cluster(name)?.looked.preflight.as_ref()?;
-    let measured = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let cluster = world.cluster(name)?;
+    let (report, at) = cluster.looked.preflight.as_ref()?;
+    let collected = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let measured = collected.map(Known::Read).or_else(|| cluster.looked.week.clone());
     let report = match measured {
         None => report.clone(),
         Some(measured) => report.clone().measured(&measured),

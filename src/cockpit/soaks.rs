@@ -203,6 +203,7 @@ impl Soaks {
             | ClusterFact::Flows(_)
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
+            | ClusterFact::Week(_)
             | ClusterFact::Kyverno(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_)

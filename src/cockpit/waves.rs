@@ -181,6 +181,7 @@ impl Rests {
                 ClusterFact::Met { .. }
                 | ClusterFact::Cni(_)
                 | ClusterFact::Preflight(_)
+                | ClusterFact::Week(_)
                 | ClusterFact::Kyverno(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)

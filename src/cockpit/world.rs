@@ -392,6 +392,7 @@ impl World {
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
             ClusterFact::Kyverno(kyverno) => cluster.looked.kyverno = Some(*kyverno),
             ClusterFact::Preflight(report) => self.looked(name, *report),
+            ClusterFact::Week(week) => cluster.looked.week = Some(week),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);

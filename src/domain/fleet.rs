@@ -7,7 +7,10 @@ use super::{
     flow::{Direction, End},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
-    preflight::report::Report,
+    preflight::{
+        reading::{Known, Measured},
+        report::Report,
+    },
     probe,
     resolver::DnsPath,
     steady::Kyverno,
@@ -323,6 +326,8 @@ pub struct Looked {
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.
     pub preflight: Option<(Report, Timestamp)>,
+    /// How far back the records of its flow source reach.
+    pub week: Option<Known<Measured>>,
     /// What its Kyverno asserts and found.
     pub kyverno: Option<Kyverno>,
 }

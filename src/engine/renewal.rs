@@ -233,6 +233,7 @@ impl Side {
             evidence: page::Evidence {
                 coverage: known.coverage.clone(),
                 readiness: Readiness::Blocked { why: vec![Text::new("nothing was gathered")] },
+                ingress: None,
                 crons: None,
                 silent: None,
                 remarks: Vec::new(),
@@ -362,7 +363,9 @@ fn part(
     let now = page(&side.part);
     let empty = Part { edges: Vec::new(), ..side.part.clone() };
     let was = page(before.unwrap_or(&empty));
-    let mut doubts = words::doubts(&side.part);
+    let mut doubts = words::doubts(&side.part, Direction::Egress);
+    let callers = words::doubts(&side.part, Direction::Ingress);
+    doubts.extend(callers.into_iter().filter(|doubt| !doubts.contains(doubt)).collect::<Vec<_>>());
     doubts.extend(words::uncovered(&side.part));
     ComparedPart {
         cluster: side.cluster.clone(),

@@ -11,4 +11,5 @@ mod lead;
 mod predicted;
 mod preflight;
 mod screens;
+mod sources;
 mod team;
