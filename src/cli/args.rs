@@ -299,6 +299,10 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
+    /// Stage the policies and enforce nothing (Calico): what they would deny is shown as `would deny`.
+    /// Rollback takes them away
+    #[arg(long, conflicts_with = "to_git")]
+    pub shadow: bool,
     #[command(flatten)]
     pub change: Change,
 }

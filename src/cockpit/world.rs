@@ -34,6 +34,8 @@ pub struct Source {
     pub state: Option<SourceState>,
     /// When `state` was told.
     pub at: Option<Timestamp>,
+    /// Since when it is live without a break; `None` while it is not.
+    pub live_since: Option<Timestamp>,
     /// Newest last, at most [`Source::GAPS`].
     pub gaps: VecDeque<Gap>,
     /// Events that were lost, as far as the source counts them.
@@ -63,6 +65,8 @@ impl Source {
     }
 
     fn told(&mut self, state: SourceState, now: Timestamp) {
+        let since = self.live_since.unwrap_or(now);
+        self.live_since = (state.link == Link::Live).then_some(since);
         (self.state, self.at) = (Some(state), Some(now));
     }
 
@@ -355,6 +359,15 @@ impl World {
                     Change::Reset(policies) => cluster.reset_policies(kind, policies),
                     Change::Put(policy) => cluster.put_policy(policy),
                     Change::Gone(key) => cluster.drop_policy(&key),
+                }
+                self.settle_orders(name);
+            }
+            ClusterFact::Staged(change) => {
+                match change {
+                    None => cluster.reset_staged(None),
+                    Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
+                    Some(Change::Put(staged)) => cluster.put_staged(staged),
+                    Some(Change::Gone(key)) => cluster.drop_staged(&key),
                 }
                 self.settle_orders(name);
             }

@@ -10,4 +10,5 @@ mod lead;
 mod predicted;
 mod preflight;
 mod screens;
+mod shadow;
 mod team;

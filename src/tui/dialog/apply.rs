@@ -11,7 +11,7 @@ use crate::{
         decide::{self, Reason},
         gates::Gate,
         orders::{OrderId, OrderState, Origin, Preview, Sign, Target},
-        rows,
+        rows, shadow,
         world::World,
     },
     domain::{
@@ -211,8 +211,14 @@ fn target_of(world: &World, id: OrderId) -> Option<Target> {
 
 /// What a yes does.
 fn verb(previews: &[&Preview]) -> &'static str {
-    let is_revert = previews.iter().all(|preview| preview.origin == Origin::LastClean);
-    if is_revert && !previews.is_empty() { "Revert to the clean policies of" } else { "Apply" }
+    let all_are = |origin| !previews.is_empty() && previews.iter().all(|preview| preview.origin == origin);
+    if all_are(Origin::LastClean) {
+        "Revert to the clean policies of"
+    } else if all_are(Origin::Shadow) {
+        "Stage, and not enforce,"
+    } else {
+        "Apply"
+    }
 }
 
 /// Where it is not known whether policies take effect at all, a plain yes is too little.
@@ -301,10 +307,10 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             .iter()
             .map(|incident| body(Role::Bad, format!("incident: {}", incident.words()))),
     );
-    out.push(body(
-        Role::Text,
-        format!("isolated now {}, afterwards {}", share(&preview.before), share(&preview.after)),
-    ));
+    if preview.origin != Origin::Shadow {
+        let (now, then) = (share(&preview.before), share(&preview.after));
+        out.push(body(Role::Text, format!("isolated now {now}, afterwards {then}")));
+    }
     if !preview.after.unknown.is_empty() {
         let kinds: Vec<_> = preview.after.unknown.iter().map(ToString::to_string).collect();
         out.push(body(Role::Unknown, format!("not evaluated, may isolate too: {}", kinds.join(", "))));
@@ -313,6 +319,7 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     out.extend(
         preview.refusals.iter().map(|trouble| body(Role::Bad, format!("the server refuses: {trouble}"))),
     );
+    out.extend(shadow::notes(world, preview).into_iter().map(|note| body(Role::Warn, note)));
     foreseen(world, preview, out);
     if let Some(ns) = world.namespace(&preview.target.cluster, &preview.target.ns) {
         out.push(body(Role::Title, "who is affected"));
