@@ -113,8 +113,9 @@ impl Shadow {
 pub fn reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = decide::stage_reasons(world, target);
     let missing = world.cluster(&target.cluster).and_then(missing);
-    reasons
-        .extend(missing.map(|why| Reason::NoShadow { cluster: target.cluster.clone(), why: Text::from(why) }));
+    reasons.extend(
+        missing.map(|why| Reason::NoShadow { cluster: target.cluster.clone(), why: Text::from(why) }),
+    );
     reasons
 }
 
@@ -157,8 +158,7 @@ pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
         (Origin::Workspace | Origin::LastClean, None) => Vec::new(),
         (Origin::Workspace | Origin::LastClean, Some(shadow)) => {
             let now = world.now();
-            let soaked =
-                shadow.since.map_or("an unknown time".to_owned(), |since| span(age(since, now)));
+            let soaked = shadow.since.map_or("an unknown time".to_owned(), |since| span(age(since, now)));
             if shadow.digest == preview.digest {
                 return vec![format!("shadow soaked {soaked}: {}", shadow.would_words(now))];
             }

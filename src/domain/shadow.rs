@@ -66,9 +66,8 @@ pub fn steps(staged: &StagedSet, wanted: &Set, direction: Direction) -> Vec<Step
     let mut out = Vec::new();
     for pinned in stageable(direction) {
         let (have, want) = (staged.get(pinned.name), wanted.get(pinned.name));
-        let same = |have: &Staged| {
-            !have.deletes && want.is_some_and(|want| want.canonical == have.policy.canonical)
-        };
+        let same =
+            |have: &Staged| !have.deletes && want.is_some_and(|want| want.canonical == have.policy.canonical);
         if have.is_some_and(same) {
             continue;
         }

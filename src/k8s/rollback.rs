@@ -67,25 +67,25 @@ enum Seen {
 impl Run<'_> {
     /// Everything that is enforced.
     async fn enforced(&self) -> Outcome {
-    let mut standing = self.look().await;
-    if standing.values().all(|seen| matches!(seen, Seen::Absent)) {
-        return self.verify(None).await;
-    }
-    let allows = self.allows(&standing);
-    let valve = vec![self.valve()];
-    let first = match self.open(&mut standing).await {
-        // An allow that stays isolates alone once the open valve is gone: then the valve stays too.
-        Ok(()) => match self.delete_all(allows, &standing).await {
-            Some(trouble) if !self.allows_are_gone().await => Some(trouble),
-            Some(_) | None => self.delete_all(valve, &standing).await,
-        },
-        // The valve first, since it allows nothing: nothing narrows until the allows go.
-        Err(trouble) => {
-            self.delete_all([valve, allows].concat(), &standing).await;
-            Some(trouble)
+        let mut standing = self.look().await;
+        if standing.values().all(|seen| matches!(seen, Seen::Absent)) {
+            return self.verify(None).await;
         }
-    };
-    self.verify(first).await
+        let allows = self.allows(&standing);
+        let valve = vec![self.valve()];
+        let first = match self.open(&mut standing).await {
+            // An allow that stays isolates alone once the open valve is gone: then the valve stays too.
+            Ok(()) => match self.delete_all(allows, &standing).await {
+                Some(trouble) if !self.allows_are_gone().await => Some(trouble),
+                Some(_) | None => self.delete_all(valve, &standing).await,
+            },
+            // The valve first, since it allows nothing: nothing narrows until the allows go.
+            Err(trouble) => {
+                self.delete_all([valve, allows].concat(), &standing).await;
+                Some(trouble)
+            }
+        };
+        self.verify(first).await
     }
 
     /// Last of all what is only staged, which isolates nobody. Nothing of it hinders what went before,
@@ -97,7 +97,8 @@ impl Run<'_> {
         let teller = Teller { order: self.order.id, report: self.report };
         match (outcome, staged::remove_all(&self.place, &teller).await) {
             (Outcome::Done { isolation }, Some(trouble)) => {
-                let fact = format!("nothing of it is enforced any more, but it is still staged: {}", trouble.fact);
+                let fact =
+                    format!("nothing of it is enforced any more, but it is still staged: {}", trouble.fact);
                 let next = "It isolates nobody. Roll back again with an account that may delete it.";
                 let trouble = Trouble::new(trouble.object.as_str(), &fact, next);
                 Outcome::Stopped { trouble, isolation: Some(isolation) }

@@ -202,7 +202,8 @@ impl Run<'_> {
         for wait in WAITS {
             sleep(wait).await;
             let Ok(staged) = self.staged().await else { continue };
-            let is_there = staged.get(pinned.name).is_some_and(|one| one.policy.canonical == policy.canonical);
+            let is_there =
+                staged.get(pinned.name).is_some_and(|one| one.policy.canonical == policy.canonical);
             return if is_there { Ok(()) } else { Err(Stop::Trouble(trouble)) };
         }
         Err(Stop::Unsettled(trouble))

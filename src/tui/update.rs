@@ -166,9 +166,9 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.told.asked = Some(match command {
-                decide::Command::Preview(_)
-                | decide::Command::Revert(_)
-                | decide::Command::Shadow(_) => Asked::Preview,
+                decide::Command::Preview(_) | decide::Command::Revert(_) | decide::Command::Shadow(_) => {
+                    Asked::Preview
+                }
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
