@@ -94,3 +94,88 @@ pub fn removal_command(context: &str, ns: &NsName, direction: Direction) -> Stri
     let (context, names) = (shell_word(context), names.join(" "));
     format!("kubectl --context {context} delete {RESOURCE} {names} -n {ns} --ignore-not-found")
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeZone as _, Utc};
+
+    use super::*;
+    use crate::domain::{
+        names::PolicyName,
+        policy::{PolicyKey, Spec},
+    };
+
+    fn policy(name: &str, canonical: &str) -> Policy {
+        Policy {
+            key: PolicyKey {
+                ns: NsName::parse("shop").ok(),
+                kind: PolicyKind::NetworkPolicy,
+                name: PolicyName::parse(name).expect("a name"),
+            },
+            spec: Spec::Opaque,
+            canonical: canonical.into(),
+            opens: Vec::new(),
+            network: None,
+            version: None,
+            managers: Vec::new(),
+            owner: None,
+        }
+    }
+
+    /// `name bytes`, a line each; the nth stands since that many minutes past nine.
+    fn staged(lines: &str) -> StagedSet {
+        let all = lines.lines().enumerate().filter_map(|(nth, line)| {
+            let (name, canonical) = line.trim().split_once(' ')?;
+            let policy = policy(name, canonical.trim_end_matches(" deletes"));
+            let minute = u32::try_from(nth).expect("few");
+            let created = Utc.with_ymd_and_hms(2026, 3, 2, 9, minute, 0).single();
+            let staged = Staged { policy, deletes: canonical.ends_with(" deletes"), created };
+            Some((staged.policy.pinned()?.name, staged))
+        });
+        all.collect()
+    }
+
+    fn words(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(|step| format!("{} {}", step.verb(), step.pinned().name)).collect()
+    }
+
+    #[test]
+    fn what_changes_goes_and_is_created_anew_and_the_rest_stands() {
+        let wanted = set(&staged("default-deny-egress a\negress-allowlist b\negress-baseline-allow c"));
+        let check = |have: &str, expected: &[&str]| {
+            assert_eq!(words(&steps(&staged(have), &wanted, Direction::Egress)), expected, "{have}");
+        };
+        check("", &["stage egress-baseline-allow", "stage egress-allowlist", "stage default-deny-egress"]);
+        check("default-deny-egress a\negress-allowlist b\negress-baseline-allow c", &[]);
+        check(
+            "default-deny-egress a\negress-allowlist x\negress-baseline-allow c",
+            &["unstage egress-allowlist", "stage egress-allowlist"],
+        );
+        check(
+            "default-deny-egress a deletes\negress-allowlist b\negress-baseline-allow c",
+            &["unstage default-deny-egress", "stage default-deny-egress"],
+        );
+        let nothing = steps(&staged("egress-allowlist b"), &Set::new(), Direction::Egress);
+        assert_eq!(words(&nothing), ["unstage egress-allowlist"]);
+    }
+
+    #[test]
+    fn it_stands_since_the_newest_of_its_objects() {
+        let mut all = staged("default-deny-egress a\negress-allowlist b");
+        assert_eq!(since(&all), Utc.with_ymd_and_hms(2026, 3, 2, 9, 1, 0).single());
+        if let Some(one) = all.get_mut("egress-allowlist") {
+            one.created = None;
+        }
+        assert_eq!(since(&all), None, "one that does not say when makes all of it unknown");
+    }
+
+    #[test]
+    fn by_hand_the_whole_set_is_named() {
+        let ns = NsName::parse("shop").expect("a name");
+        assert_eq!(
+            removal_command("prod eu", &ns, Direction::Ingress),
+            "kubectl --context 'prod eu' delete stagedkubernetesnetworkpolicies.projectcalico.org \
+             default-deny-ingress ingress-allowlist -n shop --ignore-not-found"
+        );
+    }
+}
