@@ -15,6 +15,7 @@ use super::{
     decide::{self, Reason},
     foresights,
     orders::{Origin, Preview, Target},
+    ports::Link,
     world::World,
 };
 
@@ -152,8 +153,11 @@ pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
     let shadow = of(world, &preview.target);
     match (preview.origin, shadow) {
         (Origin::Shadow, _) => match would(world, &preview.target, None) {
-            Would::Deny { .. } => Vec::new(),
-            Would::Unknown(why) => vec![format!("what it would deny will not be shown: {why}")],
+            Would::Unknown(why) if has_spoken(world, &preview.target) => {
+                vec![format!("what it would deny will not be shown: {why}")]
+            }
+            // One that has only just been asked may be heard in a moment.
+            Would::Unknown(_) | Would::Deny { .. } => Vec::new(),
         },
         (Origin::Workspace | Origin::LastClean, None) => Vec::new(),
         (Origin::Workspace | Origin::LastClean, Some(shadow)) => {
@@ -169,4 +173,10 @@ pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
             )]
         }
     }
+}
+
+/// Has the cluster's flow source said whether it works?
+fn has_spoken(world: &World, target: &Target) -> bool {
+    let state = world.source(&target.cluster).and_then(|source| source.state.as_ref());
+    state.is_some_and(|state| state.link != Link::Connecting)
 }
