@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+pub use super::args_plan::{Advance, Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -303,15 +303,6 @@ pub struct Apply {
     /// Rollback takes them away
     #[arg(long, conflicts_with = "to_git")]
     pub shadow: bool,
-    #[command(flatten)]
-    pub change: Change,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Advance {
-    /// Whose wave
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
-    pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
 }
