@@ -11,7 +11,9 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
+    policy::{Policy, PolicyKey, PolicyKind},
     preflight::report::Report,
+    shadow::Staged,
     time::Timestamp,
 };
 
@@ -355,20 +357,11 @@ impl World {
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
                 self.incidents.touch(name);
-                match change {
-                    Change::Reset(policies) => cluster.reset_policies(kind, policies),
-                    Change::Put(policy) => cluster.put_policy(policy),
-                    Change::Gone(key) => cluster.drop_policy(&key),
-                }
+                change_policies(cluster, kind, change);
                 self.settle_orders(name);
             }
             ClusterFact::Staged(change) => {
-                match change {
-                    None => cluster.reset_staged(None),
-                    Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
-                    Some(Change::Put(staged)) => cluster.put_staged(staged),
-                    Some(Change::Gone(key)) => cluster.drop_staged(&key),
-                }
+                change_staged(cluster, change);
                 self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
@@ -448,6 +441,24 @@ impl World {
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
     cluster.health = cluster.answering();
+}
+
+fn change_policies(cluster: &mut Cluster, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
+    match change {
+        Change::Reset(policies) => cluster.reset_policies(kind, policies),
+        Change::Put(policy) => cluster.put_policy(policy),
+        Change::Gone(key) => cluster.drop_policy(&key),
+    }
+}
+
+/// `None`: the cluster serves none.
+fn change_staged(cluster: &mut Cluster, change: Option<Change<Staged, PolicyKey>>) {
+    match change {
+        None => cluster.reset_staged(None),
+        Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
+        Some(Change::Put(staged)) => cluster.put_staged(staged),
+        Some(Change::Gone(key)) => cluster.drop_staged(&key),
+    }
 }
 
 fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod, (NsName, PodName)>) {
