@@ -11,7 +11,7 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::{Policy, PolicyKey, PolicyKind},
+    policy::{Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
     shadow::Staged,
     time::Timestamp,
@@ -356,9 +356,7 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
-                self.incidents.touch(name);
-                change_policies(cluster, kind, change);
-                self.settle_orders(name);
+                self.absorb_policies(name, kind, change);
             }
             ClusterFact::Staged(change) => {
                 change_staged(cluster, change);
@@ -391,6 +389,26 @@ impl World {
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn absorb_policies(&mut self, name: &ClusterName, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        self.incidents.touch(name);
+        // What is listed for the first time is no change.
+        let was_known = cluster.is_complete()
+            && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
+        let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
+        match change {
+            Change::Reset(policies) => cluster.reset_policies(kind, policies),
+            Change::Put(policy) => cluster.put_policy(policy),
+            Change::Gone(key) => cluster.drop_policy(&key),
+        }
+        for ((ns, direction), before) in undecided {
+            if digest(cluster, &ns, direction) != before {
+                self.denials.stand(name, &ns, direction);
+            }
+        }
+        self.settle_orders(name);
     }
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
@@ -443,14 +461,6 @@ fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.health = cluster.answering();
 }
 
-fn change_policies(cluster: &mut Cluster, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
-    match change {
-        Change::Reset(policies) => cluster.reset_policies(kind, policies),
-        Change::Put(policy) => cluster.put_policy(policy),
-        Change::Gone(key) => cluster.drop_policy(&key),
-    }
-}
-
 /// `None`: the cluster serves none.
 fn change_staged(cluster: &mut Cluster, change: Option<Change<Staged, PolicyKey>>) {
     match change {
@@ -473,6 +483,16 @@ fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod,
         }
         Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
     }
+}
+
+fn digest(cluster: &Cluster, ns: &NsName, direction: Direction) -> Option<PolicyDigest> {
+    cluster.namespaces.get(ns).map(|ns| cluster.digest(ns, direction))
+}
+
+/// By which policies the rows were denied something that may still be excused.
+fn undecided(denials: &Denials, cluster: &Cluster) -> BTreeMap<(NsName, Direction), Option<PolicyDigest>> {
+    let rows = denials.undecided(&cluster.name).into_iter();
+    rows.map(|row| (row.clone(), digest(cluster, &row.0, row.1))).collect()
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {
