@@ -106,6 +106,7 @@ pub mod domain {
     pub mod risk;
     pub mod rollout;
     mod runs;
+    pub mod shadow;
     pub mod sighting;
     pub mod soak;
     pub mod source;
@@ -155,6 +156,7 @@ pub mod cockpit {
     pub mod reviews;
     pub mod rows;
     pub mod settings;
+    pub mod shadow;
     pub mod shared;
     pub mod soaks;
     pub mod sources;
@@ -270,6 +272,7 @@ pub mod k8s {
     mod preview;
     pub mod probe;
     mod rollback;
+    mod shadow;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
@@ -294,6 +297,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod staged;
     pub mod surroundings;
     pub mod watch;
     mod wire;
@@ -365,6 +369,7 @@ pub mod documents {
     pub mod report;
     pub mod reviews;
     pub mod runbook;
+    pub mod shadow;
     pub mod soak;
     pub mod status;
     pub mod table;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+pub use super::args_plan::{Advance, Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -273,16 +273,10 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
-    #[command(flatten)]
-    pub change: Change,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::ADVANCE)]
-pub struct Advance {
-    /// Whose wave
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
-    pub direction: Direction,
+    /// Stage the policies and enforce nothing (Calico): what they would deny is shown as `would deny`.
+    /// Rollback takes them away
+    #[arg(long, conflicts_with = "to_git")]
+    pub shadow: bool,
     #[command(flatten)]
     pub change: Change,
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{
-    args::{Format, direction, duration, namespace},
+    args::{Change, Format, direction, duration, namespace},
     help,
 };
 use crate::domain::{flow::Direction, names::NsName, time::Timestamp};
@@ -22,6 +22,16 @@ pub struct Plan {
     /// How long to wait for clusters that have not answered
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ADVANCE)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
+    #[command(flatten)]
+    pub change: Change,
 }
 
 /// What a hold is about, and why.

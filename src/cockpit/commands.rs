@@ -74,6 +74,7 @@ commands! {
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
     Advance: "advance", ["w"], Plan, Writes, "Preview the rows of the current wave that may go now, then apply them on a typed yes.";
     Revert: "revert", ["R"], Namespace, Writes, "Preview the newest policies of this row that soaked clean, then apply them again.";
+    Shadow: "shadow", ["D"], Namespace, Writes, "Preview the workspace's policies of this row only staged (Calico), then stage them on a typed yes: nothing is enforced, what they would deny is shown.";
     Hold: "hold", ["p"], Anywhere, Records, "Nothing of this row, its cluster or the fleet advances until it is released.";
     Release: "release", ["P"], Anywhere, Records, "End a hold or an exclusion.";
     Exclude: "exclude", ["x"], Row, Records, "Its wave goes on without it, until a date.";

@@ -20,6 +20,7 @@ use crate::domain::{
     },
     probe,
     resolver::DnsPath,
+    shadow::Staged,
     source::SourceKind,
     steady::Kyverno,
     time::{Timestamp, age, span},
@@ -88,6 +89,8 @@ pub enum ClusterFact {
     },
     Namespaces(Change<NamespaceSeen, NsName>),
     Policies(PolicyKind, Change<Policy, PolicyKey>),
+    /// Policies that are only staged; `None`: the cluster serves none.
+    Staged(Option<Change<Staged, PolicyKey>>),
     Pods(Change<Pod, (NsName, PodName)>),
     /// Flows in the order they should be read, never repeated.
     Flows(Vec<Flow>),

@@ -198,6 +198,7 @@ impl Rests {
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
                 | ClusterFact::Dns(_)
+                | ClusterFact::Staged(_)
                 | ClusterFact::Asked(_)
                 | ClusterFact::Probed { .. }
                 | ClusterFact::Baseline(_)

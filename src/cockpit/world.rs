@@ -11,8 +11,9 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::{PolicyDigest, PolicyKind},
+    policy::{Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
+    shadow::Staged,
     time::Timestamp,
 };
 
@@ -35,6 +36,8 @@ pub struct Source {
     pub state: Option<SourceState>,
     /// When `state` was told.
     pub at: Option<Timestamp>,
+    /// Since when it is live without a break; `None` while it is not.
+    pub live_since: Option<Timestamp>,
     /// Newest last, at most [`Source::GAPS`].
     pub gaps: VecDeque<Gap>,
     /// Events that were lost, as far as the source counts them.
@@ -64,6 +67,8 @@ impl Source {
     }
 
     fn told(&mut self, state: SourceState, now: Timestamp) {
+        let since = self.live_since.unwrap_or(now);
+        self.live_since = (state.link == Link::Live).then_some(since);
         (self.state, self.at) = (Some(state), Some(now));
     }
 
@@ -352,21 +357,10 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
-                self.incidents.touch(name);
-                // What is listed for the first time is no change.
-                let was_known = cluster.is_complete()
-                    && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
-                let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
-                match change {
-                    Change::Reset(policies) => cluster.reset_policies(kind, policies),
-                    Change::Put(policy) => cluster.put_policy(policy),
-                    Change::Gone(key) => cluster.drop_policy(&key),
-                }
-                for ((ns, direction), before) in undecided {
-                    if digest(cluster, &ns, direction) != before {
-                        self.denials.stand(name, &ns, direction);
-                    }
-                }
+                self.absorb_policies(name, kind, change);
+            }
+            ClusterFact::Staged(change) => {
+                change_staged(cluster, change);
                 self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
@@ -397,6 +391,26 @@ impl World {
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn absorb_policies(&mut self, name: &ClusterName, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        self.incidents.touch(name);
+        // What is listed for the first time is no change.
+        let was_known = cluster.is_complete()
+            && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
+        let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
+        match change {
+            Change::Reset(policies) => cluster.reset_policies(kind, policies),
+            Change::Put(policy) => cluster.put_policy(policy),
+            Change::Gone(key) => cluster.drop_policy(&key),
+        }
+        for ((ns, direction), before) in undecided {
+            if digest(cluster, &ns, direction) != before {
+                self.denials.stand(name, &ns, direction);
+            }
+        }
+        self.settle_orders(name);
     }
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
@@ -447,6 +461,16 @@ impl World {
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
     cluster.health = cluster.answering();
+}
+
+/// `None`: the cluster serves none.
+fn change_staged(cluster: &mut Cluster, change: Option<Change<Staged, PolicyKey>>) {
+    match change {
+        None => cluster.reset_staged(None),
+        Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
+        Some(Change::Put(staged)) => cluster.put_staged(staged),
+        Some(Change::Gone(key)) => cluster.drop_staged(&key),
+    }
 }
 
 fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod, (NsName, PodName)>) {

@@ -14,7 +14,7 @@ use crate::{
         world::World,
     },
     domain::{
-        fleet::{Cluster, Environment, Listed, Presence},
+        fleet::{Cluster, Environment, Listed, Namespace, Presence},
         flow::Direction,
         grant::DecisionVerdict,
         names::{ClusterName, NsName},
@@ -183,7 +183,10 @@ fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = T
         let listed = is_listed(cluster);
         let live = move |target: &Target| {
             let ns = cluster.namespaces.get(&target.ns);
-            !listed || ns.is_some_and(|ns| ns.presence(target.direction) != Presence::None)
+            let ours = |ns: &Namespace| {
+                ns.presence(target.direction) != Presence::None || ns.is_staged(target.direction)
+            };
+            !listed || ns.is_some_and(ours)
         };
         let authored = world.files().sets.keys().filter(move |(c, ..)| c == name).map(|(_, ns, _)| ns);
         let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
@@ -264,6 +267,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::RollBack => rollback_offer(world, model),
         CommandId::Advance
         | CommandId::Revert
+        | CommandId::Shadow
         | CommandId::Hold
         | CommandId::Release
         | CommandId::Exclude

@@ -11,5 +11,6 @@ mod lead;
 mod predicted;
 mod preflight;
 mod screens;
+mod shadow;
 mod sources;
 mod team;

@@ -184,7 +184,9 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.told.asked = Some(match command {
-                decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
+                decide::Command::Preview(_) | decide::Command::Revert(_) | decide::Command::Shadow(_) => {
+                    Asked::Preview
+                }
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
@@ -287,6 +289,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::RollBack => act::roll_back(model, world),
         CommandId::Advance
         | CommandId::Revert
+        | CommandId::Shadow
         | CommandId::Hold
         | CommandId::Release
         | CommandId::Exclude

@@ -9,7 +9,7 @@ use crate::{
         holding,
         orders::{OrderId, OrderState, Target},
         planned::plan_row_of,
-        waiving,
+        shadow, waiving,
         world::World,
     },
     domain::{
@@ -40,6 +40,13 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 ([], None | Some(RowKey::Cluster(_))) => off("revert takes a namespace or a direction"),
                 ([], Some(_)) => off("nothing of it ever soaked clean: roll it back instead"),
                 _ => ready_unless(reasons()),
+            }
+        }
+        CommandId::Shadow => {
+            let targets = apply_scope(world, model).targets;
+            match targets.as_slice() {
+                [] => off("shadow takes a namespace or a direction"),
+                many => ready_unless(sentences(many.iter().flat_map(|one| shadow::reasons(world, one)))),
             }
         }
         CommandId::Hold => if_allowed(holding::may_write(world, HoldKind::Hold)),

@@ -122,6 +122,7 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
             Ask::Command(
                 Command::Preview(_)
                 | Command::Revert(_)
+                | Command::Shadow(_)
                 | Command::Abort(_)
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)

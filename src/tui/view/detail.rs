@@ -286,6 +286,7 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     out.extend(super::soak::urgent(world, pen, target));
     out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
     out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
     out.extend(incident_lines(world, target));

@@ -394,7 +394,10 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
         (_, Phase::Soaking | Phase::Authored | Phase::RolledBack | Phase::Partial, true) => {
             ("held".to_owned(), Role::Warn)
         }
-        (_, phase, _) => (phase.as_str().to_owned(), phase_role(phase)),
+        (_, phase, _) => match &row.shadow {
+            Some(shadow) if row.standing == Standing::None => (shadow.short(), Role::Warn),
+            Some(_) | None => (phase.as_str().to_owned(), phase_role(phase)),
+        },
     }
 }
 

@@ -161,6 +161,7 @@ fn direction_text(
     let phase = row.phase.as_str();
     let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
     out.extend(prediction::brief(world, &target, pen));
     out.extend(soak::urgent(world, pen, &target));
     if let Some(row) = &row.soak {

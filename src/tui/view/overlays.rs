@@ -196,7 +196,8 @@ pub fn confirmation(
 fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
     foot.extend(apply_foot(dialog, pen));
-    let head = ("confirm: apply", dialog.environment, dialog.title.as_str());
+    let what = if dialog.stages { "confirm: shadow" } else { "confirm: apply" };
+    let head = (what, dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
@@ -209,14 +210,15 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
     }
     let mut line = button;
     line.extend([
-        pen.span("to apply, type ", Role::Text),
+        pen.span(if dialog.stages { "to stage, type " } else { "to apply, type " }, Role::Text),
         pen.span(dialog.word.clone(), Role::Key),
         pen.span(" : ", Role::Text),
         pen.span(dialog.input.value().to_owned(), Role::Input),
         pen.span("▌", Role::Key),
     ]);
     let hint = if dialog.may_confirm() && dialog.button == Button::Word {
-        pen.line("enter applies now; esc cancels", Role::Warn)
+        let now = if dialog.stages { "enter stages now" } else { "enter applies now" };
+        pen.line(format!("{now}; esc cancels"), Role::Warn)
     } else if dialog.input.value().is_empty() {
         pen.line("enter and esc cancel; Y copies the commands instead", Role::Dim)
     } else {

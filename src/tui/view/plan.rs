@@ -6,6 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use crate::{
     cockpit::{
         planned::{Ask, PlanRow, plan_row_of},
+        shadow,
         world::World,
     },
     domain::{
@@ -267,6 +268,7 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
         Ask::AtWork => {}
     }
     out.extend(soak::urgent(world, pen, target));
+    out.extend(shadow::of(world, target).map(|shadow| (Role::Warn, shadow.words(pen.now))));
     let overrides = form::unconfirmed(world).filter(|kept| kept.value.target == *target);
     out.extend(overrides.map(|kept| {
         (Role::Warn, format!("waits for a second person (C): {}", form::override_words(world, kept)))
