@@ -440,6 +440,7 @@ pub mod sim;
 /// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
 /// [`tui::draw`] paints.
 pub mod tui {
+    pub mod bindings;
     pub mod chooser;
     pub mod copy;
     pub mod desk;

@@ -139,7 +139,7 @@ fn command(kind: Kind, world: &World, model: &Model, id: CommandId) -> Option<It
     Some(Item {
         choice: Choice::Command(id),
         label: row.name.to_owned(),
-        key: keys::all(id),
+        key: model.settings.keys.all(id),
         doc: row.doc.to_owned(),
         off,
     })

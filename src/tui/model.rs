@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-use super::{dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
+use super::{bindings::Bindings, dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -478,8 +478,9 @@ pub struct Notices {
 }
 
 /// What the operator chose for good.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    pub keys: Bindings,
     pub theme: &'static str,
     pub ascii: bool,
     pub clock: bool,
@@ -552,6 +553,7 @@ impl Model {
             overlay: None,
             told: Told::default(),
             settings: Settings {
+                keys: Bindings::default(),
                 theme: options.theme,
                 ascii: options.ascii,
                 clock: false,

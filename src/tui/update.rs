@@ -158,8 +158,12 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     };
     model.fleet.marks.clear();
     let list = if numbers.len() > 4 { format!("{} orders", numbers.len()) } else { numbers.join(" ") };
-    let stop = if what.starts_with("apply") { "; ctrl-x stops it" } else { "" };
-    model.told.say(format!("{what}: {list}; 4 shows every call{stop}"), Tone::Plain);
+    let abort = model.settings.keys.first(CommandId::Abort);
+    let stop = if what.starts_with("apply") { format!("; {abort} stops it") } else { String::new() };
+    model.told.say(
+        format!("{what}: {list}; {} shows every call{stop}", model.settings.keys.first(CommandId::Activity)),
+        Tone::Plain,
+    );
 }
 
 pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
@@ -186,7 +190,7 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
 }
 
 fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
-    let command = keys::command(key);
+    let command = model.settings.keys.command(key);
     // Stopping, taking back and going to the shell work in every state (law 6).
     match command {
         Some(id @ (CommandId::Abort | CommandId::Suspend)) => return run(model, world, id),

@@ -12,11 +12,14 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
-    cockpit::dossier::Heat,
+    cockpit::{commands::CommandId, dossier::Heat},
     domain::time::{Timestamp, age, span},
 };
 
-use super::theme::{Role, Theme};
+use super::{
+    bindings::Bindings,
+    theme::{Role, Theme},
+};
 
 pub use crate::domain::names::plural;
 
@@ -28,9 +31,15 @@ pub struct Pen<'a> {
     pub zone: FixedOffset,
     /// Clock times instead of ages.
     pub clock: bool,
+    pub keys: &'a Bindings,
 }
 
 impl Pen<'_> {
+    /// The key that hints show for a command.
+    pub fn key(&self, id: CommandId) -> String {
+        self.keys.first(id)
+    }
+
     pub fn style(&self, role: Role) -> Style {
         self.theme.style(role)
     }

@@ -86,7 +86,7 @@ impl Form {
         let mut text = vec![
             body(
                 Role::Warn,
-                "It counts only once a second person confirms it (C), and only for exactly these bytes.",
+                "It counts only once a second person confirms it, and only for exactly these bytes.",
             ),
             body(
                 Role::Text,

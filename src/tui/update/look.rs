@@ -112,7 +112,10 @@ pub fn back(model: &mut Model) {
         return;
     }
     match model.view() {
-        View::Main(Main::Fleet) => model.told.say("this is the top; q leaves sluice", Tone::Plain),
+        View::Main(Main::Fleet) => {
+            let quit = model.settings.keys.last(CommandId::Quit);
+            model.told.say(format!("this is the top; {quit} leaves sluice"), Tone::Plain);
+        }
         View::Main(_) => go(model, Main::Fleet),
         View::Namespace(..)
         | View::Group(_)
@@ -267,7 +270,9 @@ fn sorted(model: &mut Model) {
         _ => (model.found.order.word(), model.found.reversed),
     };
     let turned = if reversed { ", turned round" } else { "" };
-    model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
+    let keys = &model.settings.keys;
+    let (next, turns) = (keys.first(CommandId::Sort), keys.first(CommandId::Reverse));
+    model.told.say(format!("sorted by {order}{turned}; {next} next, {turns} turns"), Tone::Plain);
 }
 
 /// Opens the page of a namespace.

@@ -74,7 +74,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
         (KeyCode::Char('k'), _) if menu => chooser.step(-1),
         (KeyCode::Char('q' | 'm'), _) if menu => return Vec::new(),
         _ if menu => {
-            if let Some(id) = keys::command(key) {
+            if let Some(id) = model.settings.keys.command(key) {
                 return run(model, world, id);
             }
         }
@@ -163,7 +163,7 @@ fn rolling_back(
     key: &KeyEvent,
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match keys::command(key) {
+    match model.settings.keys.command(key) {
         // A key that is held down is not pressed twice.
         Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
         Some(CommandId::RollBack) => {
@@ -200,7 +200,7 @@ fn rolling_back(
 /// Nothing leaves but the text.
 fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match (key.code, keys::command(key)) {
+    match (key.code, model.settings.keys.command(key)) {
         (KeyCode::Enter | KeyCode::Char('q'), _) => return asks,
         (_, Some(CommandId::Copy)) => match &dialog.yaml {
             Some(yaml) => {

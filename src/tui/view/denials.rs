@@ -102,7 +102,7 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
         world.clusters().filter(|cluster| world.source(&cluster.name).is_some_and(|s| s.is_live())).count();
     let all = world.clusters().len();
     let text = if !model.filter(main).is_empty() {
-        "No row passes the filter. ctrl-u shows all rows again.".to_owned()
+        super::frame::none_passes(&model.settings.keys)
     } else if live == 0 {
         "Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
             .to_owned()

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     super::{
-        keys,
+        bindings::Bindings,
         model::{Focus, Main, Model, RowKey, Sheet, View},
         offer::{self, Offer},
         theme::Role,
@@ -311,7 +311,11 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
         pen.span("  filter ", Role::Dim),
         pen.span(text.to_owned(), Role::Input),
         pen.span(
-            format!("  {rows} row{} left, ctrl-u shows all", if rows == 1 { "" } else { "s" }),
+            format!(
+                "  {rows} row{} left, {} shows all",
+                if rows == 1 { "" } else { "s" },
+                pen.key(CommandId::ClearFilter)
+            ),
             Role::Warn,
         ),
     ]
@@ -352,7 +356,7 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
-        badge(format!("FROZEN +{since} denials, f: now"), Role::Toast);
+        badge(format!("FROZEN +{since} denials, {}: now", pen.key(CommandId::Freeze)), Role::Toast);
     }
     let waits = super::reviews::badge(model, pen);
     if !waits.is_empty() {
@@ -360,11 +364,12 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     let marks = offer::marks(model);
     if marks > 0 {
-        badge(format!("{marks} marked, u: none"), Role::Marked);
+        badge(format!("{marks} marked, {}: none", pen.key(CommandId::Unmark)), Role::Marked);
     }
     let running = world.running().count();
     if running > 0 {
-        let stop = if world.running().any(|order| order.kind.applies()) { ", ctrl-x: stop" } else { "" };
+        let applies = world.running().any(|order| order.kind.applies());
+        let stop = if applies { format!(", {}: stop", pen.key(CommandId::Abort)) } else { String::new() };
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
@@ -412,7 +417,7 @@ pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
             Offer::Off(_) => Role::Dim,
             Offer::Absent => continue,
         };
-        let (key, name) = (keys::first(id), row(id).name);
+        let (key, name) = (pen.key(id), row(id).name);
         let wide = gap.width() + key.width() + 1 + name.width();
         if used + wide > usize::from(areas.hints.width) {
             break;
@@ -497,6 +502,11 @@ pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer)
     lines(buf, area, &text);
 }
 
+/// In place of rows that the filter leaves out.
+pub fn none_passes(keys: &Bindings) -> String {
+    format!("No row passes the filter. {} shows all rows again.", keys.first(CommandId::ClearFilter))
+}
+
 /// What is said about a row: a title and lines.
 pub type About = (String, Vec<(Role, String)>);
 
@@ -541,7 +551,11 @@ impl Pane {
         if more > 0
             && let Some(last) = drawn.last_mut()
         {
-            let key = if self.scrolls { "j and k scroll" } else { "z: all" };
+            let key = if self.scrolls {
+                format!("{} and {} scroll", pen.key(CommandId::Down), pen.key(CommandId::Up))
+            } else {
+                format!("{}: all", pen.key(CommandId::Zoom))
+            };
             *last = pen.line(format!(" … {} more lines ({key})", more + 1), Role::Dim);
         }
         let below = Rect { y: self.area.y + 1, height: self.area.height - 1, ..self.area };

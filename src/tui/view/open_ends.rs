@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::world::World,
+    cockpit::{commands::CommandId, world::World},
     domain::time::{Timestamp, span},
 };
 
@@ -70,20 +70,26 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
-        End::Open(_) => "next: enter opens the row",
+        End::Open(_) => "next: enter opens the row".to_owned(),
         End::Missing { .. } => {
-            "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+            format!(
+                "next: enter opens the row; apply it, or leave the namespace out with a reason ({})",
+                pen.key(CommandId::Exclude)
+            )
         }
-        End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
+        End::Grant { .. } => format!(
+            "next: enter opens its review; {} on the row asks for a new grant",
+            pen.key(CommandId::AskReview)
+        ),
     };
-    out.push((Role::Dim, next.to_owned()));
+    out.push((Role::Dim, next));
     Some((format!("{} {}", end.kind(), end.scope()), out))
 }
 
 fn empty(world: &World, model: &Model) -> (Role, String) {
     match (&model.team.ends.all, state(world)) {
         (Some(all), _) if !all.is_empty() => {
-            (Role::Warn, "No row passes the filter. ctrl-u shows all rows again.".to_owned())
+            (Role::Warn, super::frame::none_passes(&model.settings.keys))
         }
         (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
         (None, None) => (

@@ -10,6 +10,7 @@ use ratatui::{
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         orders::{Order, OrderId},
         world::World,
     },
@@ -227,7 +228,7 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
     foot.push(Line::from(vec![
         pen.span("[ Cancel ]", Role::Selected),
-        pen.span("  ctrl-r again", Role::Key),
+        pen.span(format!("  {} again", pen.key(CommandId::RollBack)), Role::Key),
         pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
     let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
