@@ -281,6 +281,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::AskReview => desk::ask_offer(world, model),
         CommandId::Waive => desk::waive_offer(world, model),
         CommandId::Unmark if marks(model) == 0 => off("no row is marked"),
+        CommandId::Undo if model.views.past.is_empty() => off("there is nothing to undo"),
         CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,

@@ -80,6 +80,8 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    let own = model.settings.troubles.iter();
+    model.notices.all.extend(own.map(|trouble| (None, trouble.clone())));
     reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);

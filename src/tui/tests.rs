@@ -11,3 +11,4 @@ mod predicted;
 mod preflight;
 mod screens;
 mod team;
+mod ux;

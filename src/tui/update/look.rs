@@ -487,6 +487,41 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
     }
 }
 
+/// Puts the cursor of the page on its nth row; false: there is none.
+pub fn stand_at(model: &mut Model, at: usize) -> bool {
+    macro_rules! stand {
+        ($list:expr) => {{
+            $list.step(0);
+            $list.choose_at(at);
+            at < $list.rows().len()
+        }};
+    }
+    match model.view() {
+        View::Main(Main::Fleet) => stand!(model.fleet.list),
+        View::Main(Main::Denials) => stand!(model.denials),
+        View::Main(Main::Live) => stand!(model.live),
+        View::Main(Main::Activity) => stand!(model.activity.list),
+        View::Main(Main::Sources) => stand!(model.sources),
+        View::Main(Main::Notices) => stand!(model.notices.list),
+        View::Main(Main::Reviews) => stand!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => stand!(model.team.ends.list),
+        View::Main(Main::Plan) => stand!(model.plan.list),
+        View::Namespace(..) => {
+            model.page.focus = Focus::Denials;
+            stand!(model.page.denials)
+        }
+        View::Destinations(..) => stand!(model.found.list),
+        // A page of one thing is its own only row.
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Prediction(_)
+        | View::Review(_)
+        | View::Preflight(_) => at == 0,
+    }
+}
+
 /// A row that the operator's own filter hid is not gone: the cursor goes to the first that is left.
 pub fn land(model: &mut Model) {
     macro_rules! land {

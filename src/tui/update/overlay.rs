@@ -8,12 +8,14 @@ use crate::cockpit::{commands::CommandId, decide::Command, world::World};
 
 use super::{
     super::{
+        as_command,
         chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled},
         form::{At, Form},
         keys,
         model::{Focus, Model, Tone},
         proposal::ProposalDialog,
+        views,
     },
     Ask, lead, look, run,
 };
@@ -89,7 +91,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
     Vec::new()
 }
 
-fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
+pub fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
     let Some(item) = chooser.chosen() else { return Vec::new() };
     match &item.choice {
         Choice::Command(_) if !item.off.is_empty() => {
@@ -106,6 +108,16 @@ fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
             look::open_namespace(model, cluster.clone(), ns.clone(), Focus::Both);
             Vec::new()
         }
+        Choice::View(at) => {
+            if let Some(saved) = model.settings.views.get(*at).cloned() {
+                views::open(model, &saved);
+            }
+            Vec::new()
+        }
+        Choice::Keep => views::as_lines(model).map_or_else(Vec::new, |lines| {
+            model.told.say("copied as lines of preferences.toml", Tone::Plain);
+            vec![Ask::Copy(lines)]
+        }),
     }
 }
 
@@ -228,6 +240,7 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
 
 /// Only Enter on the button sends.
 fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent) -> Vec<Ask> {
+    let mut asks = Vec::new();
     match (key.code, walked(key)) {
         (KeyCode::Enter, _) if form.at == At::Cancel => {
             model.told.say("nothing was sent", Tone::Plain);
@@ -241,8 +254,21 @@ fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent
             }
         }
         (_, Some(id)) => scroll(&mut form.body, id),
+        (KeyCode::Char('Y'), _) if matches!(form.at, At::Send | At::Cancel) => {
+            let text = form.command(world).ok().and_then(|wanted| as_command::command(world, &wanted));
+            match text {
+                Some(text) => {
+                    model.told.say("copied as a command; nothing was sent", Tone::Plain);
+                    asks.push(Ask::Copy(text));
+                }
+                None if form.may_send() => {
+                    model.told.say("no command does this: only this form", Tone::Plain);
+                }
+                None => model.told.say("fill it in first: see what is missing", Tone::Plain),
+            }
+        }
         _ => form.press(world, key),
     }
     model.overlay = Some(Overlay::Form(form));
-    Vec::new()
+    asks
 }

@@ -409,25 +409,51 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
 pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     messages::draw(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
-    let mut used = 1;
-    let mut gap = "";
-    for id in hints(world, model) {
-        let role = match offer::offer(world, model, id) {
-            Offer::Ready => Role::Text,
-            Offer::Off(_) => Role::Dim,
-            Offer::Absent => continue,
-        };
-        let (key, name) = (pen.key(id), row(id).name);
-        let wide = gap.width() + key.width() + 1 + name.width();
-        if used + wide > usize::from(areas.hints.width) {
-            break;
-        }
-        used += wide;
-        let key_role = if role == Role::Dim { Role::Dim } else { Role::Key };
-        line.extend([pen.span(gap, role), pen.span(key, key_role), pen.span(format!(" {name}"), role)]);
-        gap = "  ";
+    for (nth, hint) in hint_line(world, model, areas.hints.width).into_iter().enumerate() {
+        let (role, key_role) = if hint.ready { (Role::Text, Role::Key) } else { (Role::Dim, Role::Dim) };
+        let gap = if nth == 0 { "" } else { GAP };
+        let name = format!(" {}", row(hint.id).name);
+        line.extend([pen.span(gap, role), pen.span(hint.key, key_role), pen.span(name, role)]);
     }
     put(buf, areas.hints, &Line::from(line));
+}
+
+/// Between two hints.
+const GAP: &str = "  ";
+
+struct Hint {
+    id: CommandId,
+    key: String,
+    ready: bool,
+    /// Columns.
+    from: u16,
+    until: u16,
+}
+
+/// As many as there is room for.
+fn hint_line(world: &World, model: &Model, width: u16) -> Vec<Hint> {
+    let mut out: Vec<Hint> = Vec::new();
+    for id in hints(world, model) {
+        let ready = match offer::offer(world, model, id) {
+            Offer::Ready => true,
+            Offer::Off(_) => false,
+            Offer::Absent => continue,
+        };
+        let key = model.settings.keys.first(id);
+        let from = out.last().map_or(1, |last| last.until + GAP.width() as u16);
+        let until = from + (key.width() + 1 + row(id).name.width()) as u16;
+        if until > width {
+            break;
+        }
+        out.push(Hint { id, key, ready, from, until });
+    }
+    out
+}
+
+/// The command whose hint stands at a column of the last line.
+pub fn hint_at(world: &World, model: &Model, x: u16) -> Option<CommandId> {
+    let hints = hint_line(world, model, model.settings.size.0);
+    hints.into_iter().find(|hint| (hint.from..hint.until).contains(&x)).map(|hint| hint.id)
 }
 
 /// The most important first.
