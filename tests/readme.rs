@@ -18,6 +18,7 @@ fn the_readmes_blocks_are_in_step() {
         ("picture", format!("```text\n{}```\n", first_wide_screen(&story))),
         ("soak", soak_tables()),
         ("keys", sluice::tui::keys::markdown()),
+        ("preferences.toml", format!("```toml\n{}```\n", read("assets/preferences.example.toml"))),
         ("sluice.yaml", format!("```yaml\n{}```\n", read("assets/sluice.example.yaml"))),
     ];
     let kept = read("README.md");

@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use crate::{
-    cockpit::reviews::dossier,
+    cockpit::{
+        commands::{self, Risk},
+        reviews::dossier,
+    },
     documents::{denials, plan::Shown, plan_json, reviews},
     domain::{flow::Direction, names::Text},
     tui::{
@@ -122,5 +125,27 @@ fn reviews_on_the_screen_are_those_of_the_json() {
         for opened in json["opens"].as_array().expect("a list") {
             holds(&page, &["policy", "what"].map(|key| &opened[key]));
         }
+    }
+}
+
+/// One verb for one effect: what the screen calls a change, the command line calls it too.
+#[test]
+fn one_effect_has_one_name_on_the_screen_and_in_commands() {
+    use clap::CommandFactory as _;
+    /// A key at the right moment, or a decision that no command takes.
+    const SCREEN_ONLY: &[&str] = &["abort", "revert", "override", "confirm-override", "waive"];
+    let cli = super::args::Cli::command();
+    let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    let review = cli.find_subcommand("review").expect("its own commands");
+    let of_reviews: Vec<&str> = review.get_subcommands().map(clap::Command::get_name).collect();
+    for row in commands::TABLE {
+        if matches!(row.risk, Risk::Looks | Risk::Asks) || SCREEN_ONLY.contains(&row.name) {
+            continue;
+        }
+        let is_one = names.contains(&row.name) || of_reviews.contains(&row.name.trim_end_matches("-review"));
+        assert!(is_one, "{} is no command of sluice, {names:?}, review {of_reviews:?}", row.name);
+    }
+    for name in SCREEN_ONLY {
+        assert!(commands::by_name(name).is_some() && !names.contains(name), "{name}");
     }
 }

@@ -133,7 +133,7 @@ fn term(raw: &str, columns: &Columns) -> Result<Option<Term>, String> {
 
 fn compiled(pattern: &str) -> Result<Regex, String> {
     /// Bytes of a compiled pattern: `a{99999}{99999}` is refused and not built.
-    const SIZE: usize = 1 << 18;
+    const SIZE: usize = 1 << 20;
     let built =
         RegexBuilder::new(pattern).case_insensitive(true).size_limit(SIZE).dfa_size_limit(SIZE).build();
     built.map_err(|error| match error {

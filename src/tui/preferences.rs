@@ -91,12 +91,14 @@ pub fn read(text: &str) -> (Preferences, Vec<Trouble>) {
             reader.complain(at, &format!("there is no view {name:?}"), "Write the name of one.");
         }
     }
-    (read, reader.troubles)
+    reader.troubles.sort_by_key(|(line, _)| *line);
+    (read, reader.troubles.into_iter().map(|(_, trouble)| trouble).collect())
 }
 
 struct Reader<'t> {
     text: &'t str,
-    troubles: Vec<Trouble>,
+    /// With their lines.
+    troubles: Vec<(usize, Trouble)>,
 }
 
 type Value<'t> = Spanned<DeValue<'t>>;
@@ -104,7 +106,7 @@ type Value<'t> = Spanned<DeValue<'t>>;
 impl Reader<'_> {
     fn complain(&mut self, at: usize, fact: &str, next: &str) {
         let line = 1 + self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
-        self.troubles.push(Trouble::new(&format!("{FILE} line {line}"), fact, next));
+        self.troubles.push((line, Trouble::new(&format!("{FILE} line {line}"), fact, next)));
     }
 
     fn unknown(&mut self, at: usize, key: &str, known: &[&str]) {

@@ -77,7 +77,7 @@ pub fn begin(model: &mut Model, chosen: Preferences, troubles: Vec<Trouble>) {
     if let Some(first) = troubles.first() {
         let more = match troubles.len() - 1 {
             0 => String::new(),
-            more => format!("; {more} more under {}", model.settings.keys.first(CommandId::Notices)),
+            more => format!(" ({more} more under {})", model.settings.keys.first(CommandId::Notices)),
         };
         model.told.say(format!("{first}{more}"), Tone::Bad);
     }

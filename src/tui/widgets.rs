@@ -137,6 +137,19 @@ pub fn known<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
 }
 
+/// The counts themselves, newest first, as far as they are not zero.
+pub fn by_minute(counts: &[u32]) -> String {
+    let parts: Vec<_> = counts
+        .iter()
+        .rev()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .take(8)
+        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
+        .collect();
+    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
+}
+
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The newest counts as bars, one a minute. The scale is the same everywhere (each step doubles:

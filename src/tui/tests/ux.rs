@@ -170,7 +170,7 @@ fn saved_views_are_listed_by_role_and_opened_by_name() {
     let (read, troubles) = preferences::read(lines);
     assert_eq!(troubles, []);
     let mine = read.views.last().expect("it reads back");
-    assert_eq!((mine.page, mine.filter.as_str()), (Main::Denials, "peer:\"x"));
+    assert_eq!((mine.page, mine.filter.as_str()), (Main::Denials, "peer:\\\"x"));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn what_is_wrong_with_the_preferences_is_said_at_the_start_and_kept_among_the_no
     let (read, troubles) = preferences::read("[keys]\nrollback = \"r\"\ncolour = \"x\"\n");
     begin(&mut player.model, read, troubles);
     player.settle();
-    let screen = player.screen();
+    let screen = player.screen().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(screen.contains("only ctrl- and a letter will do, no plain key"), "{screen}");
     assert!(screen.contains("1 more under 6"), "{screen}");
     player.keys("6");

@@ -28,7 +28,7 @@ use super::{
         model::{Model, RowKey},
         offer,
         theme::Role,
-        widgets::{Pen, plural, put, rate, sparkline},
+        widgets::{Pen, by_minute, plural, put, rate, sparkline},
     },
     destinations::readiness,
     fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
@@ -587,17 +587,4 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     ));
     out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Text, command)));
     out
-}
-
-/// The counts themselves, newest first, as far as they are not zero.
-fn by_minute(counts: &[u32]) -> String {
-    let parts: Vec<_> = counts
-        .iter()
-        .rev()
-        .enumerate()
-        .filter(|(_, count)| **count > 0)
-        .take(8)
-        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
-        .collect();
-    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
 }

@@ -211,8 +211,11 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     let time = pen.now.with_timezone(&pen.zone).format(format);
     let used: usize = tabs(world, model).iter().map(|(_, text)| text.width() + usize::from(gap(model))).sum();
     let room = usize::from(areas.tabs.width).saturating_sub(used + 1);
-    let clock =
-        [format!(" {time} {zone}"), format!(" {time}")].into_iter().find(|clock| clock.width() <= room);
+    // A time without its zone is none: where there is no room for both there is neither.
+    let short = zone.replace("UTC", "Z").replace(":00", "");
+    let clock = [format!(" {time} {zone}"), format!(" {time}{short}")]
+        .into_iter()
+        .find(|clock| clock.width() <= room);
     right(buf, areas.tabs, &pen.line(clock.unwrap_or_default(), Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
