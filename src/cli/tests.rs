@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-const WIDE: (u16, u16) = (220, 90);
+/// One column of text, and all of it.
+const TALL: (u16, u16) = (150, 200);
 
 fn squeezed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
@@ -47,7 +48,7 @@ fn denials_on_the_screen_are_those_of_the_json() {
     let groups: Vec<_> = lines.filter(|line| line["type"] == "group").collect();
     assert_eq!(groups.len(), 2);
     for (nth, group) in groups.iter().enumerate() {
-        let mut player = Player::new(fixture::world(), WIDE);
+        let mut player = Player::new(fixture::world(), TALL);
         player.keys("2").keys(&"j ".repeat(nth)).keys("enter");
         let page = player.screen();
         let keys =
@@ -74,14 +75,15 @@ fn the_plan_on_the_screen_is_that_of_the_json() {
             for row in wave["rows"].as_array().expect("rows") {
                 let (cluster, ns) =
                     (row["cluster"].as_str().expect("a name"), row["namespace"].as_str().expect("a name"));
-                let mut player = Player::new(lead::world(), WIDE);
+                let mut player = Player::new(lead::world(), TALL);
                 player.keys(keys);
                 let filter = format!("cluster:/^{cluster}$/ ns:/^{ns}$/");
                 player.model.filters.texts.insert(Sheet::Main(Main::Plan), filter);
                 player.settle();
                 player.model.plan.list.choose(PlanKey::Row(fixture::target(cluster, ns, direction)));
                 player.settle();
-                let page = player.screen();
+                let row_and_wave = player.screen();
+                let page = format!("{row_and_wave}{}", player.keys("z").screen());
                 holds(
                     &page,
                     &[&row["cluster"], &row["namespace"], &row["state"]["word"], &row["state"]["why"]],
@@ -100,14 +102,14 @@ fn the_plan_on_the_screen_is_that_of_the_json() {
 #[test]
 fn reviews_on_the_screen_are_those_of_the_json() {
     let world = fixture::reviews::reviewed();
-    let mut player = Player::new(fixture::reviews::reviewed(), WIDE);
+    let mut player = Player::new(fixture::reviews::reviewed(), TALL);
     player.keys("8");
     let names: Vec<Text> = player.model.team.reviews.rows().iter().map(|row| row.name.clone()).collect();
     assert!(names.len() >= 4, "{names:?}");
     for (nth, name) in names.iter().enumerate() {
         let kept = world.shared().review(name).expect("it is kept");
         let json: Value = serde_json::from_str(&reviews::show_json(&dossier(&world, kept))).expect("JSON");
-        let mut player = Player::new(fixture::reviews::reviewed(), WIDE);
+        let mut player = Player::new(fixture::reviews::reviewed(), TALL);
         let at = player.keys("8").model.team.reviews.list.rows().iter().position(|row| row == name);
         assert!(at.is_some(), "{nth}: {name} has a row");
         player.model.team.reviews.list.choose(name.clone());
@@ -133,7 +135,7 @@ fn reviews_on_the_screen_are_those_of_the_json() {
 fn one_effect_has_one_name_on_the_screen_and_in_commands() {
     use clap::CommandFactory as _;
     /// A key at the right moment, or a decision that no command takes.
-    const SCREEN_ONLY: &[&str] = &["abort", "revert", "override", "confirm-override", "waive"];
+    const SCREEN_ONLY: &[&str] = &["abort", "override", "confirm-override", "waive"];
     let cli = super::args::Cli::command();
     let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
     let review = cli.find_subcommand("review").expect("its own commands");

@@ -140,10 +140,10 @@ impl Main {
     pub fn short(self) -> &'static str {
         match self {
             Self::Denials => "deny",
-            Self::Activity => "acts",
-            Self::Sources => "srcs",
+            Self::Activity => "act",
+            Self::Sources => "src",
             Self::Notices => "note",
-            Self::Reviews => "revs",
+            Self::Reviews => "rev",
             Self::OpenEnds => "ends",
             Self::Fleet | Self::Live | Self::Plan => self.word(),
         }

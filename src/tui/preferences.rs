@@ -61,12 +61,13 @@ pub struct Preferences {
 
 /// Reads the file's text.
 pub fn read(text: &str) -> (Preferences, Vec<Trouble>) {
-    let mut reader = Reader { text, troubles: Vec::new() };
+    let mut reader = Reader { text, troubles: Vec::new(), broken: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         reader.complain(at, error.message(), "It is not read; the lines that are right are.");
     }
+    reader.broken = reader.troubles.iter().map(|(line, _)| *line).collect();
     let mut own = Vec::new();
     let mut read = Preferences::default();
     let mut start = None;
@@ -99,6 +100,8 @@ struct Reader<'t> {
     text: &'t str,
     /// With their lines.
     troubles: Vec<(usize, Trouble)>,
+    /// Lines that are no TOML.
+    broken: Vec<usize>,
 }
 
 type Value<'t> = Spanned<DeValue<'t>>;
@@ -106,6 +109,10 @@ type Value<'t> = Spanned<DeValue<'t>>;
 impl Reader<'_> {
     fn complain(&mut self, at: usize, fact: &str, next: &str) {
         let line = 1 + self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+        // A broken line is complained of once.
+        if self.broken.contains(&line) {
+            return;
+        }
         self.troubles.push((line, Trouble::new(&format!("{FILE} line {line}"), fact, next)));
     }
 
