@@ -75,13 +75,14 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         engine,
         drawn: Instant::now(),
         dirty: true,
-        clipboard: options.chosen.clipboard,
+        clipboard: options.chosen.clipboard.clone(),
     };
-    update::begin(&mut cockpit.model, options.chosen.preferences, options.chosen.troubles);
+    let Chosen { preferences, troubles, changed, .. } = options.chosen;
+    update::begin(&mut cockpit.model, cockpit.engine.world(), preferences, troubles);
     if let Some(spot) = options.open {
         update::open(&mut cockpit.model, spot);
     }
-    update::note_changed_keys(&mut cockpit.model, options.chosen.changed);
+    update::note_changed_keys(&mut cockpit.model, changed);
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;

@@ -245,14 +245,14 @@ pub fn changed_keys(kept: &str, keys: &Bindings) -> Vec<String> {
     if before.is_empty() {
         return Vec::new();
     }
-    let mut out = Vec::new();
+    let (mut out, mut new) = (Vec::new(), Vec::new());
     for row in commands::TABLE {
         let now = row.keys.join(" ");
         // Whoever chose own keys goes on with them.
         let own = keys.all(row.id);
         let yours = if own == now { String::new() } else { format!(" (yours: {own})") };
         match before.iter().find(|(name, _)| *name == row.name) {
-            None => out.push(format!("new: {} on {now}{yours}. {}", row.name, row.doc)),
+            None => new.push(format!("new: {} on {now}{yours}. {}", row.name, row.doc)),
             Some((_, then)) if *then != now => {
                 out.push(format!("{}: now on {now}, it was on {then}{yours}", row.name));
             }
@@ -261,6 +261,7 @@ pub fn changed_keys(kept: &str, keys: &Bindings) -> Vec<String> {
     }
     let gone = before.iter().filter(|(name, _)| commands::by_name(name).is_none());
     out.extend(gone.map(|(name, then)| format!("gone: {}, it was on {}", Text::new(name), Text::new(then))));
+    out.extend(new);
     out
 }
 
@@ -337,8 +338,8 @@ mod tests {
             changed_keys(&before, &keys),
             [
                 "rollback: now on ctrl-r, it was on ctrl-k",
-                "new: mark on space. Mark this row; apply and rollback then take all marked ones.",
                 "gone: paint, it was on p P",
+                "new: mark on space. Mark this row; apply and rollback then take all marked ones.",
             ]
         );
     }

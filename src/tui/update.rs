@@ -68,7 +68,8 @@ pub fn open(model: &mut Model, spot: Spot) {
 }
 
 /// Takes the user's own choices; what is wrong with them stands among the notices too.
-pub fn begin(model: &mut Model, chosen: Preferences, troubles: Vec<Trouble>) {
+pub fn begin(model: &mut Model, world: &World, chosen: Preferences, troubles: Vec<Trouble>) {
+    model.told.now = world.now();
     model.settings.keys = chosen.keys;
     model.settings.views = chosen.views;
     if let Some(start) = &chosen.start {
@@ -85,7 +86,15 @@ pub fn begin(model: &mut Model, chosen: Preferences, troubles: Vec<Trouble>) {
 }
 
 /// After an upgrade that changed keys: which, once.
-pub fn note_changed_keys(model: &mut Model, changed: Vec<String>) {
+pub fn note_changed_keys(model: &mut Model, mut changed: Vec<String>) {
+    /// Lines that a small screen has room for.
+    const MOST: usize = 12;
+    let more = changed.len().saturating_sub(MOST);
+    if more > 0 {
+        changed.truncate(MOST);
+        let help = model.settings.keys.first(CommandId::Help);
+        changed.push(format!("and {more} more: {help} lists all keys of a view"));
+    }
     if !changed.is_empty() {
         let title = "keys that changed since you used sluice last".to_owned();
         model.overlay = Some(Overlay::Reasons { title, reasons: changed });

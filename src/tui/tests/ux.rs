@@ -197,7 +197,7 @@ fn every_saved_view_that_ships_finds_rows_in_some_world() {
 fn what_is_wrong_with_the_preferences_is_said_at_the_start_and_kept_among_the_notices() {
     let mut player = player("");
     let (read, troubles) = preferences::read("[keys]\nrollback = \"r\"\ncolour = \"x\"\n");
-    begin(&mut player.model, read, troubles);
+    begin(&mut player.model, &player.world, read, troubles);
     player.settle();
     let screen = player.screen().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(screen.contains("only ctrl- and a letter will do, no plain key"), "{screen}");
@@ -212,7 +212,7 @@ fn what_is_wrong_with_the_preferences_is_said_at_the_start_and_kept_among_the_no
 fn the_cockpit_begins_with_the_view_of_ones_own() {
     let mut player = player("");
     let (read, troubles) = preferences::read("start = \"reviews that wait\"\n");
-    begin(&mut player.model, read, troubles);
+    begin(&mut player.model, &player.world, read, troubles);
     player.settle();
     assert_eq!(*player.model.view(), View::Main(Main::Reviews));
     assert_eq!(player.model.filter(Main::Reviews), "state:open");
