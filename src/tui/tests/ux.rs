@@ -5,8 +5,11 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 
 use crate::{
-    cockpit::{commands::CommandId, ports::Trouble},
-    domain::{denial::Class, flow::Direction},
+    cockpit::{
+        commands::CommandId,
+        ports::{Change, ClusterFact, Fact, Trouble},
+    },
+    domain::{denial::Class, fleet::NamespaceSeen, flow::Direction, policy::Labels},
     tui::{
         Ask, Input,
         bindings::Bindings,
@@ -237,7 +240,7 @@ fn the_note_of_changed_keys_goes_with_a_key_and_rollback_works_over_it() {
 }
 
 #[test]
-fn labels_owners_and_environments_narrow_denials() {
+fn environments_and_patterns_narrow_denials() {
     for (filter, rows) in [
         ("env:production", 2),
         ("env:staging", 0),
@@ -250,6 +253,28 @@ fn labels_owners_and_environments_narrow_denials() {
         player.keys(&format!("/ \"{filter}\" enter"));
         assert_eq!(player.model.denials.rows().len(), rows, "{filter}");
     }
+}
+
+#[test]
+fn labels_narrow_the_fleet_and_its_denials() {
+    let mut player = player("");
+    let seen = |name: &str, labels: &[(&str, &str)]| NamespaceSeen {
+        name: ns(name),
+        labels: Labels::new(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
+        owner: None,
+        contact: None,
+        terminating: false,
+    };
+    let change = Change::Put(seen("payments", &[("tier", "gold"), ("team", "pay")]));
+    player.world.absorb(Fact::Cluster(cluster("prod-eu-1"), ClusterFact::Namespaces(change)));
+    player.settle();
+    player.keys("/ \"label:tier=gold\" enter");
+    let row = RowKey::Namespace(cluster("prod-eu-1"), ns("payments"));
+    assert_eq!(player.model.fleet.list.rows(), [RowKey::Cluster(cluster("prod-eu-1")), row]);
+    player.keys("2 / \"label:/team=p/\" enter");
+    assert_eq!(player.model.denials.rows().len(), 2);
+    player.keys("ctrl-u / \"!label:tier=gold\" enter");
+    assert_eq!(player.model.denials.rows().len(), 0);
 }
 
 #[test]
