@@ -100,6 +100,7 @@ pub mod domain {
     pub mod ranges;
     pub mod readiness;
     pub mod registrable;
+    pub mod renewal;
     pub mod resolver;
     pub mod risk;
     pub mod rollout;
@@ -133,6 +134,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
     mod opinions;
@@ -334,9 +336,11 @@ pub mod documents {
     pub mod denials;
     /// Destinations of a namespace: JSON lines, text, the reviewed document and its companion of edges.
     pub mod discovery {
+        pub mod changes;
         pub mod companion;
         pub mod gather;
         pub mod json;
+        pub mod known;
         pub mod markdown;
         pub mod page;
         pub mod text;
@@ -349,6 +353,7 @@ pub mod documents {
     pub mod journal;
     pub mod kyverno;
     pub mod markdown;
+    pub mod monthly;
     pub mod notes;
     pub mod open_ends;
     pub mod orders;
@@ -391,14 +396,17 @@ pub mod cli {
     pub mod denials;
     pub mod discover;
     mod discover_live;
+    pub mod documents;
     pub mod exit;
     pub mod explain;
+    mod help;
     pub mod hold;
     pub mod info;
     pub mod init;
     pub mod install;
     pub mod kyverno;
     pub mod log;
+    pub mod manual;
     mod observe;
     pub mod plan;
     pub mod predict;
@@ -461,6 +469,7 @@ pub mod tui {
     pub mod plan;
     pub mod preferences;
     pub mod proposal;
+    pub mod renewal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;

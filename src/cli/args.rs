@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+use super::help;
+
 pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -22,7 +24,7 @@ pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Releas
 /// Without a subcommand it opens the cockpit, on the fleet of sluice.yaml (looked for in the
 /// current folder and its parents) or, where there is none, on the contexts of the kubeconfig.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "sluice", version, max_term_width = 100, after_help = EXITS)]
+#[command(name = "sluice", version, max_term_width = 100, after_help = super::exit::help(), after_long_help = help::main())]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -32,9 +34,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
-
-const EXITS: &str =
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 refused (every reason is printed), 4 done in part.";
 
 /// What every way in understands.
 #[derive(Clone, Debug, Args)]
@@ -66,7 +65,7 @@ pub struct Global {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// The cockpit on a simulated fleet of 13 clusters; nothing else to install
-    Demo(Demo),
+    Demo(super::demo::Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
     /// Print what must hold of each cluster before anything is written there, with evidence and fix
@@ -80,8 +79,8 @@ pub enum Command {
     /// Print where the workloads of a cluster really talk, or write it for review
     ///
     /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
-    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
-    /// what the window has not seen.
+    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are,
+    /// which of them an owner must look at, and what the window has not seen.
     Discover(Discover),
     /// Write the policies of namespaces from their evidence, and say what was left out and why
     ///
@@ -153,6 +152,8 @@ pub enum Command {
     Report(super::report::args::Report),
     /// Assert every default deny that must be there by now: Kyverno policies, and the check itself
     Kyverno(super::kyverno::Kyverno),
+    /// Print which discovery documents are due, what changed since, and write them anew
+    Documents(super::documents::Documents),
     /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
     ///
     /// From sluice.yaml and the policy files; asks no cluster.
@@ -161,9 +162,17 @@ pub enum Command {
     ///
     /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
     /// connected, refused, unreachable, silent.
+    #[command(hide = true)]
     Probe(super::probe::Probe),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions {
+        /// Whose script
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, with every command and option
+    #[command(after_long_help = help::MAN)]
+    Man,
     /// Print every path that sluice reads or writes
     Info,
 }
@@ -175,45 +184,8 @@ pub enum Format {
     Json,
 }
 
-/// Who one is in the simulated fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PersonArg {
-    #[default]
-    Lead,
-    OnCall,
-    Security,
-    Viewer,
-    Admin,
-}
-
 #[derive(Clone, Debug, Args)]
-pub struct Demo {
-    /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
-    #[arg(long)]
-    pub serve: bool,
-    /// With --serve: also open each Hubble Relay on loopback: the first on this port, each further
-    /// one a port higher; without a port, each on any free one
-    #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
-        num_args = 0..=1, default_missing_value = "127.0.0.1")]
-    pub relay_address: Option<SocketAddr>,
-    /// The fleet to simulate: a name or a file
-    #[arg(long, value_name = "FILE|NAME")]
-    pub scenario: Option<String>,
-    /// Same seed, same fleet and traffic
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Simulated seconds a second
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
-    pub speed: f64,
-    /// Whose kubeconfig the cockpit uses
-    #[arg(long, value_enum, default_value_t)]
-    pub person: PersonArg,
-    /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
-    #[arg(long, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::STATUS)]
 pub struct Status {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
@@ -224,6 +196,7 @@ pub struct Status {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::DENIALS)]
 pub struct Denials {
     /// Print each denial as it comes, until interrupted
     #[arg(short, long)]
@@ -288,11 +261,12 @@ pub enum DiscoverFormat {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::APPLY)]
 pub struct Apply {
     /// The namespace; may be repeated, and they are applied one after the other
     #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
     pub namespaces: Vec<NsName>,
-    /// May be left out where the workspace has policies of one direction only
+    /// Which direction; may be left out where the workspace has policies of one only
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
     /// For namespaces that a tool runs from git: write the files of the next safe commit to
@@ -304,6 +278,7 @@ pub struct Apply {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ADVANCE)]
 pub struct Advance {
     /// Whose wave
     #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
@@ -317,6 +292,7 @@ pub struct Revert {
     /// The namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
     pub namespaces: Vec<NsName>,
+    /// Which direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Direction,
     #[command(flatten)]
@@ -324,6 +300,7 @@ pub struct Revert {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ROLLBACK)]
 pub struct Rollback {
     /// The namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace,
@@ -332,7 +309,7 @@ pub struct Rollback {
     /// Every namespace of the cluster in which a policy of ours is live
     #[arg(long)]
     pub all_namespaces: bool,
-    /// Both if left out
+    /// Which direction; left out: both
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
     #[command(flatten)]
@@ -394,6 +371,7 @@ pub struct Look {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::REVIEW_ASK)]
 pub struct ReviewAsk {
     /// The namespace
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
@@ -448,6 +426,7 @@ pub enum Until {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::COLLECT)]
 pub struct Collect {
     /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
     #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
@@ -483,6 +462,7 @@ pub struct Collect {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::WATCH)]
 pub struct Watch {
     /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
@@ -490,6 +470,7 @@ pub struct Watch {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INSTALL)]
 pub struct Install {
     /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
     #[arg(long, value_name = "CLUSTER")]
@@ -531,7 +512,7 @@ pub struct Change {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-    /// How long to wait for the cluster, and then for the end
+    /// How long to wait for the cluster, and then for the end of what was begun
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub deadline: Duration,
 }
@@ -542,11 +523,6 @@ pub(super) fn namespace(raw: &str) -> Result<NsName, String> {
 
 pub(super) fn direction(raw: &str) -> Result<Direction, String> {
     Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
-}
-
-fn speed(raw: &str) -> Result<f64, String> {
-    let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
-    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
 }
 
 /// `90s`, `5m`, `1h30m`, `500ms`.

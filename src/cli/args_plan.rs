@@ -4,10 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::args::{Format, direction, duration, namespace};
+use super::{
+    args::{Format, direction, duration, namespace},
+    help,
+};
 use crate::domain::{flow::Direction, names::NsName, time::Timestamp};
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PLAN)]
 pub struct Plan {
     /// Only this direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
@@ -22,6 +26,7 @@ pub struct Plan {
 
 /// What a hold is about, and why.
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::HOLD)]
 pub struct Hold {
     /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
     #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
@@ -31,6 +36,7 @@ pub struct Hold {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::EXCLUDE)]
 pub struct Exclude {
     #[command(flatten)]
     pub holding: Holding,
@@ -79,6 +85,7 @@ pub struct Sharing {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INIT)]
 pub struct Init {
     /// Where to write it; left out: the current folder, or --workspace
     #[arg(value_name = "DIR")]
@@ -86,6 +93,7 @@ pub struct Init {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PREFLIGHT)]
 pub struct Preflight {
     /// Read these manifest files or folders instead of clusters
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]

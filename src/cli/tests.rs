@@ -141,7 +141,7 @@ fn one_effect_has_one_name_on_the_screen_and_in_commands() {
     let review = cli.find_subcommand("review").expect("its own commands");
     let of_reviews: Vec<&str> = review.get_subcommands().map(clap::Command::get_name).collect();
     for row in commands::TABLE {
-        if matches!(row.risk, Risk::Looks | Risk::Asks) || SCREEN_ONLY.contains(&row.name) {
+        if matches!(row.risk, Risk::Looks | Risk::Asks | Risk::Files) || SCREEN_ONLY.contains(&row.name) {
             continue;
         }
         let is_one = names.contains(&row.name) || of_reviews.contains(&row.name.trim_end_matches("-review"));

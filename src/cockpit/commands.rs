@@ -11,6 +11,8 @@ pub enum Risk {
     Asks,
     /// Writes the team's records in the state cluster: filled in on a form and sent from its button.
     Records,
+    /// Writes a file of the workspace: previewed, and confirmed by the same key again.
+    Files,
     /// Changes a cluster: previewed and confirmed by a typed word.
     Writes,
     /// Takes a change back: shows target and command, confirmed by the same key again.
@@ -39,6 +41,8 @@ pub enum On {
     Waivable,
     Plan,
     Activity,
+    /// A discovery document.
+    Document,
 }
 
 macro_rules! commands {
@@ -97,6 +101,8 @@ commands! {
     Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
     Predict: "predict", ["b"], Namespace, Asks, "What the workspace's policies of this row would do: what opens and closes, who is isolated, what of the recorded week would be denied.";
     Propose: "propose", ["n"], Denial, Looks, "The narrowest rule that would let this denied flow pass, and what else it opens; to copy, never applied.";
+    Document: "document", ["D"], Namespace, Asks, "The discovery document of this namespace: when its monthly review is due, what changed since it was written.";
+    Renew: "renew", ["N"], Document, Files, "Write the discovery document on screen anew, with or without its review; a file of the workspace changes, no cluster.";
     Preflight: "preflight", ["F"], Row, Looks, "What must hold of this cluster before anything is written there: verdicts, evidence, fixes.";
     Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
     Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";

@@ -20,6 +20,7 @@ use crate::domain::{
 };
 
 use super::{
+    gate,
     ports::{ClusterFact, Fact},
     preflight,
     rows::{self, Phase},
@@ -159,6 +160,7 @@ impl Rests {
             | Fact::ReadOnly
             | Fact::Rules(_)
             | Fact::Flagged(_)
+            | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
                 SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
@@ -245,7 +247,7 @@ fn candidates(world: &World) -> Vec<Candidate> {
                 let (state, since) = row_state(world, &target);
                 out.push(Candidate {
                     environment: cluster.environment,
-                    risk: risk.clone(),
+                    risk: Risk { inward: direction == Direction::Ingress, ..risk.clone() },
                     priority: entry.and_then(|entry| entry.priority),
                     shared: entry.is_some_and(|entry| entry.shared),
                     largest,
@@ -314,6 +316,7 @@ pub fn risk(
         flows: parties.map(|parties| parties.flows),
         controllers: seen.filter(|_| listed).map(controllers),
         webhooks: parties.map(|parties| parties.webhooks),
+        inward: false,
     }
 }
 
@@ -430,6 +433,10 @@ fn live(
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
         return (RowState::Clean, Some(at));
     }
+    // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
+    if let Some(why) = ungranted(world, target) {
+        return (RowState::Withheld(why), since);
+    }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         // Its first pod came, and its first minute was not watched to the end yet.
@@ -450,6 +457,12 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// It opens what nobody granted, or what was granted until a day that is over.
+fn ungranted(world: &World, target: &Target) -> Option<Text> {
+    let first = gate::incidents_of(world, target).into_iter().next()?;
+    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
 }
 
 /// Pods are known to be there.

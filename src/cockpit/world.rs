@@ -232,6 +232,7 @@ impl World {
                 self.discoveries.document(flagged.keys().cloned().collect());
                 self.files.flagged = Some(flagged);
             }
+            Fact::Document(fact) => self.discoveries.tell(fact, self.now),
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),

@@ -130,7 +130,7 @@ fn against(id: CommandId, wanted: &[String]) -> Option<String> {
         Risk::TakesBack if !controls => {
             Some("it changes a cluster: only ctrl- and a letter will do, no plain key".into())
         }
-        Risk::TakesBack | Risk::Writes | Risk::Records | Risk::Asks | Risk::Looks => match id {
+        Risk::TakesBack | Risk::Writes | Risk::Records | Risk::Files | Risk::Asks | Risk::Looks => match id {
             CommandId::Suspend if !controls => {
                 Some("it works while text is typed: only ctrl- will do".into())
             }

@@ -125,7 +125,7 @@ impl Item {
     fn rank(&self) -> u8 {
         match &self.choice {
             Choice::Command(id) => match row(*id).risk {
-                Risk::Writes | Risk::TakesBack | Risk::Records => 0,
+                Risk::Writes | Risk::TakesBack | Risk::Records | Risk::Files => 0,
                 Risk::Asks => 1,
                 Risk::Looks => 2,
             },

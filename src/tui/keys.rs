@@ -74,6 +74,7 @@ pub fn place(on: On) -> &'static str {
         On::Waivable => "a denial, a namespace or direction",
         On::Plan => "the plan",
         On::Activity => "activity",
+        On::Document => "a discovery document",
     }
 }
 
@@ -83,6 +84,7 @@ pub fn risk(risk: Risk) -> &'static str {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
         Risk::Records => "writes the team's records, from a form",
+        Risk::Files => "writes a file of the workspace, after a preview",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
         Risk::TakesBack => "takes back",
     }

@@ -65,22 +65,19 @@ pub enum View {
     Review(Text),
     /// What must hold of a cluster before anything is written there.
     Preflight(ClusterName),
+    /// The discovery document of a namespace, of all its clusters.
+    Document(NsName),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_)
-            | Self::Group(_)
-            | Self::Timeline(_)
-            | Self::Prediction(_)
-            | Self::Review(_)
-            | Self::Preflight(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
             | Self::Coverage(cluster, ns) => Some((cluster, ns)),
+            _ => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     cockpit::{
         commands::{CommandId, Risk, row},
         decide::{self, Reason},
-        foresights,
+        foresights, monthly,
         orders::{OrderKind, Target},
         world::World,
     },
@@ -64,7 +64,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
         }
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
         View::Main(Main::OpenEnds) => model.team.ends.chosen().and_then(End::row),
-        View::Main(Main::Notices | Main::Reviews) | View::Review(_) => None,
+        View::Main(Main::Notices | Main::Reviews) | View::Review(_) | View::Document(_) => None,
         View::Main(Main::Plan) => match model.plan.list.chosen()? {
             PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
             PlanKey::Wave(_) => None,
@@ -292,11 +292,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Destinations | CommandId::Coverage | CommandId::Timeline | CommandId::Predict => {
             discovery_offer(world, model, id)
         }
-        CommandId::Preflight => match (model.view(), subject(world, model)) {
-            (View::Preflight(_), _) => off("this is the page"),
-            (_, Some(_)) => Offer::Ready,
-            (_, None) => off("no row is chosen"),
-        },
+        CommandId::Document | CommandId::Renew => document_offer(world, model, id),
+        CommandId::Preflight => preflight_offer(world, model),
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
@@ -339,6 +336,27 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
     }
 }
 
+fn preflight_offer(world: &World, model: &Model) -> Offer {
+    match (model.view(), subject(world, model)) {
+        (View::Preflight(_), _) => off("this is the page"),
+        (_, Some(_)) => Offer::Ready,
+        (_, None) => off("no row is chosen"),
+    }
+}
+
+fn document_offer(world: &World, model: &Model, id: CommandId) -> Offer {
+    match (model.view(), id) {
+        (View::Document(ns), CommandId::Renew) => reasons(monthly::renew_reasons(world, ns, false)),
+        (_, CommandId::Renew) => Offer::Absent,
+        (View::Document(_), _) => off("this is the page"),
+        (_, _) => match subject(world, model) {
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
+            Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
+            None => off("no row is chosen"),
+        },
+    }
+}
+
 fn sort_offer(model: &Model) -> Offer {
     match model.view() {
         View::Destinations(..) | View::Main(Main::Reviews) => Offer::Ready,
@@ -356,10 +374,16 @@ pub fn marks(model: &Model) -> usize {
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {
     let against = match (model.view(), model.view().place()) {
+        (View::Document(ns), _) => monthly::compare_reasons(world, ns),
         (View::Prediction(target), _) => foresights::reasons(world, target),
         (_, Some((cluster, ns))) => decide::read_reasons(world, cluster, ns),
         (_, None) => return Offer::Absent,
     };
+    reasons(against)
+}
+
+/// Ready, if nothing is against it.
+fn reasons(against: Vec<Reason>) -> Offer {
     match sentences(against.into_iter()) {
         reasons if reasons.is_empty() => Offer::Ready,
         reasons => Offer::Off(reasons),

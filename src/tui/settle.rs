@@ -176,6 +176,7 @@ pub fn refresh(model: &mut Model, world: &World) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_) => {}
     }
     fit_overlay(model);

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod documents;
 mod foresight;
 mod goldmane;
 mod keys;

@@ -14,7 +14,7 @@ use crate::{
         alerts::{Alert, AlertState},
         commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
-        foresights,
+        foresights, monthly,
         orders::OrderId,
         ports::Trouble,
         spot::Spot,
@@ -140,8 +140,17 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     if filtering || model.filters.editing.is_some() {
         look::land(model);
     }
-    let is_read =
-        |ask: &Ask| matches!(ask, Ask::Command(decide::Command::ReadEdges(..) | decide::Command::Foresee(_)));
+    let is_read = |ask: &Ask| {
+        matches!(
+            ask,
+            Ask::Command(
+                decide::Command::ReadEdges(..)
+                    | decide::Command::Foresee(_)
+                    | decide::Command::ReadDocuments
+                    | decide::Command::Compare(..)
+            )
+        )
+    };
     if !asks.iter().any(is_read) {
         asks.extend(follow(model, world).map(Ask::Command));
     }
@@ -153,6 +162,15 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
 pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
     if let View::Prediction(target) = model.view() {
         return foresights::is_due(world, target).then(|| decide::Command::Foresee(target.clone()));
+    }
+    let looks = matches!(model.view(), View::Document(_) | View::Main(Main::OpenEnds));
+    if looks && world.plan().path.is_some() && world.discoveries().monthly().is_due(world.now()) {
+        return Some(decide::Command::ReadDocuments);
+    }
+    if let View::Document(ns) = model.view() {
+        let is_due = world.discoveries().monthly().renewal(ns).is_none()
+            && monthly::compare_reasons(world, ns).is_empty();
+        return is_due.then(|| decide::Command::Compare(ns.clone(), None));
     }
     let (cluster, ns) = model.view().place()?;
     let is_due = world.discoveries().is_due(cluster, ns, world.now());
@@ -222,9 +240,13 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
                 | decide::Command::Confirm(_)
                 | decide::Command::AskReview(_)
                 | decide::Command::DecideReview(_) => Asked::Share,
+                decide::Command::Renew { .. } => Asked::Other,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
-                decide::Command::ReadEdges(..) | decide::Command::Foresee(_) => continue,
+                decide::Command::ReadEdges(..)
+                | decide::Command::Foresee(_)
+                | decide::Command::ReadDocuments
+                | decide::Command::Compare(..) => continue,
             });
         }
     }
@@ -322,6 +344,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::AskReview => act::ask_review(model, world),
         CommandId::Waive => act::waive(model, world),
         CommandId::Propose => act::propose(model, world),
+        CommandId::Renew => act::renew(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),
@@ -360,7 +383,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
     let name = row(id).name;
     match row(id).risk {
-        Risk::Writes | Risk::Records => {
+        Risk::Writes | Risk::Records | Risk::Files => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
         Risk::Looks | Risk::Asks | Risk::TakesBack => {

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod denials;
 pub mod destinations;
 pub mod detail;
+pub mod document;
 pub mod dossier;
 pub mod fleet;
 pub mod form;
@@ -89,6 +90,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
             dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
         }
         View::Preflight(cluster) => preflight::draw(world, cluster, pen, &areas, buf),
+        View::Document(ns) => document::draw(world, ns, pen, &areas, buf),
         View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
         View::Prediction(target) => prediction::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
@@ -122,6 +124,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
         View::Preflight(cluster) => return vec![preflight::pane(world, cluster, areas)],
+        View::Document(ns) => return vec![document::pane(world, ns, pen, areas)],
         View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Prediction(target) => return vec![prediction::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),

@@ -14,8 +14,12 @@ use super::{
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer,
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         reviews, settle,
-        view::{coverage, dossier as destination, open_ends, plan, prediction, preflight, review, timeline},
+        view::{
+            coverage, document, dossier as destination, open_ends, plan, prediction, preflight, review,
+            timeline,
+        },
         widgets::plural,
     },
     Ask, look,
@@ -53,6 +57,10 @@ pub fn refresh(model: &mut Model) -> Vec<Ask> {
         model.told.say(format!("{} is looked at anew", target.cluster), Tone::Plain);
         return vec![Ask::Command(Command::Foresee(target))];
     }
+    if let View::Document(ns) = model.view().clone() {
+        model.told.say(format!("the collectors are asked for {ns}"), Tone::Plain);
+        return vec![Ask::Command(Command::Compare(ns, None))];
+    }
     let Some((cluster, ns)) = model.view().place() else { return Vec::new() };
     let command = Command::ReadEdges(cluster.clone(), ns.clone());
     let text = format!("the collector of {cluster} is asked for {ns}");
@@ -70,6 +78,16 @@ pub fn propose(model: &mut Model, world: &World) -> Vec<Ask> {
     let ask = is_due.then(|| Ask::Command(Command::ReadEdges(cluster.clone(), ns.clone())));
     model.overlay = Some(Overlay::Proposal(Box::new(dialog)));
     ask.into_iter().collect()
+}
+
+/// Shows what writing the document on screen would do; the same key again writes.
+pub fn renew(model: &mut Model, world: &World) -> Vec<Ask> {
+    if let View::Document(ns) = model.view().clone()
+        && let Some(dialog) = RenewDialog::open(world, &ns)
+    {
+        model.overlay = Some(Overlay::Renew(Box::new(dialog)));
+    }
+    Vec::new()
 }
 
 /// Opens the form of a decision on the reviews at the cursor.
@@ -167,6 +185,7 @@ fn message(model: &Model, world: &World) -> Option<String> {
             .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
         View::Preflight(cluster) => preflight::message(world, cluster, &model.settings),
         View::Prediction(target) => Some(prediction::message(world, target, &model.settings)),
+        View::Document(ns) => Some(document::message(world, ns, &model.settings)),
         View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),

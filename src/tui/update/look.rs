@@ -75,6 +75,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Timeline => open_timeline(model, world),
         CommandId::Predict => open_prediction(model, world),
         CommandId::Preflight => open_preflight(model, world),
+        CommandId::Document => open_document(model, world),
         CommandId::Sort => {
             match model.view() {
                 View::Main(Main::Reviews) => {
@@ -124,6 +125,7 @@ pub fn back(model: &mut Model) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {
             if !model.views.older() {
@@ -165,7 +167,7 @@ fn open(model: &mut Model, world: &World) {
             }
         }
         View::Main(Main::OpenEnds) => open_end(model),
-        View::Review(_) | View::Preflight(_) => zoom(model),
+        View::Review(_) | View::Preflight(_) | View::Document(_) => zoom(model),
         View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
             Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
             Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
@@ -195,6 +197,19 @@ fn open(model: &mut Model, world: &World) {
     }
 }
 
+fn open_document(model: &mut Model, world: &World) {
+    let Some(row) = offer::subject(world, model) else { return };
+    if let Some(ns) = row.ns() {
+        show_document(model, ns.clone());
+    }
+}
+
+fn show_document(model: &mut Model, ns: NsName) {
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Document(ns));
+}
+
 fn open_review(model: &mut Model, name: Text) {
     model.settings.zoomed = false;
     model.page.scroll = 0;
@@ -205,6 +220,7 @@ fn open_review(model: &mut Model, name: Text) {
 fn open_end(model: &mut Model) {
     let Some(end) = model.team.ends.chosen().cloned() else { return };
     match (&end, end.row()) {
+        (End::Document(row), _) => show_document(model, row.ns.clone()),
         (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
         (End::Open(_) | End::Missing { .. }, Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
         (End::Open(_) | End::Missing { .. }, Some(RowKey::Namespace(cluster, ns))) => {
@@ -408,6 +424,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {
             scroll_page(model, world, id);
@@ -518,6 +535,7 @@ pub fn stand_at(model: &mut Model, at: usize) -> bool {
         | View::Timeline(_)
         | View::Prediction(_)
         | View::Review(_)
+        | View::Document(_)
         | View::Preflight(_) => at == 0,
     }
 }
@@ -548,6 +566,7 @@ pub fn land(model: &mut Model) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {}
     }

@@ -58,6 +58,7 @@ fn wheel(model: &mut Model, world: &World, id: CommandId) {
             Some(Overlay::RollBack(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::Form(form)) => overlay::scroll(&mut form.body, id),
             Some(Overlay::Proposal(dialog)) => overlay::scroll(&mut dialog.body, id),
+            Some(Overlay::Renew(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::Chooser(chooser)) => chooser.step(if id == CommandId::Down { 1 } else { -1 }),
             Some(Overlay::Waiting(_) | Overlay::Reasons { .. } | Overlay::Quit) => {}
         }
@@ -106,6 +107,7 @@ fn choose_row(model: &mut Model, areas: &Areas, x: u16, y: u16) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Review(_)
         | View::Preflight(_) => None,
     };

@@ -15,6 +15,7 @@ use super::{
         keys,
         model::{Focus, Model, Tone},
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         views,
     },
     Ask, lead, look, run,
@@ -34,6 +35,7 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         Overlay::Apply(dialog) => return applying(model, world, dialog, key),
         Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
         Overlay::Proposal(dialog) => return proposing(model, dialog, key),
+        Overlay::Renew(dialog) => return renewing(model, dialog, key),
         Overlay::Form(form) => return filling(model, world, form, key),
         Overlay::Reasons { title, reasons } => match key.code {
             KeyCode::Enter | KeyCode::Char('q') => {}
@@ -236,6 +238,39 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
     }
     model.overlay = Some(Overlay::Proposal(dialog));
     asks
+}
+
+/// The same key again writes with a review, `w` without one; nothing else does.
+fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> Vec<Ask> {
+    let ns = dialog.ns.clone();
+    let write = |reviewed| vec![Ask::Command(Command::Renew { ns, reviewed })];
+    match (key.code, model.settings.keys.command(key)) {
+        // A key that is held down is not pressed twice.
+        _ if key.kind == KeyEventKind::Repeat => {}
+        (_, Some(CommandId::Renew)) if dialog.reviewer.is_some() => return write(true),
+        (_, Some(CommandId::Renew)) => {
+            model.told.say("who reviews it is not known here; w writes it without a review", Tone::Plain);
+        }
+        (KeyCode::Char('w'), _) => return write(false),
+        (KeyCode::Enter | KeyCode::Char('q'), _) => {
+            model.told.say("nothing was written", Tone::Plain);
+            return Vec::new();
+        }
+        (
+            _,
+            Some(
+                id @ (CommandId::Down
+                | CommandId::Up
+                | CommandId::PageDown
+                | CommandId::PageUp
+                | CommandId::Top
+                | CommandId::Bottom),
+            ),
+        ) => scroll(&mut dialog.body, id),
+        _ => {}
+    }
+    model.overlay = Some(Overlay::Renew(dialog));
+    Vec::new()
 }
 
 /// Only Enter on the button sends.

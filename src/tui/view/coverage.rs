@@ -11,6 +11,7 @@ use crate::{
     },
     domain::{
         coverage::Hole,
+        flow::Direction,
         names::{ClusterName, NodeName, NsName},
         readiness::CronSeen,
         time::{Timestamp, span},
@@ -40,7 +41,7 @@ pub fn draw(world: &World, place: Place<'_>, pen: &Pen<'_>, areas: &Areas, buf: 
         put(buf, band, &pen.line(text, Role::Warn));
         return;
     }
-    let (_, words) = readiness(&discovery::collection_row(world, place.0, place.1));
+    let (_, words) = readiness(&discovery::collection_row(world, place.0, place.1), Direction::Egress);
     banner(world, place, &words, pen, band, buf);
 }
 
@@ -85,10 +86,18 @@ fn row(world: &World, (cluster, ns): Place<'_>) -> Option<CoverageRow> {
 }
 
 fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) -> Text {
-    let (role, words) = readiness(&row.collection);
-    let mut out = vec![(role, words)];
-    if matches!(row.collection.progress, Progress::Blocked { .. }) {
-        out.extend(row.collection.why.iter().map(|why| (Role::Bad, format!("- {why}"))));
+    let mut out = Vec::new();
+    for direction in Direction::ALL {
+        let (role, words) = readiness(&row.collection, direction);
+        let (progress, why) = row.collection.of(direction);
+        match direction {
+            Direction::Egress => out.push((role, words)),
+            Direction::Ingress if row.collection.is_alike() => break,
+            Direction::Ingress => out.push((role, format!("for ingress {words}"))),
+        }
+        if matches!(progress, Progress::Blocked { .. }) {
+            out.extend(why.iter().map(|why| (Role::Bad, format!("- {why}"))));
+        }
     }
     let Some(window) = row.window else {
         out.push(match world.discoveries().collected(place.0) {

@@ -13,7 +13,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Class, Group, GroupId, Minutes},
+        denial::{Class, Group, GroupId, GroupKey, Minutes},
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
@@ -161,7 +161,11 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
 
 /// The week's evidence of a namespace.
 fn collection_line(pen: &Pen<'_>, row: &CollectionRow) -> (Role, String) {
-    let (role, words) = readiness(row);
+    let (role, words) = readiness(row, Direction::Egress);
+    let callers = match row.is_alike() {
+        true => String::new(),
+        false => format!("; for ingress {}", readiness(row, Direction::Ingress).1),
+    };
     let found = match (row.destinations, row.suspects, row.edges) {
         (Some(all), Some(suspects), _) => {
             format!("; {}, {}", plural(all, "destination"), plural(suspects, "suspect"))
@@ -170,7 +174,7 @@ fn collection_line(pen: &Pen<'_>, row: &CollectionRow) -> (Role, String) {
         (_, _, None) => String::new(),
     };
     let (all, coverage) = (pen.key(CommandId::Destinations), pen.key(CommandId::Coverage));
-    (role, format!("the week: {words}{found}; {all} shows destinations, {coverage} coverage"))
+    (role, format!("the week: {words}{callers}{found}; {all} shows destinations, {coverage} coverage"))
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
@@ -418,7 +422,8 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
         None => words.to_owned(),
         Some(reason) => format!("apply is off: {reason}"),
     };
-    let denied = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    let denied = is_busy && is_denied(world, &row.target);
     match (row.phase, row.standing) {
         (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
         (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
@@ -444,12 +449,23 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             (Role::Denied, format!("flows are denied: enter or {denials} shows which; {back} takes it back"))
         }
         (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
+        (Phase::Soaking, Standing::InForce) if is_busy => {
+            (Role::Good, "watch it; what is denied is expected: probes, what was waived or rejected".into())
+        }
         (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
         (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
             None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
             Some(_) => (Role::Warn, "accepted, not yet seen in force: wait for a verdict".into()),
         },
     }
+}
+
+/// Is anything denied that somebody should look at?
+fn is_denied(world: &World, target: &Target) -> bool {
+    let ours = |key: &GroupKey| {
+        (&key.cluster, &key.ns, key.direction) == (&target.cluster, &target.ns, target.direction)
+    };
+    world.denials().groups().any(|group| ours(&group.key) && group.class != Class::Expected)
 }
 
 /// The page of one group of denials.

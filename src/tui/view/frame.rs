@@ -69,6 +69,7 @@ impl Areas {
             | View::Coverage(..)
             | View::Timeline(_)
             | View::Prediction(_)
+            | View::Document(_)
             | View::Review(_)
             | View::Preflight(_) => {}
             View::Destinations(..) => {
@@ -288,6 +289,7 @@ fn path(world: &World, model: &Model) -> Vec<String> {
             vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "prediction".into()]
         }
         View::Review(name) => vec!["reviews".into(), name.to_string()],
+        View::Document(ns) => vec!["open ends".into(), ns.to_string(), "document".into()],
         View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
@@ -508,6 +510,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
         View::Preflight(_) => vec![Id::Copy, Id::Reconnect, Id::RollBack, Id::Back],
         View::Prediction(_) => vec![Id::Focus, Id::Refresh, Id::Copy, Id::Apply, Id::Open, Id::Back],
+        View::Document(_) => vec![Id::Renew, Id::Refresh, Id::Copy, Id::Zoom, Id::OpenEnds, Id::Back],
         View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);

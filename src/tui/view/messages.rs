@@ -122,6 +122,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Review(_)
         | View::Preflight(_) => false,
     }

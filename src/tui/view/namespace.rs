@@ -81,7 +81,7 @@ fn top(
         pen.span(format!("  read {}", pen.ago(cluster.last_good)), Role::Dim),
     ];
     let collection = discovery::collection_row(world, &cluster.name, &ns.seen.name);
-    let (role, _) = readiness(&collection);
+    let (role, _) = readiness(&collection, Direction::Egress);
     facts.push(pen.span("  week ", Role::Dim));
     facts.push(pen.span(collection.progress.words(), role));
     if let Some(suspects) = collection.suspects.filter(|suspects| *suspects > 0) {

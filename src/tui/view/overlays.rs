@@ -23,6 +23,7 @@ use super::{
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
         model::Model,
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         theme::Role,
         widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
     },
@@ -39,6 +40,7 @@ pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Re
         Overlay::Apply(dialog) => applying(dialog, pen, area, buf),
         Overlay::RollBack(dialog) => rolling_back(dialog, pen, area, buf),
         Overlay::Proposal(dialog) => proposing(dialog, pen, area, buf),
+        Overlay::Renew(dialog) => renewing(dialog, pen, area, buf),
         Overlay::Form(form) => super::form::draw(form, pen, area, buf),
         Overlay::Reasons { title, reasons } => why_not(title, reasons, pen, area, buf),
         Overlay::Quit => quitting(world, pen, area, buf),
@@ -270,6 +272,25 @@ fn proposing(dialog: &ProposalDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
     foot.push(pen.span(" enter, esc close; nothing is applied here", Role::Text));
     let head = ("the narrowest rule", dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &[Line::from(foot)], pen, area, buf);
+}
+
+fn renewing(dialog: &RenewDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let mut cancel = vec![pen.span("[ Cancel ]", Role::Selected)];
+    if let Some(reviewer) = &dialog.reviewer {
+        cancel.push(pen.span(format!("  {} again", pen.key(CommandId::Renew)), Role::Key));
+        cancel.push(pen.span(format!(" writes it, reviewed by {reviewer}"), Role::Text));
+    }
+    let other = vec![
+        pen.span("w", Role::Key),
+        pen.span(" writes it without a review; enter, esc: cancel; no cluster is touched", Role::Text),
+    ];
+    let shown = dialog.body.seen().0.len() as u16 + 1;
+    let height = (shown + 4).min(area.height);
+    let inner = window(&dialog.title, (columns(area.width) + 4, height), Role::Title, pen, area, buf);
+    let middle = Rect { height: inner.height.saturating_sub(2), ..inner };
+    body(&dialog.body, pen, middle, buf);
+    let foot = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
+    lines(buf, foot, &[Line::from(cancel), Line::from(other)]);
 }
 
 fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
