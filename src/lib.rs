@@ -418,6 +418,7 @@ pub mod cli {
     mod observe;
     pub mod plan;
     pub mod predict;
+    pub mod preferences;
     pub mod preflight;
     pub mod print;
     pub mod probe;
@@ -430,6 +431,8 @@ pub mod cli {
     mod runbook;
     pub mod session;
     pub mod status;
+    #[cfg(test)]
+    mod tests;
     mod to_git;
     pub mod wait;
     pub mod watch;
@@ -455,6 +458,8 @@ pub mod sim;
 /// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
 /// [`tui::draw`] paints.
 pub mod tui {
+    pub mod as_command;
+    pub mod bindings;
     pub mod chooser;
     pub mod copy;
     pub mod desk;
@@ -467,18 +472,22 @@ pub mod tui {
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod past;
     pub mod plan;
+    pub mod preferences;
     pub mod proposal;
     pub mod renewal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;
+    pub mod told;
     pub mod update;
     pub mod view;
+    pub mod views;
     pub mod widgets;
 
     #[cfg(test)]
-    mod fixture;
+    pub(crate) mod fixture;
     #[cfg(test)]
     mod tests;
 

@@ -14,3 +14,4 @@ mod screens;
 mod shadow;
 mod sources;
 mod team;
+mod ux;
