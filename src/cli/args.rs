@@ -497,6 +497,12 @@ pub struct Install {
     /// Print every object as YAML and do nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub print: bool,
+    /// Print what runs `sluice watch` for this cluster, in it, as YAML for kubectl, and do nothing
+    #[arg(long, value_name = "CLUSTER", conflicts_with_all = ["dry_run", "print", "state_cluster"])]
+    pub watch: Option<String>,
+    /// The image of sluice that it runs
+    #[arg(long, value_name = "IMAGE", requires = "watch", default_value = "sluice:0.1.0")]
+    pub image: String,
     #[command(flatten)]
     pub change: Change,
 }

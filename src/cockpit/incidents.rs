@@ -104,22 +104,32 @@ impl Incidents {
         if touched.is_empty() && !everything {
             return;
         }
-        let concerned = |target: &Target| everything || touched.contains(&target.cluster);
-        let mut old = std::mem::take(&mut self.open);
-        for record in shared.records().map(|kept| &kept.value) {
-            let target = &record.target;
-            let before = old.remove(target).unwrap_or_default();
-            let known = clusters.get(&target.cluster).filter(|cluster| cluster.is_complete());
-            let found = match known {
+        let settle = |record: &Record, before: Vec<Incident>| {
+            let known = clusters.get(&record.target.cluster).filter(|cluster| cluster.is_complete());
+            match known {
                 // An order under way is no incident; what cannot be read keeps what was seen.
-                Some(cluster) if concerned(target) && !is_busy(target) => {
-                    keep_ages(find(cluster, record), &before, now)
-                }
+                Some(cluster) if !is_busy(&record.target) => keep_ages(find(cluster, record), &before, now),
                 Some(_) | None => before,
-            };
-            if !found.is_empty() {
-                self.open.insert(target.clone(), found);
             }
+        };
+        if everything {
+            // Of a record that is gone nothing is kept.
+            let mut old = std::mem::take(&mut self.open);
+            for record in shared.records().map(|kept| &kept.value) {
+                let found = settle(record, old.remove(&record.target).unwrap_or_default());
+                self.put(record, found);
+            }
+            return;
+        }
+        for record in touched.iter().flat_map(|name| shared.records_of(name)).map(|kept| &kept.value) {
+            let found = settle(record, self.open.remove(&record.target).unwrap_or_default());
+            self.put(record, found);
+        }
+    }
+
+    fn put(&mut self, record: &Record, found: Vec<Incident>) {
+        if !found.is_empty() {
+            self.open.insert(record.target.clone(), found);
         }
     }
 }

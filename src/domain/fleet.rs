@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    few::Few,
     flow::{Direction, End},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
@@ -151,8 +152,8 @@ pub struct NamespaceSeen {
 #[derive(Clone, Debug)]
 pub struct Namespace {
     pub seen: NamespaceSeen,
-    pub policies: BTreeMap<PolicyKey, Policy>,
-    pub pods: BTreeMap<PodName, Pod>,
+    pub policies: Few<PolicyKey, Policy>,
+    pub pods: Few<PodName, Pod>,
     /// Directions in which the data plane was seen judging by our policies, with when last.
     pub in_force: BTreeMap<Direction, Timestamp>,
     /// By direction, as of the last change of `policies`: plans over many rows ask for it all the time.
@@ -163,8 +164,8 @@ impl Namespace {
     fn new(seen: NamespaceSeen) -> Self {
         Self {
             seen,
-            policies: BTreeMap::new(),
-            pods: BTreeMap::new(),
+            policies: Few::new(),
+            pods: Few::new(),
             in_force: BTreeMap::new(),
             digests: [PolicyDigest::of([]); 2],
         }
