@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+pub use super::args_plan::{Exclude, Hold, Holding, Init, Install, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
@@ -487,24 +487,6 @@ pub struct Watch {
     /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Install {
-    /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
-    #[arg(long, value_name = "CLUSTER")]
-    pub state_cluster: Option<String>,
-    /// Print every object as YAML and do nothing
-    #[arg(long, conflicts_with = "dry_run")]
-    pub print: bool,
-    /// Print what runs `sluice watch` for this cluster, in it, as YAML for kubectl, and do nothing
-    #[arg(long, value_name = "CLUSTER", conflicts_with_all = ["dry_run", "print", "state_cluster"])]
-    pub watch: Option<String>,
-    /// The image of sluice that it runs
-    #[arg(long, value_name = "IMAGE", requires = "watch", default_value = "sluice:0.1.0")]
-    pub image: String,
-    #[command(flatten)]
-    pub change: Change,
 }
 
 /// A file of flow records.
