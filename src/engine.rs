@@ -161,8 +161,8 @@ impl Engine {
     pub async fn turn(&mut self) {
         // The engine keeps a sender, so the channel never closes.
         let facts = self.inbox.recv_many(&mut self.batch, Self::BATCH);
-        if self.world.is_drafting() {
-            // The plan goes on in steps, whether or not a fact comes.
+        if self.world.has_more() {
+            // A large fleet is brought in order in steps, whether or not a fact comes.
             tokio::select! {
                 biased;
                 _ = facts => {}

@@ -4,7 +4,18 @@
 
 mod support;
 
-use std::{io, sync::Arc, time::Duration};
+#[path = "support/terminal.rs"]
+#[allow(dead_code, reason = "of the whole programs only the served fleet is needed here")]
+mod terminal;
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader},
+    process::{Child, Command as Process, Stdio},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use clap::Parser as _;
@@ -38,7 +49,7 @@ use tokio::{
 const CLUSTERS: [&str; 3] = ["east", "west", "south"];
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn fleet() -> Fleet {
+fn scenario() -> String {
     let cluster = |name: &str| {
         format!(
             "[[cluster]]\nname = \"{name}\"\nenvironment = \"production\"\ncni = \"cilium\"\nnodes = 2\n\
@@ -46,8 +57,11 @@ fn fleet() -> Fleet {
             name == "east"
         )
     };
-    let text = format!("name = \"three\"\n{}", CLUSTERS.map(cluster).concat());
-    let fleet = support::fleet_of(&Scenario::parse("three", &text).expect("a scenario"), 1);
+    format!("name = \"three\"\n{}", CLUSTERS.map(cluster).concat())
+}
+
+fn fleet() -> Fleet {
+    let fleet = support::fleet_of(&Scenario::parse("three", &scenario()).expect("a scenario"), 1);
     let everything = json!([{ "to": [{ "ipBlock": { "cidr": "0.0.0.0/0" } }] }]);
     for member in fleet.clusters() {
         for (name, egress) in [
@@ -243,4 +257,74 @@ async fn a_standby_takes_over_within_a_lease_and_no_minute_is_lost_or_counted_tw
             }
         })
         .await;
+}
+
+/// `sluice watch` as a process, and what it prints.
+struct Watch {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Watch {
+    fn start(served: &terminal::Fleet, workspace: &str, home: &std::path::Path, cluster: &str) -> Self {
+        let mut child = Process::new(terminal::SLUICE)
+            .args(["watch", "--context", cluster, "--workspace", workspace])
+            .env_clear()
+            .env("KUBECONFIG", &served.kubeconfig)
+            .env("HOME", home)
+            .current_dir(home)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || out.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        Self { child, lines }
+    }
+
+    /// The next line about who observes its cluster.
+    fn observer(&self) -> String {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(120)).expect("it says who observes");
+            if let Some((_, said)) = line.split_once(" observer ") {
+                return said.trim().to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Takes as long as a Lease lasts, by the clock on the wall.
+#[test]
+fn a_process_that_is_killed_is_replaced_by_its_standby_and_another_cluster_says_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("three.toml");
+    fs::write(&file, scenario()).expect("written");
+    let served = terminal::Fleet::serve(&["--scenario", &file.to_string_lossy()]);
+    let workspace = served.said.iter().find_map(|line| line.strip_prefix("workspace: ")).expect("it is said");
+    let start = |cluster: &str| Watch::start(&served, workspace.trim_matches('\''), home.path(), cluster);
+    let mut west = start("west");
+    let ours = west.observer();
+    assert!(ours.starts_with("west: watch on ") && ours.ends_with(" (this process)"), "{ours}");
+    let south = start("south");
+    assert!(south.observer().ends_with(" (this process)"));
+    let standby = start("west");
+    let theirs = standby.observer();
+    assert!(theirs.starts_with("west: watch on ") && !theirs.ends_with(" (this process)"), "{theirs}");
+
+    // SIGKILL.
+    west.child.kill().expect("killed");
+    let mut taken = standby.observer();
+    if taken == "west: nothing" {
+        taken = standby.observer();
+    }
+    assert_eq!(taken, ours, "by the same host, and now it is this process");
+    let more: Vec<String> = south.lines.try_iter().filter(|line| line.contains(" observer ")).collect();
+    assert_eq!(more, Vec::<String>::new(), "its Lease never changed");
 }

@@ -333,7 +333,9 @@ impl World {
             OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
             OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
             OrderFact::Ended(outcome) => {
-                self.incidents.touch_all();
+                if let Some(order) = self.orders.get(id) {
+                    self.incidents.touch(&order.target.cluster);
+                }
                 self.orders.end(id, outcome, self.now);
             }
         }

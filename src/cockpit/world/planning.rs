@@ -34,8 +34,12 @@ pub(super) enum Drafting {
 }
 
 impl World {
-    /// More of the plan can be worked out without a fact: call [`World::settle`] again.
-    pub fn is_drafting(&self) -> bool {
+    /// More can be brought in order without a fact: call [`World::settle`] again.
+    pub fn has_more(&self) -> bool {
+        self.is_drafting() || self.discoveries.has_more() || self.incidents.has_more()
+    }
+
+    pub(super) fn is_drafting(&self) -> bool {
         matches!(self.planning.drafting, Drafting::Gathering(_))
     }
 
