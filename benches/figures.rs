@@ -1,5 +1,5 @@
 //! The figures that the README quotes, measured on whole processes as an operator meets them:
-//! `cargo bench --bench figures [-- NAME…]` with first-frame, picture, flood, idle. Each prints what
+//! `cargo bench --bench figures [-- NAME…]` with first-frame, picture, flood, idle, hundred. Each prints what
 //! it measured and the limit; nothing here asserts a time.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]

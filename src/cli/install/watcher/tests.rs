@@ -1,3 +1,6 @@
+//! What `sluice install --watch` prints, read as data: what it starts is a command that there is, what it
+//! names is there, and its pod may do no more than it must.
+
 use std::collections::BTreeSet;
 
 use clap::Parser as _;
