@@ -42,6 +42,7 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod expected;
+    pub mod few;
     pub mod flagged;
     pub mod fleet;
     pub mod flow;
@@ -162,6 +163,7 @@ pub mod cockpit {
     pub mod sources;
     pub mod spot;
     pub mod steady;
+    mod strangers;
     #[cfg(test)]
     mod tests;
     pub mod timeline;

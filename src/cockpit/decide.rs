@@ -318,6 +318,10 @@ pub(super) fn stage_reasons(world: &World, target: &Target) -> Vec<Reason> {
 pub(super) fn file_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     let Some(authored) = world.files().sets.get(&key) else {
+        if world.files().pending {
+            let why = "the policy files of the workspace are still being read; ask again in a moment";
+            return vec![Reason::BadFile(Text::new(why))];
+        }
         return vec![Reason::NotAuthored(target.cluster.clone(), target.ns.clone())];
     };
     let bad = authored.complaints.iter().cloned().map(Reason::BadFile);

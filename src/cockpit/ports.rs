@@ -34,6 +34,7 @@ use super::{
     },
     plan::{FlaggedFiles, FleetFile, PolicyFiles},
     shared::{Share, ShareId, SharedFact},
+    waves::Waves,
 };
 
 pub use super::plan::RelayAddress;
@@ -59,6 +60,8 @@ pub enum Fact {
     Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.
     Notice(Trouble),
+    /// A plan that [`super::world::World::take_draft`] gave out is worked out; `None`: that failed.
+    Plan(Option<Box<Waves>>),
     Cluster(ClusterName, ClusterFact),
     Order(OrderId, OrderFact),
     /// Of the state cluster: what the team shares.

@@ -189,21 +189,34 @@ fn fit_overlay(model: &mut Model) {
     }
 }
 
-/// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame.
+/// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame. Of
+/// many clusters the oldest rows come first, so that no frame waits for all of them.
 fn keep_clusters(model: &mut Model, world: &World) {
     const FRESH_SECS: i64 = 5;
+    const AT_ONCE: usize = 16;
     let mut old = std::mem::take(&mut model.fleet.clusters);
     let now = world.now();
-    for cluster in world.clusters() {
-        let kept = old.iter().position(|kept| kept.row.name == cluster.name).map(|at| old.swap_remove(at));
-        let fresh = kept
-            .filter(|kept| kept.revision == cluster.revision && (now - kept.at).num_seconds() < FRESH_SECS);
-        model.fleet.clusters.push(fresh.unwrap_or_else(|| Kept {
-            row: rows::cluster_row(world, cluster),
-            revision: cluster.revision,
-            at: now,
-        }));
+    let mut stale = Vec::new();
+    for (nth, cluster) in world.clusters().enumerate() {
+        // Most often they are the same clusters in the same order.
+        let is_it = |kept: &Kept| kept.row.name == cluster.name;
+        let kept = old.iter().position(is_it).map(|at| old.remove(at));
+        if kept.as_ref().is_some_and(|kept| {
+            kept.revision != cluster.revision || (now - kept.at).num_seconds() >= FRESH_SECS
+        }) {
+            stale.push((kept.as_ref().map(|kept| kept.at), nth));
+        }
+        model.fleet.clusters.push(kept.unwrap_or_else(|| kept_now(world, cluster)));
     }
+    stale.sort_unstable();
+    let due: Vec<usize> = stale.into_iter().take(AT_ONCE).map(|(_, nth)| nth).collect();
+    for (nth, cluster) in world.clusters().enumerate().filter(|(nth, _)| due.contains(nth)) {
+        model.fleet.clusters[nth] = kept_now(world, cluster);
+    }
+}
+
+fn kept_now(world: &World, cluster: &Cluster) -> Kept {
+    Kept { row: rows::cluster_row(world, cluster), revision: cluster.revision, at: world.now() }
 }
 
 fn fleet_rows(model: &Model, world: &World) -> Vec<RowKey> {
