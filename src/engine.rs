@@ -142,6 +142,7 @@ impl Engine {
             batch: Vec::with_capacity(Self::BATCH),
             watches: BTreeMap::new(),
         };
+        let pending = setup.files.pending;
         engine.batch.push(Fact::Zone(setup.zone));
         if setup.read_only {
             engine.batch.push(Fact::ReadOnly);
@@ -149,6 +150,9 @@ impl Engine {
         engine.batch.extend([Fact::Fleet(setup.fleet), Fact::Files(setup.files)]);
         engine.batch.extend(setup.notices.into_iter().map(Fact::Notice));
         engine.absorb_batch();
+        if pending {
+            engine.read_files();
+        }
         engine
     }
 
@@ -164,7 +168,17 @@ impl Engine {
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
     pub async fn turn(&mut self) {
         // The engine keeps a sender, so the channel never closes.
-        self.inbox.recv_many(&mut self.batch, Self::BATCH).await;
+        let facts = self.inbox.recv_many(&mut self.batch, Self::BATCH);
+        if self.world.has_more() {
+            // A large fleet is brought in order in steps, whether or not a fact comes.
+            tokio::select! {
+                biased;
+                _ = facts => {}
+                () = tokio::task::yield_now() => {}
+            }
+        } else {
+            facts.await;
+        }
         self.absorb_batch();
     }
 
@@ -377,8 +391,22 @@ impl Engine {
             collectors.follow(self.world.plan(), replanned, &self.reach);
         }
         self.world.settle();
+        self.plan();
         self.look_back();
         self.look_through();
+    }
+
+    /// The plan of a large fleet is worked out beside the loop, so that keys do not wait for it.
+    fn plan(&mut self) {
+        let Some(draft) = self.world.take_draft() else { return };
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let waves = tokio::task::spawn_blocking(move || Box::new(draft.finish())).await;
+            if let Err(stopped) = &waves {
+                tracing::error!(%stopped, "working out the plan stopped");
+            }
+            let _ = sender.send(Fact::Plan(waves.ok())).await;
+        });
     }
 
     /// Previews are told what was recorded; what was not read yet is asked for.
@@ -460,6 +488,27 @@ impl Engine {
             match tokio::task::spawn_blocking(move || papers::files(&root, today)).await {
                 Ok(files) => drop(sender.send(Fact::Document(DocumentFact::Read(files))).await),
                 Err(stopped) => tracing::error!(%stopped, "reading the documents stopped"),
+            }
+        });
+    }
+
+    /// In the background: there may be a hundred thousand, and nothing on screen waits for them.
+    fn read_files(&self) {
+        let Some(place) = self.desk.place.clone() else { return };
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let facts = match tokio::task::spawn_blocking(move || workspace::root::read_files(&place)).await {
+                Ok(Ok((files, troubles))) => std::iter::once(Fact::Files(files))
+                    .chain(troubles.into_iter().map(Fact::Notice))
+                    .collect(),
+                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
+                Err(stopped) => {
+                    tracing::error!(%stopped, "reading the policy files stopped");
+                    return;
+                }
+            };
+            for fact in facts {
+                let _ = sender.send(fact).await;
             }
         });
     }

@@ -42,6 +42,7 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod expected;
+    pub mod few;
     pub mod flagged;
     pub mod fleet;
     pub mod flow;
@@ -106,6 +107,7 @@ pub mod domain {
     pub mod risk;
     pub mod rollout;
     mod runs;
+    pub mod shadow;
     pub mod sighting;
     pub mod soak;
     pub mod source;
@@ -155,11 +157,13 @@ pub mod cockpit {
     pub mod reviews;
     pub mod rows;
     pub mod settings;
+    pub mod shadow;
     pub mod shared;
     pub mod soaks;
     pub mod sources;
     pub mod spot;
     pub mod steady;
+    mod strangers;
     #[cfg(test)]
     mod tests;
     pub mod timeline;
@@ -270,6 +274,7 @@ pub mod k8s {
     mod preview;
     pub mod probe;
     mod rollback;
+    mod shadow;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
@@ -294,6 +299,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod staged;
     pub mod surroundings;
     pub mod watch;
     mod wire;
@@ -365,6 +371,7 @@ pub mod documents {
     pub mod report;
     pub mod reviews;
     pub mod runbook;
+    pub mod shadow;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -413,6 +420,7 @@ pub mod cli {
     mod observe;
     pub mod plan;
     pub mod predict;
+    pub mod preferences;
     pub mod preflight;
     pub mod print;
     pub mod probe;
@@ -425,6 +433,8 @@ pub mod cli {
     mod runbook;
     pub mod session;
     pub mod status;
+    #[cfg(test)]
+    mod tests;
     mod to_git;
     pub mod wait;
     pub mod watch;
@@ -450,6 +460,8 @@ pub mod sim;
 /// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
 /// [`tui::draw`] paints.
 pub mod tui {
+    pub mod as_command;
+    pub mod bindings;
     pub mod chooser;
     pub mod copy;
     pub mod desk;
@@ -462,18 +474,22 @@ pub mod tui {
     pub mod list;
     pub mod model;
     pub mod offer;
+    pub mod past;
     pub mod plan;
+    pub mod preferences;
     pub mod proposal;
     pub mod renewal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;
+    pub mod told;
     pub mod update;
     pub mod view;
+    pub mod views;
     pub mod widgets;
 
     #[cfg(test)]
-    mod fixture;
+    pub(crate) mod fixture;
     #[cfg(test)]
     mod tests;
 

@@ -16,6 +16,7 @@ fn the_readmes_blocks_are_in_step() {
     let blocks = [
         ("soak", soak_tables()),
         ("keys", sluice::tui::keys::markdown()),
+        ("preferences.toml", format!("```toml\n{}```\n", read("assets/preferences.example.toml"))),
         ("commands", sluice::cli::manual::markdown()),
         ("sluice.yaml", format!("```yaml\n{}```\n", read("assets/sluice.example.yaml"))),
     ];

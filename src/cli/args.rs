@@ -16,7 +16,9 @@ use crate::{
 };
 
 pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+pub use super::args_plan::{
+    Advance, Exclude, Hold, Holding, Init, Install, Plan, Preflight, Release, Sharing,
+};
 use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -273,16 +275,10 @@ pub struct Apply {
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
-    #[command(flatten)]
-    pub change: Change,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::ADVANCE)]
-pub struct Advance {
-    /// Whose wave
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
-    pub direction: Direction,
+    /// Stage the policies and enforce nothing (Calico): what they would deny is shown as `would deny`.
+    /// Rollback takes them away
+    #[arg(long, conflicts_with = "to_git")]
+    pub shadow: bool,
     #[command(flatten)]
     pub change: Change,
 }
@@ -431,19 +427,6 @@ pub struct Watch {
     /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::INSTALL)]
-pub struct Install {
-    /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
-    #[arg(long, value_name = "CLUSTER")]
-    pub state_cluster: Option<String>,
-    /// Print every object as YAML and do nothing
-    #[arg(long, conflicts_with = "dry_run")]
-    pub print: bool,
-    #[command(flatten)]
-    pub change: Change,
 }
 
 /// What apply and rollback share.

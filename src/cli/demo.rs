@@ -103,7 +103,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     }
     let global =
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
-    let mut setup = session::setup(&global, Need::Clusters, true)?;
+    let mut setup = session::setup(&global, Need::AtOnce, true)?;
     setup.clock = clock;
     setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
     cockpit::run(&global, setup, None).await

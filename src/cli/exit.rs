@@ -75,6 +75,7 @@ pub fn of_order(order: &Order, activity: &[Entry]) -> Exit {
             }
             crate::cockpit::orders::OrderKind::Apply
             | crate::cockpit::orders::OrderKind::Revert
+            | crate::cockpit::orders::OrderKind::Shadow
             | crate::cockpit::orders::OrderKind::Preview => Exit::Done,
         },
         OrderState::Running

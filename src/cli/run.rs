@@ -55,7 +55,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
-            let setup = session::setup(global, Need::Clusters, true)?;
+            let setup = session::setup(global, Need::AtOnce, true)?;
             cockpit::run(global, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => {
@@ -104,7 +104,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
-            change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
+            change(global, &args.change, Need::AtOnce, printer, async |it| rollback::run(it, args).await)
         }
     }
 }

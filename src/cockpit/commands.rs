@@ -74,6 +74,7 @@ commands! {
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
     Advance: "advance", ["w"], Plan, Writes, "Preview the rows of the current wave that may go now, then apply them on a typed yes.";
     Revert: "revert", ["R"], Namespace, Writes, "Preview the newest policies of this row that soaked clean, then apply them again.";
+    Shadow: "shadow", ["H"], Namespace, Writes, "Preview the workspace's policies of this row only staged (Calico), then stage them on a typed yes: nothing is enforced, what they would deny is shown.";
     Hold: "hold", ["p"], Anywhere, Records, "Nothing of this row, its cluster or the fleet advances until it is released.";
     Release: "release", ["P"], Anywhere, Records, "End a hold or an exclusion.";
     Exclude: "exclude", ["x"], Row, Records, "Its wave goes on without it, until a date.";
@@ -94,6 +95,7 @@ commands! {
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
     Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
     Reviews: "reviews", ["8"], Anywhere, Looks, "Destinations that somebody asked to open: what waits, what runs out, what was decided.";
+    Views: "views", ["0"], Anywhere, Looks, "Saved views by role, yours too; copies this page as one.";
     OpenEnds: "open-ends", ["9"], Anywhere, Looks, "What was put off, with owner and due date: rolled back, held, left out, waived, grants that end.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
@@ -122,11 +124,13 @@ commands! {
     Bottom: "bottom", ["G", "end"], Anywhere, Looks, "Last row.";
     Mark: "mark", ["space"], Namespace, Looks, "Mark this row; apply and rollback then take all marked ones.";
     Unmark: "unmark", ["u"], Anywhere, Looks, "Clear all marks.";
-    Filter: "filter", ["/"], Anywhere, Looks, "Narrow the rows; `!word` leaves out, `key:word` looks in one column.";
+    Undo: "undo", ["U"], Anywhere, Looks, "Take back the last mark, filter, order, or form that was left; what was sent it cannot.";
+    Filter: "filter", ["/"], Anywhere, Looks, "Narrow the rows: `word`, `~letters`, `/pattern/`; `key:` before it for one column, `!` leaves out.";
     ClearFilter: "clear-filter", ["ctrl-u"], Anywhere, Looks, "Show all rows again.";
     Freeze: "freeze", ["f"], Denials, Looks, "Hold the rows still and count what arrives; again: back to now.";
     Copy: "copy", ["y"], Anywhere, Looks, "Copy this row as a ready message.";
     CopyCommand: "copy-command", ["Y"], Anywhere, Looks, "Copy kubectl commands: of this call, else of the rollback of this row.";
+    CopyAll: "copy-all", ["ctrl-y"], Anywhere, Looks, "Copy all rows of this page, as it is narrowed, each as its message.";
     Times: "times", ["t"], Anywhere, Looks, "Ages or clock times.";
     Reconnect: "reconnect", ["c"], Row, Asks, "Try this cluster again now.";
     Reload: "reload", ["ctrl-l"], Anywhere, Asks, "Read sluice.yaml and the policy files again.";

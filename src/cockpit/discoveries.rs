@@ -320,6 +320,14 @@ impl Discoveries {
     }
 
     /// Works out what views read, once a batch.
+    /// Clusters judged anew in one batch: of a hundred, the others wait for the next one.
+    const AT_ONCE: usize = 16;
+
+    /// Clusters wait to be judged anew.
+    pub(super) fn has_more(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     pub(super) fn settle(
         &mut self,
         clusters: &IndexMap<ClusterName, Cluster>,
@@ -330,7 +338,8 @@ impl Discoveries {
             self.revision += 1;
             self.sort_out();
         }
-        for name in std::mem::take(&mut self.touched) {
+        for _ in 0..Self::AT_ONCE {
+            let Some(name) = self.touched.pop_first() else { break };
             let Some(cluster) = clusters.get(&name) else { continue };
             let crons: Vec<CronJob> =
                 self.crons.get(&name).into_iter().flat_map(BTreeMap::values).cloned().collect();

@@ -20,6 +20,7 @@ use crate::domain::{
     },
     probe,
     resolver::DnsPath,
+    shadow::Staged,
     source::SourceKind,
     steady::Kyverno,
     time::{Timestamp, age, span},
@@ -33,6 +34,7 @@ use super::{
     },
     plan::{FlaggedFiles, FleetFile, PolicyFiles},
     shared::{Share, ShareId, SharedFact},
+    waves::Waves,
 };
 
 pub use super::plan::RelayAddress;
@@ -58,6 +60,8 @@ pub enum Fact {
     Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.
     Notice(Trouble),
+    /// A plan that [`super::world::World::take_draft`] gave out is worked out; `None`: that failed.
+    Plan(Option<Box<Waves>>),
     Cluster(ClusterName, ClusterFact),
     Order(OrderId, OrderFact),
     /// Of the state cluster: what the team shares.
@@ -88,6 +92,8 @@ pub enum ClusterFact {
     },
     Namespaces(Change<NamespaceSeen, NsName>),
     Policies(PolicyKind, Change<Policy, PolicyKey>),
+    /// Policies that are only staged; `None`: the cluster serves none.
+    Staged(Option<Change<Staged, PolicyKey>>),
     Pods(Change<Pod, (NsName, PodName)>),
     /// Flows in the order they should be read, never repeated.
     Flows(Vec<Flow>),

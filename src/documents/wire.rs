@@ -204,6 +204,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::Terminating(_) => "terminating",
         Reason::Unreachable { .. } => "unreachable",
         Reason::NoRight { .. } => "no-right",
+        Reason::NoShadow { .. } => "no-shadow",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::Preflight { .. } => "preflight",
         Reason::InFlight { .. } => "in-flight",

@@ -14,7 +14,7 @@ use crate::{
         world::World,
     },
     domain::{
-        fleet::{Cluster, Environment, Listed, Presence},
+        fleet::{Cluster, Environment, Listed, Namespace, Presence},
         flow::Direction,
         grant::DecisionVerdict,
         names::{ClusterName, NsName},
@@ -183,7 +183,10 @@ fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = T
         let listed = is_listed(cluster);
         let live = move |target: &Target| {
             let ns = cluster.namespaces.get(&target.ns);
-            !listed || ns.is_some_and(|ns| ns.presence(target.direction) != Presence::None)
+            let ours = |ns: &Namespace| {
+                ns.presence(target.direction) != Presence::None || ns.is_staged(target.direction)
+            };
+            !listed || ns.is_some_and(ours)
         };
         let authored = world.files().sets.keys().filter(move |(c, ..)| c == name).map(|(_, ns, _)| ns);
         let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
@@ -264,6 +267,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::RollBack => rollback_offer(world, model),
         CommandId::Advance
         | CommandId::Revert
+        | CommandId::Shadow
         | CommandId::Hold
         | CommandId::Release
         | CommandId::Exclude
@@ -281,6 +285,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::AskReview => desk::ask_offer(world, model),
         CommandId::Waive => desk::waive_offer(world, model),
         CommandId::Unmark if marks(model) == 0 => off("no row is marked"),
+        CommandId::Undo if model.views.past.is_empty() => off("there is nothing to undo"),
         CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,
@@ -329,7 +334,7 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | (View::Prediction(_), CommandId::Predict) => off("this is the page"),
         _ => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
-            Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
+            Some(RowKey::Cluster(_)) => off(&one_namespace(model)),
             None => off("no row is chosen"),
         },
     }
@@ -420,6 +425,11 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
     }
 }
 
+/// Why nothing of it can be done with a cluster.
+pub fn one_namespace(model: &Model) -> String {
+    format!("it is about one namespace: unfold with {}", model.settings.keys.first(CommandId::Unfold))
+}
+
 fn off(reason: &str) -> Offer {
     Offer::Off(vec![reason.to_owned()])
 }
@@ -427,12 +437,16 @@ fn off(reason: &str) -> Offer {
 fn apply_offer(world: &World, model: &Model) -> Offer {
     let scope = apply_scope(world, model);
     if scope.targets.is_empty() {
-        return off(match subject(world, model) {
+        return match subject(world, model) {
             Some(RowKey::Cluster(_)) => {
-                "apply takes a namespace or a direction: unfold with l, mark several with space"
+                let keys = &model.settings.keys;
+                let (unfold, mark) = (keys.first(CommandId::Unfold), keys.first(CommandId::Mark));
+                off(&format!(
+                    "apply takes a namespace or a direction: unfold with {unfold}, mark several with {mark}"
+                ))
             }
-            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => "no row is chosen",
-        });
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => off("no row is chosen"),
+        };
     }
     match apply_reasons(world, &scope.targets) {
         reasons if reasons.is_empty() => Offer::Ready,

@@ -11,5 +11,7 @@ mod lead;
 mod predicted;
 mod preflight;
 mod screens;
+mod shadow;
 mod sources;
 mod team;
+mod ux;

@@ -43,7 +43,13 @@ const LEAST: (u16, u16) = (60, 14);
 /// One frame.
 pub fn draw(world: &World, model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
-    let pen = Pen { theme, now: world.now(), zone: world.zone(), clock: model.settings.clock };
+    let pen = Pen {
+        theme,
+        now: world.now(),
+        zone: world.zone(),
+        clock: model.settings.clock,
+        keys: &model.settings.keys,
+    };
     let buf = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = format!("sluice needs {} columns and {} lines", LEAST.0, LEAST.1);
@@ -130,7 +136,13 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
 /// How far the text of the page on screen can be scrolled.
 pub fn scroll_limit(world: &World, model: &Model) -> usize {
     let theme = Theme::plain();
-    let pen = Pen { theme: &theme, now: world.now(), zone: world.zone(), clock: model.settings.clock };
+    let pen = Pen {
+        theme: &theme,
+        now: world.now(),
+        zone: world.zone(),
+        clock: model.settings.clock,
+        keys: &model.settings.keys,
+    };
     let areas = Areas::of(model.settings.size, model);
     panes(world, model, &pen, &areas).iter().map(Pane::limit).max().unwrap_or(0)
 }

@@ -189,7 +189,7 @@ fn checked(
         return None;
     }
     let rule = policy.rules(pinned.direction)?.first()?.clone();
-    Some((rule, policy.opens))
+    Some((rule, policy.opens.clone()))
 }
 
 fn holds_metadata(what: &What) -> bool {

@@ -390,7 +390,7 @@ impl Running {
                 let both = text(pinned)?.opens | opens_of(live);
                 Some(make(ns, pinned, both))
             }
-            Step::Delete(_) => None,
+            Step::Delete(_) | Step::Stage(_) | Step::Unstage(_) => None,
         }
     }
 

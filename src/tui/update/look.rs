@@ -113,7 +113,10 @@ pub fn back(model: &mut Model) {
         return;
     }
     match model.view() {
-        View::Main(Main::Fleet) => model.told.say("this is the top; q leaves sluice", Tone::Plain),
+        View::Main(Main::Fleet) => {
+            let quit = model.settings.keys.last(CommandId::Quit);
+            model.told.say(format!("this is the top; {quit} leaves sluice"), Tone::Plain);
+        }
         View::Main(_) => go(model, Main::Fleet),
         View::Namespace(..)
         | View::Group(_)
@@ -283,7 +286,9 @@ fn sorted(model: &mut Model) {
         _ => (model.found.order.word(), model.found.reversed),
     };
     let turned = if reversed { ", turned round" } else { "" };
-    model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
+    let keys = &model.settings.keys;
+    let (next, turns) = (keys.first(CommandId::Sort), keys.first(CommandId::Reverse));
+    model.told.say(format!("sorted by {order}{turned}; {next} next, {turns} turns"), Tone::Plain);
 }
 
 /// Opens the page of a namespace.
@@ -496,6 +501,42 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
                 input.handle(request);
             }
         }
+    }
+}
+
+/// Puts the cursor of the page on its nth row; false: there is none.
+pub fn stand_at(model: &mut Model, at: usize) -> bool {
+    macro_rules! stand {
+        ($list:expr) => {{
+            $list.step(0);
+            $list.choose_at(at);
+            at < $list.rows().len()
+        }};
+    }
+    match model.view() {
+        View::Main(Main::Fleet) => stand!(model.fleet.list),
+        View::Main(Main::Denials) => stand!(model.denials),
+        View::Main(Main::Live) => stand!(model.live),
+        View::Main(Main::Activity) => stand!(model.activity.list),
+        View::Main(Main::Sources) => stand!(model.sources),
+        View::Main(Main::Notices) => stand!(model.notices.list),
+        View::Main(Main::Reviews) => stand!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => stand!(model.team.ends.list),
+        View::Main(Main::Plan) => stand!(model.plan.list),
+        View::Namespace(..) => {
+            model.page.focus = Focus::Denials;
+            stand!(model.page.denials)
+        }
+        View::Destinations(..) => stand!(model.found.list),
+        // A page of one thing is its own only row.
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Prediction(_)
+        | View::Review(_)
+        | View::Document(_)
+        | View::Preflight(_) => at == 0,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cockpit::{commands::CommandId, decide::Command, world::World};
 
 use super::{
     super::{
+        as_command,
         chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled},
         form::{At, Form},
@@ -15,6 +16,7 @@ use super::{
         model::{Focus, Model, Tone},
         proposal::ProposalDialog,
         renewal::RenewDialog,
+        views,
     },
     Ask, lead, look, run,
 };
@@ -76,7 +78,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
         (KeyCode::Char('k'), _) if menu => chooser.step(-1),
         (KeyCode::Char('q' | 'm'), _) if menu => return Vec::new(),
         _ if menu => {
-            if let Some(id) = keys::command(key) {
+            if let Some(id) = model.settings.keys.command(key) {
                 return run(model, world, id);
             }
         }
@@ -91,7 +93,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
     Vec::new()
 }
 
-fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
+pub fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
     let Some(item) = chooser.chosen() else { return Vec::new() };
     match &item.choice {
         Choice::Command(_) if !item.off.is_empty() => {
@@ -108,6 +110,16 @@ fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
             look::open_namespace(model, cluster.clone(), ns.clone(), Focus::Both);
             Vec::new()
         }
+        Choice::View(at) => {
+            if let Some(saved) = model.settings.views.get(*at).cloned() {
+                views::open(model, &saved);
+            }
+            Vec::new()
+        }
+        Choice::Keep => views::as_lines(model).map_or_else(Vec::new, |lines| {
+            model.told.say("copied as lines of preferences.toml", Tone::Plain);
+            vec![Ask::Copy(lines)]
+        }),
     }
 }
 
@@ -165,7 +177,7 @@ fn rolling_back(
     key: &KeyEvent,
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match keys::command(key) {
+    match model.settings.keys.command(key) {
         // A key that is held down is not pressed twice.
         Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
         Some(CommandId::RollBack) => {
@@ -202,7 +214,7 @@ fn rolling_back(
 /// Nothing leaves but the text.
 fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match (key.code, keys::command(key)) {
+    match (key.code, model.settings.keys.command(key)) {
         (KeyCode::Enter | KeyCode::Char('q'), _) => return asks,
         (_, Some(CommandId::Copy)) => match &dialog.yaml {
             Some(yaml) => {
@@ -232,7 +244,7 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
 fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> Vec<Ask> {
     let ns = dialog.ns.clone();
     let write = |reviewed| vec![Ask::Command(Command::Renew { ns, reviewed })];
-    match (key.code, keys::command(key)) {
+    match (key.code, model.settings.keys.command(key)) {
         // A key that is held down is not pressed twice.
         _ if key.kind == KeyEventKind::Repeat => {}
         (_, Some(CommandId::Renew)) if dialog.reviewer.is_some() => return write(true),
@@ -263,6 +275,7 @@ fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> 
 
 /// Only Enter on the button sends.
 fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent) -> Vec<Ask> {
+    let mut asks = Vec::new();
     match (key.code, walked(key)) {
         (KeyCode::Enter, _) if form.at == At::Cancel => {
             model.told.say("nothing was sent", Tone::Plain);
@@ -276,8 +289,21 @@ fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent
             }
         }
         (_, Some(id)) => scroll(&mut form.body, id),
+        (KeyCode::Char('Y'), _) if matches!(form.at, At::Send | At::Cancel) => {
+            let text = form.command(world).ok().and_then(|wanted| as_command::command(world, &wanted));
+            match text {
+                Some(text) => {
+                    model.told.say("copied as a command; nothing was sent", Tone::Plain);
+                    asks.push(Ask::Copy(text));
+                }
+                None if form.may_send() => {
+                    model.told.say("no command does this: only this form", Tone::Plain);
+                }
+                None => model.told.say("fill it in first: see what is missing", Tone::Plain),
+            }
+        }
         _ => form.press(world, key),
     }
     model.overlay = Some(Overlay::Form(form));
-    Vec::new()
+    asks
 }

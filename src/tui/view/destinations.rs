@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         discovery::{self, CollectionRow, Progress},
         dossier,
         ports::Link,
@@ -175,16 +176,24 @@ fn empty(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>) -> (Role
     let answer = world.discoveries().opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
     if let Some(answer) = answer {
         if let Some(trouble) = &answer.baseline.trouble {
-            return (Role::Bad, format!("Not everything could be read. {trouble} r asks again."));
+            return (
+                Role::Bad,
+                format!(
+                    "Not everything could be read. {trouble} {} asks again.",
+                    pen.key(CommandId::Refresh)
+                ),
+            );
         }
         if narrowed && !answer.destinations.is_empty() {
-            let text = "No row passes the filter. ctrl-u shows all rows again, tab both directions.";
-            return (Role::Warn, text.to_owned());
+            let all = pen.key(CommandId::ClearFilter);
+            let text = format!("No row passes the filter. {all} shows all rows again, tab both directions.");
+            return (Role::Warn, text);
         }
         let direction = model.page.focus.direction().unwrap_or(Direction::Egress);
         let (_, words) = readiness(&discovery::collection_row(world, cluster, ns), direction);
         let text = format!(
-            "No flow of {ns} was seen so far ({words}). That is no evidence, not the absence of traffic; v shows what was watched."
+            "No flow of {ns} was seen so far ({words}). That is no evidence, not the absence of traffic; {} shows what was watched.",
+            pen.key(CommandId::Coverage)
         );
         return (Role::Warn, text);
     }

@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         monthly::{self, Compared, DocumentRow, Newer, Standing, State},
         world::World,
     },
@@ -47,7 +48,13 @@ pub fn pane(world: &World, ns: &NsName, pen: &Pen<'_>, areas: &Areas) -> Pane {
 /// The page as a message.
 pub fn message(world: &World, ns: &NsName, settings: &Settings) -> String {
     let theme = Theme::plain();
-    let pen = Pen { theme: &theme, now: world.now(), zone: world.zone(), clock: settings.clock };
+    let pen = Pen {
+        theme: &theme,
+        now: world.now(),
+        zone: world.zone(),
+        clock: settings.clock,
+        keys: &settings.keys,
+    };
     let head = format!("discovery document of {ns}");
     let lines = text(world, ns, &pen).into_iter().map(|(_, line)| line);
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
@@ -123,7 +130,10 @@ fn text(world: &World, ns: &NsName, pen: &Pen<'_>) -> Lines {
                 Ok(said) => (Role::Good, format!("{said} ({})", pen.both(*at))),
                 Err(trouble) => (Role::Bad, trouble.to_string()),
             });
-            out.push((Role::Dim, "r compares it with the evidence of now again".to_owned()));
+            out.push((
+                Role::Dim,
+                format!("{} compares it with the evidence of now again", pen.key(CommandId::Refresh)),
+            ));
         }
     }
     out
@@ -132,7 +142,8 @@ fn text(world: &World, ns: &NsName, pen: &Pen<'_>) -> Lines {
 fn of(compared: &Compared, pen: &Pen<'_>) -> Lines {
     let mut out = vec![(Role::Title, format!("{} ({})", compared.summary(), pen.ago(Some(compared.at))))];
     match &compared.prepared {
-        Ok(_) => out.push((Role::Dim, "N shows what writing it anew would do".to_owned())),
+        Ok(_) => out
+            .push((Role::Dim, format!("{} shows what writing it anew would do", pen.key(CommandId::Renew)))),
         Err(trouble) => out.push((Role::Bad, format!("it cannot be written: {trouble}"))),
     }
     for part in &compared.parts {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::{monthly::Standing, world::World},
+    cockpit::{commands::CommandId, monthly::Standing, world::World},
     domain::time::{Timestamp, span},
 };
 
@@ -82,24 +82,35 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
-        End::Open(_) => "next: enter opens the row",
+        End::Open(_) => "next: enter opens the row".to_owned(),
         End::Missing { .. } => {
-            "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+            format!(
+                "next: enter opens the row; apply it, or leave the namespace out with a reason ({})",
+                pen.key(CommandId::Exclude)
+            )
         }
         End::Document(row) if row.standing == Standing::Vanished => {
-            "next: take both files out of the workspace (git rm), or leave them as a record"
+            "next: take both files out of the workspace (git rm), or leave them as a record".to_owned()
         }
-        End::Document(_) => "next: enter shows what changed since; N there writes it anew",
-        End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
+        End::Document(_) => {
+            format!(
+                "next: enter shows what changed since; {} there writes it anew",
+                pen.key(CommandId::Renew)
+            )
+        }
+        End::Grant { .. } => format!(
+            "next: enter opens its review; {} on the row asks for a new grant",
+            pen.key(CommandId::AskReview)
+        ),
     };
-    out.push((Role::Dim, next.to_owned()));
+    out.push((Role::Dim, next));
     Some((format!("{} {}", end.kind(), end.scope()), out))
 }
 
 fn empty(world: &World, model: &Model) -> (Role, String) {
     match (&model.team.ends.all, state(world)) {
         (Some(all), _) if !all.is_empty() => {
-            (Role::Warn, "No row passes the filter. ctrl-u shows all rows again.".to_owned())
+            (Role::Warn, super::frame::none_passes(&model.settings.keys))
         }
         (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
         (None, None) => (
