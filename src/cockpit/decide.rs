@@ -17,6 +17,7 @@ use super::{
     foresights,
     gates::{self, Gate},
     holding::{self, Wanted},
+    monthly,
     orders::{
         ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
         Target,
@@ -48,6 +49,16 @@ pub enum Command {
     ReadEdges(ClusterName, NsName),
     /// What would the workspace's policies of this row do to the recorded week? Needs no right to write.
     Foresee(Target),
+    /// Read what the discovery documents say of themselves.
+    ReadDocuments,
+    /// What changed since the discovery document of this namespace was written? In whose name it would be
+    /// reviewed; `None`: ours.
+    Compare(NsName, Option<Text>),
+    /// Write what was compared into the workspace, with or without a review.
+    Renew {
+        ns: NsName,
+        reviewed: bool,
+    },
     /// Nothing of this scope advances, or its wave goes on without it.
     Hold(Wanted),
     /// End a hold or an exclusion, by its name.
@@ -97,7 +108,9 @@ pub enum Reason {
     UnknownCluster(ClusterName),
     #[error("cluster {0} has no namespace {1}")]
     UnknownNamespace(ClusterName, NsName),
-    #[error("no policy files: put the pinned set into network-policies/{0}/{1}/")]
+    #[error(
+        "no policy files: put the pinned set into network-policies/{0}/{1}/; `sluice author` writes it from evidence"
+    )]
     NotAuthored(ClusterName, NsName),
     #[error("{0}")]
     BadFile(Text),
@@ -178,6 +191,9 @@ pub enum Reason {
     /// stable word.
     #[error("{said}")]
     OwnerGate { code: &'static str, said: Text },
+    /// Of a discovery document of the workspace.
+    #[error("{0}")]
+    Document(Text),
     #[error("{0}")]
     Review(#[from] ReviewReason),
 }
@@ -194,6 +210,9 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
         Command::Foresee(target) => foresee(world, target),
+        Command::ReadDocuments => Ok(just(Effect::ReadDocuments)),
+        Command::Compare(ns, by) => monthly::compare(world, ns, by.as_ref()),
+        Command::Renew { ns, reviewed } => monthly::renew(world, ns, *reviewed),
         Command::Hold(wanted) => hold(world, wanted),
         Command::Release(name) => release(world, name),
         Command::Waive(waiving) => waive(world, waiving),
@@ -299,6 +318,10 @@ pub(super) fn stage_reasons(world: &World, target: &Target) -> Vec<Reason> {
 pub(super) fn file_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     let Some(authored) = world.files().sets.get(&key) else {
+        if world.files().pending {
+            let why = "the policy files of the workspace are still being read; ask again in a moment";
+            return vec![Reason::BadFile(Text::new(why))];
+        }
         return vec![Reason::NotAuthored(target.cluster.clone(), target.ns.clone())];
     };
     let bad = authored.complaints.iter().cloned().map(Reason::BadFile);

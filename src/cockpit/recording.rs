@@ -104,6 +104,9 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
         | Effect::Reconnect(_)
         | Effect::ReadEdges(..)
         | Effect::Foresee(_)
+        | Effect::ReadDocuments
+        | Effect::Compare(_)
+        | Effect::Renew { .. }
         | Effect::Share(..)
         | Effect::Reload => None,
     }

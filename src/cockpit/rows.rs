@@ -378,6 +378,7 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
         Presence::Tight if is_steady(world, cluster, target) => Phase::Steady,
         Presence::Tight => Phase::Soaking,
         Presence::None if rolled_back(world, target) => Phase::RolledBack,
+        Presence::None if world.files().pending => Phase::Unknown,
         Presence::None => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
             if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
@@ -473,22 +474,7 @@ pub fn headline(preview: &Preview) -> String {
 /// files for namespaces that their cluster does not have.
 pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
     let noticed = world.notices().iter().map(|notice| (Some(notice.at), notice.trouble.clone()));
-    noticed.chain(strangers(world).map(|trouble| (None, trouble))).collect()
-}
-
-fn strangers(world: &World) -> impl Iterator<Item = Trouble> + '_ {
-    let mut last = None;
-    world.files().sets.iter().filter_map(move |((name, ns, _), authored)| {
-        let cluster = world.cluster(name)?;
-        let is_new = last.replace((name, ns)) != Some((name, ns));
-        (is_new && cluster.is_complete() && !cluster.namespaces.contains_key(ns)).then(|| {
-            Trouble::new(
-                authored.folder.as_str(),
-                &format!("cluster {name} has no namespace {ns}, so these files are not used"),
-                "Create the namespace, or correct the folder's name.",
-            )
-        })
-    })
+    noticed.chain(world.strangers().map(|trouble| (None, trouble.clone()))).collect()
 }
 
 /// Denials of one class, for badges: the number equals the rows behind it.

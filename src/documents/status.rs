@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{
+    monthly::{DocumentOut, out as documents},
     shadow::ShadowOut,
     soak::SoakOut,
     table::Table,
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     cockpit::{
         discovery::{CollectionRow, CollectorRow, Progress, WANTED},
+        monthly,
         rows::{self, ClusterRow, NamespaceRow, RolloutRow},
         world::World,
     },
@@ -30,6 +32,8 @@ struct StatusOut {
     read_only: bool,
     clusters: Vec<ClusterOut>,
     notices: Vec<NoticeOut>,
+    /// Discovery documents that are due for their monthly review, or need somebody; `null`: not read.
+    documents: Option<Vec<DocumentOut>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,10 +106,19 @@ struct CollectionOut {
     progress: ProgressOut,
     /// Why it is not ready, every reason.
     why: Vec<String>,
+    /// The same for ingress; what stands beside it is for egress.
+    ingress: CallersOut,
     edges: Option<u64>,
     /// `null`: its edges were not read in this run.
     destinations: Option<usize>,
     suspects: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct CallersOut {
+    #[serde(flatten)]
+    progress: ProgressOut,
+    why: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,6 +183,7 @@ pub fn json(world: &World) -> String {
             .iter()
             .map(|(at, trouble)| NoticeOut { at: at.map(time), trouble: trouble.into() })
             .collect(),
+        documents: monthly::due(world).as_deref().map(documents),
     };
     super::wire::pretty(&out)
 }
@@ -229,6 +243,10 @@ fn collection_out(row: &CollectionRow) -> CollectionOut {
     CollectionOut {
         progress: progress_out(row.progress),
         why: row.why.iter().map(ToString::to_string).collect(),
+        ingress: CallersOut {
+            progress: progress_out(row.ingress),
+            why: row.ingress_why.iter().map(ToString::to_string).collect(),
+        },
         edges: row.edges,
         destinations: row.destinations,
         suspects: row.suspects,
@@ -285,6 +303,9 @@ pub fn text(world: &World) -> String {
     }
     for (_, trouble) in rows::notices(world) {
         out.push_str(&format!("note: {trouble}\n"));
+    }
+    for row in monthly::due(world).iter().flatten() {
+        out.push_str(&format!("document: {}\n", monthly::line(row, world.now())));
     }
     out
 }

@@ -134,6 +134,7 @@ fn fleet() -> FleetFile {
             entry("stage", Environment::Staging),
             entry("far", Environment::Unknown),
         ],
+        beside: Vec::new(),
         excluded: vec![ns("kube-system")],
         included: Vec::new(),
         owners: vec![OwnerEntry {

@@ -198,6 +198,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::UnknownNamespace(..) => "unknown-namespace",
         Reason::NotAuthored(..) => "not-authored",
         Reason::BadFile(_) => "bad-file",
+        Reason::Document(_) => "document",
         Reason::MissingFile(_) => "missing-file",
         Reason::Excluded(_) => "excluded",
         Reason::Terminating(_) => "terminating",

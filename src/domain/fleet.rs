@@ -4,10 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    few::Few,
     flow::{Direction, End},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
-    preflight::report::Report,
+    preflight::{
+        reading::{Known, Measured},
+        report::Report,
+    },
     probe,
     resolver::DnsPath,
     shadow::{Staged, StagedSet},
@@ -152,10 +156,10 @@ pub struct NamespaceSeen {
 #[derive(Clone, Debug)]
 pub struct Namespace {
     pub seen: NamespaceSeen,
-    pub policies: BTreeMap<PolicyKey, Policy>,
+    pub policies: Few<PolicyKey, Policy>,
     /// Those of our names that are only staged: they isolate nobody and are no part of any digest.
     staged: StagedSet,
-    pub pods: BTreeMap<PodName, Pod>,
+    pub pods: Few<PodName, Pod>,
     /// Directions in which the data plane was seen judging by our policies, with when last.
     pub in_force: BTreeMap<Direction, Timestamp>,
     /// By direction, as of the last change of `policies`: plans over many rows ask for it all the time.
@@ -166,9 +170,9 @@ impl Namespace {
     fn new(seen: NamespaceSeen) -> Self {
         Self {
             seen,
-            policies: BTreeMap::new(),
+            policies: Few::new(),
             staged: StagedSet::new(),
-            pods: BTreeMap::new(),
+            pods: Few::new(),
             in_force: BTreeMap::new(),
             digests: [PolicyDigest::of([]); 2],
         }
@@ -337,6 +341,8 @@ pub struct Looked {
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.
     pub preflight: Option<(Report, Timestamp)>,
+    /// How far back the records of its flow source reach.
+    pub week: Option<Known<Measured>>,
     /// What its Kyverno asserts and found.
     pub kyverno: Option<Kyverno>,
     /// Does it serve policies that are only staged? What is staged is known as soon as this is.

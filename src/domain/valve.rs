@@ -2,9 +2,10 @@
 //! more closed than it was, save by the last, single tightening write. The default-deny object is
 //! the valve. This file decides the steps; `k8s::write` obeys them.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::fmt::Display;
 
 use super::{
+    few::Few,
     fleet::Namespace,
     flow::Direction,
     policy::{Pinned, Policy, PolicyKind, Role, Rule, Spec},
@@ -60,7 +61,7 @@ impl Step {
 }
 
 /// The pinned policies of one direction, live or wanted.
-pub type Set = BTreeMap<&'static str, Policy>;
+pub type Set = Few<&'static str, Policy>;
 
 /// The pinned policies of one direction that are live in a namespace.
 pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
@@ -268,10 +269,12 @@ pub fn shell_word(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::{
         names::{NsName, PolicyName},
-        policy::{PolicyKey, Selector},
+        policy::{Body, PolicyKey, Selector},
     };
 
     /// `name: rule rule`, one policy a line; rules are opaque words, `*` allows everything.
@@ -290,10 +293,12 @@ mod tests {
             Spec::Network { selector: Selector::default(), egress: Some(rules.clone()), ingress: None };
         let policy = Policy {
             key: PolicyKey { ns: None, kind: pinned.kind, name: PolicyName::parse(name).expect("valid") },
-            spec,
-            canonical: format!("{rules:?}").into(),
-            opens: Vec::new(),
-            network: None,
+            body: Arc::new(Body {
+                spec,
+                canonical: format!("{rules:?}").into(),
+                opens: Vec::new(),
+                network: None,
+            }),
             version: None,
             managers: Vec::new(),
             owner: None,

@@ -255,7 +255,13 @@ impl Sluice {
                 self.share(SharedFact::Asked(id));
                 self.shares.push((id, share));
             }
-            Effect::Reconnect(_) | Effect::ReadEdges(..) | Effect::Foresee(_) | Effect::Reload => {}
+            Effect::Reconnect(_)
+            | Effect::ReadEdges(..)
+            | Effect::Foresee(_)
+            | Effect::ReadDocuments
+            | Effect::Compare(_)
+            | Effect::Renew { .. }
+            | Effect::Reload => {}
         }
     }
 

@@ -339,7 +339,7 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         out.push(body(Role::Dim, "  nothing"));
     }
     out.extend(preview.commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
-    out.push(body(Role::Title, "how to undo it: ctrl-r on this row, or by hand"));
+    out.push(body(Role::Title, "how to undo it: rollback of this row, or by hand"));
     let undo = match preview.origin {
         Origin::Workspace | Origin::LastClean => copy::rollback_commands(world, &preview.target),
         Origin::Shadow => {
@@ -365,7 +365,7 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     let prediction = match &preview.prediction {
         Ok(prediction) => prediction,
         Err(why) => {
-            let text = format!("what it would have denied: unknown {why}; watch 2 denials afterwards");
+            let text = format!("what it would have denied: unknown {why}; watch the denials afterwards");
             return out.push(body(Role::Dim, text));
         }
     };

@@ -54,7 +54,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Exclude => if_allowed(holding::may_write(world, HoldKind::Exclusion)),
         CommandId::Release if releasable(world, model).is_empty() => off("nothing is held or excluded"),
         CommandId::Override if overridable(world, model).is_empty() => {
-            off("preview it first with a: an override is for exactly the bytes of a preview")
+            off("preview it first, with apply: an override is for exactly the bytes of a preview")
         }
         CommandId::Override => if_allowed(waiving::may_override(world)),
         CommandId::ConfirmOverride if form::unconfirmed(world).next().is_none() => {
