@@ -13,7 +13,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Class, Group, GroupId, GroupKey, Minutes},
+        denial::{Class, Group, GroupId, Minutes},
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
@@ -461,12 +461,14 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
     }
 }
 
-/// Is anything denied that somebody should look at?
+/// Is anything denied that somebody should look at? Where no group tells, it is.
 fn is_denied(world: &World, target: &Target) -> bool {
-    let ours = |key: &GroupKey| {
+    let is_ours = |group: &&Group| {
+        let key = &group.key;
         (&key.cluster, &key.ns, key.direction) == (&target.cluster, &target.ns, target.direction)
     };
-    world.denials().groups().any(|group| ours(&group.key) && group.class != Class::Expected)
+    let mut ours = world.denials().groups().filter(is_ours).peekable();
+    ours.peek().is_none() || ours.any(|group| group.class != Class::Expected)
 }
 
 /// The page of one group of denials.
