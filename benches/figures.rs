@@ -155,7 +155,7 @@ fn hundred() {
     println!("hundred: whole picture after {} ms", start.elapsed().as_millis());
     let mut keys = Vec::new();
     let rest = Instant::now();
-    while rest.elapsed() < Duration::from_secs(90) {
+    while rest.elapsed() < Duration::from_secs(60) {
         keys.extend(echo(&screen, keys.len()));
         thread::park_timeout(Duration::from_millis(120));
     }
@@ -164,7 +164,7 @@ fn hundred() {
     }
     println!("hundred: peak memory {} MB (limit 1024 MB)", memory_kib(screen.pid, "VmHWM") / 1024);
     println!("hundred: memory {} MB", memory_kib(screen.pid, "VmRSS") / 1024);
-    println!("hundred: idle {:.2} % of a core", cpu_share(screen.pid, Duration::from_secs(60)));
+    println!("hundred: idle {:.2} % of a core", cpu_share(screen.pid, Duration::from_secs(30)));
 }
 
 /// From a key to its character on the screen, in microseconds. A filter line echoes each character.

@@ -13,7 +13,7 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::Bodies,
+    policy::{Bodies, Policy, PolicyKey, PolicyKind},
     preflight::report::Report,
     time::Timestamp,
 };
@@ -377,18 +377,7 @@ impl World {
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
                 self.incidents.touch(name);
-                match change {
-                    Change::Reset(mut policies) => {
-                        self.policies.strangers.touch(name);
-                        policies.iter_mut().for_each(|policy| self.policies.bodies.share(policy));
-                        cluster.reset_policies(kind, policies);
-                    }
-                    Change::Put(mut policy) => {
-                        self.policies.bodies.share(&mut policy);
-                        cluster.put_policy(policy);
-                    }
-                    Change::Gone(key) => cluster.drop_policy(&key),
-                }
+                change_policies(cluster, &mut self.policies, kind, change);
                 self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
@@ -468,6 +457,27 @@ impl World {
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
     cluster.health = cluster.answering();
+}
+
+/// What was said before is shared with who says it again.
+fn change_policies(
+    cluster: &mut Cluster,
+    known: &mut KnownPolicies,
+    kind: PolicyKind,
+    change: Change<Policy, PolicyKey>,
+) {
+    match change {
+        Change::Reset(mut policies) => {
+            known.strangers.touch(&cluster.name);
+            policies.iter_mut().for_each(|policy| known.bodies.share(policy));
+            cluster.reset_policies(kind, policies);
+        }
+        Change::Put(mut policy) => {
+            known.bodies.share(&mut policy);
+            cluster.put_policy(policy);
+        }
+        Change::Gone(key) => cluster.drop_policy(&key),
+    }
 }
 
 fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod, (NsName, PodName)>) {
