@@ -138,7 +138,7 @@ fn hundred() {
     // Tall enough to show every cluster.
     let args = ["--workspace", workspace.trim_matches('\''), "--read-only"];
     let screen = Terminal::start(&fleet, &env::temp_dir(), &args, (160, 120));
-    screen.wait(|text| text.contains("sluice"), Duration::from_secs(10)).expect("a first frame");
+    screen.wait(|text| text.contains("bench-00"), Duration::from_secs(10)).expect("a first frame");
     println!("hundred: first frame {} ms", start.elapsed().as_millis());
     let until = Instant::now() + Duration::from_secs(180);
     // A row says how many namespaces its cluster has once they are read.
