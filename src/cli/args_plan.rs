@@ -4,10 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::args::{Change, Format, direction, duration, namespace};
+use super::{
+    args::{Change, Format, direction, duration, namespace},
+    help,
+};
 use crate::domain::{flow::Direction, names::NsName, time::Timestamp};
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PLAN)]
 pub struct Plan {
     /// Only this direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
@@ -20,8 +24,19 @@ pub struct Plan {
     pub deadline: Duration,
 }
 
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ADVANCE)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
+    #[command(flatten)]
+    pub change: Change,
+}
+
 /// What a hold is about, and why.
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::HOLD)]
 pub struct Hold {
     /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
     #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
@@ -31,6 +46,7 @@ pub struct Hold {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::EXCLUDE)]
 pub struct Exclude {
     #[command(flatten)]
     pub holding: Holding,
@@ -79,6 +95,7 @@ pub struct Sharing {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INIT)]
 pub struct Init {
     /// Where to write it; left out: the current folder, or --workspace
     #[arg(value_name = "DIR")]
@@ -86,6 +103,7 @@ pub struct Init {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PREFLIGHT)]
 pub struct Preflight {
     /// Read these manifest files or folders instead of clusters
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
@@ -99,6 +117,7 @@ pub struct Preflight {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INSTALL)]
 pub struct Install {
     /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
     #[arg(long, value_name = "CLUSTER")]

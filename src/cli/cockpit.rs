@@ -2,7 +2,7 @@
 
 use std::{env, io::IsTerminal as _};
 
-use super::{args::Global, exit::Exit, observe, session::NoStart};
+use super::{args::Global, exit::Exit, observe, preferences, session::NoStart};
 use crate::{
     app::{self, Options},
     cockpit::{ports::Trouble, spot::Spot},
@@ -21,7 +21,9 @@ pub async fn run(global: &Global, mut setup: Setup, open: Option<&str>) -> Resul
             "Use `sluice status` or `sluice denials` in pipes and scripts.",
         ));
     }
-    let asked = global.theme.clone().or_else(|| plain_theme().map(str::to_owned));
+    let read = preferences::read();
+    let own = read.0.theme.map(str::to_owned);
+    let asked = global.theme.clone().or(own).or_else(|| plain_theme().map(str::to_owned));
     let name = theme::choose(asked.as_deref(), is_set("NO_COLOR"))
         .map_err(|fact| refused("--theme", &fact, "Choose one of them."))?;
     let open = open.map(|raw| spot(raw, &setup)).transpose()?;
@@ -32,6 +34,7 @@ pub async fn run(global: &Global, mut setup: Setup, open: Option<&str>) -> Resul
         ascii: global.ascii || !speaks_utf8(),
         observes: Some((observe::claims(Role::Cockpit), observe::SOAKS)),
         open,
+        chosen: preferences::chosen(read, variable),
     };
     match app::run(setup, options).await {
         Ok(()) => Ok(Exit::Done),

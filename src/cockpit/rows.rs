@@ -13,8 +13,9 @@ use crate::domain::{
 
 use super::{
     discovery::{self, CollectionRow, CollectorRow},
-    orders::{OrderId, OrderKind, OrderState, Preview, Target},
+    orders::{OrderId, OrderKind, OrderState, Origin, Preview, Target},
     ports::{Link, Trouble},
+    shadow::{self, Shadow},
     soaks::SoakRow,
     world::{Source, World},
 };
@@ -181,6 +182,8 @@ pub struct RolloutRow {
     pub drift: Vec<Text>,
     /// The soak clock; `None` while the set is not live and closed, or its cluster's UID is not known.
     pub soak: Option<Box<SoakRow>>,
+    /// What is only staged of it; `None`: nothing.
+    pub shadow: Option<Shadow>,
 }
 
 /// All clusters in the order of the fleet file.
@@ -352,6 +355,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
         drift: drift(world, ns, &target, &presence),
         soak: world.soaks().row(&target, world).map(Box::new),
+        shadow: shadow::of(world, &target),
         target,
     }
 }
@@ -445,6 +449,9 @@ fn rolled_back(world: &World, target: &Target) -> bool {
 pub fn headline(preview: &Preview) -> String {
     let (before, after) = (&preview.before, &preview.after);
     let direction = preview.target.direction;
+    if preview.origin == Origin::Shadow {
+        return format!("nobody becomes isolated: {direction} is judged by these policies, and not enforced");
+    }
     let pods = |count: usize| if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
     let become_isolated = after.isolated.saturating_sub(before.isolated);
     let freed = before.isolated.saturating_sub(after.isolated);

@@ -213,8 +213,11 @@ impl Soaks {
             ClusterFact::Identity(_)
             | ClusterFact::Rights(_)
             | ClusterFact::Flows(_)
+            // What is only staged is neither credit nor a restart.
+            | ClusterFact::Staged(_)
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
+            | ClusterFact::Week(_)
             | ClusterFact::Kyverno(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_)

@@ -23,6 +23,7 @@ use crate::domain::{
 };
 
 use super::{
+    gate,
     ports::{ClusterFact, Fact},
     preflight,
     rows::{self, Phase},
@@ -157,6 +158,7 @@ impl Rests {
             | Fact::ReadOnly
             | Fact::Rules(_)
             | Fact::Flagged(_)
+            | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
                 SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
@@ -177,6 +179,7 @@ impl Rests {
                 ClusterFact::Met { .. }
                 | ClusterFact::Cni(_)
                 | ClusterFact::Preflight(_)
+                | ClusterFact::Week(_)
                 | ClusterFact::Kyverno(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
@@ -193,6 +196,7 @@ impl Rests {
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
                 | ClusterFact::Dns(_)
+                | ClusterFact::Staged(_)
                 | ClusterFact::Asked(_)
                 | ClusterFact::Probed { .. }
                 | ClusterFact::Baseline(_)
@@ -262,6 +266,7 @@ pub fn risk(
         flows: parties.map(|parties| parties.flows),
         controllers: seen.filter(|_| listed).map(controllers),
         webhooks: parties.map(|parties| parties.webhooks),
+        inward: false,
     }
 }
 
@@ -378,6 +383,10 @@ fn live(
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
         return (RowState::Clean, Some(at));
     }
+    // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
+    if let Some(why) = ungranted(world, target) {
+        return (RowState::Withheld(why), since);
+    }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         // Its first pod came, and its first minute was not watched to the end yet.
@@ -398,6 +407,12 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// It opens what nobody granted, or what was granted until a day that is over.
+fn ungranted(world: &World, target: &Target) -> Option<Text> {
+    let first = gate::incidents_of(world, target).into_iter().next()?;
+    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
 }
 
 /// Pods are known to be there.

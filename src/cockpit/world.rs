@@ -13,8 +13,9 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::{Bodies, Policy, PolicyKey, PolicyKind},
+    policy::{Bodies, Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
+    shadow::Staged,
     time::Timestamp,
 };
 
@@ -40,6 +41,8 @@ pub struct Source {
     pub state: Option<SourceState>,
     /// When `state` was told.
     pub at: Option<Timestamp>,
+    /// Since when it is live without a break; `None` while it is not.
+    pub live_since: Option<Timestamp>,
     /// Newest last, at most [`Source::GAPS`].
     pub gaps: VecDeque<Gap>,
     /// Events that were lost, as far as the source counts them.
@@ -69,6 +72,8 @@ impl Source {
     }
 
     fn told(&mut self, state: SourceState, now: Timestamp) {
+        let since = self.live_since.unwrap_or(now);
+        self.live_since = (state.link == Link::Live).then_some(since);
         (self.state, self.at) = (Some(state), Some(now));
     }
 
@@ -250,6 +255,7 @@ impl World {
                 self.discoveries.document(flagged.keys().cloned().collect());
                 self.policies.files.flagged = Some(flagged);
             }
+            Fact::Document(fact) => self.discoveries.tell(fact, self.now),
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
             Fact::Plan(waves) => self.planned(waves),
@@ -376,8 +382,10 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
-                self.incidents.touch(name);
-                change_policies(cluster, &mut self.policies, kind, change);
+                self.absorb_policies(name, kind, change);
+            }
+            ClusterFact::Staged(change) => {
+                change_staged(cluster, change);
                 self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
@@ -403,10 +411,38 @@ impl World {
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
             ClusterFact::Kyverno(kyverno) => cluster.looked.kyverno = Some(*kyverno),
             ClusterFact::Preflight(report) => self.looked(name, *report),
+            ClusterFact::Week(week) => cluster.looked.week = Some(week),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn absorb_policies(&mut self, name: &ClusterName, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        self.incidents.touch(name);
+        // What is listed for the first time is no change.
+        let was_known = cluster.is_complete()
+            && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
+        let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
+        match change {
+            Change::Reset(mut policies) => {
+                self.policies.strangers.touch(name);
+                policies.iter_mut().for_each(|policy| self.policies.bodies.share(policy));
+                cluster.reset_policies(kind, policies);
+            }
+            Change::Put(mut policy) => {
+                self.policies.bodies.share(&mut policy);
+                cluster.put_policy(policy);
+            }
+            Change::Gone(key) => cluster.drop_policy(&key),
+        }
+        for ((ns, direction), before) in undecided {
+            if digest(cluster, &ns, direction) != before {
+                self.denials.stand(name, &ns, direction);
+            }
+        }
+        self.settle_orders(name);
     }
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
@@ -459,24 +495,13 @@ fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.health = cluster.answering();
 }
 
-/// What was said before is shared with who says it again.
-fn change_policies(
-    cluster: &mut Cluster,
-    known: &mut KnownPolicies,
-    kind: PolicyKind,
-    change: Change<Policy, PolicyKey>,
-) {
+/// `None`: the cluster serves none.
+fn change_staged(cluster: &mut Cluster, change: Option<Change<Staged, PolicyKey>>) {
     match change {
-        Change::Reset(mut policies) => {
-            known.strangers.touch(&cluster.name);
-            policies.iter_mut().for_each(|policy| known.bodies.share(policy));
-            cluster.reset_policies(kind, policies);
-        }
-        Change::Put(mut policy) => {
-            known.bodies.share(&mut policy);
-            cluster.put_policy(policy);
-        }
-        Change::Gone(key) => cluster.drop_policy(&key),
+        None => cluster.reset_staged(None),
+        Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
+        Some(Change::Put(staged)) => cluster.put_staged(staged),
+        Some(Change::Gone(key)) => cluster.drop_staged(&key),
     }
 }
 
@@ -492,6 +517,16 @@ fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod,
         }
         Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
     }
+}
+
+fn digest(cluster: &Cluster, ns: &NsName, direction: Direction) -> Option<PolicyDigest> {
+    cluster.namespaces.get(ns).map(|ns| cluster.digest(ns, direction))
+}
+
+/// By which policies the rows were denied something that may still be excused.
+fn undecided(denials: &Denials, cluster: &Cluster) -> BTreeMap<(NsName, Direction), Option<PolicyDigest>> {
+    let rows = denials.undecided(&cluster.name).into_iter();
+    rows.map(|row| (row.clone(), digest(cluster, &row.0, row.1))).collect()
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {

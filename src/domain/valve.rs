@@ -27,12 +27,23 @@ pub enum Step {
     Tighten(&'static Pinned),
     /// Delete the pinned policy.
     Delete(&'static Pinned),
+    /// Write the pinned policy's bytes in the form that is judged by and never enforced
+    /// (`domain::shadow`).
+    Stage(&'static Pinned),
+    /// Delete that form of it. It isolates nobody, whether it goes or stays.
+    Unstage(&'static Pinned),
 }
 
 impl Step {
     pub fn pinned(&self) -> &'static Pinned {
         match self {
-            Self::Open(p) | Self::Put(p) | Self::Widen(p) | Self::Tighten(p) | Self::Delete(p) => p,
+            Self::Open(p)
+            | Self::Put(p)
+            | Self::Widen(p)
+            | Self::Tighten(p)
+            | Self::Delete(p)
+            | Self::Stage(p)
+            | Self::Unstage(p) => p,
         }
     }
 
@@ -43,6 +54,8 @@ impl Step {
             Self::Widen(_) => "widen",
             Self::Tighten(_) => "tighten",
             Self::Delete(_) => "delete",
+            Self::Stage(_) => "stage",
+            Self::Unstage(_) => "unstage",
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
     form::Form,
     offer,
     proposal::ProposalDialog,
+    renewal::RenewDialog,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -36,6 +37,8 @@ pub enum Overlay {
     RollBack(Box<RollbackDialog>),
     /// A rule for a denial, to be copied.
     Proposal(Box<ProposalDialog>),
+    /// A discovery document is written anew.
+    Renew(Box<RenewDialog>),
     /// Something for the state cluster is filled in.
     Form(Box<Form>),
     /// Why not.
@@ -136,6 +139,7 @@ impl Overlay {
                 let below = 2 + form.why.len() + form.fields.len();
                 form.body.fit(columns, room.saturating_sub(below).max(3));
             }
+            Self::Renew(dialog) => dialog.body.fit(columns, room.saturating_sub(2).max(3)),
             Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3)),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }

@@ -434,6 +434,9 @@ pub fn key(name: &str) -> KeyEvent {
         "end" => plain(KeyCode::End),
         "tab" => plain(KeyCode::Tab),
         "backspace" => plain(KeyCode::Backspace),
+        _ if name.len() > 1 && name[1..].parse::<u8>().is_ok() => {
+            plain(KeyCode::F(name[1..].parse().expect("a number")))
+        }
         _ => match name.strip_prefix("ctrl-") {
             Some(c) => {
                 let c = c.chars().next().expect("a letter");

@@ -33,19 +33,21 @@ use super::{
 /// What filters of the fleet page can ask.
 pub const FLEET: Columns = Columns {
     plain: &["cluster", "env", "ns", "owner"],
-    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase", "collected"],
+    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase", "collected", "label"],
     alone: &["owner"],
 };
 /// What filters of the denials page can ask.
 pub const DENIALS: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port"],
-    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto"],
+    keys: &["class", "cluster", "env", "ns", "owner", "workload", "dir", "peer", "port", "proto", "label"],
     alone: &[],
 };
 /// What filters of the live page can ask.
 pub const LIVE: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port", "pod"],
-    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto", "pod"],
+    keys: &[
+        "class", "cluster", "env", "ns", "owner", "workload", "dir", "peer", "port", "proto", "pod", "label",
+    ],
     alone: &[],
 };
 /// What filters of the activity page can ask.
@@ -78,6 +80,8 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    let own = model.settings.troubles.iter();
+    model.notices.all.extend(own.map(|trouble| (None, trouble.clone())));
     reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);
@@ -172,6 +176,7 @@ pub fn refresh(model: &mut Model, world: &World) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_) => {}
     }
     fit_overlay(model);
@@ -271,6 +276,7 @@ fn cluster_field<'a>(row: &'a ClusterRow, key: &str) -> Option<Cow<'a, str>> {
 fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &str) -> Option<Cow<'a, str>> {
     match key {
         "ns" => Some(ns.seen.name.as_str().into()),
+        "owner" | "label" => seen_field(world, ns, key),
         "phase" => {
             let phases = Direction::ALL.map(|direction| rows::rollout_phase(world, cluster, ns, direction));
             Some(format!("{} {}", phases[0].as_str(), phases[1].as_str()).into())
@@ -283,8 +289,22 @@ fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &st
     }
 }
 
-fn group_field<'a>(group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
+/// What a namespace says of itself.
+fn seen_field<'a>(world: &'a World, ns: &'a Namespace, key: &str) -> Option<Cow<'a, str>> {
+    if key == "label" {
+        let labels = ns.seen.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        return Some(labels.collect::<Vec<_>>().join(" ").into());
+    }
+    match world.plan().owner_of(&ns.seen.name) {
+        Some(entry) => Some(entry.owner.as_str().into()),
+        None => ns.seen.owner.as_ref().map(|owner| owner.as_str().into()),
+    }
+}
+
+fn group_field<'a>(world: &'a World, group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
     match key {
+        "env" => world.cluster(&group.key.cluster).map(|cluster| cluster.environment.as_str().into()),
+        "owner" | "label" => seen_field(world, world.namespace(&group.key.cluster, &group.key.ns)?, key),
         "class" => Some(group.class.word().into()),
         "cluster" => Some(group.key.cluster.as_str().into()),
         "ns" => Some(group.key.ns.as_str().into()),
@@ -299,8 +319,9 @@ fn group_field<'a>(group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
 
 fn group_rows(model: &Model, world: &World) -> Vec<GroupId> {
     let filter = Filter::parse(model.filter(Main::Denials), &DENIALS);
-    let passes =
-        |group: &Group| filter.is_empty() || filter.passes(&DENIALS, |key: &str| group_field(group, key));
+    let passes = |group: &Group| {
+        filter.is_empty() || filter.passes(&DENIALS, |key: &str| group_field(world, group, key))
+    };
     match &model.frozen {
         Some(frozen) => {
             frozen.order.iter().filter(|id| frozen.groups.get(id).is_some_and(passes)).copied().collect()
@@ -335,7 +356,7 @@ fn live_rows(model: &Model, world: &World) -> Vec<u64> {
             || model.group(world, denial.group).is_some_and(|group| {
                 filter.passes(&LIVE, |key: &str| match key {
                     "pod" => denial.pod.as_ref().map(|pod| pod.as_str().into()),
-                    _ => group_field(group, key),
+                    _ => group_field(world, group, key),
                 })
             })
     };

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod documents;
 mod foresight;
 mod goldmane;
 mod keys;
@@ -10,4 +11,7 @@ mod lead;
 mod predicted;
 mod preflight;
 mod screens;
+mod shadow;
+mod sources;
 mod team;
+mod ux;

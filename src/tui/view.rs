@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod denials;
 pub mod destinations;
 pub mod detail;
+pub mod document;
 pub mod dossier;
 pub mod fleet;
 pub mod form;
@@ -42,7 +43,13 @@ const LEAST: (u16, u16) = (60, 14);
 /// One frame.
 pub fn draw(world: &World, model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
-    let pen = Pen { theme, now: world.now(), zone: world.zone(), clock: model.settings.clock };
+    let pen = Pen {
+        theme,
+        now: world.now(),
+        zone: world.zone(),
+        clock: model.settings.clock,
+        keys: &model.settings.keys,
+    };
     let buf = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = format!("sluice needs {} columns and {} lines", LEAST.0, LEAST.1);
@@ -83,6 +90,7 @@ fn page(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
             dossier::draw(world, (cluster, ns), key, pen, &areas, buf);
         }
         View::Preflight(cluster) => preflight::draw(world, cluster, pen, &areas, buf),
+        View::Document(ns) => document::draw(world, ns, pen, &areas, buf),
         View::Timeline(target) => timeline::draw(world, target, pen, &areas, buf),
         View::Prediction(target) => prediction::draw(world, target, pen, &areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, &areas, buf),
@@ -116,6 +124,7 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
         View::Preflight(cluster) => return vec![preflight::pane(world, cluster, areas)],
+        View::Document(ns) => return vec![document::pane(world, ns, pen, areas)],
         View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Prediction(target) => return vec![prediction::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
@@ -127,7 +136,13 @@ fn panes(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane
 /// How far the text of the page on screen can be scrolled.
 pub fn scroll_limit(world: &World, model: &Model) -> usize {
     let theme = Theme::plain();
-    let pen = Pen { theme: &theme, now: world.now(), zone: world.zone(), clock: model.settings.clock };
+    let pen = Pen {
+        theme: &theme,
+        now: world.now(),
+        zone: world.zone(),
+        clock: model.settings.clock,
+        keys: &model.settings.keys,
+    };
     let areas = Areas::of(model.settings.size, model);
     panes(world, model, &pen, &areas).iter().map(Pane::limit).max().unwrap_or(0)
 }

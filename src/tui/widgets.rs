@@ -12,11 +12,14 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
-    cockpit::dossier::Heat,
+    cockpit::{commands::CommandId, dossier::Heat},
     domain::time::{Timestamp, age, span},
 };
 
-use super::theme::{Role, Theme};
+use super::{
+    bindings::Bindings,
+    theme::{Role, Theme},
+};
 
 pub use crate::domain::names::plural;
 
@@ -28,9 +31,15 @@ pub struct Pen<'a> {
     pub zone: FixedOffset,
     /// Clock times instead of ages.
     pub clock: bool,
+    pub keys: &'a Bindings,
 }
 
 impl Pen<'_> {
+    /// The key that hints show for a command.
+    pub fn key(&self, id: CommandId) -> String {
+        self.keys.first(id)
+    }
+
     pub fn style(&self, role: Role) -> Style {
         self.theme.style(role)
     }
@@ -126,6 +135,19 @@ pub fn count(n: u64) -> String {
 /// A number that may be unknown.
 pub fn known<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
+}
+
+/// The counts themselves, newest first, as far as they are not zero.
+pub fn by_minute(counts: &[u32]) -> String {
+    let parts: Vec<_> = counts
+        .iter()
+        .rev()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .take(8)
+        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
+        .collect();
+    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
 }
 
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

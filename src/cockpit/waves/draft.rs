@@ -11,6 +11,7 @@ use crate::domain::{
     forecast::{Given, forecast, pace_of},
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName},
+    risk::Risk,
     rollout::Target,
     time::Timestamp,
     wave::{Candidate, WavePlan},
@@ -99,7 +100,7 @@ impl Draft {
             let before = world.waves().seen_since(&target, state.word()).unwrap_or(self.at);
             self.rows.push(Candidate {
                 environment: cluster.environment,
-                risk: risk.clone(),
+                risk: Risk { inward: direction == Direction::Ingress, ..risk.clone() },
                 priority: entry.and_then(|entry| entry.priority),
                 shared: entry.is_some_and(|entry| entry.shared),
                 largest: self.largest.iter().flatten().any(|name| *name == cluster.name),
