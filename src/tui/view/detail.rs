@@ -31,6 +31,7 @@ use super::{
         widgets::{Pen, by_minute, plural, put, rate, sparkline},
     },
     destinations::readiness,
+    enforced::{enforcement, rights},
     fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
     frame::{About, Areas, Pane, band},
 };
@@ -208,39 +209,6 @@ fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
             }
             Some(_) | None => "enter shows its namespaces".into(),
         },
-    }
-}
-
-/// Each right, also those that are missing or not known.
-fn rights(cluster: &Cluster) -> String {
-    let rights = &cluster.rights;
-    let all = [
-        (rights.read, "read"),
-        (rights.may_apply(), "apply"),
-        (rights.may_roll_back(), "roll back"),
-        (rights.portforward, "watch flows"),
-    ];
-    let words = |want: Option<bool>| -> Vec<&str> {
-        all.iter().filter(|(right, _)| *right == want).map(|(_, word)| *word).collect()
-    };
-    let mut out = words(Some(true)).join(", ");
-    if out.is_empty() {
-        out.push_str("do nothing that is known");
-    }
-    for (want, label) in [(Some(false), "not"), (None, "unknown")] {
-        let words = words(want);
-        if !words.is_empty() {
-            out.push_str(&format!("; {label}: {}", words.join(", ")));
-        }
-    }
-    out
-}
-
-fn enforcement(enforcement: Enforcement) -> &'static str {
-    match enforcement {
-        Enforcement::Enforces => "enforces policies",
-        Enforcement::DoesNot => "does NOT enforce policies",
-        Enforcement::Unknown => "whether it enforces policies is unknown",
     }
 }
 
