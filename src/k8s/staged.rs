@@ -247,7 +247,7 @@ mod tests {
         });
         assert_eq!(sent, expected);
         let back = decode(&sent).expect("it reads back");
-        assert_eq!((back.policy.canonical, back.deletes), (policy.canonical, false));
+        assert_eq!((&back.policy.canonical, back.deletes), (&policy.canonical, false));
     }
 
     #[test]
