@@ -450,13 +450,24 @@ pub mod tui {
     pub mod form;
     pub mod keys;
     pub mod list;
+    pub mod masks;
     pub mod model;
     pub mod offer;
+    /// The same views and keys as lines that are read once and never drawn over.
+    pub mod plain {
+        pub mod answer;
+        mod dialogs;
+        mod news;
+        mod page;
+        pub mod rows;
+        pub mod words;
+    }
     pub mod plan;
     pub mod proposal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;
+    pub mod told;
     pub mod update;
     pub mod view;
     pub mod widgets;

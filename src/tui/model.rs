@@ -7,7 +7,6 @@ use tui_input::Input as LineInput;
 
 use crate::{
     cockpit::{
-        alerts::AlertKey,
         dossier::DestinationKey,
         orders::{OrderId, Target},
         ports::Trouble,
@@ -22,7 +21,9 @@ use crate::{
     },
 };
 
-use super::{dialog::Overlay, ends::Ends, list::List, plan::PlanPage, reviews::Desk};
+use super::{dialog::Overlay, ends::Ends, list::List, masks::Masks, plan::PlanPage, reviews::Desk};
+
+pub use super::told::{Asked, Toast, Told, Tone};
 
 /// How the cockpit starts.
 #[derive(Clone, Copy, Debug)]
@@ -396,79 +397,6 @@ impl Filters {
     }
 }
 
-/// A message about what just happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toast {
-    pub text: String,
-    pub tone: Tone,
-    pub at: Timestamp,
-    /// What somebody must know who is on call: how severe it is, 0 the worst, and which thing it is.
-    pub alert: Option<(u8, AlertKey)>,
-    /// Keys pressed since it came.
-    pub seen: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    Good,
-    Plain,
-    Bad,
-}
-
-/// What the operator was told, and which orders are still to be told about.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    pub toasts: Vec<Toast>,
-    pub waiting: BTreeSet<OrderId>,
-    /// The world's time when it was last looked at.
-    pub now: Timestamp,
-    /// Orders up to here were noticed.
-    pub upto: Option<OrderId>,
-    /// What was asked last, until it is known whether it began.
-    pub asked: Option<Asked>,
-    /// Answers of the state cluster up to here were noticed.
-    pub wrote: Option<Timestamp>,
-}
-
-impl Told {
-    /// A message goes after this many keys, or by `esc`.
-    const KEYS: u8 = 8;
-    const KEPT: usize = 4;
-    const ALERTS: usize = 20;
-
-    pub fn say(&mut self, text: impl Into<String>, tone: Tone) {
-        let (text, at) = (text.into(), self.now);
-        self.toasts.retain(|toast| toast.text != text);
-        let oldest = self.toasts.iter().position(|toast| toast.alert.is_none());
-        let messages = self.toasts.iter().filter(|toast| toast.alert.is_none()).count();
-        if let Some(oldest) = oldest.filter(|_| messages == Self::KEPT) {
-            self.toasts.remove(oldest);
-        }
-        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
-    }
-
-    /// The same of an alert, in place of what was said of the thing before. Messages never push one
-    /// out; of too many alerts the mildest goes.
-    pub fn alert(&mut self, text: String, tone: Tone, severity: u8, key: AlertKey) {
-        self.toasts.retain(|toast| toast.alert.as_ref().is_none_or(|(_, of)| *of != key));
-        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0 });
-        if self.toasts.iter().filter(|toast| toast.alert.is_some()).count() > Self::ALERTS {
-            let severity = |toast: &Toast| toast.alert.as_ref().map(|(severity, _)| *severity);
-            let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| severity(toast));
-            if let Some(at) = mildest.map(|(at, _)| at) {
-                self.toasts.remove(at);
-            }
-        }
-    }
-
-    pub fn key_pressed(&mut self) {
-        for toast in &mut self.toasts {
-            toast.seen += 1;
-        }
-        self.toasts.retain(|toast| toast.seen < Self::KEYS);
-    }
-}
-
 /// What is wrong with files and settings, kept as `rows::notices` told it.
 #[derive(Clone, Debug)]
 pub struct Notices {
@@ -478,25 +406,15 @@ pub struct Notices {
 }
 
 /// What the operator chose for good.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub theme: &'static str,
     pub ascii: bool,
+    /// Names and addresses hidden, for screen sharing.
+    pub masks: Masks,
     pub clock: bool,
     pub zoomed: bool,
     pub size: (u16, u16),
-}
-
-/// What was asked of `decide` and not answered yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    Preview,
-    Apply,
-    RollBack,
-    Abort,
-    /// A write to the state cluster.
-    Share,
-    Other,
 }
 
 /// What the team shares, as it is looked at.
@@ -554,6 +472,7 @@ impl Model {
             settings: Settings {
                 theme: options.theme,
                 ascii: options.ascii,
+                masks: Masks::default(),
                 clock: false,
                 zoomed: false,
                 size: options.size,

@@ -187,9 +187,9 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
 
 fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
     let command = keys::command(key);
-    // Stopping, taking back and going to the shell work in every state (law 6).
+    // Stopping, taking back, going to the shell and masks work in every state (law 6).
     match command {
-        Some(id @ (CommandId::Abort | CommandId::Suspend)) => return run(model, world, id),
+        Some(id @ (CommandId::Abort | CommandId::Suspend | CommandId::Mask)) => return run(model, world, id),
         Some(CommandId::RollBack) if !matches!(model.overlay, Some(Overlay::RollBack(_))) => {
             model.filters.editing = None;
             return run(model, world, CommandId::RollBack);
@@ -286,6 +286,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
             model.settings.theme = theme::after(model.settings.theme);
             vec![Ask::Theme(model.settings.theme)]
         }
+        CommandId::Mask => act::mask(model, world),
         CommandId::Suspend => vec![Ask::Suspend],
         CommandId::Quit => act::quit(model, world),
         CommandId::Palette | CommandId::Help | CommandId::Menu => {

@@ -65,7 +65,7 @@ pub fn panes(world: &World, place: Place<'_>, pen: &Pen<'_>, areas: &Areas) -> V
 /// The page as a message.
 pub fn message(world: &World, settings: &Settings, place: Place<'_>) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen { theme: &theme, now: world.now(), zone: world.zone(), clock: settings.clock };
+    let pen = Pen::new(&theme, world, settings.clock);
     let row = row(world, place)?;
     let mut out = vec![format!("coverage of {}/{}", place.0, place.1)];
     let lines = watched(world, place, &pen, &row).into_iter().chain(missed(world, place, &pen, &row));
@@ -224,7 +224,7 @@ fn workload_lines(all: &[crate::cockpit::coverage::WorkloadRow]) -> Text {
         if count == 0 { format!("no {word}") } else { plural(count, word) }
     };
     out.extend(seen.iter().map(|row| {
-        let name = fit(row.workload.name.as_str(), 24, Align::Left);
+        let name = fit(&pen.hide(row.workload.name.as_str()), 24, Align::Left);
         let words = format!("{name} {}, {}", only(row.egress, "destination"), only(row.ingress, "caller"));
         (Role::Dim, words)
     }));

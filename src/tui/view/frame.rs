@@ -344,6 +344,9 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
     }
+    if model.settings.masks.on {
+        badge("MASKED".into(), Role::Toast);
+    }
     if let Some(text) = state_away(world, pen, model.settings.size.0) {
         badge(text, Role::Bad);
     }
@@ -493,7 +496,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
 /// A sentence in place of rows that are not there.
 pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
-    let text: Vec<_> = wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
+    let text: Vec<_> = pen.wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
     lines(buf, area, &text);
 }
 
