@@ -1,6 +1,8 @@
 //! The interactive program: the terminal, and one loop of keys, frames and facts on the engine.
 //! Keys come first, then the frame, then facts: under flood neither starves.
 
+mod depth;
+mod plain;
 mod terminal;
 
 use std::time::Duration;
@@ -10,7 +12,8 @@ use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use self::terminal::Screen;
+pub use self::depth::Depth;
+use self::terminal::{Looks, Screen};
 use crate::{
     cockpit::spot::Spot,
     engine::{Claims, Engine, Setup, Soaks},
@@ -44,11 +47,24 @@ pub struct Options {
     pub observes: Option<(Claims, Soaks)>,
     /// Where it begins.
     pub open: Option<Spot>,
+    /// By lines instead of a screen.
+    pub plain: bool,
+    /// Names and addresses are hidden from the start.
+    pub masked: bool,
+    /// Of this run, at random: masks of one screen say nothing about another.
+    pub salt: u64,
+    /// The last screen stays behind.
+    pub keep: bool,
+    pub depth: Depth,
 }
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
 pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
-    let mut screen = Screen::open(options.mouse)?;
+    if options.plain {
+        return Box::pin(plain::run(setup, options)).await;
+    }
+    let looks = Looks { mouse: options.mouse, keep: options.keep, depth: options.depth };
+    let mut screen = Screen::open(looks)?;
     let start = model::Options { theme: options.theme, ascii: options.ascii, size: screen.size()? };
     let mut engine = Engine::start(setup);
     if let Some((claims, soaks)) = options.observes {
@@ -61,20 +77,26 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         drawn: Instant::now(),
         dirty: true,
     };
+    cockpit.model.settings.masks.salt = options.salt;
+    cockpit.model.settings.masks.on = options.masked;
     if let Some(spot) = options.open {
         update::open(&mut cockpit.model, spot);
     }
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;
+    leave(&mut cockpit.engine).await;
+    ended
+}
+
+/// Whoever comes next takes over at once, or else after half a minute.
+async fn leave(engine: &mut Engine) {
     let leaving = async {
-        while cockpit.engine.leave() {
-            cockpit.engine.turn().await;
+        while engine.leave() {
+            engine.turn().await;
         }
     };
-    // Whoever comes next takes over at once, or else after half a minute.
     let _ = tokio::time::timeout(LEAVING, leaving).await;
-    ended
 }
 
 struct Cockpit {

@@ -380,6 +380,7 @@ pub mod cli {
     pub mod apply;
     pub mod args;
     mod args_plan;
+    mod args_screen;
     pub mod ask;
     pub mod author;
     mod author_live;

@@ -1,7 +1,7 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+pub use super::args_screen::{Demo, Shown};
 pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -29,6 +30,8 @@ pub struct Cli {
     /// Begin the cockpit there, as notifications say
     #[arg(long, value_name = "CLUSTER[/NAMESPACE[/DIRECTION]]")]
     pub open: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -184,33 +187,6 @@ pub enum PersonArg {
     Security,
     Viewer,
     Admin,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Demo {
-    /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
-    #[arg(long)]
-    pub serve: bool,
-    /// With --serve: also open each Hubble Relay on loopback: the first on this port, each further
-    /// one a port higher; without a port, each on any free one
-    #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = super::demo::relay_address,
-        num_args = 0..=1, default_missing_value = "127.0.0.1")]
-    pub relay_address: Option<SocketAddr>,
-    /// The fleet to simulate: a name or a file
-    #[arg(long, value_name = "FILE|NAME")]
-    pub scenario: Option<String>,
-    /// Same seed, same fleet and traffic
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Simulated seconds a second
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
-    pub speed: f64,
-    /// Whose kubeconfig the cockpit uses
-    #[arg(long, value_enum, default_value_t)]
-    pub person: PersonArg,
-    /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
-    #[arg(long, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -544,7 +520,7 @@ pub(super) fn direction(raw: &str) -> Result<Direction, String> {
     Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
 }
 
-fn speed(raw: &str) -> Result<f64, String> {
+pub fn speed(raw: &str) -> Result<f64, String> {
     let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
     if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
 }

@@ -15,7 +15,7 @@ use directories::ProjectDirs;
 
 use self::collectors::Collectors;
 use super::{
-    args::{Demo, Global, PersonArg},
+    args::{Demo, Global, PersonArg, Shown},
     cockpit,
     exit::Exit,
     print::Printer,
@@ -35,7 +35,12 @@ use crate::{
     },
 };
 
-pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+pub async fn run(
+    global: &Global,
+    shown: Shown,
+    args: &Demo,
+    printer: &mut Printer<'_>,
+) -> Result<Exit, NoStart> {
     let start = now();
     let folder =
         Folder::open(args.directory.as_deref()).map_err(|error| no_start("the demo's folder", &error))?;
@@ -65,7 +70,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let mut setup = session::setup(&global, Need::Clusters, true)?;
     setup.clock = clock;
     setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
-    cockpit::run(&global, setup, None).await
+    cockpit::run(&global, shown, setup, None).await
 }
 
 /// What `--serve` prints: the first line is for `eval`, the rest is for people.

@@ -63,10 +63,10 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         }
         None => with_runtime(printer, async |_| {
             let setup = session::setup(global, Need::Clusters, true)?;
-            cockpit::run(global, setup, cli.open.as_deref()).await
+            cockpit::run(global, cli.shown, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => {
-            with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
+            with_runtime(printer, async |printer| Box::pin(demo::run(global, cli.shown.or(args.shown), args, printer)).await)
         }
         Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
         Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),

@@ -147,7 +147,7 @@ impl Overlay {
                 let below = 2 + form.why.len() + form.fields.len();
                 form.body.fit(columns, room.saturating_sub(below).max(3), masks);
             }
-            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3)),
+            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3), masks),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }

@@ -297,7 +297,7 @@ impl Plain {
         let is_quit = matches!(overlay, Overlay::Quit);
         self.model.overlay = Some(overlay);
         match typed {
-            "esc" | "cancel" => self.press(world, "esc"),
+            "esc" | "cancel" | "q" => self.press(world, "esc"),
             // Taking back works in every state (law 6).
             "rollback" | "ctrl-r" => self.press(world, "ctrl-r"),
             typed if word.as_deref() == Some(typed) => {

@@ -59,7 +59,10 @@ pub fn rows(model: &Model) -> Rows {
         View::Main(Main::Plan) => of(&model.plan.list, RowId::Plan),
         View::Main(Main::Reviews) => of(&model.team.reviews.list, RowId::Review),
         View::Main(Main::OpenEnds) => of(&model.team.ends.list, RowId::End),
-        View::Namespace(..) => of(&model.page.denials, RowId::Group),
+        View::Namespace(..) => {
+            let rows = of(&model.page.denials, RowId::Group);
+            Rows { at: rows.at.filter(|_| model.page.focus == Focus::Denials), ..rows }
+        }
         View::Destinations(..) => of(&model.found.list, RowId::Destination),
         View::Group(_)
         | View::Dossier(..)

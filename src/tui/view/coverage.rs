@@ -224,7 +224,7 @@ fn workload_lines(all: &[crate::cockpit::coverage::WorkloadRow]) -> Text {
         if count == 0 { format!("no {word}") } else { plural(count, word) }
     };
     out.extend(seen.iter().map(|row| {
-        let name = fit(&pen.hide(row.workload.name.as_str()), 24, Align::Left);
+        let name = fit(row.workload.name.as_str(), 24, Align::Left);
         let words = format!("{name} {}, {}", only(row.egress, "destination"), only(row.ingress, "caller"));
         (Role::Dim, words)
     }));
