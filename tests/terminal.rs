@@ -15,7 +15,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 fn see(screen: &Terminal, what: &[&str]) {
     let seen = screen.wait(|text| what.iter().all(|word| text.contains(word)), LIMIT);
-    assert!(seen.is_some() && what.iter().all(|word| screen.text().contains(word)), "{what:?} did not come:\n{}", screen.text());
+    assert!(
+        seen.is_some() && what.iter().all(|word| screen.text().contains(word)),
+        "{what:?} did not come:\n{}",
+        screen.text()
+    );
 }
 
 /// `DEMO` in the script is the demo with two clusters, whose files lie in a folder of their own.
@@ -35,7 +39,8 @@ fn modes(screen: &Terminal, word: &str) -> String {
 
 #[test]
 fn left_it_gives_the_terminal_back_as_it_was() {
-    let (screen, _home) = shell("echo before $(stty -g); DEMO; echo after $(stty -g); echo left $?", "xterm-256color");
+    let (screen, _home) =
+        shell("echo before $(stty -g); DEMO; echo after $(stty -g); echo left $?", "xterm-256color");
     see(&screen, &["fleet", "up"]);
     assert!(screen.is_taken());
     screen.send("?");
@@ -104,11 +109,16 @@ fn a_dumb_terminal_gets_lines_and_no_escape_sequence() {
 
 #[test]
 fn a_pipe_is_read_to_its_end() {
-    let (screen, home) = shell("printf '1 open\\nwait 2s\\nfleet\\n' | DEMO --plain > out; echo left $?", "xterm");
+    let (screen, home) =
+        shell("printf '1 open\\nwait 2s\\nfleet\\n' | DEMO --plain > out; echo left $?", "xterm");
     see(&screen, &["left 0"]);
     let out = std::fs::read_to_string(home.path().join("out")).expect("written");
     assert!(!out.contains('\u{1b}'), "{out}");
     let at = |text: &str| out.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{out}"));
-    assert!(at("by lines") < at("> 1 open") && at("> 1 open") < at("> wait 2s") && at("> wait 2s") < at("> fleet"));
+    assert!(
+        at("by lines") < at("> 1 open")
+            && at("> 1 open") < at("> wait 2s")
+            && at("> wait 2s") < at("> fleet")
+    );
     assert!(out.contains("shop"), "the cluster was unfolded:\n{out}");
 }

@@ -1,7 +1,7 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-pub use super::args_screen::{Demo, Shown};
 pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
+pub use super::args_screen::{Demo, Shown};
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///

@@ -6,7 +6,12 @@ use std::{
     io::IsTerminal as _,
 };
 
-use super::{args::{Global, Shown}, exit::Exit, observe, session::NoStart};
+use super::{
+    args::{Global, Shown},
+    exit::Exit,
+    observe,
+    session::NoStart,
+};
 use crate::{
     app::{self, Depth, Options},
     cockpit::{ports::Trouble, spot::Spot},
@@ -90,7 +95,8 @@ fn refused(object: &str, fact: &str, next: &str) -> NoStart {
 fn looks(term: &str, colorterm: &str, ground: &str) -> (Option<&'static str>, Depth) {
     const NONE: &[&str] = &["vt52", "vt100", "vt102", "vt220", "vt320", "xterm-mono", "linux-m"];
     const TRUE: &[&str] = &["direct", "kitty", "alacritty", "ghostty", "wezterm", "foot", "contour"];
-    let depth = if ["truecolor", "24bit"].contains(&colorterm) || TRUE.iter().any(|word| term.contains(word)) {
+    let depth = if ["truecolor", "24bit"].contains(&colorterm) || TRUE.iter().any(|word| term.contains(word))
+    {
         Depth::True
     } else if term.contains("256color") {
         Depth::Indexed

@@ -249,7 +249,8 @@ impl Masks {
                     from += 1;
                     continue;
                 }
-                let end = row[from..].iter().position(|cell| !is_word(cell)).map_or(row.len(), |at| from + at);
+                let end =
+                    row[from..].iter().position(|cell| !is_word(cell)).map_or(row.len(), |at| from + at);
                 let word: String = row[from..end].iter().map(|cell| cell.symbol()).collect();
                 let is_cut = row.get(end).is_some_and(|cell| cell.symbol() == "…");
                 let mut shown = String::new();
@@ -308,7 +309,10 @@ mod tests {
         let masks = masks();
         for (text, want) in [
             ("eu/shop egress: denied", "cluster#1/ns#1 egress: denied"),
-            ("kubectl -n pay delete networkpolicy egress-allowlist", "kubectl -n ns#2 delete networkpolicy egress-allowlist"),
+            (
+                "kubectl -n pay delete networkpolicy egress-allowlist",
+                "kubectl -n ns#2 delete networkpolicy egress-allowlist",
+            ),
             ("owner Team Shop, shop.", "owner person#1, ns#1."),
             ("api-7d9f8b-xkz2p is denied", "workload#1-* is denied"),
             ("shopping, sluice.yaml, v1.19.4, 10:00:05", "shopping, sluice.yaml, v1.19.4, 10:00:05"),

@@ -43,7 +43,10 @@ fn sessions_read_as_they_are_written() {
             let _ = writeln!(wrong, "{}\n{}", file.display(), diff.unified_diff().context_radius(2));
         }
     }
-    assert!(wrong.is_empty(), "sessions differ; look, then `UPDATE_GOLDEN=1 cargo test --test plain`\n{wrong}");
+    assert!(
+        wrong.is_empty(),
+        "sessions differ; look, then `UPDATE_GOLDEN=1 cargo test --test plain`\n{wrong}"
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]

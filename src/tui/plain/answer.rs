@@ -117,6 +117,8 @@ impl Plain {
         let typed: String = typed.chars().take(LONGEST).collect();
         let typed = typed.trim();
         if let Some(id) = everywhere(typed) {
+            // A dialog says something else once names are hidden or shown.
+            self.told = None;
             return self.press(world, keys::first(id));
         }
         match self.model.overlay.take() {
@@ -220,11 +222,9 @@ impl Plain {
     fn word(&mut self, world: &World, word: &str) -> Vec<Ask> {
         let Some(id) = command(word) else { return self.puzzled(word) };
         self.wants = match id {
-            CommandId::Down
-            | CommandId::Up
-            | CommandId::Top
-            | CommandId::Bottom
-            | CommandId::Mark => Wants::Row,
+            CommandId::Down | CommandId::Up | CommandId::Top | CommandId::Bottom | CommandId::Mark => {
+                Wants::Row
+            }
             CommandId::PageDown | CommandId::PageUp | CommandId::Refresh | CommandId::Times => Wants::Page,
             _ => Wants::Changes,
         };
@@ -248,7 +248,10 @@ impl Plain {
             self.wants = Wants::Row;
         } else {
             self.wants = Wants::Nothing;
-            let said = format!("there is no row {number} (any more); return prints the page");
+            // What the screen's texts call by its digit is called by its name here.
+            let page = commands::TABLE.iter().find(|row| row.keys.contains(&number));
+            let page = page.map_or_else(String::new, |row| format!("; the page is called {}", row.name));
+            let said = format!("there is no row {number} (any more); return prints the page{page}");
             self.model.told.say(said, Tone::Plain);
         }
         found

@@ -73,7 +73,9 @@ fn choosing(chooser: &Chooser) -> Vec<String> {
     }];
     out.extend(chooser.shown.iter().take(MOST).enumerate().map(|(nth, at)| {
         let item = &chooser.items[*at];
-        let key = if item.key.is_empty() { String::new() } else { format!(" ({})", item.key) };
+        // Digits are rows here.
+        let is_key = |key: &str| !key.is_empty() && !key.bytes().all(|byte| byte.is_ascii_digit());
+        let key = if is_key(&item.key) { format!(" ({})", item.key) } else { String::new() };
         let text = match item.off.first() {
             Some(reason) => format!("off: {reason}"),
             None => item.doc.clone(),
@@ -108,8 +110,7 @@ fn head(title: &str, environment: Environment, body: &Scrolled) -> Vec<String> {
 }
 
 fn applying(model: &Model, dialog: &ApplyDialog, again: bool) -> Vec<String> {
-    let mut out =
-        if again { Vec::new() } else { head(&dialog.title, dialog.environment, &dialog.body) };
+    let mut out = if again { Vec::new() } else { head(&dialog.title, dialog.environment, &dialog.body) };
     out.extend(dialog.reasons.iter().map(|reason| format!("cannot be applied: {reason}")));
     out.push(if !dialog.reasons.is_empty() {
         "return closes it; Y prints the commands".to_owned()
@@ -149,7 +150,8 @@ fn value(field: &Field) -> String {
 }
 
 fn filling(form: &Form, again: bool) -> Vec<String> {
-    let title = if form.name.is_empty() { form.title.clone() } else { format!("{}, {}", form.title, form.name) };
+    let title =
+        if form.name.is_empty() { form.title.clone() } else { format!("{}, {}", form.title, form.name) };
     let mut out = if again { Vec::new() } else { head(&title, form.environment, &form.body) };
     out.extend(form.fields.iter().enumerate().map(|(nth, field)| {
         let hint = match &field.entry {

@@ -45,8 +45,10 @@ impl News {
         let theme = Theme::plain();
         let masks = model.settings.masks.shown();
         let pen = Pen { masks, ..Pen::new(&theme, world, model.settings.clock) };
-        let line = |text: String| say(&pen.hide(format!("{} {text}", pen.clock(world.now()))), model.settings.ascii);
-        let mut out: Vec<_> = model.told.toasts.iter().map(|toast| line(words(&toast.text, toast.tone))).collect();
+        let line =
+            |text: String| say(&pen.hide(format!("{} {text}", pen.clock(world.now()))), model.settings.ascii);
+        let mut out: Vec<_> =
+            model.told.toasts.iter().map(|toast| line(words(&toast.text, toast.tone))).collect();
         let mut facts = self.clusters(world);
         facts.extend(self.denials(world));
         let more = facts.len().saturating_sub(MOST);

@@ -9,7 +9,10 @@ use super::{
     super::{
         model::{Model, View},
         theme::Theme,
-        view::{self, frame::{self, Areas}},
+        view::{
+            self,
+            frame::{self, Areas},
+        },
         widgets::{CELL, Pen},
     },
     rows::{Rows, rows},
@@ -111,7 +114,9 @@ fn draw(world: &World, model: &Model, rows: &Rows) -> Paper {
         if is_row && at < rows.all.len() {
             let cells = line(&buf, here);
             paper.rows.push((at, cells.split(CELL).map(|cell| say(cell.trim(), ascii)).collect()));
-        } else if (areas.head.y..areas.head.bottom()).contains(&y) || (areas.list.y..areas.list.bottom()).contains(&y) {
+        } else if (areas.head.y..areas.head.bottom()).contains(&y)
+            || (areas.list.y..areas.list.bottom()).contains(&y)
+        {
             let text = line(&buf, here);
             if text.contains(CELL) {
                 paper.heads.push(text.split(CELL).map(|cell| say(cell.trim(), ascii)).collect());

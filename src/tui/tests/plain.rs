@@ -31,12 +31,8 @@ const LEAD: &[(&str, &str)] =
 
 /// Every view and dialog that a test knows, with what it is opened on.
 fn everywhere() -> Vec<(String, Player)> {
-    let sets: [(&[(&str, &str)], fn() -> World); 4] = [
-        (screens::SCREENS, world),
-        (team::SCREENS, reviewed),
-        (MORE, world),
-        (LEAD, lead::world),
-    ];
+    let sets: [(&[(&str, &str)], fn() -> World); 4] =
+        [(screens::SCREENS, world), (team::SCREENS, reviewed), (MORE, world), (LEAD, lead::world)];
     let mut out = Vec::new();
     for size in [(80, 24), (200, 60)] {
         for (screens, world) in sets {
@@ -59,15 +55,38 @@ fn where_only_ascii_can_be_shown_nothing_else_is() {
         player.model.settings.ascii = true;
         let screen = player.screen();
         let odd: Vec<_> = screen.chars().filter(|c| !c.is_ascii()).collect();
-        assert_eq!(odd, [], "{name}:\n{screen}");
+        assert!(odd.is_empty(), "{odd:?} in {name}:\n{screen}");
     }
 }
 
 /// Names and addresses of the fixtures, as they are written there.
 const SECRETS: &[&str] = &[
-    "prod-eu-1", "prod-us-2", "prod-ap-3", "stage-1", "stage-2", "edge-9", "payments", "ledger", "checkout",
-    "reconcile", "stripe", "slack", "ngrok", "acme", "partner.example", "bank.example", "169.254.169.254",
-    "203.0.113.7", "192.0.2.44", "Team Pay", "pay-oncall", "mara@", "lead@", "example.org", "node-1", "ghcr",
+    "prod-eu-1",
+    "prod-us-2",
+    "prod-ap-3",
+    "stage-1",
+    "stage-2",
+    "edge-9",
+    "payments",
+    "ledger",
+    "checkout",
+    "reconcile",
+    "stripe",
+    "slack",
+    "ngrok",
+    "acme",
+    "partner.example",
+    "bank.example",
+    "169.254.169.254",
+    "203.0.113.7",
+    "192.0.2.44",
+    "Team Pay",
+    "pay-oncall",
+    "mara@",
+    "lead@",
+    "example.org",
+    "node-1",
+    "ghcr",
 ];
 
 fn leaked(text: &str) -> Vec<&'static str> {
@@ -78,7 +97,7 @@ fn leaked(text: &str) -> Vec<&'static str> {
 fn the_secrets_are_on_the_screens_that_are_not_masked() {
     let all: String = everywhere().iter().map(|(_, player)| player.screen()).collect();
     let missing: Vec<_> = SECRETS.iter().filter(|secret| !all.contains(**secret)).collect();
-    assert_eq!(missing, [] as [&&str; 0], "a secret that no screen shows proves nothing");
+    assert!(missing.is_empty(), "what no screen shows proves nothing: {missing:?}");
 }
 
 #[test]
@@ -90,8 +109,12 @@ fn masked_no_screen_shows_a_name_or_an_address() {
         let screen = player.screen();
         // A name that was broken at the end of a line too.
         let joined: String = screen.lines().map(str::trim).collect();
-        assert_eq!(leaked(&screen), [] as [&str; 0], "{name}:\n{screen}");
-        assert_eq!(leaked(&joined), [] as [&str; 0], "{name}, over the end of a line:\n{screen}");
+        assert!(leaked(&screen).is_empty(), "{:?} in {name}:\n{screen}", leaked(&screen));
+        assert!(
+            leaked(&joined).is_empty(),
+            "{:?} over the end of a line in {name}:\n{screen}",
+            leaked(&joined)
+        );
         assert!(screen.contains("MASKED") || player.model.overlay.is_some(), "{name}:\n{screen}");
     }
 }
@@ -113,14 +136,15 @@ fn lines(player: &Player, masked: bool, ascii: bool) -> String {
 
 #[test]
 fn lines_hold_no_ornament_and_masked_no_name() {
-    let ornament = |c: char| matches!(c, '\u{2500}'..='\u{28ff}' | '\u{e000}') || (c != '\n' && is_hostile(c));
+    let ornament =
+        |c: char| matches!(c, '\u{2500}'..='\u{28ff}' | '\u{e000}') || (c != '\n' && is_hostile(c));
     for (name, player) in everywhere() {
         let told = lines(&player, false, false);
         let odd: Vec<_> = told.chars().filter(|c| ornament(*c)).collect();
-        assert_eq!(odd, [], "{name}:\n{told}");
+        assert!(odd.is_empty(), "{odd:?} in {name}:\n{told}");
         assert!(!told.trim().is_empty(), "{name}");
         let told = lines(&player, true, true);
-        assert_eq!(leaked(&told), [] as [&str; 0], "{name}:\n{told}");
+        assert!(leaked(&told).is_empty(), "{:?} in {name}:\n{told}", leaked(&told));
         assert!(told.is_ascii(), "{name}:\n{told}");
     }
 }
@@ -129,11 +153,17 @@ fn lines_hold_no_ornament_and_masked_no_name() {
 fn a_masked_name_is_not_the_word_that_confirms() {
     let mut player = Player::new(world(), (120, 40));
     player.keys("enter j j j l j j a").previews_come().keys("ctrl-p \"payments\" enter");
-    assert!(!player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))), "it was not typed");
+    assert!(
+        !player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))),
+        "it was not typed"
+    );
     player.keys("ctrl-p enter j j a");
     let mut player = Player::new(world(), (120, 40));
     player.keys("enter j j j l j j a").previews_come().keys("ctrl-p ctrl-p \"payments\" enter");
-    assert!(player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))), "shown again, it is");
+    assert!(
+        player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))),
+        "shown again, it is"
+    );
     // Taking back needs no name, so no mask stands in its way (law 6).
     let mut player = Player::new(world(), (120, 40));
     player.keys("ctrl-p enter j j j ctrl-r ctrl-r");
@@ -169,11 +199,68 @@ fn a_page_by_lines() {
 }
 
 const TYPED: &[&str] = &[
-    "", "", "a", "1", "2", "3", "4", "5", "3 a", "4 open", "open", "enter", "esc", "cancel", "fleet", "denials",
-    "plan", "reviews", "live", "ctrl-r", "rollback", "ctrl-x", "abort", "yes", "payments", "ledger", "shop",
-    "apply 2", "y", "Y", "O", "p", "hold", "1 because", "2 7d", "waive", "W", "A", "approve", "?", ":", ":pay",
-    "/pay", "/", "m", "mark", "space", "j", "k", "tab", "d", "n", "i", "q", "wait", "wait 5m", "ctrl-p", "zzz",
-    "x", "exclude", "w", "advance",
+    "",
+    "",
+    "a",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "3 a",
+    "4 open",
+    "open",
+    "enter",
+    "esc",
+    "cancel",
+    "fleet",
+    "denials",
+    "plan",
+    "reviews",
+    "live",
+    "ctrl-r",
+    "rollback",
+    "ctrl-x",
+    "abort",
+    "yes",
+    "payments",
+    "ledger",
+    "shop",
+    "apply 2",
+    "y",
+    "Y",
+    "O",
+    "p",
+    "hold",
+    "1 because",
+    "2 7d",
+    "waive",
+    "W",
+    "A",
+    "approve",
+    "?",
+    ":",
+    ":pay",
+    "/pay",
+    "/",
+    "m",
+    "mark",
+    "space",
+    "j",
+    "k",
+    "tab",
+    "d",
+    "n",
+    "i",
+    "q",
+    "wait",
+    "wait 5m",
+    "ctrl-p",
+    "zzz",
+    "x",
+    "exclude",
+    "w",
+    "advance",
 ];
 
 fn type_line(player: &mut Player, plain: &mut Plain, typed: &str) -> Result<(), TestCaseError> {
