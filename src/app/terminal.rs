@@ -202,7 +202,7 @@ mod tests {
         if env::var_os(AGAIN).is_some() {
             let looks = Looks { mouse: true, keep: false, depth: Depth::True };
             let mut screen = Screen::open(looks).unwrap();
-            screen.draw(|frame| frame.render_widget("a frame", frame.area())).unwrap();
+            screen.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
             panic!("as it was asked to");
         }
         let pty = native_pty_system()
@@ -225,7 +225,7 @@ mod tests {
         child.wait().unwrap();
         let sent = String::from_utf8_lossy(&sent).into_owned();
         let at = |text: &str| sent.find(text).unwrap_or_else(|| panic!("no {text:?} in {sent:?}"));
-        let (taken, drawn, back) = (at("\x1b[?1049h"), at("a frame"), at("\x1b[?1049l"));
+        let (taken, drawn, back) = (at("\x1b[?1049h"), at("drawn"), at("\x1b[?1049l"));
         assert!(taken < drawn && drawn < back && back < at("as it was asked to"), "{sent:?}");
         assert!(sent.contains("\x1b[?25h") && sent.contains("\x1b[?1000l"), "cursor and mouse: {sent:?}");
         let modes = &sent[at("as it was asked to")..];

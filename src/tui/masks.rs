@@ -54,7 +54,10 @@ impl Masks {
         self.learned = Some(revision);
         for entry in &world.plan().clusters {
             self.name("cluster", entry.name.as_str());
-            self.name("cluster", entry.context.as_str());
+            // The same thing by another name.
+            if let Some(mask) = self.words.get(entry.name.as_str()).cloned() {
+                self.words.entry(entry.context.as_str().to_owned()).or_insert(mask);
+            }
         }
         for entry in &world.plan().owners {
             entry.namespaces.iter().for_each(|ns| self.name("ns", ns.as_str()));
@@ -189,7 +192,16 @@ impl Masks {
             out.push_str(mask);
             return;
         }
+        let begins = word.len() - word.trim_start_matches(['.', ':', '-']).len();
+        let (lead, word) = word.split_at(begins);
         let bare = word.trim_end_matches(['.', ':', '-']);
+        // `::1` begins with what else only separates.
+        if let Some(mask) = (!lead.is_empty()).then(|| [lead, bare].concat()).and_then(|all| self.mask(&all))
+        {
+            out.push_str(&mask);
+            return out.push_str(&word[bare.len()..]);
+        }
+        out.push_str(lead);
         match self.mask(bare) {
             Some(mask) => out.push_str(&mask),
             None if bare.contains(':') => {

@@ -68,7 +68,9 @@ fn told(paper: &Paper) -> impl Iterator<Item = String> + '_ {
 /// `3. up, staging, east, CNI Cilium enforces, ns 7`: figures with their column's name.
 fn numbered(paper: &Paper, at: usize, cells: &[String], rows: &Rows) -> String {
     let head = paper.heads.iter().min_by_key(|head| head.len().abs_diff(cells.len()));
-    let head = head.filter(|head| head.len().abs_diff(cells.len()) <= 1);
+    // A direction's row and a wave's have columns of their own, without names.
+    let is_own = rows.all.get(at).is_some_and(RowId::has_own_columns);
+    let head = head.filter(|head| !is_own && head.len().abs_diff(cells.len()) <= 1);
     let from_end = |nth: usize| cells.len() - nth;
     let words = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(nth, cell)| {
         let label = head.and_then(|head| head.len().checked_sub(from_end(nth)).and_then(|at| head.get(at)));
@@ -99,7 +101,7 @@ fn draw(world: &World, model: &Model, rows: &Rows) -> Paper {
     let panes = view::panes(world, model, &bare, &areas);
     let ascii = model.settings.ascii;
     let mut paper = Paper {
-        crumbs: format!("{} {}", pen.clock(world.now()), say(&line(&buf, areas.crumbs), ascii)),
+        crumbs: format!("{} {}", pen.clock(world.now()), say(line(&buf, areas.crumbs).trim(), ascii)),
         facts: Vec::new(),
         heads: Vec::new(),
         rows: Vec::new(),

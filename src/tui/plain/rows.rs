@@ -30,6 +30,13 @@ pub enum RowId {
     Destination(DestinationKey),
 }
 
+impl RowId {
+    /// Its columns are not those that the page names above its rows.
+    pub fn has_own_columns(&self) -> bool {
+        matches!(self, Self::Fleet(RowKey::Rollout(_)) | Self::Plan(PlanKey::Wave(_)))
+    }
+}
+
 /// The list of a page as it stands.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {

@@ -309,7 +309,8 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
     let rows = shown(model, sheet);
     vec![
         pen.span("  filter ", Role::Dim),
-        pen.span(text.to_owned(), Role::Input),
+        // What narrows the rows may be a part of a name.
+        pen.span(if pen.masks.is_some() { "***".to_owned() } else { text.to_owned() }, Role::Input),
         pen.span(
             format!("  {rows} row{} left, ctrl-u shows all", if rows == 1 { "" } else { "s" }),
             Role::Warn,
