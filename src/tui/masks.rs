@@ -56,7 +56,7 @@ impl Masks {
             self.name("cluster", entry.name.as_str());
             // The same thing by another name.
             if let Some(mask) = self.words.get(entry.name.as_str()).cloned() {
-                self.words.entry(entry.context.as_str().to_owned()).or_insert(mask);
+                self.put_down(entry.context.as_str(), mask);
             }
         }
         for entry in &world.plan().owners {
@@ -148,17 +148,24 @@ impl Masks {
     }
 
     fn name(&mut self, kind: &'static str, name: &str) {
-        let is_word = name.chars().all(is_of_a_word);
-        if name.is_empty()
-            || self.words.contains_key(name)
-            || (!is_word && self.phrases.iter().any(|(known, _)| known == name))
-        {
+        if name.is_empty() || self.is_known(name) {
             return;
         }
         let count = self.counts.entry(kind).or_default();
         *count += 1;
         let mask = format!("{kind}#{count}");
-        if is_word {
+        self.put_down(name, mask);
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.words.contains_key(name) || self.phrases.iter().any(|(known, _)| known == name)
+    }
+
+    fn put_down(&mut self, name: &str, mask: String) {
+        if self.is_known(name) {
+            return;
+        }
+        if name.chars().all(is_of_a_word) {
             self.words.insert(name.to_owned(), mask);
         } else {
             self.phrases.push((name.to_owned(), mask));
