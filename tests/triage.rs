@@ -111,6 +111,9 @@ impl Story {
                 let policies = policies.map(|name| policy(name, opened)).to_vec();
                 self.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(policies)));
             }
+            ["taken-back"] => {
+                self.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())));
+            }
             [verb @ ("deny" | "allow" | "audit"), pod, "->", target, more @ ..] => {
                 let (target, ports) = target.rsplit_once(':').unwrap_or((target, "0"));
                 let (from, to) = ports.split_once('-').unwrap_or((ports, ports));

@@ -3,7 +3,7 @@
 //! stand beside each other. One list for the cockpit and for `sluice kyverno`.
 
 use crate::domain::{
-    fleet::{Cluster, Health},
+    fleet::Cluster,
     flow::Direction,
     names::{NsName, Text},
     rollout::Target,
@@ -113,13 +113,7 @@ fn of_cluster<'w>(world: &'w World, cluster: &'w Cluster) -> impl Iterator<Item 
             let kyverno = cluster.looked.kyverno.as_ref();
             let scanned = kyverno.and_then(|it| it.findings.get(&(ns.clone(), direction))?.at);
             Some(Check {
-                own: match &cluster.health {
-                    // What was seen last is no word on now.
-                    Health::Down(why) => Word::Unknown(why.clone()),
-                    Health::Connecting | Health::Up | Health::Degraded(_) => {
-                        steady::own(seen, &cluster.listed, direction)
-                    }
-                },
+                own: steady::own(cluster, seen, direction),
                 kyverno: steady::word(kyverno, &ns, direction, world.now()),
                 scanned,
                 target: Target { cluster: cluster.name.clone(), ns, direction },

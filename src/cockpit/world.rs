@@ -11,6 +11,7 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
+    policy::{PolicyDigest, PolicyKind},
     preflight::report::Report,
     time::Timestamp,
 };
@@ -351,10 +352,19 @@ impl World {
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
                 self.incidents.touch(name);
+                // What is listed for the first time is no change.
+                let was_known = cluster.is_complete()
+                    && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
+                let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
                 match change {
                     Change::Reset(policies) => cluster.reset_policies(kind, policies),
                     Change::Put(policy) => cluster.put_policy(policy),
                     Change::Gone(key) => cluster.drop_policy(&key),
+                }
+                for ((ns, direction), before) in undecided {
+                    if digest(cluster, &ns, direction) != before {
+                        self.denials.stand(name, &ns, direction);
+                    }
                 }
                 self.settle_orders(name);
             }
@@ -449,6 +459,16 @@ fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod,
         }
         Change::Gone((ns, pod)) => cluster.drop_pod(&ns, &pod),
     }
+}
+
+fn digest(cluster: &Cluster, ns: &NsName, direction: Direction) -> Option<PolicyDigest> {
+    cluster.namespaces.get(ns).map(|ns| cluster.digest(ns, direction))
+}
+
+/// By which policies the rows were denied something that may still be excused.
+fn undecided(denials: &Denials, cluster: &Cluster) -> BTreeMap<(NsName, Direction), Option<PolicyDigest>> {
+    let rows = denials.undecided(&cluster.name).into_iter();
+    rows.map(|row| (row.clone(), digest(cluster, &row.0, row.1))).collect()
 }
 
 fn ready(denials: &mut Denials, cluster: &ClusterName, pod: &Pod) {

@@ -4,6 +4,8 @@
 //! only if the same pod later reached that destination or became ready. Nothing is forgotten in
 //! silence: what no longer fits is counted.
 
+mod recovery;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
@@ -314,30 +316,6 @@ impl Denials {
         let Some(group) = oldest.and_then(|id| self.groups.remove(&id)) else { return };
         self.would_ids.remove(&group.key);
         self.would.retain(|id| *id != group.id);
-    }
-
-    /// An allowed flow: the same pod reached the same destination.
-    pub fn reached(&mut self, cluster: &ClusterName, flow: &Flow) {
-        let Some(pod) = flow.judged().pod.as_ref() else { return };
-        if self.ids.is_empty() {
-            return;
-        }
-        let id = key_of(cluster, flow).and_then(|key| self.ids.get(&key).copied());
-        let Some(group) = id.and_then(|id| self.groups.get_mut(&id)) else { return };
-        group.excuses.reached(pod, flow.at);
-        self.reclass(id);
-    }
-
-    /// A pod became ready: its start-up denials hurt nobody.
-    pub fn ready(&mut self, cluster: &ClusterName, ns: &NsName, pod: &PodName, since: Timestamp) {
-        let waiting: Vec<_> = self.waiting.iter().copied().collect();
-        for id in waiting {
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            if group.key.cluster == *cluster && group.key.ns == *ns {
-                group.excuses.ready(pod, since);
-                self.reclass(Some(id));
-            }
-        }
     }
 
     /// Sorts what changed since the last time. Called once a batch, so that views need not.

@@ -166,6 +166,16 @@ impl Excuses {
         self.recovered(pod, since);
     }
 
+    /// Is there a denial that a later success could excuse?
+    pub(super) fn may_recover(&self) -> bool {
+        !self.pods.is_empty()
+    }
+
+    /// No later success excuses anything of until now.
+    pub(super) fn stand(&mut self) {
+        self.pods.clear();
+    }
+
     /// What the pod tried before this moment was part of its start.
     fn recovered(&mut self, pod: &PodName, at: Timestamp) {
         let Some(attempts) = self.pods.get_mut(pod) else { return };

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    fleet::{Listed, Namespace},
+    fleet::{Cluster, Health, Listed, Namespace, Part},
     flow::Direction,
     names::{NsName, Text},
     policy::{Pinned, Spec},
@@ -132,10 +132,17 @@ impl Word {
     }
 }
 
-/// What the watch shows of the default deny of a direction.
-pub fn own(ns: &Namespace, listed: &std::collections::BTreeSet<Listed>, direction: Direction) -> Word {
+/// What the watch shows of the default deny of a direction. What was seen last, before the cluster or
+/// its policies could not be read any more, is no word on now.
+pub fn own(cluster: &Cluster, ns: &Namespace, direction: Direction) -> Word {
     let valve = Pinned::valve(direction);
-    if !listed.contains(&Listed::Policies) {
+    if let Health::Down(why) = &cluster.health {
+        return Word::Unknown(why.clone());
+    }
+    if let Some(why) = cluster.troubles.get(&Part::Policies(valve.kind)) {
+        return Word::Unknown(why.clone());
+    }
+    if !cluster.listed.contains(&Listed::Policies) {
         return Word::Unknown(Text::new("policies are not read yet"));
     }
     let Some(policy) = ns.pinned(valve) else {
@@ -271,5 +278,33 @@ mod tests {
             with(|it| it.trouble = Some(Text::new("reports: forbidden (HTTP 403)"))),
             "unknown: reports: forbidden (HTTP 403)"
         );
+    }
+
+    #[test]
+    fn what_was_seen_before_the_watch_broke_is_no_word_on_now() {
+        use crate::domain::{fleet::NamespaceSeen, names::ClusterName, policy::PolicyKind};
+
+        let mut cluster = Cluster::new(ClusterName::parse("east").expect("valid"), Default::default());
+        let seen = NamespaceSeen {
+            name: shop(),
+            labels: Default::default(),
+            owner: None,
+            contact: None,
+            terminating: false,
+        };
+        cluster.reset_namespaces(vec![seen]);
+        let said = |cluster: &Cluster| {
+            let word = own(cluster, &cluster.namespaces[&shop()], Direction::Egress);
+            format!("{}: {}", word.as_str(), word.why().map_or("", Text::as_str))
+        };
+        assert_eq!(said(&cluster), "unknown: policies are not read yet");
+        cluster.reset_policies(PolicyKind::NetworkPolicy, Vec::new());
+        assert_eq!(said(&cluster), "fail: default-deny-egress is not there");
+        cluster
+            .set_trouble(Part::Policies(PolicyKind::NetworkPolicy), Some(Text::new("forbidden (HTTP 403)")));
+        assert_eq!(said(&cluster), "unknown: forbidden (HTTP 403)");
+        cluster.set_trouble(Part::Policies(PolicyKind::NetworkPolicy), None);
+        cluster.health = Health::Down(Text::new("connection refused"));
+        assert_eq!(said(&cluster), "unknown: connection refused");
     }
 }

@@ -221,3 +221,25 @@ async fn a_follow_that_stands_still_is_opened_again_and_catches_up() {
     assert_eq!(followed.ports(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(followed.told.gaps(), Vec::<String>::new());
 }
+
+/// Clusters grow and shrink: a node that is gone is not waited for for ever, and one that comes back goes
+/// on where it was read last.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_gone_for_an_hour_counts_no_more_and_may_come_back() {
+    let followed = follow(vec![lines(1..=2, End::StaysOpen), lines(2..=4, End::StaysOpen)]);
+    sleep(Duration::from_secs(2)).await;
+    let nodes = |followed: &Followed| {
+        let state = followed.told.state();
+        (state.nodes_connected, state.nodes_unavailable)
+    };
+    assert_eq!(nodes(&followed), (Some(1), Some(0)));
+    followed.printers.send_replace(Vec::new());
+    sleep(Duration::from_secs(3_500)).await;
+    assert_eq!(nodes(&followed), (Some(0), Some(1)), "not an hour yet");
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(nodes(&followed), (Some(0), Some(0)));
+    followed.printers.send_replace(vec![printer("printer-b")]);
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(nodes(&followed), (Some(1), Some(0)));
+    assert_eq!(followed.ports(), [1, 2, 3, 4], "read on, and the line that comes twice counts once");
+}

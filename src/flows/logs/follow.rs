@@ -42,6 +42,8 @@ use crate::{
 const FIND: Duration = Duration::from_secs(30);
 /// How long the first look waits until it is known whose addresses are.
 const HOLD: Duration = Duration::from_secs(10);
+/// A node that nobody prints for this long is taken for gone: nobody waits for it any more.
+const GONE: Duration = Duration::from_secs(3_600);
 /// Nodes kept; more than any cluster Kubernetes supports.
 const NODES: usize = 6_000;
 /// Pieces that wait; their readers wait with them.
@@ -165,7 +167,10 @@ struct Follower {
 }
 
 struct Node {
-    printer: watch::Sender<Option<Printer>>,
+    /// To the task that reads it; `None`: the node is gone.
+    task: Option<watch::Sender<Option<Printer>>>,
+    /// Since when nobody prints it.
+    absent: Option<Instant>,
     link: Option<Result<(), Trouble>>,
     printed: Option<Timestamp>,
 }
@@ -293,9 +298,9 @@ impl Follower {
         for printer in ours.take(NODES * 2) {
             by_node.entry(printer.node.clone()).or_default().push(printer);
         }
-        for (name, node) in self.nodes.iter().filter(|(name, _)| !by_node.contains_key(*name)) {
+        for (name, node) in self.nodes.iter_mut().filter(|(name, _)| !by_node.contains_key(*name)) {
             tracing::debug!(%name, "no pod prints this node's records");
-            node.printer.send_if_modified(|printer| printer.take().is_some());
+            node.miss(Instant::now());
         }
         for (name, printers) in by_node {
             self.put(name, printers);
@@ -305,28 +310,42 @@ impl Follower {
 
     /// The pod that is read stays the one as long as it is there.
     fn put(&mut self, name: NodeName, mut printers: Vec<Printer>) {
-        if let Some(node) = self.nodes.get(&name) {
-            node.printer.send_if_modified(|have| {
-                if have.as_ref().is_some_and(|have| printers.contains(have)) {
-                    return false;
-                }
-                *have = printers.pop();
-                true
-            });
-            return;
+        let known = self.nodes.get_mut(&name);
+        let printed = known.as_ref().and_then(|node| node.printed);
+        if let Some(node) = known {
+            node.absent = None;
+            if let Some(task) = &node.task {
+                task.send_if_modified(|have| {
+                    if have.as_ref().is_some_and(|have| printers.contains(have)) {
+                        return false;
+                    }
+                    *have = printers.pop();
+                    true
+                });
+                return;
+            }
+        } else if self.nodes.len() >= NODES {
+            let gone = self.nodes.iter().find(|(_, node)| node.task.is_none());
+            let Some(gone) = gone.map(|(name, _)| name.clone()) else { return };
+            self.nodes.remove(&gone);
         }
-        let (Some(format), true) = (self.format, self.nodes.len() < NODES) else { return };
-        let (printer, watched) = watch::channel(printers.pop());
+        let Some(format) = self.format else { return };
+        let (task, printer) = watch::channel(printers.pop());
         self.tasks.spawn(node::run(node::Setup {
             node: name.clone(),
             format,
-            printer: watched,
+            printer,
             open: Arc::clone(&self.logs.open),
             to: self.reporting.clone(),
-            position: self.position,
+            position: printed.or(self.position),
             known: Arc::clone(&self.known),
         }));
-        self.nodes.insert(name, Node { printer, link: None, printed: None });
+        self.nodes.insert(name, Node { task: Some(task), absent: None, link: None, printed });
+    }
+
+    /// Nodes that are there, or were an hour ago.
+    fn present(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.task.is_some())
     }
 
     async fn report(&mut self, report: Report) -> Result<(), Closed> {
@@ -387,24 +406,38 @@ impl Follower {
     async fn second(&mut self) -> Result<(), Closed> {
         self.flush().await?;
         // Every node is read again from here after a restart.
-        if let Some(read) = self.nodes.values().filter_map(|node| node.printed).min() {
+        if let Some(read) = self.present().filter_map(|node| node.printed).min() {
             self.outlet.position(read).await?;
         }
         self.tell_health().await
     }
 
     async fn tell_health(&mut self) -> Result<(), Closed> {
-        let live = self.nodes.values().filter(|node| matches!(node.link, Some(Ok(())))).count();
-        let broken = self.nodes.values().find_map(|node| node.link.as_ref()?.as_ref().err());
-        let state = &mut self.health.state;
-        state.nodes_connected = Some(live as u32);
-        state.nodes_unavailable = Some((self.nodes.len() - live) as u32);
-        state.link = match broken.or(self.unfound.as_ref()) {
+        let (all, live) = self
+            .present()
+            .fold((0, 0), |(all, live), node| (all + 1, live + u32::from(matches!(node.link, Some(Ok(()))))));
+        let broken = self.present().find_map(|node| node.link.as_ref()?.as_ref().err());
+        let link = match broken.or(self.unfound.as_ref()) {
             _ if live > 0 => Link::Live,
             Some(trouble) => Link::Broken(trouble.clone()),
             None => Link::Connecting,
         };
+        let state = &mut self.health.state;
+        (state.nodes_connected, state.nodes_unavailable, state.link) = (Some(live), Some(all - live), link);
         self.outlet.send_all(self.health.news()).await
+    }
+}
+
+impl Node {
+    /// Nobody prints it now.
+    fn miss(&mut self, now: Instant) {
+        let since = *self.absent.get_or_insert(now);
+        if now.duration_since(since) >= GONE {
+            // Its task ends with its channel; where it had read to is kept, in case it comes back.
+            (self.task, self.link) = (None, None);
+        } else if let Some(task) = &self.task {
+            task.send_if_modified(|printer| printer.take().is_some());
+        }
     }
 }
 
