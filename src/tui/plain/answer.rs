@@ -270,14 +270,13 @@ impl Plain {
 
     fn wait_for(&mut self, world: &World, span: Option<&str>) -> Vec<Ask> {
         self.wants = Wants::Nothing;
-        self.wait = Some(match span.map(|span| super::super::form::until(span, world.now())) {
-            None => Wait::Rest(world.now() + PATIENCE),
-            Some(Ok(Some(until))) => Wait::Until(until),
-            Some(Ok(None) | Err(_)) => {
-                self.wait = None;
-                return self.puzzled("wait takes a span such as 90s, 5m or 2h");
-            }
-        });
+        self.wait = match span {
+            None => Some(Wait::Rest(world.now() + PATIENCE)),
+            Some(raw) => seconds(raw).map(|span| Wait::Until(world.now() + span)),
+        };
+        if self.wait.is_none() {
+            return self.puzzled("wait takes a span up to a day, such as 90s, 5m or 2h");
+        }
         Vec::new()
     }
 
@@ -313,7 +312,8 @@ impl Plain {
                 Vec::new()
             }
             "" => self.press(world, if is_quit { "esc" } else { "enter" }),
-            "quit" | "ctrl-c" if is_quit => self.press(world, "ctrl-c"),
+            // Leaves where that was asked for already, else closes.
+            "quit" | "ctrl-c" => self.press(world, "ctrl-c"),
             "y" | "Y" | "copy" | "copy-command" => self.press(world, if has_commands { "Y" } else { "y" }),
             "O" => self.press(world, "O"),
             typed if form.as_deref() == Some(typed) => {
@@ -408,6 +408,19 @@ fn pick(form: &mut Form, at: usize, text: &str) -> Option<bool> {
             Some(known)
         }
     }
+}
+
+/// `90s`, `5m`, `2h`: a day at the most.
+fn seconds(raw: &str) -> Option<TimeDelta> {
+    let (number, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
+    let of = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return None,
+    };
+    let secs = number.parse::<u32>().ok().map(|number| i64::from(number) * of)?;
+    (secs <= 86_400).then(|| TimeDelta::seconds(secs))
 }
 
 /// Stopping, taking back, leaving to the shell and masks work over everything, as their keys do.
