@@ -1,5 +1,5 @@
 //! The figures that the README quotes, measured on whole processes as an operator meets them:
-//! `cargo bench --bench figures [-- NAME…]` with first-frame, picture, flood, idle. Each prints what
+//! `cargo bench --bench figures [-- NAME…]` with first-frame, picture, flood, idle, hundred. Each prints what
 //! it measured and the limit; nothing here asserts a time.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures real time and prints")]
@@ -20,8 +20,13 @@ use terminal::{Fleet, SLUICE, Terminal};
 
 fn main() {
     let asked: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let all: [(&str, fn()); 4] =
-        [("first-frame", first_frame), ("picture", picture), ("flood", flood), ("idle", idle)];
+    let all: [(&str, fn()); 5] = [
+        ("first-frame", first_frame),
+        ("picture", picture),
+        ("flood", flood),
+        ("idle", idle),
+        ("hundred", hundred),
+    ];
     for (name, figure) in all {
         if asked.is_empty() || asked.iter().any(|asked| asked == name) {
             figure();
@@ -122,6 +127,75 @@ fn idle() {
     let ticks = cpu_ticks(screen.pid) - before;
     let share = ticks as f64 / 100.0 / start.elapsed().as_secs_f64() * 100.0;
     println!("idle on the quiet demo fleet: {share:.2} % of a core (limit 1 %)");
+}
+
+/// One cockpit on 100 clusters x 500 namespaces x 5 policies, one pod each, with the workspace of that
+/// fleet: time to the whole picture, memory, keys while facts come in and after that, and idle CPU.
+fn hundred() {
+    let fleet = Fleet::serve(&["--scenario", "scale:100x500x5"]);
+    let workspace = fleet.said.iter().find_map(|line| line.strip_prefix("workspace: ")).expect("it is said");
+    let start = Instant::now();
+    // Tall enough to show every cluster.
+    let args = ["--workspace", workspace.trim_matches('\''), "--read-only"];
+    let screen = Terminal::start(&fleet, &env::temp_dir(), &args, (160, 120));
+    screen.wait(|text| text.contains("sluice"), Duration::from_secs(10)).expect("a first frame");
+    println!("hundred: first frame {} ms", start.elapsed().as_millis());
+    let until = Instant::now() + Duration::from_secs(180);
+    // A row says how many namespaces its cluster has once they are read.
+    let is_read = |line: &&str| {
+        line.contains("bench-")
+            && line.split_whitespace().any(|word| matches!(word.parse::<u32>(), Ok(500..=510)))
+    };
+    let is_whole = |text: &str| text.lines().filter(is_read).count() == 100;
+    let mut coming = Vec::new();
+    while !is_whole(&screen.text()) && Instant::now() < until {
+        coming.extend(echo(&screen, coming.len()));
+        thread::park_timeout(Duration::from_millis(120));
+    }
+    println!("hundred: whole picture after {} ms", start.elapsed().as_millis());
+    let mut keys = Vec::new();
+    let rest = Instant::now();
+    while rest.elapsed() < Duration::from_secs(90) {
+        keys.extend(echo(&screen, keys.len()));
+        thread::park_timeout(Duration::from_millis(120));
+    }
+    for (when, echoes) in [("while facts come in", coming), ("after that", keys)] {
+        println!("hundred: {when}: {}", spread(echoes));
+    }
+    println!("hundred: peak memory {} MB (limit 1024 MB)", memory_kib(screen.pid, "VmHWM") / 1024);
+    println!("hundred: memory {} MB", memory_kib(screen.pid, "VmRSS") / 1024);
+    println!("hundred: idle {:.2} % of a core", cpu_share(screen.pid, Duration::from_secs(60)));
+}
+
+/// From a key to its character on the screen, in microseconds. A filter line echoes each character.
+fn echo(screen: &Terminal, nth: usize) -> Option<u128> {
+    let typed = format!("e{nth}");
+    let sent = Instant::now();
+    screen.send(&format!("/{typed}"));
+    let seen = screen.wait(|text| text.contains(&typed), Duration::from_secs(5));
+    let took = sent.elapsed().as_micros();
+    screen.send("\x1b\x15");
+    seen.map(|()| took)
+}
+
+fn spread(mut micros: Vec<u128>) -> String {
+    micros.sort_unstable();
+    let Some(last) = micros.len().checked_sub(1) else { return "no key".to_owned() };
+    let at = |share: f64| micros[(last as f64 * share) as usize] as f64 / 1000.0;
+    format!(
+        "{} keys, echo p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms (limit 50 ms)",
+        micros.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    )
+}
+
+/// Processor time of a process over a while, in percent of one core.
+fn cpu_share(pid: u32, over: Duration) -> f64 {
+    let (before, start) = (cpu_ticks(pid), Instant::now());
+    thread::park_timeout(over);
+    (cpu_ticks(pid) - before) as f64 / start.elapsed().as_secs_f64()
 }
 
 /// A line of `/proc/PID/status`, in KiB.

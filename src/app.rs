@@ -1,6 +1,7 @@
 //! The interactive program: the terminal, and one loop of keys, frames and facts on the engine.
 //! Keys come first, then the frame, then facts: under flood neither starves.
 
+mod clipboard;
 mod depth;
 mod plain;
 mod terminal;
@@ -12,13 +13,15 @@ use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+pub use self::clipboard::Tool;
 pub use self::depth::Depth;
 use self::terminal::{Looks, Screen};
 use crate::{
-    cockpit::spot::Spot,
+    cockpit::{ports::Trouble, spot::Spot},
     engine::{Claims, Engine, Setup, Soaks},
     tui::{
         model::{self, Model},
+        preferences::Preferences,
         settle,
         theme::Theme,
         update::{self, Ask, Input},
@@ -56,6 +59,18 @@ pub struct Options {
     /// The last screen stays behind.
     pub keep: bool,
     pub depth: Depth,
+    /// The user's own choices, what is wrong with them, and which keys changed since the last run.
+    pub chosen: Chosen,
+}
+
+/// What the user's own folders hold.
+#[derive(Default)]
+pub struct Chosen {
+    pub preferences: Preferences,
+    pub troubles: Vec<Trouble>,
+    pub changed: Vec<String>,
+    /// The system's clipboard tools to try; none: the terminal is asked.
+    pub clipboard: Vec<Tool>,
 }
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
@@ -76,12 +91,16 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         engine,
         drawn: Instant::now(),
         dirty: true,
+        clipboard: options.chosen.clipboard.clone(),
     };
     cockpit.model.settings.masks.salt = options.salt;
     cockpit.model.settings.masks.on = options.masked;
+    let Chosen { preferences, troubles, changed, .. } = options.chosen;
+    update::begin(&mut cockpit.model, cockpit.engine.world(), preferences, troubles);
     if let Some(spot) = options.open {
         update::open(&mut cockpit.model, spot);
     }
+    update::note_changed_keys(&mut cockpit.model, changed);
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;
@@ -105,6 +124,7 @@ struct Cockpit {
     engine: Engine,
     drawn: Instant,
     dirty: bool,
+    clipboard: Vec<Tool>,
 }
 
 /// What the loop does next.
@@ -145,6 +165,7 @@ impl Cockpit {
                 }
                 _ = ages.tick() => {
                     self.engine.tick();
+                    self.model.told.second_passed();
                     self.tell(screen)?;
                     if let Some(command) = update::follow(&self.model, self.engine.world()) {
                         // What the page lacks is said on the page.
@@ -206,6 +227,7 @@ impl Cockpit {
                     Ok(orders) => update::note_started(&mut self.model, orders),
                     Err(refusal) => update::note_refusal(&mut self.model, &refusal),
                 },
+                Ask::Copy(text) if clipboard::copy(&self.clipboard, &text) => {}
                 Ask::Copy(text) => screen.copy(&text)?,
                 Ask::Theme(name) => self.theme = Theme::load(name).map_err(Report::msg)?,
                 Ask::Suspend => next = Next::Suspend,

@@ -8,11 +8,14 @@ mod foresight;
 pub mod logs;
 mod notifier;
 mod observer;
+pub mod papers;
 mod performer;
 mod prober;
 mod recorder;
+mod renewal;
 mod sources;
 mod state;
+pub mod week;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,16 +26,24 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records};
+pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records, sources::goldmane_of};
 use self::{
-    collectors::Collectors, notifier::Notifier, observer::Observer, performer::Performer, prober::Prober,
-    recorder::Recorder, sources::Sources, state::State,
+    collectors::Collectors,
+    notifier::Notifier,
+    observer::Observer,
+    performer::Performer,
+    prober::Prober,
+    recorder::Recorder,
+    renewal::{Desk, Look},
+    sources::Sources,
+    state::State,
 };
 pub use crate::k8s::lease::Claims;
 use crate::{
     cockpit::{
         alerts::Alert,
         decide::{self, Command, Refusal},
+        monthly::{self, DocumentFact},
         orders::OrderId,
         plan::{ClusterEntry, FleetFile, PolicyFiles},
         ports::{ClusterFact, Effect, Fact, OrderFact, Trouble},
@@ -77,7 +88,7 @@ pub struct Engine {
     world: World,
     clock: Clock,
     reach: Reach,
-    workspace: Option<Place>,
+    desk: Desk,
     /// Facts wait here when the world is busy; adapters wait with them.
     inbox: mpsc::Receiver<Fact>,
     sender: mpsc::Sender<Fact>,
@@ -91,8 +102,6 @@ pub struct Engine {
     state: State,
     /// `None`: this process writes no evidence, and runs no probes.
     observer: Option<(Observer, Prober)>,
-    /// The rules of meaning are large: they are read when the first collector speaks.
-    has_rules: bool,
 }
 
 /// The tasks that watch one cluster's API server.
@@ -127,13 +136,13 @@ impl Engine {
             state: State::new(sender.clone()),
             observer: None,
             reach: setup.reach,
-            workspace: setup.workspace,
+            desk: Desk { place: setup.workspace, has_rules: false, look: None },
             inbox,
             sender,
             batch: Vec::with_capacity(Self::BATCH),
             watches: BTreeMap::new(),
-            has_rules: false,
         };
+        let pending = setup.files.pending;
         engine.batch.push(Fact::Zone(setup.zone));
         if setup.read_only {
             engine.batch.push(Fact::ReadOnly);
@@ -141,6 +150,9 @@ impl Engine {
         engine.batch.extend([Fact::Fleet(setup.fleet), Fact::Files(setup.files)]);
         engine.batch.extend(setup.notices.into_iter().map(Fact::Notice));
         engine.absorb_batch();
+        if pending {
+            engine.read_files();
+        }
         engine
     }
 
@@ -156,7 +168,17 @@ impl Engine {
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
     pub async fn turn(&mut self) {
         // The engine keeps a sender, so the channel never closes.
-        self.inbox.recv_many(&mut self.batch, Self::BATCH).await;
+        let facts = self.inbox.recv_many(&mut self.batch, Self::BATCH);
+        if self.world.has_more() {
+            // A large fleet is brought in order in steps, whether or not a fact comes.
+            tokio::select! {
+                biased;
+                _ = facts => {}
+                () = tokio::task::yield_now() => {}
+            }
+        } else {
+            facts.await;
+        }
         self.absorb_batch();
     }
 
@@ -166,6 +188,7 @@ impl Engine {
         self.observe_now(false);
         self.record();
         self.notify();
+        self.look_through();
     }
 
     /// Alerts since the last call, oldest first, for whoever looks at this engine.
@@ -289,6 +312,9 @@ impl Engine {
                 self.performer.foresee(&self.world, *question);
                 self.look_back();
             }
+            Effect::ReadDocuments => self.read_documents(),
+            Effect::Compare(question) => self.compare(*question),
+            Effect::Renew { prepared, reviewed } => self.renew(*prepared, reviewed),
             Effect::Share(id, share) => {
                 self.world.absorb(Fact::Shared(SharedFact::Asked(id)));
                 self.share(id, share);
@@ -308,19 +334,23 @@ impl Engine {
         self.tick();
         let (mut replanned, mut wants_rules) = (false, false);
         for fact in self.batch.drain(..) {
+            let fact = self.desk.take(&self.world, &fact).unwrap_or(fact);
             match &fact {
                 Fact::Fleet(plan) => {
                     replanned = true;
                     // The owner gate asks for them, with or without a collector.
-                    wants_rules |= !self.has_rules && plan.settings.state.is_some();
+                    wants_rules |= !self.desk.has_rules && plan.settings.state.is_some();
                 }
-                Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.has_rules,
-                Fact::Cluster(
-                    name,
-                    ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_),
-                ) => {
+                Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.desk.has_rules,
+                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
+                    }
+                }
+                Fact::Cluster(name, ClusterFact::Preflight(report)) => {
+                    if let Some(sources) = &mut self.sources {
+                        sources.touch(name);
+                        sources.measure(name, &report.offers);
                     }
                 }
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {
@@ -334,6 +364,7 @@ impl Engine {
                     }
                 }
                 Fact::Order(id, OrderFact::Ended(_)) => self.performer.ended(*id),
+                Fact::Document(DocumentFact::Written(..)) => wants_rules = true,
                 _ => {}
             }
             self.recorder.note(&self.world, &fact);
@@ -347,7 +378,10 @@ impl Engine {
             }
             self.state.follow(self.world.plan(), &self.reach);
         }
-        if wants_rules || (replanned && self.has_rules) {
+        if replanned || wants_rules {
+            self.read_documents();
+        }
+        if wants_rules || (replanned && self.desk.has_rules) {
             self.read_rules();
         }
         if let Some(sources) = &mut self.sources {
@@ -357,7 +391,22 @@ impl Engine {
             collectors.follow(self.world.plan(), replanned, &self.reach);
         }
         self.world.settle();
+        self.plan();
         self.look_back();
+        self.look_through();
+    }
+
+    /// The plan of a large fleet is worked out beside the loop, so that keys do not wait for it.
+    fn plan(&mut self) {
+        let Some(draft) = self.world.take_draft() else { return };
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let waves = tokio::task::spawn_blocking(move || Box::new(draft.finish())).await;
+            if let Err(stopped) = &waves {
+                tracing::error!(%stopped, "working out the plan stopped");
+            }
+            let _ = sender.send(Fact::Plan(waves.ok())).await;
+        });
     }
 
     /// Previews are told what was recorded; what was not read yet is asked for.
@@ -386,9 +435,9 @@ impl Engine {
 
     /// In the background: what is on screen does not wait for it.
     fn read_rules(&mut self) {
-        self.has_rules = true;
+        self.desk.has_rules = true;
         let (fleet, sender) = (self.world.plan().clone(), self.sender.clone());
-        let root = self.workspace.as_ref().map(|place| place.root.clone());
+        let root = self.desk.root();
         tokio::spawn(async move {
             let read = move || {
                 let (rules, mut troubles) = workspace::rules_of(&fleet, root.as_deref());
@@ -416,8 +465,7 @@ impl Engine {
 
     /// In the background: it may be large.
     fn read_document(&self, cluster: ClusterName, ns: NsName) {
-        let Some(place) = &self.workspace else { return };
-        let (root, sender) = (place.root.clone(), self.sender.clone());
+        let (Some(root), sender) = (self.desk.root(), self.sender.clone()) else { return };
         tokio::spawn(async move {
             let name = cluster.clone();
             let read = tokio::task::spawn_blocking(move || documents::read(&root, &name, &ns));
@@ -431,8 +479,77 @@ impl Engine {
         });
     }
 
+    /// In the background: what the discovery documents say of themselves.
+    fn read_documents(&mut self) {
+        let Some(root) = self.desk.root() else { return };
+        self.world.absorb(Fact::Document(DocumentFact::Asked));
+        let (today, sender) = (self.world.now().date_naive(), self.sender.clone());
+        tokio::spawn(async move {
+            match tokio::task::spawn_blocking(move || papers::files(&root, today)).await {
+                Ok(files) => drop(sender.send(Fact::Document(DocumentFact::Read(files))).await),
+                Err(stopped) => tracing::error!(%stopped, "reading the documents stopped"),
+            }
+        });
+    }
+
+    /// In the background: there may be a hundred thousand, and nothing on screen waits for them.
+    fn read_files(&self) {
+        let Some(place) = self.desk.place.clone() else { return };
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let facts = match tokio::task::spawn_blocking(move || workspace::root::read_files(&place)).await {
+                Ok(Ok((files, troubles))) => std::iter::once(Fact::Files(files))
+                    .chain(troubles.into_iter().map(Fact::Notice))
+                    .collect(),
+                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
+                Err(stopped) => {
+                    tracing::error!(%stopped, "reading the policy files stopped");
+                    return;
+                }
+            };
+            for fact in facts {
+                let _ = sender.send(fact).await;
+            }
+        });
+    }
+
+    /// Asks the collectors; what they answer is compared once all have, or have taken too long.
+    fn compare(&mut self, question: monthly::Question) {
+        let (ns, waiting) = (question.ns.clone(), question.asked.clone());
+        self.world.absorb(Fact::Document(DocumentFact::Begun { ns: ns.clone(), waiting: waiting.clone() }));
+        if let Some(collectors) = &self.collectors {
+            waiting.iter().for_each(|cluster| collectors.ask(cluster, ns.clone()));
+        }
+        self.desk.look = Some(Look::begin(question, Instant::now()));
+        self.look_through();
+    }
+
+    fn look_through(&mut self) {
+        let Some(look) = self.desk.over(Instant::now()) else { return };
+        let Some(root) = self.desk.root() else { return };
+        look.compare(&self.world, root, &self.reach, self.sender.clone());
+    }
+
+    /// Writes into the workspace; what is judged by its documents is read again.
+    fn renew(&mut self, prepared: monthly::Prepared, reviewed: bool) {
+        let Some(root) = self.desk.root() else { return };
+        self.world.absorb(Fact::Document(DocumentFact::Writing(prepared.ns.clone())));
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let (path, beside) = (prepared.path.clone(), prepared.beside.clone());
+            let ns = prepared.ns.clone();
+            let write = tokio::task::spawn_blocking(move || renewal::write(&root, &prepared, reviewed));
+            let result = write.await.unwrap_or_else(|stopped| {
+                tracing::error!(%stopped, "writing a document stopped");
+                let fact = format!("writing it and {beside} stopped on a fault of sluice");
+                Err(Trouble::new(path.as_str(), &fact, "Look at both files, and see the log file."))
+            });
+            let _ = sender.send(Fact::Document(DocumentFact::Written(ns, result))).await;
+        });
+    }
+
     fn reload(&self) {
-        let Some(place) = self.workspace.clone() else { return };
+        let Some(place) = self.desk.place.clone() else { return };
         let sender = self.sender.clone();
         tokio::spawn(async move {
             let facts = match tokio::task::spawn_blocking(move || workspace::root::read(&place)).await {

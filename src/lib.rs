@@ -42,6 +42,7 @@ pub mod domain {
     pub mod evidence;
     mod excuse;
     pub mod expected;
+    pub mod few;
     pub mod flagged;
     pub mod fleet;
     pub mod flow;
@@ -91,6 +92,7 @@ pub mod domain {
         mod flows;
         pub mod gaps;
         mod identity;
+        mod lookups;
         pub mod reading;
         pub mod report;
         mod scrapers;
@@ -100,10 +102,12 @@ pub mod domain {
     pub mod ranges;
     pub mod readiness;
     pub mod registrable;
+    pub mod renewal;
     pub mod resolver;
     pub mod risk;
     pub mod rollout;
     mod runs;
+    pub mod shadow;
     pub mod sighting;
     pub mod soak;
     pub mod source;
@@ -133,6 +137,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
     mod opinions;
@@ -152,11 +157,13 @@ pub mod cockpit {
     pub mod reviews;
     pub mod rows;
     pub mod settings;
+    pub mod shadow;
     pub mod shared;
     pub mod soaks;
     pub mod sources;
     pub mod spot;
     pub mod steady;
+    mod strangers;
     #[cfg(test)]
     mod tests;
     pub mod timeline;
@@ -192,7 +199,7 @@ pub mod flows {
         mod follow;
         pub mod tls;
 
-        pub use follow::{Gathering, gather, run};
+        pub use follow::{Gathering, gather, reach, run};
     }
     /// Records that pods print to their logs, one pod a node.
     pub mod logs {
@@ -267,6 +274,7 @@ pub mod k8s {
     mod preview;
     pub mod probe;
     mod rollback;
+    mod shadow;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.
     pub mod shared {
@@ -291,6 +299,7 @@ pub mod k8s {
         mod write;
     }
     pub mod snapshot;
+    pub mod staged;
     pub mod surroundings;
     pub mod watch;
     mod wire;
@@ -334,9 +343,11 @@ pub mod documents {
     pub mod denials;
     /// Destinations of a namespace: JSON lines, text, the reviewed document and its companion of edges.
     pub mod discovery {
+        pub mod changes;
         pub mod companion;
         pub mod gather;
         pub mod json;
+        pub mod known;
         pub mod markdown;
         pub mod page;
         pub mod text;
@@ -349,6 +360,7 @@ pub mod documents {
     pub mod journal;
     pub mod kyverno;
     pub mod markdown;
+    pub mod monthly;
     pub mod notes;
     pub mod open_ends;
     pub mod orders;
@@ -359,6 +371,7 @@ pub mod documents {
     pub mod report;
     pub mod reviews;
     pub mod runbook;
+    pub mod shadow;
     pub mod soak;
     pub mod status;
     pub mod table;
@@ -379,6 +392,7 @@ pub mod app;
 pub mod cli {
     pub mod apply;
     pub mod args;
+    mod args_collect;
     mod args_plan;
     mod args_screen;
     pub mod ask;
@@ -388,23 +402,27 @@ pub mod cli {
     pub mod change;
     pub mod cockpit;
     pub mod collect;
+    mod collect_sources;
     pub mod demo;
     pub mod denials;
     pub mod discover;
     mod discover_live;
+    pub mod documents;
     pub mod exit;
     pub mod explain;
+    mod help;
     pub mod hold;
     pub mod info;
     pub mod init;
     pub mod install;
     pub mod kyverno;
     pub mod log;
+    pub mod manual;
     mod observe;
     pub mod plan;
     pub mod predict;
+    pub mod preferences;
     pub mod preflight;
-    mod preflight_week;
     pub mod print;
     pub mod probe;
     pub mod records;
@@ -416,6 +434,8 @@ pub mod cli {
     mod runbook;
     pub mod session;
     pub mod status;
+    #[cfg(test)]
+    mod tests;
     mod to_git;
     pub mod wait;
     pub mod watch;
@@ -441,6 +461,8 @@ pub mod sim;
 /// no clock, no network, no adapters. [`tui::update`] takes keys, [`tui::settle`] follows facts,
 /// [`tui::draw`] paints.
 pub mod tui {
+    pub mod as_command;
+    pub mod bindings;
     pub mod chooser;
     pub mod copy;
     pub mod desk;
@@ -454,6 +476,7 @@ pub mod tui {
     pub mod masks;
     pub mod model;
     pub mod offer;
+    pub mod past;
     /// The same views and keys as lines that are read once and never drawn over.
     pub mod plain {
         pub mod answer;
@@ -464,17 +487,20 @@ pub mod tui {
         pub mod words;
     }
     pub mod plan;
+    pub mod preferences;
     pub mod proposal;
+    pub mod renewal;
     pub mod reviews;
     pub mod settle;
     pub mod theme;
     pub mod told;
     pub mod update;
     pub mod view;
+    pub mod views;
     pub mod widgets;
 
     #[cfg(test)]
-    mod fixture;
+    pub(crate) mod fixture;
     #[cfg(test)]
     mod tests;
 

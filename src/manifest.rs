@@ -18,7 +18,7 @@ use crate::domain::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
     owner::Owner,
-    policy::{Labels, Pinned, Policy, PolicyKey, PolicyKind, Requirement, Rule, Selector, Spec},
+    policy::{Body, Labels, Pinned, Policy, PolicyKey, PolicyKind, Requirement, Rule, Selector, Spec},
 };
 
 /// Longest canonical spec taken in. etcd refuses objects beyond 1.5 MiB by default.
@@ -69,10 +69,7 @@ pub fn policy_of(kind: PolicyKind, value: &Value) -> Result<Policy, Text> {
     }
     Ok(Policy {
         key,
-        spec,
-        canonical: canonical.into(),
-        opens,
-        network,
+        body: Body { spec, canonical: canonical.into(), opens, network }.into(),
         version: string(metadata, "resourceVersion").map(CompactString::new),
         managers: managers(metadata),
         owner: owner_mark(metadata),

@@ -10,6 +10,7 @@ pub mod fleet {
     pub mod cilium;
     pub mod companions;
     pub mod cron;
+    mod door;
     pub mod event;
     pub mod faults;
     pub mod filter;

@@ -1,5 +1,5 @@
-//! The README's generated blocks: the key table from the command table, the example sluice.yaml,
-//! and the picture, which is a screen of a transcript. `UPDATE_GOLDEN=1` rewrites them.
+//! The README's generated blocks: the keys from the command table, the commands from the definition of
+//! the command line, the example sluice.yaml. `UPDATE_GOLDEN=1` rewrites them. What it links to is there.
 
 use std::{env, fs, path::Path};
 
@@ -13,11 +13,11 @@ use sluice::domain::{
 fn the_readmes_blocks_are_in_step() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
-    let story = read("tests/transcripts/01-a-wave-applied-and-rolled-back.txt");
     let blocks = [
-        ("picture", format!("```text\n{}```\n", first_wide_screen(&story))),
         ("soak", soak_tables()),
         ("keys", sluice::tui::keys::markdown()),
+        ("preferences.toml", format!("```toml\n{}```\n", read("assets/preferences.example.toml"))),
+        ("commands", sluice::cli::manual::markdown()),
         ("sluice.yaml", format!("```yaml\n{}```\n", read("assets/sluice.example.yaml"))),
     ];
     let kept = read("README.md");
@@ -69,11 +69,29 @@ fn soak_tables() -> String {
     out
 }
 
-/// The screen after the apply: what a rollout lead looks at.
-fn first_wide_screen(story: &str) -> String {
-    let lines = story.lines().skip_while(|line| *line != "screen 120x40").skip(1);
-    let shown = lines.take_while(|line| line.starts_with('|'));
-    shown.map(|line| format!("{}\n", line.trim_start_matches("| ").trim_start_matches('|'))).collect()
+/// Files of this repository, and headings of this page.
+#[test]
+fn what_the_readme_links_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("README.md")).expect("text");
+    let anchor = |line: &str| {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    let anchors: Vec<_> = text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let links: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() >= 6, "{links:?}");
+    for link in links {
+        match link.strip_prefix('#') {
+            Some(wanted) => assert!(anchors.iter().any(|have| have == wanted), "{link}"),
+            None => assert!(link.contains("://") || root.join(link).is_file(), "{link}"),
+        }
+    }
+    let pictures = text.matches("](assets/pictures/").count();
+    assert_eq!(pictures, 3, "one for each of those who use it");
 }
 
 fn with_block(text: &str, name: &str, block: &str) -> String {

@@ -67,6 +67,7 @@ fn by_cel(text: &str, denies: &Value) -> bool {
             },
         )
         .expect("no such function yet");
+    context.add_function("dyn", |value: Cel| value).expect("no such function yet");
     context.add_variable("resource", cel::to_value(json!({})).expect("plain data")).expect("declared");
     let object = json!({ "metadata": { "name": "shop" } });
     context.add_variable("object", cel::to_value(object).expect("plain data")).expect("declared");
@@ -81,6 +82,40 @@ fn by_jmespath(text: &str, denies: &Value) -> bool {
     let condition = &policy["spec"]["rules"][0]["validate"]["deny"]["conditions"]["any"][0];
     assert_eq!(condition["operator"], "NotEquals");
     found.expect("it has a value").as_number() == condition["value"].as_f64()
+}
+
+/// What Kyverno's own libraries say of the policies as they are written here: see the head of the file.
+#[test]
+fn the_policies_say_what_kyverno_s_own_libraries_said_of_them() {
+    let recorded = include_str!("kyverno/recorded.jsonl");
+    let mut lines = recorded.lines().filter(|line| !line.starts_with('#')).map(yaml);
+    let asked = lines.next().expect("what was asked");
+    let (new, old) =
+        (policy(&validating(), Direction::Egress), policy(&Generation::Legacy, Direction::Egress));
+    let spec = &yaml(&new)["spec"];
+    let texts = |all: &Value| -> Vec<String> {
+        let all = all.as_array().expect("a list").iter();
+        all.map(|one| one["expression"].as_str().expect("an expression").to_owned()).collect()
+    };
+    let again = "the policy is another than the recorded one: record it again, as the file's head says";
+    assert_eq!(json!(texts(&spec["matchConditions"])), asked["conditions"], "{again}");
+    assert_eq!(json!(texts(&spec["validations"])), asked["validations"], "{again}");
+    let query = &yaml(&old)["spec"]["rules"][0]["context"][0]["apiCall"]["jmesPath"];
+    assert_eq!(*query, asked["jmesPath"], "{again}");
+    let mut seen = std::collections::BTreeMap::new();
+    for case in lines {
+        let (name, said) = (&case["case"], case["validatingPolicy"].as_str().expect("a word"));
+        *seen.entry(said.to_owned()).or_insert(0) += 1;
+        if said == "skip" {
+            continue;
+        }
+        let is_pass = said == "pass";
+        assert_eq!(by_cel(&new, &case["denies"]), is_pass, "{name}");
+        assert_eq!(by_jmespath(&old, &case["denies"]), is_pass, "{name}");
+        assert_eq!(case["jmesPath"], json!(u8::from(is_pass)), "{name}");
+    }
+    let counts: Vec<_> = seen.iter().map(|(word, count)| format!("{word} {count}")).collect();
+    assert_eq!(counts, ["fail 10", "pass 5", "skip 2"]);
 }
 
 /// `name`, then the spec of one NetworkPolicy; the verdict is the same in both languages.

@@ -42,7 +42,9 @@ struct Wish<'a> {
 }
 
 pub async fn run(changing: Changing<'_, '_>, args: &Apply) -> Exit {
-    let wish = Wish { name: "apply", preview: Command::Preview, to_git: args.to_git.as_deref(), each: false };
+    let (name, preview): (_, fn(Vec<Target>) -> Command) =
+        if args.shadow { ("shadow", Command::Shadow) } else { ("apply", Command::Preview) };
+    let wish = Wish { name, preview, to_git: args.to_git.as_deref(), each: false };
     let named = |world: &World, clusters: &[ClusterName]| targets(world, clusters, args);
     wished(changing, wish, named).await
 }
@@ -185,7 +187,8 @@ async fn confirmed(
         return changing.report(wish.name, done, result);
     }
     if wanted.is_empty() {
-        changing.printer.say("Nothing differs from what is live: nothing was written.\n");
+        let there = if wish.name == "shadow" { "staged" } else { "live" };
+        changing.printer.say(&format!("Nothing differs from what is {there}: nothing was written.\n"));
         return changing.report(wish.name, Exit::Done, result);
     }
     if let Some(folder) = wish.to_git {
@@ -295,7 +298,7 @@ async fn ask_for(changing: &mut Changing<'_, '_>, name: &str, id: OrderId) -> bo
     let Some(preview) = preview(world, id) else { return false };
     let (word, target) = (wait::word(world, &preview.target), preview.target.clone());
     if changing.asker.is_person() {
-        let shown = format!("{}{}", preview_text(preview), band(world, &target));
+        let shown = format!("{}{}", preview_text(world, preview), band(world, &target));
         changing.printer.say(&shown);
     }
     changing.asker.asks_for(&word, &format!("{name} {target}"), changing.printer).await

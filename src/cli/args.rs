@@ -1,12 +1,12 @@
 //! The command line as types. What it accepts and what `--help` says is a golden of `tests/cli`.
 //! Reads no environment and no file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    cockpit::{ports::RelayAddress, reviews::Wanted},
+    cockpit::reviews::Wanted,
     domain::{
         flow::Direction,
         grant::PortSpan,
@@ -15,15 +15,19 @@ use crate::{
     },
 };
 
-pub use super::args_plan::{Exclude, Hold, Holding, Init, Plan, Preflight, Release, Sharing};
-pub use super::args_screen::{Demo, Shown};
+pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
+pub use super::args_plan::{
+    Advance, Exclude, Hold, Holding, Init, Install, Plan, Preflight, Release, Sharing,
+};
+pub use super::args_screen::Shown;
+use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
 ///
 /// Without a subcommand it opens the cockpit, on the fleet of sluice.yaml (looked for in the
 /// current folder and its parents) or, where there is none, on the contexts of the kubeconfig.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "sluice", version, max_term_width = 100, after_help = EXITS)]
+#[command(name = "sluice", version, max_term_width = 100, after_help = super::exit::help(), after_long_help = help::main())]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -35,9 +39,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
-
-const EXITS: &str =
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 refused (every reason is printed), 4 done in part.";
 
 /// What every way in understands.
 #[derive(Clone, Debug, Args)]
@@ -69,7 +70,7 @@ pub struct Global {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// The cockpit on a simulated fleet of 13 clusters; nothing else to install
-    Demo(Demo),
+    Demo(super::demo::Demo),
     /// Print the fleet: clusters, namespaces, policies, denials a minute
     Status(Status),
     /// Print what must hold of each cluster before anything is written there, with evidence and fix
@@ -83,8 +84,8 @@ pub enum Command {
     /// Print where the workloads of a cluster really talk, or write it for review
     ///
     /// Reads flow records and DNS answers from files, as many and as large as they are, and joins
-    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are, which of them an owner must look at, and
-    /// what the window has not seen.
+    /// them (or asks the cluster's collector, which did): which destinations, how sure their names are,
+    /// which of them an owner must look at, and what the window has not seen.
     Discover(Discover),
     /// Write the policies of namespaces from their evidence, and say what was left out and why
     ///
@@ -156,6 +157,8 @@ pub enum Command {
     Report(super::report::args::Report),
     /// Assert every default deny that must be there by now: Kyverno policies, and the check itself
     Kyverno(super::kyverno::Kyverno),
+    /// Print which discovery documents are due, what changed since, and write them anew
+    Documents(super::documents::Documents),
     /// Print SECURITY-RUNBOOK.md, or write it: how to take a default deny back, also without sluice
     ///
     /// From sluice.yaml and the policy files; asks no cluster.
@@ -164,9 +167,17 @@ pub enum Command {
     ///
     /// The cluster's observer starts such pods where sluice.yaml says so under `probes:`. The words:
     /// connected, refused, unreachable, silent.
+    #[command(hide = true)]
     Probe(super::probe::Probe),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions {
+        /// Whose script
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, with every command and option
+    #[command(after_long_help = help::MAN)]
+    Man,
     /// Print every path that sluice reads or writes
     Info,
 }
@@ -178,18 +189,8 @@ pub enum Format {
     Json,
 }
 
-/// Who one is in the simulated fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PersonArg {
-    #[default]
-    Lead,
-    OnCall,
-    Security,
-    Viewer,
-    Admin,
-}
-
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::STATUS)]
 pub struct Status {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
@@ -200,6 +201,7 @@ pub struct Status {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::DENIALS)]
 pub struct Denials {
     /// Print each denial as it comes, until interrupted
     #[arg(short, long)]
@@ -264,26 +266,22 @@ pub enum DiscoverFormat {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::APPLY)]
 pub struct Apply {
     /// The namespace; may be repeated, and they are applied one after the other
     #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
     pub namespaces: Vec<NsName>,
-    /// May be left out where the workspace has policies of one direction only
+    /// Which direction; may be left out where the workspace has policies of one only
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
     /// For namespaces that a tool runs from git: write the files of the next safe commit to
     /// DIR/<cluster>/<namespace>/ instead of applying them
     #[arg(long, value_name = "DIR")]
     pub to_git: Option<PathBuf>,
-    #[command(flatten)]
-    pub change: Change,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Advance {
-    /// Whose wave
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
-    pub direction: Direction,
+    /// Stage the policies and enforce nothing (Calico): what they would deny is shown as `would deny`.
+    /// Rollback takes them away
+    #[arg(long, conflicts_with = "to_git")]
+    pub shadow: bool,
     #[command(flatten)]
     pub change: Change,
 }
@@ -293,6 +291,7 @@ pub struct Revert {
     /// The namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", required = true, value_parser = namespace)]
     pub namespaces: Vec<NsName>,
+    /// Which direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Direction,
     #[command(flatten)]
@@ -300,6 +299,7 @@ pub struct Revert {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ROLLBACK)]
 pub struct Rollback {
     /// The namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace,
@@ -308,7 +308,7 @@ pub struct Rollback {
     /// Every namespace of the cluster in which a policy of ours is live
     #[arg(long)]
     pub all_namespaces: bool,
-    /// Both if left out
+    /// Which direction; left out: both
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
     #[command(flatten)]
@@ -370,6 +370,7 @@ pub struct Look {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::REVIEW_ASK)]
 pub struct ReviewAsk {
     /// The namespace
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
@@ -424,75 +425,11 @@ pub enum Until {
 }
 
 #[derive(Clone, Debug, Args)]
-pub struct Collect {
-    /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
-    #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
-    pub hubble: Option<RelayAddress>,
-    /// Do not read Hubble
-    #[arg(long)]
-    pub no_hubble: bool,
-    /// Read Antrea's flow aggregator (FlowStreamService), through the API server
-    #[arg(long, conflicts_with = "hubble")]
-    pub antrea: bool,
-    /// Read records that pods print to their logs (label sluice.dev/prints), through the API server; may
-    /// be repeated. FORMAT: calico-json, antrea-csv, antrea-log, kernel-log
-    #[arg(long, value_name = "FORMAT", value_parser = super::collect::printed)]
-    pub logs: Vec<crate::flows::records::Format>,
-    /// Where DNS servers send dnstap to, or (call:) one that listens: CoreDNS 1.14.5 or newer with
-    /// `dnstap listen`, each replica by itself; may be repeated
-    #[arg(long, value_name = "unix:PATH|tcp:ADDR:PORT|call:HOST:PORT", value_parser = super::collect::dnstap_door)]
-    pub dnstap: Vec<DnstapDoor>,
-    /// A file of flow records that grows and is rotated; may be repeated. FORMAT: hubble-json,
-    /// calico-json, antrea-csv, antrea-log, kernel-log (kernel-log=allowed or =denied: what the Log rule
-    /// stands before)
-    #[arg(long, value_name = "FORMAT:PATH", value_parser = super::collect::flow_file)]
-    pub flows: Vec<FlowFile>,
-    /// The folder of the database; left out: /var/lib/sluice where it can be written, else this user's
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Where edges are served; on loopback only the API server's port-forward reaches it
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], crate::flows::baseline::serve::PORT)))]
-    pub listen: SocketAddr,
-    /// How long edges are kept after they were last seen
-    #[arg(long, value_name = "DURATION", default_value = "35d", value_parser = duration)]
-    pub keep: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::WATCH)]
 pub struct Watch {
     /// How to print; json: one object a line
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Install {
-    /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
-    #[arg(long, value_name = "CLUSTER")]
-    pub state_cluster: Option<String>,
-    /// Print every object as YAML and do nothing
-    #[arg(long, conflicts_with = "dry_run")]
-    pub print: bool,
-    #[command(flatten)]
-    pub change: Change,
-}
-
-/// A file of flow records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowFile {
-    pub format: crate::flows::records::Format,
-    pub path: PathBuf,
-    /// Of kernel-log: what became of the packets that reached the `Log` rule.
-    pub logged: Option<crate::domain::sighting::Outcome>,
-}
-
-/// Where dnstap comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnstapDoor {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
-    /// A DNS server that listens itself.
-    Call(RelayAddress),
 }
 
 /// What apply and rollback share.
@@ -507,7 +444,7 @@ pub struct Change {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
-    /// How long to wait for the cluster, and then for the end
+    /// How long to wait for the cluster, and then for the end of what was begun
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub deadline: Duration,
 }
@@ -518,11 +455,6 @@ pub(super) fn namespace(raw: &str) -> Result<NsName, String> {
 
 pub(super) fn direction(raw: &str) -> Result<Direction, String> {
     Direction::parse(raw).ok_or_else(|| "write egress or ingress".to_owned())
-}
-
-pub fn speed(raw: &str) -> Result<f64, String> {
-    let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
-    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
 }
 
 /// `90s`, `5m`, `1h30m`, `500ms`.

@@ -1,13 +1,17 @@
-//! The command line of the plan, of what the team puts on it, and of the pre-flight, as types.
+//! The command line of the plan, of what the team puts on it, of the pre-flight and of installing, as types.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::args::{Format, direction, duration, namespace};
+use super::{
+    args::{Change, Format, direction, duration, namespace},
+    help,
+};
 use crate::domain::{flow::Direction, names::NsName, time::Timestamp};
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PLAN)]
 pub struct Plan {
     /// Only this direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress")]
@@ -20,8 +24,19 @@ pub struct Plan {
     pub deadline: Duration,
 }
 
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::ADVANCE)]
+pub struct Advance {
+    /// Whose wave
+    #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
+    pub direction: Direction,
+    #[command(flatten)]
+    pub change: Change,
+}
+
 /// What a hold is about, and why.
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::HOLD)]
 pub struct Hold {
     /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
     #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
@@ -31,6 +46,7 @@ pub struct Hold {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::EXCLUDE)]
 pub struct Exclude {
     #[command(flatten)]
     pub holding: Holding,
@@ -79,6 +95,7 @@ pub struct Sharing {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INIT)]
 pub struct Init {
     /// Where to write it; left out: the current folder, or --workspace
     #[arg(value_name = "DIR")]
@@ -86,6 +103,7 @@ pub struct Init {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::PREFLIGHT)]
 pub struct Preflight {
     /// Read these manifest files or folders instead of clusters
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
@@ -96,4 +114,23 @@ pub struct Preflight {
     /// How long to wait for a cluster
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub deadline: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::INSTALL)]
+pub struct Install {
+    /// The cluster by its name in sluice.yaml or its context; left out: `state:` of sluice.yaml
+    #[arg(long, value_name = "CLUSTER")]
+    pub state_cluster: Option<String>,
+    /// Print every object as YAML and do nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub print: bool,
+    /// Print what runs `sluice watch` for this cluster, in it, as YAML for kubectl, and do nothing
+    #[arg(long, value_name = "CLUSTER", conflicts_with_all = ["dry_run", "print", "state_cluster"])]
+    pub watch: Option<String>,
+    /// The image of sluice that it runs
+    #[arg(long, value_name = "IMAGE", requires = "watch", default_value = "sluice:0.1.0")]
+    pub image: String,
+    #[command(flatten)]
+    pub change: Change,
 }

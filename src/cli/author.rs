@@ -40,6 +40,7 @@ use crate::{
 };
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = super::help::AUTHOR)]
 pub struct Author {
     /// The namespace; may be repeated
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = args::namespace,
@@ -48,7 +49,7 @@ pub struct Author {
     /// Every namespace that has evidence in the workspace
     #[arg(long)]
     pub all: bool,
-    /// Both if left out
+    /// Which direction; left out: both
     #[arg(long, value_parser = args::direction, value_name = "egress|ingress")]
     pub direction: Option<Direction>,
     /// Show what would be written, and write nothing

@@ -82,7 +82,7 @@ fn no_reviews(world: &World) -> Trouble {
         Some(state) => (
             state.cluster.to_string(),
             "the state cluster does not tell its reviews, so nothing flagged is opened",
-            "Wait until it answers, and run it again.",
+            "Run `sluice install` if that was not done yet; else wait until it answers, and run it again.",
         ),
         None => (
             "sluice.yaml".to_owned(),

@@ -9,7 +9,7 @@ use std::{
 use super::{
     args::{Global, Shown},
     exit::Exit,
-    observe,
+    observe, preferences,
     session::NoStart,
 };
 use crate::{
@@ -38,8 +38,10 @@ pub async fn run(
         ));
     }
     let (by_itself, depth) = looks(&term, &variable("COLORTERM"), &variable("COLORFGBG"));
-    let by_itself = by_itself.filter(|_| !is_set("NO_COLOR")).map(str::to_owned);
-    let asked = global.theme.clone().or(by_itself);
+    let by_itself = by_itself.filter(|_| !is_set("NO_COLOR"));
+    let read = preferences::read();
+    let own = read.0.theme.map(str::to_owned);
+    let asked = global.theme.clone().or(own).or_else(|| by_itself.map(str::to_owned));
     let name = theme::choose(asked.as_deref(), is_set("NO_COLOR"))
         .map_err(|fact| refused("--theme", &fact, "Choose one of them."))?;
     let open = open.map(|raw| spot(raw, &setup)).transpose()?;
@@ -55,6 +57,7 @@ pub async fn run(
         salt: RandomState::new().build_hasher().finish(),
         keep: shown.keep_screen,
         depth,
+        chosen: preferences::chosen(read, variable),
     };
     match app::run(setup, options).await {
         Ok(()) => Ok(Exit::Done),

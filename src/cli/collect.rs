@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     args::{Collect, DnstapDoor, FlowFile, Global},
+    collect_sources::{self, Sources, never},
     exit::Exit,
     print::Printer,
     session::{self, NoStart},
@@ -24,35 +25,23 @@ use super::{
 use crate::{
     cockpit::ports::{CollectorState, Link, RelayAddress, SourceState, Trouble},
     domain::{
-        names::{ClusterName, Text, plural},
-        source::SourceKind,
-        time::{self, Timestamp},
+        names::{Text, plural},
+        time,
     },
     engine::{self, Clock},
     flows::{
-        antrea,
         baseline::{
-            dns, files,
-            gather::{self, Input, Now, Owner},
+            gather::{self, Now},
             read, serve,
             store::{Limits, Resume, Store},
         },
-        dnstap::listen::{Door, Ear, Limits as EarLimits, call},
-        hubble, logs,
         records::Format,
-        source::{BoxIo, Dial, dial_address},
     },
-    k8s::{
-        connect::{self, Access},
-        forward, owners,
-    },
+    k8s::connect::{self, Access},
 };
 
 /// Where a service keeps its data; systemd and the manifest make it.
 pub const SERVICE_DATA: &str = "/var/lib/sluice";
-/// Hubble Relay's Service, as pods of the cluster reach it.
-pub const RELAY_SERVICE: (&str, u16) = ("hubble-relay.kube-system.svc", 80);
-const HUBBLE: &str = "hubble";
 
 /// Runs until it is asked to stop.
 pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
@@ -71,27 +60,8 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(never(serve::listen(listener, serve::Door::new(states.clone(), store.reader()))));
-    let sources = Sources { inputs, now: now.clone(), before: resume.window.map(|(_, last)| last) };
-    sources.hubble(args, access.as_ref(), &resume, &mut tasks);
-    if args.antrea || !args.logs.is_empty() {
-        let access = access.as_ref().ok_or_else(|| {
-            usage("there is no API server to read them through", "Name the cluster with --context.")
-        })?;
-        if args.antrea {
-            sources.antrea(access, &resume, &mut tasks);
-        }
-        args.logs.iter().for_each(|format| sources.printed(access, *format, &resume, &mut tasks));
-    }
-    if let Some(access) = access {
-        sources.owners(access, &mut tasks);
-    }
-    for door in &args.dnstap {
-        sources.dnstap(door, &mut tasks).await.map_err(failed)?;
-    }
-    for file in &args.flows {
-        sources.file(file, &resume, &mut tasks);
-    }
-    drop(sources);
+    let sources = Sources { inputs, now: now.clone(), resume: &resume, tasks: &mut tasks };
+    start(sources, args, access).await?;
     printer.say(&format!(
         "sluice collect {}: {address} into {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -115,6 +85,37 @@ pub async fn run(global: &Global, args: &Collect, printer: &mut Printer<'_>) -> 
         }
         Err(trouble) => Err(failed(trouble)),
     }
+}
+
+/// Starts every source that is asked for.
+async fn start(mut sources: Sources<'_>, args: &Collect, access: Option<Access>) -> Result<(), NoStart> {
+    sources.hubble(args, access.as_ref());
+    let through = || access.as_ref().ok_or_else(no_server);
+    if args.antrea {
+        sources.antrea(through()?);
+    }
+    match (&args.goldmane, &args.goldmane_tls) {
+        (None, _) => {}
+        (Some(None), _) => sources.goldmane(engine::goldmane_of(through()?.clone())),
+        (Some(Some(address)), Some(folder)) => {
+            sources.goldmane(collect_sources::goldmane_at(address.clone(), folder.clone()));
+        }
+        (Some(Some(_)), None) => {
+            let next = "Give its folder with --goldmane-tls, or leave the address out.";
+            return Err(usage("--goldmane", "Goldmane talks only to holders of a certificate", next));
+        }
+    }
+    for format in &args.logs {
+        sources.printed(through()?, *format);
+    }
+    if let Some(access) = access.clone() {
+        sources.owners(access);
+    }
+    for door in &args.dnstap {
+        sources.dnstap(door).await.map_err(failed)?;
+    }
+    args.flows.iter().for_each(|file| sources.file(file));
+    Ok(())
 }
 
 /// Tells what happens, until the gathering ends by itself or by a signal.
@@ -151,153 +152,6 @@ async fn watch_over(
     }
 }
 
-/// The tasks that tell the gathering.
-struct Sources {
-    inputs: mpsc::Sender<Input>,
-    now: Now,
-    /// Until when an earlier run gathered.
-    before: Option<Timestamp>,
-}
-
-impl Sources {
-    fn hubble(&self, args: &Collect, access: Option<&Access>, resume: &Resume, tasks: &mut JoinSet<()>) {
-        let source = Text::new(HUBBLE);
-        let dial = match (&args.hubble, access) {
-            _ if args.no_hubble => return,
-            (None, _) if args.antrea || !args.logs.is_empty() => return,
-            (Some(address), _) => dial_address(address.clone()),
-            (None, Some(Access::Client(_))) => dial_address(relay_service()),
-            (None, Some(access)) => through_port_forward(access.clone()),
-            (None, None) => return,
-        };
-        let gathering = hubble::Gathering {
-            cluster: here(),
-            position: resume.positions.get(&source).and_then(|position| position.time()),
-            known: resume.ids.get(&source).cloned().unwrap_or_default(),
-            now: (self.now)(),
-            source,
-            dial,
-        };
-        tasks.spawn(hubble::gather(gathering, self.inputs.clone()));
-    }
-
-    fn antrea(&self, access: &Access, resume: &Resume, tasks: &mut JoinSet<()>) {
-        let source = Text::new("antrea");
-        let gathering = antrea::Gathering {
-            cluster: here(),
-            position: resume.positions.get(&source).and_then(|position| position.time()),
-            known: resume.ids.get(&source).cloned().unwrap_or_default(),
-            source,
-            dial: engine::logs::stream(access.clone()),
-        };
-        tasks.spawn(antrea::gather(gathering, self.inputs.clone()));
-    }
-
-    /// Records of one form out of pods' logs; while nobody prints them, it is looked for them again.
-    fn printed(&self, access: &Access, format: Format, resume: &Resume, tasks: &mut JoinSet<()>) {
-        let source = Text::from(format!("{format} of pods"));
-        let mut ways = engine::logs::logs(access, SourceKind::Unknown);
-        ways.formats = vec![(format, kind_of(format))];
-        let position = resume.positions.get(&source).and_then(|position| position.time());
-        let known = resume.ids.get(&source).cloned().unwrap_or_default();
-        let inputs = self.inputs.clone();
-        tasks.spawn(async move {
-            loop {
-                let (known, source, logs) = (known.clone(), source.clone(), ways.clone());
-                let state =
-                    logs::Gathering { cluster: here(), source: source.clone(), logs, position, known };
-                if logs::gather(state, inputs.clone()).await == logs::Ended::Closed {
-                    return;
-                }
-                let why =
-                    Text::from(format!("no pod prints {format}: see assets/printers/sluice-printers.yaml"));
-                let state = SourceState {
-                    kind: kind_of(format),
-                    name: source.clone(),
-                    link: Link::None(why),
-                    history_from: None,
-                    lag: None,
-                    nodes_connected: None,
-                    nodes_unavailable: None,
-                    malformed: 0,
-                    repeats: 0,
-                };
-                if inputs.send(Input::State(source, Box::new(state))).await.is_err() {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_secs(30)).await;
-            }
-        });
-    }
-
-    fn file(&self, file: &FlowFile, resume: &Resume, tasks: &mut JoinSet<()>) {
-        let source = Text::new(&format!("{}:{}", file.format, file.path.display()));
-        let position = resume.positions.get(&source).cloned();
-        let (path, logged) = (file.path.clone(), file.logged);
-        let file = files::File { source, format: file.format, path, logged, position };
-        tasks.spawn(files::run(file, self.now.clone(), self.inputs.clone()));
-    }
-
-    /// Whose an address is, from the API.
-    fn owners(&self, access: Access, tasks: &mut JoinSet<()>) {
-        let (said, mut heard) = mpsc::channel(256);
-        tasks.spawn(owners::run(access, said));
-        let inputs = self.inputs.clone();
-        tasks.spawn(async move {
-            while let Some(said) = heard.recv().await {
-                if inputs.send(of_api(said)).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-
-    async fn dnstap(&self, door: &DnstapDoor, tasks: &mut JoinSet<()>) -> Result<(), Trouble> {
-        let (ear, heard) = Ear::new(EarLimits::USUAL);
-        let figures = ear.figures();
-        let name = match door {
-            DnstapDoor::Unix(path) => {
-                tasks.spawn(never(Door::unix(path, 0o660).await?.serve(ear)));
-                format!("dnstap unix:{}", path.display())
-            }
-            DnstapDoor::Tcp(address) => {
-                tasks.spawn(never(Door::tcp(*address).await?.serve(ear)));
-                format!("dnstap tcp:{address}")
-            }
-            DnstapDoor::Call(address) => {
-                let peer = format!("{}:{}", address.host, address.port);
-                tasks.spawn(never(call(ear, dial_dns(address.clone()), peer.clone())));
-                format!("dnstap call:{peer}")
-            }
-        };
-        let listened = dns::Listened {
-            source: Text::new(&name),
-            heard,
-            figures,
-            now: self.now.clone(),
-            before: self.before,
-        };
-        tasks.spawn(dns::run(listened, self.inputs.clone()));
-        Ok(())
-    }
-}
-
-/// What the one cluster is called in sentences.
-fn here() -> ClusterName {
-    ClusterName::parse("this cluster").expect("a free name without control characters")
-}
-
-fn kind_of(format: Format) -> SourceKind {
-    match format {
-        Format::HubbleJson => SourceKind::Hubble,
-        Format::CalicoJson => SourceKind::CalicoFiles,
-        Format::AntreaCsv => SourceKind::AntreaFlows,
-        Format::AntreaLog => SourceKind::AntreaLog,
-        Format::KernelLog => SourceKind::KernelLog,
-        Format::Dnstap => SourceKind::Unknown,
-    }
-}
-
 /// A form of records that can stand in a log.
 pub fn printed(raw: &str) -> Result<Format, String> {
     let lines = |format: &Format| !matches!(format, Format::Dnstap | Format::HubbleJson);
@@ -305,20 +159,6 @@ pub fn printed(raw: &str) -> Result<Format, String> {
         let names: Vec<_> = Format::ALL.iter().filter(|format| lines(format)).map(|it| it.as_str()).collect();
         format!("write one of {}", names.join(", "))
     })
-}
-
-fn of_api(said: owners::Said) -> Input {
-    match said {
-        owners::Said::Pod { address, ns, pod, from, until } => {
-            Input::Owns { address, owner: Owner::Pod { ns, pod, from, until } }
-        }
-        owners::Said::Node(address) => Input::Owns { address, owner: Owner::Node },
-        owners::Said::Trouble(about, trouble) => Input::Trouble(Text::new(about), trouble),
-    }
-}
-
-async fn never(task: impl Future<Output = std::convert::Infallible>) {
-    match task.await {}
 }
 
 async fn open(folder: PathBuf, limits: Limits) -> Result<(Store, Resume), Trouble> {
@@ -339,46 +179,27 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
     }
     let kubeconfig = match session::kubeconfig(global.kubeconfig.as_deref()) {
         Ok(kubeconfig) => kubeconfig,
-        Err(_) if !asked && (args.hubble.is_some() || args.no_hubble) => return Ok(None),
+        Err(_) if !asked && args.has_address() => return Ok(None),
         Err(trouble) => return Err(failed(trouble)),
     };
     let context = match global.contexts.as_slice() {
         [one] => one.clone(),
         [] => match &kubeconfig.current_context {
             Some(current) => current.clone(),
-            None if args.hubble.is_some() || args.no_hubble => return Ok(None),
-            None => return Err(usage("no context is current", "Name the cluster with --context.")),
+            None if args.has_address() => return Ok(None),
+            None => {
+                return Err(usage("--context", "no context is current", "Name the cluster with --context."));
+            }
         },
         [_, _, ..] => {
-            return Err(usage("it is given more than once", "A collector gathers from one cluster."));
+            return Err(usage(
+                "--context",
+                "it is given more than once",
+                "A collector gathers from one cluster.",
+            ));
         }
     };
     Ok(Some(Access::Context { kubeconfig: Arc::new(kubeconfig), context }))
-}
-
-fn relay_service() -> RelayAddress {
-    let (host, port) = RELAY_SERVICE;
-    RelayAddress { host: Text::new(host), port, tls: false, ca: None }
-}
-
-/// The dial's words for an address are those for a relay.
-fn dial_dns(address: RelayAddress) -> Dial {
-    let object = format!("dnstap of {}:{}", address.host, address.port);
-    let dial = dial_address(address);
-    Arc::new(move || {
-        let (dialled, object) = (dial(), object.clone());
-        let next = "Check that `dnstap listen` of CoreDNS stands there and that the network lets us through.";
-        Box::pin(async move {
-            dialled.await.map_err(|trouble| Trouble::new(&object, trouble.fact.as_str(), next))
-        })
-    })
-}
-
-fn through_port_forward(access: Access) -> Dial {
-    Arc::new(move || {
-        let access = access.clone();
-        Box::pin(async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) })
-    })
 }
 
 /// Where the database stands: as told, else the service's folder if it can be written, else our own
@@ -473,8 +294,12 @@ fn failed(trouble: Trouble) -> NoStart {
     NoStart { exit: Exit::Failed, troubles: vec![trouble] }
 }
 
-fn usage(fact: &str, next: &str) -> NoStart {
-    NoStart { exit: Exit::Usage, troubles: vec![Trouble::new("--context", fact, next)] }
+fn usage(object: &str, fact: &str, next: &str) -> NoStart {
+    NoStart { exit: Exit::Usage, troubles: vec![Trouble::new(object, fact, next)] }
+}
+
+fn no_server() -> NoStart {
+    usage("--context", "there is no API server to read through", "Name the cluster with --context.")
 }
 
 fn no_folder() -> NoStart {

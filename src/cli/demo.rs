@@ -1,7 +1,7 @@
 //! `sluice demo`: the simulated fleet on loopback, and the cockpit on it like on any other. With
 //! `--serve` the fleet alone, until it is interrupted.
 
-mod collectors;
+pub mod collectors;
 mod documents;
 
 use std::{
@@ -11,11 +11,12 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound as _, Utc};
+use clap::{Args, ValueEnum};
 use directories::ProjectDirs;
 
 use self::collectors::Collectors;
 use super::{
-    args::{Demo, Global, PersonArg, Shown},
+    args::{Global, Shown},
     cockpit,
     exit::Exit,
     print::Printer,
@@ -35,6 +36,47 @@ use crate::{
     },
 };
 
+/// Who one is in the simulated fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PersonArg {
+    #[default]
+    Lead,
+    OnCall,
+    Security,
+    Viewer,
+    Admin,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = super::help::DEMO)]
+pub struct Demo {
+    /// Serve the fleet without the cockpit until interrupted; prints `export KUBECONFIG=PATH` first
+    #[arg(long)]
+    pub serve: bool,
+    /// With --serve: also open each Hubble Relay on loopback: the first on this port, each further
+    /// one a port higher; without a port, each on any free one
+    #[arg(long, value_name = "ADDR[:PORT]", requires = "serve", value_parser = relay_address,
+        num_args = 0..=1, default_missing_value = "127.0.0.1")]
+    pub relay_address: Option<SocketAddr>,
+    /// The fleet to simulate: a name or a file
+    #[arg(long, value_name = "FILE|NAME")]
+    pub scenario: Option<String>,
+    /// Same seed, same fleet and traffic
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Simulated seconds a second
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Whose kubeconfig the cockpit uses
+    #[arg(long, value_enum, default_value_t)]
+    pub person: PersonArg,
+    /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
 pub async fn run(
     global: &Global,
     shown: Shown,
@@ -51,8 +93,9 @@ pub async fn run(
     let fleet = Fleet::new(&scenario, Options { seed: args.seed, speed: args.speed, start });
     let options = ServeOptions { directory: folder.path.clone(), relay_address: args.relay_address };
     let served = serve(&fleet, &options).await.map_err(|error| no_start("the simulated fleet", &error))?;
-    let written =
-        workspace::write(&fleet, &folder.path).and_then(|()| companions::write(&fleet, &folder.path));
+    let written = workspace::write(&fleet, &folder.path)
+        .and_then(|()| companions::write(&fleet, &folder.path))
+        .and_then(|()| companions::write_old(&fleet, &scenario.past, &folder.path));
     written.map_err(|error| no_start("the demo's workspace", &error))?;
     let root = folder.path.clone();
     tokio::task::spawn_blocking(move || documents::write(&root));
@@ -67,7 +110,7 @@ pub async fn run(
     }
     let global =
         Global { kubeconfig: Some(kubeconfig), workspace: Some(folder.path.clone()), ..global.clone() };
-    let mut setup = session::setup(&global, Need::Clusters, true)?;
+    let mut setup = session::setup(&global, Need::AtOnce, true)?;
     setup.clock = clock;
     setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
     cockpit::run(&global, shown, setup, None).await
@@ -138,6 +181,11 @@ fn no_start(object: &str, error: &io::Error) -> NoStart {
 
 fn trouble(object: &str, fact: &str) -> Trouble {
     Trouble::new(object, fact, "See `sluice demo --help`.")
+}
+
+fn speed(raw: &str) -> Result<f64, String> {
+    let speed: f64 = raw.parse().map_err(|_| "write a number, such as 60".to_owned())?;
+    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("write a number above 0".to_owned()) }
 }
 
 /// `--relay-address`: an address of this machine's loopback, with the port of the first relay.

@@ -1,10 +1,7 @@
 //! `sluice discover` without files: the edges of a cluster's collector, read through its door, with
 //! what the cluster itself says of CronJobs, workloads and nodes. Changes nothing anywhere.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     print::Printer,
@@ -14,18 +11,14 @@ use super::{
 use crate::{
     cockpit::{
         decide::Command,
-        discoveries::{self, Collected},
-        discovery::Waived,
+        discoveries::Collected,
         ports::{Baseline, Link, Trouble},
         world::World,
     },
-    documents::discovery::gather::Known,
+    documents::discovery::{gather::Known, known},
     domain::{
-        coverage::CronJob,
         edge::{Edge, EdgeKey, Window},
-        fleet::{Cluster, Listed, Namespace},
-        names::{ClusterName, NodeName, NsName, Text, Workload},
-        resolver::DnsPath,
+        names::{ClusterName, NsName},
         time::Timestamp,
     },
 };
@@ -59,7 +52,7 @@ pub(super) async fn read(
     session.until(deadline.min(WAIVERS), team_has_spoken).await;
     let mut told = Told {
         edges: Vec::new(),
-        known: of_cluster(session.world(), cluster, &collected, asked)?,
+        known: known::of_cluster(session.world(), cluster, &collected, asked)?,
         troubles: collected.state.troubles.clone(),
     };
     for (ns, tally) in &collected.state.edges {
@@ -99,12 +92,6 @@ fn team_has_spoken(world: &World) -> bool {
     world.plan().settings.state.is_none() || !matches!(link, None | Some(Link::Connecting))
 }
 
-/// What a reader must know who sees no waiver.
-fn without_waivers(world: &World) -> Option<Text> {
-    let is_away = world.plan().settings.state.is_some() && !world.shared().is_live();
-    is_away.then(|| Text::new("the team's state is away: waivers of CronJobs are not counted"))
-}
-
 fn live<'w>(world: &'w World, cluster: &ClusterName) -> Result<&'w Collected, Trouble> {
     let next = "Start one (`sluice collect`), or name files: --flows FORMAT:PATH.";
     let refuse = |fact: String| Err(Trouble::new(cluster.as_str(), &fact, next));
@@ -117,68 +104,6 @@ fn live<'w>(world: &'w World, cluster: &ClusterName) -> Result<&'w Collected, Tr
         Link::Connecting => refuse("its collector has not answered yet".to_owned()),
         Link::Broken(trouble) => Err(trouble.clone()),
     }
-}
-
-fn of_cluster(
-    world: &World,
-    cluster: &ClusterName,
-    collected: &Collected,
-    asked: Option<Window>,
-) -> Result<Known, Trouble> {
-    let state = &collected.state;
-    let Some(has) = state.window else {
-        let next = "Wait until flows have come in, then run it again.";
-        return Err(Trouble::new(cluster.as_str(), "its collector has seen nothing yet", next));
-    };
-    let window = asked.unwrap_or_else(|| crate::cockpit::discovery::week(has));
-    let early = (window.from < has.from)
-        .then(|| Text::from(format!("the collector's edges begin at {}, after the window does", has.from)));
-    let seen = world.cluster(cluster);
-    let mut coverage = state.coverage.clone();
-    // What the cockpit's coverage page says too.
-    coverage.doubts.extend(seen.and_then(|seen| seen.looked.dns.as_ref()).and_then(DnsPath::doubt));
-    Ok(Known {
-        window,
-        generated: world.now(),
-        coverage,
-        crons: crons(world, cluster, seen),
-        waived: waived(world, cluster, seen),
-        workloads: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(workloads),
-        nodes: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(nodes),
-        remarks: early.into_iter().chain(without_waivers(world)).collect(),
-    })
-}
-
-fn waived(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> BTreeMap<NsName, Waived> {
-    let all = seen.into_iter().flat_map(|seen| seen.namespaces.keys());
-    let of = |ns: &NsName| discoveries::waived(world.shared(), cluster, ns, world.now());
-    all.map(|ns| (ns.clone(), of(ns))).collect()
-}
-
-/// CronJobs of all namespaces; `None` where the cluster did not tell them.
-fn crons(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> Option<Vec<CronJob>> {
-    let mut out = Vec::new();
-    for ns in seen?.namespaces.keys() {
-        out.extend(world.discoveries().crons(cluster, ns)?.cloned());
-    }
-    Some(out)
-}
-
-fn by_namespace<T: Ord>(
-    cluster: &Cluster,
-    of: impl Fn(&Namespace) -> BTreeSet<T>,
-) -> BTreeMap<NsName, BTreeSet<T>> {
-    cluster.namespaces.values().map(|ns| (ns.seen.name.clone(), of(ns))).collect()
-}
-
-fn workloads(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<Workload>> {
-    by_namespace(cluster, |ns| {
-        ns.pods.values().filter(|pod| !pod.finished).map(|pod| pod.workload.clone()).collect()
-    })
-}
-
-fn nodes(cluster: &Cluster) -> BTreeMap<NsName, BTreeSet<NodeName>> {
-    by_namespace(cluster, |ns| ns.subjects().filter_map(|pod| pod.node.clone()).collect())
 }
 
 async fn namespace(session: &mut Session, cluster: &ClusterName, ns: &NsName) -> Result<Baseline, Trouble> {

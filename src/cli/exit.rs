@@ -5,6 +5,12 @@ use crate::{
     domain::policy::Pinned,
 };
 
+/// The exit codes as `--help` ends with them.
+pub fn help() -> String {
+    let all = Exit::ALL.map(|exit| format!("  {}  {}", exit.code(), exit.doc()));
+    format!("Exit codes:\n{}", all.join("\n"))
+}
+
 /// The documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -16,6 +22,8 @@ pub enum Exit {
 }
 
 impl Exit {
+    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Usage, Self::Refused, Self::Partial];
+
     pub fn code(self) -> u8 {
         self as u8
     }
@@ -27,6 +35,17 @@ impl Exit {
             Self::Usage => "usage",
             Self::Refused => "refused",
             Self::Partial => "done in part",
+        }
+    }
+
+    /// What a script may conclude from it.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed: nothing was done, or nothing could be read",
+            Self::Usage => "usage: the command line is wrong",
+            Self::Refused => "refused, with every reason; of a look: it found what must not be",
+            Self::Partial => "done in part; of a look: something is unknown",
         }
     }
 
@@ -56,6 +75,7 @@ pub fn of_order(order: &Order, activity: &[Entry]) -> Exit {
             }
             crate::cockpit::orders::OrderKind::Apply
             | crate::cockpit::orders::OrderKind::Revert
+            | crate::cockpit::orders::OrderKind::Shadow
             | crate::cockpit::orders::OrderKind::Preview => Exit::Done,
         },
         OrderState::Running
@@ -72,8 +92,7 @@ mod tests {
 
     #[test]
     fn the_codes_are_the_documented_ones() {
-        let all = [Exit::Done, Exit::Failed, Exit::Usage, Exit::Refused, Exit::Partial];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4]);
+        assert_eq!(Exit::ALL.map(Exit::code), [0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use directories::ProjectDirs;
 use sha2::{Digest as _, Sha256};
 
-use super::{args::Global, collect, session};
+use super::{args::Global, collect, preferences, session};
 use crate::{
     documents::table::Table,
     k8s::connect,
@@ -61,6 +61,21 @@ pub fn text(global: &Global) -> String {
         }
         Err(trouble) => line("sluice.yaml", "-".to_owned(), trouble.to_string()),
     }
+    let own = preferences::file();
+    let found = match &own {
+        None => "no home folder: keys, theme and views are as they ship".to_owned(),
+        Some(path) if !path.is_file() => "not there: keys, theme and views are as they ship".to_owned(),
+        Some(_) => match preferences::read().1 {
+            troubles if troubles.is_empty() => "read".to_owned(),
+            troubles => troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        },
+    };
+    line("preferences", own.as_deref().map_or("-".to_owned(), shown), found);
+    let kept = log_folder().map(|folder| folder.join(preferences::KEYS));
+    let found = kept.as_ref().map_or("no home folder: changed keys are not told", |path| {
+        if path.is_file() { "there" } else { "made when the cockpit opens" }
+    });
+    line("keys of the last run", kept.as_deref().map_or("-".to_owned(), shown), found.to_owned());
     let data = collect::data_folder(None);
     let found = data.as_ref().map_or("no home folder: sluice collect needs --data", |folder| {
         if folder.is_dir() { "there" } else { "made by sluice collect" }

@@ -33,8 +33,9 @@ pub fn run(global: &Global, args: &Init, printer: &mut Printer<'_>) -> Exit {
     }
     let path = folder.join(crate::workspace::root::FILE);
     printer.out(&format!(
-        "Wrote {}.\nNext: look at every environment in it, name the state cluster under `state:` and commit it; then \
-         `sluice install` there, and `sluice plan` says what may go.\n",
+        "Wrote {}.\nNext: look at every environment in it and commit it. `sluice preflight` says what must hold of each \
+         cluster, and `sluice collect` begins the week of evidence. Before the first apply: name the state cluster under \
+         `state:`, then `sluice install`; `sluice plan` says what may go.\n",
         path.display(),
     ));
     Exit::Done

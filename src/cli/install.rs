@@ -1,6 +1,8 @@
 //! `sluice install`: puts into the state cluster what the team's shared state needs: previewed by the
 //! server, confirmed by the cluster's name, written, recorded. Says what only people can do.
 
+mod watcher;
+
 use super::{
     args::{Format, Global, Install},
     ask::{self, Asker},
@@ -32,6 +34,10 @@ pub async fn run(
     printer: &mut Printer<'_>,
 ) -> Result<Exit, NoStart> {
     let setup = session::setup(global, Need::Workspace, false)?;
+    if let Some(cluster) = &args.watch {
+        printer.out(&watcher::print(&setup.fleet, cluster, &args.image)?);
+        return Ok(Exit::Done);
+    }
     let (target, access) = target(&setup, args)?;
     if args.print {
         printer.out(&install::print(&target).map_err(failed)?);
@@ -87,7 +93,7 @@ async fn carry_out(
 
 /// First of all: can it be confirmed?
 pub fn nobody(asker: &Asker, args: &Install) -> Option<&'static str> {
-    if args.print { None } else { ask::nobody(asker, &args.change) }
+    if args.print || args.watch.is_some() { None } else { ask::nobody(asker, &args.change) }
 }
 
 fn report(plan: &Plan, dry_run: bool) -> Report {
@@ -141,7 +147,7 @@ fn target(setup: &Setup, args: &Install) -> Result<(Target, Access), NoStart> {
     Ok((Target { cluster: entry.name, context: entry.context, ns, people }, access))
 }
 
-fn usage(object: &str, fact: &str) -> NoStart {
+pub(super) fn usage(object: &str, fact: &str) -> NoStart {
     let next = "Name it with --state-cluster, or under `state:` in sluice.yaml.";
     NoStart { exit: Exit::Usage, troubles: vec![Trouble::new(object, fact, next)] }
 }

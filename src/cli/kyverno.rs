@@ -22,7 +22,7 @@ use crate::{
         flow::Direction,
         steady::{Generation, Word, policy_name},
     },
-    manifest::written::{self, Origin},
+    manifest::written::{self, Origin, Writer},
     workspace::{discovery, root::Place},
 };
 
@@ -196,7 +196,7 @@ fn write(
     let name = format!("{}.yaml", policy_name(direction));
     let path = root.join("kyverno").join(cluster.name.as_str()).join(name);
     let shown = discovery::shown(&root, &path);
-    let text = written::signed(text);
+    let text = written::signed(Writer::Kyverno, text);
     let old = discovery::read_text(&root, &path)?;
     match old.as_deref() {
         Some(old) if old == text => return Ok(format!("{shown}: nothing changed\n")),

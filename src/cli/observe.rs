@@ -8,7 +8,7 @@ use crate::{
 
 /// The rollouts whose evidence is published: those whose set is live and closed, in steady state too.
 pub const SOAKS: Soaks = Soaks {
-    targets: |world, cluster| world.soaks().targets().filter(|target| target.cluster == *cluster).collect(),
+    targets: |world, cluster| world.soaks().targets_of(cluster).collect(),
     evidence: |world, target| world.soaks().evidence(target, world),
 };
 

@@ -178,7 +178,7 @@ fn print(args: &Predict, given: &Given, cluster: &Cluster, printer: &mut Printer
         let recorded = Recorded {
             window: given.part.window,
             edges: &given.part.edges,
-            doubts: predict::doubts(&given.part),
+            doubts: predict::doubts(&given.part, *direction),
         };
         let mut prediction = replay::predict(cluster, wanted, recorded);
         families::retain_running(&cluster.pods, &mut prediction.turned);

@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
@@ -13,7 +14,6 @@ use tokio::time::timeout;
 use super::{
     args::{Format, Global, Preflight},
     exit::Exit,
-    preflight_week,
     print::Printer,
     run::with_runtime,
     session::{self, Need},
@@ -23,8 +23,14 @@ use crate::{
     documents::preflight::{self, Flight},
     domain::{
         names::Text,
-        preflight::{check::Verdict, report},
+        preflight::{
+            check::Verdict,
+            reading::Reading,
+            report::{self, Report},
+        },
     },
+    engine::week,
+    flows::baseline::serve,
     k8s::{
         connect::Access,
         preflight::{look, manifests},
@@ -59,12 +65,7 @@ pub async fn run(
         let access = reach(entry);
         async move {
             let name = entry.name.as_str();
-            let looked = async {
-                let mut reading = look::preflight(&access).await?;
-                reading.measured = preflight_week::measure(entry, &access, &reading, args.deadline / 2).await;
-                Ok(report::run(&reading))
-            };
-            let result = match timeout(args.deadline, looked).await {
+            let result = match timeout(args.deadline, look(entry, &access, args.deadline / 2)).await {
                 Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
             };
@@ -72,6 +73,37 @@ pub async fn run(
         }
     }));
     print(&flights.await, args, printer)
+}
+
+/// One cluster. Its collector is asked while the rest is read, and has a little longer; whether there is
+/// one, the reading says.
+async fn look(entry: &ClusterEntry, access: &Access, patience: Duration) -> Result<Report, Trouble> {
+    let patience = patience.min(week::ANSWER);
+    let mut looking = pin!(look::preflight(access));
+    let mut asking = pin!(week::collector(entry, access));
+    let (reading, early) = tokio::select! {
+        reading = &mut looking => (reading?, None),
+        week = &mut asking => (looking.await?, Some(week)),
+    };
+    let report = report::run(&reading);
+    let measured = if entry.collector.is_none() && !has_collector(&reading) {
+        week::source(entry, access, &report.offers, patience).await
+    } else if let Some(early) = early {
+        Some(early)
+    } else {
+        Some(timeout(patience, asking).await.unwrap_or_else(|_| week::late(patience)))
+    };
+    Ok(match measured {
+        Some(measured) => report.measured(&measured),
+        None => report,
+    })
+}
+
+fn has_collector(reading: &Reading) -> bool {
+    let is_label =
+        |key: &String, value: &String| serve::LABEL.split_once('=') == Some((key.as_str(), value.as_str()));
+    let mut all = reading.workloads.list().iter();
+    all.any(|one| one.pod_labels.iter().any(|(key, value)| is_label(key, value)))
 }
 
 fn late(name: &str, deadline: Duration) -> Trouble {

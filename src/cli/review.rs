@@ -1,8 +1,6 @@
 //! Discovery documents in the workspace: what is there is read, joined with what was found, and
 //! written. Refuses where something that a person wrote would be lost; then that file stays as it is.
 
-use std::collections::BTreeMap;
-
 use super::{
     discover::{Discovered, Run},
     exit::Exit,
@@ -11,18 +9,15 @@ use super::{
 use crate::{
     cockpit::{plan::FleetFile, ports::Trouble},
     documents::{
-        discovery::{
-            companion::{self, Companion, Part},
-            markdown,
-            page::{self, Shown},
-        },
-        notes::{self, Broken, Kind, Notes, Old},
+        discovery::companion::{self, Companion, Part},
+        notes::{Kind, Notes},
     },
     domain::{
         discovery::Everywhere,
         names::{ClusterName, NsName, plural},
         time::Timestamp,
     },
+    engine::papers::{self, Drawn},
     workspace::{
         discovery::{self, Files},
         root::{self, Place},
@@ -119,9 +114,9 @@ fn write_one(
     let companion_path = discovery::companion_path(&place.root, ns);
     let shown = discovery::shown(&place.root, &path);
     let files = discovery::read(&place.root, ns)?;
-    let old = kept(Kind::Discovery, files.document.as_deref(), &shown, run.args.force)?;
+    let old = papers::kept(Kind::Discovery, files.document.as_deref(), &shown, run.args.force)?;
     let beside = discovery::shown(&place.root, &companion_path);
-    let mut companion = companion_of(&files, &beside, ns, run.args.force)?;
+    let mut companion = papers::companion_of(&files, &beside, ns, run.args.force)?;
     let before = companion.parts.insert(run.cluster.clone(), part);
     // The same evidence as before makes the same bytes: then only the times would differ.
     if let (Some(old), Some(before)) = (&old, before) {
@@ -129,12 +124,19 @@ fn write_one(
         if let Some(part) = same.parts.get_mut(&run.cluster) {
             part.generated = before.generated;
         }
-        let texts = texts(run, &same, Some(old), old.generated, everywhere);
+        let before = Drawn { notes: &old.notes, due: Some(old.due), generated: old.generated };
+        let texts = papers::texts(&run.rules, &same, before, everywhere);
         if files.document.as_ref() == Some(&texts.0) && files.companion.as_ref() == Some(&texts.1) {
             return Ok(format!("{shown}: nothing changed\n"));
         }
     }
-    let (document, edges) = texts(run, &companion, old.as_ref(), generated(&companion), everywhere);
+    let none = Notes::new();
+    let drawn = Drawn {
+        notes: old.as_ref().map_or(&none, |old| &old.notes),
+        due: old.as_ref().map(|old| old.due),
+        generated: generated(&companion),
+    };
+    let (document, edges) = papers::texts(&run.rules, &companion, drawn, everywhere);
     discovery::write(&place.root, &companion_path, &edges)?;
     discovery::write(&place.root, &path, &document)?;
     let many = plural(edges.lines().count().saturating_sub(1), "edge");
@@ -143,78 +145,4 @@ fn write_one(
 
 fn generated(companion: &Companion) -> Timestamp {
     companion.parts.values().map(|part| part.generated).max().unwrap_or_default()
-}
-
-/// Document and companion.
-fn texts(
-    run: &Run<'_>,
-    companion: &Companion,
-    old: Option<&Old>,
-    generated: Timestamp,
-    everywhere: &Everywhere,
-) -> (String, String) {
-    let page =
-        |(cluster, part)| page::of(cluster, &companion.ns, part, &run.rules, everywhere, Shown::Passed);
-    let pages: Vec<_> = companion.parts.iter().map(page).collect();
-    let none = Notes::new();
-    let document = markdown::text(&markdown::Document {
-        ns: &companion.ns,
-        pages: &pages,
-        notes: old.map_or(&none, |old| &old.notes),
-        due: old.map(|old| old.due),
-        generated,
-    });
-    (document, companion::to_text(companion))
-}
-
-/// What people wrote, if nothing else was edited.
-pub(super) fn kept(
-    kind: Kind,
-    text: Option<&str>,
-    shown: &str,
-    is_forced: bool,
-) -> Result<Option<Old>, Trouble> {
-    let Some(text) = text else { return Ok(None) };
-    let old = notes::read(kind, text).map_err(|bad| {
-        let next = match &bad {
-            Broken::NotOurs => "Move the file away, or bring its first line back from version control.",
-            Broken::Form(_) => "Use the version of sluice that wrote it, or move the file away.",
-            Broken::Marker { .. } => {
-                "Bring the marker back as it was; nothing is written until then, also with --force."
-            }
-        };
-        Trouble::new(shown, &bad.to_string(), next)
-    })?;
-    if old.is_edited && !is_forced {
-        let fact = "it was edited outside its notes, and writing it again would lose that";
-        let next = "Move what you wrote between the lines `notes` and `end of notes`, or give it up with \
-                    --force.";
-        return Err(Trouble::new(shown, fact, next));
-    }
-    Ok(Some(old))
-}
-
-/// What is kept of all clusters.
-fn companion_of(files: &Files, shown: &str, ns: &NsName, is_forced: bool) -> Result<Companion, Trouble> {
-    let fresh = || Companion { ns: ns.clone(), parts: BTreeMap::new() };
-    let refuse = |fact: String| {
-        let next = "Bring it back from version control, or give what it held of other clusters up with \
-                    --force.";
-        Trouble::new(shown, &fact, next)
-    };
-    let Some(text) = &files.companion else {
-        return match files.document.is_some() && !is_forced {
-            true => Err(refuse("it is not there, and the document beside it is".to_owned())),
-            false => Ok(fresh()),
-        };
-    };
-    match companion::from_text(text) {
-        Ok((companion, _)) if companion.ns != *ns && !is_forced => {
-            Err(refuse(format!("it is of namespace {}", companion.ns)))
-        }
-        Ok((companion, bad)) if (bad.is_empty() || is_forced) && companion.ns == *ns => Ok(companion),
-        Ok((_, bad)) if !is_forced => Err(refuse(bad.first().map(ToString::to_string).unwrap_or_default())),
-        Err(bad) if !is_forced => Err(refuse(bad.to_string())),
-        Ok(_) | Err(_) => Ok(fresh()),
-    }
 }

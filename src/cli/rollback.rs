@@ -23,7 +23,7 @@ use crate::{
         flow::Direction,
         names::{ClusterName, NsName, Text},
         policy::PolicyKind,
-        valve,
+        shadow, valve,
     },
 };
 
@@ -116,7 +116,9 @@ fn targets(world: &World, clusters: &[ClusterName], args: &Rollback) -> Vec<Targ
         for ns in namespaces {
             for direction in &directions {
                 let target = Target { cluster: name.clone(), ns: ns.clone(), direction: *direction };
-                if !args.all_namespaces || live(world, &target).is_none_or(|live| !live.is_empty()) {
+                let staged = world.namespace(name, &target.ns).is_some_and(|ns| ns.is_staged(*direction));
+                let may_be_live = || live(world, &target).is_none_or(|live| !live.is_empty());
+                if !args.all_namespaces || staged || may_be_live() {
                     out.push(target);
                 }
             }
@@ -126,7 +128,10 @@ fn targets(world: &World, clusters: &[ClusterName], args: &Rollback) -> Vec<Targ
 }
 
 fn with_ours(cluster: &Cluster) -> Vec<NsName> {
-    let has_ours = |ns: &&crate::domain::fleet::Namespace| ns.policies.values().any(|p| p.pinned().is_some());
+    let has_ours = |ns: &&crate::domain::fleet::Namespace| {
+        let staged = Direction::ALL.into_iter().any(|direction| ns.is_staged(direction));
+        staged || ns.policies.values().any(|p| p.pinned().is_some())
+    };
     cluster.namespaces.values().filter(has_ours).map(|ns| ns.seen.name.clone()).collect()
 }
 
@@ -150,10 +155,14 @@ fn plan(world: &World, target: &Target) -> RollbackPlan {
     });
     let ns = world.namespace(&target.cluster, &target.ns);
     let are_pods_listed = cluster.is_some_and(|cluster| cluster.listed.contains(&Listed::Pods));
+    let mut commands = valve::rollback_commands(context, &target.ns, target.direction, with_fqdn);
+    let staged = ns.is_some_and(|ns| ns.is_staged(target.direction));
+    commands.extend(staged.then(|| shadow::removal_command(context, &target.ns, target.direction)));
     RollbackPlan {
         target: target.clone(),
         live: live(world, target),
+        staged,
         isolation: ns.filter(|_| are_pods_listed).map(|ns| ns.isolation(target.direction)),
-        commands: valve::rollback_commands(context, &target.ns, target.direction, with_fqdn),
+        commands,
     }
 }

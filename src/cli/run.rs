@@ -11,9 +11,9 @@ use super::{
     ask::{self, Asker},
     author,
     change::Changing,
-    cockpit, collect, demo, denials, discover,
+    cockpit, collect, demo, denials, discover, documents,
     exit::Exit,
-    explain, hold, info, init, install, kyverno, log, plan, predict, preflight,
+    explain, hold, info, init, install, kyverno, log, manual, plan, predict, preflight,
     print::Printer,
     probe, report, review_gate, rollback, runbook,
     session::{self, Need, NoStart, Session},
@@ -48,21 +48,14 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
     let global = &cli.global;
     match &cli.command {
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "sluice", &mut script);
-            printer.out(&String::from_utf8_lossy(&script));
-            Exit::Done
-        }
-        Some(Command::Info) => {
-            printer.out(&info::text(global));
-            Exit::Done
-        }
+        Some(Command::Completions { shell }) => printed(&completions(*shell), printer),
+        Some(Command::Man) => printed(&manual::roff(), printer),
+        Some(Command::Info) => printed(&info::text(global), printer),
         Some(Command::Collect(args)) => {
             with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
         }
         None => with_runtime(printer, async |_| {
-            let setup = session::setup(global, Need::Clusters, true)?;
+            let setup = session::setup(global, Need::AtOnce, true)?;
             cockpit::run(global, cli.shown, setup, cli.open.as_deref()).await
         }),
         Some(Command::Demo(args)) => with_runtime(printer, async |printer| {
@@ -93,6 +86,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
             let mut session = start(&whole(global), Need::Workspace, false)?;
             Ok(kyverno::run(&mut session, global, args, p).await)
         }),
+        Some(Command::Documents(args)) => documents::main(&whole(global), args, printer),
         Some(Command::Runbook(args)) => runbook::run(global, args, printer),
         Some(Command::Probe(args)) => probe::run(args, printer),
         Some(Command::Explain(args)) => explain::main(global, args, printer),
@@ -110,9 +104,20 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         Some(Command::Report(args)) => report::main(global, args, printer),
         Some(Command::Review(args)) => review_gate::main(global, args, printer),
         Some(Command::Rollback(args)) => {
-            change(global, &args.change, Need::Clusters, printer, async |it| rollback::run(it, args).await)
+            change(global, &args.change, Need::AtOnce, printer, async |it| rollback::run(it, args).await)
         }
     }
+}
+
+fn printed(text: &str, printer: &mut Printer<'_>) -> Exit {
+    printer.out(text);
+    Exit::Done
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// An install, if there is somebody to ask.

@@ -7,7 +7,6 @@ use super::{
     args::Global,
     exit::Exit,
     print::Printer,
-    review,
     session::{self, NoStart},
 };
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
         notes::{Kind, Notes},
         runbook::{self, FILE},
     },
-    engine::Clock,
+    engine::{Clock, papers},
     workspace::{
         discovery,
         root::{self, Place},
@@ -58,7 +57,7 @@ fn written(global: &Global, args: &Runbook, printer: &mut Printer<'_>) -> Result
     let before = discovery::read_text(&place.root, &path).map_err(failed)?;
     // Printed, it takes over what can be read of the old one; only a write may lose anything.
     let forced = args.force || !args.write;
-    let old = review::kept(Kind::Runbook, before.as_deref(), FILE, forced).map_err(failed)?;
+    let old = papers::kept(Kind::Runbook, before.as_deref(), FILE, forced).map_err(failed)?;
     let none = Notes::new();
     let text = |generated| {
         runbook::text(&runbook::Runbook {

@@ -24,6 +24,8 @@ pub enum Need {
     /// A broken sluice.yaml is told, and the kubeconfig's contexts stand in: rollback and looking
     /// work in every state.
     Clusters,
+    /// The same at once: policy files are read after the start.
+    AtOnce,
 }
 
 /// Why nothing could be started.
@@ -45,6 +47,9 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
         kubeconfig(global.kubeconfig.as_deref()).map_err(|trouble| NoStart::failed(vec![trouble]))?;
     let place = place(global);
     let read = match &place {
+        Ok(Some(place)) if need == Need::AtOnce => {
+            root::read_fleet_of(place).map_err(|errors| usage_if_context(errors, global))
+        }
         Ok(Some(place)) => root::read(place).map_err(|errors| usage_if_context(errors, global)),
         Ok(None) => Ok(Workspace::default()),
         Err(trouble) => Err(NoStart { exit: Exit::Usage, troubles: vec![trouble.clone()] }),
@@ -52,7 +57,7 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
     let (mut workspace, place) = match (read, need) {
         (Ok(workspace), _) => (workspace, place.ok().flatten()),
         (Err(bad), Need::Workspace) => return Err(bad),
-        (Err(bad), Need::Clusters) => {
+        (Err(bad), Need::Clusters | Need::AtOnce) => {
             (Workspace { notices: bad.troubles, ..Workspace::default() }, place.ok().flatten())
         }
     };

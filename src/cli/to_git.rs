@@ -75,7 +75,7 @@ fn words(steps: &[Step]) -> &'static str {
         Some(Step::Open(_)) => "open the valve before the allows",
         Some(Step::Tighten(_)) => "close the valve",
         Some(Step::Widen(_)) => "widen before narrowing",
-        Some(Step::Put(_) | Step::Delete(_)) | None => "the allows",
+        Some(Step::Put(_) | Step::Delete(_) | Step::Stage(_) | Step::Unstage(_)) | None => "the allows",
     }
 }
 
@@ -92,7 +92,7 @@ fn content(preview: &Preview, step: &Step) -> Option<String> {
             let rules = valve::widened(live, wanted, pinned.direction);
             manifest::with_rules(&manifest?, pinned.direction, &rules)
         }
-        Step::Delete(_) => return None,
+        Step::Delete(_) | Step::Stage(_) | Step::Unstage(_) => return None,
     };
     Some(manifest::yaml(&value))
 }

@@ -27,7 +27,7 @@ pub fn is_read(cluster: &Cluster) -> bool {
 }
 
 /// Each part of a row: whether it is there, and what people call it.
-fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 5] {
+fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 6] {
     let listed = |list| cluster.listed.contains(&list);
     [
         (Part::Namespaces, listed(Listed::Namespaces), "namespaces"),
@@ -35,6 +35,7 @@ fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 5] {
         (Part::Pods, listed(Listed::Pods), "pods"),
         (Part::Rights, cluster.rights.patch.is_some(), "rights"),
         (Part::Cni, cluster.cni.is_some(), "the CNI"),
+        (Part::Staged, cluster.looked.stages.is_some(), "staged policies"),
     ]
 }
 

@@ -11,6 +11,8 @@ pub enum Risk {
     Asks,
     /// Writes the team's records in the state cluster: filled in on a form and sent from its button.
     Records,
+    /// Writes a file of the workspace: previewed, and confirmed by the same key again.
+    Files,
     /// Changes a cluster: previewed and confirmed by a typed word.
     Writes,
     /// Takes a change back: shows target and command, confirmed by the same key again.
@@ -39,6 +41,8 @@ pub enum On {
     Waivable,
     Plan,
     Activity,
+    /// A discovery document.
+    Document,
 }
 
 macro_rules! commands {
@@ -70,6 +74,7 @@ commands! {
     Abort: "abort", ["ctrl-x"], Anywhere, TakesBack, "Stop running applies before their next write.";
     Advance: "advance", ["w"], Plan, Writes, "Preview the rows of the current wave that may go now, then apply them on a typed yes.";
     Revert: "revert", ["R"], Namespace, Writes, "Preview the newest policies of this row that soaked clean, then apply them again.";
+    Shadow: "shadow", ["H"], Namespace, Writes, "Preview the workspace's policies of this row only staged (Calico), then stage them on a typed yes: nothing is enforced, what they would deny is shown.";
     Hold: "hold", ["p"], Anywhere, Records, "Nothing of this row, its cluster or the fleet advances until it is released.";
     Release: "release", ["P"], Anywhere, Records, "End a hold or an exclusion.";
     Exclude: "exclude", ["x"], Row, Records, "Its wave goes on without it, until a date.";
@@ -90,12 +95,15 @@ commands! {
     Notices: "notices", ["6"], Anywhere, Looks, "What is wrong with files and settings.";
     Plan: "plan", ["7"], Anywhere, Looks, "What may go now, the waves, and for all the rest what is missing.";
     Reviews: "reviews", ["8"], Anywhere, Looks, "Destinations that somebody asked to open: what waits, what runs out, what was decided.";
+    Views: "views", ["0"], Anywhere, Looks, "Saved views by role, yours too; copies this page as one.";
     OpenEnds: "open-ends", ["9"], Anywhere, Looks, "What was put off, with owner and due date: rolled back, held, left out, waived, grants that end.";
     Destinations: "destinations", ["d"], Namespace, Looks, "Where the workloads of this namespace talk, suspects first.";
     Coverage: "coverage", ["v"], Namespace, Looks, "What the collected week has seen of this namespace, and what not.";
     Timeline: "timeline", ["i"], Namespace, Looks, "What changed around this row, and what was denied after it.";
     Predict: "predict", ["b"], Namespace, Asks, "What the workspace's policies of this row would do: what opens and closes, who is isolated, what of the recorded week would be denied.";
     Propose: "propose", ["n"], Denial, Looks, "The narrowest rule that would let this denied flow pass, and what else it opens; to copy, never applied.";
+    Document: "document", ["D"], Namespace, Asks, "The discovery document of this namespace: when its monthly review is due, what changed since it was written.";
+    Renew: "renew", ["N"], Document, Files, "Write the discovery document on screen anew, with or without its review; a file of the workspace changes, no cluster.";
     Preflight: "preflight", ["F"], Row, Looks, "What must hold of this cluster before anything is written there: verdicts, evidence, fixes.";
     Sort: "sort", ["s"], Sorted, Looks, "Sort by the next column.";
     Reverse: "reverse", ["S"], Sorted, Looks, "Turn the order round.";
@@ -116,11 +124,13 @@ commands! {
     Bottom: "bottom", ["G", "end"], Anywhere, Looks, "Last row.";
     Mark: "mark", ["space"], Namespace, Looks, "Mark this row; apply and rollback then take all marked ones.";
     Unmark: "unmark", ["u"], Anywhere, Looks, "Clear all marks.";
-    Filter: "filter", ["/"], Anywhere, Looks, "Narrow the rows; `!word` leaves out, `key:word` looks in one column.";
+    Undo: "undo", ["U"], Anywhere, Looks, "Take back the last mark, filter, order, or form that was left; what was sent it cannot.";
+    Filter: "filter", ["/"], Anywhere, Looks, "Narrow the rows: `word`, `~letters`, `/pattern/`; `key:` before it for one column, `!` leaves out.";
     ClearFilter: "clear-filter", ["ctrl-u"], Anywhere, Looks, "Show all rows again.";
     Freeze: "freeze", ["f"], Denials, Looks, "Hold the rows still and count what arrives; again: back to now.";
     Copy: "copy", ["y"], Anywhere, Looks, "Copy this row as a ready message.";
     CopyCommand: "copy-command", ["Y"], Anywhere, Looks, "Copy kubectl commands: of this call, else of the rollback of this row.";
+    CopyAll: "copy-all", ["ctrl-y"], Anywhere, Looks, "Copy all rows of this page, as it is narrowed, each as its message.";
     Times: "times", ["t"], Anywhere, Looks, "Ages or clock times.";
     Reconnect: "reconnect", ["c"], Row, Asks, "Try this cluster again now.";
     Reload: "reload", ["ctrl-l"], Anywhere, Asks, "Read sluice.yaml and the policy files again.";

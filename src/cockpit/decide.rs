@@ -17,12 +17,13 @@ use super::{
     foresights,
     gates::{self, Gate},
     holding::{self, Wanted},
+    monthly,
     orders::{
         ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
         Target,
     },
     ports::{Effect, Link},
-    preflight, review_orders,
+    preflight, review_orders, shadow,
     waiving::{self, Overriding, Waiving},
     world::World,
 };
@@ -36,6 +37,8 @@ pub enum Command {
     Preview(Vec<Target>),
     /// What would going back to the newest clean bytes of these rows do? Changes nothing.
     Revert(Vec<Target>),
+    /// What would staging the workspace's policies of these rows do? Changes nothing.
+    Shadow(Vec<Target>),
     /// Apply what these previews showed, one after the other.
     Apply(Vec<OrderId>),
     RollBack(Vec<Target>),
@@ -46,6 +49,16 @@ pub enum Command {
     ReadEdges(ClusterName, NsName),
     /// What would the workspace's policies of this row do to the recorded week? Needs no right to write.
     Foresee(Target),
+    /// Read what the discovery documents say of themselves.
+    ReadDocuments,
+    /// What changed since the discovery document of this namespace was written? In whose name it would be
+    /// reviewed; `None`: ours.
+    Compare(NsName, Option<Text>),
+    /// Write what was compared into the workspace, with or without a review.
+    Renew {
+        ns: NsName,
+        reviewed: bool,
+    },
     /// Nothing of this scope advances, or its wave goes on without it.
     Hold(Wanted),
     /// End a hold or an exclusion, by its name.
@@ -95,7 +108,9 @@ pub enum Reason {
     UnknownCluster(ClusterName),
     #[error("cluster {0} has no namespace {1}")]
     UnknownNamespace(ClusterName, NsName),
-    #[error("no policy files: put the pinned set into network-policies/{0}/{1}/")]
+    #[error(
+        "no policy files: put the pinned set into network-policies/{0}/{1}/; `sluice author` writes it from evidence"
+    )]
     NotAuthored(ClusterName, NsName),
     #[error("{0}")]
     BadFile(Text),
@@ -113,6 +128,8 @@ pub enum Reason {
         "{cluster} does not enforce NetworkPolicies ({evidence}): migrate its CNI to Calico or Cilium first"
     )]
     NotEnforced { cluster: ClusterName, evidence: Text },
+    #[error("{cluster} has no shadow: {why}")]
+    NoShadow { cluster: ClusterName, why: Text },
     #[error("pre-flight of {cluster}, {} {}: {why} See `sluice preflight --cluster {cluster}`", .check.as_str(), .verdict.as_str())]
     Preflight { cluster: ClusterName, check: CheckId, verdict: Verdict, why: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
@@ -174,6 +191,9 @@ pub enum Reason {
     /// stable word.
     #[error("{said}")]
     OwnerGate { code: &'static str, said: Text },
+    /// Of a discovery document of the workspace.
+    #[error("{0}")]
+    Document(Text),
     #[error("{0}")]
     Review(#[from] ReviewReason),
 }
@@ -183,12 +203,16 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
     match command {
         Command::Preview(targets) => preview(world, targets, Origin::Workspace),
         Command::Revert(targets) => preview(world, targets, Origin::LastClean),
+        Command::Shadow(targets) => preview(world, targets, Origin::Shadow),
         Command::Apply(previews) => apply(world, previews),
         Command::RollBack(targets) => roll_back(world, targets),
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
         Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
         Command::Foresee(target) => foresee(world, target),
+        Command::ReadDocuments => Ok(just(Effect::ReadDocuments)),
+        Command::Compare(ns, by) => monthly::compare(world, ns, by.as_ref()),
+        Command::Renew { ns, reviewed } => monthly::renew(world, ns, *reviewed),
         Command::Hold(wanted) => hold(world, wanted),
         Command::Release(name) => release(world, name),
         Command::Waive(waiving) => waive(world, waiving),
@@ -230,6 +254,24 @@ fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
 
 /// Every reason why nothing can be written into this row now, whatever the bytes.
 pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = place_reasons(world, target);
+    let Some(cluster) = world.cluster(&target.cluster) else { return reasons };
+    if cluster.enforcement() == Enforcement::DoesNot {
+        let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
+        reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
+    }
+    reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
+        cluster: target.cluster.clone(),
+        check: check.id,
+        verdict: check.verdict,
+        why: check.why.clone(),
+    }));
+    reasons.extend(in_flight(world, target));
+    reasons
+}
+
+/// Every reason of place and person why nothing can be written into this row, enforced or not.
+fn place_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
@@ -261,23 +303,25 @@ pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
             reasons.push(Reason::NoRight { user: user(), verb, cluster: target.cluster.clone() });
         }
     }
-    if cluster.enforcement() == Enforcement::DoesNot {
-        let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
-        reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
-    }
-    reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
-        cluster: target.cluster.clone(),
-        check: check.id,
-        verdict: check.verdict,
-        why: check.why.clone(),
-    }));
+    reasons
+}
+
+/// Every reason why this row's policies cannot be staged now. What a shadow enforces is nothing, so
+/// neither the plan nor the pre-flight's word on enforcement stands against it.
+pub(super) fn stage_reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = place_reasons(world, target);
     reasons.extend(in_flight(world, target));
+    reasons.extend(file_reasons(world, target));
     reasons
 }
 
 pub(super) fn file_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     let Some(authored) = world.files().sets.get(&key) else {
+        if world.files().pending {
+            let why = "the policy files of the workspace are still being read; ask again in a moment";
+            return vec![Reason::BadFile(Text::new(why))];
+        }
         return vec![Reason::NotAuthored(target.cluster.clone(), target.ns.clone())];
     };
     let bad = authored.complaints.iter().cloned().map(Reason::BadFile);
@@ -304,6 +348,7 @@ fn preview(world: &World, targets: &[Target], origin: Origin) -> Result<Orders, 
     let (word, against): (_, fn(&World, &Target) -> Vec<Reason>) = match origin {
         Origin::Workspace => ("apply", apply_reasons),
         Origin::LastClean => ("revert", revert_reasons),
+        Origin::Shadow => ("shadow", shadow::reasons),
     };
     let reasons: Vec<_> = targets.iter().flat_map(|target| against(world, target)).collect();
     refuse_if(word, targets, reasons)?;
@@ -325,7 +370,7 @@ fn bytes<'w>(
     origin: Origin,
 ) -> Option<(&'w Set, &'w BTreeMap<&'static str, Box<str>>)> {
     match origin {
-        Origin::Workspace => {
+        Origin::Workspace | Origin::Shadow => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
             world.files().sets.get(&key).map(|authored| (&authored.set, &authored.manifests))
         }
@@ -348,6 +393,8 @@ fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
             gates
         }
         Origin::LastClean => gates::always(world, target),
+        // It opens nothing and enforces nothing: no gate is asked, and none is passed by it.
+        Origin::Shadow => return Vec::new(),
     };
     let is_open = |gate: &Gate| {
         gate.covers.is_some_and(|covers| waiving::is_overridden(world, target, preview.digest, covers))
@@ -368,6 +415,7 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
     let mut reasons = match preview.origin {
         Origin::Workspace => apply_reasons(world, target),
         Origin::LastClean => revert_reasons(world, target),
+        Origin::Shadow => shadow::reasons(world, target),
     };
     reasons.extend(gate_reasons(world, preview));
     if preview.steps.is_empty() {
@@ -376,12 +424,15 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
     reasons.extend(preview.refusals.iter().map(|trouble| Reason::Server(Text::from(trouble.to_string()))));
     if bytes(world, target, preview.origin).is_some_and(|(_, manifests)| *manifests != preview.manifests) {
         reasons.push(Reason::Stale(Text::new(match preview.origin {
-            Origin::Workspace => "the workspace's policy",
+            Origin::Workspace | Origin::Shadow => "the workspace's policy",
             Origin::LastClean => "what soaked clean last",
         })));
     }
     if let Some(ns) = world.namespace(&target.cluster, &target.ns) {
-        let live = valve::live_set(ns, target.direction);
+        let live = match preview.origin {
+            Origin::Workspace | Origin::LastClean => valve::live_set(ns, target.direction),
+            Origin::Shadow => crate::domain::shadow::set(&ns.staged(target.direction)),
+        };
         let same = live.len() == preview.live.len()
             && live.iter().all(|(name, policy)| {
                 preview.live.get(name).is_some_and(|then| then.canonical == policy.canonical)
@@ -406,6 +457,7 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
         let kind = match preview.origin {
             Origin::Workspace => OrderKind::Apply,
             Origin::LastClean => OrderKind::Revert,
+            Origin::Shadow => OrderKind::Shadow,
         };
         orders.started.push((id, kind, preview.target.clone()));
         orders.effects.push(Effect::Apply(ApplyOrder { id, preview: preview.clone(), after }));

@@ -24,6 +24,7 @@ use super::{
     coverage::{self, ChurnRow},
     discovery::{self, Judged},
     foresights::{Foresights, Foretold},
+    monthly::{DocumentFact, Monthly},
     orders::Target,
     ports::{Baseline, Change, CollectorState, Document, Documented, Link},
     shared::Shared,
@@ -105,6 +106,7 @@ pub struct Discoveries {
     /// Namespaces that the workspace has a document of, with its companion.
     documented: BTreeSet<(ClusterName, NsName)>,
     foresights: Foresights,
+    monthly: Monthly,
     /// The one used last stands last; at most [`Discoveries::OPEN`].
     opened: Vec<Opened>,
     /// Until they come nothing is called harmless.
@@ -197,6 +199,14 @@ impl Discoveries {
 
     pub fn foresights(&self) -> &Foresights {
         &self.foresights
+    }
+
+    pub fn monthly(&self) -> &Monthly {
+        &self.monthly
+    }
+
+    pub(super) fn tell(&mut self, fact: DocumentFact, now: Timestamp) {
+        self.monthly.absorb(fact, now);
     }
 
     /// Something came on which the readiness of its namespaces rests.
@@ -310,6 +320,14 @@ impl Discoveries {
     }
 
     /// Works out what views read, once a batch.
+    /// Clusters judged anew in one batch: of a hundred, the others wait for the next one.
+    const AT_ONCE: usize = 16;
+
+    /// Clusters wait to be judged anew.
+    pub(super) fn has_more(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     pub(super) fn settle(
         &mut self,
         clusters: &IndexMap<ClusterName, Cluster>,
@@ -320,15 +338,25 @@ impl Discoveries {
             self.revision += 1;
             self.sort_out();
         }
-        for name in std::mem::take(&mut self.touched) {
+        for _ in 0..Self::AT_ONCE {
+            let Some(name) = self.touched.pop_first() else { break };
             let Some(cluster) = clusters.get(&name) else { continue };
+            let crons: Vec<CronJob> =
+                self.crons.get(&name).into_iter().flat_map(BTreeMap::values).cloned().collect();
+            let jobs = discovery::Jobs { all: &crons, waived: &waived_jobs(shared, &name, now) };
             let judged = cluster
                 .namespaces
                 .values()
                 .filter_map(|ns| {
                     Some((
                         ns.seen.name.clone(),
-                        discovery::judge(self, cluster, ns, &waived(shared, &name, &ns.seen.name, now))?,
+                        discovery::judge(
+                            self,
+                            cluster,
+                            ns,
+                            &waived(shared, &name, &ns.seen.name, now),
+                            &jobs,
+                        )?,
                     ))
                 })
                 .collect();
@@ -353,6 +381,18 @@ pub fn waived(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestam
         }
     }
     out
+}
+
+/// CronJobs of a cluster that somebody takes upon himself, whatever namespace they are of.
+fn waived_jobs(shared: &Shared, cluster: &ClusterName, now: Timestamp) -> Vec<(NsName, Text)> {
+    let Some(now) = shared.now(now) else { return Vec::new() };
+    let waivers = shared.waivers().map(|kept| &kept.value);
+    let ours = waivers.filter(|waiver| waiver.target.cluster == *cluster && waiver.expires > now);
+    ours.filter_map(|waiver| match &waiver.subject {
+        Subject::CronJob(name) => Some((waiver.target.ns.clone(), name.clone())),
+        Subject::NoEvidence(_) | Subject::Denial(_) | Subject::Quiet => None,
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -436,6 +476,7 @@ mod tests {
             path: Text::new("network-policies/discovery/ns-1.edges.jsonl"),
             written: at(-86_400),
             doubts: Vec::new(),
+            ingress_doubts: Vec::new(),
             uncovered: Vec::new(),
         };
         let documented = || Documented { baseline: baseline(ns(1)), document: document.clone() };

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use crate::domain::{
-    coverage::{Coverage, Readiness},
+    coverage::{Coverage, CronJob, Readiness},
     edge::{Hours, Window},
     fleet::{Cluster, Listed, Namespace},
+    flow::Direction,
     names::{ClusterName, NodeName, NsName, Text, Workload},
     readiness::{NEEDED, NamespaceCoverage, NamespaceFacts, readiness},
     time::{Timestamp, span},
@@ -31,6 +32,14 @@ pub struct Waived {
     /// Names of CronJobs.
     pub jobs: Vec<Text>,
     pub workloads: Vec<Workload>,
+}
+
+/// The scheduled jobs of a whole cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Jobs<'a> {
+    pub all: &'a [CronJob],
+    /// Those that somebody takes upon himself.
+    pub waived: &'a [(NsName, Text)],
 }
 
 /// How far a namespace is.
@@ -96,9 +105,9 @@ impl Progress {
         }
     }
 
-    fn of(coverage: &NamespaceCoverage) -> Self {
+    fn of(coverage: &NamespaceCoverage, direction: Direction) -> Self {
         let credited = coverage.credited;
-        match &coverage.readiness {
+        match coverage.readiness(direction) {
             Readiness::Ready => Self::Ready { credited },
             Readiness::NotYet { .. } => Self::Collecting { credited },
             Readiness::Blocked { .. } => Self::Blocked { credited },
@@ -128,15 +137,33 @@ pub struct CollectorRow {
 /// How far a namespace is, as a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectionRow {
+    /// For egress.
     pub progress: Progress,
     /// Why it is not ready, every reason.
     pub why: Vec<Text>,
+    /// The same for ingress.
+    pub ingress: Progress,
+    pub ingress_why: Vec<Text>,
     /// What the collector holds of it.
     pub edges: Option<u64>,
     /// As far as its edges are read here.
     pub destinations: Option<usize>,
     pub suspects: Option<usize>,
     pub at: Option<Timestamp>,
+}
+
+impl CollectionRow {
+    pub fn of(&self, direction: Direction) -> (Progress, &[Text]) {
+        match direction {
+            Direction::Egress => (self.progress, &self.why),
+            Direction::Ingress => (self.ingress, &self.ingress_why),
+        }
+    }
+
+    /// Is ingress where egress is, for the same reasons?
+    pub fn is_alike(&self) -> bool {
+        self.of(Direction::Egress) == self.of(Direction::Ingress)
+    }
 }
 
 pub fn collector_row(world: &World, cluster: &ClusterName) -> CollectorRow {
@@ -161,14 +188,15 @@ pub fn collector_row(world: &World, cluster: &ClusterName) -> CollectorRow {
         Link::Broken(trouble) => ("broken", Some(Text::from(trouble.to_string()))),
     };
     let all: Vec<_> = in_scope(world, cluster).collect();
-    let behind = all.iter().map(|judged| progress(Some(judged), &state.link));
+    let of = |judged| progress(judged, &state.link, Direction::Egress);
+    let behind = all.iter().map(|judged| of(Some(judged)));
     CollectorRow {
         link,
         reason,
         at: Some(collected.at),
         version: state.version.clone(),
         window: state.window,
-        progress: behind.min_by_key(|progress| rank(*progress)).unwrap_or(progress(None, &state.link)),
+        progress: behind.min_by_key(|progress| rank(*progress)).unwrap_or(of(None)),
         ready: (!all.is_empty()).then(|| {
             let ready = all.iter().filter(|judged| judged.coverage.readiness == Readiness::Ready).count();
             (ready, all.len())
@@ -196,9 +224,9 @@ fn rank(progress: Progress) -> (u8, TimeDelta) {
     (class, progress.credited().unwrap_or_default())
 }
 
-fn progress(judged: Option<&Judged>, link: &Link) -> Progress {
+fn progress(judged: Option<&Judged>, link: &Link, direction: Direction) -> Progress {
     match (judged, link) {
-        (Some(judged), _) => Progress::of(&judged.coverage),
+        (Some(judged), _) => Progress::of(&judged.coverage, direction),
         (None, Link::None(_)) => Progress::NoCollector,
         (None, Link::Connecting | Link::Live | Link::Broken(_)) => Progress::Unknown,
     }
@@ -221,6 +249,8 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
         return CollectionRow {
             progress: Progress::Unknown,
             why: Vec::new(),
+            ingress: Progress::Unknown,
+            ingress_why: Vec::new(),
             edges: None,
             destinations: None,
             suspects: None,
@@ -231,20 +261,27 @@ pub fn collection_row(world: &World, cluster: &ClusterName, ns: &NsName) -> Coll
     let answer = discoveries.opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
     // Without a window it has not said what it holds.
     let edges = collected.state.tally(ns).map(|tally| tally.edges);
+    let of = |direction| progress(judged, &collected.state.link, direction);
     CollectionRow {
-        progress: progress(judged, &collected.state.link),
-        why: match judged.map(|judged| &judged.coverage.readiness) {
-            Some(Readiness::Blocked { why }) => why.clone(),
-            Some(Readiness::NotYet { left }) => {
-                vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
-            }
-            Some(Readiness::Ready) | None => Vec::new(),
-        },
+        progress: of(Direction::Egress),
+        why: why(judged, Direction::Egress),
+        ingress: of(Direction::Ingress),
+        ingress_why: why(judged, Direction::Ingress),
         edges,
         destinations: answer.map(|answer| answer.destinations.len()),
         // Without rules nothing was looked for.
         suspects: discoveries.rules().and(answer).map(|answer| answer.suspects),
         at: Some(collected.at),
+    }
+}
+
+fn why(judged: Option<&Judged>, direction: Direction) -> Vec<Text> {
+    match judged.map(|judged| judged.coverage.readiness(direction)) {
+        Some(Readiness::Blocked { why }) => why.clone(),
+        Some(Readiness::NotYet { left }) => {
+            vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
+        }
+        Some(Readiness::Ready) | None => Vec::new(),
     }
 }
 
@@ -254,6 +291,7 @@ pub fn judge(
     cluster: &Cluster,
     ns: &Namespace,
     waived: &Waived,
+    jobs: &Jobs<'_>,
 ) -> Option<Judged> {
     let state = &discoveries.collected(&cluster.name)?.state;
     let window = state.window?;
@@ -262,13 +300,12 @@ pub fn judge(
     let running: Vec<_> = running.into_iter().collect();
     let known = cluster.listed.contains(&Listed::Pods).then_some(running.as_slice());
     let (nodes, credited) = nodes_of(&state.coverage, known, window);
-    let crons: Vec<_> =
-        discoveries.crons(&cluster.name, &ns.seen.name).into_iter().flatten().cloned().collect();
     let facts = NamespaceFacts {
         ns: &ns.seen.name,
         nodes: known,
-        crons: &crons,
+        crons: jobs.all,
         waived: &waived.jobs,
+        waived_callers: jobs.waived,
         excused: &waived.workloads,
         workloads: &spoke(discoveries, cluster, ns),
     };

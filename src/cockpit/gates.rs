@@ -311,9 +311,10 @@ fn evidence(world: &World, target: &Target) -> Option<Gate> {
         return None;
     }
     let row = collection_row(world, &target.cluster, &target.ns);
-    let doubts = preflight::stops_discovery(world, &target.cluster, row.progress.credited());
+    let (progress, why) = row.of(target.direction);
+    let doubts = preflight::stops_discovery(world, &target.cluster, target.direction, progress.credited());
     let have = |credited: TimeDelta| Text::from(format!("{} of {}", span(credited), span(wanted)));
-    let (have, who) = match row.progress {
+    let (have, who) = match progress {
         Progress::Ready { credited } | Progress::Collecting { credited } if credited >= wanted => {
             if doubts.is_empty() {
                 return None;
@@ -325,7 +326,7 @@ fn evidence(world: &World, target: &Target) -> Option<Gate> {
         Progress::NoCollector => (Text::new("no collector"), Who::Admin),
         Progress::Unknown => (Text::new("unknown"), Who::Admin),
     };
-    let mut why = if who == Who::Lead { row.why } else { Vec::new() };
+    let mut why = if who == Who::Lead { why.to_vec() } else { Vec::new() };
     why.extend(doubts);
     Some(Gate::new(Why::Evidence { have, why }, who, Some(Covers::Coverage)))
 }

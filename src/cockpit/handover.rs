@@ -18,6 +18,7 @@ use crate::domain::{
 
 use super::{
     gate,
+    monthly::{self, DocumentRow},
     open_ends::{EndKind, NOT_RECOVERED, OpenEnd, open_ends},
     orders::{OrderKind, OrderState, Outcome},
     ports::Link,
@@ -50,6 +51,8 @@ pub struct Handover {
     /// What could not be seen, a sentence each.
     pub unknown: Vec<Text>,
     pub escalation: Vec<Text>,
+    /// Discovery documents that need somebody; `None`: they were not read.
+    pub documents: Option<Vec<DocumentRow>>,
 }
 
 impl Handover {
@@ -129,6 +132,7 @@ pub fn handover(world: &World, span: TimeDelta) -> Handover {
         ends_soon: Vec::new(),
         unknown: unknown(world),
         escalation: world.plan().settings.escalation.clone(),
+        documents: monthly::due(world),
     };
     out.ends_soon = ends_soon(world, &out);
     out.todo = todo(world, &out);
@@ -300,6 +304,10 @@ fn todo(world: &World, handover: &Handover) -> Vec<Todo> {
             let (target, first) = (&running.target, row.reasons().into_iter().next().unwrap_or_default());
             out.row(format!("{target} does not become clean by waiting: {first}"), target);
         }
+    }
+    for row in handover.documents.iter().flatten() {
+        let (what, command) = (monthly::line(row, world.now()), format!("sluice documents {}", row.ns));
+        out.0.push(Todo { what: Text::from(what), command });
     }
     if handover.waiting > 0 {
         let waiting = handover.waiting;

@@ -8,14 +8,18 @@ use indexmap::IndexMap;
 
 use crate::domain::{
     fleet::{Cluster, Namespace},
-    names::{ClusterName, Text},
+    flow::Direction,
+    names::{ClusterName, NsName, Text},
     policy::{Pinned, Policy},
     rollout::{Record, Target},
     time::Timestamp,
     valve,
 };
 
-use super::shared::{Shared, SharedFact};
+use super::{
+    ports::Change,
+    shared::{Shared, SharedFact},
+};
 
 /// What is wrong with a rollout that is meant to be live.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +74,9 @@ pub struct Incidents {
 }
 
 impl Incidents {
+    /// Clusters looked at in one batch: of a hundred, the others wait for the next one.
+    const AT_ONCE: usize = 16;
+
     /// Of one row, worst first.
     pub fn of(&self, target: &Target) -> &[Incident] {
         self.open.get(target).map_or(&[], Vec::as_slice)
@@ -80,17 +87,23 @@ impl Incidents {
     }
 
     pub(super) fn touch(&mut self, cluster: &ClusterName) {
-        self.touched.insert(cluster.clone());
+        if !self.touched.contains(cluster) {
+            self.touched.insert(cluster.clone());
+        }
     }
 
     /// What the team recorded changed, perhaps.
     pub(super) fn note(&mut self, fact: &SharedFact) {
-        self.everything |= matches!(fact, SharedFact::Records(_));
+        match fact {
+            SharedFact::Records(Change::Put(kept)) => self.touch(&kept.value.target.cluster),
+            SharedFact::Records(Change::Reset(_) | Change::Gone(_)) => self.everything = true,
+            _ => {}
+        }
     }
 
-    /// An order ended: what is live is no longer on its way.
-    pub(super) fn touch_all(&mut self) {
-        self.everything = true;
+    /// Clusters wait to be looked at.
+    pub(super) fn has_more(&self) -> bool {
+        !self.touched.is_empty()
     }
 
     pub(super) fn settle(
@@ -100,27 +113,35 @@ impl Incidents {
         is_busy: impl Fn(&Target) -> bool,
         now: Timestamp,
     ) {
-        let (touched, everything) = (std::mem::take(&mut self.touched), std::mem::take(&mut self.everything));
-        if touched.is_empty() && !everything {
-            return;
+        if std::mem::take(&mut self.everything) {
+            self.touched.extend(clusters.keys().cloned());
         }
-        let concerned = |target: &Target| everything || touched.contains(&target.cluster);
-        let mut old = std::mem::take(&mut self.open);
-        for record in shared.records().map(|kept| &kept.value) {
-            let target = &record.target;
-            let before = old.remove(target).unwrap_or_default();
-            let known = clusters.get(&target.cluster).filter(|cluster| cluster.is_complete());
-            let found = match known {
+        for _ in 0..Self::AT_ONCE {
+            let Some(name) = self.touched.pop_first() else { break };
+            let Some(cluster) = clusters.get(&name) else { continue };
+            // Of a record that is gone nothing is kept.
+            let mut old = self.take(&name);
+            for record in shared.records_of(&name).map(|kept| &kept.value) {
+                let before = old.remove(&record.target).unwrap_or_default();
                 // An order under way is no incident; what cannot be read keeps what was seen.
-                Some(cluster) if concerned(target) && !is_busy(target) => {
+                let found = if cluster.is_complete() && !is_busy(&record.target) {
                     keep_ages(find(cluster, record), &before, now)
+                } else {
+                    before
+                };
+                if !found.is_empty() {
+                    self.open.insert(record.target.clone(), found);
                 }
-                Some(_) | None => before,
-            };
-            if !found.is_empty() {
-                self.open.insert(target.clone(), found);
             }
         }
+    }
+
+    /// What was open of one cluster.
+    fn take(&mut self, cluster: &ClusterName) -> BTreeMap<Target, Vec<Incident>> {
+        let from = Target { cluster: cluster.clone(), ns: NsName::first(), direction: Direction::Egress };
+        let open = self.open.range(from..).take_while(|(target, _)| target.cluster == *cluster);
+        let targets: Vec<_> = open.map(|(target, _)| target.clone()).collect();
+        targets.into_iter().filter_map(|target| self.open.remove_entry(&target)).collect()
     }
 }
 

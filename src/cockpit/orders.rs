@@ -10,6 +10,7 @@ use crate::domain::{
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     predict::prediction::Prediction,
+    shadow,
     time::Timestamp,
     valve::{Set, Step},
 };
@@ -45,6 +46,8 @@ pub enum Origin {
     Workspace,
     /// The newest that soaked clean, as the state cluster keeps them: a revert.
     LastClean,
+    /// The workspace, to be staged only: judged by, and never enforced.
+    Shadow,
 }
 
 /// What an apply would do: everything the confirmation shows and is bound to.
@@ -58,7 +61,8 @@ pub struct Preview {
     pub set: Set,
     /// Manifests as they will be sent, by pinned name.
     pub manifests: BTreeMap<&'static str, Box<str>>,
-    /// The live pinned objects that this was computed against, with their versions.
+    /// The live pinned objects that this was computed against, with their versions; of a shadow what is
+    /// staged.
     pub live: Set,
     pub steps: Vec<Step>,
     pub before: Isolation,
@@ -167,13 +171,15 @@ pub enum OrderKind {
     Apply,
     /// An apply of the newest bytes that soaked clean.
     Revert,
+    /// Stages a set, and enforces nothing.
+    Shadow,
     Rollback,
 }
 
 impl OrderKind {
     /// Does it write a set, so that it can be aborted?
     pub fn applies(self) -> bool {
-        matches!(self, Self::Apply | Self::Revert)
+        matches!(self, Self::Apply | Self::Revert | Self::Shadow)
     }
 
     pub fn as_str(self) -> &'static str {
@@ -181,6 +187,7 @@ impl OrderKind {
             Self::Preview => "preview",
             Self::Apply => "apply",
             Self::Revert => "revert",
+            Self::Shadow => "shadow",
             Self::Rollback => "rollback",
         }
     }
@@ -266,9 +273,10 @@ impl Orders {
         self.running_in(cluster, ns).next()
     }
 
-    /// The newest order of a rollout that is not a preview.
+    /// The newest order of a rollout that may have changed what is enforced.
     pub fn latest(&self, target: &Target) -> Option<&Order> {
-        self.orders.values().rev().find(|order| order.kind != OrderKind::Preview && order.target == *target)
+        let counts = |kind| !matches!(kind, OrderKind::Preview | OrderKind::Shadow);
+        self.orders.values().rev().find(|order| counts(order.kind) && order.target == *target)
     }
 
     /// The id that the next order takes.
@@ -340,7 +348,9 @@ impl Orders {
                 continue;
             }
             let direction = order.target.direction;
+            let is_staged = || order.digest == Some(shadow::digest(&seen.staged(direction)));
             let settled = match (order.kind, seen.presence(direction)) {
+                (OrderKind::Shadow, _) => is_staged(),
                 (OrderKind::Apply | OrderKind::Revert, Presence::Tight)
                 | (OrderKind::Rollback, Presence::None) => true,
                 (

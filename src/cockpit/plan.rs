@@ -24,6 +24,8 @@ pub struct FleetFile {
     /// Path of the file as shown to people; `None` without a workspace: nothing can be applied then.
     pub path: Option<Text>,
     pub clusters: Vec<ClusterEntry>,
+    /// Those of the file that this run was asked to leave out: of plans it sees a part only.
+    pub beside: Vec<ClusterEntry>,
     /// Namespaces that no policy is ever applied to.
     pub excluded: Vec<NsName>,
     /// Where it is not empty, every other namespace is left out.
@@ -95,6 +97,11 @@ pub struct OwnerEntry {
 }
 
 impl FleetFile {
+    /// Every cluster of the file is looked at: what is said of the whole fleet is true.
+    pub fn is_whole(&self) -> bool {
+        self.beside.is_empty()
+    }
+
     /// Is this namespace left out of the rollout by the file?
     pub fn excludes(&self, ns: &NsName) -> bool {
         self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))
@@ -109,6 +116,8 @@ impl FleetFile {
 /// read are not here but in the complaints, which name file and fact.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyFiles {
+    /// They are still being read: a set that is not here may be there.
+    pub pending: bool,
     pub sets: BTreeMap<(ClusterName, NsName, Direction), Authored>,
     /// Read after the policies, because it needs the rules of meaning; `None`: not yet.
     pub flagged: Option<FlaggedFiles>,

@@ -9,6 +9,7 @@ use crate::domain::{
 
 use super::{
     gates::{Gate, missing},
+    shadow::{self, Shadow},
     world::World,
 };
 
@@ -20,6 +21,8 @@ pub struct PlanRow<'w> {
     pub ask: Ask,
     /// Every reason against an apply; empty where nothing is to be applied.
     pub missing: Vec<Gate>,
+    /// What is only staged of it; it stands for nothing that is missing.
+    pub shadow: Option<Shadow>,
 }
 
 /// Is something to be applied?
@@ -90,5 +93,5 @@ fn plan_row<'w>(world: &'w World, wave: &Wave, row: &'w Candidate) -> PlanRow<'w
         (false, true, false) => Ask::Waits,
         (false, false, _) => Ask::AtWork,
     };
-    PlanRow { wave: wave.number, row, ask, missing }
+    PlanRow { wave: wave.number, row, ask, missing, shadow: shadow::of(world, &row.target) }
 }

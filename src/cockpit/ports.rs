@@ -14,9 +14,13 @@ use crate::domain::{
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, PodName, Text},
     policy::{Policy, PolicyKey, PolicyKind},
-    preflight::report::Report,
+    preflight::{
+        reading::{Known, Measured},
+        report::Report,
+    },
     probe,
     resolver::DnsPath,
+    shadow::Staged,
     source::SourceKind,
     steady::Kyverno,
     time::{Timestamp, age, span},
@@ -24,11 +28,13 @@ use crate::domain::{
 
 use super::{
     foresights::{Foretold, Question},
+    monthly::{self, DocumentFact},
     orders::{
         ApplyOrder, OrderId, OrderKind, Outcome, Preview, PreviewOrder, Receipt, RollbackOrder, Target,
     },
     plan::{FlaggedFiles, FleetFile, PolicyFiles},
     shared::{Share, ShareId, SharedFact},
+    waves::Waves,
 };
 
 pub use super::plan::RelayAddress;
@@ -48,10 +54,14 @@ pub enum Fact {
     Files(PolicyFiles),
     /// The companions of the discovery documents were read and judged.
     Flagged(FlaggedFiles),
+    /// Of the discovery documents.
+    Document(DocumentFact),
     /// By what destinations are judged: built-in lists and those of the workspace.
     Rules(Arc<Rules>),
     /// Something in files or settings is wrong; the rest goes on.
     Notice(Trouble),
+    /// A plan that [`super::world::World::take_draft`] gave out is worked out; `None`: that failed.
+    Plan(Option<Box<Waves>>),
     Cluster(ClusterName, ClusterFact),
     Order(OrderId, OrderFact),
     /// Of the state cluster: what the team shares.
@@ -82,6 +92,8 @@ pub enum ClusterFact {
     },
     Namespaces(Change<NamespaceSeen, NsName>),
     Policies(PolicyKind, Change<Policy, PolicyKey>),
+    /// Policies that are only staged; `None`: the cluster serves none.
+    Staged(Option<Change<Staged, PolicyKey>>),
     Pods(Change<Pod, (NsName, PodName)>),
     /// Flows in the order they should be read, never repeated.
     Flows(Vec<Flow>),
@@ -109,6 +121,8 @@ pub enum ClusterFact {
     Dns(DnsPath),
     /// Who enforces, what is recorded, what a policy would cut: looked at now and then.
     Preflight(Box<Report>),
+    /// How far back the records of its flow source reach, measured on them.
+    Week(Known<Measured>),
     /// What its Kyverno asserts and has found.
     Kyverno(Box<Kyverno>),
     /// How the cluster's collector is doing.
@@ -167,13 +181,21 @@ pub struct Document {
     /// From the root of the workspace on.
     pub path: Text,
     pub written: Timestamp,
-    /// Why it does not suffice as a whole.
+    /// Why it does not suffice as a whole, for egress.
     pub doubts: Vec<Text>,
+    pub ingress_doubts: Vec<Text>,
     /// What it has not seen, though it may suffice.
     pub uncovered: Vec<Text>,
 }
 
 impl Document {
+    pub fn doubts(&self, direction: Direction) -> &[Text] {
+        match direction {
+            Direction::Egress => &self.doubts,
+            Direction::Ingress => &self.ingress_doubts,
+        }
+    }
+
     /// Where it lies, how old it is, and why it is read at all.
     pub fn words(&self, now: Timestamp) -> String {
         let written = span(age(self.written, now));
@@ -288,6 +310,15 @@ pub enum Effect {
     ReadEdges(ClusterName, NsName),
     /// Hold these policies against the recorded week.
     Foresee(Box<Question>),
+    /// Read what the discovery documents say of themselves.
+    ReadDocuments,
+    /// Hold a discovery document against what the collectors hold now.
+    Compare(Box<monthly::Question>),
+    /// Write a discovery document of the workspace.
+    Renew {
+        prepared: Box<monthly::Prepared>,
+        reviewed: bool,
+    },
     /// Write this to the state cluster.
     Share(ShareId, Share),
     /// Read `sluice.yaml` and the policy files again.

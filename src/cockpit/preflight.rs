@@ -6,10 +6,11 @@ use chrono::TimeDelta;
 use crate::domain::{
     edge::Hours,
     fleet::Cluster,
+    flow::Direction,
     names::{ClusterName, Text},
     preflight::{
         check::{Check, CheckId, Stops},
-        reading::Measured,
+        reading::{Known, Measured},
         report::Report,
     },
     readiness::{NEEDED, credited},
@@ -24,22 +25,37 @@ pub fn stops_rollout(cluster: &Cluster) -> impl Iterator<Item = &Check> {
     cluster.looked.preflight.iter().flat_map(|(report, _)| report.open(Stops::Rollout))
 }
 
-/// Why evidence is not ready, by the pre-flight. Once the collector has a week, its own records prove
-/// that flows are recorded; that answers are exported and can be given to pods they do not.
-pub fn stops_discovery(world: &World, cluster: &ClusterName, credited: Option<TimeDelta>) -> Vec<Text> {
+/// Why evidence of a direction is not ready, by the pre-flight. Once the collector has a week, its own
+/// records prove that flows are recorded; that answers are exported and can be given to pods they do
+/// not. Callers need no answers.
+pub fn stops_discovery(
+    world: &World,
+    cluster: &ClusterName,
+    direction: Direction,
+    credited: Option<TimeDelta>,
+) -> Vec<Text> {
     let has_week = credited.is_some_and(|credited| credited >= NEEDED);
     let by_records = |id| matches!(id, CheckId::Flows | CheckId::Allowed | CheckId::Week | CheckId::Resolver);
-    let report = world.cluster(cluster).and_then(|cluster| cluster.looked.preflight.as_ref());
-    let open = report.into_iter().flat_map(|(report, _)| report.open(Stops::Discovery));
+    let by_answers = |id| matches!(id, CheckId::Resolver | CheckId::Answers | CheckId::Cache);
+    let report = report(world, cluster).map(|(report, _)| report);
+    let open = report.iter().flat_map(|report| report.open(Stops::Discovery));
     open.filter(|check| !(has_week && by_records(check.id)))
-        .map(|check| Text::from(format!("Pre-flight, {}: {}", check.id.as_str(), check.why)))
+        .filter(|check| direction == Direction::Egress || !by_answers(check.id))
+        .map(|check| {
+            // One of several sentences: whoever joins them writes the full stop.
+            let why = check.why.as_str().trim_end_matches('.');
+            Text::from(format!("Pre-flight, {}: {why}", check.id.as_str()))
+        })
         .collect()
 }
 
-/// The last pre-flight with when it was, and the week as the collector has measured it by now.
+/// The last pre-flight with when it was, and the week as records prove it by now: those of the
+/// collector, else those that the cluster's source still has.
 pub fn report(world: &World, name: &ClusterName) -> Option<(Report, Timestamp)> {
-    let (report, at) = world.cluster(name)?.looked.preflight.as_ref()?;
-    let measured = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let cluster = world.cluster(name)?;
+    let (report, at) = cluster.looked.preflight.as_ref()?;
+    let collected = world.discoveries().collected(name).and_then(|one| measured(&one.state));
+    let measured = collected.map(Known::Read).or_else(|| cluster.looked.week.clone());
     let report = match measured {
         None => report.clone(),
         Some(measured) => report.clone().measured(&measured),

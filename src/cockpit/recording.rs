@@ -87,6 +87,7 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
             let act = match preview.origin {
                 Origin::Workspace => Act::Apply,
                 Origin::LastClean => Act::Revert,
+                Origin::Shadow => Act::Shadow,
             };
             let mut draft = on_cluster(world, act, &preview.target.cluster, &preview.target);
             draft.say([Text::from(format!("digest: {}", preview.digest))]);
@@ -103,6 +104,9 @@ pub fn begun(world: &World, effect: &Effect) -> Option<(OrderId, Draft)> {
         | Effect::Reconnect(_)
         | Effect::ReadEdges(..)
         | Effect::Foresee(_)
+        | Effect::ReadDocuments
+        | Effect::Compare(_)
+        | Effect::Renew { .. }
         | Effect::Share(..)
         | Effect::Reload => None,
     }

@@ -6,9 +6,9 @@ use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
     journal::Act,
-    names::Text,
+    names::{ClusterName, Text},
     policy::{Policy, PolicyDigest},
-    rollout::{Applied, Clean, Record, RolledBack, Stamp, Target},
+    rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
     soak::Verdict,
     time::Timestamp,
     valve,
@@ -36,6 +36,27 @@ pub fn due(world: &World, cluster: &Cluster, wave: impl Fn(&Target) -> Option<u3
         (Some(&record) != known).then(|| Share::Record { record: Box::new(record), version })
     })
     .collect()
+}
+
+/// Records of rows of these clusters that were applied, written by somebody who did not know their
+/// wave, with it.
+pub fn unplaced(
+    world: &World,
+    of: impl Fn(&ClusterName) -> bool,
+    wave: impl Fn(&Target) -> Option<u32>,
+) -> Vec<Share> {
+    let lacks = |kept: &&Kept<Record>| {
+        let Record { target, uid, applied, rolled_back, wave, .. } = &kept.value;
+        let is_live = applied.is_some() && rolled_back.is_none() && wave.is_none();
+        let cluster = is_live.then(|| world.cluster(&target.cluster)).flatten();
+        cluster.is_some_and(|cluster| cluster.uid.as_ref() == Some(uid)) && of(&target.cluster)
+    };
+    let placed = |kept: &Kept<Record>| {
+        let wave = Some(wave(&kept.value.target)?);
+        let record = Box::new(Record { wave, ..kept.value.clone() });
+        Some(Share::Record { record, version: Some(kept.version.clone()) })
+    };
+    world.shared().records().filter(lacks).filter_map(placed).collect()
 }
 
 /// What the record should be; `None`: there is nothing to record.
@@ -97,10 +118,12 @@ fn closed(
     }
     // Bytes that nobody applied are nothing to go back to, however long they were there.
     let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
+    // Most rows are not: they need not be judged here.
     if is_applied
+        && world.soaks().is_clean(target)
+        && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
         && let Some(judged) = world.soaks().judged_lately(target, world)
         && let Verdict::Clean { since } = judged.verdict
-        && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
     {
         let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
         record.clean = Some(Clean { digest, at: since, set: live, manifests });

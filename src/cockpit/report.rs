@@ -15,7 +15,15 @@ use crate::domain::{
     time::Timestamp,
 };
 
-use super::{gate, ports::Gap, recording, rows, shared::Observer, soaks::SoakRow, world::World};
+use super::{
+    gate,
+    ports::Gap,
+    recording, rows,
+    shadow::{self, Shadow},
+    shared::Observer,
+    soaks::SoakRow,
+    world::World,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoakReport {
@@ -29,6 +37,8 @@ pub struct SoakReport {
     pub standing: rows::Standing,
     /// The clock; `None`: the set is not live and closed here.
     pub soak: Option<SoakRow>,
+    /// What is only staged of it; no part of the evidence.
+    pub shadow: Option<Shadow>,
     /// What the team recorded; `None`: nothing, or the state cluster is not read.
     pub record: Option<Recorded>,
     pub grants: Vec<GrantUsed>,
@@ -98,6 +108,7 @@ pub fn soak_report(world: &World, target: &Target) -> Option<SoakReport> {
         digest: is_tight.then(|| Text::from(cluster.digest(ns, target.direction).to_string())),
         standing: rows::rollout_row(world, cluster, ns, target.direction).standing,
         soak,
+        shadow: shadow::of(world, target),
         record,
         grants,
         ungranted,

@@ -13,8 +13,9 @@ use crate::domain::{
 
 use super::{
     discovery::{self, CollectionRow, CollectorRow},
-    orders::{OrderId, OrderKind, OrderState, Preview, Target},
+    orders::{OrderId, OrderKind, OrderState, Origin, Preview, Target},
     ports::{Link, Trouble},
+    shadow::{self, Shadow},
     soaks::SoakRow,
     world::{Source, World},
 };
@@ -181,6 +182,8 @@ pub struct RolloutRow {
     pub drift: Vec<Text>,
     /// The soak clock; `None` while the set is not live and closed, or its cluster's UID is not known.
     pub soak: Option<Box<SoakRow>>,
+    /// What is only staged of it; `None`: nothing.
+    pub shadow: Option<Shadow>,
 }
 
 /// All clusters in the order of the fleet file.
@@ -352,6 +355,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
         drift: drift(world, ns, &target, &presence),
         soak: world.soaks().row(&target, world).map(Box::new),
+        shadow: shadow::of(world, &target),
         target,
     }
 }
@@ -374,6 +378,7 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
         Presence::Tight if is_steady(world, cluster, target) => Phase::Steady,
         Presence::Tight => Phase::Soaking,
         Presence::None if rolled_back(world, target) => Phase::RolledBack,
+        Presence::None if world.files().pending => Phase::Unknown,
         Presence::None => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
             if world.files().sets.contains_key(&key) { Phase::Authored } else { Phase::Discovery }
@@ -444,6 +449,9 @@ fn rolled_back(world: &World, target: &Target) -> bool {
 pub fn headline(preview: &Preview) -> String {
     let (before, after) = (&preview.before, &preview.after);
     let direction = preview.target.direction;
+    if preview.origin == Origin::Shadow {
+        return format!("nobody becomes isolated: {direction} is judged by these policies, and not enforced");
+    }
     let pods = |count: usize| if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") };
     let become_isolated = after.isolated.saturating_sub(before.isolated);
     let freed = before.isolated.saturating_sub(after.isolated);
@@ -466,22 +474,7 @@ pub fn headline(preview: &Preview) -> String {
 /// files for namespaces that their cluster does not have.
 pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
     let noticed = world.notices().iter().map(|notice| (Some(notice.at), notice.trouble.clone()));
-    noticed.chain(strangers(world).map(|trouble| (None, trouble))).collect()
-}
-
-fn strangers(world: &World) -> impl Iterator<Item = Trouble> + '_ {
-    let mut last = None;
-    world.files().sets.iter().filter_map(move |((name, ns, _), authored)| {
-        let cluster = world.cluster(name)?;
-        let is_new = last.replace((name, ns)) != Some((name, ns));
-        (is_new && cluster.is_complete() && !cluster.namespaces.contains_key(ns)).then(|| {
-            Trouble::new(
-                authored.folder.as_str(),
-                &format!("cluster {name} has no namespace {ns}, so these files are not used"),
-                "Create the namespace, or correct the folder's name.",
-            )
-        })
-    })
+    noticed.chain(world.strangers().map(|trouble| (None, trouble.clone()))).collect()
 }
 
 /// Denials of one class, for badges: the number equals the rows behind it.

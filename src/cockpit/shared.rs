@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     evidence::Evidence,
+    flow::Direction,
     grant::{Decision, Grant, Review},
     hold::{Covers, Hold, HoldKind, Override, Scope, Subject, Waiver},
     journal::Entry,
-    names::{ClusterName, Text},
+    names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     rollout::{Kept, Record, Target},
     time::Timestamp,
@@ -241,6 +242,14 @@ impl Shared {
 
     pub fn record(&self, target: &Target) -> Option<&Kept<Record>> {
         self.records.get(target)
+    }
+
+    /// Of one cluster.
+    pub fn records_of<'s>(&'s self, cluster: &ClusterName) -> impl Iterator<Item = &'s Kept<Record>> {
+        let from = Target { cluster: cluster.clone(), ns: NsName::first(), direction: Direction::Egress };
+        let cluster = cluster.clone();
+        let range = self.records.range(from..);
+        range.take_while(move |(target, _)| target.cluster == cluster).map(|(_, kept)| kept)
     }
 
     pub fn records(&self) -> impl Iterator<Item = &Kept<Record>> {

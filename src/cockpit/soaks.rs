@@ -137,6 +137,18 @@ impl Soaks {
         })
     }
 
+    /// The same of one cluster.
+    pub fn targets_of(&self, cluster: &ClusterName) -> impl Iterator<Item = Target> {
+        let of = move |(ns, both): (&NsName, &Box<[Rollout; 2]>)| {
+            let live =
+                Direction::ALL.into_iter().filter(|direction| both[*direction as usize].live.is_some());
+            let (cluster, ns) = (cluster.clone(), ns.clone());
+            live.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
+                .collect::<Vec<_>>()
+        };
+        self.places.get(cluster).into_iter().flat_map(|place| place.rollouts.iter()).flat_map(of)
+    }
+
     /// Since when this run has seen the policies that are live; `None` while its set is not live and closed.
     pub fn seen_since(&self, target: &Target) -> Option<Timestamp> {
         self.rollout(target)?.live.as_ref().map(|live| live.began)
@@ -201,8 +213,11 @@ impl Soaks {
             ClusterFact::Identity(_)
             | ClusterFact::Rights(_)
             | ClusterFact::Flows(_)
+            // What is only staged is neither credit nor a restart.
+            | ClusterFact::Staged(_)
             | ClusterFact::Collector(_)
             | ClusterFact::Preflight(_)
+            | ClusterFact::Week(_)
             | ClusterFact::Kyverno(_)
             | ClusterFact::Asked(_)
             | ClusterFact::Baseline(_)
@@ -351,6 +366,18 @@ impl Soaks {
         if !self.due {
             self.passed = minute;
         }
+        self.judge_all(due.into_iter(), around, minute);
+    }
+
+    /// Judges those of these rollouts that were not judged in this minute.
+    pub(super) fn judge(&mut self, targets: impl Iterator<Item = Target>, around: &Around<'_>) {
+        let minute = minute_of(around.now);
+        let is_due = |rollout: &Rollout| rollout.live.is_some() && rollout.judged != minute;
+        let due: Vec<_> = targets.filter(|target| self.rollout(target).is_some_and(is_due)).collect();
+        self.judge_all(due.into_iter(), around, minute);
+    }
+
+    fn judge_all(&mut self, due: impl Iterator<Item = Target>, around: &Around<'_>, minute: Minute) {
         for target in due {
             let place = self.places.get_mut(&target.cluster);
             if let Some(live) = place.and_then(|place| place.live_mut(&target.ns, target.direction)) {
@@ -399,7 +426,9 @@ impl Soaks {
         let changed_by_people = std::mem::take(&mut self.people);
         if changed_by_people {
             let places = self.places.values_mut();
-            places.flat_map(|place| place.rollouts.values_mut().flatten()).for_each(|one| one.judged = 0);
+            places
+                .flat_map(|place| place.rollouts.values_mut().flat_map(|both| both.iter_mut()))
+                .for_each(|one| one.judged = 0);
             self.due = true;
         }
         let all = changed_by_people || (someone && self.expected != minute);

@@ -466,6 +466,7 @@ fn acts(world: &World, target: &Target) -> Vec<Mark> {
             | Act::Hold
             | Act::Waiver
             | Act::Override
+            | Act::Shadow
             | Act::Incident => MarkKind::Act,
         };
         let at = recording::begun_at(entry).unwrap_or(entry.stamp.at).min(entry.stamp.at);
@@ -486,7 +487,8 @@ fn acts(world: &World, target: &Target) -> Vec<Mark> {
 
 fn own_act(order: &Order) -> Option<Mark> {
     let kind = match order.kind {
-        OrderKind::Preview => return None,
+        // The journal tells of a shadow: it is no mark of a change to what is enforced.
+        OrderKind::Preview | OrderKind::Shadow => return None,
         OrderKind::Apply | OrderKind::Revert => MarkKind::Apply,
         OrderKind::Rollback => MarkKind::Rollback,
     };

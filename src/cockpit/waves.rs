@@ -1,5 +1,8 @@
 //! The rows of the fleet as candidates of waves, and the plan of both directions made of them. Worked
-//! out by [`Waves::of`] once facts changed that it rests on, never while drawing. Asks nobody.
+//! out once facts changed that it rests on, never while drawing; that of a large fleet in steps, so that
+//! keys do not wait for it. Asks nobody.
+
+mod draft;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,23 +12,26 @@ use crate::domain::{
     calendar::Calendar,
     fleet::{Cluster, Enforcement, Environment, Health, Listed, Namespace},
     flow::Direction,
-    forecast::{Forecast, Given, forecast, pace_of},
+    forecast::Forecast,
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
     risk::Risk,
     rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
-    wave::{Candidate, Pace, RowState, WavePlan},
+    wave::{Pace, RowState, WavePlan},
 };
 
 use super::{
+    gate,
     ports::{ClusterFact, Fact},
     preflight,
     rows::{self, Phase},
     shared::SharedFact,
     world::World,
 };
+
+pub use draft::Draft;
 
 /// The plan of both directions, as it was last worked out.
 #[derive(Clone, Debug)]
@@ -37,8 +43,6 @@ pub struct Waves {
     /// Clusters whose lists are not read: rows of theirs may be missing here.
     pub unread: Vec<ClusterName>,
     pub at: Timestamp,
-    /// Since when this run has seen each row in its state.
-    seen: BTreeMap<Target, (&'static str, Timestamp)>,
     /// When something that was counted in runs out.
     expires: Option<Timestamp>,
     /// Facts came that it rests on.
@@ -46,8 +50,14 @@ pub struct Waves {
 }
 
 impl Waves {
-    /// Ages, credits and dates are never older than this.
+    /// Ages, credits and dates are never older than this, and the time that a large plan takes.
     const FRESH: TimeDelta = TimeDelta::seconds(60);
+    /// Namespaces whose rows are worked out at once; those of a larger fleet are gathered in steps.
+    pub(super) const AT_ONCE: usize = 2_500;
+    /// Namespaces of one step.
+    pub(super) const STEP: usize = 32;
+    /// A large plan is not begun anew before this, whatever came.
+    const PAUSE: TimeDelta = TimeDelta::seconds(5);
 
     /// Without a row.
     pub fn empty(now: Timestamp) -> Self {
@@ -61,7 +71,6 @@ impl Waves {
             ingress_forecast: none,
             unread: Vec::new(),
             at: now,
-            seen: BTreeMap::new(),
             expires: None,
             touched: true,
         }
@@ -90,46 +99,35 @@ impl Waves {
         self.touched || now - self.at >= Self::FRESH || self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Works it out anew.
+    /// A large one.
+    pub(super) fn is_due_again(&self, now: Timestamp) -> bool {
+        self.is_due(now) && (now - self.at >= Self::PAUSE || self.plan(Direction::Egress).waves.is_empty())
+    }
+
+    /// A draft was begun: what comes from now on is not in it for sure.
+    pub(super) fn begun(&mut self) {
+        self.touched = false;
+    }
+
+    /// Takes the place of the one before, and keeps what came since it was begun.
+    pub(super) fn follow(&mut self, next: Self) {
+        let touched = self.touched;
+        *self = next;
+        self.touched = touched;
+    }
+
+    /// Works it out anew, at once.
     pub(super) fn of(world: &World) -> Self {
-        let (settings, now) = (&world.plan().settings, world.now());
-        let (mut seen, before) = (BTreeMap::new(), &world.waves().seen);
-        let mut rows = candidates(world);
-        for row in &mut rows {
-            let word = row.state.word();
-            let since = match before.get(&row.target) {
-                Some((same, since)) if *same == word => *since,
-                Some(_) | None => now,
-            };
-            seen.insert(row.target.clone(), (word, since));
-            row.since = row.since.or(Some(since));
-        }
-        let (egress, ingress) = rows.into_iter().partition(|row| row.target.direction == Direction::Egress);
-        let egress = WavePlan::of(Direction::Egress, &settings.egress, egress);
-        let ingress = WavePlan::of(Direction::Ingress, &settings.ingress, ingress);
-        let given = Given {
-            now,
-            needed: settings.soak.needed,
-            pace: pace_of([&egress, &ingress]),
-            calendar: calendar(world),
-        };
-        let unread = world.clusters().filter(|cluster| !cluster.is_complete());
-        Self {
-            egress_forecast: forecast(&egress, &given),
-            ingress_forecast: forecast(&ingress, &given),
-            egress,
-            ingress,
-            unread: unread.map(|cluster| cluster.name.clone()).collect(),
-            at: now,
-            seen,
-            expires: world
-                .shared()
-                .holds()
-                .filter_map(|kept| kept.value.expires)
-                .filter(|at| *at > now)
-                .min(),
-            touched: false,
-        }
+        let mut draft = Draft::begin(world);
+        let all = draft.next(world, usize::MAX);
+        draft.gather(world, &all);
+        draft.finish()
+    }
+
+    /// Since when this run has seen a row in this state, or since when it is known to be in it.
+    fn seen_since(&self, target: &Target, word: &str) -> Option<Timestamp> {
+        let (_, row) = self.plan(target.direction).row(target)?;
+        row.since.filter(|_| row.state.word() == word)
     }
 }
 
@@ -155,10 +153,12 @@ impl Rests {
         match fact {
             Fact::Fleet(_) | Fact::Files(_) | Fact::Order(..) => Self::Always,
             Fact::Tick(_)
+            | Fact::Plan(_)
             | Fact::Zone(_)
             | Fact::ReadOnly
             | Fact::Rules(_)
             | Fact::Flagged(_)
+            | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
                 SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
@@ -179,6 +179,7 @@ impl Rests {
                 ClusterFact::Met { .. }
                 | ClusterFact::Cni(_)
                 | ClusterFact::Preflight(_)
+                | ClusterFact::Week(_)
                 | ClusterFact::Kyverno(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
@@ -195,6 +196,7 @@ impl Rests {
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
                 | ClusterFact::Dns(_)
+                | ClusterFact::Staged(_)
                 | ClusterFact::Asked(_)
                 | ClusterFact::Probed { .. }
                 | ClusterFact::Baseline(_)
@@ -227,65 +229,15 @@ fn shape(cluster: &Cluster) -> Shape {
     (std::mem::discriminant(&cluster.health), cluster.is_complete(), pods, with_pods)
 }
 
-/// Every row that the rollout concerns, of both directions.
-fn candidates(world: &World) -> Vec<Candidate> {
-    let names: BTreeMap<&ClusterName, BTreeSet<&NsName>> =
-        world.clusters().map(|cluster| (&cluster.name, namespaces(world, cluster))).collect();
-    let largest = [true, false].map(|staging| largest(world, staging, &names));
-    let exclusions: Vec<_> = running(world, HoldKind::Exclusion).map(|kept| &kept.value).collect();
-    let mut out = Vec::new();
-    for cluster in world.clusters() {
-        let largest = largest.contains(&Some(&cluster.name));
-        for ns in names.get(&cluster.name).into_iter().flatten() {
-            let seen = cluster.namespaces.get(*ns);
-            let entry = world.plan().settings.risks.iter().find(|entry| entry.namespaces.contains(ns));
-            let risk = risk(world, cluster, ns, seen, entry.and_then(|entry| entry.risk));
-            for direction in Direction::ALL {
-                let target = Target { cluster: cluster.name.clone(), ns: (*ns).clone(), direction };
-                let (state, since) = row_state(world, &target);
-                out.push(Candidate {
-                    environment: cluster.environment,
-                    risk: risk.clone(),
-                    priority: entry.and_then(|entry| entry.priority),
-                    shared: entry.is_some_and(|entry| entry.shared),
-                    largest,
-                    after: after(world, ns),
-                    recorded: record(world, &target).and_then(|kept| kept.value.wave),
-                    state,
-                    since,
-                    exclusion: exclusion(&exclusions, &target).cloned(),
-                    target,
-                });
-            }
-        }
-    }
-    out
-}
-
-/// Namespaces in scope: those that are there; where the lists are not read, also those that files and
-/// records know of.
-fn namespaces<'w>(world: &'w World, cluster: &'w Cluster) -> BTreeSet<&'w NsName> {
-    let mut out: BTreeSet<&NsName> = cluster.namespaces.keys().collect();
-    if !cluster.is_complete() {
-        let files = world.files().sets.keys().filter(|(name, ..)| *name == cluster.name).map(|(_, ns, _)| ns);
-        let records = world.shared().records().map(|kept| &kept.value.target);
-        out.extend(
-            files.chain(records.filter(|target| target.cluster == cluster.name).map(|target| &target.ns)),
-        );
-    }
-    out.retain(|ns| !world.plan().excludes(ns));
-    out
-}
-
 /// Which cluster of staging, or of the others, has the most namespaces in scope? Of equals the last one
 /// of the file; one cluster alone is not the largest.
 fn largest<'w>(
     world: &'w World,
     staging: bool,
-    names: &BTreeMap<&ClusterName, BTreeSet<&NsName>>,
+    sizes: &BTreeMap<&ClusterName, usize>,
 ) -> Option<&'w ClusterName> {
     let alike = world.clusters().filter(|one| (one.environment == Environment::Staging) == staging);
-    let sizes: Vec<_> = alike.map(|one| (names.get(&one.name).map_or(0, BTreeSet::len), &one.name)).collect();
+    let sizes: Vec<_> = alike.map(|one| (sizes.get(&one.name).copied().unwrap_or(0), &one.name)).collect();
     let largest = sizes.iter().max_by_key(|(size, _)| *size)?;
     (sizes.len() > 1 && largest.0 > 0).then_some(largest.1)
 }
@@ -314,6 +266,7 @@ pub fn risk(
         flows: parties.map(|parties| parties.flows),
         controllers: seen.filter(|_| listed).map(controllers),
         webhooks: parties.map(|parties| parties.webhooks),
+        inward: false,
     }
 }
 
@@ -356,8 +309,8 @@ fn running(world: &World, kind: HoldKind) -> impl Iterator<Item = &Kept<Hold>> {
 }
 
 /// Of these exclusions the one of this row that lasts longest.
-fn exclusion<'w>(all: &[&'w Hold], target: &Target) -> Option<&'w Hold> {
-    let ours = all.iter().copied().filter(|hold| hold.scope.holds(target));
+fn exclusion<'h>(all: &'h [Hold], target: &Target) -> Option<&'h Hold> {
+    let ours = all.iter().filter(|hold| hold.scope.holds(target));
     ours.max_by_key(|hold| (hold.expires, &hold.stamp))
 }
 
@@ -409,7 +362,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
             (RowState::Incident(Text::new("some of its policies are live, or its valve is open")), None)
         }
         Phase::RolledBack => (RowState::RolledBack, None),
-        Phase::Unknown => (RowState::Unknown(Text::new("its cluster's lists are not read")), None),
+        Phase::Unknown => (RowState::Unknown(Text::new("its policy files are still being read")), None),
         Phase::Authored | Phase::Discovery | Phase::Excluded if applied.is_some() => {
             (RowState::Incident(Text::new("its policies were applied and are gone")), since)
         }
@@ -429,6 +382,10 @@ fn live(
     };
     if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
         return (RowState::Clean, Some(at));
+    }
+    // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
+    if let Some(why) = ungranted(world, target) {
+        return (RowState::Withheld(why), since);
     }
     let state = match &judged.verdict {
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
@@ -450,6 +407,12 @@ fn live(
         Verdict::Clean { since } => return (RowState::Clean, Some(*since)),
     };
     (state, since)
+}
+
+/// It opens what nobody granted, or what was granted until a day that is over.
+fn ungranted(world: &World, target: &Target) -> Option<Text> {
+    let first = gate::incidents_of(world, target).into_iter().next()?;
+    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
 }
 
 /// Pods are known to be there.

@@ -1,6 +1,8 @@
 //! The world as it is known: the only mutable state of the core, with one door. `absorb` is a
 //! dispatch; the owner of each field does the work. Nothing here asks anybody or reads a clock.
 
+mod planning;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::FixedOffset;
@@ -11,8 +13,9 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::{PolicyDigest, PolicyKind},
+    policy::{Bodies, Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
+    shadow::Staged,
     time::Timestamp,
 };
 
@@ -25,9 +28,12 @@ use super::{
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
     shared::{Shared, SharedFact},
     soaks::{Around, Soaks},
+    strangers::Strangers,
     timeline::Timelines,
     waves::{self, Waves},
 };
+
+use planning::{Drafting, Planning};
 
 /// A cluster's flow source as it was last heard of.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +41,8 @@ pub struct Source {
     pub state: Option<SourceState>,
     /// When `state` was told.
     pub at: Option<Timestamp>,
+    /// Since when it is live without a break; `None` while it is not.
+    pub live_since: Option<Timestamp>,
     /// Newest last, at most [`Source::GAPS`].
     pub gaps: VecDeque<Gap>,
     /// Events that were lost, as far as the source counts them.
@@ -64,6 +72,8 @@ impl Source {
     }
 
     fn told(&mut self, state: SourceState, now: Timestamp) {
+        let since = self.live_since.unwrap_or(now);
+        self.live_since = (state.link == Link::Live).then_some(since);
         (self.state, self.at) = (Some(state), Some(now));
     }
 
@@ -79,6 +89,14 @@ pub struct Notice {
     pub trouble: Trouble,
 }
 
+/// Files of policies, those of them that stand nowhere, and what live policies say, each once.
+#[derive(Clone, Debug, Default)]
+struct KnownPolicies {
+    files: PolicyFiles,
+    strangers: Strangers,
+    bodies: Bodies,
+}
+
 /// Everything that is known.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -86,7 +104,7 @@ pub struct World {
     zone: Option<FixedOffset>,
     read_only: bool,
     plan: FleetFile,
-    files: PolicyFiles,
+    policies: KnownPolicies,
     clusters: IndexMap<ClusterName, Cluster>,
     sources: BTreeMap<ClusterName, Source>,
     denials: Denials,
@@ -95,7 +113,7 @@ pub struct World {
     shared: Shared,
     timelines: Timelines,
     incidents: Incidents,
-    waves: Waves,
+    planning: Planning,
     soaks: Soaks,
     notices: VecDeque<Notice>,
 }
@@ -109,7 +127,7 @@ impl World {
             zone: None,
             read_only: false,
             plan: FleetFile::default(),
-            files: PolicyFiles::default(),
+            policies: KnownPolicies::default(),
             clusters: IndexMap::new(),
             sources: BTreeMap::new(),
             denials: Denials::default(),
@@ -118,7 +136,7 @@ impl World {
             shared: Shared::default(),
             timelines: Timelines::default(),
             incidents: Incidents::default(),
-            waves: Waves::empty(now),
+            planning: Planning { waves: Waves::empty(now), drafting: Drafting::No },
             soaks: Soaks::new(now),
             notices: VecDeque::new(),
         }
@@ -142,7 +160,7 @@ impl World {
     }
 
     pub fn files(&self) -> &PolicyFiles {
-        &self.files
+        &self.policies.files
     }
 
     /// In the order of the fleet file.
@@ -182,13 +200,18 @@ impl World {
         &self.timelines
     }
 
+    /// Files for namespaces that are not there.
+    pub fn strangers(&self) -> impl Iterator<Item = &Trouble> {
+        self.policies.strangers.iter()
+    }
+
     pub fn incidents(&self) -> &Incidents {
         &self.incidents
     }
 
     /// The plan, as of the last batch in which something changed that it rests on.
     pub fn waves(&self) -> &Waves {
-        &self.waves
+        &self.planning.waves
     }
 
     pub fn soaks(&self) -> &Soaks {
@@ -217,7 +240,7 @@ impl World {
         let before = rests.shape(self);
         self.take_in(fact);
         if rests.changed(before, self) {
-            self.waves.touch();
+            self.planning.waves.touch();
         }
     }
 
@@ -230,10 +253,12 @@ impl World {
             Fact::Files(files) => self.refile(files),
             Fact::Flagged(flagged) => {
                 self.discoveries.document(flagged.keys().cloned().collect());
-                self.files.flagged = Some(flagged);
+                self.policies.files.flagged = Some(flagged);
             }
+            Fact::Document(fact) => self.discoveries.tell(fact, self.now),
             Fact::Rules(rules) => self.discoveries.rule(rules),
             Fact::Notice(trouble) => self.notice(trouble),
+            Fact::Plan(waves) => self.planned(waves),
             Fact::Cluster(name, fact) => self.absorb_cluster(&name, fact),
             Fact::Order(id, fact) => self.absorb_order(id, fact),
             Fact::Shared(fact) => self.absorb_shared(fact),
@@ -258,10 +283,8 @@ impl World {
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
         self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
-        if self.waves.is_due(self.now) {
-            let waves = Waves::of(self);
-            self.waves = waves;
-        }
+        self.policies.strangers.settle(&self.clusters);
+        self.plan_anew();
     }
 
     fn absorb_shared(&mut self, fact: SharedFact) {
@@ -286,13 +309,18 @@ impl World {
         self.discoveries.retain(&self.clusters);
         self.timelines.retain(|name| self.clusters.contains_key(name));
         self.soaks.retain(&self.clusters);
+        self.policies.strangers.touch_all();
+        if self.is_drafting() {
+            self.planning.drafting = Drafting::No;
+        }
         self.plan = plan;
     }
 
     /// What the companions said stands until they are read again.
     fn refile(&mut self, files: PolicyFiles) {
-        let before = std::mem::replace(&mut self.files, files).flagged;
-        self.files.flagged = self.files.flagged.take().or(before);
+        let before = std::mem::replace(&mut self.policies.files, files).flagged;
+        self.policies.files.flagged = self.policies.files.flagged.take().or(before);
+        self.policies.strangers.read(&self.policies.files);
     }
 
     fn notice(&mut self, trouble: Trouble) {
@@ -311,7 +339,9 @@ impl World {
             OrderFact::Previewed(preview) => self.orders.previewed(id, preview),
             OrderFact::Wrote(receipt) => self.orders.wrote(receipt, self.now),
             OrderFact::Ended(outcome) => {
-                self.incidents.touch_all();
+                if let Some(order) = self.orders.get(id) {
+                    self.incidents.touch(&order.target.cluster);
+                }
                 self.orders.end(id, outcome, self.now);
             }
         }
@@ -343,6 +373,7 @@ impl World {
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
                 self.discoveries.touch(name);
+                self.policies.strangers.touch(name);
                 match change {
                     Change::Reset(seen) => cluster.reset_namespaces(seen),
                     Change::Put(seen) => cluster.put_namespace(seen),
@@ -351,21 +382,10 @@ impl World {
             }
             ClusterFact::Policies(kind, change) => {
                 answered(cluster, self.now);
-                self.incidents.touch(name);
-                // What is listed for the first time is no change.
-                let was_known = cluster.is_complete()
-                    && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
-                let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
-                match change {
-                    Change::Reset(policies) => cluster.reset_policies(kind, policies),
-                    Change::Put(policy) => cluster.put_policy(policy),
-                    Change::Gone(key) => cluster.drop_policy(&key),
-                }
-                for ((ns, direction), before) in undecided {
-                    if digest(cluster, &ns, direction) != before {
-                        self.denials.stand(name, &ns, direction);
-                    }
-                }
+                self.absorb_policies(name, kind, change);
+            }
+            ClusterFact::Staged(change) => {
+                change_staged(cluster, change);
                 self.settle_orders(name);
             }
             ClusterFact::Pods(change) => {
@@ -391,10 +411,38 @@ impl World {
             ClusterFact::Dns(path) => cluster.looked.dns = Some(path),
             ClusterFact::Kyverno(kyverno) => cluster.looked.kyverno = Some(*kyverno),
             ClusterFact::Preflight(report) => self.looked(name, *report),
+            ClusterFact::Week(week) => cluster.looked.week = Some(week),
         }
         if let Some(cluster) = self.clusters.get(name) {
             self.soaks.look(cluster, &self.discoveries, self.now);
         }
+    }
+
+    fn absorb_policies(&mut self, name: &ClusterName, kind: PolicyKind, change: Change<Policy, PolicyKey>) {
+        let Some(cluster) = self.clusters.get_mut(name) else { return };
+        self.incidents.touch(name);
+        // What is listed for the first time is no change.
+        let was_known = cluster.is_complete()
+            && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
+        let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
+        match change {
+            Change::Reset(mut policies) => {
+                self.policies.strangers.touch(name);
+                policies.iter_mut().for_each(|policy| self.policies.bodies.share(policy));
+                cluster.reset_policies(kind, policies);
+            }
+            Change::Put(mut policy) => {
+                self.policies.bodies.share(&mut policy);
+                cluster.put_policy(policy);
+            }
+            Change::Gone(key) => cluster.drop_policy(&key),
+        }
+        for ((ns, direction), before) in undecided {
+            if digest(cluster, &ns, direction) != before {
+                self.denials.stand(name, &ns, direction);
+            }
+        }
+        self.settle_orders(name);
     }
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
@@ -445,6 +493,16 @@ impl World {
 fn answered(cluster: &mut Cluster, now: Timestamp) {
     cluster.last_good = Some(now);
     cluster.health = cluster.answering();
+}
+
+/// `None`: the cluster serves none.
+fn change_staged(cluster: &mut Cluster, change: Option<Change<Staged, PolicyKey>>) {
+    match change {
+        None => cluster.reset_staged(None),
+        Some(Change::Reset(all)) => cluster.reset_staged(Some(all)),
+        Some(Change::Put(staged)) => cluster.put_staged(staged),
+        Some(Change::Gone(key)) => cluster.drop_staged(&key),
+    }
 }
 
 fn change_pods(cluster: &mut Cluster, denials: &mut Denials, change: Change<Pod, (NsName, PodName)>) {

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Months, NaiveDate, SecondsFormat};
+use chrono::{DateTime, NaiveDate, SecondsFormat};
 use sha2::{Digest as _, Sha256};
 
 use super::markdown::md;
-use crate::domain::time::Timestamp;
+use crate::{
+    cockpit::monthly::Reviewed,
+    domain::{names::Text, renewal::month_after, time::Timestamp},
+};
 
 /// Notes by their id.
 pub type Notes = BTreeMap<String, Note>;
@@ -209,12 +212,13 @@ impl Writer {
     /// The place where each review is written down.
     pub fn reviews(&mut self) {
         let title = "reviews, one a line, such as Reviewed: 2026-01-31 by Ann";
-        self.notes(REVIEW, title, "Reviewed: not yet\n");
+        self.notes(REVIEW, title, NOT_YET);
     }
 
     /// Notes that found no place this time are kept all the same, below a heading.
     pub fn orphans(&mut self, heading: &str) {
-        let kept: Notes = std::mem::take(&mut self.left).into_iter().filter(has_words).collect();
+        let kept: Notes =
+            std::mem::take(&mut self.left).into_iter().filter(|(_, note)| is_written(note)).collect();
         if kept.is_empty() {
             return;
         }
@@ -227,9 +231,9 @@ impl Writer {
 }
 
 /// Did a person write anything?
-fn has_words((_, note): &(String, Note)) -> bool {
+pub fn is_written(note: &Note) -> bool {
     let body = note.body.trim();
-    !body.is_empty() && body != "Decision: none yet"
+    !body.is_empty() && body != "Decision: none yet" && body != NOT_YET.trim()
 }
 
 /// Hash of everything outside the notes. What editors do to line ends and to the end of the file
@@ -267,22 +271,35 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The day of the latest review that people wrote down (`Reviewed: 2026-11-24 by Ann`), not later
-/// than the day of the document.
-pub fn reviewed(notes: &Notes, today: NaiveDate) -> Option<NaiveDate> {
+/// The latest review that people wrote down (`Reviewed: 2026-11-24 by Ann`), not later than the day of
+/// the document.
+pub fn reviewed(notes: &Notes, today: NaiveDate) -> Option<Reviewed> {
     let body = &notes.get(REVIEW)?.body;
-    let dates = body.lines().filter_map(|line| {
+    let all = body.lines().filter_map(|line| {
         let line = line.trim_start_matches(['-', '*', ' ']);
         let word = line.get(..9).filter(|word| word.eq_ignore_ascii_case("reviewed:"))?;
-        let date = line[word.len()..].split_whitespace().next()?;
-        date.trim_end_matches([',', ';', '.', ':']).parse::<NaiveDate>().ok()
+        let rest = line[word.len()..].trim();
+        let (date, who) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let day = date.trim_end_matches([',', ';', '.', ':']).parse::<NaiveDate>().ok()?;
+        let who = who.trim().trim_start_matches("by ").trim();
+        Some(Reviewed { day, by: (!who.is_empty()).then(|| Text::new(who)) })
     });
-    dates.filter(|date| *date <= today).max()
+    all.filter(|one| one.day <= today).max_by_key(|one| one.day)
 }
+
+/// Writes a review down beside those that are there.
+pub fn mark(notes: &mut Notes, day: NaiveDate, by: &str) {
+    let note = notes.entry(REVIEW.to_owned()).or_default();
+    if note.body.trim().is_empty() || note.body.trim() == NOT_YET.trim() {
+        note.body.clear();
+    }
+    note.body.push_str(&format!("Reviewed: {day} by {}\n", plain(by)));
+}
+
+const NOT_YET: &str = "Reviewed: not yet\n";
 
 /// A month after the last review; without one the date that was set before stays.
 pub fn due(reviewed: Option<NaiveDate>, before: Option<NaiveDate>, today: NaiveDate) -> NaiveDate {
-    let month_after = |date: NaiveDate| date.checked_add_months(Months::new(1)).unwrap_or(date);
     reviewed.map(month_after).or(before).unwrap_or_else(|| month_after(today))
 }
 
@@ -367,10 +384,29 @@ mod tests {
             ("Reviewed: 2026-01-31 by Ann\n- reviewed: 2026-03-01, Bo\n", Some("2026-03-01"), "2026-04-01"),
             ("Reviewed: 2062-01-01 by a typo\n", None, "2026-04-30"),
         ] {
-            let found = reviewed(&note(body), today);
+            let found = reviewed(&note(body), today).map(|one| one.day);
             assert_eq!(found, last.map(day), "{body}");
             assert_eq!(due(found, None, today), day(next), "{body}");
         }
         assert_eq!(due(None, Some(day("2026-03-15")), today), day("2026-03-15"));
+    }
+
+    #[test]
+    fn a_review_is_written_down_with_who_and_kept_beside_the_others() {
+        let mut notes = Notes::new();
+        notes.insert(REVIEW.to_owned(), Note { title: String::new(), body: NOT_YET.to_owned() });
+        mark(&mut notes, day("2026-01-31"), "ann@example.com");
+        mark(&mut notes, day("2026-02-28"), "bo --> <!-- notes x: y -->\nline");
+        assert_eq!(
+            notes[REVIEW].body,
+            "Reviewed: 2026-01-31 by ann@example.com\nReviewed: 2026-02-28 by bo --? ??-- notes x: y --??line\n"
+        );
+        let last = reviewed(&notes, day("2026-03-01")).expect("there");
+        assert_eq!(
+            (last.day, last.by),
+            (day("2026-02-28"), Some(Text::new("bo --? ??-- notes x: y --??line")))
+        );
+        let first = reviewed(&notes, day("2026-02-01")).and_then(|one| one.by);
+        assert_eq!(first, Some(Text::new("ann@example.com")));
     }
 }

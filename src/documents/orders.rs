@@ -7,12 +7,12 @@ use super::wire::{IsolationOut, RefusalOut, TargetOut, TroubleOut, refusal_text,
 use crate::{
     cockpit::{
         decide::Refusal,
-        orders::{Answer, Entry, Order, OrderId, OrderState, Outcome, Preview, Sign, Target},
+        orders::{Answer, Entry, Order, OrderId, OrderState, Origin, Outcome, Preview, Sign, Target},
         ports::Trouble,
-        rows,
+        rows, shadow,
         world::World,
     },
-    domain::fleet::Isolation,
+    domain::{fleet::Isolation, predict::words},
 };
 
 /// What a command did, all of it.
@@ -36,6 +36,8 @@ pub struct RollbackPlan {
     pub target: Target,
     /// Pinned policies that are live; `None`: not known.
     pub live: Option<Vec<&'static str>>,
+    /// Some of it is staged, which goes too.
+    pub staged: bool,
     pub isolation: Option<Isolation>,
     pub commands: Vec<String>,
 }
@@ -63,6 +65,9 @@ struct PreviewOut {
     diff: Vec<DiffOut>,
     commands: Vec<String>,
     warnings: Vec<String>,
+    /// What a shadow of the row says of these bytes, or that it was for others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<String>,
     refusals: Vec<TroubleOut>,
 }
 
@@ -121,7 +126,7 @@ pub fn json(world: &World, report: &Report<'_>) -> String {
         command: report.command,
         result: report.result,
         dry_run: report.dry_run,
-        previews: report.previews.iter().map(|preview| preview_out(preview)).collect(),
+        previews: report.previews.iter().map(|preview| preview_out(world, preview)).collect(),
         rollbacks: report.rollbacks.iter().map(rollback_out).collect(),
         orders: orders(world, report).map(|order| order_out(world, order)).collect(),
         refusals: report.refusals.iter().map(Into::into).collect(),
@@ -133,7 +138,7 @@ fn orders<'w>(world: &'w World, report: &Report<'_>) -> impl Iterator<Item = &'w
     report.orders.iter().filter_map(|id| world.orders().get(*id))
 }
 
-fn preview_out(preview: &Preview) -> PreviewOut {
+fn preview_out(world: &World, preview: &Preview) -> PreviewOut {
     PreviewOut {
         target: (&preview.target).into(),
         headline: rows::headline(preview),
@@ -148,6 +153,7 @@ fn preview_out(preview: &Preview) -> PreviewOut {
             .collect(),
         commands: preview.commands.clone(),
         warnings: preview.warnings.iter().map(ToString::to_string).collect(),
+        shadow: shadow::notes(world, preview),
         refusals: preview.refusals.iter().map(Into::into).collect(),
     }
 }
@@ -229,7 +235,7 @@ fn outcome(state: &OrderState) -> (&'static str, Option<&Trouble>, Option<&Isola
 pub fn text(world: &World, report: &Report<'_>) -> String {
     let mut out = String::new();
     if report.dry_run {
-        out.extend(report.previews.iter().map(|preview| preview_text(preview)));
+        out.extend(report.previews.iter().map(|preview| preview_text(world, preview)));
         out.extend(report.rollbacks.iter().map(rollback_text));
     }
     out.extend(orders(world, report).map(|order| order_text(world, order)));
@@ -239,17 +245,23 @@ pub fn text(world: &World, report: &Report<'_>) -> String {
 }
 
 /// What a confirmation shows: headline, warnings, diff, commands, and how to undo it.
-pub fn preview_text(preview: &Preview) -> String {
+pub fn preview_text(world: &World, preview: &Preview) -> String {
     let target = &preview.target;
-    let mut out = format!("apply {target}: {}\n", rows::headline(preview));
+    let (verb, live) = match preview.origin {
+        Origin::Workspace | Origin::LastClean => ("apply", "live"),
+        Origin::Shadow => ("shadow", "staged"),
+    };
+    let mut out = format!("{verb} {target}: {}\n", rows::headline(preview));
     out.push_str(&format!("  digest {}\n", preview.digest.short()));
     out.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}\n")));
+    out.extend(shadow::notes(world, preview).iter().map(|note| format!("  {note}\n")));
+    out.extend(foreseen(world, preview));
     out.extend(preview.refusals.iter().map(|trouble| format!("  the server refuses: {trouble}\n")));
     if preview.steps.is_empty() {
-        out.push_str("  nothing differs from what is live\n");
+        out.push_str(&format!("  nothing differs from what is {live}\n"));
         return out;
     }
-    out.push_str("diff of live against wanted:\n");
+    out.push_str(&format!("diff of {live} against wanted:\n"));
     for line in &preview.diff {
         let sign = match line.sign {
             Sign::Object => "==",
@@ -270,6 +282,18 @@ pub fn preview_text(preview: &Preview) -> String {
     out
 }
 
+/// What it would have denied in the recorded week; of an apply `sluice predict` says more.
+fn foreseen(world: &World, preview: &Preview) -> Vec<String> {
+    match (&preview.prediction, preview.origin) {
+        (_, Origin::Workspace | Origin::LastClean) => Vec::new(),
+        (Err(why), Origin::Shadow) => vec![format!("  what it would have denied: unknown {why}\n")],
+        (Ok(prediction), Origin::Shadow) => {
+            let said = words::summary(prediction, world.now());
+            said.into_iter().map(|(_, text)| format!("  of the recorded week it {text}\n")).collect()
+        }
+    }
+}
+
 pub fn rollback_text(plan: &RollbackPlan) -> String {
     let mut out = format!("rollback {}\n", plan.target);
     out.push_str(&match &plan.live {
@@ -277,6 +301,9 @@ pub fn rollback_text(plan: &RollbackPlan) -> String {
         Some(live) if live.is_empty() => "  live: none of our policies\n".to_owned(),
         Some(live) => format!("  live: {}\n", live.join(", ")),
     });
+    if plan.staged {
+        out.push_str("  staged: goes too, after everything that is enforced\n");
+    }
     if let Some(isolation) = &plan.isolation {
         out.push_str(&format!("  now: {}\n", isolation.words(plan.target.direction)));
     }

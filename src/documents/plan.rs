@@ -93,6 +93,9 @@ fn direction_text(out: &mut String, world: &World, shown: &Shown, direction: Dir
         }
     }
     excluded_text(out, world, plan, shown);
+    for (row, shadow) in rows.iter().filter_map(|row| Some((row.row, row.shadow.as_ref()?))) {
+        out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now())));
+    }
     for group in &plan.cycles {
         let names: Vec<_> = group.iter().map(|target| format!("{}/{}", target.cluster, target.ns)).collect();
         out.push_str(&format!("  these wait for each other: {}\n", names.join(", ")));

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     plan::Shown,
+    shadow::ShadowOut,
     wire::{gate_code, pretty, time},
 };
 use crate::{
@@ -73,6 +74,9 @@ struct RowOut {
     risk: RiskOut,
     after: Vec<String>,
     missing: Vec<ReasonOut>,
+    /// What is only staged of it, which stands for nothing that is missing; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<ShadowOut>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,13 +164,13 @@ fn direction_out(world: &World, shown: &Shown, direction: Direction) -> Directio
         waits: count(Ask::Waits),
         at_work: count(Ask::AtWork),
         left: count(Ask::Left),
-        waves: plan.waves.iter().map(|wave| wave_out(wave, &rows, &forecast.waves)).collect(),
+        waves: plan.waves.iter().map(|wave| wave_out(wave, &rows, &forecast.waves, world.now())).collect(),
         cycles: plan.cycles.iter().map(|group| group.iter().map(name).collect()).collect(),
         forecast: forecast_out(forecast),
     }
 }
 
-fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates]) -> WaveOut {
+fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates], now: Timestamp) -> WaveOut {
     let date = dates.iter().find(|dates| dates.number == wave.number);
     let when = |at: Option<Timestamp>| at.map(time);
     WaveOut {
@@ -177,11 +181,11 @@ fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates]) -> WaveOut {
         starts: date.and_then(|date| when(date.starts)),
         ends: date.and_then(|date| when(date.ends)),
         stuck: date.map_or(0, |date| date.stuck),
-        rows: rows.iter().filter(|row| row.wave == wave.number).map(row_out).collect(),
+        rows: rows.iter().filter(|row| row.wave == wave.number).map(|row| row_out(row, now)).collect(),
     }
 }
 
-fn row_out(plan: &PlanRow<'_>) -> RowOut {
+fn row_out(plan: &PlanRow<'_>, now: Timestamp) -> RowOut {
     let row = plan.row;
     let (credited, needed) = match row.state {
         RowState::Soaking { credited, needed, .. } => (credited.map(hours), Some(hours(needed))),
@@ -228,6 +232,7 @@ fn row_out(plan: &PlanRow<'_>) -> RowOut {
         },
         after: row.after.iter().map(ToString::to_string).collect(),
         missing: plan.missing.iter().map(reason_out).collect(),
+        shadow: plan.shadow.as_ref().map(|shadow| ShadowOut::of(shadow, now)),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     coverage::Readiness,
     eval::{isolation::Isolation, verdict::Verdict},
+    flow::Direction,
     names::{ClusterName, Text, plural},
     predict::{
         families::{Closing, Count},
@@ -33,9 +34,9 @@ pub struct Shown {
     pub uncovered: Vec<Text>,
 }
 
-/// Why a companion's evidence does not suffice as a whole.
-pub fn doubts(part: &Part) -> Vec<Text> {
-    match &part.evidence.readiness {
+/// Why a companion's evidence does not suffice as a whole for a direction.
+pub fn doubts(part: &Part, direction: Direction) -> Vec<Text> {
+    match part.evidence.readiness(direction) {
         Readiness::Ready => Vec::new(),
         Readiness::NotYet { left } => {
             vec![Text::from(format!("the recording is too short: {} are missing", span(*left)))]

@@ -96,6 +96,9 @@ fn head(report: &SoakReport, out: &mut Page) {
     );
     table.row(["Digest".to_owned(), digest]);
     table.row(["State".to_owned(), state(report)]);
+    if let Some(shadow) = &report.shadow {
+        table.row(["Shadow".to_owned(), shadow.words(report.at)]);
+    }
     match &report.record {
         None => table.row(["Recorded".to_owned(), "nothing is recorded of it, or it is not read".to_owned()]),
         Some(record) => {

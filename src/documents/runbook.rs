@@ -43,7 +43,7 @@ const NS: &str = "NAMESPACE";
 /// The whole file.
 pub fn text(runbook: &Runbook<'_>) -> String {
     let today = runbook.generated.date_naive();
-    let reviewed = notes::reviewed(runbook.notes, today);
+    let reviewed = notes::reviewed(runbook.notes, today).map(|one| one.day);
     let due = notes::due(reviewed, runbook.due, today);
     let mut writer = Writer::new(runbook.notes.clone());
     writer.line("");

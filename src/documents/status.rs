@@ -4,6 +4,8 @@
 use serde::Serialize;
 
 use super::{
+    monthly::{DocumentOut, out as documents},
+    shadow::ShadowOut,
     soak::SoakOut,
     table::Table,
     wire::{IsolationOut, SourceOut, TroubleOut, rate, source_line, time},
@@ -11,13 +13,14 @@ use super::{
 use crate::{
     cockpit::{
         discovery::{CollectionRow, CollectorRow, Progress, WANTED},
+        monthly,
         rows::{self, ClusterRow, NamespaceRow, RolloutRow},
         world::World,
     },
     domain::{
         fleet::{Enforcement, Environment},
         flow::Direction,
-        time::{age, span},
+        time::{Timestamp, age, span},
     },
 };
 
@@ -29,6 +32,8 @@ struct StatusOut {
     read_only: bool,
     clusters: Vec<ClusterOut>,
     notices: Vec<NoticeOut>,
+    /// Discovery documents that are due for their monthly review, or need somebody; `null`: not read.
+    documents: Option<Vec<DocumentOut>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,10 +106,19 @@ struct CollectionOut {
     progress: ProgressOut,
     /// Why it is not ready, every reason.
     why: Vec<String>,
+    /// The same for ingress; what stands beside it is for egress.
+    ingress: CallersOut,
     edges: Option<u64>,
     /// `null`: its edges were not read in this run.
     destinations: Option<usize>,
     suspects: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct CallersOut {
+    #[serde(flatten)]
+    progress: ProgressOut,
+    why: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,6 +161,9 @@ struct RolloutOut {
     drift: Vec<String>,
     /// `null`: the set is not live and closed.
     soak: Option<SoakOut>,
+    /// What is only staged of it; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<ShadowOut>,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +183,7 @@ pub fn json(world: &World) -> String {
             .iter()
             .map(|(at, trouble)| NoticeOut { at: at.map(time), trouble: trouble.into() })
             .collect(),
+        documents: monthly::due(world).as_deref().map(documents),
     };
     super::wire::pretty(&out)
 }
@@ -190,7 +208,7 @@ fn cluster_out(world: &World, row: &ClusterRow) -> ClusterOut {
         source: (&row.source).into(),
         collector: collector_out(world, &row.collector),
         namespaces_listed: row.namespaces.is_some(),
-        namespaces: namespaces(world, row).iter().map(namespace_out).collect(),
+        namespaces: namespaces(world, row).iter().map(|ns| namespace_out(ns, world.now())).collect(),
     }
 }
 
@@ -225,6 +243,10 @@ fn collection_out(row: &CollectionRow) -> CollectionOut {
     CollectionOut {
         progress: progress_out(row.progress),
         why: row.why.iter().map(ToString::to_string).collect(),
+        ingress: CallersOut {
+            progress: progress_out(row.ingress),
+            why: row.ingress_why.iter().map(ToString::to_string).collect(),
+        },
         edges: row.edges,
         destinations: row.destinations,
         suspects: row.suspects,
@@ -235,7 +257,7 @@ fn namespaces(world: &World, row: &ClusterRow) -> Vec<NamespaceRow> {
     world.cluster(&row.name).map_or_else(Vec::new, |cluster| rows::namespaces(world, cluster).collect())
 }
 
-fn namespace_out(row: &NamespaceRow) -> NamespaceOut {
+fn namespace_out(row: &NamespaceRow, now: Timestamp) -> NamespaceOut {
     NamespaceOut {
         name: row.name.to_string(),
         pods: row.pods,
@@ -244,12 +266,12 @@ fn namespace_out(row: &NamespaceRow) -> NamespaceOut {
         excluded: row.excluded,
         terminating: row.terminating,
         collection: collection_out(&row.collection),
-        egress: rollout_out(&row.egress),
-        ingress: rollout_out(&row.ingress),
+        egress: rollout_out(&row.egress, now),
+        ingress: rollout_out(&row.ingress, now),
     }
 }
 
-fn rollout_out(row: &RolloutRow) -> RolloutOut {
+fn rollout_out(row: &RolloutRow, now: Timestamp) -> RolloutOut {
     RolloutOut {
         phase: row.phase.as_str(),
         standing: row.standing.as_str(),
@@ -260,6 +282,7 @@ fn rollout_out(row: &RolloutRow) -> RolloutOut {
         order: row.order.map(|id| id.0),
         drift: row.drift.iter().map(ToString::to_string).collect(),
         soak: row.soak.as_deref().map(Into::into),
+        shadow: row.shadow.as_ref().map(|shadow| ShadowOut::of(shadow, now)),
     }
 }
 
@@ -280,6 +303,9 @@ pub fn text(world: &World) -> String {
     }
     for (_, trouble) in rows::notices(world) {
         out.push_str(&format!("note: {trouble}\n"));
+    }
+    for row in monthly::due(world).iter().flatten() {
+        out.push_str(&format!("document: {}\n", monthly::line(row, world.now())));
     }
     out
 }
@@ -330,7 +356,7 @@ fn cluster_text(world: &World, row: &ClusterRow) -> String {
             cell(Direction::Ingress),
             rate(Direction::Ingress),
             ns.owner.as_ref().map_or("-".to_owned(), ToString::to_string),
-            note_cell(&ns),
+            note_cell(&ns, world.now()),
         ]);
     }
     out.push_str(&table.text("  "));
@@ -367,13 +393,15 @@ fn denied_cell(per_minute: Option<f64>) -> String {
     per_minute.map_or("?".to_owned(), |rate| if rate == 0.0 { "0".to_owned() } else { format!("{rate:.1}") })
 }
 
-fn note_cell(ns: &NamespaceRow) -> String {
+fn note_cell(ns: &NamespaceRow, now: Timestamp) -> String {
     let mut notes: Vec<String> = Vec::new();
     if ns.terminating {
         notes.push("being deleted".to_owned());
     }
     for direction in Direction::ALL {
-        notes.extend(ns.rollout(direction).drift.iter().map(ToString::to_string));
+        let row = ns.rollout(direction);
+        notes.extend(row.drift.iter().map(ToString::to_string));
+        notes.extend(row.shadow.iter().map(|shadow| format!("{direction} {}", shadow.words(now))));
     }
     notes.join("; ")
 }

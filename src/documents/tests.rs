@@ -134,6 +134,7 @@ fn fleet() -> FleetFile {
             entry("stage", Environment::Staging),
             entry("far", Environment::Unknown),
         ],
+        beside: Vec::new(),
         excluded: vec![ns("kube-system")],
         included: Vec::new(),
         owners: vec![OwnerEntry {
@@ -160,6 +161,7 @@ fn well() -> Vec<ClusterFact> {
         }),
         ClusterFact::Namespaces(Change::Reset(["kube-system", "old", "pay", "shop"].map(seen).to_vec())),
         ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(names.map(policy).to_vec())),
+        ClusterFact::Staged(None),
         ClusterFact::Pods(Change::Reset(vec![pod("web-1"), pod("web-2")])),
         ClusterFact::Source(source(Link::Live)),
         ClusterFact::Flows(vec![
@@ -209,6 +211,7 @@ pub(crate) fn world() -> World {
             enforcement: Enforcement::DoesNot,
             evidence: Text::new("DaemonSet kube-flannel/kube-flannel-ds and no policy engine"),
         }),
+        ClusterFact::Staged(None),
         ClusterFact::Namespaces(Change::Reset(vec![seen("shop")])),
         ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())),
         ClusterFact::Collector(Box::new(CollectorState {

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::{
     edge::Hours,
+    flow::Direction,
     names::{NodeName, NsName, Text},
     time::Timestamp,
 };
@@ -19,6 +20,18 @@ pub struct Coverage {
     pub gaps: Vec<Hole>,
     /// What is known to be missing for the whole window (`answers: the clients are node addresses`).
     pub doubts: Vec<Text>,
+}
+
+impl Coverage {
+    /// How doubts begin that concern DNS answers only.
+    const ANSWERS: &str = "answers: ";
+
+    /// Doubts that concern a direction: who calls is a pod or an address, and needs no name.
+    pub fn doubts_of(&self, direction: Direction) -> impl Iterator<Item = &Text> {
+        let concerns =
+            move |doubt: &&Text| direction == Direction::Egress || !doubt.as_str().starts_with(Self::ANSWERS);
+        self.doubts.iter().filter(concerns)
+    }
 }
 
 /// A stretch that was not seen, and why.

@@ -4,12 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    few::Few,
     flow::{Direction, End},
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
     policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
-    preflight::report::Report,
+    preflight::{
+        reading::{Known, Measured},
+        report::Report,
+    },
     probe,
     resolver::DnsPath,
+    shadow::{Staged, StagedSet},
     steady::Kyverno,
     time::Timestamp,
 };
@@ -151,8 +156,10 @@ pub struct NamespaceSeen {
 #[derive(Clone, Debug)]
 pub struct Namespace {
     pub seen: NamespaceSeen,
-    pub policies: BTreeMap<PolicyKey, Policy>,
-    pub pods: BTreeMap<PodName, Pod>,
+    pub policies: Few<PolicyKey, Policy>,
+    /// Those of our names that are only staged: they isolate nobody and are no part of any digest.
+    staged: StagedSet,
+    pub pods: Few<PodName, Pod>,
     /// Directions in which the data plane was seen judging by our policies, with when last.
     pub in_force: BTreeMap<Direction, Timestamp>,
     /// By direction, as of the last change of `policies`: plans over many rows ask for it all the time.
@@ -163,8 +170,9 @@ impl Namespace {
     fn new(seen: NamespaceSeen) -> Self {
         Self {
             seen,
-            policies: BTreeMap::new(),
-            pods: BTreeMap::new(),
+            policies: Few::new(),
+            staged: StagedSet::new(),
+            pods: Few::new(),
             in_force: BTreeMap::new(),
             digests: [PolicyDigest::of([]); 2],
         }
@@ -184,6 +192,16 @@ impl Namespace {
     /// Pods that policies can act on: not finished and not on the host's network.
     pub fn subjects(&self) -> impl Iterator<Item = &Pod> {
         self.pods.values().filter(|pod| !pod.finished && !pod.host_network)
+    }
+
+    /// What of a direction is only staged.
+    pub fn staged(&self, direction: Direction) -> StagedSet {
+        let of = Pinned::of(direction).filter_map(|pinned| self.staged.get_key_value(pinned.name));
+        of.map(|(name, staged)| (*name, staged.clone())).collect()
+    }
+
+    pub fn is_staged(&self, direction: Direction) -> bool {
+        Pinned::of(direction).any(|pinned| self.staged.contains_key(pinned.name))
     }
 
     /// The pinned policy, if it is there.
@@ -323,8 +341,12 @@ pub struct Looked {
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.
     pub preflight: Option<(Report, Timestamp)>,
+    /// How far back the records of its flow source reach.
+    pub week: Option<Known<Measured>>,
     /// What its Kyverno asserts and found.
     pub kyverno: Option<Kyverno>,
+    /// Does it serve policies that are only staged? What is staged is known as soon as this is.
+    pub stages: Option<bool>,
 }
 
 /// What a cluster's rows are made of, each filled by a watch of its own.
@@ -346,6 +368,8 @@ pub enum Part {
     Cni,
     /// It answers, but late.
     Answers,
+    /// Policies that are only staged.
+    Staged,
     /// Last: of several troubles the first one is shown, and this one costs least.
     CronJobs,
 }
@@ -512,6 +536,26 @@ impl Cluster {
                 }
             }
             None => drop(self.clusterwide.remove(key)),
+        }
+    }
+
+    /// `None`: it serves none.
+    pub(crate) fn reset_staged(&mut self, all: Option<Vec<Staged>>) {
+        self.looked.stages = Some(all.is_some());
+        self.namespaces.values_mut().for_each(|ns| ns.staged.clear());
+        all.into_iter().flatten().for_each(|staged| self.put_staged(staged));
+    }
+
+    /// Other names are not ours to tell of.
+    pub(crate) fn put_staged(&mut self, staged: Staged) {
+        if let (Some(pinned), Some(ns)) = (staged.policy.pinned(), staged.policy.key.ns.clone()) {
+            self.entry(&ns).staged.insert(pinned.name, staged);
+        }
+    }
+
+    pub(crate) fn drop_staged(&mut self, key: &PolicyKey) {
+        if let Some(ns) = key.ns.as_ref().and_then(|ns| self.namespaces.get_mut(ns)) {
+            ns.staged.remove(key.name.as_str());
         }
     }
 

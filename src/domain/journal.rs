@@ -11,6 +11,8 @@ pub enum Act {
     Apply,
     Rollback,
     Revert,
+    /// The workspace's policies were staged: judged by, and not enforced.
+    Shadow,
     Advance,
     Abort,
     Install,
@@ -23,10 +25,11 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Apply,
         Self::Rollback,
         Self::Revert,
+        Self::Shadow,
         Self::Advance,
         Self::Abort,
         Self::Install,
@@ -42,6 +45,7 @@ impl Act {
             Self::Apply => "apply",
             Self::Rollback => "rollback",
             Self::Revert => "revert",
+            Self::Shadow => "shadow",
             Self::Advance => "advance",
             Self::Abort => "abort",
             Self::Install => "install",

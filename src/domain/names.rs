@@ -133,6 +133,13 @@ name!(
     /// A namespace: an RFC 1123 label, at most 63 characters.
     NsName, "namespace", dns_label
 );
+impl NsName {
+    /// Before every other one, where a range begins.
+    pub fn first() -> Self {
+        Self(CompactString::const_new("0"))
+    }
+}
+
 name!(
     /// A node: an RFC 1123 subdomain, at most 253 characters.
     NodeName, "node name", dns_subdomain

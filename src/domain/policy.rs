@@ -3,7 +3,14 @@
 //! A policy here is already parsed; `crate::manifest` turns JSON and YAML into it and back.
 //! What a set of policies does with a flow is the word of `domain::eval`.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use compact_str::CompactString;
 use sha2::{Digest as _, Sha256};
@@ -224,6 +231,33 @@ impl fmt::Display for PolicyKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub key: PolicyKey,
+    /// What it says: read as if it were here. Many objects say the same, and share it.
+    pub body: Arc<Body>,
+    /// Only of live objects: `metadata.resourceVersion`, opaque.
+    pub version: Option<CompactString>,
+    /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.
+    pub managers: Vec<Text>,
+    /// The tool that owns the object and may undo an edit, by its marks.
+    pub owner: Option<Owner>,
+}
+
+impl Deref for Policy {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl DerefMut for Policy {
+    fn deref_mut(&mut self) -> &mut Body {
+        Arc::make_mut(&mut self.body)
+    }
+}
+
+/// The spec of a policy object, in all forms in which it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
     pub spec: Spec,
     /// The whole `spec` as canonical JSON: what digests and diffs are made of.
     pub canonical: Box<str>,
@@ -231,12 +265,36 @@ pub struct Policy {
     pub opens: Vec<Opened>,
     /// Its rules as values, for `domain::eval`. `None`: a kind that is not evaluated.
     pub network: Option<Network>,
-    /// Only of live objects: `metadata.resourceVersion`, opaque.
-    pub version: Option<CompactString>,
-    /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.
-    pub managers: Vec<Text>,
-    /// The tool that owns the object and may undo an edit, by its marks.
-    pub owner: Option<Owner>,
+}
+
+/// Bodies of equal text are equal or of different kinds.
+impl Hash for Body {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.canonical.hash(state);
+    }
+}
+
+/// Every body once: the default denies of a fleet all say the same.
+#[derive(Clone, Debug, Default)]
+pub struct Bodies {
+    all: HashSet<Arc<Body>>,
+    /// How many there were when those that nobody has any more were put away last.
+    tidied: usize,
+}
+
+impl Bodies {
+    /// Lets this policy share the body of one that says the same.
+    pub fn share(&mut self, policy: &mut Policy) {
+        if let Some(same) = self.all.get(&policy.body) {
+            policy.body = same.clone();
+            return;
+        }
+        if self.all.len() >= 2 * self.tidied + 1024 {
+            self.all.retain(|body| Arc::strong_count(body) > 1);
+            self.tidied = self.all.len();
+        }
+        self.all.insert(policy.body.clone());
+    }
 }
 
 impl Policy {

@@ -220,13 +220,15 @@ pub fn is_at_an_end_of(flow: &Flow) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::{
         flow::FlowId,
         grant::PortSpan,
         names::PolicyName,
         opened::{Opened, Ports},
-        policy::{PolicyKey, PolicyKind, Selector, Spec},
+        policy::{Body, PolicyKey, PolicyKind, Selector, Spec},
     };
 
     fn at(secs: i64) -> Timestamp {
@@ -369,10 +371,12 @@ mod tests {
                 kind: PolicyKind::NetworkPolicy,
                 name: name(PolicyName::parse("x")),
             },
-            spec: Spec::Network { selector: selector.clone(), egress: None, ingress: None },
-            canonical: "".into(),
-            opens: vec![Opened { direction, rule: 1, selector, what, entity: None, ports }],
-            network: None,
+            body: Arc::new(Body {
+                spec: Spec::Network { selector: selector.clone(), egress: None, ingress: None },
+                canonical: "".into(),
+                opens: vec![Opened { direction, rule: 1, selector, what, entity: None, ports }],
+                network: None,
+            }),
             version: None,
             managers: Vec::new(),
             owner: None,

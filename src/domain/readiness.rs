@@ -1,5 +1,6 @@
-//! Judges coverage for one namespace: 7 days of credited time on every node that runs its pods, jobs
-//! that ran inside the window, workloads that spoke. Unknown never passes. Pure.
+//! Judges coverage for one namespace and direction: 7 days of credited time on every node that runs
+//! its pods, jobs that ran inside the window, workloads that spoke. Ingress needs no DNS answers, but
+//! jobs of other namespaces may be callers. Unknown never passes. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use chrono::TimeDelta;
 use super::{
     coverage::{Coverage, CronJob, Hole, Readiness},
     edge::{Hours, Window, hour_of, hour_start},
+    flow::Direction,
     names::{NodeName, NsName, Text, Workload},
     time::span,
 };
@@ -21,10 +23,12 @@ pub struct NamespaceFacts<'a> {
     pub ns: &'a NsName,
     /// Nodes that run its pods; `None` (or none at all) where that is not known: all nodes seen count.
     pub nodes: Option<&'a [NodeName]>,
-    /// Those of other namespaces are passed over.
+    /// Of the whole cluster: those of other namespaces may call this one.
     pub crons: &'a [CronJob],
-    /// Jobs that somebody takes upon himself, by name.
+    /// Jobs of the namespace that somebody takes upon himself, by name.
     pub waived: &'a [Text],
+    /// Jobs of any namespace that somebody takes upon himself.
+    pub waived_callers: &'a [(NsName, Text)],
     /// Workloads of which somebody takes it upon himself that nothing was seen.
     pub excused: &'a [Workload],
     /// All workloads, and whether any edge is theirs.
@@ -46,7 +50,18 @@ pub struct NamespaceCoverage {
     /// Workloads without any traffic: no evidence, which is not the same as needing nothing. Waived
     /// ones, too.
     pub silent: Vec<Workload>,
+    /// For egress.
     pub readiness: Readiness,
+    pub ingress: Readiness,
+}
+
+impl NamespaceCoverage {
+    pub fn readiness(&self, direction: Direction) -> &Readiness {
+        match direction {
+            Direction::Egress => &self.readiness,
+            Direction::Ingress => &self.ingress,
+        }
+    }
 }
 
 /// One scheduled job and what the window has seen of it.
@@ -87,10 +102,8 @@ impl CronSeen {
 impl CronFinding {
     /// Why it stands in the way, in one sentence with the next step; `None` where it does not.
     pub fn reason(&self, window: Window) -> Option<Text> {
-        let CronJob { ns, name, schedule, last_run, longest_pause, suspended, .. } = &self.job;
-        let ran = last_run.map_or("it never ran".to_owned(), |at| {
-            format!("its last run was {}", at.format("%Y-%m-%d %H:%M UTC"))
-        });
+        let CronJob { ns, name, schedule, longest_pause, suspended, .. } = &self.job;
+        let ran = last_run(&self.job);
         let why = match self.seen {
             CronSeen::Ran => return None,
             CronSeen::NotInside => format!("{ran}, not inside the window"),
@@ -111,6 +124,12 @@ impl CronFinding {
     }
 }
 
+fn last_run(job: &CronJob) -> String {
+    job.last_run.map_or("it never ran".to_owned(), |at| {
+        format!("its last run was {}", at.format("%Y-%m-%d %H:%M UTC"))
+    })
+}
+
 /// Judges one namespace.
 pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>) -> NamespaceCoverage {
     let rows = rows(coverage, facts.nodes);
@@ -121,7 +140,7 @@ pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>
     let crons = crons(window, facts, &rows);
     let mut why: Vec<Text> = crons
         .iter()
-        .filter(|finding| left.is_zero() || !may_still_run(finding))
+        .filter(|finding| left.is_zero() || !may_still_run(&finding.job, finding.seen))
         .filter_map(|finding| finding.reason(window))
         .collect();
     let silent: Vec<Workload> =
@@ -133,7 +152,10 @@ pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>
             "{workload}: no traffic of it was seen, which is not the same as needing none. Exercise it, or waive it."
         ))
     }));
-    why.extend(coverage.doubts.iter().cloned());
+    let of = |direction, callers: Vec<Text>| {
+        let doubts = coverage.doubts_of(direction).cloned();
+        verdict(why.iter().cloned().chain(doubts).chain(callers).collect(), left)
+    };
     let ours = |hole: &&Hole| hole.node.is_none() || rows.iter().any(|(node, _)| *node == hole.node.as_ref());
     NamespaceCoverage {
         needed: NEEDED,
@@ -142,16 +164,44 @@ pub fn readiness(coverage: &Coverage, window: Window, facts: &NamespaceFacts<'_>
         holes: coverage.gaps.iter().filter(ours).cloned().collect(),
         crons,
         silent,
-        readiness: match (why.is_empty(), left.is_zero()) {
-            (true, true) => Readiness::Ready,
-            (true, false) => Readiness::NotYet { left },
-            (false, true) => Readiness::Blocked { why },
-            (false, false) => {
-                why.push(Text::from(format!("{} of credited time are missing.", span(left))));
-                Readiness::Blocked { why }
-            }
-        },
+        readiness: of(Direction::Egress, Vec::new()),
+        ingress: of(Direction::Ingress, callers(window, facts, &rows, left.is_zero())),
     }
+}
+
+fn verdict(mut why: Vec<Text>, left: TimeDelta) -> Readiness {
+    match (why.is_empty(), left.is_zero()) {
+        (true, true) => Readiness::Ready,
+        (true, false) => Readiness::NotYet { left },
+        (false, true) => Readiness::Blocked { why },
+        (false, false) => {
+            why.push(Text::from(format!("{} of credited time are missing.", span(left))));
+            Readiness::Blocked { why }
+        }
+    }
+}
+
+/// So many jobs of other namespaces are named one by one.
+const CALLERS: usize = 3;
+
+/// Jobs of other namespaces that did not run where the window could see whom they call. A suspended
+/// one calls nobody.
+fn callers(window: Window, facts: &NamespaceFacts<'_>, rows: &[Row<'_>], is_full: bool) -> Vec<Text> {
+    let others = facts.crons.iter().filter(|job| job.ns != *facts.ns && !job.suspended);
+    let is_waived =
+        |job: &CronJob| facts.waived_callers.iter().any(|(ns, name)| *ns == job.ns && *name == job.name);
+    let mut all: Vec<&CronJob> = others
+        .filter(|job| {
+            let seen = seen(job, window, rows);
+            let is_unseen = matches!(seen, CronSeen::NotInside | CronSeen::InHole);
+            is_unseen && (is_full || !may_still_run(job, seen)) && !is_waived(job)
+        })
+        .collect();
+    all.sort_by_key(|job| (&job.ns, &job.name));
+    let more = all.len().saturating_sub(CALLERS);
+    let mut out: Vec<Text> = all.iter().take(CALLERS).map(|job| unseen_caller(job)).collect();
+    out.extend((more > 0).then(|| Text::from(format!("And {more} more CronJobs may call it so."))));
+    out
 }
 
 type Row<'a> = (Option<&'a NodeName>, Option<&'a Hours>);
@@ -202,11 +252,21 @@ fn seen(job: &CronJob, window: Window, rows: &[Row<'_>]) -> CronSeen {
     }
 }
 
+/// Why a job of another namespace stands in the way.
+fn unseen_caller(job: &CronJob) -> Text {
+    let CronJob { ns, name, schedule, .. } = job;
+    let ran = last_run(job);
+    Text::from(format!(
+        "CronJob {ns}/{name} ({schedule}): {ran}, so whether it calls this namespace was not seen. Waive it \
+         in {ns}, or take a longer window."
+    ))
+}
+
 /// While the window still grows, a job that runs often enough is not yet overdue.
-fn may_still_run(finding: &CronFinding) -> bool {
-    let often = finding.job.longest_pause.is_some_and(|pause| pause < NEEDED);
-    match finding.seen {
-        CronSeen::NotInside | CronSeen::InHole => often && !finding.job.suspended,
+fn may_still_run(job: &CronJob, seen: CronSeen) -> bool {
+    let often = job.longest_pause.is_some_and(|pause| pause < NEEDED);
+    match seen {
+        CronSeen::NotInside | CronSeen::InHole => often && !job.suspended,
         CronSeen::Ran | CronSeen::Rare | CronSeen::Unreadable => false,
     }
 }
@@ -274,7 +334,15 @@ mod tests {
     ) -> NamespaceCoverage {
         let ns = NsName::parse("shop").expect("a name");
         let workloads = BTreeMap::from([(Workload::new("Deployment", "cart"), true), (idle(), false)]);
-        let facts = NamespaceFacts { ns: &ns, nodes, crons, waived, excused, workloads: &workloads };
+        let facts = NamespaceFacts {
+            ns: &ns,
+            nodes,
+            crons,
+            waived,
+            waived_callers: &[],
+            excused,
+            workloads: &workloads,
+        };
         readiness(coverage, window, &facts)
     }
 
@@ -345,6 +413,30 @@ mod tests {
                 (_, other) => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn ingress_needs_no_names_but_to_have_seen_whom_jobs_of_others_call() {
+        let mut seen = coverage(&[(Some("a"), &[(0, 192)])]);
+        seen.doubts.push("answers: the clients are node addresses".into());
+        let of = |jobs: &[CronJob]| {
+            let found = judge(&seen, days(8), None, jobs, &[]);
+            (found.crons.len(), found.ingress)
+        };
+        assert_eq!(of(&[]), (0, Readiness::Ready));
+        let theirs = |name: &str, last_run, suspended| {
+            let ns = NsName::parse("billing").expect("a name");
+            CronJob { ns, name: name.into(), suspended, ..job(last_run, Some(744)) }
+        };
+        let monthly = theirs("statements", Some(-1), false);
+        let fine = [theirs("a", Some(20), false), theirs("b", None, true)];
+        assert_eq!(of(&fine), (0, Readiness::Ready), "its one run was seen; a suspended one calls nobody");
+        let said = "CronJob billing/statements (0 3 1 * *): its last run was 2026-03-01 23:00 UTC, so whether it \
+                    calls this namespace was not seen. Waive it in billing, or take a longer window.";
+        assert_eq!(of(&[monthly]), (0, Readiness::Blocked { why: vec![said.into()] }));
+        let many: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| theirs(name, None, false)).into();
+        let Readiness::Blocked { why } = of(&many).1 else { panic!("five were not seen") };
+        assert_eq!((why.len(), why[3].as_str()), (4, "And 2 more CronJobs may call it so."));
     }
 
     #[test]

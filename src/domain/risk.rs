@@ -16,6 +16,8 @@ pub struct Risk {
     pub controllers: Option<u64>,
     /// Edges on which the API server calls in: webhooks and aggregated APIs.
     pub webhooks: Option<u64>,
+    /// Of ingress: a policy on callers cuts nothing that the namespace calls.
+    pub inward: bool,
 }
 
 /// One part of a risk, for people.
@@ -43,8 +45,8 @@ impl Risk {
             .sum()
     }
 
-    /// Each doubling of callers adds 6 points (36 at most), of destinations 3 (18), of flows 1 (26);
-    /// any controller or webhook adds 10.
+    /// Each doubling of callers adds 6 points (36 at most), of destinations 3 (18, of ingress none), of
+    /// flows 1 (26); any controller or webhook adds 10.
     pub fn parts(&self) -> [Part; 5] {
         let doubling = |name, figure: Option<u64>, each: u8, of: u8| Part {
             name,
@@ -60,7 +62,10 @@ impl Risk {
         };
         [
             doubling("callers", self.callers, 6, 36),
-            doubling("destinations", self.callees, 3, 18),
+            match self.inward {
+                false => doubling("destinations", self.callees, 3, 18),
+                true => Part { name: "destinations", figure: self.callees, points: Some(0), of: 0 },
+            },
             doubling("flows", self.flows, 1, 26),
             any("controllers", self.controllers),
             any("webhooks", self.webhooks),
@@ -88,6 +93,7 @@ mod tests {
             flows: Some(flows),
             controllers: Some(0),
             webhooks: Some(0),
+            inward: false,
         }
     }
 
@@ -104,6 +110,8 @@ mod tests {
             (Risk { webhooks: Some(1), controllers: Some(1), ..seen(0, 0, 0) }, 20),
             (Risk { webhooks: None, controllers: None, ..seen(0, 0, 0) }, 20),
             (Risk { configured: Some(3), ..seen(63, 0, 0) }, 3),
+            (Risk { inward: true, ..seen(7, 7, 1_000) }, 18 + 9),
+            (Risk { inward: true, callees: None, ..seen(0, 0, 0) }, 0),
         ] {
             assert_eq!(risk.score(), Some(score), "{risk:?}");
         }

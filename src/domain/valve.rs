@@ -2,9 +2,10 @@
 //! more closed than it was, save by the last, single tightening write. The default-deny object is
 //! the valve. This file decides the steps; `k8s::write` obeys them.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::fmt::Display;
 
 use super::{
+    few::Few,
     fleet::Namespace,
     flow::Direction,
     policy::{Pinned, Policy, PolicyKind, Role, Rule, Spec},
@@ -26,12 +27,23 @@ pub enum Step {
     Tighten(&'static Pinned),
     /// Delete the pinned policy.
     Delete(&'static Pinned),
+    /// Write the pinned policy's bytes in the form that is judged by and never enforced
+    /// (`domain::shadow`).
+    Stage(&'static Pinned),
+    /// Delete that form of it. It isolates nobody, whether it goes or stays.
+    Unstage(&'static Pinned),
 }
 
 impl Step {
     pub fn pinned(&self) -> &'static Pinned {
         match self {
-            Self::Open(p) | Self::Put(p) | Self::Widen(p) | Self::Tighten(p) | Self::Delete(p) => p,
+            Self::Open(p)
+            | Self::Put(p)
+            | Self::Widen(p)
+            | Self::Tighten(p)
+            | Self::Delete(p)
+            | Self::Stage(p)
+            | Self::Unstage(p) => p,
         }
     }
 
@@ -42,12 +54,14 @@ impl Step {
             Self::Widen(_) => "widen",
             Self::Tighten(_) => "tighten",
             Self::Delete(_) => "delete",
+            Self::Stage(_) => "stage",
+            Self::Unstage(_) => "unstage",
         }
     }
 }
 
 /// The pinned policies of one direction, live or wanted.
-pub type Set = BTreeMap<&'static str, Policy>;
+pub type Set = Few<&'static str, Policy>;
 
 /// The pinned policies of one direction that are live in a namespace.
 pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
@@ -255,10 +269,12 @@ pub fn shell_word(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::domain::{
         names::{NsName, PolicyName},
-        policy::{PolicyKey, Selector},
+        policy::{Body, PolicyKey, Selector},
     };
 
     /// `name: rule rule`, one policy a line; rules are opaque words, `*` allows everything.
@@ -277,10 +293,12 @@ mod tests {
             Spec::Network { selector: Selector::default(), egress: Some(rules.clone()), ingress: None };
         let policy = Policy {
             key: PolicyKey { ns: None, kind: pinned.kind, name: PolicyName::parse(name).expect("valid") },
-            spec,
-            canonical: format!("{rules:?}").into(),
-            opens: Vec::new(),
-            network: None,
+            body: Arc::new(Body {
+                spec,
+                canonical: format!("{rules:?}").into(),
+                opens: Vec::new(),
+                network: None,
+            }),
             version: None,
             managers: Vec::new(),
             owner: None,

@@ -8,6 +8,7 @@ use crate::{
     documents::{discovery::companion, predict},
     domain::{
         edge::Window,
+        flow::Direction,
         names::{ClusterName, NsName, Text},
         time::Timestamp,
     },
@@ -23,14 +24,21 @@ pub(super) fn read(root: &Path, cluster: &ClusterName, ns: &NsName) -> Documente
             let baseline =
                 Baseline { ns: ns.clone(), window, edges: Vec::new(), left_out: 0, trouble: Some(trouble) };
             let (doubts, uncovered) = (Vec::new(), Vec::new());
-            let document = Document { path: path.clone(), written: Timestamp::UNIX_EPOCH, doubts, uncovered };
+            let document = Document {
+                path: path.clone(),
+                written: Timestamp::UNIX_EPOCH,
+                doubts,
+                ingress_doubts: Vec::new(),
+                uncovered,
+            };
             Documented { baseline, document }
         },
         |part| {
             let document = Document {
                 path: path.clone(),
                 written: part.generated,
-                doubts: predict::doubts(&part),
+                doubts: predict::doubts(&part, Direction::Egress),
+                ingress_doubts: predict::doubts(&part, Direction::Ingress),
                 uncovered: predict::uncovered(&part),
             };
             let baseline = Baseline {

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         coverage::Readiness,
         edge::{Edge, EdgeKey, Window},
+        flow::Direction,
         names::Text,
         policy::PolicyDigest,
         predict::{
@@ -92,7 +93,7 @@ pub(super) fn told(world: &World, target: &Target) -> Result<Past, Text> {
     doubts.extend(baseline.trouble.iter().map(|trouble| Text::from(trouble.to_string())));
     let (teller, uncovered) = match &answer.document {
         Some(document) => {
-            doubts.extend(document.doubts.iter().cloned());
+            doubts.extend(document.doubts(target.direction).iter().cloned());
             // It could know better, so what the document says is not the last word.
             if let Some(Link::Broken(trouble)) = link {
                 doubts.push(Text::from(format!("the collector is away ({trouble})")));
@@ -101,7 +102,7 @@ pub(super) fn told(world: &World, target: &Target) -> Result<Past, Text> {
         }
         None => {
             let judged = known.judged(&target.cluster, &target.ns);
-            doubts.extend(doubts_of(judged));
+            doubts.extend(doubts_of(judged, target.direction));
             let uncovered = judged.map(|judged| uncovered(known, target, judged)).unwrap_or_default();
             (Teller::Collector { at: answer.at }, uncovered)
         }
@@ -113,8 +114,8 @@ fn edges(answer: &Answer) -> Vec<(EdgeKey, Edge)> {
     answer.baseline.edges.clone()
 }
 
-fn doubts_of(judged: Option<&Judged>) -> Vec<Text> {
-    match judged.map(|judged| &judged.coverage.readiness) {
+fn doubts_of(judged: Option<&Judged>, direction: Direction) -> Vec<Text> {
+    match judged.map(|judged| judged.coverage.readiness(direction)) {
         None => vec![Text::new("how complete the recording is is not known")],
         Some(Readiness::Ready) => Vec::new(),
         Some(Readiness::NotYet { .. }) => vec![Text::new("the recording is too short")],
@@ -140,6 +141,7 @@ fn uncovered(known: &Discoveries, target: &Target, judged: &Judged) -> Vec<Text>
     words::uncovered_by(&Evidence {
         coverage: coverage.unwrap_or_default(),
         readiness: it.readiness.clone(),
+        ingress: Some(it.ingress.clone()),
         crons: Some(it.crons.clone()),
         silent: Some(it.silent.clone()),
         remarks: Vec::new(),
@@ -370,6 +372,7 @@ mod tests {
             path: Text::new("network-policies/discovery/unread.edges.jsonl"),
             written: to,
             doubts: Vec::new(),
+            ingress_doubts: Vec::new(),
             uncovered: vec![Text::new("CronJob month-end was not seen running")],
         };
         let window = Window { from: to - TimeDelta::days(7), to };

@@ -3,7 +3,7 @@
 //! what was not written before a crash is a gap. In runtime time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -28,6 +28,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at whether a clock has stopped.
 const LOOK: Duration = Duration::from_secs(5);
+/// Rollouts looked at in one batch.
+const AT_ONCE: usize = 128;
 /// An answer that does not come is not waited for longer.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Ids of our writes; a person's count from 1.
@@ -44,6 +46,9 @@ pub struct Soaks {
 pub(super) struct Observer {
     soaks: Soaks,
     looked: Option<Instant>,
+    /// What is left of this round.
+    clusters: VecDeque<ClusterName>,
+    targets: VecDeque<Target>,
     last: BTreeMap<Target, Last>,
     /// Written for the last time, because the program ends.
     ended: BTreeSet<Target>,
@@ -66,6 +71,8 @@ impl Observer {
         Self {
             soaks,
             looked: None,
+            clusters: VecDeque::new(),
+            targets: VecDeque::new(),
             last: BTreeMap::new(),
             ended: BTreeSet::new(),
             recorded: BTreeMap::new(),
@@ -91,36 +98,72 @@ impl Observer {
 
     /// What has to be written now. `last`: the program ends, so everything new is.
     pub(super) fn due(&mut self, world: &World, now: Instant, last: bool) -> Vec<(ShareId, Share)> {
-        if !last && self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
-            return Vec::new();
+        let mut out = Vec::new();
+        if last {
+            self.clusters.clear();
+            self.targets.clear();
         }
-        self.looked = Some(now);
+        if self.clusters.is_empty() && self.targets.is_empty() {
+            if !last && self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
+                return out;
+            }
+            self.looked = Some(now);
+            out.extend(self.begin(world, now));
+        }
         if !world.shared().is_live() {
+            self.clusters.clear();
+            self.targets.clear();
             return Vec::new();
         }
-        let held = world
-            .clusters()
-            .map(|cluster| &cluster.name)
-            .filter(|name| world.shared().observer(name).is_some_and(|observer| observer.is_us));
-        let held: Vec<&ClusterName> = held.collect();
-        let targets: Vec<Target> = held.iter().flat_map(|name| (self.soaks.targets)(world, name)).collect();
-        self.last.retain(|target, _| targets.contains(target));
-        let mut out: Vec<_> =
-            targets.into_iter().filter_map(|target| self.write(world, target, now, last)).collect();
-        out.extend(held.iter().flat_map(|name| self.records(world, name, now)));
-        out.extend(held.into_iter().flat_map(|name| self.forget(world, name, now)));
+        // Of many rollouts some at a time: keys do not wait for them.
+        let mut room = if last { usize::MAX } else { AT_ONCE };
+        while room > 0 {
+            if let Some(target) = self.targets.pop_front() {
+                room -= 1;
+                out.extend(self.write(world, target, now, last));
+            } else if let Some(cluster) = self.clusters.pop_front() {
+                room = room.saturating_sub(AT_ONCE / 4);
+                out.extend(self.turn_to(world, &cluster, now));
+            } else {
+                break;
+            }
+        }
+        out
+    }
+
+    /// A new round over the clusters whose Lease is ours.
+    fn begin(&mut self, world: &World, now: Instant) -> Vec<(ShareId, Share)> {
+        let is_ours =
+            |name: &ClusterName| world.shared().observer(name).is_some_and(|observer| observer.is_us);
+        let names = world.clusters().map(|cluster| &cluster.name);
+        self.clusters = names.filter(|name| is_ours(name)).cloned().collect();
+        self.last.retain(|target, _| is_ours(&target.cluster));
+        if !world.plan().is_whole() {
+            return Vec::new();
+        }
+        // A watch of one cluster records rows without their wave.
+        let unplaced = records::unplaced(world, |name| !is_ours(name), wave(world));
+        self.record(world, unplaced, now)
+    }
+
+    fn turn_to(&mut self, world: &World, cluster: &ClusterName, now: Instant) -> Vec<(ShareId, Share)> {
+        self.targets = (self.soaks.targets)(world, cluster).into();
+        let there: BTreeSet<&Target> = self.targets.iter().collect();
+        self.last.retain(|target, _| target.cluster != *cluster || there.contains(target));
+        let mut out = self.records(world, cluster, now);
+        out.extend(self.forget(world, cluster, now));
         out
     }
 
     /// Records of a cluster's rows that do not say what its watch shows.
     fn records(&mut self, world: &World, cluster: &ClusterName, now: Instant) -> Vec<(ShareId, Share)> {
         let Some(cluster) = world.cluster(cluster) else { return Vec::new() };
-        let wave = |target: &Target| {
-            let plan = world.waves().plan(target.direction);
-            plan.row(target).map(|(wave, _)| wave.number)
-        };
+        self.record(world, records::due(world, cluster, wave(world)), now)
+    }
+
+    fn record(&mut self, world: &World, shares: Vec<Share>, now: Instant) -> Vec<(ShareId, Share)> {
         let mut out = Vec::new();
-        for share in records::due(world, cluster, wave) {
+        for share in shares {
             let Share::Record { record, .. } = &share else { continue };
             if self.recorded.get(&record.target).is_some_and(|last| is_under_way(world, last, now)) {
                 continue;
@@ -199,6 +242,14 @@ impl Observer {
     /// Is an answer still awaited?
     pub(super) fn is_writing(&self, world: &World, now: Instant) -> bool {
         self.last.values().any(|written| is_under_way(world, written, now))
+    }
+}
+
+/// In which wave a row of the plan is. A part of the fleet says nothing of its waves.
+fn wave(world: &World) -> impl Fn(&Target) -> Option<u32> {
+    move |target| {
+        let plan = world.plan().is_whole().then(|| world.waves().plan(target.direction))?;
+        plan.row(target).map(|(wave, _)| wave.number)
     }
 }
 

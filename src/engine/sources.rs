@@ -11,9 +11,10 @@ use futures::FutureExt;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
+    time::Duration,
 };
 
-use super::{Reach, guard, logs::Reading, own_fault};
+use super::{Reach, guard, logs::Reading, own_fault, week};
 use crate::{
     cockpit::{
         plan::ClusterEntry,
@@ -35,11 +36,16 @@ use crate::{
     k8s::{self, connect::Access, goldmane::Identity},
 };
 
+/// A week is asked for beside everything else that a cluster tells at its start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) struct Sources {
     sender: mpsc::Sender<Fact>,
     following: BTreeMap<ClusterName, Following>,
     /// Clusters whose CNI, pre-flight or policies changed since the last look.
     touched: BTreeSet<ClusterName>,
+    /// Clusters with a new pre-flight, and the sources that it found: how far back do they reach?
+    unmeasured: Vec<(ClusterName, Vec<SourceKind>)>,
 }
 
 /// What was picked of a cluster, by which line of sluice.yaml, and the task that reads it.
@@ -61,11 +67,15 @@ impl Drop for Following {
 
 impl Sources {
     pub(super) fn new(sender: mpsc::Sender<Fact>) -> Self {
-        Self { sender, following: BTreeMap::new(), touched: BTreeSet::new() }
+        Self { sender, following: BTreeMap::new(), touched: BTreeSet::new(), unmeasured: Vec::new() }
     }
 
     pub(super) fn touch(&mut self, cluster: &ClusterName) {
         self.touched.insert(cluster.clone());
+    }
+
+    pub(super) fn measure(&mut self, cluster: &ClusterName, offers: &[SourceKind]) {
+        self.unmeasured.push((cluster.clone(), offers.to_vec()));
     }
 
     /// sluice.yaml was read anew: what it says of any cluster may have changed.
@@ -74,6 +84,9 @@ impl Sources {
     }
 
     pub(super) fn follow(&mut self, world: &World, reach: &Reach) {
+        for (name, offers) in std::mem::take(&mut self.unmeasured) {
+            self.ask_week(world, (&name, offers), reach);
+        }
         for name in std::mem::take(&mut self.touched) {
             let entry = world.plan().clusters.iter().find(|entry| entry.name == name);
             let (Some(cluster), Some(entry)) = (world.cluster(&name), entry) else {
@@ -102,6 +115,18 @@ impl Sources {
         }
     }
 
+    /// Where a collector gathers, its window is told with its state.
+    fn ask_week(&self, world: &World, (name, offers): (&ClusterName, Vec<SourceKind>), reach: &Reach) {
+        let entry = world.plan().clusters.iter().find(|entry| entry.name == *name);
+        let Some(entry) = entry.filter(|entry| entry.collector.is_none()).cloned() else { return };
+        let (access, name, facts) = (reach(&entry), name.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            if let Some(week) = week::source(&entry, &access, &offers, PATIENCE).await {
+                let _ = facts.send(Fact::Cluster(name, ClusterFact::Week(week))).await;
+            }
+        });
+    }
+
     /// One arm a kind.
     fn start(
         &self,
@@ -122,12 +147,7 @@ impl Sources {
                 self.spawn(&entry.name, hubble::run(name, dial, wanted, facts))
             }
             SourceKind::Goldmane => {
-                let dial = dial(reach(entry), |access| async move {
-                    let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
-                    let Identity { authorities, certificate, key } = identity;
-                    goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
-                });
-                self.spawn(&entry.name, goldmane::run(name, dial, wanted, facts))
+                self.spawn(&entry.name, goldmane::run(name, goldmane_of(reach(entry)), wanted, facts))
             }
             SourceKind::CalicoLog
             | SourceKind::CalicoFiles
@@ -191,6 +211,15 @@ where
     F: Future<Output = Result<BoxIo, Trouble>> + Send + 'static,
 {
     Arc::new(move || open(access.clone()).boxed())
+}
+
+/// Goldmane, with a certificate out of the cluster.
+pub fn goldmane_of(access: Access) -> Dial {
+    dial(access, |access| async move {
+        let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
+        let Identity { authorities, certificate, key } = identity;
+        goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+    })
 }
 
 fn last_words(cluster: &ClusterName) -> ClusterFact {

@@ -172,7 +172,8 @@ fn refused(id: ShareId, share: &Share, trouble: Trouble) -> SharedFact {
 
 /// The state cluster may be one of the fleet, or a context of that name beside it.
 pub(super) fn entry(plan: &FleetFile, cluster: &ClusterName) -> ClusterEntry {
-    let known = plan.clusters.iter().find(|entry| entry.name == *cluster);
+    let mut all = plan.clusters.iter().chain(&plan.beside);
+    let known = all.find(|entry| entry.name == *cluster);
     known.cloned().unwrap_or_else(|| ClusterEntry {
         name: cluster.clone(),
         context: Text::new(cluster.as_str()),

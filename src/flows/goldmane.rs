@@ -7,4 +7,5 @@ mod follow;
 mod link;
 pub mod tls;
 
-pub use follow::run;
+pub use follow::{Gathering, gather, run};
+pub use link::reach;

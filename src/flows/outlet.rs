@@ -10,7 +10,7 @@ use crate::{
     cockpit::ports::{ClusterFact, Fact, Trouble},
     domain::{
         addresses::AddressBook,
-        flow::{FlowId, Verdict},
+        flow::{Flow, FlowId, Verdict},
         names::{ClusterName, NsName, Text},
         sighting::{Sighting, Told},
         time::Timestamp,
@@ -110,21 +110,21 @@ impl Outlet {
         match &mut self.to {
             To::Edges(edges) => edges.push(&Told::Flow(*sighting), Memory::hash(&id), sighting.until),
             To::Denials { wanted, batch, .. } => {
-                let flow = match judged::flow(&judged::attributed(sighting, book), id, word()) {
-                    Ok(flow) => flow,
-                    Err(judged::Unjudged::Direction) => return Took::Left,
-                    Err(judged::Unjudged::Name) => return Took::Malformed,
-                };
-                let asked = !matches!(flow.verdict, Verdict::Allowed { .. })
-                    || flow.judged().ns.as_ref().is_some_and(|ns| wanted.borrow().contains(ns));
-                if !asked {
-                    return Took::Left;
-                }
-                match batch.push_alone(flow, Instant::now()) {
-                    Pushed::Repeat => Took::Repeat,
-                    Pushed::Fresh | Pushed::Twin => Took::Fresh,
+                match judged::flow(&judged::attributed(sighting, book), id, word()) {
+                    Ok(flow) if is_asked_for(&flow, wanted) => take(batch, flow),
+                    Ok(_) | Err(judged::Unjudged::Direction) => Took::Left,
+                    Err(judged::Unjudged::Name) => Took::Malformed,
                 }
             }
+        }
+    }
+
+    /// What its source has judged already, and the same as edges are made of it.
+    pub fn push_judged(&mut self, sighting: &Sighting<'_>, flow: &Flow) -> Took {
+        match &mut self.to {
+            To::Edges(edges) => edges.push(&Told::Flow(*sighting), Memory::hash(&flow.id), sighting.until),
+            To::Denials { wanted, batch, .. } if is_asked_for(flow, wanted) => take(batch, flow.clone()),
+            To::Denials { .. } => Took::Left,
         }
     }
 
@@ -171,6 +171,14 @@ impl Outlet {
         }
     }
 
+    /// The source was alive up to here, and cannot name nodes. The cockpit's clock takes no such sign.
+    pub async fn alive(&self, until: Timestamp) -> Result<(), Closed> {
+        match &self.to {
+            To::Denials { .. } => Ok(()),
+            To::Edges(edges) => edges.send(Input::Sign(None, until)).await,
+        }
+    }
+
     /// All that was told is from before `read`, or known by its id.
     pub async fn position(&self, read: Timestamp) -> Result<(), Closed> {
         match &self.to {
@@ -206,6 +214,19 @@ impl Outlet {
             To::Denials { inbox, .. } => inbox.notice(trouble).await,
             To::Edges(edges) => edges.send(Input::Trouble(trouble.object.clone(), Some(trouble))).await,
         }
+    }
+}
+
+/// Allowed ones only of namespaces with something of ours: the rest is most of what there is.
+fn is_asked_for(flow: &Flow, wanted: &watch::Receiver<Vec<NsName>>) -> bool {
+    !matches!(flow.verdict, Verdict::Allowed { .. })
+        || flow.judged().ns.as_ref().is_some_and(|ns| wanted.borrow().contains(ns))
+}
+
+fn take(batch: &mut Batch, flow: Flow) -> Took {
+    match batch.push_alone(flow, Instant::now()) {
+        Pushed::Repeat => Took::Repeat,
+        Pushed::Fresh | Pushed::Twin => Took::Fresh,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::domain::{
 
 use super::shared::names;
 
-pub use keep::{Desk, Observers, keep, leave};
+pub use keep::{Desk, Held, Observers, keep, leave};
 
 pub const DURATION: Duration = Duration::from_secs(30);
 pub const RENEW: Duration = Duration::from_secs(10);
@@ -166,6 +166,11 @@ impl Seat {
     pub fn is_held(&self, me: &Me, now: Instant) -> bool {
         let ours = self.lease.as_ref().is_some_and(|lease| lease.holder == me.identity);
         ours && self.held_until.is_some_and(|until| now < until)
+    }
+
+    /// Up to when we hold it, if we do: whoever writes later than that writes for another.
+    pub fn held_until(&self, me: &Me, now: Instant) -> Option<Instant> {
+        self.held_until.filter(|_| self.is_held(me, now))
     }
 
     /// Who holds it now, if anybody.

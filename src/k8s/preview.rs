@@ -8,10 +8,11 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::{
     cockpit::{
-        orders::{DiffLine, Preview, PreviewOrder, Sign},
+        orders::{DiffLine, Origin, Preview, PreviewOrder, Sign},
         ports::Trouble,
     },
     domain::{
+        self,
         eval::plugin::{Holds, Traits},
         fleet::{Cni, CniKind, Enforcement, Isolation, Pod},
         flow::Direction,
@@ -29,6 +30,7 @@ use super::{
     failure::Failure,
     place::{Mode, Place, isolation, opened, pinned_set, sendable},
     preflight::look,
+    shadow, staged,
     wire::Call,
 };
 
@@ -50,11 +52,18 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
     let policies =
         policies.map_err(|failure| failure.trouble(&format!("network policies of {}", place.ns())))?;
     let direction = order.target.direction;
+    if order.origin == Origin::Shadow {
+        let now = isolation(pods.as_deref().unwrap_or_default(), policies.iter(), direction);
+        return shadow::preview(&place, order, now).await;
+    }
     let live = pinned_set(&policies, direction);
     let (set, mut refusals) = dry_run(&place, order).await;
     // Steps of an incomplete answer are only to look at: it cannot be applied.
     let wanted = if refusals.is_empty() { &set } else { &order.wanted };
-    let steps = valve::apply_steps(&live, wanted, direction);
+    let mut steps = valve::apply_steps(&live, wanted, direction);
+    // What was staged before has had its time; where none can be, or none may be read, none is.
+    let staged = staged::live(&place, direction).await.unwrap_or_default();
+    steps.extend(domain::shadow::removal(&staged, direction));
     refusals.extend(dry_run_opening(&place, order, &steps).await);
     refusals.extend(wanted.values().filter_map(|policy| other_direction(&place, policy)));
     let (before, after) = change(&policies, pods.as_deref().unwrap_or_default(), wanted, direction);
@@ -65,7 +74,7 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
         origin: order.origin,
         digest: PolicyDigest::of(set.values()),
         manifests: order.manifests.clone(),
-        diff: diff(&place, &live, wanted),
+        diff: diff(direction, &live, wanted, |pinned| place.object(pinned)),
         commands: steps.iter().map(|step| command(&place, order, &live, step)).collect(),
         set,
         live,
@@ -134,7 +143,13 @@ fn refusal(place: &Place, pinned: &Pinned, failure: &Failure) -> Trouble {
 async fn dry_run_opening(place: &Place, order: &PreviewOrder, steps: &[Step]) -> Option<Trouble> {
     let valve = steps.iter().find_map(|step| match step {
         Step::Open(pinned) if pinned.role == Role::Valve => Some(*pinned),
-        Step::Open(_) | Step::Put(_) | Step::Widen(_) | Step::Tighten(_) | Step::Delete(_) => None,
+        Step::Open(_)
+        | Step::Put(_)
+        | Step::Widen(_)
+        | Step::Tighten(_)
+        | Step::Delete(_)
+        | Step::Stage(_)
+        | Step::Unstage(_) => None,
     })?;
     let manifest = order.manifests.get(valve.name).and_then(|text| parse(text));
     let open = opened(valve, place.ns(), manifest.as_ref());
@@ -183,6 +198,7 @@ fn command(place: &Place, order: &PreviewOrder, live: &Set, step: &Step) -> Stri
             place.exact_command(&sendable(&wide, place.ns(), None), Mode::Real)
         }
         Step::Delete(pinned) => place.delete_command(pinned),
+        Step::Stage(pinned) | Step::Unstage(pinned) => staged::delete_command(place, pinned),
     }
 }
 
@@ -203,9 +219,14 @@ pub(super) fn parse(text: &str) -> Option<Value> {
 }
 
 /// The live objects against what the server would make of the wanted ones, as YAML.
-fn diff(place: &Place, live: &Set, wanted: &Set) -> Vec<DiffLine> {
+pub(super) fn diff(
+    direction: Direction,
+    live: &Set,
+    wanted: &Set,
+    object: impl Fn(&Pinned) -> String,
+) -> Vec<DiffLine> {
     let mut out = Vec::new();
-    for pinned in Pinned::of(place.target.direction) {
+    for pinned in Pinned::of(direction) {
         let old = live.get(pinned.name).map(manifest::spec_yaml).unwrap_or_default();
         let new = wanted.get(pinned.name).map(manifest::spec_yaml).unwrap_or_default();
         if old == new {
@@ -216,7 +237,7 @@ fn diff(place: &Place, live: &Set, wanted: &Set) -> Vec<DiffLine> {
             (_, true) => "deleted",
             (false, false) => "changed",
         };
-        let heading = format!("{} ({word})", place.object(pinned));
+        let heading = format!("{} ({word})", object(pinned));
         out.push(DiffLine { sign: Sign::Object, text: Text::from(heading) });
         let diff = TextDiff::from_lines(old.as_str(), new.as_str());
         for change in diff.grouped_ops(3).iter().flatten().flat_map(|op| diff.iter_changes(op)) {

@@ -25,6 +25,7 @@ use super::{
     connect::Access,
     failure::Failure,
     place::{Live, Mode, Only, Place, opened, pinned_set},
+    staged::{self, Teller},
     write::{WAITS, named},
 };
 
@@ -45,25 +46,8 @@ pub async fn rollback(
     };
     let place = Place { server, target: order.target.clone(), context: context.to_owned() };
     let run = Run { place, order, report };
-    let mut standing = run.look().await;
-    if standing.values().all(|seen| matches!(seen, Seen::Absent)) {
-        return run.verify(None).await;
-    }
-    let allows = run.allows(&standing);
-    let valve = vec![run.valve()];
-    let first = match run.open(&mut standing).await {
-        // An allow that stays isolates alone once the open valve is gone: then the valve stays too.
-        Ok(()) => match run.delete_all(allows, &standing).await {
-            Some(trouble) if !run.allows_are_gone().await => Some(trouble),
-            Some(_) | None => run.delete_all(valve, &standing).await,
-        },
-        // The valve first, since it allows nothing: nothing narrows until the allows go.
-        Err(trouble) => {
-            run.delete_all([valve, allows].concat(), &standing).await;
-            Some(trouble)
-        }
-    };
-    run.verify(first).await
+    let outcome = run.enforced().await;
+    run.unstage(outcome).await
 }
 
 struct Run<'a> {
@@ -81,6 +65,48 @@ enum Seen {
 }
 
 impl Run<'_> {
+    /// Everything that is enforced.
+    async fn enforced(&self) -> Outcome {
+        let mut standing = self.look().await;
+        if standing.values().all(|seen| matches!(seen, Seen::Absent)) {
+            return self.verify(None).await;
+        }
+        let allows = self.allows(&standing);
+        let valve = vec![self.valve()];
+        let first = match self.open(&mut standing).await {
+            // An allow that stays isolates alone once the open valve is gone: then the valve stays too.
+            Ok(()) => match self.delete_all(allows, &standing).await {
+                Some(trouble) if !self.allows_are_gone().await => Some(trouble),
+                Some(_) | None => self.delete_all(valve, &standing).await,
+            },
+            // The valve first, since it allows nothing: nothing narrows until the allows go.
+            Err(trouble) => {
+                self.delete_all([valve, allows].concat(), &standing).await;
+                Some(trouble)
+            }
+        };
+        self.verify(first).await
+    }
+
+    /// Last of all what is only staged, which isolates nobody. Nothing of it hinders what went before,
+    /// and where the server was lost on the way it is not asked any more.
+    async fn unstage(&self, outcome: Outcome) -> Outcome {
+        if matches!(outcome, Outcome::Unsettled(_)) {
+            return outcome;
+        }
+        let teller = Teller { order: self.order.id, report: self.report };
+        match (outcome, staged::remove_all(&self.place, &teller).await) {
+            (Outcome::Done { isolation }, Some(trouble)) => {
+                let fact =
+                    format!("nothing of it is enforced any more, but it is still staged: {}", trouble.fact);
+                let next = "It isolates nobody. Roll back again with an account that may delete it.";
+                let trouble = Trouble::new(trouble.object.as_str(), &fact, next);
+                Outcome::Stopped { trouble, isolation: Some(isolation) }
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     fn valve(&self) -> &'static Pinned {
         Pinned::valve(self.order.target.direction)
     }

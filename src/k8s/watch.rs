@@ -28,6 +28,7 @@ use super::{
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
     identity, kyverno,
     preflight::look,
+    staged::{self, StagedPolicies},
     wire::{Call, Server},
 };
 
@@ -90,7 +91,7 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
         Err(failure) => return away(out, &failure),
     };
     let took = began.elapsed();
-    let (uid, kinds) = tokio::join!(uid(&server), kinds(&server));
+    let (uid, kinds, stages) = tokio::join!(uid(&server), kinds(&server), staged::is_served(&server));
     let met = ClusterFact::Met {
         uid,
         version: version.clone().unwrap_or_else(|| Text::new("unknown")),
@@ -106,13 +107,17 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
         sleep(cronjobs::LATER).await;
         follow(CronJobs, server.clone(), out.clone()).await;
     }));
+    match stages {
+        true => all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone()))),
+        false => out.tell(ClusterFact::Staged(None)).await,
+    }
     for kind in &kinds {
         all.push(Box::pin(follow(Policies(*kind), server.clone(), out.clone())));
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
         over = alive.watch(took, again) => over,
-        over = refresh(&server, out, &kinds) => over,
+        over = refresh(&server, out, (&kinds, stages)) => over,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -218,7 +223,7 @@ pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
         .collect()
 }
 
-async fn refresh(server: &Server, out: &Out, known: &[PolicyKind]) -> Over {
+async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool)) -> Over {
     let mut looked: Option<Instant> = None;
     loop {
         let (failed, (), kyverno) =
@@ -231,7 +236,8 @@ async fn refresh(server: &Server, out: &Out, known: &[PolicyKind]) -> Over {
         }
         // A review that failed is tried again sooner than one that has answered.
         sleep(if failed { REFRESH / 10 } else { REFRESH }).await;
-        if kinds(server).await != known {
+        let (kinds, stages) = tokio::join!(kinds(server), staged::is_served(server));
+        if (&*kinds, stages) != known {
             return Over::Anew;
         }
     }

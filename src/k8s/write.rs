@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     cockpit::{
-        orders::{Answer, ApplyOrder, Outcome, Preview, Receipt},
+        orders::{Answer, ApplyOrder, Origin, Outcome, Preview, Receipt},
         ports::{Fact, OrderFact, Trouble},
     },
     domain::{
@@ -29,6 +29,8 @@ use super::{
     failure::Failure,
     place::{Live, Mode, Only, Place, opened, pinned_set, sendable},
     preview::{as_order, dry_run, parse, widened},
+    shadow,
+    staged::{self, Teller},
 };
 
 pub use super::{
@@ -48,6 +50,9 @@ pub async fn apply(
     abort: watch::Receiver<bool>,
     report: &mpsc::Sender<Fact>,
 ) -> Outcome {
+    if order.preview.origin == Origin::Shadow {
+        return shadow::shadow(access, order, context, abort, report).await;
+    }
     let server = match access.server().await {
         Ok(server) => server,
         Err(trouble) => return Outcome::Stopped { trouble, isolation: None },
@@ -103,6 +108,12 @@ impl Run<'_> {
         let is_first_apply = matches!(steps.first(), Some(Step::Open(_)));
         for step in steps {
             self.go_on()?;
+            if let Step::Unstage(pinned) = step {
+                // Everything that is enforced stands: what becomes of this stops nothing.
+                let teller = Teller { order: self.order.id, report: self.report };
+                let _ = staged::unstage(&self.place, pinned, &teller).await;
+                continue;
+            }
             let write = self.prepare(&step);
             match step {
                 Step::Put(pinned) if is_first_apply => self.put_behind_valve(pinned, &write).await?,
@@ -183,7 +194,7 @@ impl Run<'_> {
                 let wide = widened(pinned, &preview.live, &preview.set, wanted.as_ref());
                 Some(sendable(&wide, ns, only))
             }
-            Step::Delete(_) => None,
+            Step::Delete(_) | Step::Stage(_) | Step::Unstage(_) => None,
         };
         let command = match (&manifest, step) {
             (None, _) => self.place.delete_command(pinned),
@@ -262,7 +273,7 @@ impl Run<'_> {
                 shown.is_some_and(|shown| shown.canonical == live.policy.canonical)
             }
             Step::Widen(_) => sent.canonical == live.policy.canonical,
-            Step::Delete(_) => true,
+            Step::Delete(_) | Step::Stage(_) | Step::Unstage(_) => true,
         };
         (!as_expected).then(|| {
             Trouble::new(

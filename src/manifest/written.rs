@@ -15,8 +15,24 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// How the first line begins, before the digest.
-const MARK: &str = "# sluice author/1 sha256:";
+/// What wrote a text, as its first line says before the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    Author,
+    Kyverno,
+}
+
+impl Writer {
+    const ALL: [Self; 2] = [Self::Author, Self::Kyverno];
+
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Author => "# sluice author/1 sha256:",
+            Self::Kyverno => "# sluice kyverno/1 sha256:",
+        }
+    }
+}
+
 /// How the line with the prints of the rules begins.
 const RULES: &str = "# rules:";
 /// How the heading of what was left out begins.
@@ -39,10 +55,10 @@ pub enum Origin {
 
 pub fn origin(text: &str) -> Origin {
     let Some((first, rest)) = text.split_once('\n') else { return Origin::Foreign };
-    match first.strip_prefix(MARK) {
+    match Writer::ALL.iter().find_map(|writer| first.strip_prefix(writer.mark())) {
         Some(digest) if digest == hash(rest) => Origin::Ours,
         Some(_) => Origin::Edited,
-        None if text.contains(MARK) => Origin::Edited,
+        None if Writer::ALL.iter().any(|writer| text.contains(writer.mark())) => Origin::Edited,
         None => Origin::Foreign,
     }
 }
@@ -62,12 +78,12 @@ pub fn text(draft: &Draft, drafted: &Drafted) -> String {
         rest.push_str(&format!("{RULES}{prints}\n"));
     }
     rest.push_str(&object(&value, drafted));
-    signed(&rest)
+    signed(Writer::Author, &rest)
 }
 
 /// A text with the first line by which [`origin`] knows it again.
-pub fn signed(rest: &str) -> String {
-    format!("{MARK}{}\n{rest}", hash(rest))
+pub fn signed(writer: Writer, rest: &str) -> String {
+    format!("{}{}\n{rest}", writer.mark(), hash(rest))
 }
 
 /// What authoring left out and why, as the header of a text tells it.

@@ -20,6 +20,7 @@ use super::{
     keys,
     model::Model,
     offer::{self, Offer},
+    views,
 };
 
 /// What an entry stands for.
@@ -28,6 +29,10 @@ pub enum Choice {
     Command(CommandId),
     Cluster(ClusterName),
     Namespace(ClusterName, NsName),
+    /// Of the saved views.
+    View(usize),
+    /// The page on screen, to be copied as a saved view.
+    Keep,
 }
 
 /// One entry.
@@ -46,6 +51,7 @@ pub enum Kind {
     Palette,
     Help,
     Menu,
+    Views,
 }
 
 /// An open palette, help or menu.
@@ -61,12 +67,18 @@ pub struct Chooser {
 
 impl Chooser {
     pub fn open(kind: Kind, world: &World, model: &Model) -> Self {
+        if kind == Kind::Views {
+            let items: Vec<_> = saved(model).chain(keep(model)).collect();
+            let shown = (0..items.len()).collect();
+            return Self { kind, input: LineInput::default(), items, shown, at: 0 };
+        }
         let mut items: Vec<_> = TABLE.iter().filter_map(|row| command(kind, world, model, row.id)).collect();
         if kind == Kind::Menu {
             items.sort_by_key(|item| item.rank());
         }
         if kind == Kind::Palette {
             items.extend(targets(world));
+            items.extend(saved(model));
         }
         let shown = (0..items.len()).collect();
         Self { kind, input: LineInput::default(), items, shown, at: 0 }
@@ -113,11 +125,11 @@ impl Item {
     fn rank(&self) -> u8 {
         match &self.choice {
             Choice::Command(id) => match row(*id).risk {
-                Risk::Writes | Risk::TakesBack | Risk::Records => 0,
+                Risk::Writes | Risk::TakesBack | Risk::Records | Risk::Files => 0,
                 Risk::Asks => 1,
                 Risk::Looks => 2,
             },
-            Choice::Cluster(_) | Choice::Namespace(..) => 3,
+            Choice::Cluster(_) | Choice::Namespace(..) | Choice::View(_) | Choice::Keep => 3,
         }
     }
 }
@@ -139,9 +151,30 @@ fn command(kind: Kind, world: &World, model: &Model, id: CommandId) -> Option<It
     Some(Item {
         choice: Choice::Command(id),
         label: row.name.to_owned(),
-        key: keys::all(id),
+        key: model.settings.keys.all(id),
         doc: row.doc.to_owned(),
         off,
+    })
+}
+
+fn saved(model: &Model) -> impl Iterator<Item = Item> + '_ {
+    model.settings.views.iter().enumerate().map(|(at, saved)| Item {
+        choice: Choice::View(at),
+        label: saved.name.clone(),
+        key: saved.role.clone(),
+        doc: saved.words(),
+        off: Vec::new(),
+    })
+}
+
+fn keep(model: &Model) -> Option<Item> {
+    views::as_lines(model).map(|_| Item {
+        choice: Choice::Keep,
+        label: "copy this page".to_owned(),
+        key: String::new(),
+        doc: "This page and its filter as lines for your preferences; `sluice info` says where they lie."
+            .to_owned(),
+        off: Vec::new(),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::{
         flow::{Direction, Protocol},
         names::ClusterName,
         policy::PolicyKind,
+        shadow,
         time::Timestamp,
         valve,
     },
@@ -31,7 +32,12 @@ pub fn context(world: &World, cluster: &ClusterName) -> String {
 pub fn rollback_commands(world: &World, target: &Target) -> Vec<String> {
     let fqdn =
         world.cluster(&target.cluster).is_some_and(|c| c.kinds.contains(&PolicyKind::CiliumNetworkPolicy));
-    valve::rollback_commands(&context(world, &target.cluster), &target.ns, target.direction, fqdn)
+    let context = context(world, &target.cluster);
+    let mut out = valve::rollback_commands(&context, &target.ns, target.direction, fqdn);
+    let ns = world.namespace(&target.cluster, &target.ns);
+    let staged = ns.is_some_and(|ns| ns.is_staged(target.direction));
+    out.extend(staged.then(|| shadow::removal_command(&context, &target.ns, target.direction)));
+    out
 }
 
 /// The row that a group of denials belongs to.

@@ -101,7 +101,7 @@ pub fn drafts(world: &World, model: &Model) -> Result<Vec<Draft>, String> {
         Some(RowKey::Namespace(cluster, ns)) => Direction::ALL
             .map(|direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
             .to_vec(),
-        Some(RowKey::Cluster(_)) => return Err("it is about one namespace: unfold with l".to_owned()),
+        Some(RowKey::Cluster(_)) => return Err(offer::one_namespace(model)),
         None => return Err("no row is chosen".to_owned()),
     };
     let mut out = Vec::new();
@@ -193,7 +193,7 @@ pub fn waivables(world: &World, model: &Model) -> Result<Vec<Waivable>, String> 
     let (cluster, ns, directions) = match offer::subject(world, model) {
         Some(RowKey::Rollout(target)) => (target.cluster, target.ns, vec![target.direction]),
         Some(RowKey::Namespace(cluster, ns)) => (cluster, ns, Direction::ALL.to_vec()),
-        Some(RowKey::Cluster(_)) => return Err("it is about one namespace: unfold with l".to_owned()),
+        Some(RowKey::Cluster(_)) => return Err(offer::one_namespace(model)),
         None => return Err("no row is chosen".to_owned()),
     };
     let found = world.cluster(&cluster).zip(world.namespace(&cluster, &ns));
@@ -239,7 +239,7 @@ pub fn waive_offer(world: &World, model: &Model) -> Offer {
             Some(_) => {}
         }
     } else if !matches!(offer::subject(world, model), Some(RowKey::Namespace(..) | RowKey::Rollout(_))) {
-        return off("it is about one namespace: unfold with l");
+        return off(offer::one_namespace(model));
     }
     ready(may_waive(world))
 }

@@ -18,6 +18,7 @@ use super::{
     masks::Masks,
     offer,
     proposal::ProposalDialog,
+    renewal::RenewDialog,
     theme::Role,
     widgets::{plural, wrap},
 };
@@ -37,6 +38,8 @@ pub enum Overlay {
     RollBack(Box<RollbackDialog>),
     /// A rule for a denial, to be copied.
     Proposal(Box<ProposalDialog>),
+    /// A discovery document is written anew.
+    Renew(Box<RenewDialog>),
     /// Something for the state cluster is filled in.
     Form(Box<Form>),
     /// Why not.
@@ -147,6 +150,7 @@ impl Overlay {
                 let below = 2 + form.why.len() + form.fields.len();
                 form.body.fit(columns, room.saturating_sub(below).max(3), masks);
             }
+            Self::Renew(dialog) => dialog.body.fit(columns, room.saturating_sub(2).max(3), masks),
             Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3), masks),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }

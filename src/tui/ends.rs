@@ -3,9 +3,12 @@
 
 use std::borrow::Cow;
 
+use chrono::NaiveTime;
+
 use crate::{
     cockpit::{
         gate::{self, Due},
+        monthly::{self, DocumentRow, Standing},
         open_ends::{OpenEnd, open_ends},
         orders::Target,
         rows,
@@ -53,6 +56,8 @@ pub enum End {
         what: Text,
         owner: Option<Text>,
     },
+    /// A discovery document whose monthly review is due, or that needs somebody.
+    Document(DocumentRow),
     /// A default deny that must be there by now, and is not as it must be.
     Missing {
         check: Check,
@@ -66,6 +71,7 @@ impl End {
             Self::Open(end) => end.kind.as_str(),
             Self::Grant { .. } => "grant",
             Self::Missing { .. } => "missing",
+            Self::Document(_) => "document",
         }
     }
 
@@ -77,6 +83,7 @@ impl End {
                 None => format!("unknown cluster {}/{ns}", due.cluster),
             },
             Self::Missing { check, .. } => check.target.to_string(),
+            Self::Document(row) => row.ns.to_string(),
         }
     }
 
@@ -85,6 +92,7 @@ impl End {
             Self::Open(end) => end.due,
             Self::Grant { due, .. } => Some(due.until),
             Self::Missing { .. } => None,
+            Self::Document(row) => row.due.map(|day| day.and_time(NaiveTime::MIN).and_utc()),
         }
     }
 
@@ -93,6 +101,7 @@ impl End {
             Self::Open(end) => end.is_overdue,
             Self::Grant { due, .. } => due.is_over,
             Self::Missing { .. } => true,
+            Self::Document(row) => matches!(row.standing, Standing::Due | Standing::Vanished),
         }
     }
 
@@ -100,6 +109,7 @@ impl End {
         match self {
             Self::Open(end) => end.owner.as_ref(),
             Self::Grant { owner, .. } | Self::Missing { owner, .. } => owner.as_ref(),
+            Self::Document(row) => row.owner.as_ref(),
         }
     }
 
@@ -108,13 +118,14 @@ impl End {
         match self {
             Self::Open(end) => Some(end.stamp.at),
             Self::Grant { .. } | Self::Missing { .. } => None,
+            Self::Document(row) => row.generated,
         }
     }
 
     pub fn by(&self) -> &str {
         match self {
             Self::Open(end) => end.stamp.by.as_str(),
-            Self::Grant { .. } | Self::Missing { .. } => "",
+            Self::Grant { .. } | Self::Missing { .. } | Self::Document(_) => "",
         }
     }
 
@@ -132,6 +143,7 @@ impl End {
             }
             Self::Grant { what, .. } => what.to_string(),
             Self::Missing { check, .. } => missing_words(check),
+            Self::Document(row) => row.words(),
         }
     }
 
@@ -148,6 +160,10 @@ impl End {
                 cluster.clone().map(|cluster| RowKey::Namespace(cluster, ns.clone()))
             }
             Self::Missing { check, .. } => Some(RowKey::Rollout(check.target.clone())),
+            Self::Document(row) => {
+                let part = row.parts.iter().find(|part| part.is_there == Some(true))?;
+                Some(RowKey::Namespace(part.cluster.clone(), row.ns.clone()))
+            }
         }
     }
 
@@ -155,7 +171,7 @@ impl End {
         let what = match self {
             Self::Open(end) => end.what.clone(),
             Self::Grant { due, .. } => due.review.clone(),
-            Self::Missing { .. } => Text::default(),
+            Self::Missing { .. } | Self::Document(_) => Text::default(),
         };
         EndKey { kind: self.kind(), scope: self.scope(), what, since: self.since() }
     }
@@ -199,6 +215,7 @@ pub fn refresh(model: &mut Model, world: &World) {
 fn all(world: &World) -> Option<Vec<End>> {
     let mut out: Vec<_> = open_ends(world)?.into_iter().map(End::Open).collect();
     out.extend(steady::checks(world).into_iter().filter(Check::is_open).map(|check| missing(world, check)));
+    out.extend(monthly::due(world).into_iter().flatten().map(End::Document));
     out.extend(gate::due(world).into_iter().filter_map(|due| grant(world, due)));
     out.sort_by_key(|end| (!end.is_overdue(), end.due().is_none(), end.due(), end.since()));
     Some(out)

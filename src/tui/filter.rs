@@ -1,20 +1,36 @@
-//! Filters of lists: plain words, `!word` to leave out, `key:word` to look in one column. All terms
+//! Filters of lists: plain words, `~word` for its letters in order, `/pattern/` for a regular
+//! expression; `key:` before any of them looks in one column, `!` leaves out what it finds. All terms
 //! must hold. Pure text; what the columns hold comes from the caller.
 
 use std::borrow::Cow;
 
+use regex::{Regex, RegexBuilder};
+
 /// One word of a filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Term {
     not: bool,
     key: Option<String>,
-    word: String,
+    want: Want,
+}
+
+/// What a column must hold.
+#[derive(Clone, Debug)]
+enum Want {
+    /// In lower case.
+    Word(String),
+    /// In lower case; its letters in this order, whatever stands between them.
+    Letters(String),
+    /// Without regard to case.
+    Pattern(Regex),
 }
 
 /// A filter as typed, parsed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     terms: Vec<Term>,
+    /// Terms that are no pattern (yet), and why; they do not narrow.
+    pub wrong: Vec<String>,
 }
 
 /// The columns of one kind of row.
@@ -28,10 +44,16 @@ pub struct Columns {
 }
 
 impl Filter {
-    /// Total: every text is a filter. A half-typed `key:` or `!` does not narrow yet.
+    /// Total: every text is a filter. A half-typed `key:`, `!` or pattern does not narrow yet.
     pub fn parse(text: &str, columns: &Columns) -> Self {
-        let terms = text.split_whitespace().filter_map(|raw| term(raw, columns)).collect();
-        Self { terms }
+        let mut filter = Self::default();
+        for raw in text.split_whitespace() {
+            match term(raw, columns) {
+                Ok(term) => filter.terms.extend(term),
+                Err(why) => filter.wrong.push(format!("{raw} does not narrow: {why}")),
+            }
+        }
+        filter
     }
 
     pub fn is_empty(&self) -> bool {
@@ -69,7 +91,7 @@ impl Term {
     }
 
     fn found<'a>(&self, plain: &[&str], value: &impl Fn(&str) -> Option<Cow<'a, str>>) -> bool {
-        let holds = |key: &str| value(key).is_some_and(|text| contains(&text, &self.word));
+        let holds = |key: &str| value(key).is_some_and(|text| self.want.fits(&text));
         match &self.key {
             Some(key) => holds(key),
             None => plain.iter().any(|key| holds(key)),
@@ -77,7 +99,18 @@ impl Term {
     }
 }
 
-fn term(raw: &str, columns: &Columns) -> Option<Term> {
+impl Want {
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Word(word) => contains(text, word),
+            Self::Letters(letters) => in_order(text, letters),
+            Self::Pattern(pattern) => pattern.is_match(text),
+        }
+    }
+}
+
+/// `None`: half typed. An error says why it is no pattern.
+fn term(raw: &str, columns: &Columns) -> Result<Option<Term>, String> {
     let (not, rest) = raw.strip_prefix('!').map_or((false, raw), |rest| (true, rest));
     // Only a known column makes a key: `TCP:443` or an IPv6 address is a plain word.
     let (key, word) = match rest.split_once(':') {
@@ -85,7 +118,38 @@ fn term(raw: &str, columns: &Columns) -> Option<Term> {
         Some(_) | None => (None, rest),
     };
     let alone = key.as_deref().is_some_and(|key| columns.alone.contains(&key));
-    (alone || !word.is_empty()).then(|| Term { not, key, word: word.to_ascii_lowercase() })
+    let want = match (word.strip_prefix('/'), word.strip_prefix('~')) {
+        (Some(pattern), _) => match pattern.strip_suffix('/').unwrap_or(pattern) {
+            "" => return Ok(None),
+            pattern => Want::Pattern(compiled(pattern)?),
+        },
+        (None, Some("")) => return Ok(None),
+        (None, Some(letters)) => Want::Letters(letters.to_ascii_lowercase()),
+        (None, None) if word.is_empty() && !alone => return Ok(None),
+        (None, None) => Want::Word(word.to_ascii_lowercase()),
+    };
+    Ok(Some(Term { not, key, want }))
+}
+
+fn compiled(pattern: &str) -> Result<Regex, String> {
+    /// Bytes of a compiled pattern: `a{99999}{99999}` is refused and not built.
+    const SIZE: usize = 1 << 20;
+    let built =
+        RegexBuilder::new(pattern).case_insensitive(true).size_limit(SIZE).dfa_size_limit(SIZE).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+        // The last line says what is wrong; those before draw where.
+        error => {
+            let text = error.to_string();
+            text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
+        }
+    })
+}
+
+/// Do the letters of `word` (lower case) stand in `text` in this order?
+fn in_order(text: &str, word: &str) -> bool {
+    let mut text = text.chars().map(|c| c.to_ascii_lowercase());
+    word.chars().all(|letter| text.any(|c| c == letter))
 }
 
 /// Does `text` hold `word` (lower case), without regard to ASCII case?
@@ -135,8 +199,37 @@ mod tests {
             ("!suspect:", false),
             ("suspect:tunnel", true),
             ("suspect:paste", false),
+            ("~pmts", true),
+            ("~PMTS", true),
+            ("~stmp", false),
+            ("!~pmts", false),
+            ("phase:~skg", true),
+            ("~", true),
+            ("/^pay/", true),
+            ("/^PAY", true),
+            ("/^ments/", false),
+            ("!/^pay/", false),
+            ("cluster:/^prod-(eu|us)$/", true),
+            ("ns:/^prod/", false),
+            ("!ns:/^prod/", true),
+            ("/", true),
+            ("owner:/./", false),
+            ("/(/", true),
+            ("/(/ shop", false),
         ] {
             assert_eq!(Filter::parse(text, &COLUMNS).passes(&COLUMNS, row), passes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_says_why_and_does_not_narrow() {
+        for (text, wrong) in [
+            ("pay /^p/", &[][..]),
+            ("/(", &["/( does not narrow: unclosed group"]),
+            ("!ns:/[/", &["!ns:/[/ does not narrow: unclosed character class"]),
+            ("/a{9999}{9999}/", &["/a{9999}{9999}/ does not narrow: the pattern is too large"]),
+        ] {
+            assert_eq!(Filter::parse(text, &COLUMNS).wrong, wrong, "{text:?}");
         }
     }
 

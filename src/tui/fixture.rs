@@ -5,7 +5,7 @@ pub mod reviews;
 pub mod team;
 pub mod week;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{FixedOffset, TimeDelta, TimeZone, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -27,7 +27,9 @@ use crate::{
         flow::{Direction, End, Entity, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
         owner::Owner,
-        policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec},
+        policy::{
+            Body, Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec,
+        },
         time::Timestamp,
         valve::{self, Set, Step},
     },
@@ -108,10 +110,12 @@ pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
             kind: pinned.kind,
             name: PolicyName::parse(pinned.name).expect("a pinned name"),
         },
-        spec: Spec::Network { selector: Selector::default(), egress, ingress },
-        opens: Vec::new(),
-        network: None,
-        canonical: format!("{}{rules:?}", pinned.name).into(),
+        body: Arc::new(Body {
+            spec: Spec::Network { selector: Selector::default(), egress, ingress },
+            opens: Vec::new(),
+            network: None,
+            canonical: format!("{}{rules:?}", pinned.name).into(),
+        }),
         version: Some("77".into()),
         managers: vec![Text::new("sluice")],
         owner: None,
@@ -276,6 +280,7 @@ fn plan() -> FleetFile {
             entry("stage-2", Environment::Staging),
             entry("edge-9", Environment::Unknown),
         ],
+        beside: Vec::new(),
         excluded: vec![ns("kube-system")],
         included: Vec::new(),
         owners: vec![OwnerEntry {
@@ -429,6 +434,9 @@ pub fn key(name: &str) -> KeyEvent {
         "end" => plain(KeyCode::End),
         "tab" => plain(KeyCode::Tab),
         "backspace" => plain(KeyCode::Backspace),
+        _ if name.len() > 1 && name[1..].parse::<u8>().is_ok() => {
+            plain(KeyCode::F(name[1..].parse().expect("a number")))
+        }
         _ => match name.strip_prefix("ctrl-") {
             Some(c) => {
                 let c = c.chars().next().expect("a letter");

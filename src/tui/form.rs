@@ -46,6 +46,8 @@ pub struct Form {
     pub reasons: Vec<String>,
     /// The same as lines.
     pub why: Vec<String>,
+    /// Something was filled in.
+    pub touched: bool,
 }
 
 /// Where the next key goes.
@@ -131,6 +133,7 @@ impl Form {
             purpose,
             reasons: Vec::new(),
             why: Vec::new(),
+            touched: false,
         };
         form.check(world);
         form
@@ -221,6 +224,7 @@ impl Form {
                     && let Some(field) = self.fields.get_mut(at)
                 {
                     field.entry.press(key);
+                    self.touched = true;
                 }
             }
         }
@@ -233,6 +237,7 @@ impl Form {
             && let Some(Field { entry: Entry::Line(input) | Entry::When(input), .. }) =
                 self.fields.get_mut(at)
         {
+            self.touched = true;
             for c in text.chars() {
                 input.handle(InputRequest::InsertChar(c));
             }

@@ -1,10 +1,11 @@
-//! Keys as events, as words and as help: maps a key event to the one command table of
-//! [`crate::cockpit::commands`] and writes that table down for the README. Holds no bindings itself.
+//! Keys as events, as words and as help: names a key event as the one command table of
+//! [`crate::cockpit::commands`] does and writes that table down for the README. Which key stands for
+//! which command is [`super::bindings`]'s.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tui_input::InputRequest;
 
-use crate::cockpit::commands::{CommandId, On, Risk, TABLE, row};
+use crate::cockpit::commands::{On, Risk, TABLE};
 
 /// The key as the table writes it: `a`, `G`, `ctrl-r`, `pgdn`. `None`: a key that nothing is on.
 pub fn name(key: &KeyEvent) -> Option<String> {
@@ -28,6 +29,7 @@ pub fn name(key: &KeyEvent) -> Option<String> {
         KeyCode::Home => "home",
         KeyCode::End => "end",
         KeyCode::Tab => "tab",
+        KeyCode::F(n) => return Some(format!("f{n}")),
         _ => return None,
     };
     Some(word.to_owned())
@@ -59,22 +61,6 @@ pub fn event(name: &str) -> Option<KeyEvent> {
         },
     };
     Some(KeyEvent::new(code, modifiers))
-}
-
-/// The command a key stands for.
-pub fn command(key: &KeyEvent) -> Option<CommandId> {
-    let name = name(key)?;
-    TABLE.iter().find(|row| row.keys.contains(&name.as_str())).map(|row| row.id)
-}
-
-/// The first key of a command, for hints.
-pub fn first(id: CommandId) -> &'static str {
-    row(id).keys.first().copied().unwrap_or_default()
-}
-
-/// All keys of a command in one cell.
-pub fn all(id: CommandId) -> String {
-    row(id).keys.join(" ")
 }
 
 /// What a key does to a line of text that is being typed. `None`: nothing.
@@ -116,6 +102,7 @@ pub fn place(on: On) -> &'static str {
         On::Waivable => "a denial, a namespace or direction",
         On::Plan => "the plan",
         On::Activity => "activity",
+        On::Document => "a discovery document",
     }
 }
 
@@ -125,6 +112,7 @@ pub fn risk(risk: Risk) -> &'static str {
         Risk::Looks => "",
         Risk::Asks => "asks a server",
         Risk::Records => "writes the team's records, from a form",
+        Risk::Files => "writes a file of the workspace, after a preview",
         Risk::Writes => "changes a cluster, after a preview and a typed word",
         Risk::TakesBack => "takes back",
     }
@@ -163,7 +151,8 @@ mod tests {
     fn every_key_of_the_table_can_be_typed() {
         for row in TABLE {
             for key in row.keys {
-                assert_eq!(command(&typed(key)), Some(row.id), "{key}");
+                let id = crate::tui::bindings::Bindings::default().command(&typed(key));
+                assert_eq!(id, Some(row.id), "{key}");
                 assert_eq!(event(key), Some(typed(key)), "{key}");
             }
         }

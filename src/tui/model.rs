@@ -21,7 +21,17 @@ use crate::{
     },
 };
 
-use super::{dialog::Overlay, ends::Ends, list::List, masks::Masks, plan::PlanPage, reviews::Desk};
+use super::{
+    bindings::Bindings,
+    dialog::Overlay,
+    ends::Ends,
+    list::List,
+    masks::Masks,
+    past::Past,
+    plan::PlanPage,
+    reviews::Desk,
+    views::{self, Saved},
+};
 
 pub use super::told::{Asked, Toast, Told, Tone};
 
@@ -56,22 +66,19 @@ pub enum View {
     Review(Text),
     /// What must hold of a cluster before anything is written there.
     Preflight(ClusterName),
+    /// The discovery document of a namespace, of all its clusters.
+    Document(NsName),
 }
 
 impl View {
     /// The namespace that the page is about.
     pub fn place(&self) -> Option<(&ClusterName, &NsName)> {
         match self {
-            Self::Main(_)
-            | Self::Group(_)
-            | Self::Timeline(_)
-            | Self::Prediction(_)
-            | Self::Review(_)
-            | Self::Preflight(_) => None,
             Self::Namespace(cluster, ns)
             | Self::Destinations(cluster, ns)
             | Self::Dossier(cluster, ns, _)
             | Self::Coverage(cluster, ns) => Some((cluster, ns)),
+            _ => None,
         }
     }
 
@@ -131,10 +138,10 @@ impl Main {
     pub fn short(self) -> &'static str {
         match self {
             Self::Denials => "deny",
-            Self::Activity => "acts",
-            Self::Sources => "srcs",
+            Self::Activity => "act",
+            Self::Sources => "src",
             Self::Notices => "note",
-            Self::Reviews => "revs",
+            Self::Reviews => "rev",
             Self::OpenEnds => "ends",
             Self::Fleet | Self::Live | Self::Plan => self.word(),
         }
@@ -161,13 +168,15 @@ pub struct Views {
     visited: Vec<View>,
     at: usize,
     last: Option<View>,
+    /// What can be undone.
+    pub past: Past,
 }
 
 impl Views {
     const KEPT: usize = 50;
 
     fn new() -> Self {
-        Self { visited: vec![View::Main(Main::Fleet)], at: 0, last: None }
+        Self { visited: vec![View::Main(Main::Fleet)], at: 0, last: None, past: Past::default() }
     }
 
     pub fn now(&self) -> &View {
@@ -408,6 +417,11 @@ pub struct Notices {
 /// What the operator chose for good.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub keys: Bindings,
+    /// Saved views, those that ship too.
+    pub views: Vec<Saved>,
+    /// What is wrong with the preferences.
+    pub troubles: Vec<Trouble>,
     pub theme: &'static str,
     pub ascii: bool,
     /// Names and addresses hidden, for screen sharing.
@@ -470,6 +484,9 @@ impl Model {
             overlay: None,
             told: Told::default(),
             settings: Settings {
+                keys: Bindings::default(),
+                views: views::all(&[]),
+                troubles: Vec::new(),
                 theme: options.theme,
                 ascii: options.ascii,
                 masks: Masks::default(),

@@ -9,12 +9,12 @@ use crate::{
     cockpit::{
         commands::{CommandId, Risk, row},
         decide::{self, Reason},
-        foresights,
+        foresights, monthly,
         orders::{OrderKind, Target},
         world::World,
     },
     domain::{
-        fleet::{Cluster, Environment, Listed, Presence},
+        fleet::{Cluster, Environment, Listed, Namespace, Presence},
         flow::Direction,
         grant::DecisionVerdict,
         names::{ClusterName, NsName},
@@ -64,7 +64,7 @@ pub fn subject(world: &World, model: &Model) -> Option<RowKey> {
         }
         View::Main(Main::Sources) => model.sources.chosen().cloned().map(RowKey::Cluster),
         View::Main(Main::OpenEnds) => model.team.ends.chosen().and_then(End::row),
-        View::Main(Main::Notices | Main::Reviews) | View::Review(_) => None,
+        View::Main(Main::Notices | Main::Reviews) | View::Review(_) | View::Document(_) => None,
         View::Main(Main::Plan) => match model.plan.list.chosen()? {
             PlanKey::Row(target) => Some(RowKey::Rollout(target.clone())),
             PlanKey::Wave(_) => None,
@@ -183,7 +183,10 @@ fn all_of<'w>(world: &'w World, name: &'w ClusterName) -> impl Iterator<Item = T
         let listed = is_listed(cluster);
         let live = move |target: &Target| {
             let ns = cluster.namespaces.get(&target.ns);
-            !listed || ns.is_some_and(|ns| ns.presence(target.direction) != Presence::None)
+            let ours = |ns: &Namespace| {
+                ns.presence(target.direction) != Presence::None || ns.is_staged(target.direction)
+            };
+            !listed || ns.is_some_and(ours)
         };
         let authored = world.files().sets.keys().filter(move |(c, ..)| c == name).map(|(_, ns, _)| ns);
         let unseen = authored.filter(move |ns| !listed && !cluster.namespaces.contains_key(*ns));
@@ -264,6 +267,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::RollBack => rollback_offer(world, model),
         CommandId::Advance
         | CommandId::Revert
+        | CommandId::Shadow
         | CommandId::Hold
         | CommandId::Release
         | CommandId::Exclude
@@ -281,6 +285,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::AskReview => desk::ask_offer(world, model),
         CommandId::Waive => desk::waive_offer(world, model),
         CommandId::Unmark if marks(model) == 0 => off("no row is marked"),
+        CommandId::Undo if model.views.past.is_empty() => off("there is nothing to undo"),
         CommandId::Filter => model.view().sheet().map_or(Offer::Absent, |_| Offer::Ready),
         CommandId::ClearFilter => match model.view().sheet() {
             None => Offer::Absent,
@@ -291,11 +296,8 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
         CommandId::Destinations | CommandId::Coverage | CommandId::Timeline | CommandId::Predict => {
             discovery_offer(world, model, id)
         }
-        CommandId::Preflight => match (model.view(), subject(world, model)) {
-            (View::Preflight(_), _) => off("this is the page"),
-            (_, Some(_)) => Offer::Ready,
-            (_, None) => off("no row is chosen"),
-        },
+        CommandId::Document | CommandId::Renew => document_offer(world, model, id),
+        CommandId::Preflight => preflight_offer(world, model),
         CommandId::Sort | CommandId::Reverse => sort_offer(model),
         CommandId::Refresh => refresh_offer(world, model),
         CommandId::Reconnect => {
@@ -332,6 +334,27 @@ fn discovery_offer(world: &World, model: &Model, id: CommandId) -> Offer {
         | (View::Prediction(_), CommandId::Predict) => off("this is the page"),
         _ => match subject(world, model) {
             Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
+            Some(RowKey::Cluster(_)) => off(&one_namespace(model)),
+            None => off("no row is chosen"),
+        },
+    }
+}
+
+fn preflight_offer(world: &World, model: &Model) -> Offer {
+    match (model.view(), subject(world, model)) {
+        (View::Preflight(_), _) => off("this is the page"),
+        (_, Some(_)) => Offer::Ready,
+        (_, None) => off("no row is chosen"),
+    }
+}
+
+fn document_offer(world: &World, model: &Model, id: CommandId) -> Offer {
+    match (model.view(), id) {
+        (View::Document(ns), CommandId::Renew) => reasons(monthly::renew_reasons(world, ns, false)),
+        (_, CommandId::Renew) => Offer::Absent,
+        (View::Document(_), _) => off("this is the page"),
+        (_, _) => match subject(world, model) {
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) => Offer::Ready,
             Some(RowKey::Cluster(_)) => off("it is about one namespace: unfold with l"),
             None => off("no row is chosen"),
         },
@@ -355,10 +378,16 @@ pub fn marks(model: &Model) -> usize {
 
 fn refresh_offer(world: &World, model: &Model) -> Offer {
     let against = match (model.view(), model.view().place()) {
+        (View::Document(ns), _) => monthly::compare_reasons(world, ns),
         (View::Prediction(target), _) => foresights::reasons(world, target),
         (_, Some((cluster, ns))) => decide::read_reasons(world, cluster, ns),
         (_, None) => return Offer::Absent,
     };
+    reasons(against)
+}
+
+/// Ready, if nothing is against it.
+fn reasons(against: Vec<Reason>) -> Offer {
     match sentences(against.into_iter()) {
         reasons if reasons.is_empty() => Offer::Ready,
         reasons => Offer::Off(reasons),
@@ -396,6 +425,11 @@ fn mark_offer(model: &Model, main: Option<Main>) -> Offer {
     }
 }
 
+/// Why nothing of it can be done with a cluster.
+pub fn one_namespace(model: &Model) -> String {
+    format!("it is about one namespace: unfold with {}", model.settings.keys.first(CommandId::Unfold))
+}
+
 fn off(reason: &str) -> Offer {
     Offer::Off(vec![reason.to_owned()])
 }
@@ -403,12 +437,16 @@ fn off(reason: &str) -> Offer {
 fn apply_offer(world: &World, model: &Model) -> Offer {
     let scope = apply_scope(world, model);
     if scope.targets.is_empty() {
-        return off(match subject(world, model) {
+        return match subject(world, model) {
             Some(RowKey::Cluster(_)) => {
-                "apply takes a namespace or a direction: unfold with l, mark several with space"
+                let keys = &model.settings.keys;
+                let (unfold, mark) = (keys.first(CommandId::Unfold), keys.first(CommandId::Mark));
+                off(&format!(
+                    "apply takes a namespace or a direction: unfold with {unfold}, mark several with {mark}"
+                ))
             }
-            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => "no row is chosen",
-        });
+            Some(RowKey::Namespace(..) | RowKey::Rollout(_)) | None => off("no row is chosen"),
+        };
     }
     match apply_reasons(world, &scope.targets) {
         reasons if reasons.is_empty() => Offer::Ready,

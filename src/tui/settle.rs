@@ -33,19 +33,21 @@ use super::{
 /// What filters of the fleet page can ask.
 pub const FLEET: Columns = Columns {
     plain: &["cluster", "env", "ns", "owner"],
-    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase", "collected"],
+    keys: &["cluster", "env", "health", "cni", "ns", "owner", "phase", "collected", "label"],
     alone: &["owner"],
 };
 /// What filters of the denials page can ask.
 pub const DENIALS: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port"],
-    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto"],
+    keys: &["class", "cluster", "env", "ns", "owner", "workload", "dir", "peer", "port", "proto", "label"],
     alone: &[],
 };
 /// What filters of the live page can ask.
 pub const LIVE: Columns = Columns {
     plain: &["cluster", "ns", "workload", "peer", "port", "pod"],
-    keys: &["class", "cluster", "ns", "workload", "dir", "peer", "port", "proto", "pod"],
+    keys: &[
+        "class", "cluster", "env", "ns", "owner", "workload", "dir", "peer", "port", "proto", "pod", "label",
+    ],
     alone: &[],
 };
 /// What filters of the activity page can ask.
@@ -78,6 +80,8 @@ pub fn columns(sheet: Sheet) -> &'static Columns {
 /// After facts: rows, dialogs, results.
 pub fn settle(model: &mut Model, world: &World) {
     model.notices.all = rows::notices(world);
+    let own = model.settings.troubles.iter();
+    model.notices.all.extend(own.map(|trouble| (None, trouble.clone())));
     reviews::keep(model, world);
     refresh(model, world);
     tell_results(model, world);
@@ -173,6 +177,7 @@ pub fn refresh(model: &mut Model, world: &World) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_) => {}
     }
     fit_overlay(model);
@@ -185,21 +190,34 @@ fn fit_overlay(model: &mut Model) {
     }
 }
 
-/// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame.
+/// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame. Of
+/// many clusters the oldest rows come first, so that no frame waits for all of them.
 fn keep_clusters(model: &mut Model, world: &World) {
     const FRESH_SECS: i64 = 5;
+    const AT_ONCE: usize = 16;
     let mut old = std::mem::take(&mut model.fleet.clusters);
     let now = world.now();
-    for cluster in world.clusters() {
-        let kept = old.iter().position(|kept| kept.row.name == cluster.name).map(|at| old.swap_remove(at));
-        let fresh = kept
-            .filter(|kept| kept.revision == cluster.revision && (now - kept.at).num_seconds() < FRESH_SECS);
-        model.fleet.clusters.push(fresh.unwrap_or_else(|| Kept {
-            row: rows::cluster_row(world, cluster),
-            revision: cluster.revision,
-            at: now,
-        }));
+    let mut stale = Vec::new();
+    for (nth, cluster) in world.clusters().enumerate() {
+        // Most often they are the same clusters in the same order.
+        let is_it = |kept: &Kept| kept.row.name == cluster.name;
+        let kept = old.iter().position(is_it).map(|at| old.remove(at));
+        if kept.as_ref().is_some_and(|kept| {
+            kept.revision != cluster.revision || (now - kept.at).num_seconds() >= FRESH_SECS
+        }) {
+            stale.push((kept.as_ref().map(|kept| kept.at), nth));
+        }
+        model.fleet.clusters.push(kept.unwrap_or_else(|| kept_now(world, cluster)));
     }
+    stale.sort_unstable();
+    let due: Vec<usize> = stale.into_iter().take(AT_ONCE).map(|(_, nth)| nth).collect();
+    for (nth, cluster) in world.clusters().enumerate().filter(|(nth, _)| due.contains(nth)) {
+        model.fleet.clusters[nth] = kept_now(world, cluster);
+    }
+}
+
+fn kept_now(world: &World, cluster: &Cluster) -> Kept {
+    Kept { row: rows::cluster_row(world, cluster), revision: cluster.revision, at: world.now() }
 }
 
 fn fleet_rows(model: &Model, world: &World) -> Vec<RowKey> {
@@ -252,10 +270,7 @@ fn cluster_field<'a>(row: &'a ClusterRow, key: &str) -> Option<Cow<'a, str>> {
 fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &str) -> Option<Cow<'a, str>> {
     match key {
         "ns" => Some(ns.seen.name.as_str().into()),
-        "owner" => match world.plan().owner_of(&ns.seen.name) {
-            Some(entry) => Some(entry.owner.as_str().into()),
-            None => ns.seen.owner.as_ref().map(|owner| owner.as_str().into()),
-        },
+        "owner" | "label" => seen_field(world, ns, key),
         "phase" => {
             let phases = Direction::ALL.map(|direction| rows::rollout_phase(world, cluster, ns, direction));
             Some(format!("{} {}", phases[0].as_str(), phases[1].as_str()).into())
@@ -268,8 +283,22 @@ fn ns_field<'a>(world: &'a World, cluster: &Cluster, ns: &'a Namespace, key: &st
     }
 }
 
-fn group_field<'a>(group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
+/// What a namespace says of itself.
+fn seen_field<'a>(world: &'a World, ns: &'a Namespace, key: &str) -> Option<Cow<'a, str>> {
+    if key == "label" {
+        let labels = ns.seen.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        return Some(labels.collect::<Vec<_>>().join(" ").into());
+    }
+    match world.plan().owner_of(&ns.seen.name) {
+        Some(entry) => Some(entry.owner.as_str().into()),
+        None => ns.seen.owner.as_ref().map(|owner| owner.as_str().into()),
+    }
+}
+
+fn group_field<'a>(world: &'a World, group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
     match key {
+        "env" => world.cluster(&group.key.cluster).map(|cluster| cluster.environment.as_str().into()),
+        "owner" | "label" => seen_field(world, world.namespace(&group.key.cluster, &group.key.ns)?, key),
         "class" => Some(group.class.word().into()),
         "cluster" => Some(group.key.cluster.as_str().into()),
         "ns" => Some(group.key.ns.as_str().into()),
@@ -284,8 +313,9 @@ fn group_field<'a>(group: &'a Group, key: &str) -> Option<Cow<'a, str>> {
 
 fn group_rows(model: &Model, world: &World) -> Vec<GroupId> {
     let filter = Filter::parse(model.filter(Main::Denials), &DENIALS);
-    let passes =
-        |group: &Group| filter.is_empty() || filter.passes(&DENIALS, |key: &str| group_field(group, key));
+    let passes = |group: &Group| {
+        filter.is_empty() || filter.passes(&DENIALS, |key: &str| group_field(world, group, key))
+    };
     match &model.frozen {
         Some(frozen) => {
             frozen.order.iter().filter(|id| frozen.groups.get(id).is_some_and(passes)).copied().collect()
@@ -320,7 +350,7 @@ fn live_rows(model: &Model, world: &World) -> Vec<u64> {
             || model.group(world, denial.group).is_some_and(|group| {
                 filter.passes(&LIVE, |key: &str| match key {
                     "pod" => denial.pod.as_ref().map(|pod| pod.as_str().into()),
-                    _ => group_field(group, key),
+                    _ => group_field(world, group, key),
                 })
             })
     };

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod discovery;
+mod documents;
 mod foresight;
 mod goldmane;
 mod keys;
@@ -11,4 +12,7 @@ mod plain;
 mod predicted;
 mod preflight;
 mod screens;
+mod shadow;
+mod sources;
 mod team;
+mod ux;

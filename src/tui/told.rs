@@ -1,5 +1,5 @@
-//! Messages: what just happened, what somebody must know who is on call, and which orders are still
-//! to be told about. Each message goes by itself after some keys.
+//! What the operator was told: messages with their tone, alerts among them, and what was asked last.
+//! How long a message stands is decided here; when a second passed is told from outside.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,8 @@ pub struct Toast {
     pub alert: Option<(u8, AlertKey)>,
     /// Keys pressed since it came.
     pub seen: u8,
+    /// Seconds of the wall it stood for.
+    pub stood: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +58,14 @@ impl Told {
         if let Some(oldest) = oldest.filter(|_| messages == Self::KEPT) {
             self.toasts.remove(oldest);
         }
-        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0 });
+        self.toasts.push(Toast { text, tone, at, alert: None, seen: 0, stood: 0 });
     }
 
     /// The same of an alert, in place of what was said of the thing before. Messages never push one
     /// out; of too many alerts the mildest goes.
     pub fn alert(&mut self, text: String, tone: Tone, severity: u8, key: AlertKey) {
         self.toasts.retain(|toast| toast.alert.as_ref().is_none_or(|(_, of)| *of != key));
-        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0 });
+        self.toasts.push(Toast { text, tone, at: self.now, alert: Some((severity, key)), seen: 0, stood: 0 });
         if self.toasts.iter().filter(|toast| toast.alert.is_some()).count() > Self::ALERTS {
             let severity = |toast: &Toast| toast.alert.as_ref().map(|(severity, _)| *severity);
             let mildest = self.toasts.iter().enumerate().max_by_key(|(_, toast)| severity(toast));
@@ -71,6 +73,19 @@ impl Told {
                 self.toasts.remove(at);
             }
         }
+    }
+
+    /// A second of the wall went by: what only answers a key fades by itself. What went wrong and what
+    /// an order came to stays until a key. True: something went.
+    pub fn second_passed(&mut self) -> bool {
+        const STANDS: u8 = 20;
+        let before = self.toasts.len();
+        for toast in &mut self.toasts {
+            toast.stood = toast.stood.saturating_add(1);
+        }
+        self.toasts
+            .retain(|toast| toast.tone != Tone::Plain || toast.alert.is_some() || toast.stood < STANDS);
+        self.toasts.len() < before
     }
 
     pub fn key_pressed(&mut self) {
@@ -91,4 +106,21 @@ pub enum Asked {
     /// A write to the state cluster.
     Share,
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_fade_and_what_went_wrong_stays() {
+        let mut told = Told::default();
+        told.say("copied", Tone::Plain);
+        told.say("apply #1: done", Tone::Good);
+        told.say("refused", Tone::Bad);
+        let gone: Vec<_> = (1..=60).filter(|_| told.second_passed()).collect();
+        assert_eq!(gone, [20]);
+        let left: Vec<_> = told.toasts.iter().map(|toast| toast.text.as_str()).collect();
+        assert_eq!(left, ["apply #1: done", "refused"]);
+    }
 }

@@ -14,8 +14,9 @@ use crate::{
         alerts::{Alert, AlertState},
         commands::{CommandId, On, Risk, row},
         decide::{self, Refusal},
-        foresights,
+        foresights, monthly,
         orders::OrderId,
+        ports::Trouble,
         spot::Spot,
         world::World,
     },
@@ -28,7 +29,9 @@ use super::{
     keys,
     model::{Asked, Focus, Main, Model, Tone, View},
     offer::{self, Offer},
-    settle, theme,
+    past::{self, Before},
+    preferences::Preferences,
+    settle, theme, views,
 };
 
 /// What a terminal sends.
@@ -64,6 +67,40 @@ pub fn open(model: &mut Model, spot: Spot) {
     }
 }
 
+/// Takes the user's own choices; what is wrong with them stands among the notices too.
+pub fn begin(model: &mut Model, world: &World, chosen: Preferences, troubles: Vec<Trouble>) {
+    model.told.now = world.now();
+    model.settings.keys = chosen.keys;
+    model.settings.views = chosen.views;
+    if let Some(start) = &chosen.start {
+        views::open(model, start);
+    }
+    if let Some(first) = troubles.first() {
+        let more = match troubles.len() - 1 {
+            0 => String::new(),
+            more => format!(" ({more} more under {})", model.settings.keys.first(CommandId::Notices)),
+        };
+        model.told.say(format!("{first}{more}"), Tone::Bad);
+    }
+    model.settings.troubles = troubles;
+}
+
+/// After an upgrade that changed keys: which, once.
+pub fn note_changed_keys(model: &mut Model, mut changed: Vec<String>) {
+    /// Lines that a small screen has room for.
+    const MOST: usize = 12;
+    let more = changed.len().saturating_sub(MOST);
+    if more > 0 {
+        changed.truncate(MOST);
+        let help = model.settings.keys.first(CommandId::Help);
+        changed.push(format!("and {more} more: {help} lists all keys of a view"));
+    }
+    if !changed.is_empty() {
+        let title = "keys that changed since you used sluice last".to_owned();
+        model.overlay = Some(Overlay::Reasons { title, reasons: changed });
+    }
+}
+
 /// Something worth waking somebody for: said until the next key.
 pub fn note_alert(model: &mut Model, alert: &Alert) {
     let tone = match alert.state {
@@ -80,16 +117,14 @@ pub fn note_alert(model: &mut Model, alert: &Alert) {
 pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
     model.told.now = world.now();
     let filtering = model.filters.editing.is_some();
+    let before = Before::of(model);
     let mut asks = match input {
         Input::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Input::Key(key) => {
             model.told.key_pressed();
             on_key(model, world, &key)
         }
-        Input::Mouse(event) => {
-            mouse::on_mouse(model, world, event);
-            Vec::new()
-        }
+        Input::Mouse(event) => mouse::on_mouse(model, world, event),
         Input::Paste(text) => {
             paste(model, &text);
             Vec::new()
@@ -99,12 +134,23 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
             Vec::new()
         }
     };
+    let sent = asks.iter().any(|ask| matches!(ask, Ask::Command(_)));
+    before.note(model, sent);
     settle::refresh(model, world);
     if filtering || model.filters.editing.is_some() {
         look::land(model);
     }
-    let is_read =
-        |ask: &Ask| matches!(ask, Ask::Command(decide::Command::ReadEdges(..) | decide::Command::Foresee(_)));
+    let is_read = |ask: &Ask| {
+        matches!(
+            ask,
+            Ask::Command(
+                decide::Command::ReadEdges(..)
+                    | decide::Command::Foresee(_)
+                    | decide::Command::ReadDocuments
+                    | decide::Command::Compare(..)
+            )
+        )
+    };
     if !asks.iter().any(is_read) {
         asks.extend(follow(model, world).map(Ask::Command));
     }
@@ -116,6 +162,15 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
 pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
     if let View::Prediction(target) = model.view() {
         return foresights::is_due(world, target).then(|| decide::Command::Foresee(target.clone()));
+    }
+    let looks = matches!(model.view(), View::Document(_) | View::Main(Main::OpenEnds));
+    if looks && world.plan().path.is_some() && world.discoveries().monthly().is_due(world.now()) {
+        return Some(decide::Command::ReadDocuments);
+    }
+    if let View::Document(ns) = model.view() {
+        let is_due = world.discoveries().monthly().renewal(ns).is_none()
+            && monthly::compare_reasons(world, ns).is_empty();
+        return is_due.then(|| decide::Command::Compare(ns.clone(), None));
     }
     let (cluster, ns) = model.view().place()?;
     let is_due = world.discoveries().is_due(cluster, ns, world.now());
@@ -139,7 +194,11 @@ pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
 /// What was asked for is under way.
 pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     let numbers: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let what = match model.told.asked.take() {
+    let asked = model.told.asked.take();
+    if let Some(asked) = asked {
+        past::sent(model, asked);
+    }
+    let what = match asked {
         Some(Asked::Preview) => {
             model.overlay = Some(Overlay::Waiting(ids));
             return;
@@ -158,15 +217,21 @@ pub fn note_started(model: &mut Model, ids: Vec<OrderId>) {
     };
     model.fleet.marks.clear();
     let list = if numbers.len() > 4 { format!("{} orders", numbers.len()) } else { numbers.join(" ") };
-    let stop = if what.starts_with("apply") { "; ctrl-x stops it" } else { "" };
-    model.told.say(format!("{what}: {list}; 4 shows every call{stop}"), Tone::Plain);
+    let abort = model.settings.keys.first(CommandId::Abort);
+    let stop = if what.starts_with("apply") { format!("; {abort} stops it") } else { String::new() };
+    model.told.say(
+        format!("{what}: {list}; {} shows every call{stop}", model.settings.keys.first(CommandId::Activity)),
+        Tone::Plain,
+    );
 }
 
 pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
     for ask in asks {
         if let Ask::Command(command) = ask {
             model.told.asked = Some(match command {
-                decide::Command::Preview(_) | decide::Command::Revert(_) => Asked::Preview,
+                decide::Command::Preview(_) | decide::Command::Revert(_) | decide::Command::Shadow(_) => {
+                    Asked::Preview
+                }
                 decide::Command::Apply(_) => Asked::Apply,
                 decide::Command::RollBack(_) => Asked::RollBack,
                 decide::Command::Abort(_) => Asked::Abort,
@@ -177,16 +242,20 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
                 | decide::Command::Confirm(_)
                 | decide::Command::AskReview(_)
                 | decide::Command::DecideReview(_) => Asked::Share,
+                decide::Command::Renew { .. } => Asked::Other,
                 decide::Command::Reconnect(_) | decide::Command::Reload => Asked::Other,
                 // Asked beside other things, also without a key; the page itself shows what came of it.
-                decide::Command::ReadEdges(..) | decide::Command::Foresee(_) => continue,
+                decide::Command::ReadEdges(..)
+                | decide::Command::Foresee(_)
+                | decide::Command::ReadDocuments
+                | decide::Command::Compare(..) => continue,
             });
         }
     }
 }
 
 fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
-    let command = keys::command(key);
+    let command = model.settings.keys.command(key);
     // Stopping, taking back, going to the shell and masks work in every state (law 6).
     match command {
         Some(id @ (CommandId::Abort | CommandId::Suspend | CommandId::Mask)) => return run(model, world, id),
@@ -265,6 +334,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::RollBack => act::roll_back(model, world),
         CommandId::Advance
         | CommandId::Revert
+        | CommandId::Shadow
         | CommandId::Hold
         | CommandId::Release
         | CommandId::Exclude
@@ -277,11 +347,13 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::AskReview => act::ask_review(model, world),
         CommandId::Waive => act::waive(model, world),
         CommandId::Propose => act::propose(model, world),
+        CommandId::Renew => act::renew(model, world),
         CommandId::Reconnect => act::reconnect(model, world),
         CommandId::Reload => vec![Ask::Command(decide::Command::Reload)],
         CommandId::Refresh => act::refresh(model),
         CommandId::Copy => act::copy(model, world),
         CommandId::CopyCommand => act::copy_command(model, world),
+        CommandId::CopyAll => act::copy_all(model, world),
         CommandId::Theme => {
             model.settings.theme = theme::after(model.settings.theme);
             vec![Ask::Theme(model.settings.theme)]
@@ -289,10 +361,15 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Mask => act::mask(model, world),
         CommandId::Suspend => vec![Ask::Suspend],
         CommandId::Quit => act::quit(model, world),
-        CommandId::Palette | CommandId::Help | CommandId::Menu => {
+        CommandId::Undo => {
+            past::undo(model);
+            Vec::new()
+        }
+        CommandId::Palette | CommandId::Help | CommandId::Menu | CommandId::Views => {
             let kind = match id {
                 CommandId::Palette => Kind::Palette,
                 CommandId::Help => Kind::Help,
+                CommandId::Views => Kind::Views,
                 _ => Kind::Menu,
             };
             let chooser = Chooser::open(kind, world, model);
@@ -310,7 +387,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
 fn refuse(model: &mut Model, id: CommandId, reasons: Vec<String>) {
     let name = row(id).name;
     match row(id).risk {
-        Risk::Writes | Risk::Records => {
+        Risk::Writes | Risk::Records | Risk::Files => {
             model.overlay = Some(Overlay::Reasons { title: format!("{name} is off here"), reasons });
         }
         Risk::Looks | Risk::Asks | Risk::TakesBack => {

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod denials;
 pub mod destinations;
 pub mod detail;
+pub mod document;
 pub mod dossier;
 pub mod fleet;
 pub mod form;
@@ -42,7 +43,7 @@ const LEAST: (u16, u16) = (60, 14);
 /// One frame.
 pub fn draw(world: &World, model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let area = frame.area();
-    let pen = Pen { masks: model.settings.masks.shown(), ..Pen::new(theme, world, model.settings.clock) };
+    let pen = Pen { masks: model.settings.masks.shown(), ..Pen::new(theme, world, &model.settings) };
     let buf = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = format!("sluice needs {} columns and {} lines", LEAST.0, LEAST.1);
@@ -95,6 +96,7 @@ pub fn content(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: 
             dossier::draw(world, (cluster, ns), key, pen, areas, buf);
         }
         View::Preflight(cluster) => preflight::draw(world, cluster, pen, areas, buf),
+        View::Document(ns) => document::draw(world, ns, pen, areas, buf),
         View::Timeline(target) => timeline::draw(world, target, pen, areas, buf),
         View::Prediction(target) => prediction::draw(world, target, pen, areas, buf),
         View::Coverage(cluster, ns) => coverage::draw(world, (cluster, ns), pen, areas, buf),
@@ -134,6 +136,7 @@ fn bare(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane>
             return dossier::pane(world, (cluster, ns), key, pen, areas).into_iter().collect();
         }
         View::Preflight(cluster) => return vec![preflight::pane(world, cluster, areas)],
+        View::Document(ns) => return vec![document::pane(world, ns, pen, areas)],
         View::Timeline(target) => return vec![timeline::pane(world, target, pen, areas)],
         View::Prediction(target) => return vec![prediction::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
@@ -146,7 +149,7 @@ fn bare(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane>
 pub fn scroll_limit(world: &World, model: &Model) -> usize {
     let theme = Theme::plain();
     let masks = model.settings.masks.shown();
-    let pen = Pen { masks, ..Pen::new(&theme, world, model.settings.clock) };
+    let pen = Pen { masks, ..Pen::new(&theme, world, &model.settings) };
     let areas = Areas::of(model.settings.size, model);
     panes(world, model, &pen, &areas).iter().map(Pane::limit).max().unwrap_or(0)
 }

@@ -12,12 +12,14 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
-    cockpit::{dossier::Heat, world::World},
+    cockpit::{commands::CommandId, dossier::Heat, world::World},
     domain::time::{Timestamp, age, span},
 };
 
 use super::{
+    bindings::Bindings,
     masks::Masks,
+    model::Settings,
     theme::{Role, Theme},
 };
 
@@ -31,6 +33,7 @@ pub struct Pen<'a> {
     pub zone: FixedOffset,
     /// Clock times instead of ages.
     pub clock: bool,
+    pub keys: &'a Bindings,
     /// What stands for names and addresses; `None`: themselves.
     pub masks: Option<&'a Masks>,
     /// Cells are neither padded nor cut: they stand one behind the other, with [`CELL`] between them.
@@ -43,8 +46,14 @@ pub const CELL: char = '\u{e000}';
 
 impl<'a> Pen<'a> {
     /// Nothing masked.
-    pub fn new(theme: &'a Theme, world: &World, clock: bool) -> Self {
-        Self { theme, now: world.now(), zone: world.zone(), clock, masks: None, plain: false }
+    pub fn new(theme: &'a Theme, world: &World, settings: &'a Settings) -> Self {
+        let (now, zone) = (world.now(), world.zone());
+        Self { theme, now, zone, clock: settings.clock, keys: &settings.keys, masks: None, plain: false }
+    }
+
+    /// The key that hints show for a command.
+    pub fn key(&self, id: CommandId) -> String {
+        self.keys.first(id)
     }
 
     pub fn style(&self, role: Role) -> Style {
@@ -156,6 +165,19 @@ pub fn count(n: u64) -> String {
 /// A number that may be unknown.
 pub fn known<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
+}
+
+/// The counts themselves, newest first, as far as they are not zero.
+pub fn by_minute(counts: &[u32]) -> String {
+    let parts: Vec<_> = counts
+        .iter()
+        .rev()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .take(8)
+        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
+        .collect();
+    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
 }
 
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,8 @@ pub struct Files {
 
 /// Largest document or companion that is read.
 const FILE_LIMIT: u64 = 1 << 30;
+/// Longest first line that is read.
+const LINE_LIMIT: u64 = 64 << 20;
 const END: &str = ".edges.jsonl";
 
 /// Where a namespace's document lies.
@@ -61,6 +63,36 @@ pub fn namespaces(root: &Path) -> Vec<NsName> {
         .collect();
     out.sort();
     out
+}
+
+/// Namespaces that have a document, a companion, or both, by name.
+pub fn documented(root: &Path) -> Vec<NsName> {
+    let Ok(entries) = fs::read_dir(folder(root)) else { return Vec::new() };
+    let mut out: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            NsName::parse(name.strip_suffix(END).or_else(|| name.strip_suffix(".md"))?).ok()
+        })
+        .collect();
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// The first line of a file of the workspace; `None`: it is not there.
+pub fn first_line(root: &Path, path: &Path) -> Result<Option<String>, Trouble> {
+    let cannot = |fact: String| Trouble::new(&shown(root, path), &fact, "Correct the file or its rights.");
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot(format!("cannot be read ({error})"))),
+    };
+    let mut line = Vec::new();
+    io::BufReader::new(file.take(LINE_LIMIT))
+        .read_until(b'\n', &mut line)
+        .map_err(|error| cannot(format!("cannot be read ({error})")))?;
+    String::from_utf8(line).map(Some).map_err(|_| cannot("is not UTF-8 text".to_owned()))
 }
 
 /// A file of the workspace; `None`: it is not there.

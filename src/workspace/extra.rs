@@ -170,7 +170,12 @@ fn checked(
     for opened in &policy.opens {
         let fact = match &opened.what {
             What::Unknown(why) => format!("a rule is not understood ({why})"),
-            What::Block { network, .. } if network.prefix_len() == 0 && holds_metadata(&opened.what) => {
+            // Clouds' metadata call nobody: only where pods may go does it matter.
+            What::Block { network, .. }
+                if pinned.direction == Direction::Egress
+                    && network.prefix_len() == 0
+                    && holds_metadata(&opened.what) =>
+            {
                 format!("a rule opens {network} with the metadata addresses of clouds in it")
             }
             _ => continue,
@@ -184,7 +189,7 @@ fn checked(
         return None;
     }
     let rule = policy.rules(pinned.direction)?.first()?.clone();
-    Some((rule, policy.opens))
+    Some((rule, policy.opens.clone()))
 }
 
 fn holds_metadata(what: &What) -> bool {
@@ -286,6 +291,27 @@ x.extra.yaml line 18: a rule is text. Write a mapping with `why:`, peers and `po
         assert_eq!(
             said("rules: [\n"),
             format!("x.extra.yaml line 1: unclosed bracket '['. Correct the YAML there; {next}\n")
+        );
+    }
+
+    /// The one rule of an ingress controller that serves the world, with an address family or without.
+    #[test]
+    fn callers_from_everywhere_may_be_written_down() {
+        let text = "\
+rules:
+- why: the shop is public
+  from: [{ipBlock: {cidr: 0.0.0.0/0}}]
+  ports: [{port: 8443}]
+- why: health checks of the balancer, NET-40
+  ports: [{port: 10254}]
+";
+        let read = parse("x.extra.yaml", text, Direction::Ingress).expect("it is understood");
+        assert_eq!(
+            read.iter().map(|it| it.rule.0.to_string()).collect::<Vec<_>>(),
+            [
+                "{\"from\":[{\"ipBlock\":{\"cidr\":\"0.0.0.0/0\"}}],\"ports\":[{\"port\":8443,\"protocol\":\"TCP\"}]}",
+                "{\"ports\":[{\"port\":10254,\"protocol\":\"TCP\"}]}",
+            ]
         );
     }
 

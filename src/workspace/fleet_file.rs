@@ -53,7 +53,9 @@ pub fn parse(path: &str, text: &str) -> Result<Parsed, Vec<Trouble>> {
     }
     let path = Some(Text::new(path));
     let settings = Settings::default();
-    let mut fleet = FleetFile { path, clusters, excluded, included, owners, categories, feeds, settings };
+    let beside = Vec::new();
+    let mut fleet =
+        FleetFile { path, clusters, beside, excluded, included, owners, categories, feeds, settings };
     fleet.settings = reader.settings(&top, &fleet);
     if !reader.errors.is_empty() {
         return Err(reader.errors);

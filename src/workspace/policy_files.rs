@@ -22,9 +22,10 @@ use crate::{
         ports::Trouble,
     },
     domain::{
+        few::Few,
         flow::Direction,
         names::{ClusterName, NsName, Text},
-        policy::{PINNED, Pinned, Policy, Role, Spec},
+        policy::{Bodies, PINNED, Pinned, Policy, Role, Spec},
     },
     manifest::{self, written},
 };
@@ -37,7 +38,8 @@ pub const FILE_LIMIT: u64 = 1 << 20;
 
 /// Reads the policy files of every cluster of the fleet.
 pub fn read(root: &Path, fleet: &FleetFile) -> (PolicyFiles, Vec<Trouble>) {
-    let mut reader = Reader { root, files: PolicyFiles::default(), troubles: Vec::new() };
+    let mut reader =
+        Reader { root, bodies: Bodies::default(), files: PolicyFiles::default(), troubles: Vec::new() };
     for folder in reader.list(&root.join(FOLDER)) {
         reader.cluster_folder(&folder, fleet);
     }
@@ -47,6 +49,7 @@ pub fn read(root: &Path, fleet: &FleetFile) -> (PolicyFiles, Vec<Trouble>) {
 /// Collects what was read and what was wrong.
 struct Reader<'r> {
     root: &'r Path,
+    bodies: Bodies,
     files: PolicyFiles,
     troubles: Vec<Trouble>,
 }
@@ -151,7 +154,7 @@ impl Reader<'_> {
         let complaint = result.as_ref().err().map(|bad| self.trouble(path, &bad.fact, &bad.next));
         let key = (cluster.clone(), ns.clone(), pinned.direction);
         let authored = self.files.sets.entry(key).or_insert_with(|| Authored {
-            set: BTreeMap::new(),
+            set: Few::new(),
             manifests: BTreeMap::new(),
             folder: shown,
             complaints: Vec::new(),
@@ -159,7 +162,8 @@ impl Reader<'_> {
         });
         authored.left_out.extend(left_out);
         authored.complaints.extend(complaint);
-        if let Ok((policy, sent)) = result {
+        if let Ok((mut policy, sent)) = result {
+            self.bodies.share(&mut policy);
             authored.set.insert(pinned.name, policy);
             authored.manifests.insert(pinned.name, sent);
         }

@@ -63,15 +63,29 @@ pub struct Place {
 /// Reads a workspace. The error holds everything that is wrong with `sluice.yaml`; what is wrong
 /// with policy files is among the notices.
 pub fn read(place: &Place) -> Result<Workspace, Vec<Trouble>> {
+    let mut workspace = read_fleet_of(place)?;
+    let (files, troubles) = read_files(place)?;
+    workspace.files = files;
+    workspace.notices.extend(troubles);
+    Ok(workspace)
+}
+
+/// The same without the policy files, of which there may be a hundred thousand: they are pending.
+pub fn read_fleet_of(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     let root = place.root.as_path();
-    let Parsed { mut fleet, mut notices } = read_fleet(root)?;
+    let Parsed { mut fleet, notices } = read_fleet(root)?;
     for relay in fleet.clusters.iter_mut().filter_map(|entry| entry.relay.as_mut()) {
         relay.ca = relay.ca.take().map(|ca| Text::new(&root.join(ca.as_str()).to_string_lossy()));
     }
-    let (files, troubles) = policy_files::read(root, &fleet);
-    notices.extend(troubles);
     subset(&mut fleet, &place.only).map_err(|unknown| vec![unknown])?;
+    let files = PolicyFiles { pending: true, ..PolicyFiles::default() };
     Ok(Workspace { fleet, files, notices })
+}
+
+/// The policy files alone, of all clusters, and what is wrong with them.
+pub fn read_files(place: &Place) -> Result<(PolicyFiles, Vec<Trouble>), Vec<Trouble>> {
+    let Parsed { fleet, .. } = read_fleet(&place.root)?;
+    Ok(policy_files::read(&place.root, &fleet))
 }
 
 /// `sluice.yaml` alone.
@@ -130,7 +144,9 @@ pub fn subset(fleet: &mut FleetFile, wanted: &[String]) -> Result<(), Trouble> {
         .map(|word| format!("{:?}", Text::new(word)))
         .collect();
     if unknown.is_empty() {
-        fleet.clusters.retain(|entry| wanted.iter().any(|word| names(entry, word)));
+        let all = std::mem::take(&mut fleet.clusters);
+        (fleet.clusters, fleet.beside) =
+            all.into_iter().partition(|entry| wanted.iter().any(|word| names(entry, word)));
         return Ok(());
     }
     let known: Vec<_> = fleet.clusters.iter().map(|entry| entry.context.to_string()).collect();

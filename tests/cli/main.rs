@@ -64,43 +64,34 @@ contexts:
 - {name: two, context: {cluster: c, user: u}}
 ";
 
+/// Every command's help, found by the definition itself.
 #[test]
 fn help_texts() {
     let machine = Machine::new();
-    let names = [
-        "",
-        "demo",
-        "status",
-        "preflight",
-        "denials",
-        "discover",
-        "author",
-        "explain",
-        "predict",
-        "apply",
-        "rollback",
-        "plan",
-        "hold",
-        "exclude",
-        "release",
-        "init",
-        "revert",
-        "report",
-        "watch",
-        "install",
-        "review",
-        "review list",
-        "review ask",
-        "review approve",
-        "collect",
-        "completions",
-        "info",
-    ];
+    let mut root = <sluice::cli::args::Cli as clap::CommandFactory>::command();
+    root.build();
+    let mut names = vec![String::new()];
+    let mut open: Vec<(String, &clap::Command)> = vec![(String::new(), &root)];
+    while let Some((above, tree)) = open.pop() {
+        for child in tree.get_subcommands().filter(|child| child.get_name() != "help") {
+            let name = format!("{above} {}", child.get_name()).trim().to_owned();
+            names.push(name.clone());
+            open.push((name, child));
+        }
+    }
+    assert!(names.len() > 35, "{names:?}");
     for name in names {
         let args: Vec<&str> = name.split_whitespace().chain(["--help"]).collect();
         let golden = if name.is_empty() { "help".to_owned() } else { name.replace(' ', "-") };
         insta::assert_snapshot!(golden, machine.said(&args));
     }
+}
+
+/// The manual page is made of the same definition.
+#[test]
+fn the_manual_page() {
+    let machine = Machine::new();
+    insta::assert_snapshot!("manual", machine.said(&["man"]));
 }
 
 /// Manifests stand in for a cluster, and what they mean is in the exit code.

@@ -18,6 +18,7 @@ mod killed;
 mod lines;
 mod process;
 mod relay;
+mod sources;
 #[path = "../support/terminal.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod terminal;

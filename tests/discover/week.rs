@@ -155,6 +155,7 @@ pub fn evidence() -> Evidence {
             doubts: vec![Text::new("answers: the clients are node addresses")],
         },
         readiness: Readiness::NotYet { left: TimeDelta::hours(52) },
+        ingress: None,
         crons: Some(vec![CronFinding { job, seen: CronSeen::NotInside, waived: false }]),
         silent: Some(vec![Workload::new("Deployment", "idle")]),
         remarks: vec![Text::new("2 files could not be read")],

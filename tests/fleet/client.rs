@@ -25,6 +25,15 @@ use tower::ServiceExt;
 
 /// A kube client that signs in as `person`.
 pub fn kube_client(fleet: &Fleet, cluster: &str, person: Person) -> kube::Client {
+    client_as(fleet, cluster, person, None)
+}
+
+/// A kube client of the admin that acts as a ServiceAccount: `system:serviceaccount:NAMESPACE:NAME`.
+pub fn account_client(fleet: &Fleet, cluster: &str, account: &'static str) -> kube::Client {
+    client_as(fleet, cluster, Person::Admin, Some(HeaderValue::from_static(account)))
+}
+
+fn client_as(fleet: &Fleet, cluster: &str, person: Person, account: Option<HeaderValue>) -> kube::Client {
     let member = fleet.cluster(cluster).expect("a cluster of the scenario").clone();
     let token = member.token(person);
     let connector = tower::service_fn(move |_: Uri| {
@@ -36,6 +45,9 @@ pub fn kube_client(fleet: &Fleet, cluster: &str, person: Person) -> kube::Client
         *request.uri_mut() = format!("http://cluster{path}").parse().expect("a uri");
         let value = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
         request.headers_mut().insert(AUTHORIZATION, value);
+        if let Some(account) = &account {
+            request.headers_mut().insert("impersonate-user", account.clone());
+        }
         request
     });
     kube::Client::new(signed, "default")

@@ -1,6 +1,7 @@
 //! The simulated fleet as a client sees it, in memory and under a paused clock: a kube client lists
 //! and writes, a relay client follows flows through a port-forward.
 
+#[allow(dead_code, reason = "each test file uses its part")]
 mod client;
 mod faulty;
 mod relay;

@@ -89,7 +89,7 @@ fn world() -> World {
     };
     let sets = ["east", "west"].map(authored).into();
     let flagged = ["east", "west"].map(|name| ((cluster(name), ns("shop")), Vec::new())).into();
-    world.absorb(Fact::Files(PolicyFiles { sets, flagged: Some(flagged) }));
+    world.absorb(Fact::Files(PolicyFiles { sets, flagged: Some(flagged), pending: false }));
     for name in ["east", "west"] {
         let pods = vec![pod("cart-1", "cart", &["app=cart"]), pod("web-1", "web", &["app=web"])];
         world.absorb(Fact::Cluster(cluster(name), ClusterFact::Pods(Change::Reset(pods))));

@@ -33,6 +33,7 @@ fn companion() -> String {
         evidence: Evidence {
             coverage: Coverage::default(),
             readiness: Readiness::Ready,
+            ingress: None,
             crons: None,
             silent: None,
             remarks: Vec::new(),

@@ -255,7 +255,13 @@ impl Sluice {
                 self.share(SharedFact::Asked(id));
                 self.shares.push((id, share));
             }
-            Effect::Reconnect(_) | Effect::ReadEdges(..) | Effect::Foresee(_) | Effect::Reload => {}
+            Effect::Reconnect(_)
+            | Effect::ReadEdges(..)
+            | Effect::Foresee(_)
+            | Effect::ReadDocuments
+            | Effect::Compare(_)
+            | Effect::Renew { .. }
+            | Effect::Reload => {}
         }
     }
 
@@ -384,7 +390,7 @@ impl Running {
                 let both = text(pinned)?.opens | opens_of(live);
                 Some(make(ns, pinned, both))
             }
-            Step::Delete(_) => None,
+            Step::Delete(_) | Step::Stage(_) | Step::Unstage(_) => None,
         }
     }
 

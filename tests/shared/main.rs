@@ -11,6 +11,7 @@ mod leases;
 mod observing;
 mod state;
 mod writers;
+mod zombie;
 
 use std::{sync::Arc, time::Duration};
 

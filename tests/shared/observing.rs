@@ -31,7 +31,7 @@ fn targets(_: &World, cluster: &ClusterName) -> Vec<Target> {
     vec![Target { cluster: cluster.clone(), ns: ns("shop"), direction: Direction::Egress }]
 }
 
-fn evidence(world: &World, target: &Target) -> Option<Evidence> {
+pub fn evidence(world: &World, target: &Target) -> Option<Evidence> {
     let minutes = || Spans::of([inside(start(), world.now())]);
     let stopped = minute_of(world.now()) >= minute_of(start()) + 5;
     let pause = || Pause {

@@ -1,6 +1,8 @@
 //! One cluster with one closed egress set and pods on nodes, told as facts at moments. Times are
 //! seconds after the start; the set is live from second 0.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sluice::{
     cockpit::{
@@ -14,7 +16,7 @@ use sluice::{
         fleet::{Cni, CniKind, Enforcement, Environment, NamespaceSeen, Pod},
         flow::{Direction, End, Flow, FlowId, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
-        policy::{Labels, PINNED, Policy, PolicyKey, PolicyKind, Rule, Selector, Spec},
+        policy::{Body, Labels, PINNED, Policy, PolicyKey, PolicyKind, Rule, Selector, Spec},
         rollout::Target,
         source::SourceKind,
     },
@@ -215,13 +217,15 @@ pub fn policy(name: &str, rule: &Rule, denies: bool) -> Policy {
             kind: PolicyKind::NetworkPolicy,
             name: PolicyName::parse(name).expect("a name"),
         },
-        canonical: format!("{name} {}", rule.0).into(),
-        spec: Spec::Network { selector: Selector::default(), egress: Some(rules), ingress: None },
+        body: Arc::new(Body {
+            canonical: format!("{name} {}", rule.0).into(),
+            spec: Spec::Network { selector: Selector::default(), egress: Some(rules), ingress: None },
+            opens: Vec::new(),
+            network: None,
+        }),
         version: None,
         managers: Vec::new(),
         owner: None,
-        opens: Vec::new(),
-        network: None,
     }
 }
 

@@ -200,6 +200,7 @@ async fn each_source_is_found_and_its_denials_have_workloads() {
         ("{ kind = 'antrea', records = 'flow-stream' }", SourceKind::AntreaFlows),
         ("{ kind = 'antrea', records = 'antrea-log' }", SourceKind::AntreaLog),
         ("{ kind = 'calico', records = 'kernel-log' }", SourceKind::CalicoLog),
+        ("{ kind = 'calico', records = 'calico-json' }", SourceKind::CalicoFiles),
     ] {
         let fleet = fleet(cni);
         let mut engine = engine(&fleet, Person::Lead, fleet_file(&fleet), PolicyFiles::default());

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
-    cli::args::{DiscoverFormat, Format, direction, duration, namespace},
+    cli::{
+        args::{DiscoverFormat, Format, direction, duration, namespace},
+        help,
+    },
     domain::{flow::Direction, journal::Hash, names::NsName},
 };
 
@@ -37,6 +40,7 @@ pub struct ReportRow {
     /// The namespace
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
     pub ns: NsName,
+    /// Which direction
     #[arg(long, value_parser = direction, value_name = "egress|ingress", default_value = "egress")]
     pub direction: Direction,
     /// How long to wait for the cluster and the state cluster
@@ -57,6 +61,7 @@ pub struct ReportSoak {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::HANDOVER)]
 pub struct ReportHandover {
     /// How far back changes are listed
     #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = duration)]
@@ -101,6 +106,7 @@ pub struct ReportTimeline {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = help::JOURNAL)]
 pub struct ReportJournal {
     /// How to print; json: one entry a line
     #[arg(short, long, value_enum, default_value_t)]

@@ -124,7 +124,7 @@ pub struct Place {
     pub ground: Ground,
     pub telemetry: Telemetry,
     pub sight: Sight,
-    pub rollouts: BTreeMap<NsName, [Rollout; 2]>,
+    pub rollouts: BTreeMap<NsName, Box<[Rollout; 2]>>,
     judge: Blots,
     judge_gone: Option<(Timestamp, Text)>,
     /// When the network plugin was last seen to enforce.
@@ -151,7 +151,7 @@ impl Place {
 
     fn restart_all(&mut self, cause: Cause, why: &Text, now: Timestamp) {
         self.restarted = true;
-        for rollout in self.rollouts.values_mut().flatten() {
+        for rollout in self.rollouts.values_mut().flat_map(|both| both.iter_mut()) {
             let Some(live) = rollout.live.take() else { continue };
             let digest = live.digest;
             rollout.restart(cause, why.clone(), now);
@@ -270,7 +270,7 @@ impl Place {
             Some(seen) if is_cron_only(cluster, discoveries, seen) => self.all_nodes(cluster, now),
             Some(seen) => nodes_of(std::iter::once(seen)),
         };
-        for rollout in self.rollouts.get_mut(ns).into_iter().flatten() {
+        for rollout in self.rollouts.get_mut(ns).into_iter().flat_map(|both| both.iter_mut()) {
             if let Some(live) = &mut rollout.live {
                 live.runs_on(&nodes, now);
             }

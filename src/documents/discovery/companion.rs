@@ -65,6 +65,9 @@ struct WirePart {
     generated_at: String,
     edges: usize,
     readiness: WireReady,
+    /// Where it is another for callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ingress: Option<WireReady>,
     /// Credited hours as ranges of epoch hours, the end not included. Without a node: the source
     /// does not say.
     credited: Vec<WireNode>,
@@ -142,6 +145,16 @@ pub fn from_text(text: &str) -> Result<(Companion, Vec<BadLine>), BadLine> {
     Ok((companion, bad))
 }
 
+/// When the evidence of each cluster was taken, by the first line alone.
+pub fn taken(ns: &NsName, first: &str) -> Result<BTreeMap<ClusterName, Timestamp>, BadLine> {
+    let bad = |why| BadLine { line: 1, why };
+    let companion = header(first).map_err(bad)?;
+    if companion.ns != *ns {
+        return Err(bad(format!("it is of namespace {}", companion.ns)));
+    }
+    Ok(companion.parts.into_iter().map(|(cluster, part)| (cluster, part.generated)).collect())
+}
+
 fn take_edge(companion: &mut Companion, line: &str) -> Result<(), String> {
     let (cluster, key, edge) = edges::from_companion_line(line)?;
     if key.ns != companion.ns {
@@ -176,11 +189,8 @@ fn part_out(cluster: &ClusterName, part: &Part) -> WirePart {
         to: time(part.window.to),
         generated_at: time(part.generated),
         edges: part.edges.len(),
-        readiness: match &evidence.readiness {
-            Readiness::Ready => WireReady::Ready,
-            Readiness::NotYet { left } => WireReady::NotYet { secs: left.num_seconds() },
-            Readiness::Blocked { why } => WireReady::Blocked { why: strings(why) },
-        },
+        readiness: ready_out(&evidence.readiness),
+        ingress: evidence.ingress.as_ref().map(ready_out),
         credited: evidence.coverage.credited.iter().map(node_out).collect(),
         gaps: evidence.coverage.gaps.iter().map(hole_out).collect(),
         doubts: strings(&evidence.coverage.doubts),
@@ -189,6 +199,26 @@ fn part_out(cluster: &ClusterName, part: &Part) -> WirePart {
             silent.iter().map(|workload| [workload.kind.to_string(), workload.name.to_string()]).collect()
         }),
         remarks: strings(&evidence.remarks),
+    }
+}
+
+fn ready_out(readiness: &Readiness) -> WireReady {
+    match readiness {
+        Readiness::Ready => WireReady::Ready,
+        Readiness::NotYet { left } => WireReady::NotYet { secs: left.num_seconds() },
+        Readiness::Blocked { why } => {
+            WireReady::Blocked { why: why.iter().map(ToString::to_string).collect() }
+        }
+    }
+}
+
+fn ready_in(wire: &WireReady) -> Readiness {
+    match wire {
+        WireReady::Ready => Readiness::Ready,
+        WireReady::NotYet { secs } => Readiness::NotYet { left: seconds(*secs) },
+        WireReady::Blocked { why } => {
+            Readiness::Blocked { why: why.iter().map(|raw| Text::new(raw)).collect() }
+        }
     }
 }
 
@@ -248,11 +278,8 @@ fn part_in(ns: &NsName, part: &WirePart) -> Result<Part, String> {
             gaps: part.gaps.iter().map(hole_in).collect::<Result<_, _>>()?,
             doubts: texts(&part.doubts),
         },
-        readiness: match &part.readiness {
-            WireReady::Ready => Readiness::Ready,
-            WireReady::NotYet { secs } => Readiness::NotYet { left: seconds(*secs) },
-            WireReady::Blocked { why } => Readiness::Blocked { why: texts(why) },
-        },
+        readiness: ready_in(&part.readiness),
+        ingress: part.ingress.as_ref().map(ready_in),
         crons: match &part.cron_jobs {
             None => None,
             Some(crons) => Some(crons.iter().map(|cron| cron_in(ns, cron)).collect::<Result<_, String>>()?),

@@ -58,18 +58,25 @@ fn part(ns: &NsName, mut edges: Vec<(EdgeKey, Edge)>, known: &Known) -> Part {
     let nodes = known.nodes.as_ref().and_then(|all| all.get(ns));
     let nodes: Option<Vec<NodeName>> = nodes.map(|nodes| nodes.iter().cloned().collect());
     let waived = known.waived.get(ns);
+    let of_jobs = |(ns, waived): (&NsName, &Waived)| -> Vec<(NsName, Text)> {
+        waived.jobs.iter().map(|job| (ns.clone(), job.clone())).collect()
+    };
+    let waived_callers: Vec<_> = known.waived.iter().flat_map(of_jobs).collect();
     let facts = NamespaceFacts {
         ns,
         nodes: nodes.as_deref(),
         crons: known.crons.as_deref().unwrap_or_default(),
         waived: waived.map_or(&[], |waived| waived.jobs.as_slice()),
+        waived_callers: &waived_callers,
         excused: waived.map_or(&[], |waived| waived.workloads.as_slice()),
         workloads: &workloads,
     };
     let judged = readiness(&known.coverage, known.window, &facts);
+    let (readiness, ingress) = (not_unknown(judged.readiness, known), not_unknown(judged.ingress, known));
     let evidence = Evidence {
         coverage: known.coverage.clone(),
-        readiness: not_unknown(judged.readiness, known),
+        ingress: (ingress != readiness).then_some(ingress),
+        readiness,
         crons: known.crons.is_some().then_some(judged.crons),
         silent: all.is_some().then_some(judged.silent),
         remarks: known.remarks.clone(),

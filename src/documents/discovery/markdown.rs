@@ -1,5 +1,5 @@
-//! The document of a namespace that people review: per cluster the suspects, then the destinations by
-//! category, then what the window has not seen, with places for notes. Pure: same pages and notes,
+//! The document of a namespace that people review: per cluster the suspects, the destinations by
+//! category, the callers, then what the window has not seen, with places for notes. Pure: same pages and notes,
 //! same bytes. Hostile strings stay text: nothing of theirs becomes markup.
 
 use chrono::NaiveDate;
@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         destination::{Category, Finding},
+        flow::Direction,
         names::NsName,
         time::{Timestamp, span},
     },
@@ -39,7 +40,7 @@ const LISTED: usize = 40;
 /// The whole file.
 pub fn text(document: &Document<'_>) -> String {
     let today = document.generated.date_naive();
-    let reviewed = notes::reviewed(document.notes, today);
+    let reviewed = notes::reviewed(document.notes, today).map(|one| one.day);
     let due = notes::due(reviewed, document.due, today);
     let mut writer = Writer::new(document.notes.clone());
     writer.head(document, reviewed, due);
@@ -84,15 +85,25 @@ impl Writer {
         let why: Vec<_> = why.iter().map(|why| md(why)).collect();
         let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
         table.row(["Readiness".to_owned(), format!("**{word}**{why}")]);
+        if let Some(ingress) = &page.evidence.ingress {
+            let (word, why) = page::readiness(ingress);
+            let why: Vec<_> = why.iter().map(|why| md(why)).collect();
+            let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+            table.row(["Readiness for ingress".to_owned(), format!("**{word}**{why}")]);
+        }
         let parties = parties::of(page);
+        let (callers, parties): (Vec<_>, Vec<_>) =
+            parties.into_iter().partition(|party| party.direction == Direction::Ingress);
         let suspect = parties.iter().filter(|party| party.is_suspect()).count();
         table.row(["Destinations".to_owned(), format!("{}, of them {suspect} suspect", parties.len())]);
+        table.row(["Callers".to_owned(), callers.len().to_string()]);
         table.row(["Evidence taken".to_owned(), format!("{} UTC", page::minute(page.generated))]);
         self.para(&table.out);
         let title = format!("cluster {}", page.cluster);
         self.notes(&notes::id(&["cluster", page.cluster.as_str()]), &title, "");
         self.suspects(page, &parties);
         self.categories(page, &parties);
+        self.callers(page, &callers);
         self.coverage(page);
     }
 
@@ -124,6 +135,18 @@ impl Writer {
                 self.heading(party);
                 self.party(page, party, "");
             }
+        }
+    }
+
+    /// Who calls the namespace, in the order of their categories.
+    fn callers(&mut self, page: &Page, callers: &[Party<'_>]) {
+        self.para(&format!("### Callers ({})", callers.len()));
+        if callers.is_empty() {
+            self.para("None was seen, which is not the same as nobody calling.");
+        }
+        for party in callers {
+            self.heading(party);
+            self.party(page, party, "");
         }
     }
 

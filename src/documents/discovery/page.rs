@@ -10,6 +10,7 @@ use crate::domain::{
     destination::Destination,
     discovery::{Everywhere, Rules, assemble},
     edge::{Hours, Peer, Window},
+    flow::Direction,
     names::{ClusterName, NsName, Text, Workload},
     readiness::{CronFinding, CronSeen},
     sighting::Outcome,
@@ -33,12 +34,24 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub coverage: Coverage,
+    /// For egress.
     pub readiness: Readiness,
+    /// For ingress; `None`: as for egress.
+    pub ingress: Option<Readiness>,
     pub crons: Option<Vec<CronFinding>>,
     /// Workloads that were there and had no traffic.
     pub silent: Option<Vec<Workload>>,
     /// What else must be known: a waiver asked for, records that name no pod.
     pub remarks: Vec<Text>,
+}
+
+impl Evidence {
+    pub fn readiness(&self, direction: Direction) -> &Readiness {
+        match (direction, &self.ingress) {
+            (Direction::Ingress, Some(ingress)) => ingress,
+            (Direction::Egress | Direction::Ingress, _) => &self.readiness,
+        }
+    }
 }
 
 /// Which attempts are shown.

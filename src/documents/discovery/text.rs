@@ -1,10 +1,11 @@
-//! Destinations of a namespace for a person at a terminal: suspects first, each with its sentence,
-//! then all others, then what the window has not seen. Aligned, without colours.
+//! Destinations and callers of a namespace for a person at a terminal: suspects first, each with its
+//! sentence, then all others, then who calls, then what the window has not seen. Aligned, without
+//! colours.
 
 use super::page::{self, Page};
 use crate::{
     documents::table::Table,
-    domain::{destination::Destination, names::plural, time::span},
+    domain::{destination::Destination, flow::Direction, names::plural, time::span},
 };
 
 /// Most gaps that are listed; the document and the JSON companion have more.
@@ -13,9 +14,11 @@ const GAPS: usize = 20;
 /// One namespace.
 pub fn text(page: &Page) -> String {
     let mut out = head(page);
+    let (callers, all): (Vec<&Destination>, Vec<&Destination>) =
+        page.destinations.iter().partition(|destination| destination.direction == Direction::Ingress);
     let (suspect, rest): (Vec<&Destination>, Vec<&Destination>) =
-        page.destinations.iter().partition(|destination| destination.suspect().is_some());
-    if page.destinations.is_empty() {
+        all.iter().copied().partition(|destination| destination.suspect().is_some());
+    if all.is_empty() {
         out.push_str("No destinations were seen in this window.\n");
     }
     if !suspect.is_empty() {
@@ -23,8 +26,14 @@ pub fn text(page: &Page) -> String {
         out.push_str(&with_sentences(page, &suspect));
     }
     if !rest.is_empty() {
-        out.push_str("\nDestinations\n");
+        out.push_str("\nDestinations (egress)\n");
         out.push_str(&table(page, &rest));
+    }
+    if callers.is_empty() {
+        out.push_str("No callers were seen in this window.\n");
+    } else {
+        out.push_str("\nCallers (ingress)\n");
+        out.push_str(&table(page, &callers));
     }
     out.push('\n');
     out.push_str(&coverage(page));
@@ -34,15 +43,22 @@ pub fn text(page: &Page) -> String {
 fn head(page: &Page) -> String {
     let (word, why) = page::readiness(&page.evidence.readiness);
     let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    let callers = page.evidence.ingress.as_ref().map_or(String::new(), |ingress| {
+        let (word, why) = page::readiness(ingress);
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+        format!("for callers {word}{why}\n")
+    });
     let suspects = page.destinations.iter().filter(|destination| destination.suspect().is_some()).count();
+    let count = |direction| page.destinations.iter().filter(|one| one.direction == direction).count();
     format!(
-        "{}/{}  {} to {} UTC, {}\n{word}{why}\n{}, {}\n",
+        "{}/{}  {} to {} UTC, {}\n{word}{why}\n{callers}{}, {}, {}\n",
         page.cluster,
         page.ns,
         page::minute(page.window.from),
         page::minute(page.window.to),
         plural(page::credit(page).of, "hour"),
-        plural(page.destinations.len(), "destination"),
+        plural(count(Direction::Egress), "destination"),
+        plural(count(Direction::Ingress), "caller"),
         plural(suspects, "suspect"),
     )
 }
@@ -69,10 +85,10 @@ fn with_sentences(page: &Page, suspects: &[&Destination]) -> String {
 }
 
 fn table(page: &Page, destinations: &[&Destination]) -> String {
+    let is_called = destinations.first().is_some_and(|one| one.direction == Direction::Ingress);
     let mut table = Table::new(&[
-        "DIRECTION",
         "WORKLOAD",
-        "DESTINATION",
+        if is_called { "CALLER" } else { "DESTINATION" },
         "PORT",
         "CATEGORY",
         "GRADE",
@@ -85,7 +101,6 @@ fn table(page: &Page, destinations: &[&Destination]) -> String {
     let width = destinations.iter().map(|destination| flows(destination).len()).max().unwrap_or(0).max(5);
     for destination in destinations {
         table.row([
-            destination.direction.to_string(),
             page::workload(&destination.workload),
             page::title(destination),
             page::port(destination),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::{
     cockpit::handover::{Handover, Hurting, Running},
     documents::{
+        monthly::{DocumentOut, out as documents},
         open_ends::OpenEndOut,
         soak::SoakOut,
         wire::{TargetOut, pretty, rate, time},
@@ -34,6 +35,8 @@ struct HandoverOut {
     /// Acts of this machine that the journal does not have yet.
     waiting: usize,
     escalation: Vec<String>,
+    /// Discovery documents that need somebody; `null`: they were not read.
+    documents: Option<Vec<DocumentOut>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +120,7 @@ pub fn json(handover: &Handover) -> String {
         changes_cut: handover.changes_cut,
         waiting: handover.waiting,
         escalation: words(&handover.escalation),
+        documents: handover.documents.as_deref().map(documents),
     })
 }
 

@@ -74,7 +74,10 @@ fn caller<'s, 'a>(desk: &mut Desk<'_>, seen: &'s Seen<'a>, outside: &mut Outside
         Far::Entity(Entity::KubeApiserver) => desk.open_api(LIST, seen),
         // The pod's own node, which no policy can keep out.
         Far::Entity(Entity::Host | Entity::Health) => {}
-        Far::Entity(Entity::RemoteNode) => desk.open_nodes(LIST, seen),
+        Far::Entity(Entity::RemoteNode) => {
+            behind_nodes(desk, seen);
+            desk.open_nodes(LIST, seen);
+        }
         Far::Entity(Entity::Ingress) => desk.open_entity(LIST, seen, Reserved::Ingress),
         Far::Entity(Entity::Unmanaged) => desk.open_entity(LIST, seen, Reserved::Unmanaged),
         Far::Entity(Entity::World) | Far::Unsaid(_) => {
@@ -87,6 +90,16 @@ fn caller<'s, 'a>(desk: &mut Desk<'_>, seen: &'s Seen<'a>, outside: &mut Outside
             outside.by_port.entry(key).or_default().push(seen);
         }
     }
+}
+
+/// Who opens a port to nodes opens it to whoever comes through them (networkpolicy-semantics 5: NodePorts
+/// and load balancers hide the client behind a node, unless their traffic policy is Local).
+fn behind_nodes(desk: &mut Desk<'_>, seen: &Seen<'_>) {
+    desk.warn(format!(
+        "{}/{} is called by nodes: behind them may be clients of a NodePort or a load balancer, and a rule for \
+         nodes lets all of those in; with externalTrafficPolicy Local they come by their own addresses",
+        seen.protocol, seen.port
+    ));
 }
 
 impl Outside<'_, '_> {
@@ -133,6 +146,7 @@ fn inside(desk: &mut Desk<'_>, seen: &Seen<'_>) -> BTreeSet<IpAddr> {
         }
     }
     if node {
+        behind_nodes(desk, seen);
         desk.open_nodes(LIST, seen);
     }
     if api {

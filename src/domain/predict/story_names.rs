@@ -13,7 +13,7 @@ use super::{
     rules::meet,
     scene::{Scene, Way},
     stories::{Answer, Mark},
-    story_pods::rules,
+    story_pods::{rules, unread},
 };
 use crate::domain::{
     edge::{DnsName, Edge, Peer as Recorded},
@@ -67,6 +67,9 @@ pub(super) fn churning(scene: &Scene<'_>, answer: &mut Answer) {
                 answer.fail(name.as_str(), fact, next);
             }
         }
+    }
+    if !names.is_empty() {
+        unread(scene, answer);
     }
     if answer.is_empty() {
         let fact = match names.len() {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
-    rules::{in_namespace, said},
+    rules::{self, in_namespace, said},
     scene::Scene,
     stories::Answer,
 };
@@ -17,7 +17,7 @@ use crate::domain::{
         rule::{Peer, Pods, PortMatch, Rule},
     },
     flow::Direction,
-    names::{Workload, plural},
+    names::{Text, Workload, plural},
     policy::{Policy, Role},
     ranges::Ranges,
 };
@@ -51,8 +51,20 @@ fn is_for_lookups(rule: &Rule) -> bool {
     !rule.ports.is_empty() && rule.ports.iter().all(is_lookup)
 }
 
+/// A rule that could not be read may select anybody, and open anything.
+pub(super) fn unread(scene: &Scene<'_>, answer: &mut Answer) {
+    for policy in scene.wanted.set.values() {
+        let rules = policy.network.iter().flat_map(|it| rules::unread(it, scene.wanted.direction));
+        for (at, why) in rules {
+            let object = format!("{} rule {at}", policy.key.name);
+            answer.unknown(&object, Text::from(format!("it is not understood: {why}")), "Correct the rule.");
+        }
+    }
+}
+
 pub(super) fn lookup_selectors(scene: &Scene<'_>, answer: &mut Answer) {
     dead(scene, is_for_lookups, answer);
+    unread(scene, answer);
     if answer.is_empty() {
         answer.pass("rules for lookups", "each selector finds a pod");
     }
@@ -73,6 +85,7 @@ pub(super) fn selectors(scene: &Scene<'_>, answer: &mut Answer) {
         }
     }
     dead(scene, |rule| !is_for_lookups(rule), answer);
+    unread(scene, answer);
     if answer.is_empty() {
         answer.pass("rules of the set", "each selector finds a pod");
     }
@@ -181,6 +194,7 @@ pub(super) fn host_network(scene: &Scene<'_>, answer: &mut Answer) {
             answer.fail(&format!("{ns}/{workload}"), fact, &next);
         }
     }
+    unread(scene, answer);
     if answer.is_empty() {
         answer.pass("rules of the set", "none of them rests on a selector for pods of the host's network");
     }
@@ -211,24 +225,32 @@ fn nodes(scene: &Scene<'_>) -> String {
 pub(super) fn silent(scene: &Scene<'_>, answer: &mut Answer) {
     let direction = scene.wanted.direction;
     let active: BTreeSet<&str> = scene.edges.iter().map(|(key, _)| key.workload.name.as_str()).collect();
-    let is_isolated = |pod: &&Pod| {
+    let isolation = |pod: &Pod| {
         let model = scene.scales.model;
-        model.pod(&pod.ns, &pod.name).is_some_and(|id| model.isolates(id, direction) == Isolation::Isolated)
+        model.pod(&pod.ns, &pod.name).map_or(Isolation::Open, |id| model.isolates(id, direction))
     };
-    let silent = scene
-        .own
-        .iter()
-        .filter(|(workload, pods)| !active.contains(workload.name.as_str()) && pods.iter().any(is_isolated));
-    let silent: Vec<&Workload> = silent.map(|(workload, _)| *workload).collect();
-    if silent.is_empty() {
-        return answer
-            .pass(scene.wanted.ns.as_str(), "every workload that would be isolated was seen with traffic");
+    let with = |wanted: Isolation| -> Vec<&Workload> {
+        let silent = scene.own.iter().filter(|(workload, pods)| {
+            !active.contains(workload.name.as_str()) && pods.iter().any(|pod| isolation(pod) == wanted)
+        });
+        silent.map(|(workload, _)| *workload).collect()
+    };
+    let (silent, unsure) = (with(Isolation::Isolated), with(Isolation::Unknown));
+    let without =
+        |all: &[&Workload]| format!("{} without any recorded {direction}", plural(all.len(), "workload"));
+    if !unsure.is_empty() {
+        let fact = format!("whether {} would be isolated is not known", without(&unsure));
+        let next = "Look at the policies of other kinds that select them.";
+        answer.unknown(&scene.named(&unsure), fact, next);
     }
-    let fact =
-        format!("{} without any recorded {direction} would be isolated", plural(silent.len(), "workload"));
-    let next =
-        "Name an owner who takes that upon himself (a waiver by name), or write a rule for what it needs.";
-    answer.fail(&scene.named(&silent), fact, next);
+    if !silent.is_empty() {
+        let fact = format!("{} would be isolated", without(&silent));
+        let next = "Name an owner who takes that upon himself (a waiver by name), or write a rule for what it needs.";
+        answer.fail(&scene.named(&silent), fact, next);
+    }
+    if answer.is_empty() {
+        answer.pass(scene.wanted.ns.as_str(), "every workload that would be isolated was seen with traffic");
+    }
 }
 
 pub(super) fn families(scene: &Scene<'_>, answer: &mut Answer) {

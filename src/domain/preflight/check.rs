@@ -84,6 +84,7 @@ checks! {
     Resolver "resolver" Discovery "The resolver of the pods is known";
     Answers "dns-answers" Discovery "DNS answers are exported";
     Cache "dns-cache" Discovery "No cache hides the pods from the resolver";
+    Lookups "lookup-rules" Nothing "Live rules for lookups find the resolver";
     Hooks "api-callbacks" Nothing "No default deny cuts off what the API server calls";
     Scrapers "scrapers" Nothing "No default deny blinds what fetches metrics";
     HostNetwork "host-network" Nothing "Pods on the host's network can be named as peers";

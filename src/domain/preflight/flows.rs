@@ -412,15 +412,22 @@ fn ovn(reading: &Reading, engine: &Engine) -> Vec<Check> {
 /// Settings cannot prove it: records can.
 fn week(reading: &Reading, found: &Found) -> Check {
     match &reading.measured {
-        Some(Known::Read(measured)) => measured_week(measured),
-        Some(Known::Unknown(why)) => {
+        Some(measured) => week_of(measured),
+        None => week_by_settings(reading, found),
+    }
+}
+
+/// As measured, or why it could not be.
+pub fn week_of(measured: &Known<Measured>) -> Check {
+    match measured {
+        Known::Read(measured) => measured_week(measured),
+        Known::Unknown(why) => {
             let words = format!(
                 "How far back records reach could not be measured: {}.",
                 why.as_str().trim_end_matches('.')
             );
             Check::unknown(Id::Week, words).fixed("Mend that, then run the pre-flight again.", &[])
         }
-        None => week_by_settings(reading, found),
     }
 }
 
@@ -447,6 +454,12 @@ fn week_by_settings(reading: &Reading, found: &Found) -> Check {
                     .fixed(COLLECT, &[]),
             }
         }
+        Some((engine, EngineKind::Calico)) if reading.workload("", "goldmane").is_none() => Check::fail(
+            Id::Week,
+            "No Goldmane keeps flows here, and what nodes log of denials is no week of flows.",
+        )
+        .seen([engine.evidence.clone()])
+        .fixed(COLLECT, &[]),
         Some((engine, EngineKind::Calico)) => {
             Check::fail(Id::Week, "Goldmane keeps about one hour in memory, never seven days.")
                 .seen([engine.evidence.clone()])
@@ -456,7 +469,7 @@ fn week_by_settings(reading: &Reading, found: &Found) -> Check {
     }
 }
 
-pub fn measured_week(measured: &Measured) -> Check {
+fn measured_week(measured: &Measured) -> Check {
     let hours = (measured.to - measured.from).num_hours();
     let missing = i64::from(measured.empty_hours);
     let source = Object::new("source", "", measured.source.as_str());

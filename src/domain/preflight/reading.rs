@@ -338,6 +338,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    "networkpolicies" "networking.k8s.io" "v1" "NetworkPolicy";
     "felixconfigurations" "crd.projectcalico.org" "v1" "FelixConfiguration";
     "globalnetworkpolicies" "crd.projectcalico.org" "v1" "GlobalNetworkPolicy";
     "networkpolicies" "crd.projectcalico.org" "v1" "NetworkPolicy";

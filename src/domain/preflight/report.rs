@@ -6,8 +6,8 @@ use crate::domain::{names::Text, source::SourceKind};
 use super::{
     around,
     check::{Check, CheckId, Stops, Verdict},
-    cni, dns, enforcement, engines, flows,
-    reading::{Measured, Reading},
+    cni, dns, enforcement, engines, flows, lookups,
+    reading::{Known, Measured, Reading},
 };
 
 /// One cluster's pre-flight.
@@ -37,6 +37,7 @@ pub fn run(reading: &Reading) -> Report {
     let mut checks = enforcement::checks(reading, &found);
     checks.extend(flows::checks(reading, &found));
     checks.extend(dns::checks(reading, &found));
+    checks.push(lookups::check(reading));
     checks.extend(around::checks(reading, &found));
     checks.sort_by_key(|check| check.id);
     Report {
@@ -48,10 +49,10 @@ pub fn run(reading: &Reading) -> Report {
 }
 
 impl Report {
-    /// The same with the week as records have proved it.
-    pub fn measured(mut self, measured: &Measured) -> Self {
+    /// The same with the week as records have proved it, or why they could not be asked.
+    pub fn measured(mut self, measured: &Known<Measured>) -> Self {
         for check in self.checks.iter_mut().filter(|check| check.id == CheckId::Week) {
-            *check = flows::measured_week(measured);
+            *check = flows::week_of(measured);
         }
         self
     }

@@ -64,6 +64,8 @@ pub struct Gathering {
     /// What the source is called in positions and ids.
     pub source: Text,
     pub dial: Dial,
+    /// From where on reading begins again: [`OVERLAP`] before what was read, so that ids are kept of all
+    /// that is read twice.
     pub position: Option<Timestamp>,
     /// Committed ids that reading from the position could repeat, oldest first.
     pub known: Vec<Id>,
@@ -73,7 +75,8 @@ pub struct Gathering {
 pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
     let Gathering { cluster, source, dial, position, known } = gathering;
     let outlet = Outlet::edges(cluster, source, inputs.clone(), &known);
-    until_closed(Follower::new(outlet, position), &dial, inputs.closed()).await;
+    let read = position.map(|from| from + OVERLAP);
+    until_closed(Follower::new(outlet, read), &dial, inputs.closed()).await;
 }
 
 async fn until_closed(mut follower: Follower, dial: &Dial, closed: impl Future<Output = ()>) {
@@ -81,6 +84,38 @@ async fn until_closed(mut follower: Follower, dial: &Dial, closed: impl Future<O
         () = closed => {}
         _ = follower.for_ever(dial) => {}
     }
+}
+
+/// When the oldest and the newest record of its buffer ended; `None`: it has none. Asked once.
+pub async fn reach(cluster: &ClusterName, dial: &Dial) -> Result<Option<(Timestamp, Timestamp)>, Trouble> {
+    let object = object(cluster);
+    let slow = |fact: &str| Trouble::new(&object, fact, NEXT);
+    let channel = channel::connect_pinging(dial, "http://flow-aggregator", PING, slow).await?;
+    let mut client = Client::new(channel).max_decoding_message_size(MESSAGE);
+    let request = GetFlowsRequest { since: None, follow: false };
+    let failed = |status: Status| trouble(cluster, &status);
+    let mut answer = client.get_flows(request).await.map_err(failed)?.into_inner();
+    let mut reach: Option<(Timestamp, Timestamp)> = None;
+    while let Some(message) = answer.message().await.map_err(failed)? {
+        let ends = message.flows.iter().filter_map(|flow| flow.end_ts.as_ref());
+        for at in ends.filter_map(|at| Timestamp::from_timestamp(at.seconds, at.nanos.try_into().ok()?)) {
+            let (from, to) = reach.unwrap_or((at, at));
+            reach = Some((from.min(at), to.max(at)));
+        }
+    }
+    Ok(reach)
+}
+
+/// A failed call in words.
+fn trouble(cluster: &ClusterName, status: &Status) -> Trouble {
+    let said = if status.message().is_empty() { status.code().description() } else { status.message() };
+    let next = match status.code() {
+        Code::Unimplemented => {
+            "FlowStreamService came with Antrea 2.7 and is off by default: set flowStreamService.enable."
+        }
+        _ => NEXT,
+    };
+    Trouble::new(&object(cluster), said, next)
 }
 
 enum End {
@@ -208,17 +243,6 @@ impl Follower {
             .boxed()
     }
 
-    fn refused(&self, status: &Status) -> End {
-        let said = if status.message().is_empty() { status.code().description() } else { status.message() };
-        let next = match status.code() {
-            Code::Unimplemented => {
-                "FlowStreamService came with Antrea 2.7 and is off by default: set flowStreamService.enable."
-            }
-            _ => NEXT,
-        };
-        End::Broken(Trouble::new(&object(self.outlet.cluster()), said, next), Cause::SourceSilent)
-    }
-
     async fn take(&mut self, session: &mut Session, item: Option<Result<Item, Status>>) -> Result<(), End> {
         let response = match item {
             Some(Ok(Item::Opened)) => {
@@ -226,7 +250,10 @@ impl Follower {
                 return Ok(self.outlet.send_all(self.health.news()).await?);
             }
             Some(Ok(Item::Message(response))) => response,
-            Some(Err(status)) => return Err(self.refused(&status)),
+            Some(Err(status)) => {
+                let trouble = trouble(self.outlet.cluster(), &status);
+                return Err(End::Broken(trouble, Cause::SourceSilent));
+            }
             // It says goodbye properly when it restarts, and its buffer is empty then.
             None => {
                 let fact = "it ended the stream, as it does when it restarts";
@@ -328,7 +355,7 @@ impl Follower {
     async fn second(&mut self) -> Result<(), Closed> {
         self.flush().await?;
         if let Some(read) = self.thread.read().filter(|_| !self.thread.is_broken()) {
-            self.outlet.position(read).await?;
+            self.outlet.position(read - OVERLAP).await?;
         }
         self.outlet.send_all(self.health.news()).await
     }

@@ -15,6 +15,7 @@ use crate::{
         flow::{Direction, End, Entity, Flow, FlowId, PRIVATE_NETWORK, PolicyRef, Protocol, Verdict},
         names::{NsName, PodName, PolicyName, Text, Workload, workload_of_pods},
         policy::PolicyKind,
+        sighting::{self, Outcome, Side},
         time::Timestamp,
     },
     pb::goldmane::{self as pb, Action, EndpointType, PolicyHit, Reporter},
@@ -33,6 +34,54 @@ pub struct Sighting {
     pub flow: Flow,
     pub bucket: Bucket,
     pub flaw: Option<Malformed>,
+    /// What the source and the destination are called where they are no workload: `pub`, `pvt`, or
+    /// the name of a network set.
+    classes: [Option<Text>; 2],
+}
+
+impl Sighting {
+    /// As edges are made of it. One key in one bucket counts as one flow: how many connections that
+    /// were is not told of those which began before.
+    pub fn told(&self) -> sighting::Sighting<'_> {
+        let flow = &self.flow;
+        sighting::Sighting {
+            at: self.bucket.from,
+            until: self.bucket.until,
+            node: None,
+            direction: Some(flow.direction),
+            outcome: match flow.verdict {
+                Verdict::Allowed { .. } => Outcome::Allowed,
+                Verdict::Denied { .. } => Outcome::Denied,
+                Verdict::Audit { .. } => Outcome::Audit,
+            },
+            protocol: flow.protocol,
+            source: side(&flow.source, self.classes[0].as_ref()),
+            destination: side(&flow.destination, self.classes[1].as_ref()),
+            source_port: 0,
+            port: flow.port,
+            reply: flow.reply,
+            flows: 1,
+            names: [None; 4],
+        }
+    }
+}
+
+fn side<'a>(end: &'a End, class: Option<&'a Text>) -> Side<'a> {
+    Side {
+        ns: end.ns.as_ref().map(NsName::as_str),
+        pod: end.pod.as_ref().map(PodName::as_str),
+        workload: end.workload.as_ref().map(|it| (it.kind.as_str(), it.name.as_str())),
+        entity: end.entity,
+        class: class.map(Text::as_str),
+        ..Side::default()
+    }
+}
+
+/// What an end without a workload is called.
+fn class(kind: i32, name: &str) -> Option<Text> {
+    let is_class =
+        matches!(EndpointType::try_from(kind), Ok(EndpointType::NetworkSet | EndpointType::Network));
+    is_class.then(|| Text::new(name))
 }
 
 /// The seconds that a flow sums up: from the first to before the second.
@@ -91,6 +140,7 @@ pub fn decode(result: pb::FlowResult) -> Result<Sighting, Malformed> {
     };
     let source = end(key.source_type, &key.source_namespace, &key.source_name, &mut note);
     let destination = end(key.dest_type, &key.dest_namespace, &key.dest_name, &mut note);
+    let classes = [class(key.source_type, &key.source_name), class(key.dest_type, &key.dest_name)];
     let port = u16::try_from(key.dest_port).unwrap_or_else(|_| {
         note(Malformed::Port);
         0
@@ -110,7 +160,7 @@ pub fn decode(result: pb::FlowResult) -> Result<Sighting, Malformed> {
         reply: Some(false),
         closing: false,
     };
-    Ok(Sighting { flow, bucket, flaw })
+    Ok(Sighting { flow, bucket, flaw, classes })
 }
 
 fn is_said(name: &str) -> bool {

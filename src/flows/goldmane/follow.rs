@@ -1,6 +1,7 @@
 //! Follows one cluster's Goldmane for ever: connects, reads, resumes, and tells facts. Goldmane drops
 //! in silence and streams nothing that comes late, so each minute the newest buckets are read again;
 //! what it forgot over a restart is a gap. It knows no nodes, so it never gives a sign of one.
+//! Who listens, the cockpit or the collector, is the outlet's affair.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +17,14 @@ use crate::{
     cockpit::ports::{self, ClusterFact, Fact, Gap, Trouble},
     domain::{
         evidence::Cause,
-        flow::{Flow, Verdict},
         names::{ClusterName, NsName, Text},
         source::SourceKind,
         time::Timestamp,
     },
     flows::{
-        batch::{Batch, Pushed},
-        source::{Backoff, Closed, Dial, Health, Inbox},
+        baseline::{gather::Input, store::Id},
+        outlet::{Outlet, Took},
+        source::{Backoff, Closed, Dial, Health},
     },
     pb::goldmane::FlowResult,
 };
@@ -36,31 +37,56 @@ use super::{
 /// How often late flows are asked for, and how many buckets back.
 const AGAIN: Duration = Duration::from_secs(60);
 const BUCKETS: i32 = 12;
+const WIDTH: TimeDelta = TimeDelta::seconds(15);
 /// Goldmane hangs up on a reader this slow, and drops in silence before that.
 const SLOW: Duration = Duration::from_secs(30);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 
-/// Follows until the inbox closes.
+/// Why no hour of these edges is proved whole. Told to the collector, which keeps it with them.
+const DOUBT: &str = "Goldmane names no node and does not tell what it loses, so a flow may be missing \
+                     without a word. Gather from a source that tells its losses, or override coverage.";
+
+/// For the cockpit: follows until the inbox closes.
 pub async fn run(
     cluster: ClusterName,
     dial: Dial,
     wanted: watch::Receiver<Vec<NsName>>,
     inbox: mpsc::Sender<Fact>,
 ) {
-    let closed = inbox.clone();
-    let mut follower = Follower {
-        inbox: Inbox::new(cluster, inbox),
-        wanted,
-        health: Health::new("Goldmane", SourceKind::Goldmane),
-        batch: Batch::default(),
-        noticed: BTreeSet::new(),
-        newest: None,
-        broken: None,
-    };
+    let outlet = Outlet::denials(cluster, wanted, inbox.clone());
+    until_closed(Follower::new(outlet, None), &dial, inbox.closed()).await;
+}
+
+/// Where the collector reads, and what it has read before.
+pub struct Gathering {
+    pub cluster: ClusterName,
+    /// What the source is called in positions and ids.
+    pub source: Text,
+    pub dial: Dial,
+    /// From where on reading begins again: [`BUCKETS`] before the end of the newest that was committed, so
+    /// that ids are kept of all that is read twice.
+    pub position: Option<Timestamp>,
+    /// Committed ids that reading from the position could repeat, oldest first.
+    pub known: Vec<Id>,
+}
+
+/// The same for the collector, until its inputs close.
+pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
+    let Gathering { cluster, source, dial, position, known } = gathering;
+    if inputs.send(Input::Doubt(Text::new(DOUBT))).await.is_err() {
+        return;
+    }
+    let outlet = Outlet::edges(cluster, source, inputs.clone(), &known);
+    let newest = position.map(|from| from + WIDTH * BUCKETS);
+    let newest = newest.map(|until| Bucket { from: until - WIDTH, until });
+    until_closed(Follower::new(outlet, newest), &dial, inputs.closed()).await;
+}
+
+async fn until_closed(mut follower: Follower, dial: &Dial, closed: impl Future<Output = ()>) {
     tokio::select! {
-        () = closed.closed() => {}
-        _ = follower.for_ever(&dial) => {}
+        () = closed => {}
+        _ = follower.for_ever(dial) => {}
     }
 }
 
@@ -78,14 +104,14 @@ impl From<Closed> for End {
 
 /// What outlives a connection.
 struct Follower {
-    inbox: Inbox,
-    wanted: watch::Receiver<Vec<NsName>>,
+    outlet: Outlet,
     health: Health,
-    batch: Batch,
     /// Kinds of malformed messages that were told as a notice.
     noticed: BTreeSet<Malformed>,
     /// The newest bucket of which something was read.
     newest: Option<Bucket>,
+    /// Up to where it was told that there was something.
+    told: Option<Timestamp>,
     /// Nothing was read since then, because there is no connection.
     broken: Option<(Timestamp, Text)>,
 }
@@ -109,9 +135,21 @@ enum Wake {
 }
 
 impl Follower {
+    /// `newest`: what was read before. Nobody read while this program did not run.
+    fn new(outlet: Outlet, newest: Option<Bucket>) -> Self {
+        Self {
+            outlet,
+            health: Health::new("Goldmane", SourceKind::Goldmane),
+            noticed: BTreeSet::new(),
+            newest,
+            told: None,
+            broken: newest.map(|newest| (newest.until, Text::new("nobody read it"))),
+        }
+    }
+
     async fn for_ever(&mut self, dial: &Dial) -> Result<(), Closed> {
         let mut backoff = Backoff::default();
-        self.inbox.send_all(self.health.news()).await?;
+        self.outlet.send_all(self.health.news()).await?;
         loop {
             let start = Instant::now();
             match self.session(dial).await {
@@ -128,7 +166,7 @@ impl Follower {
 
     /// One connection, until it breaks.
     async fn session(&mut self, dial: &Dial) -> Result<std::convert::Infallible, End> {
-        let link = Link::connect(self.inbox.cluster(), dial).await.map_err(End::Broken)?;
+        let link = Link::connect(self.outlet.cluster(), dial).await.map_err(End::Broken)?;
         self.answered(link.greet().await)?;
         let forgot = match self.newest.filter(|_| self.broken.is_some()) {
             Some(newest) => self.answered(link.bucket(newest).await)?.is_empty(),
@@ -138,16 +176,18 @@ impl Follower {
             self.close_gap(None, "read again from its hour of history").await?;
         }
         self.health.state.link = ports::Link::Live;
-        self.inbox.send_all(self.health.news()).await?;
+        self.outlet.send_all(self.health.news()).await?;
+        let again = link.clone();
         let mut session = Session {
             stream: link.follow(self.newest.map(|newest| newest.from)),
             link,
             next_again: Instant::now() + AGAIN,
-            again: None,
+            // What came late of the time before is read now: a minute on, nobody asks for it any more.
+            again: self.newest.map(|newest| read_again(again, Some(newest)).boxed()),
             forgot,
         };
         loop {
-            let due = self.batch.due();
+            let due = self.outlet.due();
             let wake = tokio::select! {
                 biased;
                 answer = late(&mut session.again) => Wake::Late(answer),
@@ -161,7 +201,7 @@ impl Follower {
 
     async fn wake(&mut self, session: &mut Session, wake: Wake) -> Result<(), End> {
         match wake {
-            Wake::Flows(None) => return Err(End::Broken(link::ended(self.inbox.cluster()))),
+            Wake::Flows(None) => return Err(End::Broken(link::ended(self.outlet.cluster()))),
             Wake::Flows(Some(flows)) => {
                 for flow in flows {
                     let flow = self.answered(flow)?;
@@ -179,14 +219,14 @@ impl Follower {
                 session.next_again = Instant::now() + AGAIN;
                 session.again = Some(read_again(session.link.clone(), self.newest).boxed());
                 // Figures have an age, also where nothing happens.
-                self.inbox.send(self.health.tell()).await?;
+                self.outlet.send(self.health.tell()).await?;
             }
         }
         Ok(())
     }
 
     fn answered<T>(&self, answer: Result<T, Status>) -> Result<T, End> {
-        answer.map_err(|status| End::Broken(link::trouble(self.inbox.cluster(), &status)))
+        answer.map_err(|status| End::Broken(link::trouble(self.outlet.cluster(), &status)))
     }
 
     async fn take(&mut self, session: &mut Session, flow: FlowResult, live: bool) -> Result<(), Closed> {
@@ -204,24 +244,10 @@ impl Follower {
             }
             self.newest = self.newest.max(Some(seen.bucket));
         }
-        if !self.is_asked_for(&seen.flow) {
-            return Ok(());
-        }
-        if self.batch.push_alone(seen.flow, Instant::now()) == Pushed::Repeat {
-            // What is read again is known already, save what came late.
-            self.health.state.repeats += u64::from(live);
-        }
-        if self.batch.is_full() { self.flush().await } else { Ok(()) }
-    }
-
-    /// Allowed ones only of namespaces with something of ours: the rest is most of what there is.
-    fn is_asked_for(&self, flow: &Flow) -> bool {
-        match flow.verdict {
-            Verdict::Denied { .. } | Verdict::Audit { .. } => true,
-            Verdict::Allowed { .. } => {
-                flow.judged().ns.as_ref().is_some_and(|ns| self.wanted.borrow().contains(ns))
-            }
-        }
+        let took = self.outlet.push_judged(&seen.told(), &seen.flow);
+        // What is read again is known already, save what came late.
+        self.health.state.repeats += u64::from(live && took == Took::Repeat);
+        if self.outlet.is_full() { self.flush().await } else { Ok(()) }
     }
 
     async fn malformed(&mut self, malformed: Malformed) -> Result<(), Closed> {
@@ -230,20 +256,18 @@ impl Follower {
             return Ok(());
         }
         let trouble = Trouble::new(
-            &link::object(self.inbox.cluster()),
+            &link::object(self.outlet.cluster()),
             &malformed.to_string(),
             "The stream goes on and such messages are counted; compare Calico's release with what sluice knows.",
         );
-        self.inbox.notice(trouble).await
+        self.outlet.notice(trouble).await
     }
 
     async fn flush(&mut self) -> Result<(), Closed> {
-        let flows = self.batch.close();
-        if flows.is_empty() {
+        let began = Instant::now();
+        if self.outlet.flush().await?.is_none() {
             return Ok(());
         }
-        let began = Instant::now();
-        self.inbox.send(ClusterFact::Flows(flows)).await?;
         if let Some(newest) = self.newest.filter(|_| began.elapsed() >= SLOW) {
             let why = "sluice was slow to read, and Goldmane drops what a slow reader misses without a word";
             let from = newest.from;
@@ -251,11 +275,17 @@ impl Follower {
             let why = Text::new(why);
             self.gap(Gap { node: None, from, until, lost: None, cause: Cause::Loss, why }).await?;
         }
-        self.inbox.send_all(self.health.news()).await
+        let until = self.newest.map(|newest| newest.until);
+        if let Some(until) = until.filter(|until| self.told < Some(*until)) {
+            self.told = Some(until);
+            self.outlet.alive(until).await?;
+            self.outlet.position(until - WIDTH * BUCKETS).await?;
+        }
+        self.outlet.send_all(self.health.news()).await
     }
 
     async fn gap(&self, gap: Gap) -> Result<(), Closed> {
-        self.inbox.send(ClusterFact::Gap(gap)).await
+        self.outlet.send(ClusterFact::Gap(gap)).await
     }
 
     /// The connection is gone: what happens from here on is not read.
@@ -270,7 +300,7 @@ impl Follower {
             self.gap(Gap { node: None, from, until: None, lost: None, cause, why }).await?;
         }
         self.health.state.link = ports::Link::Broken(trouble);
-        self.inbox.send_all(self.health.news()).await
+        self.outlet.send_all(self.health.news()).await
     }
 
     /// Reads on: the gap ends at `until`, or had no length.

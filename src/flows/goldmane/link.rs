@@ -15,7 +15,7 @@ use crate::{
     pb::goldmane::{FlowListRequest, FlowResult, FlowStreamRequest, flows_client::FlowsClient},
 };
 
-use super::decode::Bucket;
+use super::decode::{Bucket, time};
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(12);
@@ -69,6 +69,24 @@ impl Link {
         Ok(flows)
     }
 
+    /// The beginning of the oldest and the end of the newest bucket that it holds; `None`: it has none.
+    pub async fn reach(&self) -> Result<Option<(Timestamp, Timestamp)>, Status> {
+        let mut reach: Option<(i64, i64)> = None;
+        for page in 0..PAGES {
+            // From the oldest on, up to now.
+            let asked = FlowListRequest { start_time_gte: 0, start_time_lt: 0, page, page_size: PAGE };
+            let answer = self.ask(asked).await?;
+            for flow in answer.iter().filter_map(|result| result.flow.as_ref()) {
+                let (from, to) = reach.unwrap_or((flow.start_time, flow.end_time));
+                reach = Some((from.min(flow.start_time), to.max(flow.end_time)));
+            }
+            if (answer.len() as i64) < PAGE {
+                break;
+            }
+        }
+        Ok(reach.and_then(|(from, to)| time(from).zip(time(to))))
+    }
+
     /// One flow of the last minute: whether it answers at all.
     pub async fn greet(&self) -> Result<(), Status> {
         let asked = FlowListRequest { start_time_gte: -60, start_time_lt: 0, page: 0, page_size: 1 };
@@ -82,6 +100,12 @@ impl Link {
             Err(_) => Err(Status::deadline_exceeded("no answer within 12 s")),
         }
     }
+}
+
+/// How far back it can be read, asked once.
+pub async fn reach(cluster: &ClusterName, dial: &Dial) -> Result<Option<(Timestamp, Timestamp)>, Trouble> {
+    let link = Link::connect(cluster, dial).await?;
+    link.reach().await.map_err(|status| trouble(cluster, &status))
 }
 
 const PODS: &str = "Check that it runs: kubectl -n calico-system get pods -l k8s-app=goldmane";

@@ -264,7 +264,10 @@ impl Place {
         });
         let at = at.unwrap_or(line.printed);
         let hash = Memory::hash(&id);
-        let known = self.setup.known.contains(&hash) || !self.memory.note(hash, at);
+        // What was committed is known by its first record.
+        let was_committed =
+            |all: &HashSet<u64>| !all.is_empty() && all.contains(&Memory::hash(&part(&id, 0)));
+        let known = was_committed(&self.setup.known) || !self.memory.note(hash, at);
         if known || self.memory.forgotten_until().is_some_and(|forgotten| at < forgotten) {
             piece.repeats += 1;
             piece.gaps.extend(self.thread.again().filter(|_| known));
@@ -282,8 +285,7 @@ impl Place {
         }
         piece.malformed += u64::from(decoded.is_err());
         for (number, (heard, word, until)) in records.into_iter().enumerate() {
-            let id = FlowId(compact_str::format_compact!("{}/{number}", id.0));
-            piece.records.push(Record { heard, id, word, at: until.unwrap_or(at) });
+            piece.records.push(Record { heard, id: part(&id, number), word, at: until.unwrap_or(at) });
         }
         None
     }
@@ -309,6 +311,11 @@ impl Piece {
             self.sign.take().map(|(from, until)| ClusterFact::Heard { node: node.clone(), from, until });
         gaps.chain(sign).collect()
     }
+}
+
+/// The id of one record of a line.
+fn part(line: &FlowId, number: usize) -> FlowId {
+    FlowId(compact_str::format_compact!("{}/{number}", line.0))
 }
 
 fn time_of(told: &Told<'_>) -> Option<Timestamp> {

@@ -41,7 +41,13 @@ pub struct Desk<'a> {
     /// The server's clock, and ours when it was read.
     pub time: watch::Receiver<Option<(Timestamp, Instant)>>,
     pub inbox: &'a mpsc::Sender<Fact>,
+    /// What we hold, for whoever writes evidence.
+    pub held: &'a watch::Sender<Held>,
 }
+
+/// Up to when this process holds each Lease: asked at the moment of a write, because a process that
+/// stood still for a while believes whatever it believed before.
+pub type Held = BTreeMap<ClusterName, Instant>;
 
 /// Who was told to hold which, over sessions.
 pub type Observers = BTreeMap<ClusterName, Observer>;
@@ -132,6 +138,13 @@ impl Keeper<'_> {
         if let Some(me) = &me {
             self.act(claims, me).await;
         }
+        let now = Instant::now();
+        let held = self
+            .seats
+            .iter()
+            .filter_map(|(cluster, seat)| Some((cluster.clone(), seat.held_until(me.as_ref()?, now)?)));
+        let held: Held = held.collect();
+        self.desk.held.send_if_modified(|known| std::mem::replace(known, held.clone()) != held);
         self.tell(me.as_ref()).await;
     }
 

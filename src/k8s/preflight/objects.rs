@@ -114,6 +114,10 @@ fn flatten(path: String, value: &Value, depth: usize, out: &mut Pairs) {
         return;
     }
     match value {
+        // `{}` of a selector is everything, which is more than nothing.
+        Value::Object(map) if map.is_empty() => {
+            out.insert(path, "{}".to_owned());
+        }
         Value::Object(map) => {
             for (key, value) in map {
                 flatten(format!("{path}.{key}"), value, depth + 1, out);

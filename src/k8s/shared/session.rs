@@ -143,6 +143,7 @@ async fn session(
     let (sender, mut told) = mpsc::channel(TOLD);
     let out = Out { cluster: place.cluster.clone(), inbox: sender };
     let Asks { shares, evidence, again, claims } = asks;
+    let (holding, holds) = watch::channel(lease::Held::new());
     let leases = lease::Desk {
         server: &server,
         ns: &place.ns,
@@ -150,8 +151,9 @@ async fn session(
         user: &user,
         time: time.clone(),
         inbox,
+        held: &holding,
     };
-    let (desk, for_evidence) = (open.desk(&user, &time), open.desk(&user, &time));
+    let (desk, for_evidence) = (open.desk(&user, &time, None), open.desk(&user, &time, Some(&holds)));
     tokio::select! {
         trouble = open.alive(again) => trouble,
         () = open.listen(&mut told, &mut kept.held) => never(place),
@@ -318,8 +320,9 @@ impl<'a> Open<'a> {
         &'d self,
         user: &'d Text,
         time: &'d watch::Receiver<Option<(Timestamp, Instant)>>,
+        holds: Option<&'d watch::Receiver<lease::Held>>,
     ) -> Counter<'d> {
-        Counter { open: self, user, time }
+        Counter { open: self, user, time, holds }
     }
 }
 
@@ -328,6 +331,8 @@ struct Counter<'a> {
     open: &'a Open<'a>,
     user: &'a Text,
     time: &'a watch::Receiver<Option<(Timestamp, Instant)>>,
+    /// The Leases that evidence needs.
+    holds: Option<&'a watch::Receiver<lease::Held>>,
 }
 
 impl Counter<'_> {
@@ -341,10 +346,25 @@ impl Counter<'_> {
                 people: &open.place.people,
                 now: self.now(),
             };
-            let result = Box::pin(desk.write(&share)).await;
+            let result = match self.against(&share) {
+                Some(trouble) => Err(trouble),
+                None => Box::pin(desk.write(&share)).await,
+            };
             tell(open.inbox, SharedFact::Wrote { id, what: Text::new(share.words()), result }).await;
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Evidence of a cluster whose Lease ran out, perhaps while this process stood still.
+    fn against(&self, share: &Share) -> Option<Trouble> {
+        let (Some(holds), Share::Evidence { evidence, .. }) = (self.holds, share) else { return None };
+        let cluster = &evidence.target.cluster;
+        let until = holds.borrow().get(cluster).copied();
+        let is_held = until.is_some_and(|until| Instant::now() < until);
+        (!is_held).then(|| {
+            let next = "Whoever holds it now writes what it saw; what nobody wrote is a gap.";
+            Trouble::new(&format!("evidence of {cluster}"), "its Lease is no longer ours", next)
+        })
     }
 
     fn now(&self) -> Timestamp {

@@ -13,12 +13,7 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
 use tokio::{io::DuplexStream, sync::watch};
-use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -31,6 +26,7 @@ use crate::{
         flow::{self as seen, TrafficDirection, Verdict},
     },
     sim::fleet::{
+        door,
         event::What,
         flows::{self, EVENT_TRACE, EVENT_VERDICT, mix},
         plan::Plan,
@@ -98,29 +94,8 @@ impl Aggregator {
     }
 
     pub fn connect(&self) -> Option<DuplexStream> {
-        if *self.0.away.borrow() {
-            return None;
-        }
-        let (near, far) = tokio::io::duplex(256 * 1024);
-        tokio::spawn(self.clone().serve(far));
-        Some(near)
-    }
-
-    async fn serve(self, stream: DuplexStream) {
-        let mut away = self.0.away.subscribe();
-        let acceptor = TlsAcceptor::from(self.0.certificates.server.clone());
-        let service = TowerToHyperService::new(FlowStreamServiceServer::new(self));
-        let connection = async {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            // How a client leaves is its own affair.
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        };
-        tokio::select! {
-            () = connection => {}
-            _ = away.wait_for(|away| *away) => {}
-        }
+        let server = FlowStreamServiceServer::new(self.clone());
+        door::connect(server, self.0.certificates.server.clone(), &self.0.away)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

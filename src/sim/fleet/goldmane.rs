@@ -13,12 +13,7 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
 use tokio::{io::DuplexStream, sync::watch};
-use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -27,6 +22,7 @@ use crate::{
         flows_server::{Flows, FlowsServer},
     },
     sim::fleet::{
+        door,
         faults::Fault,
         flows::mix,
         plan::hash64,
@@ -122,29 +118,8 @@ impl Goldmane {
 
     /// A connection to its port in memory; `None` while it is away.
     pub fn connect(&self) -> Option<DuplexStream> {
-        if *self.0.away.borrow() {
-            return None;
-        }
-        let (near, far) = tokio::io::duplex(256 * 1024);
-        tokio::spawn(self.clone().serve(far));
-        Some(near)
-    }
-
-    async fn serve(self, stream: DuplexStream) {
-        let mut away = self.0.away.subscribe();
-        let acceptor = TlsAcceptor::from(self.0.certificates.server.clone());
-        let service = TowerToHyperService::new(FlowsServer::new(self));
-        let connection = async {
-            // Who shows no certificate of ours is let go, as the real one does.
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        };
-        tokio::select! {
-            () = connection => {}
-            _ = away.wait_for(|away| *away) => {}
-        }
+        let server = FlowsServer::new(self.clone());
+        door::connect(server, self.0.certificates.server.clone(), &self.0.away)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -50,8 +50,8 @@ impl Kyverno {
         }
     }
 
-    /// The policy on egress as somebody applied it after the last wave.
-    pub fn policy(self, namespaces: &[&str]) -> Value {
+    /// The policy on a direction (`egress` or `ingress`) as somebody applied it after the last wave.
+    pub fn policy(self, direction: &str, namespaces: &[&str]) -> Value {
         let (api_version, kind) = self.kind();
         let spec = match self {
             Self::Validating => {
@@ -60,11 +60,12 @@ impl Kyverno {
                 json!({ "matchConditions": [{ "name": "reached-by-the-rollout", "expression": expression }] })
             }
             Self::Legacy => json!({ "rules": [{
-                "name": "default-deny-egress",
+                "name": format!("default-deny-{direction}"),
                 "match": { "any": [{ "resources": { "kinds": ["Namespace"], "names": namespaces } }] },
             }] }),
         };
-        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": ASSERTED[0].0 }, "spec": spec })
+        let name = format!("sluice-default-deny-{direction}");
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name }, "spec": spec })
     }
 }
 

@@ -21,15 +21,55 @@ pub struct Past {
     pub reviews: Vec<ReviewSpec>,
     #[serde(rename = "hold")]
     pub holds: Vec<HoldSpec>,
+    #[serde(rename = "document")]
+    pub documents: Vec<DocumentSpec>,
 }
 
-/// Namespaces of one cluster whose egress was applied at the same time. What was not taken back is
+/// A discovery document that was written long before the scenario begins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentSpec {
+    pub namespace: String,
+    pub days_ago: u32,
+    /// Names of hosts that nobody had called by then.
+    #[serde(default)]
+    pub unseen: Vec<String>,
+    /// A host that was called then and is not any more.
+    pub stopped: Option<String>,
+    /// Where the namespace is gone by now: the clusters that had it.
+    #[serde(default)]
+    pub clusters: Vec<String>,
+}
+
+/// A direction of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    #[default]
+    Egress,
+    Ingress,
+}
+
+impl Way {
+    pub const ALL: [Self; 2] = [Self::Egress, Self::Ingress];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
+        }
+    }
+}
+
+/// Namespaces of one cluster of which a direction was applied at the same time. What was not taken back is
 /// live when the scenario begins, and was watched without a break but for `silent`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowSpec {
     pub cluster: String,
     pub namespaces: Vec<String>,
+    #[serde(default)]
+    pub direction: Way,
     pub wave: u32,
     pub applied_hours_ago: u32,
     pub rolled_back: Option<RolledBackSpec>,
@@ -105,15 +145,16 @@ pub struct HoldSpec {
 }
 
 impl Past {
-    /// Namespaces of a cluster whose egress is live at the beginning, with since when.
+    /// Rows of a cluster that are live at the beginning, with since when.
     pub fn live<'p>(
         &'p self,
         cluster: &'p str,
         start: DateTime<Utc>,
-    ) -> impl Iterator<Item = (&'p str, DateTime<Utc>)> {
+    ) -> impl Iterator<Item = (Way, &'p str, DateTime<Utc>)> {
         let rows = self.rows.iter().filter(move |row| row.cluster == cluster && row.rolled_back.is_none());
         rows.flat_map(move |row| {
-            row.namespaces.iter().map(move |ns| (ns.as_str(), hours_before(start, row.applied_hours_ago)))
+            let at = hours_before(start, row.applied_hours_ago);
+            row.namespaces.iter().map(move |ns| (row.direction, ns.as_str(), at))
         })
     }
 
@@ -138,8 +179,9 @@ impl Past {
                 if !known.iter().any(|entry| super::scenario::namespace_and_pattern(entry).0 == ns) {
                     return Err(format!("past: {} has no namespace {ns}", row.cluster));
                 }
-                if !rows.insert((&row.cluster, ns)) {
-                    return Err(format!("past: {} {ns} is told twice", row.cluster));
+                if !rows.insert((&row.cluster, ns, row.direction)) {
+                    let way = row.direction.as_str();
+                    return Err(format!("past: {way} of {} {ns} is told twice", row.cluster));
                 }
             }
             row.denied.iter().try_for_each(|denied| external(&denied.to))?;

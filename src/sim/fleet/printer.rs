@@ -1,5 +1,5 @@
-//! Pods that print a file of their node to their own log, one a node: Antrea's `np.log`, or the
-//! kernel's log with what Calico's `Log` rules leave in it. The lines are made of what the node's agent
+//! Pods that print a file of their node to their own log, one a node: Antrea's `np.log`, Calico Enterprise's
+//! `flows.log`, or the kernel's log with what Calico's `Log` rules leave in it. The lines are made of what the node's agent
 //! saw, by hand after the documented forms. A rotation forgets; a kubelet that is gone breaks.
 
 use std::{
@@ -106,6 +106,7 @@ impl Printer {
         match self.0.prints {
             Records::AntreaLog => np_log(flow, DateTime::from_timestamp_nanos(at)),
             Records::KernelLog => kernel(flow, at),
+            Records::CalicoJson => flows_log(flow, at),
             Records::FlowStream => None,
         }
     }
@@ -157,6 +158,43 @@ fn np_log(flow: &Flow, at: DateTime<Utc>) -> Option<String> {
         ip.source,
         ip.destination
     ))
+}
+
+/// One verdict as a record of its own: the interval is the second in which it fell, and denied
+/// connections are not merged. Policies are left out.
+fn flows_log(flow: &Flow, at: i64) -> Option<String> {
+    let action = match Verdict::try_from(flow.verdict).ok()? {
+        Verdict::Dropped => "deny",
+        Verdict::Forwarded => "allow",
+        _ => return None,
+    };
+    let ip = flow.ip.as_ref()?;
+    let end = |end: Option<&pb::Endpoint>, address: &str| match end.filter(|end| !end.pod_name.is_empty()) {
+        Some(end) => {
+            let made = end.pod_name.rsplit_once('-').map_or(end.pod_name.as_str(), |(made, _)| made);
+            ("wep", end.pod_name.clone(), format!("{made}-*"), end.namespace.clone())
+        }
+        None => {
+            let private = address.starts_with("10.") || address.starts_with("192.168.");
+            ("net", "-".to_owned(), if private { "pvt" } else { "pub" }.to_owned(), "-".to_owned())
+        }
+    };
+    let source = end(flow.source.as_ref(), &ip.source);
+    let destination = end(flow.destination.as_ref(), &ip.destination);
+    let (protocol, source_port, port) = layer4(flow);
+    let start = at.div_euclid(1_000_000_000);
+    let record = serde_json::json!({
+        "start_time": start, "end_time": start + 1,
+        "source_ip": ip.source, "source_name": source.1, "source_name_aggr": source.2,
+        "source_namespace": source.3, "source_type": source.0, "source_port": source_port,
+        "dest_ip": ip.destination, "dest_name": destination.1, "dest_name_aggr": destination.2,
+        "dest_namespace": destination.3, "dest_type": destination.0, "dest_port": port,
+        "dest_service_namespace": "-", "dest_service_name": "-", "dest_domains": null,
+        "proto": protocol.to_ascii_lowercase(), "action": action,
+        "reporter": if is_egress(flow) { "src" } else { "dst" }, "policies": null,
+        "num_flows": 1, "num_flows_started": 1, "num_flows_completed": 1,
+    });
+    Some(record.to_string())
 }
 
 /// What reached the `Log` rule at the end of the tier: everything that no policy allowed.

@@ -101,6 +101,8 @@ pub enum Records {
     AntreaLog,
     /// A pod of each node prints what Calico's `Log` rules behind the policies leave in the kernel's log.
     KernelLog,
+    /// A pod of each node prints Calico Enterprise's `flows.log`.
+    CalicoJson,
 }
 
 impl Records {
@@ -110,6 +112,7 @@ impl Records {
             Self::FlowStream => None,
             Self::AntreaLog => Some("antrea-log"),
             Self::KernelLog => Some("kernel-log"),
+            Self::CalicoJson => Some("calico-json"),
         }
     }
 }

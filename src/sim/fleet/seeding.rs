@@ -17,7 +17,7 @@ use crate::sim::{
         faults::Fault,
         kyverno::Kyverno,
         objects,
-        past::Past,
+        past::{Past, Way},
         people::{self, Person},
         plan::Plan,
         scenario::{ClusterSpec, Cni, Records},
@@ -78,15 +78,18 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
             server.seed(policy);
         }
     }
-    for (namespace, since) in past.live(&spec.name, now) {
-        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        for name in workspace::PINNED.iter().filter(|name| name.contains("egress")) {
-            server.seed(applied(&workspace::policy(plan, namespace, name), &since));
+    for direction in Way::ALL.map(Way::as_str) {
+        let live: Vec<_> = past.live(&spec.name, now).filter(|(way, ..)| way.as_str() == direction).collect();
+        for (_, namespace, since) in &live {
+            let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            for name in workspace::PINNED.iter().filter(|name| name.contains(direction)) {
+                server.seed(applied(&workspace::policy(plan, namespace, name), &since));
+            }
         }
-    }
-    let live: Vec<&str> = past.live(&spec.name, now).map(|(namespace, _)| namespace).collect();
-    if let Some(kyverno) = spec.kyverno.filter(|_| !live.is_empty()) {
-        server.seed(kyverno.policy(&live));
+        let live: Vec<&str> = live.into_iter().map(|(_, namespace, _)| namespace).collect();
+        if let Some(kyverno) = spec.kyverno.filter(|_| !live.is_empty()) {
+            server.seed(kyverno.policy(direction, &live));
+        }
     }
 }
 

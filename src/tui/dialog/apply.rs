@@ -11,7 +11,7 @@ use crate::{
         decide::{self, Reason},
         gates::Gate,
         orders::{OrderId, OrderState, Origin, Preview, Sign, Target},
-        rows,
+        rows, shadow,
         world::World,
     },
     domain::{
@@ -22,6 +22,7 @@ use crate::{
             stories::{Mark, Weight},
             words,
         },
+        shadow::removal_command,
         time::Timestamp,
     },
     tui::{copy, masks::Masks, offer, plan, theme::Role, widgets::plural},
@@ -38,6 +39,8 @@ pub struct ApplyDialog {
     stays: Vec<OrderId>,
     /// Rows where nothing differs.
     left_out: usize,
+    /// They are only staged.
+    pub stages: bool,
     pub environment: Environment,
     /// What has to be typed.
     pub word: String,
@@ -75,6 +78,7 @@ impl ApplyDialog {
             previews,
             stays: Vec::new(),
             left_out,
+            stages: false,
             reasons: Vec::new(),
             overridable: false,
             why: Vec::new(),
@@ -108,7 +112,9 @@ impl ApplyDialog {
             0 => title(verb(&found), &targets),
             stay => format!("{} {} of {} rows", verb(&found), targets.len(), targets.len() + stay),
         };
-        self.word = word(care(world, self.environment, &targets), &targets);
+        self.stages = all_are(&found, Origin::Shadow);
+        let many = if self.stages { "stage" } else { "apply" };
+        self.word = word(care(world, self.environment, &targets), &targets, many);
         self.told = apply_body(world, &found, &targets, self.left_out);
         self.commands = commands(&found);
     }
@@ -214,10 +220,19 @@ fn target_of(world: &World, id: OrderId) -> Option<Target> {
     world.orders().get(id).map(|order| order.target.clone())
 }
 
+fn all_are(previews: &[&Preview], origin: Origin) -> bool {
+    !previews.is_empty() && previews.iter().all(|preview| preview.origin == origin)
+}
+
 /// What a yes does.
 fn verb(previews: &[&Preview]) -> &'static str {
-    let is_revert = previews.iter().all(|preview| preview.origin == Origin::LastClean);
-    if is_revert && !previews.is_empty() { "Revert to the clean policies of" } else { "Apply" }
+    if all_are(previews, Origin::LastClean) {
+        "Revert to the clean policies of"
+    } else if all_are(previews, Origin::Shadow) {
+        "Stage, and not enforce,"
+    } else {
+        "Apply"
+    }
 }
 
 /// Where it is not known whether policies take effect at all, a plain yes is too little.
@@ -233,11 +248,11 @@ fn enforcement(world: &World, target: &Target) -> Enforcement {
 }
 
 /// Production (and what may be production) wants the name typed, the rest a yes.
-fn word(environment: Environment, targets: &[Target]) -> String {
+fn word(environment: Environment, targets: &[Target], verb: &str) -> String {
     match (environment, targets) {
         (Environment::Staging, _) => "yes".to_owned(),
         (Environment::Production | Environment::Unknown, [one]) => one.ns.to_string(),
-        (Environment::Production | Environment::Unknown, many) => format!("apply {}", many.len()),
+        (Environment::Production | Environment::Unknown, many) => format!("{verb} {}", many.len()),
     }
 }
 
@@ -306,10 +321,10 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             .iter()
             .map(|incident| body(Role::Bad, format!("incident: {}", incident.words()))),
     );
-    out.push(body(
-        Role::Text,
-        format!("isolated now {}, afterwards {}", share(&preview.before), share(&preview.after)),
-    ));
+    if preview.origin != Origin::Shadow {
+        let (now, then) = (share(&preview.before), share(&preview.after));
+        out.push(body(Role::Text, format!("isolated now {now}, afterwards {then}")));
+    }
     if !preview.after.unknown.is_empty() {
         let kinds: Vec<_> = preview.after.unknown.iter().map(ToString::to_string).collect();
         out.push(body(Role::Unknown, format!("not evaluated, may isolate too: {}", kinds.join(", "))));
@@ -318,6 +333,7 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     out.extend(
         preview.refusals.iter().map(|trouble| body(Role::Bad, format!("the server refuses: {trouble}"))),
     );
+    out.extend(shadow::notes(world, preview).into_iter().map(|note| body(Role::Warn, note)));
     foreseen(world, preview, out);
     if let Some(ns) = world.namespace(&preview.target.cluster, &preview.target.ns) {
         out.push(body(Role::Title, "who is affected"));
@@ -328,8 +344,14 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         out.push(body(Role::Dim, "  nothing"));
     }
     out.extend(preview.commands.iter().map(|command| body(Role::Text, format!("  {command}"))));
-    out.push(body(Role::Title, "how to undo it: ctrl-r on this row, or by hand"));
-    let undo = copy::rollback_commands(world, &preview.target);
+    out.push(body(Role::Title, "how to undo it: rollback of this row, or by hand"));
+    let undo = match preview.origin {
+        Origin::Workspace | Origin::LastClean => copy::rollback_commands(world, &preview.target),
+        Origin::Shadow => {
+            let (target, context) = (&preview.target, copy::context(world, &preview.target.cluster));
+            vec![removal_command(&context, &target.ns, target.direction)]
+        }
+    };
     out.extend(undo.into_iter().map(|command| body(Role::Text, format!("  {command}"))));
     out.push(body(Role::Title, "what changes"));
     if preview.diff.is_empty() {
@@ -348,7 +370,7 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     let prediction = match &preview.prediction {
         Ok(prediction) => prediction,
         Err(why) => {
-            let text = format!("what it would have denied: unknown {why}; watch 2 denials afterwards");
+            let text = format!("what it would have denied: unknown {why}; watch the denials afterwards");
             return out.push(body(Role::Dim, text));
         }
     };

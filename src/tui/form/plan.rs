@@ -38,7 +38,7 @@ impl Form {
                 &[
                     "Nothing of it is applied or advances until the hold is released or ends, and its wave waits with it.",
                     "What is live stays live and goes on soaking. Abort and rollback work as before.",
-                    "Take it back with P.",
+                    "Release takes it back.",
                 ],
                 "7d, 12h, 2026-12-01; empty: until it is released",
             ),
@@ -48,7 +48,7 @@ impl Form {
                 &[
                     "Its wave goes on without it until the exclusion ends; then it stands in its wave again.",
                     "What is live of it stays live. Abort and rollback work as before.",
-                    "It is listed among the open ends with your name. Take it back with P.",
+                    "It is listed among the open ends with your name. Release takes it back.",
                 ],
                 "7d, 12h, 2026-12-01",
             ),
@@ -86,7 +86,7 @@ impl Form {
         let mut text = vec![
             body(
                 Role::Warn,
-                "It counts only once a second person confirms it (C), and only for exactly these bytes.",
+                "It counts only once a second person confirms it, and only for exactly these bytes.",
             ),
             body(
                 Role::Text,

@@ -143,7 +143,7 @@ impl Form {
                 "The soak no longer waits for exactly this. What is missing stays missing, with your name beside it."
             },
         )];
-        text.push(body(Role::Text, "It is listed among the open ends (9) until it ends."));
+        text.push(body(Role::Text, "It is listed among the open ends until it ends."));
         if let [one] = all {
             text.push(body(Role::Title, format!("{}: {}", one.target, one.words)));
         }

@@ -9,7 +9,7 @@ use crate::{
         holding,
         orders::{OrderId, OrderState, Target},
         planned::plan_row_of,
-        waiving,
+        shadow, waiving,
         world::World,
     },
     domain::{
@@ -42,12 +42,19 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
                 _ => ready_unless(reasons()),
             }
         }
+        CommandId::Shadow => {
+            let targets = apply_scope(world, model).targets;
+            match targets.as_slice() {
+                [] => off("shadow takes a namespace or a direction"),
+                many => ready_unless(sentences(many.iter().flat_map(|one| shadow::reasons(world, one)))),
+            }
+        }
         CommandId::Hold => if_allowed(holding::may_write(world, HoldKind::Hold)),
         CommandId::Exclude if subject(world, model).is_none() => off("no row is chosen"),
         CommandId::Exclude => if_allowed(holding::may_write(world, HoldKind::Exclusion)),
         CommandId::Release if releasable(world, model).is_empty() => off("nothing is held or excluded"),
         CommandId::Override if overridable(world, model).is_empty() => {
-            off("preview it first with a: an override is for exactly the bytes of a preview")
+            off("preview it first, with apply: an override is for exactly the bytes of a preview")
         }
         CommandId::Override => if_allowed(waiving::may_override(world)),
         CommandId::ConfirmOverride if form::unconfirmed(world).next().is_none() => {

@@ -119,7 +119,7 @@ impl Plain {
         if let Some(id) = everywhere(typed) {
             // A dialog says something else once names are hidden or shown.
             self.told = None;
-            return self.press(world, keys::first(id));
+            return self.press(world, first(id));
         }
         match self.model.overlay.take() {
             None => self.page(world, typed),
@@ -229,7 +229,7 @@ impl Plain {
             _ => Wants::Changes,
         };
         // `q` goes back first, the word leaves.
-        let key = if word == "q" { "q" } else { keys::first(id) };
+        let key = if word == "q" { "q" } else { first(id) };
         self.press(world, key)
     }
 
@@ -297,6 +297,7 @@ impl Plain {
         let is_waiting = matches!(overlay, Overlay::Waiting(_));
         let has_commands = matches!(overlay, Overlay::RollBack(_) | Overlay::Apply(_));
         let is_quit = matches!(overlay, Overlay::Quit);
+        let is_renewal = matches!(overlay, Overlay::Renew(_));
         self.model.overlay = Some(overlay);
         match typed {
             "esc" | "cancel" | "q" => self.press(world, "esc"),
@@ -315,6 +316,10 @@ impl Plain {
             // Leaves where that was asked for already, else closes.
             "quit" | "ctrl-c" => self.press(world, "ctrl-c"),
             "y" | "Y" | "copy" | "copy-command" => self.press(world, if has_commands { "Y" } else { "y" }),
+            "w" if is_renewal => self.press(world, "w"),
+            typed if is_renewal && command(typed) == Some(CommandId::Renew) => {
+                self.press(world, first(CommandId::Renew))
+            }
             "O" => self.press(world, "O"),
             typed if form.as_deref() == Some(typed) => {
                 if let Some(Overlay::Form(form)) = &mut self.model.overlay {
@@ -441,6 +446,11 @@ fn command(word: &str) -> Option<CommandId> {
     let word = control.as_deref().unwrap_or(word);
     let by_key = || commands::TABLE.iter().find(|row| row.keys.contains(&word));
     commands::by_name(word).or_else(by_key).map(|row| row.id)
+}
+
+/// The session keeps to the keys that ship: whoever types words needs no others.
+fn first(id: CommandId) -> &'static str {
+    commands::row(id).keys.first().copied().unwrap_or_default()
 }
 
 fn is_number(word: &str) -> bool {

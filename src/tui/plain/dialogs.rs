@@ -8,6 +8,7 @@ use super::{
         form::{Entry, Field, Form},
         model::Model,
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         view::frame::band,
         widgets::plural,
     },
@@ -32,6 +33,7 @@ pub fn sign(overlay: &Overlay) -> (String, String) {
         Overlay::Apply(dialog) => own("apply", &dialog.title, dialog.reasons.join("\n")),
         Overlay::RollBack(dialog) => own("rollback", &dialog.title, dialog.reasons.join("\n")),
         Overlay::Proposal(dialog) => own("proposal", &dialog.title, format!("{:?}", dialog.yaml)),
+        Overlay::Renew(dialog) => own("renew", &dialog.title, String::new()),
         Overlay::Form(form) => {
             let fields: Vec<_> = form.fields.iter().map(value).collect();
             own("form", &form.title, [fields.join("\n"), form.reasons.join("\n")].concat())
@@ -49,6 +51,7 @@ pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec
         Overlay::Apply(dialog) => applying(model, dialog, again),
         Overlay::RollBack(dialog) => rolling_back(dialog),
         Overlay::Proposal(dialog) => proposing(dialog),
+        Overlay::Renew(dialog) => renewing(dialog),
         Overlay::Form(form) => filling(form, again),
         Overlay::Reasons { title, reasons } => {
             let reasons = reasons.iter().map(|reason| format!("- {reason}"));
@@ -68,6 +71,7 @@ fn choosing(chooser: &Chooser) -> Vec<String> {
     let mut out = vec![match (chooser.kind, chooser.input.value()) {
         (Kind::Help, "") => "what can be typed on this page, as a word or as a key:".to_owned(),
         (Kind::Menu, "") => "what can be done with the chosen row:".to_owned(),
+        (Kind::Views, "") => "saved views:".to_owned(),
         (Kind::Palette, "") => "commands, clusters, namespaces:".to_owned(),
         (_, text) => format!("what matches {text:?}:"),
     }];
@@ -134,6 +138,18 @@ fn proposing(dialog: &ProposalDialog) -> Vec<String> {
     let mut out = head(&dialog.title, dialog.environment, &dialog.body);
     let yaml = if dialog.yaml.is_some() { "y prints the YAML alone; " } else { "" };
     out.push(format!("{yaml}return closes it; nothing is applied here"));
+    out
+}
+
+fn renewing(dialog: &RenewDialog) -> Vec<String> {
+    let mut out = vec![format!("{}:", dialog.title)];
+    out.extend(dialog.body.all().iter().map(|line| line.text.clone()));
+    if let Some(reviewer) = &dialog.reviewer {
+        out.push(format!("to write it, reviewed by {reviewer}, type renew again"));
+    }
+    out.push(
+        "w and return writes it without a review; return alone cancels; no cluster is touched".to_owned(),
+    );
     out
 }
 

@@ -44,7 +44,7 @@ impl News {
     pub fn take(&mut self, world: &World, model: &mut Model) -> Vec<String> {
         let theme = Theme::plain();
         let masks = model.settings.masks.shown();
-        let pen = Pen { masks, ..Pen::new(&theme, world, model.settings.clock) };
+        let pen = Pen { masks, ..Pen::new(&theme, world, &model.settings) };
         let line =
             |text: String| say(&pen.hide(format!("{} {text}", pen.clock(world.now()))), model.settings.ascii);
         let mut out: Vec<_> =

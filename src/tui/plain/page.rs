@@ -92,7 +92,7 @@ fn is_bare(cell: &str, label: &str) -> bool {
 
 fn draw(world: &World, model: &Model, rows: &Rows) -> Paper {
     let theme = Theme::plain();
-    let bare = Pen { masks: model.settings.masks.shown(), ..Pen::new(&theme, world, model.settings.clock) };
+    let bare = Pen { masks: model.settings.masks.shown(), ..Pen::new(&theme, world, &model.settings) };
     let pen = Pen { plain: true, ..bare };
     let areas = Areas::of(SIZE, model);
     let mut buf = Buffer::empty(Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 });

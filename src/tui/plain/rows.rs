@@ -77,6 +77,7 @@ pub fn rows(model: &Model) -> Rows {
         | View::Timeline(_)
         | View::Prediction(_)
         | View::Review(_)
+        | View::Document(_)
         | View::Preflight(_) => Rows::default(),
     }
 }

@@ -62,6 +62,7 @@ fn document() -> Teller {
         path: Text::new("network-policies/discovery/payments.edges.jsonl"),
         written: now() - TimeDelta::days(2),
         doubts: Vec::new(),
+        ingress_doubts: Vec::new(),
         uncovered: Vec::new(),
     })
 }
@@ -227,6 +228,7 @@ fn destinations_of_a_document_say_so() {
             path: Text::new("network-policies/discovery/api.edges.jsonl"),
             written: now() - TimeDelta::days(2),
             doubts: Vec::new(),
+            ingress_doubts: Vec::new(),
             uncovered: Vec::new(),
         };
         let told = ClusterFact::Documented(Box::new(Documented { baseline: *baseline, document }));

@@ -258,7 +258,7 @@ fn a_click_chooses_and_the_wheel_walks() {
     send(&mut player, MouseEventKind::ScrollDown, 30, 5);
     assert_eq!(player.model.fleet.list.chosen(), Some(&RowKey::Cluster(cluster("edge-9"))));
     let tabs = player.screen().lines().next().unwrap().to_owned();
-    let column = tabs.find("5 srcs").unwrap() as u16 + 3;
+    let column = tabs.find("5 src").unwrap() as u16 + 3;
     send(&mut player, MouseEventKind::Down(MouseButton::Left), column, 0);
     assert_eq!(*player.model.view(), View::Main(Main::Sources));
 }

@@ -281,6 +281,9 @@ fn type_line(player: &mut Player, plain: &mut Plain, typed: &str) -> Result<(), 
             | Command::Reconnect(_)
             | Command::ReadEdges(..)
             | Command::Foresee(_)
+            | Command::Shadow(_)
+            | Command::ReadDocuments
+            | Command::Compare(..)
             | Command::Reload => None,
             _ => Some("share"),
         };

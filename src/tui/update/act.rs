@@ -14,10 +14,15 @@ use super::{
         model::{ActKey, Main, Model, RowKey, Tone, View},
         offer,
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         reviews, settle,
-        view::{coverage, dossier as destination, open_ends, plan, prediction, preflight, review, timeline},
+        view::{
+            coverage, document, dossier as destination, open_ends, plan, prediction, preflight, review,
+            timeline,
+        },
+        widgets::plural,
     },
-    Ask,
+    Ask, look,
 };
 
 pub fn apply(model: &Model, world: &World) -> Vec<Ask> {
@@ -52,6 +57,10 @@ pub fn refresh(model: &mut Model) -> Vec<Ask> {
         model.told.say(format!("{} is looked at anew", target.cluster), Tone::Plain);
         return vec![Ask::Command(Command::Foresee(target))];
     }
+    if let View::Document(ns) = model.view().clone() {
+        model.told.say(format!("the collectors are asked for {ns}"), Tone::Plain);
+        return vec![Ask::Command(Command::Compare(ns, None))];
+    }
     let Some((cluster, ns)) = model.view().place() else { return Vec::new() };
     let command = Command::ReadEdges(cluster.clone(), ns.clone());
     let text = format!("the collector of {cluster} is asked for {ns}");
@@ -69,6 +78,16 @@ pub fn propose(model: &mut Model, world: &World) -> Vec<Ask> {
     let ask = is_due.then(|| Ask::Command(Command::ReadEdges(cluster.clone(), ns.clone())));
     model.overlay = Some(Overlay::Proposal(Box::new(dialog)));
     ask.into_iter().collect()
+}
+
+/// Shows what writing the document on screen would do; the same key again writes.
+pub fn renew(model: &mut Model, world: &World) -> Vec<Ask> {
+    if let View::Document(ns) = model.view().clone()
+        && let Some(dialog) = RenewDialog::open(world, &ns)
+    {
+        model.overlay = Some(Overlay::Renew(Box::new(dialog)));
+    }
+    Vec::new()
 }
 
 /// Opens the form of a decision on the reviews at the cursor.
@@ -118,7 +137,51 @@ pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
 }
 
 pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
-    let text = match model.view() {
+    let text = message(model, world);
+    taken(model, text, "a message")
+}
+
+/// Every row of the page one after the other, each as its message.
+pub fn copy_all(model: &mut Model, world: &World) -> Vec<Ask> {
+    /// Bytes; terminals take little more.
+    const MOST: usize = 70_000;
+    let mut walker = model.clone();
+    let (mut out, mut rows, mut left) = (String::new(), 0, 0);
+    for at in 0.. {
+        if !look::stand_at(&mut walker, at) {
+            break;
+        }
+        // A call stands in the message of its order.
+        if matches!(
+            (walker.view(), walker.activity.list.chosen()),
+            (View::Main(Main::Activity), Some(ActKey::Call { .. }))
+        ) {
+            continue;
+        }
+        let Some(text) = message(&walker, world) else { continue };
+        if out.len() + text.len() > MOST {
+            left += 1;
+            continue;
+        }
+        rows += 1;
+        out.push_str(&text);
+        out.push_str("\n\n");
+    }
+    if rows == 0 {
+        return taken(model, None, "");
+    }
+    let rest = if left == 0 {
+        String::new()
+    } else {
+        format!("; {} did not fit: narrow the page", plural(left, "row"))
+    };
+    model.told.say(format!("copied {}{rest}", plural(rows, "row")), Tone::Plain);
+    vec![Ask::Copy(out.trim_end().to_owned())]
+}
+
+/// The row under the cursor, ready to be sent to somebody.
+fn message(model: &Model, world: &World) -> Option<String> {
+    match model.view() {
         View::Main(Main::Denials) => denial(model, world, model.denials.chosen().copied()),
         View::Main(Main::Live) => {
             denial(model, world, model.live.chosen().and_then(|n| Some(model.attempt(world, *n)?.group)))
@@ -136,6 +199,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
             .map(|one| destination::message(world, &model.settings, (cluster, ns), one)),
         View::Preflight(cluster) => preflight::message(world, cluster, &model.settings),
         View::Prediction(target) => Some(prediction::message(world, target, &model.settings)),
+        View::Document(ns) => Some(document::message(world, ns, &model.settings)),
         View::Timeline(target) => Some(timeline::message(world, target, &model.settings)),
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),
@@ -145,8 +209,7 @@ pub fn copy(model: &mut Model, world: &World) -> Vec<Ask> {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),
             Some(_) | None => offer::subject(world, model).map(|key| row(world, &key)),
         },
-    };
-    taken(model, text, "a message")
+    }
 }
 
 pub fn copy_command(model: &mut Model, world: &World) -> Vec<Ask> {

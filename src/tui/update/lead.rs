@@ -11,7 +11,7 @@ use super::{
         dialog::Overlay,
         form::{self, Form},
         model::Model,
-        offer::lead,
+        offer::{apply_scope, lead},
     },
     Ask,
 };
@@ -21,6 +21,9 @@ pub fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Advance => return vec![Ask::Command(Command::Preview(model.plan.may_go()))],
         CommandId::Revert => {
             return vec![Ask::Command(Command::Revert(lead::revert_targets(world, model)))];
+        }
+        CommandId::Shadow => {
+            return vec![Ask::Command(Command::Shadow(apply_scope(world, model).targets))];
         }
         CommandId::Hold => {
             let mut scopes = lead::scopes(world, model);

@@ -75,6 +75,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Timeline => open_timeline(model, world),
         CommandId::Predict => open_prediction(model, world),
         CommandId::Preflight => open_preflight(model, world),
+        CommandId::Document => open_document(model, world),
         CommandId::Sort => {
             match model.view() {
                 View::Main(Main::Reviews) => {
@@ -112,7 +113,10 @@ pub fn back(model: &mut Model) {
         return;
     }
     match model.view() {
-        View::Main(Main::Fleet) => model.told.say("this is the top; q leaves sluice", Tone::Plain),
+        View::Main(Main::Fleet) => {
+            let quit = model.settings.keys.last(CommandId::Quit);
+            model.told.say(format!("this is the top; {quit} leaves sluice"), Tone::Plain);
+        }
         View::Main(_) => go(model, Main::Fleet),
         View::Namespace(..)
         | View::Group(_)
@@ -121,6 +125,7 @@ pub fn back(model: &mut Model) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {
             if !model.views.older() {
@@ -162,7 +167,7 @@ fn open(model: &mut Model, world: &World) {
             }
         }
         View::Main(Main::OpenEnds) => open_end(model),
-        View::Review(_) | View::Preflight(_) => zoom(model),
+        View::Review(_) | View::Preflight(_) | View::Document(_) => zoom(model),
         View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
             Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
             Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
@@ -192,6 +197,19 @@ fn open(model: &mut Model, world: &World) {
     }
 }
 
+fn open_document(model: &mut Model, world: &World) {
+    let Some(row) = offer::subject(world, model) else { return };
+    if let Some(ns) = row.ns() {
+        show_document(model, ns.clone());
+    }
+}
+
+fn show_document(model: &mut Model, ns: NsName) {
+    model.settings.zoomed = false;
+    model.page.scroll = 0;
+    model.views.go(View::Document(ns));
+}
+
 fn open_review(model: &mut Model, name: Text) {
     model.settings.zoomed = false;
     model.page.scroll = 0;
@@ -202,6 +220,7 @@ fn open_review(model: &mut Model, name: Text) {
 fn open_end(model: &mut Model) {
     let Some(end) = model.team.ends.chosen().cloned() else { return };
     match (&end, end.row()) {
+        (End::Document(row), _) => show_document(model, row.ns.clone()),
         (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
         (End::Open(_) | End::Missing { .. }, Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
         (End::Open(_) | End::Missing { .. }, Some(RowKey::Namespace(cluster, ns))) => {
@@ -267,7 +286,9 @@ fn sorted(model: &mut Model) {
         _ => (model.found.order.word(), model.found.reversed),
     };
     let turned = if reversed { ", turned round" } else { "" };
-    model.told.say(format!("sorted by {order}{turned}; s next, S turns"), Tone::Plain);
+    let keys = &model.settings.keys;
+    let (next, turns) = (keys.first(CommandId::Sort), keys.first(CommandId::Reverse));
+    model.told.say(format!("sorted by {order}{turned}; {next} next, {turns} turns"), Tone::Plain);
 }
 
 /// Opens the page of a namespace.
@@ -403,6 +424,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {
             scroll_page(model, world, id);
@@ -482,6 +504,42 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
     }
 }
 
+/// Puts the cursor of the page on its nth row; false: there is none.
+pub fn stand_at(model: &mut Model, at: usize) -> bool {
+    macro_rules! stand {
+        ($list:expr) => {{
+            $list.step(0);
+            $list.choose_at(at);
+            at < $list.rows().len()
+        }};
+    }
+    match model.view() {
+        View::Main(Main::Fleet) => stand!(model.fleet.list),
+        View::Main(Main::Denials) => stand!(model.denials),
+        View::Main(Main::Live) => stand!(model.live),
+        View::Main(Main::Activity) => stand!(model.activity.list),
+        View::Main(Main::Sources) => stand!(model.sources),
+        View::Main(Main::Notices) => stand!(model.notices.list),
+        View::Main(Main::Reviews) => stand!(model.team.reviews.list),
+        View::Main(Main::OpenEnds) => stand!(model.team.ends.list),
+        View::Main(Main::Plan) => stand!(model.plan.list),
+        View::Namespace(..) => {
+            model.page.focus = Focus::Denials;
+            stand!(model.page.denials)
+        }
+        View::Destinations(..) => stand!(model.found.list),
+        // A page of one thing is its own only row.
+        View::Group(_)
+        | View::Dossier(..)
+        | View::Coverage(..)
+        | View::Timeline(_)
+        | View::Prediction(_)
+        | View::Review(_)
+        | View::Document(_)
+        | View::Preflight(_) => at == 0,
+    }
+}
+
 /// A row that the operator's own filter hid is not gone: the cursor goes to the first that is left.
 pub fn land(model: &mut Model) {
     macro_rules! land {
@@ -508,6 +566,7 @@ pub fn land(model: &mut Model) {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Preflight(_)
         | View::Review(_) => {}
     }

@@ -1,4 +1,5 @@
-//! The mouse: a click chooses, the wheel walks, a click on a tab opens its page. Never required, and
+//! The mouse: a click chooses, the wheel walks, a click on a tab opens its page, one on a
+//! hint runs it as its key does, two on an entry of a list of commands run that. Never required, and
 //! never enough to change a cluster.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
@@ -7,22 +8,45 @@ use crate::cockpit::{commands::CommandId, world::World};
 
 use super::{
     super::{
+        chooser::Chooser,
         dialog::Overlay,
-        model::{Focus, Main, Model, View},
-        view::frame::{Areas, tab_at},
+        model::{Main, Model, View},
+        view::{
+            frame::{Areas, hint_at, tab_at},
+            overlays,
+        },
     },
-    look, overlay,
+    Ask, look, overlay, run,
 };
 
-pub fn on_mouse(model: &mut Model, world: &World, event: MouseEvent) {
-    match event.kind {
-        MouseEventKind::ScrollDown => wheel(model, world, CommandId::Down),
-        MouseEventKind::ScrollUp => wheel(model, world, CommandId::Up),
-        MouseEventKind::Down(MouseButton::Left) if model.overlay.is_none() => {
-            click(model, world, event.column, event.row);
+pub fn on_mouse(model: &mut Model, world: &World, event: MouseEvent) -> Vec<Ask> {
+    let (x, y) = (event.column, event.row);
+    match (event.kind, model.overlay.take()) {
+        (MouseEventKind::Down(MouseButton::Left), Some(Overlay::Chooser(chooser))) => {
+            return in_chooser(model, world, chooser, (x, y));
         }
-        _ => {}
+        (MouseEventKind::Down(MouseButton::Left), None) => return click(model, world, x, y),
+        (kind, overlay) => {
+            model.overlay = overlay;
+            match kind {
+                MouseEventKind::ScrollDown => wheel(model, world, CommandId::Down),
+                MouseEventKind::ScrollUp => wheel(model, world, CommandId::Up),
+                _ => {}
+            }
+        }
     }
+    Vec::new()
+}
+
+/// The first click on an entry chooses it, the second runs it.
+fn in_chooser(model: &mut Model, world: &World, mut chooser: Box<Chooser>, at: (u16, u16)) -> Vec<Ask> {
+    match overlays::entry_at(&chooser, model.settings.size, at) {
+        Some(at) if at == chooser.at => return overlay::choose(model, world, &chooser),
+        Some(at) => chooser.at = at,
+        None => {}
+    }
+    model.overlay = Some(Overlay::Chooser(chooser));
+    Vec::new()
 }
 
 fn wheel(model: &mut Model, world: &World, id: CommandId) {
@@ -34,56 +58,60 @@ fn wheel(model: &mut Model, world: &World, id: CommandId) {
             Some(Overlay::RollBack(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::Form(form)) => overlay::scroll(&mut form.body, id),
             Some(Overlay::Proposal(dialog)) => overlay::scroll(&mut dialog.body, id),
+            Some(Overlay::Renew(dialog)) => overlay::scroll(&mut dialog.body, id),
             Some(Overlay::Chooser(chooser)) => chooser.step(if id == CommandId::Down { 1 } else { -1 }),
             Some(Overlay::Waiting(_) | Overlay::Reasons { .. } | Overlay::Quit) => {}
         }
     }
 }
 
-fn click(model: &mut Model, world: &World, x: u16, y: u16) {
+fn click(model: &mut Model, world: &World, x: u16, y: u16) -> Vec<Ask> {
     let areas = Areas::of(model.settings.size, model);
     if y == areas.tabs.y {
         if let Some(main) = tab_at(world, model, x) {
             model.settings.zoomed = false;
             model.views.go(View::Main(main));
         }
-        return;
+        return Vec::new();
     }
+    if y == areas.hints.y {
+        // What stops an order takes a key.
+        let hint = hint_at(world, model, x).filter(|id| *id != CommandId::Abort);
+        return hint.map_or_else(Vec::new, |id| run(model, world, id));
+    }
+    choose_row(model, &areas, x, y);
+    Vec::new()
+}
+
+fn choose_row(model: &mut Model, areas: &Areas, x: u16, y: u16) {
     let inside =
         (areas.list.x..areas.list.right()).contains(&x) && (areas.list.y..areas.list.bottom()).contains(&y);
     if !inside {
         return;
     }
     let line = usize::from(y - areas.list.y);
-    macro_rules! choose {
-        ($list:expr) => {
-            if let Some(at) = $list.at_line(line) {
-                $list.step(0);
-                $list.choose_at(at);
-            }
-        };
-    }
-    match model.view() {
-        View::Main(Main::Fleet) => choose!(model.fleet.list),
-        View::Main(Main::Denials) => choose!(model.denials),
-        View::Main(Main::Live) => choose!(model.live),
-        View::Main(Main::Activity) => choose!(model.activity.list),
-        View::Main(Main::Sources) => choose!(model.sources),
-        View::Main(Main::Notices) => choose!(model.notices.list),
-        View::Main(Main::Reviews) => choose!(model.team.reviews.list),
-        View::Main(Main::OpenEnds) => choose!(model.team.ends.list),
-        View::Main(Main::Plan) => choose!(model.plan.list),
-        View::Namespace(..) => {
-            model.page.focus = Focus::Denials;
-            choose!(model.page.denials);
-        }
-        View::Destinations(..) => choose!(model.found.list),
+    let first = match model.view() {
+        View::Main(Main::Fleet) => model.fleet.list.at_line(line),
+        View::Main(Main::Denials) => model.denials.at_line(line),
+        View::Main(Main::Live) => model.live.at_line(line),
+        View::Main(Main::Activity) => model.activity.list.at_line(line),
+        View::Main(Main::Sources) => model.sources.at_line(line),
+        View::Main(Main::Notices) => model.notices.list.at_line(line),
+        View::Main(Main::Reviews) => model.team.reviews.list.at_line(line),
+        View::Main(Main::OpenEnds) => model.team.ends.list.at_line(line),
+        View::Main(Main::Plan) => model.plan.list.at_line(line),
+        View::Namespace(..) => model.page.denials.at_line(line),
+        View::Destinations(..) => model.found.list.at_line(line),
         View::Group(_)
         | View::Dossier(..)
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Review(_)
-        | View::Preflight(_) => {}
+        | View::Preflight(_) => None,
+    };
+    if let Some(at) = first {
+        look::stand_at(model, at);
     }
 }

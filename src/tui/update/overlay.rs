@@ -8,12 +8,15 @@ use crate::cockpit::{commands::CommandId, decide::Command, world::World};
 
 use super::{
     super::{
+        as_command,
         chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled},
         form::{At, Form},
         keys,
         model::{Focus, Model, Tone},
         proposal::ProposalDialog,
+        renewal::RenewDialog,
+        views,
     },
     Ask, lead, look, run,
 };
@@ -32,6 +35,7 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         Overlay::Apply(dialog) => return applying(model, world, dialog, key),
         Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
         Overlay::Proposal(dialog) => return proposing(model, dialog, key),
+        Overlay::Renew(dialog) => return renewing(model, dialog, key),
         Overlay::Form(form) => return filling(model, world, form, key),
         Overlay::Reasons { title, reasons } => match key.code {
             KeyCode::Enter | KeyCode::Char('q') => {}
@@ -74,7 +78,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
         (KeyCode::Char('k'), _) if menu => chooser.step(-1),
         (KeyCode::Char('q' | 'm'), _) if menu => return Vec::new(),
         _ if menu => {
-            if let Some(id) = keys::command(key) {
+            if let Some(id) = model.settings.keys.command(key) {
                 return run(model, world, id);
             }
         }
@@ -89,7 +93,7 @@ fn choosing(model: &mut Model, world: &World, mut chooser: Chooser, key: &KeyEve
     Vec::new()
 }
 
-fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
+pub fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
     let Some(item) = chooser.chosen() else { return Vec::new() };
     match &item.choice {
         Choice::Command(_) if !item.off.is_empty() => {
@@ -106,6 +110,16 @@ fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
             look::open_namespace(model, cluster.clone(), ns.clone(), Focus::Both);
             Vec::new()
         }
+        Choice::View(at) => {
+            if let Some(saved) = model.settings.views.get(*at).cloned() {
+                views::open(model, &saved);
+            }
+            Vec::new()
+        }
+        Choice::Keep => views::as_lines(model).map_or_else(Vec::new, |lines| {
+            model.told.say("copied as lines of preferences.toml", Tone::Plain);
+            vec![Ask::Copy(lines)]
+        }),
     }
 }
 
@@ -164,7 +178,7 @@ fn rolling_back(
     key: &KeyEvent,
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match keys::command(key) {
+    match model.settings.keys.command(key) {
         // A key that is held down is not pressed twice.
         Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
         Some(CommandId::RollBack) => {
@@ -201,7 +215,7 @@ fn rolling_back(
 /// Nothing leaves but the text.
 fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match (key.code, keys::command(key)) {
+    match (key.code, model.settings.keys.command(key)) {
         (KeyCode::Enter | KeyCode::Char('q'), _) => return asks,
         (_, Some(CommandId::Copy)) => match &dialog.yaml {
             Some(yaml) => {
@@ -227,8 +241,42 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
     asks
 }
 
+/// The same key again writes with a review, `w` without one; nothing else does.
+fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> Vec<Ask> {
+    let ns = dialog.ns.clone();
+    let write = |reviewed| vec![Ask::Command(Command::Renew { ns, reviewed })];
+    match (key.code, model.settings.keys.command(key)) {
+        // A key that is held down is not pressed twice.
+        _ if key.kind == KeyEventKind::Repeat => {}
+        (_, Some(CommandId::Renew)) if dialog.reviewer.is_some() => return write(true),
+        (_, Some(CommandId::Renew)) => {
+            model.told.say("who reviews it is not known here; w writes it without a review", Tone::Plain);
+        }
+        (KeyCode::Char('w'), _) => return write(false),
+        (KeyCode::Enter | KeyCode::Char('q'), _) => {
+            model.told.say("nothing was written", Tone::Plain);
+            return Vec::new();
+        }
+        (
+            _,
+            Some(
+                id @ (CommandId::Down
+                | CommandId::Up
+                | CommandId::PageDown
+                | CommandId::PageUp
+                | CommandId::Top
+                | CommandId::Bottom),
+            ),
+        ) => scroll(&mut dialog.body, id),
+        _ => {}
+    }
+    model.overlay = Some(Overlay::Renew(dialog));
+    Vec::new()
+}
+
 /// Only Enter on the button sends.
 fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent) -> Vec<Ask> {
+    let mut asks = Vec::new();
     match (key.code, walked(key)) {
         (KeyCode::Enter, _) if form.at == At::Cancel => {
             model.told.say("nothing was sent", Tone::Plain);
@@ -242,8 +290,21 @@ fn filling(model: &mut Model, world: &World, mut form: Box<Form>, key: &KeyEvent
             }
         }
         (_, Some(id)) => scroll(&mut form.body, id),
+        (KeyCode::Char('Y'), _) if matches!(form.at, At::Send | At::Cancel) => {
+            let text = form.command(world).ok().and_then(|wanted| as_command::command(world, &wanted));
+            match text {
+                Some(text) => {
+                    model.told.say("copied as a command; nothing was sent", Tone::Plain);
+                    asks.push(Ask::Copy(text));
+                }
+                None if form.may_send() => {
+                    model.told.say("no command does this: only this form", Tone::Plain);
+                }
+                None => model.told.say("fill it in first: see what is missing", Tone::Plain),
+            }
+        }
         _ => form.press(world, key),
     }
     model.overlay = Some(Overlay::Form(form));
-    Vec::new()
+    asks
 }

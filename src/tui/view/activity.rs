@@ -4,6 +4,7 @@
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::cockpit::{
+    commands::CommandId,
     orders::{Answer, Order, OrderState, Outcome},
     world::World,
 };
@@ -38,9 +39,13 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.activity.list.rows().is_empty() {
         let text = if model.filter(Main::Activity).is_empty() {
-            "Nothing was changed in this session. Applies (a) and rollbacks (ctrl-r) will be listed here, call by call."
+            &format!(
+                "Nothing was changed in this session. Applies ({}) and rollbacks ({}) will be listed here, call by call.",
+                pen.key(CommandId::Apply),
+                pen.key(CommandId::RollBack)
+            )
         } else {
-            "No row passes the filter. ctrl-u shows all rows again."
+            &super::frame::none_passes(&model.settings.keys)
         };
         note(pen, text, Role::Dim, areas.list, buf);
     }
@@ -120,7 +125,10 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
             if let OrderState::Ended(Outcome::Stopped { .. } | Outcome::Unsettled(_)) = &order.state {
                 text.push((
                     Role::Warn,
-                    "next: ctrl-r takes this row back; what is live is shown on its page".into(),
+                    format!(
+                        "next: {} takes this row back; what is live is shown on its page",
+                        pen.key(CommandId::RollBack)
+                    ),
                 ));
             }
             (format!("{} {} {}", order.kind.as_str(), order.id, order.target), text)

@@ -11,6 +11,7 @@ use crate::{
     },
     domain::{
         coverage::Hole,
+        flow::Direction,
         names::{ClusterName, NodeName, NsName},
         readiness::CronSeen,
         time::{Timestamp, span},
@@ -40,7 +41,7 @@ pub fn draw(world: &World, place: Place<'_>, pen: &Pen<'_>, areas: &Areas, buf: 
         put(buf, band, &pen.line(text, Role::Warn));
         return;
     }
-    let (_, words) = readiness(&discovery::collection_row(world, place.0, place.1));
+    let (_, words) = readiness(&discovery::collection_row(world, place.0, place.1), Direction::Egress);
     banner(world, place, &words, pen, band, buf);
 }
 
@@ -65,7 +66,7 @@ pub fn panes(world: &World, place: Place<'_>, pen: &Pen<'_>, areas: &Areas) -> V
 /// The page as a message.
 pub fn message(world: &World, settings: &Settings, place: Place<'_>) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen::new(&theme, world, settings.clock);
+    let pen = Pen::new(&theme, world, settings);
     let row = row(world, place)?;
     let mut out = vec![format!("coverage of {}/{}", place.0, place.1)];
     let lines = watched(world, place, &pen, &row).into_iter().chain(missed(world, place, &pen, &row));
@@ -79,10 +80,18 @@ fn row(world: &World, (cluster, ns): Place<'_>) -> Option<CoverageRow> {
 }
 
 fn watched(world: &World, place: Place<'_>, pen: &Pen<'_>, row: &CoverageRow) -> Text {
-    let (role, words) = readiness(&row.collection);
-    let mut out = vec![(role, words)];
-    if matches!(row.collection.progress, Progress::Blocked { .. }) {
-        out.extend(row.collection.why.iter().map(|why| (Role::Bad, format!("- {why}"))));
+    let mut out = Vec::new();
+    for direction in Direction::ALL {
+        let (role, words) = readiness(&row.collection, direction);
+        let (progress, why) = row.collection.of(direction);
+        match direction {
+            Direction::Egress => out.push((role, words)),
+            Direction::Ingress if row.collection.is_alike() => break,
+            Direction::Ingress => out.push((role, format!("for ingress {words}"))),
+        }
+        if matches!(progress, Progress::Blocked { .. }) {
+            out.extend(why.iter().map(|why| (Role::Bad, format!("- {why}"))));
+        }
     }
     let Some(window) = row.window else {
         out.push(match world.discoveries().collected(place.0) {

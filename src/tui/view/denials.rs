@@ -4,7 +4,7 @@
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::{rows, world::World},
+    cockpit::{commands::CommandId, rows, world::World},
     domain::{
         denial::{Class, Group},
         eval::verdict::Verdict,
@@ -62,7 +62,8 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let all: Vec<_> = world.clusters().map(|cluster| rows::source_row(world.source(&cluster.name))).collect();
     let with = |link: &str| all.iter().filter(|row| row.link == link).count();
     let (live, broken, connecting, none) = (with("live"), with("broken"), with("connecting"), with("none"));
-    let mut spans = vec![pen.span(format!(" {live}/{} sources live", all.len()), Role::Text)];
+    let word = if area.width < 100 { "" } else { " sources" };
+    let mut spans = vec![pen.span(format!(" {live}/{}{word} live", all.len()), Role::Text)];
     for (n, word, role) in [
         (broken, "broken", Role::Bad),
         (connecting, "connecting", Role::Unknown),
@@ -82,7 +83,10 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let lost = if told { format!("{} in {gaps} gaps", count(lost)) } else { "unknown".to_owned() };
     spans.push(pen.span(format!("  lost {lost}"), role));
     // The youngest beginning: from there on every live source can tell.
-    let history = all.iter().filter(|row| row.link == "live").map(|row| row.history_from).max().flatten();
+    // One whose beginning is not known leaves it unknown.
+    let live_ones = all.iter().filter(|row| row.link == "live");
+    let history: Option<Vec<_>> = live_ones.map(|row| row.history_from).collect();
+    let history = history.and_then(|all| all.into_iter().max());
     let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.minute(from));
     spans.push(pen.span(format!("  from {history}"), Role::Dim));
     put(buf, Rect { height: area.height.min(1), ..area }, &Line::from(spans));
@@ -101,14 +105,16 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
     let live =
         world.clusters().filter(|cluster| world.source(&cluster.name).is_some_and(|s| s.is_live())).count();
     let all = world.clusters().len();
+    let sources = pen.key(CommandId::Sources);
     let text = if !model.filter(main).is_empty() {
-        "No row passes the filter. ctrl-u shows all rows again.".to_owned()
+        super::frame::none_passes(&model.settings.keys)
     } else if live == 0 {
-        "Nothing is watched: no flow source is live. 5 shows why. This is not the absence of denials."
-            .to_owned()
+        format!(
+            "Nothing is watched: no flow source is live. {sources} shows why. This is not the absence of denials."
+        )
     } else if live < all {
         format!(
-            "No denial was seen by the {live} live sources; {} clusters are not watched (5 shows why).",
+            "No denial was seen by the {live} live sources; {} clusters are not watched ({sources} shows why).",
             all - live
         )
     } else {

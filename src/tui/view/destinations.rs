@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         discovery::{self, CollectionRow, Progress},
         dossier,
         ports::Link,
@@ -14,6 +15,7 @@ use crate::{
         destination::{Destination, Severity},
         edge::{Grade, Hours, Window},
         fleet::Environment,
+        flow::Direction,
         names::{ClusterName, NsName},
         sighting::Outcome,
         time::{age, span},
@@ -104,7 +106,7 @@ fn top(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas: &Ar
     banner(world, place, &format!("{directions} (tab)"), pen, line(areas.head, 0), buf);
     let row = discovery::collection_row(world, cluster, ns);
     let mut spans = vec![pen.span(" ", Role::Text)];
-    let (role, words) = readiness(&row);
+    let (role, words) = readiness(&row, model.page.focus.direction().unwrap_or(Direction::Egress));
     spans.push(pen.span(words, role));
     if let Some(all) = row.destinations {
         spans.push(pen.span(format!("  {}, ", plural(all, "destination")), Role::Text));
@@ -153,14 +155,15 @@ fn read(world: &World, (cluster, ns): Place<'_>, pen: &Pen<'_>) -> String {
     }
 }
 
-/// May a policy be written from it, in words.
-pub fn readiness(row: &CollectionRow) -> (Role, String) {
-    match row.progress {
+/// May a policy of a direction be written from it, in words.
+pub fn readiness(row: &CollectionRow, direction: Direction) -> (Role, String) {
+    let (progress, why) = row.of(direction);
+    match progress {
         Progress::Ready { .. } => (Role::Good, "ready".to_owned()),
         Progress::Collecting { credited } => {
             (Role::Warn, format!("not yet: {} left", span(discovery::WANTED - credited)))
         }
-        Progress::Blocked { .. } => (Role::Bad, format!("blocked for {}", plural(row.why.len(), "reason"))),
+        Progress::Blocked { .. } => (Role::Bad, format!("blocked for {}", plural(why.len(), "reason"))),
         Progress::NoCollector => (Role::Unknown, "no collector".to_owned()),
         Progress::Unknown => (Role::Unknown, "how far it is: unknown".to_owned()),
     }
@@ -173,15 +176,24 @@ fn empty(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>) -> (Role
     let answer = world.discoveries().opened(cluster, ns).and_then(|opened| opened.answer.as_ref());
     if let Some(answer) = answer {
         if let Some(trouble) = &answer.baseline.trouble {
-            return (Role::Bad, format!("Not everything could be read. {trouble} r asks again."));
+            return (
+                Role::Bad,
+                format!(
+                    "Not everything could be read. {trouble} {} asks again.",
+                    pen.key(CommandId::Refresh)
+                ),
+            );
         }
         if narrowed && !answer.destinations.is_empty() {
-            let text = "No row passes the filter. ctrl-u shows all rows again, tab both directions.";
-            return (Role::Warn, text.to_owned());
+            let all = pen.key(CommandId::ClearFilter);
+            let text = format!("No row passes the filter. {all} shows all rows again, tab both directions.");
+            return (Role::Warn, text);
         }
-        let (_, words) = readiness(&discovery::collection_row(world, cluster, ns));
+        let direction = model.page.focus.direction().unwrap_or(Direction::Egress);
+        let (_, words) = readiness(&discovery::collection_row(world, cluster, ns), direction);
         let text = format!(
-            "No flow of {ns} was seen so far ({words}). That is no evidence, not the absence of traffic; v shows what was watched."
+            "No flow of {ns} was seen so far ({words}). That is no evidence, not the absence of traffic; {} shows what was watched.",
+            pen.key(CommandId::Coverage)
         );
         return (Role::Warn, text);
     }

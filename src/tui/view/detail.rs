@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         discovery::{self, CollectionRow, CollectorRow, Progress},
         gate,
         orders::Target,
@@ -12,7 +13,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Class, Group, GroupId, Minutes},
+        denial::{Class, Group, GroupId, GroupKey, Minutes},
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
@@ -27,7 +28,7 @@ use super::{
         model::{Model, RowKey},
         offer,
         theme::Role,
-        widgets::{Pen, plural, put, rate, sparkline},
+        widgets::{Pen, by_minute, plural, put, rate, sparkline},
     },
     destinations::readiness,
     fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
@@ -39,7 +40,13 @@ type Text = Vec<(Role, String)>;
 /// The row under the cursor of the fleet, in words.
 pub fn fleet_row(world: &World, model: &Model, pen: &Pen<'_>, key: Option<&RowKey>) -> About {
     match key {
-        None => ("nothing chosen".to_owned(), vec![(Role::Dim, "j and k choose a row".to_owned())]),
+        None => (
+            "nothing chosen".to_owned(),
+            vec![(
+                Role::Dim,
+                format!("{} and {} choose a row", pen.key(CommandId::Down), pen.key(CommandId::Up)),
+            )],
+        ),
         Some(RowKey::Cluster(name)) => {
             let Some((cluster, row)) = world.cluster(name).zip(model.fleet.row(name)) else {
                 return (name.to_string(), Vec::new());
@@ -153,8 +160,12 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
 }
 
 /// The week's evidence of a namespace.
-fn collection_line(row: &CollectionRow) -> (Role, String) {
-    let (role, words) = readiness(row);
+fn collection_line(pen: &Pen<'_>, row: &CollectionRow) -> (Role, String) {
+    let (role, words) = readiness(row, Direction::Egress);
+    let callers = match row.is_alike() {
+        true => String::new(),
+        false => format!("; for ingress {}", readiness(row, Direction::Ingress).1),
+    };
     let found = match (row.destinations, row.suspects, row.edges) {
         (Some(all), Some(suspects), _) => {
             format!("; {}, {}", plural(all, "destination"), plural(suspects, "suspect"))
@@ -162,7 +173,8 @@ fn collection_line(row: &CollectionRow) -> (Role, String) {
         (_, _, Some(edges)) => format!("; {edges} edges kept"),
         (_, _, None) => String::new(),
     };
-    (role, format!("the week: {words}{found}; d shows destinations, v coverage"))
+    let (all, coverage) = (pen.key(CommandId::Destinations), pen.key(CommandId::Coverage));
+    (role, format!("the week: {words}{callers}{found}; {all} shows destinations, {coverage} coverage"))
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
@@ -173,15 +185,17 @@ fn cluster_role(row: &ClusterRow) -> Role {
 }
 
 fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
+    let again = pen.key(CommandId::Reconnect);
     let stale = row.last_good.is_some_and(|then| age(then, pen.now).num_seconds() >= STALE_SECS);
     match (&row.health, row.cni.enforcement) {
         (Health::Down(_), _) => {
-            "c tries again now; ctrl-r rolls back all the same, as soon as it answers".into()
+            let back = pen.key(CommandId::RollBack);
+            format!("{again} tries again now; {back} rolls back all the same, as soon as it answers")
         }
-        (Health::Connecting, _) => "wait, or c tries again now".into(),
-        (Health::Degraded(_), _) => "what it lists may be incomplete; c tries again now".into(),
+        (Health::Connecting, _) => format!("wait, or {again} tries again now"),
+        (Health::Degraded(_), _) => format!("what it lists may be incomplete; {again} tries again now"),
         (Health::Up, _) if stale => {
-            format!("nothing was heard for {}; c asks again now", pen.when(row.last_good))
+            format!("nothing was heard for {}; {again} asks again now", pen.when(row.last_good))
         }
         (Health::Up, Enforcement::DoesNot) => "policies would do nothing here: migrate the CNI first".into(),
         (Health::Up, Enforcement::Unknown) => {
@@ -189,7 +203,8 @@ fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
         }
         (Health::Up, Enforcement::Enforces) => match row.denials_per_minute {
             Some(rate) if rate >= 0.05 => {
-                "flows are being denied: 2 shows which, enter unfolds the cluster".into()
+                let denials = pen.key(CommandId::Denials);
+                format!("flows are being denied: {denials} shows which, enter unfolds the cluster")
             }
             Some(_) | None => "enter shows its namespaces".into(),
         },
@@ -236,9 +251,12 @@ fn namespace_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespac
         let (role, next) = next(world, pen, &row);
         out.push((role, format!("{direction}: {}. next: {next}", state(&row))));
     }
-    out.push(collection_line(&discovery::collection_row(world, &cluster.name, &ns.seen.name)));
+    out.push(collection_line(pen, &discovery::collection_row(world, &cluster.name, &ns.seen.name)));
     out.push((Role::Text, owner_words(world, ns)));
-    out.push((Role::Dim, "l shows both directions as rows; enter opens the page".to_owned()));
+    out.push((
+        Role::Dim,
+        format!("{} shows both directions as rows; enter opens the page", pen.key(CommandId::Unfold)),
+    ));
     out
 }
 
@@ -282,7 +300,8 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     out.extend(super::soak::urgent(world, pen, target));
     out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
-    out.push(collection_line(&discovery::collection_row(world, &target.cluster, &target.ns)));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
+    out.push(collection_line(pen, &discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
     out.extend(incident_lines(world, target));
     out.push((Role::Text, owner_words(world, ns)));
@@ -311,8 +330,7 @@ fn closed_lines(world: &World, group: &Group) -> Text {
         }
         Class::Unattributed => vec![(
             Role::Warn,
-            "the policies that denied it are not ours; until somebody decides (W) it withholds clean"
-                .to_owned(),
+            "the policies that denied it are not ours; until somebody decides it withholds clean".to_owned(),
         )],
         Class::Would => vec![(
             Role::Warn,
@@ -392,45 +410,63 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
         let (kind, id) = (order.kind.as_str(), order.id);
         return (
             Role::Warn,
-            format!("{kind} {id} runs since {running}: wait; 4 shows it, ctrl-x stops an apply"),
+            format!(
+                "{kind} {id} runs since {running}: wait; {} shows it, {} stops an apply",
+                pen.key(CommandId::Activity),
+                pen.key(CommandId::Abort)
+            ),
         );
     }
+    let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
     let target = std::slice::from_ref(&row.target);
     let apply = |words: &str| match offer::apply_reasons(world, target).first() {
         None => words.to_owned(),
         Some(reason) => format!("apply is off: {reason}"),
     };
-    let denied = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    let denied = is_busy && is_denied(world, &row.target);
     match (row.phase, row.standing) {
         (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
         (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
         (Phase::Discovery, _) => {
-            let words = "write its policy files, then ctrl-l";
-            (Role::Text, apply(words))
+            let words = format!("write its policy files, then {}", pen.key(CommandId::Reload));
+            (Role::Text, apply(&words))
         }
-        (Phase::Authored, _) => (Role::Text, apply("a previews the apply")),
-        (Phase::Partial, _) => (Role::Warn, apply("a completes the set, ctrl-r takes it back")),
+        (Phase::Authored, _) => (Role::Text, apply(&format!("{a} previews the apply"))),
+        (Phase::Partial, _) => (Role::Warn, apply(&format!("{a} completes the set, {back} takes it back"))),
         (Phase::RolledBack, _) => match &row.isolation {
             Some(isolation) if isolation.isolated > 0 => {
                 (Role::Warn, "pods are still isolated by policies that are not ours: see the page".into())
             }
-            Some(_) => (Role::Text, apply("check that it works again; a applies anew")),
+            Some(_) => (Role::Text, apply(&format!("check that it works again; {a} applies anew"))),
             None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
         },
         (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (
             Role::Warn,
-            "the live set is not the reviewed one: find out who changed it, a puts it right".into(),
+            format!("the live set is not the reviewed one: find out who changed it, {a} puts it right"),
         ),
         (Phase::Soaking | Phase::Steady, _) if denied => {
-            (Role::Denied, "flows are denied: enter or 2 shows which; ctrl-r takes it back".into())
+            let denials = pen.key(CommandId::Denials);
+            (Role::Denied, format!("flows are denied: enter or {denials} shows which; {back} takes it back"))
         }
         (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
+        (Phase::Soaking, Standing::InForce) if is_busy => {
+            (Role::Good, "watch it; what is denied is expected: probes, what was waived or rejected".into())
+        }
         (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
         (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
             None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
             Some(_) => (Role::Warn, "accepted, not yet seen in force: wait for a verdict".into()),
         },
     }
+}
+
+/// Is anything denied that somebody should look at?
+fn is_denied(world: &World, target: &Target) -> bool {
+    let ours = |key: &GroupKey| {
+        (&key.cluster, &key.ns, key.direction) == (&target.cluster, &target.ns, target.direction)
+    };
+    world.denials().groups().any(|group| ours(&group.key) && group.class != Class::Expected)
 }
 
 /// The page of one group of denials.
@@ -504,13 +540,17 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         out.push((Role::Warn, format!("just before: {}", order_words(pen, order))));
     }
     out.push((Role::Text, format!("pods {}; node {node}", copy::pods(group))));
+    let y = pen.key(CommandId::Copy);
     let next = match group.class {
-        Class::Would => "next: y copies it for the owner; once it is enforced, this is denied",
+        Class::Would => format!("next: {y} copies it for the owner; once it is enforced, this is denied"),
         Class::Hurting | Class::Unattributed | Class::StartUp | Class::Noisy(_) | Class::Expected => {
-            "next: y copies it for the owner, ctrl-r takes this direction's policies back, W waives it"
+            let (back, waive) = (pen.key(CommandId::RollBack), pen.key(CommandId::Waive));
+            format!(
+                "next: {y} copies it for the owner, {back} takes this direction's policies back, {waive} waives it"
+            )
         }
     };
-    out.push((Role::Text, next.to_owned()));
+    out.push((Role::Text, next));
     out
 }
 
@@ -556,21 +596,12 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     out.push((Role::Dim, by_minute(&group.minutes.at(now))));
     out.push((
         Role::Title,
-        "to take it back: ctrl-r, or by hand (y copies all of this as a message)".to_owned(),
+        format!(
+            "to take it back: {}, or by hand ({} copies all of this as a message)",
+            pen.key(CommandId::RollBack),
+            pen.key(CommandId::Copy)
+        ),
     ));
     out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Text, command)));
     out
-}
-
-/// The counts themselves, newest first, as far as they are not zero.
-fn by_minute(counts: &[u32]) -> String {
-    let parts: Vec<_> = counts
-        .iter()
-        .rev()
-        .enumerate()
-        .filter(|(_, count)| **count > 0)
-        .take(8)
-        .map(|(ago, count)| if ago == 0 { format!("now {count}") } else { format!("-{ago}m {count}") })
-        .collect();
-    if parts.is_empty() { "none in this time".to_owned() } else { parts.join(", ") }
 }

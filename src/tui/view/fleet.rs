@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         discovery::Progress,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
         waves::holds,
@@ -51,9 +52,12 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
 
 fn empty(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let text = if !model.filter(Main::Fleet).is_empty() {
-        "No row passes the filter. ctrl-u shows all rows again."
+        &super::frame::none_passes(&model.settings.keys)
     } else if world.plan().path.is_some() {
-        "sluice.yaml names no cluster. Add one under `clusters:`, then ctrl-l reads it again."
+        &format!(
+            "sluice.yaml names no cluster. Add one under `clusters:`, then {} reads it again.",
+            pen.key(CommandId::Reload)
+        )
     } else {
         "No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
     };
@@ -394,7 +398,10 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
         (_, Phase::Soaking | Phase::Authored | Phase::RolledBack | Phase::Partial, true) => {
             ("held".to_owned(), Role::Warn)
         }
-        (_, phase, _) => (phase.as_str().to_owned(), phase_role(phase)),
+        (_, phase, _) => match &row.shadow {
+            Some(shadow) if row.standing == Standing::None => (shadow.short(), Role::Warn),
+            Some(_) | None => (phase.as_str().to_owned(), phase_role(phase)),
+        },
     }
 }
 

@@ -97,9 +97,11 @@ fn buttons(form: &Form, pen: &Pen<'_>) -> [Line<'static>; 2] {
         At::Cancel if form.fields.is_empty() => {
             pen.line("enter and esc cancel; tab goes to the button", Role::Dim)
         }
-        At::Cancel => pen.line("enter and esc cancel; tab goes to the first field", Role::Dim),
+        At::Cancel => pen.line("enter and esc cancel; tab: the first field; Y: copy as a command", Role::Dim),
         At::Field(_) => pen.line("tab and enter: next; shift-tab: back; esc cancels", Role::Dim),
-        At::Send if form.may_send() => pen.line("enter sends now; esc cancels", Role::Warn),
+        At::Send if form.may_send() => {
+            pen.line("enter sends now; esc cancels; Y: copy as a command", Role::Warn)
+        }
         At::Send => pen.line("off: see above; esc cancels", Role::Dim),
     };
     [Line::from(line), hint]

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     super::{
-        keys,
+        bindings::Bindings,
         model::{Focus, Main, Model, RowKey, Sheet, View},
         offer::{self, Offer},
         theme::Role,
@@ -69,6 +69,7 @@ impl Areas {
             | View::Coverage(..)
             | View::Timeline(_)
             | View::Prediction(_)
+            | View::Document(_)
             | View::Review(_)
             | View::Preflight(_) => {}
             View::Destinations(..) => {
@@ -211,8 +212,11 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     let time = pen.now.with_timezone(&pen.zone).format(format);
     let used: usize = tabs(world, model).iter().map(|(_, text)| text.width() + usize::from(gap(model))).sum();
     let room = usize::from(areas.tabs.width).saturating_sub(used + 1);
-    let clock =
-        [format!(" {time} {zone}"), format!(" {time}")].into_iter().find(|clock| clock.width() <= room);
+    // A time without its zone is none: where there is no room for both there is neither.
+    let short = zone.replace("UTC", "Z").replace(":00", "");
+    let clock = [format!(" {time} {zone}"), format!(" {time}{short}")]
+        .into_iter()
+        .find(|clock| clock.width() <= room);
     right(buf, areas.tabs, &pen.line(clock.unwrap_or_default(), Role::Dim));
     crumbs(world, model, pen, areas.crumbs, buf);
 }
@@ -285,6 +289,7 @@ fn path(world: &World, model: &Model) -> Vec<String> {
             vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "prediction".into()]
         }
         View::Review(name) => vec!["reviews".into(), name.to_string()],
+        View::Document(ns) => vec!["open ends".into(), ns.to_string(), "document".into()],
         View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
         View::Coverage(cluster, ns) => {
             vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
@@ -312,7 +317,11 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
         // What narrows the rows may be a part of a name.
         pen.span(if pen.masks.is_some() { "***".to_owned() } else { text.to_owned() }, Role::Input),
         pen.span(
-            format!("  {rows} row{} left, ctrl-u shows all", if rows == 1 { "" } else { "s" }),
+            format!(
+                "  {rows} row{} left, {} shows all",
+                if rows == 1 { "" } else { "s" },
+                pen.key(CommandId::ClearFilter)
+            ),
             Role::Warn,
         ),
     ]
@@ -356,7 +365,7 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     if let Some(frozen) = &model.frozen {
         let since = world.denials().total().saturating_sub(frozen.total);
-        badge(format!("FROZEN +{since} denials, f: now"), Role::Toast);
+        badge(format!("FROZEN +{since} denials, {}: now", pen.key(CommandId::Freeze)), Role::Toast);
     }
     let waits = super::reviews::badge(model, pen);
     if !waits.is_empty() {
@@ -364,11 +373,12 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     }
     let marks = offer::marks(model);
     if marks > 0 {
-        badge(format!("{marks} marked, u: none"), Role::Marked);
+        badge(format!("{marks} marked, {}: none", pen.key(CommandId::Unmark)), Role::Marked);
     }
     let running = world.running().count();
     if running > 0 {
-        let stop = if world.running().any(|order| order.kind.applies()) { ", ctrl-x: stop" } else { "" };
+        let applies = world.running().any(|order| order.kind.applies());
+        let stop = if applies { format!(", {}: stop", pen.key(CommandId::Abort)) } else { String::new() };
         badge(format!("{running} running{stop}"), Role::Warn);
     }
     Line::from(spans)
@@ -408,25 +418,51 @@ pub fn band(environment: Environment) -> (&'static str, Role) {
 pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     messages::draw(model, pen, areas, buf);
     let mut line = vec![pen.span(" ", Role::Text)];
-    let mut used = 1;
-    let mut gap = "";
-    for id in hints(world, model) {
-        let role = match offer::offer(world, model, id) {
-            Offer::Ready => Role::Text,
-            Offer::Off(_) => Role::Dim,
-            Offer::Absent => continue,
-        };
-        let (key, name) = (keys::first(id), row(id).name);
-        let wide = gap.width() + key.width() + 1 + name.width();
-        if used + wide > usize::from(areas.hints.width) {
-            break;
-        }
-        used += wide;
-        let key_role = if role == Role::Dim { Role::Dim } else { Role::Key };
-        line.extend([pen.span(gap, role), pen.span(key, key_role), pen.span(format!(" {name}"), role)]);
-        gap = "  ";
+    for (nth, hint) in hint_line(world, model, areas.hints.width).into_iter().enumerate() {
+        let (role, key_role) = if hint.ready { (Role::Text, Role::Key) } else { (Role::Dim, Role::Dim) };
+        let gap = if nth == 0 { "" } else { GAP };
+        let name = format!(" {}", row(hint.id).name);
+        line.extend([pen.span(gap, role), pen.span(hint.key, key_role), pen.span(name, role)]);
     }
     put(buf, areas.hints, &Line::from(line));
+}
+
+/// Between two hints.
+const GAP: &str = "  ";
+
+struct Hint {
+    id: CommandId,
+    key: String,
+    ready: bool,
+    /// Columns.
+    from: u16,
+    until: u16,
+}
+
+/// As many as there is room for.
+fn hint_line(world: &World, model: &Model, width: u16) -> Vec<Hint> {
+    let mut out: Vec<Hint> = Vec::new();
+    for id in hints(world, model) {
+        let ready = match offer::offer(world, model, id) {
+            Offer::Ready => true,
+            Offer::Off(_) => false,
+            Offer::Absent => continue,
+        };
+        let key = model.settings.keys.first(id);
+        let from = out.last().map_or(1, |last| last.until + GAP.width() as u16);
+        let until = from + (key.width() + 1 + row(id).name.width()) as u16;
+        if until > width {
+            break;
+        }
+        out.push(Hint { id, key, ready, from, until });
+    }
+    out
+}
+
+/// The command whose hint stands at a column of the last line.
+pub fn hint_at(world: &World, model: &Model, x: u16) -> Option<CommandId> {
+    let hints = hint_line(world, model, model.settings.size.0);
+    hints.into_iter().find(|hint| (hint.from..hint.until).contains(&x)).map(|hint| hint.id)
 }
 
 /// The most important first.
@@ -478,6 +514,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
         View::Coverage(..) => vec![Id::Waive, Id::Destinations, Id::Copy, Id::Refresh, Id::Back],
         View::Preflight(_) => vec![Id::Copy, Id::Reconnect, Id::RollBack, Id::Back],
         View::Prediction(_) => vec![Id::Focus, Id::Refresh, Id::Copy, Id::Apply, Id::Open, Id::Back],
+        View::Document(_) => vec![Id::Renew, Id::Refresh, Id::Copy, Id::Zoom, Id::OpenEnds, Id::Back],
         View::Timeline(_) => vec![Id::Focus, Id::Copy, Id::RollBack, Id::Open, Id::Back],
     };
     out.extend([Id::Menu, Id::Help, Id::Palette]);
@@ -499,6 +536,11 @@ pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer)
     let width = usize::from(area.width).saturating_sub(2);
     let text: Vec<_> = pen.wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
     lines(buf, area, &text);
+}
+
+/// In place of rows that the filter leaves out.
+pub fn none_passes(keys: &Bindings) -> String {
+    format!("No row passes the filter. {} shows all rows again.", keys.first(CommandId::ClearFilter))
 }
 
 /// What is said about a row: a title and lines.
@@ -545,7 +587,11 @@ impl Pane {
         if more > 0
             && let Some(last) = drawn.last_mut()
         {
-            let key = if self.scrolls { "j and k scroll" } else { "z: all" };
+            let key = if self.scrolls {
+                format!("{} and {} scroll", pen.key(CommandId::Down), pen.key(CommandId::Up))
+            } else {
+                format!("{}: all", pen.key(CommandId::Zoom))
+            };
             *last = pen.line(format!(" … {} more lines ({key})", more + 1), Role::Dim);
         }
         let below = Rect { y: self.area.y + 1, height: self.area.height - 1, ..self.area };

@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     super::{
+        filter::Filter,
         model::{Main, Model, Sheet, Toast, Tone, View},
         settle,
         theme::Role,
@@ -19,7 +20,13 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let mut out = Vec::new();
     let width = usize::from(areas.body.width).saturating_sub(2);
     if let (Some(_), Some(sheet)) = (&model.filters.editing, model.view().sheet()) {
-        out.push((Role::Toast, format!("word, !word leaves out, in one column {}", keyed(sheet))));
+        out.push((
+            Role::Toast,
+            "word, ~word its letters, /pattern/; !… leaves out; key:… one column".to_owned(),
+        ));
+        out.push((Role::Toast, format!("keys {}", keyed(sheet))));
+        let typed = Filter::parse(model.filter(sheet), settle::columns(sheet));
+        out.extend(typed.wrong.into_iter().take(1).map(|why| (Role::Toast, why)));
         out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
     }
     if cursor_is_gone(model) {
@@ -115,6 +122,7 @@ fn cursor_is_gone(model: &Model) -> bool {
         | View::Coverage(..)
         | View::Timeline(_)
         | View::Prediction(_)
+        | View::Document(_)
         | View::Review(_)
         | View::Preflight(_) => false,
     }

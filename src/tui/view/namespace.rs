@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         discovery,
         orders::Target,
         rows::{self, RolloutRow, Standing},
@@ -70,7 +71,8 @@ fn top(
         Focus::One(Direction::Ingress) => "ingress",
         Focus::Denials => "the denial's direction",
     };
-    let line = format!(" {word}  {} / {}   a, ctrl-r: {meant} (tab)", cluster.name, ns.seen.name);
+    let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
+    let line = format!(" {word}  {} / {}   {a}, {back}: {meant} (tab)", cluster.name, ns.seen.name);
     put(buf, Rect { height: 1, ..areas.body }, &pen.line(format!("{line:width$}"), role));
     let pods = cluster.listed.contains(&crate::domain::fleet::Listed::Pods).then(|| ns.subjects().count());
     let mut facts = vec![
@@ -79,11 +81,14 @@ fn top(
         pen.span(format!("  read {}", pen.ago(cluster.last_good)), Role::Dim),
     ];
     let collection = discovery::collection_row(world, &cluster.name, &ns.seen.name);
-    let (role, _) = readiness(&collection);
+    let (role, _) = readiness(&collection, Direction::Egress);
     facts.push(pen.span("  week ", Role::Dim));
     facts.push(pen.span(collection.progress.words(), role));
     if let Some(suspects) = collection.suspects.filter(|suspects| *suspects > 0) {
-        facts.push(pen.span(format!(", {} (d)", plural(suspects, "suspect")), Role::Denied));
+        facts.push(pen.span(
+            format!(", {} ({})", plural(suspects, "suspect"), pen.key(CommandId::Destinations)),
+            Role::Denied,
+        ));
     }
     if ns.seen.terminating {
         facts.push(pen.span("  TERMINATING", Role::Warn));
@@ -161,6 +166,7 @@ fn direction_text(
     let phase = row.phase.as_str();
     let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
     out.extend(prediction::brief(world, &target, pen));
     out.extend(soak::urgent(world, pen, &target));
     if let Some(row) = &row.soak {
@@ -267,6 +273,13 @@ fn denials(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Bu
         }
     }
     if rows == 0 && list.height > 0 {
-        put(buf, list, &pen.line(" none seen; 5 shows whether they could be seen", Role::Dim));
+        put(
+            buf,
+            list,
+            &pen.line(
+                format!(" none seen; {} shows whether they could be seen", pen.key(CommandId::Sources)),
+                Role::Dim,
+            ),
+        );
     }
 }

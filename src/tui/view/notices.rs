@@ -34,9 +34,9 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     }
     if model.notices.list.rows().is_empty() {
         let text = if model.filter(Main::Notices).is_empty() {
-            "Nothing is wrong with files and settings. Troubles of clusters stand on their rows (1 fleet)."
+            "Nothing is wrong with files and settings. Troubles of clusters stand on their rows (fleet)."
         } else {
-            "No row passes the filter. ctrl-u shows all rows again."
+            &super::frame::none_passes(&model.settings.keys)
         };
         note(pen, text, Role::Dim, areas.list, buf);
     }

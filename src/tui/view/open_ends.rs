@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::world::World,
+    cockpit::{commands::CommandId, monthly::Standing, world::World},
     domain::time::{Timestamp, span},
 };
 
@@ -52,16 +52,28 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
             open.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
         End::Grant { .. } | End::Missing { .. } => String::new(),
+        End::Document(row) => {
+            row.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
+        }
     };
     out.push((Role::Text, end.what()));
     out.push((
         if end.owner().is_none() { Role::Unknown } else { Role::Text },
         format!("owner {owner}{contact}"),
     ));
-    if let (Some(since), by) = (end.since(), end.by()) {
+    if let (Some(written), End::Document(row)) = (end.since(), end) {
+        out.push((Role::Text, format!("{} was written {}", row.path, pen.both(written))));
+    } else if let (Some(since), by) = (end.since(), end.by()) {
         out.push((Role::Text, format!("by {by}, {}", pen.both(since))));
     }
     out.push(match end.due() {
+        Some(due) if matches!(end, End::Document(_)) => {
+            let role = if end.is_overdue() { Role::Bad } else { Role::Text };
+            (role, format!("its monthly review is due {}", due.format("%Y-%m-%d")))
+        }
+        None if matches!(end, End::Document(_)) => {
+            (Role::Unknown, "when its monthly review is due is not known".to_owned())
+        }
         None if end.is_overdue() => {
             (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned())
         }
@@ -70,20 +82,35 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
-        End::Open(_) => "next: enter opens the row",
+        End::Open(_) => "next: enter opens the row".to_owned(),
         End::Missing { .. } => {
-            "next: enter opens the row; apply it, or leave the namespace out with a reason (x)"
+            format!(
+                "next: enter opens the row; apply it, or leave the namespace out with a reason ({})",
+                pen.key(CommandId::Exclude)
+            )
         }
-        End::Grant { .. } => "next: enter opens its review; e on the row asks for a new grant",
+        End::Document(row) if row.standing == Standing::Vanished => {
+            "next: take both files out of the workspace (git rm), or leave them as a record".to_owned()
+        }
+        End::Document(_) => {
+            format!(
+                "next: enter shows what changed since; {} there writes it anew",
+                pen.key(CommandId::Renew)
+            )
+        }
+        End::Grant { .. } => format!(
+            "next: enter opens its review; {} on the row asks for a new grant",
+            pen.key(CommandId::AskReview)
+        ),
     };
-    out.push((Role::Dim, next.to_owned()));
+    out.push((Role::Dim, next));
     Some((format!("{} {}", end.kind(), end.scope()), out))
 }
 
 fn empty(world: &World, model: &Model) -> (Role, String) {
     match (&model.team.ends.all, state(world)) {
         (Some(all), _) if !all.is_empty() => {
-            (Role::Warn, "No row passes the filter. ctrl-u shows all rows again.".to_owned())
+            (Role::Warn, super::frame::none_passes(&model.settings.keys))
         }
         (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
         (None, None) => (

@@ -10,6 +10,7 @@ use ratatui::{
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         orders::{Order, OrderId},
         world::World,
     },
@@ -22,6 +23,7 @@ use super::{
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
         model::Model,
         proposal::ProposalDialog,
+        renewal::RenewDialog,
         theme::Role,
         widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put},
     },
@@ -38,10 +40,41 @@ pub fn draw(world: &World, _: &Model, overlay: &Overlay, pen: &Pen<'_>, area: Re
         Overlay::Apply(dialog) => applying(dialog, pen, area, buf),
         Overlay::RollBack(dialog) => rolling_back(dialog, pen, area, buf),
         Overlay::Proposal(dialog) => proposing(dialog, pen, area, buf),
+        Overlay::Renew(dialog) => renewing(dialog, pen, area, buf),
         Overlay::Form(form) => super::form::draw(form, pen, area, buf),
         Overlay::Reasons { title, reasons } => why_not(title, reasons, pen, area, buf),
         Overlay::Quit => quitting(world, pen, area, buf),
     }
+}
+
+fn centred((width, height): (u16, u16), area: Rect) -> Rect {
+    // On a narrow screen nothing of the page looks out at the sides.
+    let width = if area.width < 100 { area.width } else { width.min(area.width) };
+    let height = height.min(area.height);
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}
+
+/// Which of a chooser's shown entries stands at a place of the screen.
+pub fn entry_at(chooser: &Chooser, screen: (u16, u16), (x, y): (u16, u16)) -> Option<usize> {
+    let area = Rect { x: 0, y: 0, width: screen.0, height: screen.1 };
+    let outer = centred(chooser_size(chooser, area), area);
+    let (top, foot) = (outer.y + 2, FOOT.min(outer.height.saturating_sub(4)));
+    let below = outer.bottom().saturating_sub(1 + foot);
+    if !(top..below).contains(&y) || !(outer.x + 1..outer.right() - 1).contains(&x) {
+        return None;
+    }
+    let height = usize::from(below - top).max(1);
+    let at = chooser.at.saturating_sub(height - 1) + usize::from(y - top);
+    (at < chooser.shown.len()).then_some(at)
+}
+
+/// A menu is as tall as it is long; what is searched keeps its height.
+fn chooser_size(chooser: &Chooser, area: Rect) -> (u16, u16) {
+    let tall = match chooser.kind {
+        Kind::Menu => chooser.items.len() as u16 + 3 + FOOT,
+        Kind::Palette | Kind::Help | Kind::Views => 40,
+    };
+    (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(tall))
 }
 
 /// A cleared box in the middle; what is inside its border.
@@ -53,11 +86,8 @@ fn window(
     area: Rect,
     buf: &mut Buffer,
 ) -> Rect {
-    // On a narrow screen nothing of the page looks out at the sides.
-    let width = if area.width < 100 { area.width } else { width.min(area.width) };
-    let height = height.min(area.height);
-    let outer =
-        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    let outer = centred((width, height), area);
+    let width = outer.width;
     Clear.render(outer, buf);
     let title = pen.hide(title);
     let title = fit(&title, title.chars().count().min(usize::from(width).saturating_sub(6)), Align::Left);
@@ -88,17 +118,12 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         Kind::Palette => "commands, clusters, namespaces",
         Kind::Help => "keys of this view",
         Kind::Menu => "what can be done with this row",
+        Kind::Views => "saved views",
     };
-    // A menu is as tall as it is long; what is searched keeps its height.
-    let tall = match chooser.kind {
-        Kind::Menu => chooser.items.len() as u16 + 3 + FOOT,
-        Kind::Palette | Kind::Help => 40,
-    };
-    let size = (area.width.saturating_sub(4).min(100), area.height.saturating_sub(2).min(tall));
-    let inner = window(title, size, Role::Title, pen, area, buf);
+    let inner = window(title, chooser_size(chooser, area), Role::Title, pen, area, buf);
     let head = match chooser.kind {
         Kind::Menu => vec![pen.span("a key, or enter on a row; esc closes", Role::Dim)],
-        Kind::Palette | Kind::Help => vec![
+        Kind::Palette | Kind::Help | Kind::Views => vec![
             pen.span("> ", Role::Key),
             pen.span(chooser.input.value().to_owned(), Role::Input),
             pen.span("▌", Role::Key),
@@ -112,7 +137,11 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     in_full(chooser, pen, Rect { y: list.bottom(), height: foot, ..inner }, buf);
     let height = usize::from(list.height).max(1);
     let first = chooser.at.saturating_sub(height - 1);
-    let name = if chooser.kind == Kind::Palette { usize::from(inner.width) * 2 / 5 } else { 13 };
+    let name = if matches!(chooser.kind, Kind::Palette | Kind::Views) {
+        usize::from(inner.width) * 2 / 5
+    } else {
+        13
+    };
     for (line, at) in chooser.shown.iter().skip(first).take(height).enumerate() {
         let item = &chooser.items[*at];
         let (text, role) = match item.off.first() {
@@ -195,7 +224,8 @@ pub fn confirmation(
 fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
     foot.extend(apply_foot(dialog, pen));
-    let head = ("confirm: apply", dialog.environment, dialog.title.as_str());
+    let what = if dialog.stages { "confirm: shadow" } else { "confirm: apply" };
+    let head = (what, dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
@@ -213,14 +243,15 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
     }
     let mut line = button;
     line.extend([
-        pen.span("to apply, type ", Role::Text),
+        pen.span(if dialog.stages { "to stage, type " } else { "to apply, type " }, Role::Text),
         pen.span(dialog.word.clone(), Role::Key),
         pen.span(" : ", Role::Text),
         pen.span(dialog.input.value().to_owned(), Role::Input),
         pen.span("▌", Role::Key),
     ]);
     let hint = if dialog.may_confirm() && dialog.button == Button::Word {
-        pen.line("enter applies now; esc cancels", Role::Warn)
+        let now = if dialog.stages { "enter stages now" } else { "enter applies now" };
+        pen.line(format!("{now}; esc cancels"), Role::Warn)
     } else if dialog.input.value().is_empty() {
         pen.line("enter and esc cancel; Y copies the commands instead", Role::Dim)
     } else {
@@ -233,7 +264,7 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
     foot.push(Line::from(vec![
         pen.span("[ Cancel ]", Role::Selected),
-        pen.span("  ctrl-r again", Role::Key),
+        pen.span(format!("  {} again", pen.key(CommandId::RollBack)), Role::Key),
         pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
     let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
@@ -249,6 +280,25 @@ fn proposing(dialog: &ProposalDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
     foot.push(pen.span(" enter, esc close; nothing is applied here", Role::Text));
     let head = ("the narrowest rule", dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &[Line::from(foot)], pen, area, buf);
+}
+
+fn renewing(dialog: &RenewDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+    let mut cancel = vec![pen.span("[ Cancel ]", Role::Selected)];
+    if let Some(reviewer) = &dialog.reviewer {
+        cancel.push(pen.span(format!("  {} again", pen.key(CommandId::Renew)), Role::Key));
+        cancel.push(pen.span(format!(" writes it, reviewed by {reviewer}"), Role::Text));
+    }
+    let other = vec![
+        pen.span("w", Role::Key),
+        pen.span(" writes it without a review; enter, esc: cancel; no cluster is touched", Role::Text),
+    ];
+    let shown = dialog.body.seen().0.len() as u16 + 1;
+    let height = (shown + 4).min(area.height);
+    let inner = window(&dialog.title, (columns(area.width) + 4, height), Role::Title, pen, area, buf);
+    let middle = Rect { height: inner.height.saturating_sub(2), ..inner };
+    body(&dialog.body, pen, middle, buf);
+    let foot = Rect { y: middle.bottom(), height: inner.bottom().saturating_sub(middle.bottom()), ..inner };
+    lines(buf, foot, &[Line::from(cancel), Line::from(other)]);
 }
 
 fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {

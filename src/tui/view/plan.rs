@@ -5,7 +5,9 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         planned::{Ask, PlanRow, plan_row_of},
+        shadow,
         world::World,
     },
     domain::{
@@ -56,7 +58,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.plan.list.rows().is_empty() {
         let text = if !model.filter(Main::Plan).is_empty() {
-            "No row passes the filter. ctrl-u shows all rows again."
+            &super::frame::none_passes(&model.settings.keys)
         } else {
             "No row is planned yet: rows are the namespaces of clusters that answered, less what sluice.yaml leaves out."
         };
@@ -188,7 +190,7 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
         RowState::Waiting if held => "held".to_owned(),
         _ => state_short(row.row),
     };
-    let (waits, role) = waits_for(&row);
+    let (waits, role) = waits_for(pen, &row);
     Cells::new(pen, width)
         .left(&format!("  {}", row.ask.as_str()), 9, ask_role(row.ask))
         .left(&row.wave.to_string(), 4, Role::Dim)
@@ -199,12 +201,13 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
         .line()
 }
 
-fn waits_for(row: &PlanRow<'_>) -> (String, Role) {
+fn waits_for(pen: &Pen<'_>, row: &PlanRow<'_>) -> (String, Role) {
+    let apply = pen.key(CommandId::Apply);
     match (row.ask, row.missing.first(), &row.row.state) {
         (Ask::MayGo, ..) if row.is_again() => {
-            ("it was taken back: a previews it, alone".to_owned(), Role::Warn)
+            (format!("it was taken back: {apply} previews it, alone"), Role::Warn)
         }
-        (Ask::MayGo, ..) => ("a previews it".to_owned(), Role::Dim),
+        (Ask::MayGo, ..) => (format!("{apply} previews it"), Role::Dim),
         (Ask::Left, ..) => match &row.row.exclusion {
             Some(hold) => (format!("excluded by {}: {}", hold.stamp.by, hold.reason), Role::Warn),
             None => (String::new(), Role::Dim),
@@ -238,7 +241,7 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
 /// The same as a message.
 pub fn message(world: &World, model: &Model, settings: &Settings) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen::new(&theme, world, settings.clock);
+    let pen = Pen::new(&theme, world, settings);
     let (title, text) = about(world, model, &pen)?;
     let lines = std::iter::once(title).chain(text.into_iter().map(|(_, line)| line));
     Some(lines.collect::<Vec<_>>().join("\n"))
@@ -254,12 +257,20 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     match row.ask {
         Ask::MayGo if row.is_again() => out.push((
             Role::Warn,
-            "nothing is missing; it was taken back, so w leaves it out: a previews it, x excludes it"
-                .to_owned(),
+            format!(
+                "nothing is missing; it was taken back, so {} leaves it out: {} previews it, {} excludes it",
+                pen.key(CommandId::Advance),
+                pen.key(CommandId::Apply),
+                pen.key(CommandId::Exclude)
+            ),
         )),
         Ask::MayGo => out.push((
             Role::Good,
-            "nothing is missing: a previews it, w all that may go of its wave".to_owned(),
+            format!(
+                "nothing is missing: {} previews it, {} all that may go of its wave",
+                pen.key(CommandId::Apply),
+                pen.key(CommandId::Advance)
+            ),
         )),
         Ask::Waits | Ask::Left => {
             out.extend(row.missing.iter().map(|gate| (Role::Warn, gate_words(gate))));
@@ -267,9 +278,17 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
         Ask::AtWork => {}
     }
     out.extend(soak::urgent(world, pen, target));
+    out.extend(shadow::of(world, target).map(|shadow| (Role::Warn, shadow.words(pen.now))));
     let overrides = form::unconfirmed(world).filter(|kept| kept.value.target == *target);
     out.extend(overrides.map(|kept| {
-        (Role::Warn, format!("waits for a second person (C): {}", form::override_words(world, kept)))
+        (
+            Role::Warn,
+            format!(
+                "waits for a second person ({}): {}",
+                pen.key(CommandId::ConfirmOverride),
+                form::override_words(world, kept)
+            ),
+        )
     }));
     let confirmed = world.shared().overrides().filter(|kept| kept.value.target == *target);
     out.extend(confirmed.filter_map(|kept| {

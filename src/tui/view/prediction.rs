@@ -6,6 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         foresights::{self, DryRun, Foretold, Teller},
         orders::Target,
         world::World,
@@ -51,7 +52,7 @@ pub fn pane(world: &World, target: &Target, pen: &Pen<'_>, areas: &Areas) -> Pan
 /// The page as a message.
 pub fn message(world: &World, target: &Target, settings: &Settings) -> String {
     let theme = Theme::plain();
-    let pen = Pen::new(&theme, world, settings.clock);
+    let pen = Pen::new(&theme, world, settings);
     let lines = text(world, target, &pen).into_iter().map(|(_, line)| line);
     let head = format!("{target}, if the workspace were applied");
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
@@ -65,17 +66,30 @@ pub fn brief(world: &World, target: &Target, pen: &Pen<'_>) -> Lines {
     match foresights::current(world, target) {
         Some((told, at)) => {
             let (role, said) = headline(told, pen);
-            out.push((role, format!("if applied: {said} ({}; b: all)", pen.ago(Some(at)))));
+            out.push((
+                role,
+                format!("if applied: {said} ({}; {}: all)", pen.ago(Some(at)), pen.key(CommandId::Predict)),
+            ));
             if told.told.is_ok() {
                 out.extend(told.closing.words().into_iter().map(|words| (Role::Title, words)));
             }
         }
         None if ns.is_some_and(|ns| ns.pinned_digest(target.direction) == wanted) => {}
-        None => out.push((Role::Dim, "b: what the workspace's policies would do".to_owned())),
+        None => out.push((
+            Role::Dim,
+            format!("{}: what the workspace's policies would do", pen.key(CommandId::Predict)),
+        )),
     }
     let left_out = left_out(world, target).len();
     if left_out > 0 {
-        out.push((Role::Warn, format!("authoring left out {} (b: why)", plural(left_out, "thing"))));
+        out.push((
+            Role::Warn,
+            format!(
+                "authoring left out {} ({}: why)",
+                plural(left_out, "thing"),
+                pen.key(CommandId::Predict)
+            ),
+        ));
     }
     out
 }
@@ -100,9 +114,14 @@ fn text(world: &World, target: &Target, pen: &Pen<'_>) -> Lines {
             out.push((Role::Unknown, said));
         }
         (None, Some(_)) => {
-            out.push((Role::Unknown, "the workspace's files changed since: r asks again".to_owned()));
+            out.push((
+                Role::Unknown,
+                format!("the workspace's files changed since: {} asks again", pen.key(CommandId::Refresh)),
+            ));
         }
-        (None, None) => out.push((Role::Unknown, "not asked yet: r asks".to_owned())),
+        (None, None) => {
+            out.push((Role::Unknown, format!("not asked yet: {} asks", pen.key(CommandId::Refresh))))
+        }
     }
     let left_out = left_out(world, target);
     listed(&mut out, Role::Warn, "what authoring left out, and why", left_out.iter().map(Text::to_string));
@@ -295,7 +314,7 @@ fn rests(world: &World, told: &Foretold, at: Timestamp, pen: &Pen<'_>) -> Vec<St
     let uid = bound.and_then(|bound| bound.cluster.as_ref()).map_or("unknown", Text::as_str);
     let live = world.cluster(&told.target.cluster).and_then(|cluster| cluster.uid.as_ref());
     let other = match live {
-        Some(live) if live.as_str() != uid => "; THE CLUSTER IS ANOTHER ONE NOW: r asks again",
+        Some(live) if live.as_str() != uid => "; THE CLUSTER IS ANOTHER ONE NOW: ask again",
         _ => "",
     };
     out.push(format!("cluster UID {uid}, looked at {}{other}", pen.ago(Some(at))));

@@ -88,7 +88,7 @@ pub fn panes(world: &World, model: &Model, name: &Text, pen: &Pen<'_>, areas: &A
 /// The dossier as a message.
 pub fn message(world: &World, settings: &Settings, dossier: &Dossier) -> String {
     let theme = Theme::plain();
-    let pen = Pen::new(&theme, world, settings.clock);
+    let pen = Pen::new(&theme, world, settings);
     let mut out = vec![format!("review {}: {}", dossier.row.name, headline(&dossier.row.grant))];
     let lines = what(world, &pen, dossier).into_iter().chain(evidence(&pen, dossier));
     out.extend(lines.map(|(_, line)| line));

@@ -6,6 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         ports::Link,
         reviews::{Queue, ReviewRow},
         world::World,
@@ -99,7 +100,7 @@ pub fn state(world: &World) -> Option<(Role, String)> {
 
 fn empty(world: &World, model: &Model) -> (Role, String) {
     if !model.filter(Main::Reviews).is_empty() && !model.team.reviews.rows().is_empty() {
-        return (Role::Warn, "No row passes the filter. ctrl-u shows all rows again.".to_owned());
+        return (Role::Warn, super::frame::none_passes(&model.settings.keys));
     }
     match world.shared().link() {
         None => (
@@ -109,8 +110,11 @@ fn empty(world: &World, model: &Model) -> (Role, String) {
         ),
         Some(Link::Live) => (
             Role::Dim,
-            "Nobody asked for a review. `e` asks for one, on a flagged destination (d) or on a direction whose policies open one."
-                .to_owned(),
+            format!(
+                "Nobody asked for a review. {} asks for one, on a flagged destination ({}) or on a direction whose policies open one.",
+                model.settings.keys.first(CommandId::AskReview),
+                model.settings.keys.first(CommandId::Destinations)
+            ),
         ),
         Some(_) => (
             Role::Unknown,

@@ -3,6 +3,7 @@
 
 use crate::{
     cockpit::{
+        commands::CommandId,
         gates,
         orders::{OrderKind, OrderState, Outcome, Target},
         recovery::{Recovery, recovery},
@@ -35,7 +36,9 @@ pub fn urgent(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     out.extend(recovered(world, target));
     for kind in [HoldKind::Hold, HoldKind::Exclusion] {
         let held = holds(world, target, kind);
-        out.extend(held.map(|kept| (Role::Warn, format!("{} (P)", form::hold_words(world, kept)))));
+        out.extend(held.map(|kept| {
+            (Role::Warn, format!("{} ({})", form::hold_words(world, kept), pen.key(CommandId::Release)))
+        }));
     }
     out
 }

@@ -45,9 +45,9 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
     if model.sources.rows().is_empty() {
         let text = if model.filter(Main::Sources).is_empty() {
-            "No cluster is known, so there is nothing to watch. See 1 fleet."
+            "No cluster is known, so there is nothing to watch. See fleet."
         } else {
-            "No row passes the filter. ctrl-u shows all rows again."
+            &super::frame::none_passes(&model.settings.keys)
         };
         note(pen, text, Role::Warn, areas.list, buf);
     }

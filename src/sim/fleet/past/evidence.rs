@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::sim::fleet::{
-    past::{RowSpec, hours_before, minutes_before},
+    past::{RowSpec, Way, hours_before, minutes_before},
     plan::{End, Plan},
     scenario::{Cni, Kind, Scenario},
 };
@@ -37,7 +37,8 @@ impl Row<'_> {
         let minutes = stretch(since, until);
         let hours = (until - since).num_hours();
         let mut spec = json!({
-            "cluster": self.spec.cluster, "namespace": self.namespace, "direction": "egress",
+            "cluster": self.spec.cluster, "namespace": self.namespace,
+            "direction": self.spec.direction.as_str(),
             "clusterUid": self.uid, "digest": self.digest,
             "since": stamp(since), "until": stamp(until), "observer": OBSERVER,
             "ground": { "cni": cni_words(self.plan.cni), "dns": "direct" },
@@ -96,17 +97,21 @@ impl Row<'_> {
         all.collect()
     }
 
-    /// Calls of its workloads that a rule allows.
+    /// Calls of its workloads, or to them, that a rule allows.
     fn calls_an_hour(&self) -> f64 {
-        let calls =
-            self.plan.edges.iter().filter(|edge| !edge.forgotten).filter_map(|edge| match edge.from {
-                End::Workload(from) => {
-                    let workload = &self.plan.workloads[from];
-                    let ours = workload.namespace == self.namespace;
-                    ours.then_some(edge.per_second * workload.pods.len() as f64)
-                }
-                End::External(_) | End::Api | End::Nodes => None,
-            });
+        let workload = |end: End| match end {
+            End::Workload(at) => Some(&self.plan.workloads[at]),
+            End::External(_) | End::Api | End::Nodes => None,
+        };
+        let calls = self.plan.edges.iter().filter(|edge| !edge.forgotten).filter_map(|edge| {
+            let judged = match self.spec.direction {
+                Way::Egress => edge.from,
+                Way::Ingress => edge.to,
+            };
+            let callers = workload(edge.from).map_or(1, |from| from.pods.len());
+            let ours = workload(judged).is_some_and(|judged| judged.namespace == self.namespace);
+            ours.then_some(edge.per_second * callers as f64)
+        });
         calls.sum::<f64>() * 3_600.0
     }
 }

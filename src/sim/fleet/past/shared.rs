@@ -64,14 +64,14 @@ impl Row<'_> {
         let was = if live.is_empty() { self.authored() } else { live };
         let (digest, uid) = (digest(&was), uid(self.member));
         let applied = hours_before(self.start, self.row.applied_hours_ago);
-        let (cluster, ns) = (&self.row.cluster, self.namespace);
-        let name = format!("{cluster}.{ns}.egress");
-        let spec = json!({ "cluster": cluster, "namespace": ns, "direction": "egress" });
+        let (cluster, ns, direction) = (&self.row.cluster, self.namespace, self.row.direction.as_str());
+        let name = format!("{cluster}.{ns}.{direction}");
+        let spec = json!({ "cluster": cluster, "namespace": ns, "direction": direction });
         let mut status = json!({
             "clusterUid": uid, "wave": self.row.wave, "overridden": false,
             "applied": { "digest": digest, "by": Person::Lead.name(), "at": stamp(applied) },
         });
-        let object = format!("{cluster}/{ns} egress");
+        let object = format!("{cluster}/{ns} {direction}");
         journal.note(
             applied,
             Person::Lead,
@@ -111,11 +111,12 @@ impl Row<'_> {
         server.seed(rollout);
     }
 
-    /// Its egress policies as the API server of its cluster holds them.
+    /// Its policies as the API server of its cluster holds them.
     fn live(&self) -> Vec<Value> {
         let all = self.member.server().policies();
         let ours = all.iter().filter(|policy| {
-            policy["metadata"]["namespace"] == self.namespace && name_of(policy).contains("egress")
+            policy["metadata"]["namespace"] == self.namespace
+                && name_of(policy).contains(self.row.direction.as_str())
         });
         ours.map(|policy| Value::clone(policy)).collect()
     }
@@ -124,7 +125,7 @@ impl Row<'_> {
     fn authored(&self) -> Vec<Value> {
         let texts = PINNED
             .iter()
-            .filter(|name| name.contains("egress"))
+            .filter(|name| name.contains(self.row.direction.as_str()))
             .map(|name| crate::sim::fleet::workspace::policy(self.member.plan(), self.namespace, name));
         texts.map(|text| serde_yaml::from_str(&text).expect("the workspace's own texts are YAML")).collect()
     }

@@ -1,0 +1,182 @@
+//! The shadow of a row: its policies staged, judged by the CNI and not enforced. Whether it may be had,
+//! since when it stands, for which bytes, and what it would deny; the same words for screen, JSON and
+//! documents. It is no isolation: no soak is credited by it, and no gate passed.
+
+use crate::domain::{
+    fleet::{Cluster, CniKind},
+    names::Text,
+    policy::PolicyDigest,
+    shadow,
+    source::SourceKind,
+    time::{Timestamp, age, span},
+};
+
+use super::{
+    decide::{self, Reason},
+    foresights,
+    orders::{Origin, Preview, Target},
+    ports::Link,
+    world::World,
+};
+
+/// A row's shadow as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// Since when exactly these bytes are staged, by the API server's clock; `None`: not known.
+    pub since: Option<Timestamp>,
+    /// Of the bytes as an apply would have it.
+    pub digest: PolicyDigest,
+    /// Are they the workspace's? `None`: the workspace has none.
+    pub of_workspace: Option<bool>,
+    pub would: Would,
+}
+
+/// What was heard of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// Groups of flows that it would have denied, and since when this run listens.
+    Deny { groups: usize, heard: Timestamp },
+    /// Nothing tells it here, and why.
+    Unknown(&'static str),
+}
+
+/// `None`: nothing of it is staged.
+pub fn of(world: &World, target: &Target) -> Option<Shadow> {
+    let ns = world.namespace(&target.cluster, &target.ns)?;
+    let staged = ns.staged(target.direction);
+    if staged.is_empty() {
+        return None;
+    }
+    let (since, digest) = (shadow::since(&staged), shadow::digest(&staged));
+    Some(Shadow {
+        since,
+        digest,
+        of_workspace: foresights::wanted(world, target).map(|wanted| wanted == digest),
+        would: would(world, target, since),
+    })
+}
+
+/// Only Goldmane tells what staged policies would do. What it told of before they stood is not theirs.
+fn would(world: &World, target: &Target, since: Option<Timestamp>) -> Would {
+    let source = world.source(&target.cluster);
+    let kind = source.and_then(|source| source.state.as_ref()).map(|state| state.kind);
+    if kind != Some(SourceKind::Goldmane) {
+        return Would::Unknown("only Goldmane tells of staged policies, and none is read here");
+    }
+    let Some(live) = source.and_then(|source| source.live_since) else {
+        return Would::Unknown("Goldmane is not heard now");
+    };
+    let groups = world.denials().would().filter(|group| {
+        let key = &group.key;
+        let here = key.cluster == target.cluster && key.ns == target.ns && key.direction == target.direction;
+        here && since.is_none_or(|since| group.last >= since)
+    });
+    Would::Deny { groups: groups.count(), heard: since.map_or(live, |since| since.max(live)) }
+}
+
+impl Shadow {
+    /// For a cell: `shadow: 3`, the groups that it would deny.
+    pub fn short(&self) -> String {
+        match &self.would {
+            Would::Deny { groups, .. } => format!("shadow: {groups}"),
+            Would::Unknown(_) => "shadow: ?".to_owned(),
+        }
+    }
+
+    /// `shadow since 2026-03-02 09:00 UTC (2h00m), would deny 3 groups; …`.
+    pub fn words(&self, now: Timestamp) -> String {
+        let since = self.since.map_or_else(
+            || "an unknown time".to_owned(),
+            |since| format!("{} ({})", since.format("%Y-%m-%d %H:%M UTC"), span(age(since, now))),
+        );
+        let bytes = match self.of_workspace {
+            Some(true) => "",
+            Some(false) => "; for other bytes than the workspace's",
+            None => "; the workspace has no policies of this row",
+        };
+        format!("shadow since {since}, {}{bytes}; nothing is enforced by it", self.would_words(now))
+    }
+
+    fn would_words(&self, now: Timestamp) -> String {
+        let (groups, heard) = match &self.would {
+            Would::Deny { groups, heard } => (groups, heard),
+            Would::Unknown(why) => return format!("would deny unknown: {why}"),
+        };
+        let groups = if *groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") };
+        // What was not heard is not none.
+        let missed = self.since.is_some_and(|since| since < *heard);
+        let of = if missed { format!(" in the {} heard", span(age(*heard, now))) } else { String::new() };
+        format!("would deny {groups}{of}")
+    }
+}
+
+/// Every reason why this row's policies cannot be staged now.
+pub fn reasons(world: &World, target: &Target) -> Vec<Reason> {
+    let mut reasons = decide::stage_reasons(world, target);
+    let missing = world.cluster(&target.cluster).and_then(missing);
+    reasons.extend(
+        missing.map(|why| Reason::NoShadow { cluster: target.cluster.clone(), why: Text::from(why) }),
+    );
+    reasons
+}
+
+/// Why its CNI has no shadow, and what to do instead.
+fn missing(cluster: &Cluster) -> Option<String> {
+    let Some(cni) = &cluster.cni else {
+        return Some("which CNI it runs is not known yet: see `sluice preflight`".to_owned());
+    };
+    let instead = "`sluice predict` holds the recorded week against the policies instead";
+    match (cni.kind, cluster.looked.stages) {
+        (CniKind::Calico, Some(true)) => None,
+        (CniKind::Calico, None) => {
+            Some("whether it serves Calico's staged policies is not known yet: try again".to_owned())
+        }
+        (CniKind::Calico, Some(false)) => Some(format!(
+            "its API server does not serve {} ({}): install Calico 3.30 or later with its API server",
+            shadow::KIND,
+            shadow::API_VERSION
+        )),
+        (CniKind::Cilium, _) => Some(format!(
+            "Cilium audits by agent or endpoint (policy-audit-mode), never by policy, and sluice does not \
+             switch that ({}). Where it is on, policies that are live are in the shadow already: their AUDIT \
+             verdicts are shown as would deny. Elsewhere {instead}",
+            cni.evidence
+        )),
+        (kind, _) => {
+            Some(format!("{} has no policies that are judged and not enforced; {instead}", kind.as_str()))
+        }
+    }
+}
+
+/// What is to be known of a shadow before this is confirmed.
+pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
+    let shadow = of(world, &preview.target);
+    match (preview.origin, shadow) {
+        (Origin::Shadow, _) => match would(world, &preview.target, None) {
+            Would::Unknown(why) if has_spoken(world, &preview.target) => {
+                vec![format!("what it would deny will not be shown: {why}")]
+            }
+            // One that has only just been asked may be heard in a moment.
+            Would::Unknown(_) | Would::Deny { .. } => Vec::new(),
+        },
+        (Origin::Workspace | Origin::LastClean, None) => Vec::new(),
+        (Origin::Workspace | Origin::LastClean, Some(shadow)) => {
+            let now = world.now();
+            let soaked = shadow.since.map_or("an unknown time".to_owned(), |since| span(age(since, now)));
+            if shadow.digest == preview.digest {
+                return vec![format!("shadow soaked {soaked}: {}", shadow.would_words(now))];
+            }
+            vec![format!(
+                "its shadow was for other bytes ({}, not {}), so it says nothing of these",
+                shadow.digest.short(),
+                preview.digest.short()
+            )]
+        }
+    }
+}
+
+/// Has the cluster's flow source said whether it works?
+fn has_spoken(world: &World, target: &Target) -> bool {
+    let state = world.source(&target.cluster).and_then(|source| source.state.as_ref());
+    state.is_some_and(|state| state.link != Link::Connecting)
+}

@@ -1,0 +1,80 @@
+//! What a form would send, as the command a person would type instead. Pure text; `None` where only
+//! the form does it.
+
+use crate::{
+    cockpit::{
+        decide::{Command, Deciding},
+        world::World,
+    },
+    domain::{
+        grant::DecisionVerdict,
+        hold::{HoldKind, Scope},
+        names::Text,
+        time::Timestamp,
+        valve::shell_word,
+    },
+};
+
+use super::copy;
+
+/// The command of the same effect.
+pub fn command(world: &World, command: &Command) -> Option<String> {
+    match command {
+        Command::Hold(wanted) => {
+            let verb = match wanted.kind {
+                HoldKind::Hold => "hold",
+                HoldKind::Exclusion => "exclude",
+            };
+            let mut out = format!("sluice {verb} {}", scope(world, &wanted.scope));
+            option(&mut out, "reason", Some(&wanted.reason));
+            moment(&mut out, "until", wanted.expires);
+            Some(out)
+        }
+        Command::Release(name) => Some(format!("sluice release {}", shell_word(name.as_str()))),
+        Command::DecideReview(deciding) => decision(world, deciding),
+        _ => None,
+    }
+}
+
+fn scope(world: &World, scope: &Scope) -> String {
+    let at = |cluster| format!("--context {}", shell_word(&copy::context(world, cluster)));
+    match scope {
+        Scope::Fleet => "--fleet".to_owned(),
+        Scope::Cluster(cluster) => at(cluster),
+        Scope::Namespace(cluster, ns) => format!("{} -n {ns}", at(cluster)),
+        Scope::Rollout(target) => {
+            format!("{} -n {} --direction {}", at(&target.cluster), target.ns, target.direction)
+        }
+    }
+}
+
+fn decision(world: &World, deciding: &Deciding) -> Option<String> {
+    let verb = match deciding.verdict {
+        DecisionVerdict::Approved => "approve",
+        DecisionVerdict::Rejected => "reject",
+        DecisionVerdict::Revoked => "revoke",
+    };
+    let names: Vec<_> = deciding.reviews.iter().map(|shown| shell_word(shown.name.as_str())).collect();
+    let mut out = format!("sluice review {verb} {}", names.join(" "));
+    for uid in deciding.clusters.iter().flatten() {
+        let of = |cluster: &&crate::domain::fleet::Cluster| cluster.uid.as_ref() == Some(uid);
+        let cluster = world.clusters().find(of)?;
+        out.push_str(&format!(" --for {}", cluster.name));
+    }
+    option(&mut out, "reason", Some(&deciding.reason));
+    option(&mut out, "ticket", deciding.ticket.as_ref());
+    moment(&mut out, "expires", deciding.expires);
+    Some(out)
+}
+
+fn option(out: &mut String, name: &str, value: Option<&Text>) {
+    if let Some(value) = value.filter(|value| !value.as_str().is_empty()) {
+        out.push_str(&format!(" --{name} {}", shell_word(value.as_str())));
+    }
+}
+
+fn moment(out: &mut String, name: &str, at: Option<Timestamp>) {
+    if let Some(at) = at {
+        out.push_str(&format!(" --{name} {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+    }
+}
