@@ -15,7 +15,7 @@ use super::{
         },
         widgets::{CELL, Pen},
     },
-    rows::{Rows, rows},
+    rows::{RowId, Rows, rows},
     words::say,
 };
 use crate::cockpit::world::World;
