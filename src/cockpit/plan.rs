@@ -110,6 +110,13 @@ impl FleetFile {
     pub fn owner_of(&self, ns: &NsName) -> Option<&OwnerEntry> {
         self.owners.iter().find(|entry| entry.namespaces.contains(ns))
     }
+
+    /// The same of all namespaces at once, for whoever asks for many.
+    pub fn owners_by_ns(&self) -> BTreeMap<&NsName, &OwnerEntry> {
+        // Of two entries that name a namespace the first one stays.
+        let all = self.owners.iter().rev();
+        all.flat_map(|entry| entry.namespaces.iter().map(move |ns| (ns, entry))).collect()
+    }
 }
 
 /// The policy files of the workspace, by cluster, namespace and direction. Files that could not be

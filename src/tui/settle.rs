@@ -2,7 +2,7 @@
 //! results of orders. Called after each batch of facts and after each key; only the page on screen
 //! is brought up to date.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     cockpit::{
@@ -222,6 +222,7 @@ fn kept_now(world: &World, cluster: &Cluster) -> Kept {
 
 fn fleet_rows(model: &Model, world: &World) -> Vec<RowKey> {
     let filter = Filter::parse(model.filter(Main::Fleet), &FLEET);
+    let owners = if filter.is_empty() { BTreeMap::new() } else { world.plan().owners_by_ns() };
     let mut out = Vec::new();
     for (cluster, kept) in world.clusters().zip(&model.fleet.clusters) {
         let outer = |key: &str| cluster_field(&kept.row, key);
@@ -230,7 +231,13 @@ fn fleet_rows(model: &Model, world: &World) -> Vec<RowKey> {
         let unfolded = model.fleet.unfolded.contains(&cluster.name);
         if unfolded || !filter.is_empty() {
             for ns in cluster.namespaces.values() {
-                let inner = |key: &str| ns_field(world, cluster, ns, key);
+                let inner = |key: &str| match key {
+                    "owner" => match owners.get(&ns.seen.name) {
+                        Some(entry) => Some(entry.owner.as_str().into()),
+                        None => ns.seen.owner.as_ref().map(|owner| owner.as_str().into()),
+                    },
+                    _ => ns_field(world, cluster, ns, key),
+                };
                 match filter.passes_inside(&FLEET, outer, inner) {
                     Some(true) => push_namespace(model, &mut out, &cluster.name, &ns.seen.name),
                     Some(false) if unfolded => push_namespace(model, &mut out, &cluster.name, &ns.seen.name),
