@@ -311,23 +311,8 @@ fn paste(model: &mut Model, text: &str) {
 
 /// Runs a command as its key does. One that is off shows every reason why.
 pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
-    match offer::offer(world, model, id) {
-        Offer::Ready => {}
-        Offer::Absent => {
-            let row = row(id);
-            let on = match row.on {
-                On::Anywhere => "has no meaning on this page".to_owned(),
-                on => format!("works on: {}", keys::place(on)),
-            };
-            model.told.say(format!("{} {on}", row.name), Tone::Plain);
-            return Vec::new();
-        }
-        // The dialog of a rollback also helps who may not do it: it shows the commands.
-        Offer::Off(_) if id == CommandId::RollBack => {}
-        Offer::Off(reasons) => {
-            refuse(model, id, reasons);
-            return Vec::new();
-        }
+    if !may_run(model, world, id) {
+        return Vec::new();
     }
     match id {
         CommandId::Apply => act::apply(model, world),
@@ -379,6 +364,28 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         _ => {
             look::look(model, world, id);
             Vec::new()
+        }
+    }
+}
+
+/// Says why where it may not.
+fn may_run(model: &mut Model, world: &World, id: CommandId) -> bool {
+    match offer::offer(world, model, id) {
+        Offer::Ready => true,
+        Offer::Absent => {
+            let row = row(id);
+            let on = match row.on {
+                On::Anywhere => "has no meaning on this page".to_owned(),
+                on => format!("works on: {}", keys::place(on)),
+            };
+            model.told.say(format!("{} {on}", row.name), Tone::Plain);
+            false
+        }
+        // The dialog of a rollback also helps who may not do it: it shows the commands.
+        Offer::Off(_) if id == CommandId::RollBack => true,
+        Offer::Off(reasons) => {
+            refuse(model, id, reasons);
+            false
         }
     }
 }
