@@ -57,6 +57,25 @@ fn left_it_gives_the_terminal_back_as_it_was() {
 }
 
 #[test]
+fn stopped_it_gives_the_terminal_to_the_shell_and_continued_it_takes_it_again() {
+    let script = "set -m; DEMO; echo stopped $?; read line; fg; echo left $?";
+    let (screen, _home) = shell(script, "xterm-256color");
+    see(&screen, &["fleet", "up"]);
+    screen.send("\u{1a}");
+    // 128 and SIGTSTP.
+    see(&screen, &["stopped 148"]);
+    assert!(!screen.is_taken());
+    screen.send("\n");
+    see(&screen, &["fleet", "enter open"]);
+    assert!(screen.is_taken());
+    screen.send("2");
+    see(&screen, &["denials", "freeze"]);
+    screen.send("\u{3}");
+    see(&screen, &["left 0"]);
+    assert!(!screen.is_taken());
+}
+
+#[test]
 fn the_last_screen_stays_behind_where_that_is_wanted() {
     let (screen, _home) = shell("DEMO --keep-screen; echo left $?", "xterm-256color");
     see(&screen, &["fleet", "up"]);

@@ -34,9 +34,12 @@ pub(super) struct Looks {
     pub depth: Depth,
 }
 
+type Backend = CrosstermBackend<Colours<BufWriter<Stdout>>>;
+
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Colours<BufWriter<Stdout>>>>,
+    terminal: Terminal<Backend>,
     mouse: bool,
+    depth: Depth,
     open: bool,
     /// The last screen as text, where it is to stay behind.
     last: Option<String>,
@@ -46,10 +49,7 @@ impl Screen {
     pub(super) fn open(Looks { mouse, keep, depth }: Looks) -> io::Result<Self> {
         restore_on_panic();
         enter(mouse)?;
-        // Standard output is line buffered: without a buffer of its own a frame is dozens of writes.
-        let buffered = BufWriter::with_capacity(64 * 1024, stdout());
-        let backend = CrosstermBackend::new(Colours::new(buffered, depth));
-        Ok(Self { terminal: Terminal::new(backend)?, mouse, open: true, last: keep.then(String::new) })
+        Ok(Self { terminal: fresh(depth)?, mouse, depth, open: true, last: keep.then(String::new) })
     }
 
     /// Columns and lines.
@@ -89,7 +89,9 @@ impl Screen {
         leave(self.mouse)?;
         stop()?;
         enter(self.mouse)?;
-        self.terminal.clear()
+        // Clearing would ask the terminal where its cursor is, and nobody reads the answer by now.
+        self.terminal = fresh(self.depth)?;
+        Ok(())
     }
 
     pub(super) fn close(&mut self) -> io::Result<()> {
@@ -104,6 +106,13 @@ impl Screen {
         }
         Ok(())
     }
+}
+
+/// Knows of nothing that is drawn yet.
+fn fresh(depth: Depth) -> io::Result<Terminal<Backend>> {
+    // Standard output is line buffered: without a buffer of its own a frame is dozens of writes.
+    let buffered = BufWriter::with_capacity(64 * 1024, stdout());
+    Terminal::new(CrosstermBackend::new(Colours::new(buffered, depth)))
 }
 
 /// Stops this program, as ctrl-z does; comes back when the shell continues it.
