@@ -8,6 +8,7 @@ mod goldmane;
 mod keys;
 mod laws;
 mod lead;
+mod plain;
 mod predicted;
 mod preflight;
 mod screens;
