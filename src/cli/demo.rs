@@ -113,7 +113,7 @@ pub async fn run(
     let mut setup = session::setup(&global, Need::AtOnce, true)?;
     setup.clock = clock;
     setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
-    cockpit::run(&global, shown, setup, None).await
+    Box::pin(cockpit::run(&global, shown, setup, None)).await
 }
 
 /// What `--serve` prints: the first line is for `eval`, the rest is for people.

@@ -56,7 +56,7 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         }
         None => with_runtime(printer, async |_| {
             let setup = session::setup(global, Need::AtOnce, true)?;
-            cockpit::run(global, cli.shown, setup, cli.open.as_deref()).await
+            Box::pin(cockpit::run(global, cli.shown, setup, cli.open.as_deref())).await
         }),
         Some(Command::Demo(args)) => with_runtime(printer, async |printer| {
             Box::pin(demo::run(global, cli.shown.or(args.shown), args, printer)).await

@@ -29,9 +29,12 @@ const MORE: &[(&str, &str)] = &[
 const LEAD: &[(&str, &str)] =
     &[("plan", "7"), ("ingress", "7 tab j j"), ("wave", "7 w"), ("hold", "7 j p"), ("exclude", "7 j x")];
 
+/// Pages by the keys that lead to them, and the world they are seen in.
+type Set = (&'static [(&'static str, &'static str)], fn() -> World);
+
 /// Every view and dialog that a test knows, with what it is opened on.
 fn everywhere() -> Vec<(String, Player)> {
-    let sets: [(&[(&str, &str)], fn() -> World); 4] =
+    let sets: [Set; 4] =
         [(screens::SCREENS, world), (team::SCREENS, reviewed), (MORE, world), (LEAD, lead::world)];
     let mut out = Vec::new();
     for size in [(80, 24), (200, 60)] {

@@ -120,7 +120,7 @@ fn text(world: &World, target: &Target, pen: &Pen<'_>) -> Lines {
             ));
         }
         (None, None) => {
-            out.push((Role::Unknown, format!("not asked yet: {} asks", pen.key(CommandId::Refresh))))
+            out.push((Role::Unknown, format!("not asked yet: {} asks", pen.key(CommandId::Refresh))));
         }
     }
     let left_out = left_out(world, target);
