@@ -149,6 +149,7 @@ pub mod cockpit {
     pub mod preflight;
     pub mod probing;
     pub mod proposal;
+    pub mod reading;
     pub mod recording;
     pub mod records;
     pub mod recovery;

@@ -183,7 +183,7 @@ async fn sluice(session: &mut Session, words: &str) -> (Exit, Value) {
     let exit = match cli.command.as_ref().expect("a subcommand") {
         Command::Apply(args) => {
             let (change, printer, asker) = (&args.change, &mut printer, &mut asker);
-            let only = Vec::new();
+            let only = vec![target("store", Direction::Ingress).cluster];
             apply::run(Changing { session, change, asker, printer, is_named: true, only }, args).await
         }
         Command::Rollback(args) => {

@@ -10,7 +10,7 @@ use clap_mangen::{
 use super::{args::Cli, exit::Exit, help};
 
 /// Variables that are read, and what for.
-pub const ENVIRONMENT: [(&str, &str); 7] = [
+pub const ENVIRONMENT: [(&str, &str); 9] = [
     ("KUBECONFIG", "the kubeconfig files, unless --kubeconfig names one; else ~/.kube/config"),
     ("SLUICE_LOG", "what is logged, as `warn` or `sluice=debug`; warn,sluice=info if not set"),
     ("SLUICE_NOTIFY_URL", "where events go, in place of `notify.webhook` in sluice.yaml"),
@@ -18,15 +18,21 @@ pub const ENVIRONMENT: [(&str, &str); 7] = [
     ("NO_COLOR", "no colours, unless --theme asks for some"),
     ("TERM, COLORTERM", "sixteen colours where neither claims more"),
     ("LC_ALL, LC_CTYPE, LANG", "ASCII characters only where the locale is not UTF-8"),
+    (
+        "SSH_TTY, SSH_CONNECTION",
+        "over ssh the terminal has the clipboard, unless preferences.toml says otherwise",
+    ),
+    ("WAYLAND_DISPLAY, DISPLAY", "which of wl-copy, xclip and xsel takes copied text"),
 ];
 
 /// Files that are read or written; `sluice info` prints where they are on this machine.
-pub const FILES: [(&str, &str); 6] = [
+pub const FILES: [(&str, &str); 7] = [
     ("sluice.yaml", "the fleet, in the current folder, its parents, or --workspace"),
     ("network-policies/CLUSTER/NAMESPACE/*.yaml", "the pinned policies, one object a file"),
     ("network-policies/discovery/NAMESPACE.md", "the discovery document, with its edges beside it"),
     ("SECURITY-RUNBOOK.md, kyverno/, reports/", "written by runbook, kyverno and report with --write"),
-    ("~/.local/state/sluice/", "the log, and acts that wait for the journal"),
+    ("~/.config/sluice/preferences.toml", "your theme, clipboard, keys and views"),
+    ("~/.local/state/sluice/", "the log, acts that wait for the journal, the keys of the last run"),
     ("/var/lib/sluice/, ~/.local/share/sluice/", "edges of `sluice collect`, unless --data says otherwise"),
 ];
 

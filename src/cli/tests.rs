@@ -140,11 +140,14 @@ fn one_effect_has_one_name_on_the_screen_and_in_commands() {
     let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
     let review = cli.find_subcommand("review").expect("its own commands");
     let of_reviews: Vec<&str> = review.get_subcommands().map(clap::Command::get_name).collect();
+    let apply = cli.find_subcommand("apply").expect("its own options");
+    let of_apply: Vec<&str> = apply.get_arguments().filter_map(clap::Arg::get_long).collect();
     for row in commands::TABLE {
         if matches!(row.risk, Risk::Looks | Risk::Asks | Risk::Files) || SCREEN_ONLY.contains(&row.name) {
             continue;
         }
-        let is_one = names.contains(&row.name) || of_reviews.contains(&row.name.trim_end_matches("-review"));
+        let of_review = of_reviews.contains(&row.name.trim_end_matches("-review"));
+        let is_one = names.contains(&row.name) || of_review || of_apply.contains(&row.name);
         assert!(is_one, "{} is no command of sluice, {names:?}, review {of_reviews:?}", row.name);
     }
     for name in SCREEN_ONLY {

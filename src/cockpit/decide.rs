@@ -22,12 +22,13 @@ use super::{
         ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
         Target,
     },
-    ports::{Effect, Link},
-    preflight, review_orders, shadow,
+    ports::Effect,
+    preflight, reading, review_orders, shadow,
     waiving::{self, Overriding, Waiving},
     world::World,
 };
 
+pub use super::reading::read_reasons;
 pub use super::review_orders::{Asking, Deciding, ReviewReason, Shown, may_ask, may_decide};
 
 /// What the operator wants.
@@ -208,7 +209,7 @@ pub fn decide(world: &World, command: &Command) -> Result<Orders, Refusal> {
         Command::RollBack(targets) => roll_back(world, targets),
         Command::Abort(orders) => abort(world, orders),
         Command::Reconnect(cluster) => Ok(just(Effect::Reconnect(cluster.clone()))),
-        Command::ReadEdges(cluster, ns) => read_edges(world, cluster, ns),
+        Command::ReadEdges(cluster, ns) => reading::read_edges(world, cluster, ns),
         Command::Foresee(target) => foresee(world, target),
         Command::ReadDocuments => Ok(just(Effect::ReadDocuments)),
         Command::Compare(ns, by) => monthly::compare(world, ns, by.as_ref()),
@@ -518,37 +519,6 @@ fn abort(world: &World, orders: &[OrderId]) -> Result<Orders, Refusal> {
     Ok(Orders { started: Vec::new(), effects })
 }
 
-/// Every reason why a collector cannot be asked for edges now.
-pub fn read_reasons(world: &World, cluster: &ClusterName, ns: &NsName) -> Vec<Reason> {
-    if world.cluster(cluster).is_none() {
-        return vec![Reason::UnknownCluster(cluster.clone())];
-    }
-    let link = world.discoveries().collected(cluster).map(|collected| &collected.state.link);
-    let name = || cluster.clone();
-    // The workspace's document stands in for a collector that is not there.
-    if world.discoveries().rests_on_document(cluster, ns) {
-        return Vec::new();
-    }
-    match link {
-        None => vec![Reason::NoCollector { cluster: name(), why: Text::default() }],
-        Some(Link::None(why)) => {
-            vec![Reason::NoCollector { cluster: name(), why: Text::from(format!(" ({why})")) }]
-        }
-        Some(Link::Broken(trouble)) => {
-            vec![Reason::CollectorAway { cluster: name(), why: Text::from(trouble.to_string()) }]
-        }
-        Some(Link::Connecting) => {
-            vec![Reason::CollectorAway { cluster: name(), why: Text::new("it is being connected") }]
-        }
-        Some(Link::Live) => {
-            let asked = world.discoveries().opened(cluster, ns).filter(|opened| opened.is_waiting());
-            let waits = asked.filter(|_| !world.discoveries().is_due(cluster, ns, world.now()));
-            let since = waits.map(|opened| span(age(opened.asked, world.now())));
-            since.map(|since| Reason::Asked { cluster: name(), since }).into_iter().collect()
-        }
-    }
-}
-
 fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
     let what = match wanted.kind {
         HoldKind::Hold => "hold",
@@ -576,11 +546,6 @@ fn confirm(world: &World, name: &Text) -> Result<Orders, Refusal> {
 fn release(world: &World, name: &Text) -> Result<Orders, Refusal> {
     refuse_if("release", &[name], holding::release_reasons(world, name))?;
     Ok(Orders { started: Vec::new(), effects: holding::release(world, name).into_iter().collect() })
-}
-
-fn read_edges(world: &World, cluster: &ClusterName, ns: &NsName) -> Result<Orders, Refusal> {
-    refuse_if("refresh", &[format!("{cluster}/{ns}")], read_reasons(world, cluster, ns))?;
-    Ok(just(Effect::ReadEdges(cluster.clone(), ns.clone())))
 }
 
 fn foresee(world: &World, target: &Target) -> Result<Orders, Refusal> {

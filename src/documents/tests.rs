@@ -242,9 +242,9 @@ pub(crate) fn preview() -> Preview {
         origin: Origin::Workspace,
         target: target(),
         digest: PolicyDigest::of([&policy("default-deny-egress")]),
-        set: BTreeMap::from([(valve.name, policy(valve.name))]),
+        set: [(valve.name, policy(valve.name))].into(),
         manifests: BTreeMap::new(),
-        live: BTreeMap::new(),
+        live: Default::default(),
         steps: vec![Step::Open(valve), Step::Tighten(valve)],
         before: Isolation { pods: 2, ..Isolation::default() },
         after: Isolation {

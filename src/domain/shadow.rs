@@ -97,12 +97,14 @@ pub fn removal_command(context: &str, ns: &NsName, direction: Direction) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::{TimeZone as _, Utc};
 
     use super::*;
     use crate::domain::{
         names::PolicyName,
-        policy::{PolicyKey, Spec},
+        policy::{Body, PolicyKey, Spec},
     };
 
     fn policy(name: &str, canonical: &str) -> Policy {
@@ -112,10 +114,12 @@ mod tests {
                 kind: PolicyKind::NetworkPolicy,
                 name: PolicyName::parse(name).expect("a name"),
             },
-            spec: Spec::Opaque,
-            canonical: canonical.into(),
-            opens: Vec::new(),
-            network: None,
+            body: Arc::new(Body {
+                spec: Spec::Opaque,
+                canonical: canonical.into(),
+                opens: Vec::new(),
+                network: None,
+            }),
             version: None,
             managers: Vec::new(),
             owner: None,

@@ -211,8 +211,8 @@ pub async fn remove_all(place: &Place, teller: &Teller<'_>) -> Option<Trouble> {
         }
     }
     // One that was refused or lost may be gone all the same.
-    let left = live(place, direction).await;
-    first.filter(|_| left.map_or(true, |left| !left.is_empty()))
+    let all_gone = live(place, direction).await.is_ok_and(|left| left.is_empty());
+    first.filter(|_| !all_gone)
 }
 
 #[cfg(test)]
@@ -247,7 +247,7 @@ mod tests {
         });
         assert_eq!(sent, expected);
         let back = decode(&sent).expect("it reads back");
-        assert_eq!((back.policy.canonical, back.deletes), (policy.canonical, false));
+        assert_eq!((&back.policy.canonical, back.deletes), (&policy.canonical, false));
     }
 
     #[test]

@@ -107,9 +107,10 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
         sleep(cronjobs::LATER).await;
         follow(CronJobs, server.clone(), out.clone()).await;
     }));
-    match stages {
-        true => all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone()))),
-        false => out.tell(ClusterFact::Staged(None)).await,
+    if stages {
+        all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone())));
+    } else {
+        out.tell(ClusterFact::Staged(None)).await;
     }
     for kind in &kinds {
         all.push(Box::pin(follow(Policies(*kind), server.clone(), out.clone())));

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(keys.command(&key("J")), Some(CommandId::Theme), "the others hold");
         // What falls back may be in the way of another change, which then falls back too.
         let (keys, refused) =
-            changed(&[(CommandId::Coverage, &["b"]), (CommandId::Mark, &["v"]), (CommandId::Help, &["H"])]);
+            changed(&[(CommandId::Coverage, &["b"]), (CommandId::Mark, &["v"]), (CommandId::Help, &["K"])]);
         assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(keys.command(&key("v")), Some(CommandId::Coverage));
     }

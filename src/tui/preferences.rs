@@ -307,22 +307,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_named_with_its_line_and_the_rest_holds() {
-        let text = "theme = \"pink\"\ncolour = 3\n[keys]\nrollback = \"r\"\nmark = \"v\"\nfly = \"q\"\nhelp = [\"H\"]\n\
+        let text = "theme = \"pink\"\ncolour = 3\n[keys]\nrollback = \"r\"\nmark = \"v\"\nfly = \"q\"\nhelp = [\"K\"]\n\
                     [[views]]\nname = \"x\"\npage = \"fleet\"\nwidth = 3\nfilter = \"/(\"\n[[views]]\nname = \"y\"\n";
         let said = complaints(text);
         insta::assert_snapshot!(said.join("\n"));
         let (read, _) = read(text);
-        assert_eq!(read.keys.command(&key("H")), Some(CommandId::Help));
+        assert_eq!(read.keys.command(&key("K")), Some(CommandId::Help));
         assert_eq!(read.keys.command(&key("ctrl-r")), Some(CommandId::RollBack));
         assert_eq!(read.views.last().map(|saved| saved.name.as_str()), Some("x"));
     }
 
     #[test]
     fn a_broken_file_costs_its_broken_lines_only() {
-        let (read, troubles) = read("theme = \"mono\"\nclipboard = \n[keys]\nhelp = \"H\"\n");
+        let (read, troubles) = read("theme = \"mono\"\nclipboard = \n[keys]\nhelp = \"K\"\n");
         assert_eq!((read.theme, troubles.len()), (Some("mono"), 1));
         assert!(troubles[0].to_string().starts_with("preferences.toml line 2"), "{}", troubles[0]);
-        assert_eq!(read.keys.command(&key("H")), Some(CommandId::Help));
+        assert_eq!(read.keys.command(&key("K")), Some(CommandId::Help));
         assert!(complaints("\u{0}\u{1b}[31m = [[[").iter().all(|said| !said.contains('\u{1b}')));
     }
 

@@ -7,6 +7,7 @@ pub mod destinations;
 pub mod detail;
 pub mod document;
 pub mod dossier;
+mod enforced;
 pub mod fleet;
 pub mod form;
 pub mod frame;

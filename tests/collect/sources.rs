@@ -49,7 +49,7 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 
-use crate::{client::account_client, process::Collector};
+use crate::{client::account_client, process};
 
 const ACCOUNT: &str = "system:serviceaccount:sluice:sluice-collect";
 const COLLECT: &str = include_str!("../../assets/collect/sluice-collect.yaml");
@@ -444,8 +444,8 @@ async fn goldmane_at_an_address_takes_the_certificate_of_a_folder() {
     }
     let read = move || {
         let folder = tls.to_string_lossy().into_owned();
-        let args = ["--goldmane", &address, "--goldmane-tls", &folder];
-        let collector = Collector::start(home.path(), &args);
+        let args = ["--goldmane", address.as_str(), "--goldmane-tls", folder.as_str()];
+        let collector = process::Collector::start(home.path(), &args);
         let edges = |edges: &str| edges.contains(r#""pub""#);
         collector.until("edges without addresses", "/v1/edges?namespace=shop", edges);
         collector.get("/v1/state")

@@ -16,7 +16,10 @@ use crate::{
         discovery::companion,
         tests::{cluster, now, ns, world},
     },
-    domain::renewal::{Cover, summary},
+    domain::{
+        edge::Window,
+        renewal::{Cover, summary},
+    },
 };
 
 const AT: &str = "2026-10-13T12:00:00Z";

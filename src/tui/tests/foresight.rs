@@ -73,7 +73,8 @@ fn foretold(world: &World, dry_run: DryRun, teller: Result<Teller, Text>) -> For
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     let mut set = world.files().sets[&key].set.clone();
     let asked = PolicyDigest::of(set.values());
-    for (name, policy) in &mut set {
+    for name in set.keys().copied().collect::<Vec<_>>() {
+        let Some(policy) = set.get_mut(name) else { continue };
         let span = PortSpan { protocol: Protocol::Tcp, from: 8443, to: 8443 };
         let network = "198.51.100.0/24".parse().expect("a network");
         let rule = Rule {

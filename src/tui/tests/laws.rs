@@ -96,6 +96,7 @@ fn allowed(model: &Model, world: &World, key: &str) -> Option<&'static str> {
             dialog.may_confirm().then_some("apply")
         }
         Some(Overlay::RollBack(_)) if key == "ctrl-r" => Some("rollback"),
+        Some(Overlay::Renew(_)) if key == "N" || key == "w" => Some("document"),
         Some(Overlay::Form(form)) if key == "enter" && form.at == At::Send => {
             let mut form = form.clone();
             form.check(world);
@@ -113,6 +114,7 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
         let left = match ask {
             Ask::Command(Command::Apply(_)) => Some("apply"),
             Ask::Command(Command::RollBack(_)) => Some("rollback"),
+            Ask::Command(Command::Renew { .. }) => Some("document"),
             Ask::Command(
                 Command::Hold(_)
                 | Command::Release(_)
@@ -130,6 +132,8 @@ fn press(player: &mut Player, name: &str) -> Result<(), TestCaseError> {
                 | Command::Reconnect(_)
                 | Command::ReadEdges(..)
                 | Command::Foresee(_)
+                | Command::ReadDocuments
+                | Command::Compare(..)
                 | Command::Reload,
             )
             | Ask::Copy(_)

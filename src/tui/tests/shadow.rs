@@ -103,7 +103,7 @@ fn answer(player: &mut Player, change: impl Fn(&World, &mut Preview)) {
 #[test]
 fn the_confirmation_says_that_nothing_is_enforced() {
     let mut player = player(calico());
-    player.keys("D");
+    player.keys("H");
     answer(&mut player, |_, shown| {
         shown.origin = Origin::Shadow;
         shown.after = shown.before.clone();

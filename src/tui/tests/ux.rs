@@ -392,7 +392,7 @@ fn badges_agree(mut player: Player) -> Result<(), TestCaseError> {
             Main::Notices => player.model.notices.list.rows().len(),
             _ => player.model.team.reviews.list.rows().len(),
         };
-        prop_assert_eq!(badge, rows, "{main:?}: {tabs}");
+        prop_assert_eq!(badge, rows, "{:?}: {}", main, tabs);
     }
     Ok(())
 }

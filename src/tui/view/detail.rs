@@ -13,7 +13,7 @@ use crate::{
         world::World,
     },
     domain::{
-        denial::{Class, Group, GroupId, GroupKey, Minutes},
+        denial::{Class, Group, GroupId, Minutes},
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
@@ -31,6 +31,7 @@ use super::{
         widgets::{Pen, by_minute, plural, put, rate, sparkline},
     },
     destinations::readiness,
+    enforced::{enforcement, rights},
     fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
     frame::{About, Areas, Pane, band},
 };
@@ -208,39 +209,6 @@ fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
             }
             Some(_) | None => "enter shows its namespaces".into(),
         },
-    }
-}
-
-/// Each right, also those that are missing or not known.
-fn rights(cluster: &Cluster) -> String {
-    let rights = &cluster.rights;
-    let all = [
-        (rights.read, "read"),
-        (rights.may_apply(), "apply"),
-        (rights.may_roll_back(), "roll back"),
-        (rights.portforward, "watch flows"),
-    ];
-    let words = |want: Option<bool>| -> Vec<&str> {
-        all.iter().filter(|(right, _)| *right == want).map(|(_, word)| *word).collect()
-    };
-    let mut out = words(Some(true)).join(", ");
-    if out.is_empty() {
-        out.push_str("do nothing that is known");
-    }
-    for (want, label) in [(Some(false), "not"), (None, "unknown")] {
-        let words = words(want);
-        if !words.is_empty() {
-            out.push_str(&format!("; {label}: {}", words.join(", ")));
-        }
-    }
-    out
-}
-
-fn enforcement(enforcement: Enforcement) -> &'static str {
-    match enforcement {
-        Enforcement::Enforces => "enforces policies",
-        Enforcement::DoesNot => "does NOT enforce policies",
-        Enforcement::Unknown => "whether it enforces policies is unknown",
     }
 }
 
@@ -461,12 +429,14 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
     }
 }
 
-/// Is anything denied that somebody should look at?
+/// Is anything denied that somebody should look at? Where no group tells, it is.
 fn is_denied(world: &World, target: &Target) -> bool {
-    let ours = |key: &GroupKey| {
+    let is_ours = |group: &&Group| {
+        let key = &group.key;
         (&key.cluster, &key.ns, key.direction) == (&target.cluster, &target.ns, target.direction)
     };
-    world.denials().groups().any(|group| ours(&group.key) && group.class != Class::Expected)
+    let mut ours = world.denials().groups().filter(is_ours).peekable();
+    ours.peek().is_none() || ours.any(|group| group.class != Class::Expected)
 }
 
 /// The page of one group of denials.
