@@ -316,6 +316,21 @@ impl WavePlan {
         Self { direction, places: places.collect(), waves, cycles }
     }
 
+    /// Says anew how a row stands, and by that its wave. The row keeps its place.
+    pub fn restate(
+        &mut self,
+        target: &Target,
+        state: RowState,
+        since: Option<Timestamp>,
+        recorded: Option<u32>,
+    ) {
+        let Some((at, nth)) = self.places.get(target).copied() else { return };
+        let Some(wave) = self.waves.get_mut(at) else { return };
+        let Some(row) = wave.rows.get_mut(nth) else { return };
+        (row.state, row.since, row.recorded) = (state, since, recorded);
+        wave.verdict = Wave::judge(&wave.rows);
+    }
+
     /// A row with its wave.
     pub fn row(&self, target: &Target) -> Option<(&Wave, &Candidate)> {
         let (wave, nth) = self.places.get(target)?;

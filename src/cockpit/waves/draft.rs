@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use crate::domain::{
     calendar::Calendar,
     fleet::Cluster,
@@ -136,6 +138,7 @@ impl Draft {
             at: self.at,
             expires: self.expires,
             touched: false,
+            cost: TimeDelta::zero(),
         }
     }
 }
