@@ -52,10 +52,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{
-        fleet::Cluster,
-        names::ClusterName,
-    },
+    domain::{fleet::Cluster, names::ClusterName},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };

@@ -284,7 +284,7 @@ impl World {
         };
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
-        opinions::form(&self.clusters, &self.soaks, &mut self.denials);
+        opinions::form(&self.clusters, &self.soaks, &mut self.denials, self.now);
         self.denials.settle();
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
