@@ -280,7 +280,7 @@ impl Soaks {
             let Target { cluster, ns, direction } = evidence.target.clone();
             let place = self.places.entry(cluster).or_default();
             let rollout = &mut place.rollouts.entry(ns).or_default()[direction as usize];
-            rollout.base = Some(evidence.normal());
+            rollout.base = Some(Box::new(evidence.normal()));
             rollout.judged = 0;
         }
     }

@@ -139,7 +139,7 @@ pub struct Candidate {
     /// Since when `state` is so, where that is known.
     pub since: Option<Timestamp>,
     /// The lead took it out of its wave.
-    pub exclusion: Option<Hold>,
+    pub exclusion: Option<Box<Hold>>,
 }
 
 /// By what a row left its wave.

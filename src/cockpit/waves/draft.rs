@@ -110,7 +110,7 @@ impl Draft {
                 recorded: record(world, &target).and_then(|kept| kept.value.wave),
                 state,
                 since: since.or(Some(before)),
-                exclusion: exclusion(&self.exclusions, &target).cloned(),
+                exclusion: exclusion(&self.exclusions, &target).cloned().map(Box::new),
                 target,
             });
         }
