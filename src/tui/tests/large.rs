@@ -162,7 +162,7 @@ fn the_row_of_a_policy_that_changed_waits_for_no_plan_and_is_not_set_back_by_an_
 #[test]
 fn the_plan_page_makes_its_rows_in_parts() {
     let mut player = Player::new(large(0), (120, 40));
-    player.keys("6");
+    player.keys("7");
     assert!(matches!(player.model.view(), View::Main(Main::Plan)));
     let mut frames = 0;
     while is_behind(&player.model) {
