@@ -206,7 +206,7 @@ impl Cockpit {
         let (world, model, theme) = (self.engine.world(), &self.model, &self.theme);
         screen.draw(|frame| view::draw(world, model, theme, frame))?;
         self.drawn = Instant::now();
-        self.dirty = false;
+        self.dirty = settle::is_behind(&self.model);
         Ok(())
     }
 

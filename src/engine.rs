@@ -10,6 +10,7 @@ mod notifier;
 mod observer;
 pub mod papers;
 mod performer;
+mod planning;
 mod prober;
 mod recorder;
 mod renewal;
@@ -17,7 +18,7 @@ mod sources;
 mod state;
 pub mod week;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::FixedOffset;
 use tokio::{
@@ -51,10 +52,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{
-        fleet::Cluster,
-        names::{ClusterName, NsName},
-    },
+    domain::{fleet::Cluster, names::ClusterName},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -93,6 +91,8 @@ pub struct Engine {
     inbox: mpsc::Receiver<Fact>,
     sender: mpsc::Sender<Fact>,
     batch: Vec<Fact>,
+    /// Spent on the plan that is being gathered.
+    planning: Duration,
     watches: BTreeMap<ClusterName, Watching>,
     sources: Option<Sources>,
     collectors: Option<Collectors>,
@@ -121,6 +121,8 @@ impl Engine {
     const INBOX: usize = 1024;
     /// Facts absorbed in one turn, so that keys and frames get their turn under flood.
     const BATCH: usize = 256;
+    /// Absorbing and planning go on so long at most before keys are asked for again.
+    const BUDGET: Duration = Duration::from_millis(8);
 
     /// Must be called inside a tokio runtime: it spawns the adapters and returns at once.
     pub fn start(setup: Setup) -> Self {
@@ -140,6 +142,7 @@ impl Engine {
             inbox,
             sender,
             batch: Vec::with_capacity(Self::BATCH),
+            planning: Duration::ZERO,
             watches: BTreeMap::new(),
         };
         let pending = setup.files.pending;
@@ -149,7 +152,9 @@ impl Engine {
         }
         engine.batch.extend([Fact::Fleet(setup.fleet), Fact::Files(setup.files)]);
         engine.batch.extend(setup.notices.into_iter().map(Fact::Notice));
-        engine.absorb_batch();
+        while !engine.batch.is_empty() {
+            engine.absorb_batch();
+        }
         if pending {
             engine.read_files();
         }
@@ -168,8 +173,10 @@ impl Engine {
     /// Waits for facts and absorbs a batch of them. Can be dropped while it waits; nothing is lost.
     pub async fn turn(&mut self) {
         // The engine keeps a sender, so the channel never closes.
-        let facts = self.inbox.recv_many(&mut self.batch, Self::BATCH);
-        if self.world.has_more() {
+        let is_behind = !self.batch.is_empty() || self.world.has_more();
+        let room = Self::BATCH.saturating_sub(self.batch.len());
+        let facts = self.inbox.recv_many(&mut self.batch, room);
+        if is_behind {
             // A large fleet is brought in order in steps, whether or not a fact comes.
             tokio::select! {
                 biased;
@@ -333,7 +340,11 @@ impl Engine {
     fn absorb_batch(&mut self) {
         self.tick();
         let (mut replanned, mut wants_rules) = (false, false);
-        for fact in self.batch.drain(..) {
+        let began = Instant::now();
+        let mut facts = std::mem::take(&mut self.batch).into_iter();
+        while began.elapsed() < Self::BUDGET
+            && let Some(fact) = facts.next()
+        {
             let fact = self.desk.take(&self.world, &fact).unwrap_or(fact);
             match &fact {
                 Fact::Fleet(plan) => {
@@ -370,6 +381,7 @@ impl Engine {
             self.recorder.note(&self.world, &fact);
             self.world.absorb(fact);
         }
+        self.batch = facts.collect();
         self.record();
         if replanned {
             self.watch_fleet();
@@ -394,19 +406,6 @@ impl Engine {
         self.plan();
         self.look_back();
         self.look_through();
-    }
-
-    /// The plan of a large fleet is worked out beside the loop, so that keys do not wait for it.
-    fn plan(&mut self) {
-        let Some(draft) = self.world.take_draft() else { return };
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let waves = tokio::task::spawn_blocking(move || Box::new(draft.finish())).await;
-            if let Err(stopped) = &waves {
-                tracing::error!(%stopped, "working out the plan stopped");
-            }
-            let _ = sender.send(Fact::Plan(waves.ok())).await;
-        });
     }
 
     /// Previews are told what was recorded; what was not read yet is asked for.
@@ -459,22 +458,6 @@ impl Engine {
             let read = std::iter::once(Fact::Rules(Arc::new(rules))).chain(flagged.map(Fact::Flagged));
             for fact in read.chain(troubles.into_iter().map(Fact::Notice)) {
                 let _ = sender.send(fact).await;
-            }
-        });
-    }
-
-    /// In the background: it may be large.
-    fn read_document(&self, cluster: ClusterName, ns: NsName) {
-        let (Some(root), sender) = (self.desk.root(), self.sender.clone()) else { return };
-        tokio::spawn(async move {
-            let name = cluster.clone();
-            let read = tokio::task::spawn_blocking(move || documents::read(&root, &name, &ns));
-            match read.await {
-                Ok(told) => {
-                    let fact = ClusterFact::Documented(Box::new(told));
-                    let _ = sender.send(Fact::Cluster(cluster, fact)).await;
-                }
-                Err(stopped) => tracing::error!(%cluster, %stopped, "reading a document stopped"),
             }
         });
     }

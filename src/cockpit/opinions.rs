@@ -1,42 +1,71 @@
 //! Asks our evaluator about groups of denials, a bounded part a batch: by what is live as the watches
 //! show it, and says whether that was seen to be live when the newest denial happened.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use indexmap::IndexMap;
 
 use crate::domain::{
-    denial::{Denials, Weighed},
+    denial::{Denials, Group, GroupId, Weighed},
     fleet::{Cluster, Listed},
     names::ClusterName,
     opinion::opinions,
     rollout::Target,
+    time::Timestamp,
 };
 
 use super::soaks::Soaks;
 
 /// Groups weighed in one batch.
 const AT_ONCE: usize = 64;
+/// A cluster is read once for all groups of a row; so many namespaces are read in one batch, or those
+/// of one cluster.
+const NAMESPACES: usize = 500;
+/// In a cluster of more namespaces, a group that was weighed is weighed again after this at the earliest.
+const SMALL: usize = 100;
+const REST: TimeDelta = TimeDelta::seconds(60);
 /// A data plane may be this late with a change of policies, and its node's clock off by as much.
 const LATE: TimeDelta = TimeDelta::seconds(30);
 
-pub(super) fn form(clusters: &IndexMap<ClusterName, Cluster>, soaks: &Soaks, denials: &mut Denials) {
-    let is_read = |name: &ClusterName| {
-        clusters.get(name).is_some_and(|cluster| {
-            cluster.is_complete() && cluster.listed.contains(&Listed::Pods) && cluster.cni.is_some()
+pub(super) fn form(
+    clusters: &IndexMap<ClusterName, Cluster>,
+    soaks: &Soaks,
+    denials: &mut Denials,
+    now: Timestamp,
+) {
+    let may = |group: &Group| {
+        clusters.get(&group.key.cluster).is_some_and(|cluster| {
+            let is_read =
+                cluster.is_complete() && cluster.listed.contains(&Listed::Pods) && cluster.cni.is_some();
+            let is_small = cluster.namespaces.len() <= SMALL;
+            let rests = |ours: &Weighed| ours.at + REST > now && ours.at <= now;
+            is_read && (is_small || !group.ours.as_ref().is_some_and(rests))
         })
     };
-    for id in denials.unweighed(AT_ONCE, is_read) {
-        let Some(group) = denials.group(id) else { continue };
-        let Some(cluster) = clusters.get(&group.key.cluster) else { continue };
-        let target = Target {
-            cluster: group.key.cluster.clone(),
-            ns: group.key.ns.clone(),
-            direction: group.key.direction,
-        };
-        let of_then = soaks.seen_since(&target).is_some_and(|since| group.last >= since + LATE);
-        let said = opinions(cluster, &target.ns, target.direction, &[group.asked()]).pop();
-        if let Some(opinion) = said {
-            denials.weigh(id, Weighed { opinion, of_then });
+    let mut rows: BTreeMap<Target, Vec<GroupId>> = BTreeMap::new();
+    for id in denials.unweighed(AT_ONCE, may) {
+        let Some(key) = denials.group(id).map(|group| &group.key) else { continue };
+        let (cluster, ns) = (key.cluster.clone(), key.ns.clone());
+        rows.entry(Target { cluster, ns, direction: key.direction }).or_default().push(id);
+    }
+    let mut read = 0;
+    for (target, ids) in rows {
+        let Some(cluster) = clusters.get(&target.cluster) else { continue };
+        if read > 0 && read + cluster.namespaces.len() > NAMESPACES {
+            break;
         }
+        read += cluster.namespaces.len();
+        let groups: Vec<_> = ids.iter().filter_map(|id| denials.group(*id)).collect();
+        let asked: Vec<_> = groups.iter().map(|group| group.asked()).collect();
+        let since = soaks.seen_since(&target);
+        let said = opinions(cluster, &target.ns, target.direction, &asked).into_iter().zip(groups);
+        let weighed: Vec<_> = said
+            .map(|(opinion, group)| {
+                let of_then = since.is_some_and(|since| group.last >= since + LATE);
+                (group.id, Weighed { opinion, of_then, at: now })
+            })
+            .collect();
+        weighed.into_iter().for_each(|(id, ours)| denials.weigh(id, ours));
     }
 }

@@ -51,8 +51,18 @@ impl Ask {
 
 /// Every row of one direction, in the order in which they should go.
 pub fn plan_rows(world: &World, direction: Direction) -> impl Iterator<Item = PlanRow<'_>> {
+    plan_rows_behind(world, direction, 0)
+}
+
+/// The same without the first ones, which are not asked about.
+pub fn plan_rows_behind(
+    world: &World,
+    direction: Direction,
+    first: usize,
+) -> impl Iterator<Item = PlanRow<'_>> {
     let waves = &world.waves().plan(direction).waves;
-    waves.iter().flat_map(move |wave| wave.rows.iter().map(move |row| plan_row(world, wave, row)))
+    let rows = waves.iter().flat_map(|wave| wave.rows.iter().map(move |row| (wave, row)));
+    rows.skip(first).map(move |(wave, row)| plan_row(world, wave, row))
 }
 
 impl PlanRow<'_> {

@@ -62,11 +62,15 @@ pub struct Around<'w> {
 pub struct Soaks {
     started: Timestamp,
     places: BTreeMap<ClusterName, Place>,
-    /// Rollouts whose `clean` is to be found out again, in turn.
-    turn: Option<Target>,
-    /// Something came on which `clean` of some rollout rests.
+    /// Whose `clean` was looked at last, in turn.
+    turn: Option<(ClusterName, NsName)>,
+    /// Namespaces that are still to be looked at in this round.
+    left: usize,
+    /// Rollouts of which something came.
+    again: BTreeSet<Target>,
+    /// Something came on which `clean` of many rollouts rests.
     due: bool,
-    /// The minute for which all were judged.
+    /// The minute of this round.
     passed: Minute,
     /// Destinations as they were last taken note of.
     weeks: u64,
@@ -79,12 +83,16 @@ pub struct Soaks {
 impl Soaks {
     /// Rollouts judged anew at most in one batch.
     const AT_ONCE: usize = 32;
+    /// Namespaces looked through at most in one batch for those that are to be judged.
+    const LOOKED: usize = 1_000;
 
     pub fn new(now: Timestamp) -> Self {
         Self {
             started: now,
             places: BTreeMap::new(),
             turn: None,
+            left: 0,
+            again: BTreeSet::new(),
             due: true,
             passed: 0,
             weeks: 0,
@@ -204,7 +212,11 @@ impl Soaks {
                 {
                     live.probed(node, *at, outcome, now);
                     rollout.judged = 0;
-                    self.due = true;
+                    self.again.insert(Target {
+                        cluster: cluster.clone(),
+                        ns: ns.clone(),
+                        direction: *direction,
+                    });
                 }
             }
             ClusterFact::Gap(gap) => place.telemetry.gap(gap, now),
@@ -263,12 +275,12 @@ impl Soaks {
             Change::Put(_) | Change::Gone(_) => Vec::new(),
         };
         for evidence in fresh {
+            self.again.insert(evidence.target.clone());
             let Target { cluster, ns, direction } = evidence.target.clone();
             let place = self.places.entry(cluster).or_default();
             let rollout = &mut place.rollouts.entry(ns).or_default()[direction as usize];
-            rollout.base = Some(evidence.normal());
+            rollout.base = Some(Box::new(evidence.normal()));
             rollout.judged = 0;
-            self.due = true;
         }
     }
 
@@ -315,7 +327,11 @@ impl Soaks {
         {
             live.note(group);
             rollout.judged = 0;
-            self.due = true;
+            self.again.insert(Target {
+                cluster: key.cluster.clone(),
+                ns: key.ns.clone(),
+                direction: key.direction,
+            });
         }
         // The row is that of the endpoint that dropped; its peer's row says by whom it was caused.
         if let Peer::Workload { ns, .. } = &key.peer {
@@ -349,22 +365,36 @@ impl Soaks {
         }
     }
 
-    /// Finds out anew which rollouts are clean: those in turn that were not judged this minute.
+    /// Finds out anew which rollouts are clean: those of which something came, then those in turn that
+    /// were not judged this minute. Of many, a bounded part is looked through.
     fn judge_some(&mut self, around: &Around<'_>, minute: Minute) {
-        if !self.due && self.passed == minute {
-            return;
-        }
-        let turn = self.turn.as_ref();
-        let mut due: Vec<_> = self.due_behind(turn, minute).take(Self::AT_ONCE).collect();
-        if let Some(turn) = turn {
-            let again = self.due_behind(None, minute).take_while(|one| one <= turn);
-            due.extend(again.take(Self::AT_ONCE - due.len()));
-        }
-        self.turn = due.last().cloned().or(self.turn.take());
-        self.due = due.len() == Self::AT_ONCE;
-        if !self.due {
+        if std::mem::take(&mut self.due) || self.passed != minute {
             self.passed = minute;
+            self.left = self.places.values().map(|place| place.rollouts.len()).sum();
         }
+        let mut due = Vec::new();
+        while due.len() < Self::AT_ONCE
+            && let Some(target) = self.again.pop_first()
+        {
+            due.push(target);
+        }
+        let mut looked = 0;
+        let mut last = None;
+        for (cluster, ns, both) in self.behind(self.turn.as_ref()).take(self.left.min(Self::LOOKED)) {
+            if due.len() >= Self::AT_ONCE {
+                break;
+            }
+            looked += 1;
+            last = Some((cluster.clone(), ns.clone()));
+            for direction in Direction::ALL {
+                let rollout = &both[direction as usize];
+                if rollout.live.is_some() && rollout.judged != minute {
+                    due.push(Target { cluster: cluster.clone(), ns: ns.clone(), direction });
+                }
+            }
+        }
+        self.left -= looked;
+        self.turn = last.or(self.turn.take());
         self.judge_all(due.into_iter(), around, minute);
     }
 
@@ -393,29 +423,24 @@ impl Soaks {
         }
     }
 
-    /// Live rollouts behind this one that were not judged in this minute. Of many, only those that are
-    /// asked for are looked up.
-    fn due_behind<'s>(
+    /// All namespaces in turn, once around and on: first those behind this one.
+    fn behind<'s>(
         &'s self,
-        turn: Option<&'s Target>,
-        minute: Minute,
-    ) -> impl Iterator<Item = Target> + 's {
-        let from = turn.map_or(Bound::Unbounded, |turn| Bound::Included(&turn.cluster));
-        let places = self.places.range::<ClusterName, _>((from, Bound::Unbounded));
-        let due = places.flat_map(move |(cluster, place)| {
-            let here = turn.filter(|turn| turn.cluster == *cluster);
-            let from = here.map_or(Bound::Unbounded, |turn| Bound::Included(&turn.ns));
+        turn: Option<&'s (ClusterName, NsName)>,
+    ) -> impl Iterator<Item = (&'s ClusterName, &'s NsName, &'s [Rollout; 2])> + 's {
+        let from = turn.map_or(Bound::Unbounded, |(cluster, _)| Bound::Included(cluster));
+        let behind = self.places.range::<ClusterName, _>((from, Bound::Unbounded));
+        let behind = behind.flat_map(move |(cluster, place)| {
+            let here = turn.filter(|(last, _)| last == cluster);
+            let from = here.map_or(Bound::Unbounded, |(_, ns)| Bound::Excluded(ns));
             let rollouts = place.rollouts.range::<NsName, _>((from, Bound::Unbounded));
-            rollouts.flat_map(move |(ns, both)| {
-                let is_due = move |direction: &Direction| {
-                    let rollout = &both[*direction as usize];
-                    rollout.live.is_some() && rollout.judged != minute
-                };
-                let due = Direction::ALL.into_iter().filter(is_due);
-                due.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
-            })
+            rollouts.map(move |(ns, both)| (cluster, ns, &**both))
         });
-        due.filter(move |target| turn.is_none_or(|turn| target > turn))
+        let all = self
+            .places
+            .iter()
+            .flat_map(|(cluster, place)| place.rollouts.iter().map(move |(ns, both)| (cluster, ns, &**both)));
+        behind.chain(all)
     }
 
     /// Denied groups that people closed, or closed no longer.

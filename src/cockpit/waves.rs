@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     calendar::Calendar,
+    cni::Cni,
     fleet::{Cluster, Enforcement, Environment, Health, Listed, Namespace},
     flow::Direction,
     forecast::Forecast,
@@ -24,7 +25,7 @@ use crate::domain::{
 
 use super::{
     gate,
-    ports::{ClusterFact, Fact},
+    ports::{Change, ClusterFact, Fact, OrderFact},
     preflight,
     rows::{self, Phase},
     shared::SharedFact,
@@ -47,6 +48,8 @@ pub struct Waves {
     expires: Option<Timestamp>,
     /// Facts came that it rests on.
     touched: bool,
+    /// How long the world worked for it.
+    cost: TimeDelta,
 }
 
 impl Waves {
@@ -58,6 +61,8 @@ impl Waves {
     pub(super) const STEP: usize = 32;
     /// A large plan is not begun anew before this, whatever came.
     const PAUSE: TimeDelta = TimeDelta::seconds(5);
+    /// Of the time that a large plan takes, so many times as long is waited before the next one.
+    const SPARE: i32 = 20;
 
     /// Without a row.
     pub fn empty(now: Timestamp) -> Self {
@@ -73,6 +78,7 @@ impl Waves {
             at: now,
             expires: None,
             touched: true,
+            cost: TimeDelta::zero(),
         }
     }
 
@@ -101,7 +107,27 @@ impl Waves {
 
     /// A large one.
     pub(super) fn is_due_again(&self, now: Timestamp) -> bool {
-        self.is_due(now) && (now - self.at >= Self::PAUSE || self.plan(Direction::Egress).waves.is_empty())
+        let pause = Self::PAUSE.max(self.cost * Self::SPARE).min(Self::FRESH);
+        self.is_due(now) && (now - self.at >= pause || self.plan(Direction::Egress).waves.is_empty())
+    }
+
+    /// How long a large one kept the loop busy.
+    pub fn took(&mut self, time: TimeDelta) {
+        self.cost = time;
+    }
+
+    /// A person's write came: the next one is not put off for what this one took.
+    pub(super) fn hurry(&mut self) {
+        self.cost = TimeDelta::zero();
+    }
+
+    /// A row of a large plan, as it is now. It stays in its wave until the next plan.
+    pub(super) fn restate(&mut self, target: &Target, now: RowNow) {
+        let plan = match target.direction {
+            Direction::Egress => &mut self.egress,
+            Direction::Ingress => &mut self.ingress,
+        };
+        plan.restate(target, now.state, now.since, now.recorded);
     }
 
     /// A draft was begun: what comes from now on is not in it for sure.
@@ -109,10 +135,11 @@ impl Waves {
         self.touched = false;
     }
 
-    /// Takes the place of the one before, and keeps what came since it was begun.
-    pub(super) fn follow(&mut self, next: Self) {
+    /// Takes the place of the one before, and keeps what came since it was begun. What is left in `next`
+    /// is the one before.
+    pub(super) fn follow(&mut self, next: &mut Self) {
         let touched = self.touched;
-        *self = next;
+        std::mem::swap(self, next);
         self.touched = touched;
     }
 
@@ -137,16 +164,61 @@ pub fn calendar(world: &World) -> Calendar<'_> {
     Calendar { hours: settings.hours.as_ref(), blocked: &settings.blocked }
 }
 
+/// How a row stands.
+pub(super) struct RowNow {
+    pub state: RowState,
+    pub since: Option<Timestamp>,
+    pub recorded: Option<u32>,
+}
+
+impl RowNow {
+    pub(super) fn of(world: &World, target: &Target) -> Self {
+        let (state, since) = row_state(world, target);
+        let since = since.or_else(|| world.waves().seen_since(target, state.word())).or(Some(world.now()));
+        Self { state, since, recorded: record(world, target).and_then(|kept| kept.value.wave) }
+    }
+}
+
+/// The rows that a fact is about and that must not wait for the next plan: those of an order, of a
+/// record, and of a policy.
+pub(super) fn concerned(world: &World, fact: &Fact) -> Option<(ClusterName, NsName)> {
+    let of = |target: &Target| Some((target.cluster.clone(), target.ns.clone()));
+    match fact {
+        Fact::Order(id, fact) => match fact {
+            OrderFact::Started { target, .. } => of(target),
+            OrderFact::Ended(_) => of(&world.orders().get(*id)?.target),
+            OrderFact::Previewed(_) | OrderFact::Wrote(_) => None,
+        },
+        Fact::Shared(SharedFact::Records(Change::Put(kept))) => of(&kept.value.target),
+        Fact::Cluster(name, ClusterFact::Policies(_, change)) => {
+            let ns = match change {
+                Change::Put(policy) => policy.key.ns.as_ref(),
+                Change::Gone(key) => key.ns.as_ref(),
+                Change::Reset(_) => None,
+            };
+            Some((name.clone(), ns?.clone()))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the plan rests on a fact: always, by what it changes of its cluster, or never. A flood of
 /// flows and of pods that come and go costs nothing here.
 pub(super) enum Rests {
     Always,
+    /// What may change with any answer of the API server.
     Shape(ClusterName),
+    /// What is found out again every few minutes, most often as it was.
+    Looked(ClusterName),
     Never,
 }
 
-/// What of a cluster may change with any answer of its API server.
-type Shape = (std::mem::Discriminant<Health>, bool, bool, usize);
+/// What of a cluster is compared before and after a fact.
+#[derive(PartialEq)]
+pub(super) enum Shape {
+    Answers(std::mem::Discriminant<Health>, bool, bool, usize),
+    Looked(Option<Cni>, Option<Text>),
+}
 
 impl Rests {
     pub(super) fn on(fact: &Fact) -> Self {
@@ -176,11 +248,8 @@ impl Rests {
                 | SharedFact::Wrote { .. } => Self::Never,
             },
             Fact::Cluster(name, fact) => match fact {
+                ClusterFact::Cni(_) | ClusterFact::Preflight(_) => Self::Looked(name.clone()),
                 ClusterFact::Met { .. }
-                | ClusterFact::Cni(_)
-                | ClusterFact::Preflight(_)
-                | ClusterFact::Week(_)
-                | ClusterFact::Kyverno(_)
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
                 | ClusterFact::Collector(_) => Self::Always,
@@ -196,6 +265,8 @@ impl Rests {
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
                 | ClusterFact::Dns(_)
+                | ClusterFact::Week(_)
+                | ClusterFact::Kyverno(_)
                 | ClusterFact::Staged(_)
                 | ClusterFact::Asked(_)
                 | ClusterFact::Probed { .. }
@@ -210,6 +281,10 @@ impl Rests {
     pub(super) fn shape(&self, world: &World) -> Option<Shape> {
         match self {
             Self::Shape(name) => world.cluster(name).map(shape),
+            Self::Looked(name) => world.cluster(name).map(|cluster| {
+                let stop = preflight::stops_rollout(cluster).next().map(|check| check.why.clone());
+                Shape::Looked(cluster.cni.clone(), stop)
+            }),
             Self::Always | Self::Never => None,
         }
     }
@@ -217,7 +292,7 @@ impl Rests {
     pub(super) fn changed(&self, before: Option<Shape>, world: &World) -> bool {
         match self {
             Self::Always => true,
-            Self::Shape(_) => self.shape(world) != before,
+            Self::Shape(_) | Self::Looked(_) => self.shape(world) != before,
             Self::Never => false,
         }
     }
@@ -226,7 +301,7 @@ impl Rests {
 fn shape(cluster: &Cluster) -> Shape {
     let with_pods = cluster.namespaces.values().filter(|ns| ns.subjects().next().is_some()).count();
     let pods = cluster.listed.contains(&Listed::Pods);
-    (std::mem::discriminant(&cluster.health), cluster.is_complete(), pods, with_pods)
+    Shape::Answers(std::mem::discriminant(&cluster.health), cluster.is_complete(), pods, with_pods)
 }
 
 /// Which cluster of staging, or of the others, has the most namespaces in scope? Of equals the last one

@@ -136,7 +136,7 @@ impl World {
             shared: Shared::default(),
             timelines: Timelines::default(),
             incidents: Incidents::default(),
-            planning: Planning { waves: Waves::empty(now), drafting: Drafting::No },
+            planning: Planning::new(Waves::empty(now)),
             soaks: Soaks::new(now),
             notices: VecDeque::new(),
         }
@@ -238,6 +238,12 @@ impl World {
     pub fn absorb(&mut self, fact: Fact) {
         let rests = waves::Rests::on(&fact);
         let before = rests.shape(self);
+        if let Some(row) = waves::concerned(self, &fact) {
+            self.planning.concern(row);
+        }
+        if matches!(fact, Fact::Fleet(_) | Fact::Files(_) | Fact::Shared(SharedFact::Holds(_))) {
+            self.planning.waves.hurry();
+        }
         self.take_in(fact);
         if rests.changed(before, self) {
             self.planning.waves.touch();
@@ -278,7 +284,7 @@ impl World {
         };
         self.soaks.expect(&mut self.denials, &around, &changed);
         self.soaks.settle(&around, &self.denials, &changed);
-        opinions::form(&self.clusters, &self.soaks, &mut self.denials);
+        opinions::form(&self.clusters, &self.soaks, &mut self.denials, self.now);
         self.denials.settle();
         let orders = &self.orders;
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();

@@ -114,6 +114,8 @@ pub struct Weighed {
     pub opinion: Opinion,
     /// The policies that it rests on were seen to be live when that denial happened.
     pub of_then: bool,
+    /// When it was asked.
+    pub at: Timestamp,
 }
 
 impl Group {
@@ -345,8 +347,8 @@ impl Denials {
     }
 
     /// At most so many groups of whose newest denial our evaluator was not asked yet.
-    pub fn unweighed(&self, most: usize, may: impl Fn(&ClusterName) -> bool) -> Vec<GroupId> {
-        let may = |id: &GroupId| self.groups.get(id).is_some_and(|group| may(&group.key.cluster));
+    pub fn unweighed(&self, most: usize, may: impl Fn(&Group) -> bool) -> Vec<GroupId> {
+        let may = |id: &GroupId| self.groups.get(id).is_some_and(&may);
         self.unweighed.iter().copied().filter(may).take(most).collect()
     }
 

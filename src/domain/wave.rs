@@ -139,7 +139,7 @@ pub struct Candidate {
     /// Since when `state` is so, where that is known.
     pub since: Option<Timestamp>,
     /// The lead took it out of its wave.
-    pub exclusion: Option<Hold>,
+    pub exclusion: Option<Box<Hold>>,
 }
 
 /// By what a row left its wave.
@@ -314,6 +314,21 @@ impl WavePlan {
             wave.rows.iter().enumerate().map(move |(nth, row)| (row.target.clone(), (at, nth)))
         });
         Self { direction, places: places.collect(), waves, cycles }
+    }
+
+    /// Says anew how a row stands, and by that its wave. The row keeps its place.
+    pub fn restate(
+        &mut self,
+        target: &Target,
+        state: RowState,
+        since: Option<Timestamp>,
+        recorded: Option<u32>,
+    ) {
+        let Some((at, nth)) = self.places.get(target).copied() else { return };
+        let Some(wave) = self.waves.get_mut(at) else { return };
+        let Some(row) = wave.rows.get_mut(nth) else { return };
+        (row.state, row.since, row.recorded) = (state, since, recorded);
+        wave.verdict = Wave::judge(&wave.rows);
     }
 
     /// A row with its wave.

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use super::Engine;
 use crate::{
-    cockpit::ports::{Baseline, Document, Documented, Trouble},
+    cockpit::ports::{Baseline, ClusterFact, Document, Documented, Fact, Trouble},
     documents::{discovery::companion, predict},
     domain::{
         edge::Window,
@@ -51,6 +52,24 @@ pub(super) fn read(root: &Path, cluster: &ClusterName, ns: &NsName) -> Documente
             Documented { baseline, document }
         },
     )
+}
+
+impl Engine {
+    /// In the background: it may be large.
+    pub(super) fn read_document(&self, cluster: ClusterName, ns: NsName) {
+        let (Some(root), sender) = (self.desk.root(), self.sender.clone()) else { return };
+        tokio::spawn(async move {
+            let name = cluster.clone();
+            let read = tokio::task::spawn_blocking(move || read(&root, &name, &ns));
+            match read.await {
+                Ok(told) => {
+                    let fact = ClusterFact::Documented(Box::new(told));
+                    let _ = sender.send(Fact::Cluster(cluster, fact)).await;
+                }
+                Err(stopped) => tracing::error!(%cluster, %stopped, "reading a document stopped"),
+            }
+        });
+    }
 }
 
 fn part(root: &Path, shown: &str, cluster: &ClusterName, ns: &NsName) -> Result<companion::Part, Trouble> {

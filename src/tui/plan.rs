@@ -58,6 +58,14 @@ pub struct PlanPage {
     /// Waves that the operator folded or unfolded.
     pub turned: BTreeSet<(u8, u32)>,
     made: Option<Made>,
+    making: Option<Making>,
+}
+
+/// The rows of a large plan, of which each frame makes some.
+#[derive(Clone, Debug)]
+struct Making {
+    made: Made,
+    rows: [Vec<Planned>; 2],
 }
 
 /// What the rows were made from.
@@ -80,6 +88,10 @@ impl Default for PlanPage {
 impl PlanPage {
     /// Seconds for which reasons are kept.
     const FRESH: i64 = 2;
+    /// Rows of a plan for each second more.
+    const A_SECOND: usize = 5_000;
+    /// Rows made in one frame.
+    const AT_ONCE: usize = 2_000;
 
     pub fn new() -> Self {
         Self {
@@ -88,7 +100,13 @@ impl PlanPage {
             rows: [Vec::new(), Vec::new()],
             turned: BTreeSet::new(),
             made: None,
+            making: None,
         }
+    }
+
+    /// Some of its rows are still being made.
+    pub fn is_behind(&self) -> bool {
+        self.making.is_some()
     }
 
     pub fn of(&self, direction: Direction) -> &[Planned] {
@@ -111,24 +129,41 @@ impl PlanPage {
 }
 
 pub fn refresh(model: &mut Model, world: &World) {
+    let total: usize = model.plan.rows.iter().map(Vec::len).sum();
+    let fresh = PlanPage::FRESH.max(i64::try_from(total / PlanPage::A_SECOND).unwrap_or(PlanPage::FRESH));
     let made = Made {
         worked_out: world.waves().at,
-        moment: world.now().timestamp() / PlanPage::FRESH,
+        moment: world.now().timestamp() / fresh,
         orders: (world.orders().next_id().0, world.running().count()),
         holds: world.shared().holds().len(),
         state: world.shared().is_live(),
     };
-    if model.plan.made != Some(made) {
+    let page = &mut model.plan;
+    if page.making.as_ref().is_some_and(|making| making.made.worked_out != made.worked_out) {
+        page.making = None;
+    }
+    if page.making.is_none() && page.made != Some(made) {
+        page.making = Some(Making { made, rows: [Vec::new(), Vec::new()] });
+    }
+    if let Some(mut making) = page.making.take() {
+        let mut room = PlanPage::AT_ONCE;
         for direction in Direction::ALL {
-            let row = |row: planned::PlanRow<'_>| Planned {
+            let rows = &mut making.rows[direction as usize];
+            let before = rows.len();
+            let next = planned::plan_rows_behind(world, direction, before).take(room);
+            rows.extend(next.map(|row| Planned {
                 target: row.row.target.clone(),
                 wave: row.wave,
                 ask: row.ask,
                 again: row.is_again(),
-            };
-            model.plan.rows[direction as usize] = planned::plan_rows(world, direction).map(row).collect();
+            }));
+            room -= rows.len() - before;
         }
-        model.plan.made = Some(made);
+        if room == 0 {
+            page.making = Some(making);
+        } else {
+            (page.rows, page.made) = (making.rows, Some(making.made));
+        }
     }
     let rows = rows(model, world);
     model.plan.list.set(rows);

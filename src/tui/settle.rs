@@ -2,7 +2,10 @@
 //! results of orders. Called after each batch of facts and after each key; only the page on screen
 //! is brought up to date.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     cockpit::{
@@ -183,6 +186,11 @@ pub fn refresh(model: &mut Model, world: &World) {
     fit_overlay(model);
 }
 
+/// Part of the page is still to come: refresh it again.
+pub fn is_behind(model: &Model) -> bool {
+    matches!(model.view(), View::Main(Main::Plan)) && model.plan.is_behind()
+}
+
 fn fit_overlay(model: &mut Model) {
     let size = model.settings.size;
     if let Some(overlay) = &mut model.overlay {
@@ -191,10 +199,17 @@ fn fit_overlay(model: &mut Model) {
 }
 
 /// Cluster rows count over all namespaces: computed when a fact came or time moved, not per frame. Of
-/// many clusters the oldest rows come first, so that no frame waits for all of them.
+/// many clusters the oldest rows come first, so that no frame waits for all of them; those of a large
+/// fleet wait a while whatever came, but for the clusters in which an order runs.
 fn keep_clusters(model: &mut Model, world: &World) {
     const FRESH_SECS: i64 = 5;
-    const AT_ONCE: usize = 16;
+    /// Namespaces counted over in one frame, or those of one cluster.
+    const AT_ONCE: usize = 1_500;
+    /// Namespaces of a fleet for each second that its rows wait.
+    const A_SECOND: usize = 5_000;
+    let total: usize = world.clusters().map(|cluster| cluster.namespaces.len()).sum();
+    let rest = i64::try_from(total / A_SECOND).unwrap_or(FRESH_SECS);
+    let busy: BTreeSet<&ClusterName> = world.running().map(|order| &order.target.cluster).collect();
     let mut old = std::mem::take(&mut model.fleet.clusters);
     let now = world.now();
     let mut stale = Vec::new();
@@ -203,14 +218,24 @@ fn keep_clusters(model: &mut Model, world: &World) {
         let is_it = |kept: &Kept| kept.row.name == cluster.name;
         let kept = old.iter().position(is_it).map(|at| old.remove(at));
         if kept.as_ref().is_some_and(|kept| {
-            kept.revision != cluster.revision || (now - kept.at).num_seconds() >= FRESH_SECS
+            let age = (now - kept.at).num_seconds();
+            let waits = age < rest && !busy.contains(&cluster.name);
+            (kept.revision != cluster.revision && !waits) || age >= FRESH_SECS.max(rest)
         }) {
-            stale.push((kept.as_ref().map(|kept| kept.at), nth));
+            stale.push((kept.as_ref().map(|kept| kept.at), nth, cluster.namespaces.len()));
         }
         model.fleet.clusters.push(kept.unwrap_or_else(|| kept_now(world, cluster)));
     }
     stale.sort_unstable();
-    let due: Vec<usize> = stale.into_iter().take(AT_ONCE).map(|(_, nth)| nth).collect();
+    let mut counted = 0;
+    let due: Vec<usize> = stale
+        .into_iter()
+        .take_while(|(_, _, namespaces)| {
+            counted += namespaces;
+            counted <= AT_ONCE || counted == *namespaces
+        })
+        .map(|(_, nth, _)| nth)
+        .collect();
     for (nth, cluster) in world.clusters().enumerate().filter(|(nth, _)| due.contains(nth)) {
         model.fleet.clusters[nth] = kept_now(world, cluster);
     }

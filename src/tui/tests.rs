@@ -6,6 +6,7 @@ mod documents;
 mod foresight;
 mod goldmane;
 mod keys;
+mod large;
 mod laws;
 mod lead;
 mod plain;

@@ -164,7 +164,7 @@ fn row(name: &str, words: &[&str], direction: Direction) -> Candidate {
             "after" => row.after = next().split(',').map(|ns| NsName::parse(ns).expect("a name")).collect(),
             "shared" => row.shared = true,
             "largest" => row.largest = true,
-            "excluded" => row.exclusion = Some(exclusion(&row.target)),
+            "excluded" => row.exclusion = Some(Box::new(exclusion(&row.target))),
             "soaking" => row.state = soaking(),
             "clean" => row.state = RowState::Clean,
             "idle" => row.state = RowState::Idle,
@@ -220,7 +220,7 @@ fn rows() -> impl Strategy<Value = Vec<Candidate>> {
             (row.shared, row.largest, row.risk.configured) = (shared, largest, risk);
             row.after = after.iter().map(|n| NsName::parse(&format!("n-{n}")).expect("a name")).collect();
             (row.state, row.recorded) = (state, recorded);
-            row.exclusion = is_excluded.then(|| exclusion(&row.target));
+            row.exclusion = is_excluded.then(|| Box::new(exclusion(&row.target)));
             row
         };
         all.into_iter().enumerate().map(build).collect()

@@ -61,7 +61,7 @@ pub struct Rollout {
     pub absent: Option<Timestamp>,
     pub restarts: Vec<Restart>,
     /// Evidence of another observer, or of an earlier run of this program.
-    pub base: Option<Evidence>,
+    pub base: Option<Box<Evidence>>,
     /// Denials of others that ours caused, by group.
     pub caused: BTreeSet<crate::domain::denial::GroupId>,
     pub clean: bool,

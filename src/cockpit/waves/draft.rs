@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use crate::domain::{
     calendar::Calendar,
     fleet::Cluster,
@@ -108,7 +110,7 @@ impl Draft {
                 recorded: record(world, &target).and_then(|kept| kept.value.wave),
                 state,
                 since: since.or(Some(before)),
-                exclusion: exclusion(&self.exclusions, &target).cloned(),
+                exclusion: exclusion(&self.exclusions, &target).cloned().map(Box::new),
                 target,
             });
         }
@@ -136,6 +138,7 @@ impl Draft {
             at: self.at,
             expires: self.expires,
             touched: false,
+            cost: TimeDelta::zero(),
         }
     }
 }
