@@ -46,7 +46,8 @@ fn each_of_the_sixty_points_is_shown_or_left_out_for_a_reason() {
             (None | Some(_), _) => {}
         }
         for name in &point.shown {
-            if !tests.contains(name) && !(name.contains('.') && root.join(name).is_file()) {
+            let is_file = name.contains('.') && root.join(name).is_file();
+            if !tests.contains(name) && !is_file {
                 wrong.push(format!("{}: there is no test and no file {name}", point.n));
             }
         }

@@ -289,10 +289,10 @@ impl Rests {
         }
     }
 
-    pub(super) fn changed(&self, before: Option<Shape>, world: &World) -> bool {
+    pub(super) fn changed(&self, before: Option<&Shape>, world: &World) -> bool {
         match self {
             Self::Always => true,
-            Self::Shape(_) | Self::Looked(_) => self.shape(world) != before,
+            Self::Shape(_) | Self::Looked(_) => self.shape(world).as_ref() != before,
             Self::Never => false,
         }
     }

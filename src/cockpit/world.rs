@@ -245,7 +245,7 @@ impl World {
             self.planning.waves.hurry();
         }
         self.take_in(fact);
-        if rests.changed(before, self) {
+        if rests.changed(before.as_ref(), self) {
             self.planning.waves.touch();
         }
     }
