@@ -2,6 +2,8 @@
 //! Keys come first, then the frame, then facts: under flood neither starves.
 
 mod clipboard;
+mod depth;
+mod plain;
 mod terminal;
 
 use std::time::Duration;
@@ -12,7 +14,8 @@ use futures::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 pub use self::clipboard::Tool;
-use self::terminal::Screen;
+pub use self::depth::Depth;
+use self::terminal::{Looks, Screen};
 use crate::{
     cockpit::{ports::Trouble, spot::Spot},
     engine::{Claims, Engine, Setup, Soaks},
@@ -47,6 +50,15 @@ pub struct Options {
     pub observes: Option<(Claims, Soaks)>,
     /// Where it begins.
     pub open: Option<Spot>,
+    /// By lines instead of a screen.
+    pub plain: bool,
+    /// Names and addresses are hidden from the start.
+    pub masked: bool,
+    /// Of this run, at random: masks of one screen say nothing about another.
+    pub salt: u64,
+    /// The last screen stays behind.
+    pub keep: bool,
+    pub depth: Depth,
     /// The user's own choices, what is wrong with them, and which keys changed since the last run.
     pub chosen: Chosen,
 }
@@ -63,7 +75,11 @@ pub struct Chosen {
 
 /// Runs until the operator leaves. The terminal is restored on every way out, a panic included.
 pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
-    let mut screen = Screen::open(options.mouse)?;
+    if options.plain {
+        return Box::pin(plain::run(setup, options)).await;
+    }
+    let looks = Looks { mouse: options.mouse, keep: options.keep, depth: options.depth };
+    let mut screen = Screen::open(looks)?;
     let start = model::Options { theme: options.theme, ascii: options.ascii, size: screen.size()? };
     let mut engine = Engine::start(setup);
     if let Some((claims, soaks)) = options.observes {
@@ -77,6 +93,8 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         dirty: true,
         clipboard: options.chosen.clipboard.clone(),
     };
+    cockpit.model.settings.masks.salt = options.salt;
+    cockpit.model.settings.masks.on = options.masked;
     let Chosen { preferences, troubles, changed, .. } = options.chosen;
     update::begin(&mut cockpit.model, cockpit.engine.world(), preferences, troubles);
     if let Some(spot) = options.open {
@@ -86,14 +104,18 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
     cockpit.draw(&mut screen)?;
     let ended = cockpit.run(&mut screen).await;
     screen.close()?;
+    leave(&mut cockpit.engine).await;
+    ended
+}
+
+/// Whoever comes next takes over at once, or else after half a minute.
+async fn leave(engine: &mut Engine) {
     let leaving = async {
-        while cockpit.engine.leave() {
-            cockpit.engine.turn().await;
+        while engine.leave() {
+            engine.turn().await;
         }
     };
-    // Whoever comes next takes over at once, or else after half a minute.
     let _ = tokio::time::timeout(LEAVING, leaving).await;
-    ended
 }
 
 struct Cockpit {

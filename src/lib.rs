@@ -395,6 +395,7 @@ pub mod cli {
     pub mod args;
     mod args_collect;
     mod args_plan;
+    mod args_screen;
     pub mod ask;
     pub mod author;
     mod author_live;
@@ -473,9 +474,19 @@ pub mod tui {
     pub mod form;
     pub mod keys;
     pub mod list;
+    pub mod masks;
     pub mod model;
     pub mod offer;
     pub mod past;
+    /// The same views and keys as lines that are read once and never drawn over.
+    pub mod plain {
+        pub mod answer;
+        mod dialogs;
+        mod news;
+        mod page;
+        pub mod rows;
+        pub mod words;
+    }
     pub mod plan;
     pub mod preferences;
     pub mod proposal;

@@ -19,6 +19,7 @@ pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
 pub use super::args_plan::{
     Advance, Exclude, Hold, Holding, Init, Install, Plan, Preflight, Release, Sharing,
 };
+pub use super::args_screen::Shown;
 use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -33,6 +34,8 @@ pub struct Cli {
     /// Begin the cockpit there, as notifications say
     #[arg(long, value_name = "CLUSTER[/NAMESPACE[/DIRECTION]]")]
     pub open: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

@@ -16,7 +16,7 @@ use directories::ProjectDirs;
 
 use self::collectors::Collectors;
 use super::{
-    args::Global,
+    args::{Global, Shown},
     cockpit,
     exit::Exit,
     print::Printer,
@@ -73,9 +73,16 @@ pub struct Demo {
     /// Where its files go (kubeconfigs, workspace); a temporary folder if left out
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
-pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Result<Exit, NoStart> {
+pub async fn run(
+    global: &Global,
+    shown: Shown,
+    args: &Demo,
+    printer: &mut Printer<'_>,
+) -> Result<Exit, NoStart> {
     let start = now();
     let folder =
         Folder::open(args.directory.as_deref()).map_err(|error| no_start("the demo's folder", &error))?;
@@ -106,7 +113,7 @@ pub async fn run(global: &Global, args: &Demo, printer: &mut Printer<'_>) -> Res
     let mut setup = session::setup(&global, Need::AtOnce, true)?;
     setup.clock = clock;
     setup.records = Some(Records { folder: folder.path.join("acts"), strays: None });
-    cockpit::run(&global, setup, None).await
+    Box::pin(cockpit::run(&global, shown, setup, None)).await
 }
 
 /// What `--serve` prints: the first line is for `eval`, the rest is for people.

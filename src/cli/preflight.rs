@@ -65,7 +65,8 @@ pub async fn run(
         let access = reach(entry);
         async move {
             let name = entry.name.as_str();
-            let result = match timeout(args.deadline, look(entry, &access, args.deadline / 2)).await {
+            let result = match timeout(args.deadline, Box::pin(look(entry, &access, args.deadline / 2))).await
+            {
                 Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
             };

@@ -56,11 +56,11 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         }
         None => with_runtime(printer, async |_| {
             let setup = session::setup(global, Need::AtOnce, true)?;
-            cockpit::run(global, setup, cli.open.as_deref()).await
+            Box::pin(cockpit::run(global, cli.shown, setup, cli.open.as_deref())).await
         }),
-        Some(Command::Demo(args)) => {
-            with_runtime(printer, async |printer| Box::pin(demo::run(global, args, printer)).await)
-        }
+        Some(Command::Demo(args)) => with_runtime(printer, async |printer| {
+            Box::pin(demo::run(global, cli.shown.or(args.shown), args, printer)).await
+        }),
         Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
         Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
         Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),

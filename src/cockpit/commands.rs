@@ -137,6 +137,7 @@ commands! {
     Palette: "palette", [":"], Anywhere, Looks, "Every command and target by name.";
     Help: "help", ["?"], Anywhere, Looks, "The keys of this view.";
     Theme: "theme", ["T"], Anywhere, Looks, "Next theme.";
+    Mask: "mask", ["ctrl-p"], Anywhere, Looks, "Hide names and addresses on this screen, for sharing it; again: show them.";
     Suspend: "suspend", ["ctrl-z"], Anywhere, Looks, "To the shell; `fg` comes back.";
     Quit: "quit", ["ctrl-c", "q"], Anywhere, Looks, "Leave; asks while an order runs. `q` goes back first.";
 }

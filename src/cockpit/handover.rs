@@ -305,10 +305,6 @@ fn todo(world: &World, handover: &Handover) -> Vec<Todo> {
             out.row(format!("{target} does not become clean by waiting: {first}"), target);
         }
     }
-    for row in handover.documents.iter().flatten() {
-        let (what, command) = (monthly::line(row, world.now()), format!("sluice documents {}", row.ns));
-        out.0.push(Todo { what: Text::from(what), command });
-    }
     if handover.waiting > 0 {
         let waiting = handover.waiting;
         out.add(format!("{waiting} acts of this machine wait for the journal: leave sluice open"), None);

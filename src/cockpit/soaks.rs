@@ -147,14 +147,13 @@ impl Soaks {
 
     /// The same of one cluster.
     pub fn targets_of(&self, cluster: &ClusterName) -> impl Iterator<Item = Target> {
-        let of = move |(ns, both): (&NsName, &Box<[Rollout; 2]>)| {
-            let live =
-                Direction::ALL.into_iter().filter(|direction| both[*direction as usize].live.is_some());
-            let (cluster, ns) = (cluster.clone(), ns.clone());
-            live.map(move |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction })
-                .collect::<Vec<_>>()
-        };
-        self.places.get(cluster).into_iter().flat_map(|place| place.rollouts.iter()).flat_map(of)
+        self.places.get(cluster).into_iter().flat_map(|place| place.rollouts.iter()).flat_map(
+            move |(ns, both)| {
+                let live = Direction::ALL.into_iter().filter(|one| both[*one as usize].live.is_some());
+                let of = |direction| Target { cluster: cluster.clone(), ns: ns.clone(), direction };
+                live.map(of).collect::<Vec<_>>()
+            },
+        )
     }
 
     /// Since when this run has seen the policies that are live; `None` while its set is not live and closed.

@@ -11,7 +11,10 @@ use super::{
     table::Table,
 };
 use crate::{
-    cockpit::handover::{Handover, Hurting, Running},
+    cockpit::{
+        handover::{Handover, Hurting, Running},
+        monthly,
+    },
     domain::{
         names::Text,
         time::{Timestamp, age, span},
@@ -65,6 +68,11 @@ pub fn markdown(handover: &Handover) -> String {
     } else {
         out.list(&handover.ends_soon, |end| format!("{}: {}", moment(end.at), md(end.what.as_str())));
     }
+    let documents = documents(handover);
+    if !documents.is_empty() {
+        out.para("## Documents to review");
+        out.list(&documents, |line| md(line));
+    }
     out.para("## What changed");
     changes(handover, &mut out);
     if !handover.escalation.is_empty() {
@@ -72,6 +80,19 @@ pub fn markdown(handover: &Handover) -> String {
         out.list(&handover.escalation, |step| md(step.as_str()));
     }
     out.text.trim_end().to_owned() + "\n"
+}
+
+/// No work of a night, so they stand by themselves and after it.
+fn documents(handover: &Handover) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let Some(all) = &handover.documents else {
+        return vec!["which ones are due is not known: they were not read".to_owned()];
+    };
+    let mut out: Vec<_> = all.iter().take(SHOWN).map(|row| monthly::line(row, handover.at)).collect();
+    if all.len() > SHOWN {
+        out.push(format!("and {} more: sluice documents --due", all.len() - SHOWN));
+    }
+    out
 }
 
 fn hurting(handover: &Handover, out: &mut Page) {
@@ -186,6 +207,10 @@ pub fn text(handover: &Handover, zone: FixedOffset) -> String {
     part("OPEN ENDS", ends.lines().map(|line| format!("  {line}\n")).collect(), "");
     let soon = handover.ends_soon.iter().map(|end| format!("{}  {}", clock(end.at), end.what));
     part("ENDS SOON", list(soon.collect()), "nothing within three days, as far as is known");
+    let documents = documents(handover);
+    if !documents.is_empty() {
+        part("DOCUMENTS TO REVIEW", list(documents), "");
+    }
     let mut changes: String =
         handover.changes.iter().map(|entry| journal::entry_text(entry, zone)).collect::<String>();
     changes = changes.lines().map(|line| format!("  {line}\n")).collect();

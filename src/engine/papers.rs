@@ -71,7 +71,7 @@ fn file(root: &Path, ns: NsName, today: NaiveDate) -> DocumentFile {
         Err(trouble) => Err(said(trouble)),
         Ok(None) => Err(missing(&shown)),
         Ok(Some(text)) => notes::read(Kind::Discovery, &text)
-            .map(|old| stamp(old, today))
+            .map(|old| stamp(&old, today))
             .map_err(|bad| Text::from(format!("{shown}: {bad}"))),
     };
     let parts = match discovery::first_line(root, &beside) {
@@ -83,7 +83,7 @@ fn file(root: &Path, ns: NsName, today: NaiveDate) -> DocumentFile {
     DocumentFile { ns, path: Text::from(shown), stamp, parts }
 }
 
-fn stamp(old: Old, today: NaiveDate) -> Stamp {
+fn stamp(old: &Old, today: NaiveDate) -> Stamp {
     Stamp {
         generated: old.generated,
         due: old.due,

@@ -219,7 +219,7 @@ pub async fn remove_all(place: &Place, teller: &Teller<'_>) -> Option<Trouble> {
 mod tests {
     use super::*;
 
-    fn value(spec: Value) -> Value {
+    fn value(spec: &Value) -> Value {
         json!({
             "apiVersion": "projectcalico.org/v3", "kind": "StagedKubernetesNetworkPolicy",
             "metadata": { "name": "default-deny-egress", "namespace": "shop",
@@ -256,9 +256,9 @@ mod tests {
         let read = |action: Value| {
             let mut spec = spec.clone();
             spec["stagedAction"] = action;
-            decode(&value(spec)).expect("it reads").deletes
+            decode(&value(&spec)).expect("it reads").deletes
         };
-        let plain = decode(&value(spec.clone())).expect("it reads");
+        let plain = decode(&value(&spec)).expect("it reads");
         assert!(!plain.deletes);
         assert_eq!(plain.created.map(|at| at.to_rfc3339()).as_deref(), Some("2026-03-02T09:00:00+00:00"));
         assert_eq!([json!("Set"), json!("Delete"), json!("Learn")].map(read), [false, true, true]);

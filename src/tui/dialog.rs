@@ -15,6 +15,7 @@ use super::{
     chooser::Chooser,
     copy,
     form::Form,
+    masks::Masks,
     offer,
     proposal::ProposalDialog,
     renewal::RenewDialog,
@@ -64,7 +65,12 @@ pub struct Scrolled {
     lines: Vec<BodyLine>,
     width: usize,
     height: usize,
+    masked: bool,
     pub at: usize,
+}
+
+fn shown(text: &str, masks: Option<&Masks>) -> String {
+    masks.map_or_else(|| text.to_owned(), |masks| masks.hide(text))
 }
 
 impl Scrolled {
@@ -76,20 +82,25 @@ impl Scrolled {
         self.all.is_empty()
     }
 
+    /// The whole text, not broken into lines.
+    pub fn all(&self) -> &[BodyLine] {
+        &self.all
+    }
+
     /// Another text at the same place.
     fn set(&mut self, all: Vec<BodyLine>) {
         self.all = all;
         self.width = 0;
     }
 
-    /// Breaks the text anew where the width changed.
-    fn fit(&mut self, width: usize, height: usize) {
+    /// Breaks the text anew where the width changed, or what may be shown of it.
+    fn fit(&mut self, width: usize, height: usize, masks: Option<&Masks>) {
         self.height = height;
-        if self.width != width {
-            self.width = width;
+        if self.width != width || masks.is_some() != self.masked {
+            (self.width, self.masked) = (width, masks.is_some());
             let part = |line: &BodyLine| {
                 let role = line.role;
-                wrap(&line.text, width).into_iter().map(move |text| BodyLine { role, text })
+                wrap(&shown(&line.text, masks), width).into_iter().map(move |text| BodyLine { role, text })
             };
             self.lines = self.all.iter().flat_map(part).collect();
         }
@@ -115,7 +126,7 @@ pub fn columns(width: u16) -> u16 {
 
 impl Overlay {
     /// Fits what is scrolled to the terminal.
-    pub fn fit(&mut self, (width, height): (u16, u16)) {
+    pub fn fit(&mut self, (width, height): (u16, u16), masks: Option<&Masks>) {
         let columns = usize::from(columns(width));
         // Border, band, and the line that says how much is below.
         let room = usize::from(height).saturating_sub(5);
@@ -123,32 +134,33 @@ impl Overlay {
             Self::Apply(dialog) => {
                 // The first here, and all at the top of the text.
                 let (first, more) = dialog.reasons.split_at(dialog.reasons.len().min(1));
-                dialog.why = wrap_all("cannot be applied", first, columns);
+                dialog.why = wrap_all("cannot be applied", first, columns, masks);
                 dialog.why.extend(
                     (!more.is_empty())
                         .then(|| format!("and {}, all above", plural(more.len(), "more reason"))),
                 );
-                dialog.body.fit(columns, room.saturating_sub(2 + dialog.why.len()).max(3));
+                dialog.body.fit(columns, room.saturating_sub(2 + dialog.why.len()).max(3), masks);
             }
             Self::RollBack(dialog) => {
-                dialog.why = wrap_all("will be refused", &dialog.reasons, columns);
-                dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3));
+                dialog.why = wrap_all("will be refused", &dialog.reasons, columns, masks);
+                dialog.body.fit(columns, room.saturating_sub(1 + dialog.why.len()).max(3), masks);
             }
             Self::Form(form) => {
-                form.why = wrap_all("not yet", &form.reasons, columns);
+                form.why = wrap_all("not yet", &form.reasons, columns, masks);
                 let below = 2 + form.why.len() + form.fields.len();
-                form.body.fit(columns, room.saturating_sub(below).max(3));
+                form.body.fit(columns, room.saturating_sub(below).max(3), masks);
             }
-            Self::Renew(dialog) => dialog.body.fit(columns, room.saturating_sub(2).max(3)),
-            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3)),
+            Self::Renew(dialog) => dialog.body.fit(columns, room.saturating_sub(2).max(3), masks),
+            Self::Proposal(dialog) => dialog.body.fit(columns, room.saturating_sub(1).max(3), masks),
             Self::Chooser(_) | Self::Waiting(_) | Self::Reasons { .. } | Self::Quit => {}
         }
     }
 }
 
-fn wrap_all(label: &str, reasons: &[String], width: usize) -> Vec<String> {
+fn wrap_all(label: &str, reasons: &[String], width: usize, masks: Option<&Masks>) -> Vec<String> {
     const MOST: usize = 6;
-    reasons.iter().flat_map(|reason| wrap(&format!("{label}: {reason}"), width)).take(MOST).collect()
+    let wrapped = |reason| wrap(&shown(&format!("{label}: {reason}"), masks), width);
+    reasons.iter().flat_map(wrapped).take(MOST).collect()
 }
 
 /// A line of a dialog.

@@ -35,6 +35,34 @@ pub fn name(key: &KeyEvent) -> Option<String> {
     Some(word.to_owned())
 }
 
+/// The key that the table writes so.
+pub fn event(name: &str) -> Option<KeyEvent> {
+    let (modifiers, name) = match name.strip_prefix("ctrl-") {
+        Some(name) => (KeyModifiers::CONTROL, name),
+        None => (KeyModifiers::NONE, name),
+    };
+    let mut chars = name.chars();
+    let code = match (chars.next(), chars.next()) {
+        (Some(c), None) => KeyCode::Char(c),
+        _ => match name {
+            "space" => KeyCode::Char(' '),
+            "enter" => KeyCode::Enter,
+            "esc" => KeyCode::Esc,
+            "left" => KeyCode::Left,
+            "right" => KeyCode::Right,
+            "up" => KeyCode::Up,
+            "down" => KeyCode::Down,
+            "pgup" => KeyCode::PageUp,
+            "pgdn" => KeyCode::PageDown,
+            "home" => KeyCode::Home,
+            "end" => KeyCode::End,
+            "tab" => KeyCode::Tab,
+            _ => return None,
+        },
+    };
+    Some(KeyEvent::new(code, modifiers))
+}
+
 /// What a key does to a line of text that is being typed. `None`: nothing.
 pub fn edit(key: &KeyEvent) -> Option<InputRequest> {
     if key.kind == KeyEventKind::Release {
@@ -125,6 +153,7 @@ mod tests {
             for key in row.keys {
                 let id = crate::tui::bindings::Bindings::default().command(&typed(key));
                 assert_eq!(id, Some(row.id), "{key}");
+                assert_eq!(event(key), Some(typed(key)), "{key}");
             }
         }
     }

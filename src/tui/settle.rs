@@ -118,6 +118,7 @@ fn is_running(world: &World, id: OrderId) -> bool {
 /// After keys: the rows of the page on screen.
 pub fn refresh(model: &mut Model, world: &World) {
     model.told.now = world.now();
+    model.settings.masks.learn(world);
     let height = usize::from(Areas::of(model.settings.size, model).list.height);
     match model.view().clone() {
         View::Main(Main::Fleet) => {
@@ -193,7 +194,7 @@ pub fn is_behind(model: &Model) -> bool {
 fn fit_overlay(model: &mut Model) {
     let size = model.settings.size;
     if let Some(overlay) = &mut model.overlay {
-        overlay.fit(size);
+        overlay.fit(size, model.settings.masks.shown());
     }
 }
 

@@ -9,6 +9,7 @@ mod keys;
 mod large;
 mod laws;
 mod lead;
+mod plain;
 mod predicted;
 mod preflight;
 mod screens;

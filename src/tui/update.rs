@@ -256,9 +256,9 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
 
 fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
     let command = model.settings.keys.command(key);
-    // Stopping, taking back and going to the shell work in every state (law 6).
+    // Stopping, taking back, going to the shell and masks work in every state (law 6).
     match command {
-        Some(id @ (CommandId::Abort | CommandId::Suspend)) => return run(model, world, id),
+        Some(id @ (CommandId::Abort | CommandId::Suspend | CommandId::Mask)) => return run(model, world, id),
         Some(CommandId::RollBack) if !matches!(model.overlay, Some(Overlay::RollBack(_))) => {
             model.filters.editing = None;
             return run(model, world, CommandId::RollBack);
@@ -311,23 +311,8 @@ fn paste(model: &mut Model, text: &str) {
 
 /// Runs a command as its key does. One that is off shows every reason why.
 pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
-    match offer::offer(world, model, id) {
-        Offer::Ready => {}
-        Offer::Absent => {
-            let row = row(id);
-            let on = match row.on {
-                On::Anywhere => "has no meaning on this page".to_owned(),
-                on => format!("works on: {}", keys::place(on)),
-            };
-            model.told.say(format!("{} {on}", row.name), Tone::Plain);
-            return Vec::new();
-        }
-        // The dialog of a rollback also helps who may not do it: it shows the commands.
-        Offer::Off(_) if id == CommandId::RollBack => {}
-        Offer::Off(reasons) => {
-            refuse(model, id, reasons);
-            return Vec::new();
-        }
+    if !may_run(model, world, id) {
+        return Vec::new();
     }
     match id {
         CommandId::Apply => act::apply(model, world),
@@ -358,6 +343,7 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
             model.settings.theme = theme::after(model.settings.theme);
             vec![Ask::Theme(model.settings.theme)]
         }
+        CommandId::Mask => act::mask(model, world),
         CommandId::Suspend => vec![Ask::Suspend],
         CommandId::Quit => act::quit(model, world),
         CommandId::Undo => {
@@ -378,6 +364,28 @@ pub(super) fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         _ => {
             look::look(model, world, id);
             Vec::new()
+        }
+    }
+}
+
+/// Says why where it may not.
+fn may_run(model: &mut Model, world: &World, id: CommandId) -> bool {
+    match offer::offer(world, model, id) {
+        Offer::Ready => true,
+        Offer::Absent => {
+            let row = row(id);
+            let on = match row.on {
+                On::Anywhere => "has no meaning on this page".to_owned(),
+                on => format!("works on: {}", keys::place(on)),
+            };
+            model.told.say(format!("{} {on}", row.name), Tone::Plain);
+            false
+        }
+        // The dialog of a rollback also helps who may not do it: it shows the commands.
+        Offer::Off(_) if id == CommandId::RollBack => true,
+        Offer::Off(reasons) => {
+            refuse(model, id, reasons);
+            false
         }
     }
 }

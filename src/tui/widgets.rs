@@ -12,12 +12,14 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
-    cockpit::{commands::CommandId, dossier::Heat},
+    cockpit::{commands::CommandId, dossier::Heat, world::World},
     domain::time::{Timestamp, age, span},
 };
 
 use super::{
     bindings::Bindings,
+    masks::Masks,
+    model::Settings,
     theme::{Role, Theme},
 };
 
@@ -32,9 +34,23 @@ pub struct Pen<'a> {
     /// Clock times instead of ages.
     pub clock: bool,
     pub keys: &'a Bindings,
+    /// What stands for names and addresses; `None`: themselves.
+    pub masks: Option<&'a Masks>,
+    /// Cells are neither padded nor cut: they stand one behind the other, with [`CELL`] between them.
+    pub plain: bool,
 }
 
-impl Pen<'_> {
+/// Between two cells of a plain row. Of private use, so that nothing that is said holds it; if a
+/// cluster does say it, one cell reads as two.
+pub const CELL: char = '\u{e000}';
+
+impl<'a> Pen<'a> {
+    /// Nothing masked.
+    pub fn new(theme: &'a Theme, world: &World, settings: &'a Settings) -> Self {
+        let (now, zone) = (world.now(), world.zone());
+        Self { theme, now, zone, clock: settings.clock, keys: &settings.keys, masks: None, plain: false }
+    }
+
     /// The key that hints show for a command.
     pub fn key(&self, id: CommandId) -> String {
         self.keys.first(id)
@@ -44,8 +60,22 @@ impl Pen<'_> {
         self.theme.style(role)
     }
 
+    /// The text as it may be shown. What is cut or broken into lines is hidden first.
+    pub fn hide(&self, text: impl Into<String>) -> String {
+        let text = text.into();
+        match self.masks {
+            Some(masks) => masks.hide(&text),
+            None => text,
+        }
+    }
+
+    /// As [`wrap`], of what may be shown.
+    pub fn wrap(&self, text: &str, width: usize) -> Vec<String> {
+        wrap(&self.hide(text), width)
+    }
+
     pub fn span(&self, text: impl Into<String>, role: Role) -> Span<'static> {
-        Span::styled(text.into(), self.style(role))
+        Span::styled(self.hide(text), self.style(role))
     }
 
     /// A whole line in one role.
@@ -299,11 +329,15 @@ impl<'p> Cells<'p> {
     }
 
     fn push(mut self, text: &str, width: usize, align: Align, role: Role, gap: usize) -> Self {
+        if self.pen.plain {
+            self.spans.push(self.pen.span(format!("{text}{CELL}"), role));
+            return self;
+        }
         let width = width.min(self.left);
         if width == 0 {
             return self;
         }
-        self.spans.push(self.pen.span(fit(text, width, align), role));
+        self.spans.push(self.pen.span(fit(&self.pen.hide(text), width, align), role));
         self.left -= width;
         let gap = gap.min(self.left);
         self.spans.push(Span::raw(" ".repeat(gap)));
@@ -343,7 +377,8 @@ pub fn highlight(buf: &mut Buffer, area: Rect, style: Style) {
 
 /// A heading with a line to the end of the row.
 pub fn heading(pen: &Pen<'_>, title: &str, width: u16) -> Line<'static> {
-    let title = fit(title, title.width().min(usize::from(width).saturating_sub(4)), Align::Left);
+    let title = pen.hide(title);
+    let title = fit(&title, title.width().min(usize::from(width).saturating_sub(4)), Align::Left);
     let rest = usize::from(width).saturating_sub(title.width() + 4);
     Line::from(vec![
         pen.span("── ", Role::Rule),
@@ -353,7 +388,7 @@ pub fn heading(pen: &Pen<'_>, title: &str, width: u16) -> Line<'static> {
 }
 
 /// Every ornament we draw, with what stands for it where only ASCII can be shown.
-const ASCII: &[(&str, &str)] = &[
+pub const ASCII: &[(&str, &str)] = &[
     ("·", "."),
     ("▁", "_"),
     ("▂", ":"),
@@ -394,13 +429,19 @@ pub fn flatten(buf: &mut Buffer) {
     }
 }
 
-/// Replaces our ornaments where only ASCII can be shown.
+/// Replaces our ornaments where only ASCII can be shown; of what others say, what is not ASCII is `?`.
 pub fn to_ascii(buf: &mut Buffer) {
     for cell in &mut buf.content {
-        if let Some((_, plain)) = ASCII.iter().find(|(ornament, _)| cell.symbol() == *ornament) {
-            cell.set_symbol(plain);
+        if !cell.symbol().is_ascii() {
+            let plain = ASCII.iter().find(|(ornament, _)| cell.symbol() == *ornament);
+            cell.set_symbol(plain.map_or("?", |(_, plain)| plain));
         }
     }
+}
+
+/// A character of [`sparkline`] or [`strip`].
+pub fn is_bar(c: char) -> bool {
+    c == '·' || LEVELS.contains(&c)
 }
 
 #[cfg(test)]

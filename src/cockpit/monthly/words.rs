@@ -39,7 +39,7 @@ pub fn heading(part: &ComparedPart, now: Timestamp) -> String {
 pub fn doubt(newer: &Newer) -> Option<String> {
     let first = newer.doubts.first()?;
     let more = newer.doubts.len() - 1;
-    let more = if more == 0 { String::new() } else { format!(" (and {} more)", more) };
+    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
     Some(format!("what is called gone may only not have been seen: {first}{more}"))
 }
 

@@ -75,7 +75,7 @@ impl SoakRow {
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
         let mut out = Vec::new();
         if self.judged.wall > 0 {
-            out.push(format!("soak {}", self.bar));
+            out.push(format!("since it began {} (full: credited)", self.bar));
         }
         out.extend(self.reasons().into_iter().map(|reason| format!("not clean: {reason}")));
         let uncredited = self.uncredited();

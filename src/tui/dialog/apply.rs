@@ -25,7 +25,7 @@ use crate::{
         shadow::removal_command,
         time::Timestamp,
     },
-    tui::{copy, offer, plan, theme::Role, widgets::plural},
+    tui::{copy, masks::Masks, offer, plan, theme::Role, widgets::plural},
 };
 
 /// The confirmation of an apply.
@@ -186,6 +186,11 @@ impl ApplyDialog {
     /// What an override would be asked for.
     pub fn overrulable(&self) -> Vec<OrderId> {
         if self.reasons.is_empty() { self.stays.clone() } else { self.previews.clone() }
+    }
+
+    /// The word to be typed is a name that is masked: whoever types it could not read what is meant.
+    pub fn is_veiled(&self, masks: Option<&Masks>) -> bool {
+        masks.is_some_and(|masks| masks.hide(&self.word) != self.word)
     }
 
     pub fn may_confirm(&self) -> bool {

@@ -181,8 +181,10 @@ proptest! {
         player.keys("enter");
         prop_assert!(player.asks.is_empty(), "a pasted word does not confirm");
         player.keys("esc esc");
-        // A hint that is clicked does what its key does: here that previews at most.
-        let harmless = |ask: &Ask| matches!(ask, Ask::Copy(_) | Ask::Command(Command::Preview(_)));
+        // A hint or a tab that is clicked does what its key does: here that previews or reads at most.
+        let harmless = |ask: &Ask| {
+            matches!(ask, Ask::Copy(_) | Ask::Command(Command::Preview(_) | Command::ReadDocuments))
+        };
         prop_assert!(update(&mut player.model, &player.world, Input::Mouse(click)).iter().all(harmless));
     }
 }

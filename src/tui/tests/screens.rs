@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What is seen after some keys, and its name.
-const SCREENS: &[(&str, &str)] = &[
+pub const SCREENS: &[(&str, &str)] = &[
     ("fleet", ""),
     ("fleet_unfolded", "enter j j j l space space"),
     ("fleet_cluster_down", "j"),

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What is seen after some keys, and its name.
-const SCREENS: &[(&str, &str)] = &[
+pub const SCREENS: &[(&str, &str)] = &[
     ("reviews", "8"),
     ("reviews_marked", "8 space space"),
     ("reviews_filtered", "8 / \"state:open\" enter"),

@@ -113,6 +113,20 @@ pub fn waive(model: &mut Model, world: &World) -> Vec<Ask> {
     Vec::new()
 }
 
+/// Hides names and addresses, or shows them again.
+pub fn mask(model: &mut Model, world: &World) -> Vec<Ask> {
+    let masks = &mut model.settings.masks;
+    masks.on = !masks.on;
+    masks.learn(world);
+    let said = if masks.on {
+        "names and addresses are masked on this screen; what is copied, written or sent stays true"
+    } else {
+        "names and addresses are shown again"
+    };
+    model.told.say(said, Tone::Plain);
+    Vec::new()
+}
+
 /// Leaves at once, unless orders run.
 pub fn quit(model: &mut Model, world: &World) -> Vec<Ask> {
     if world.running().next().is_none() {
@@ -234,10 +248,9 @@ fn taken(model: &mut Model, text: Option<String>, what: &str) -> Vec<Ask> {
     match text {
         Some(text) => {
             let lines = text.lines().count();
-            model.told.say(
-                format!("copied {what}: {lines} line{}", if lines == 1 { "" } else { "s" }),
-                Tone::Plain,
-            );
+            let names = if model.settings.masks.on { ", with the true names" } else { "" };
+            let said = format!("copied {what}: {lines} line{}{names}", if lines == 1 { "" } else { "s" });
+            model.told.say(said, Tone::Plain);
             vec![Ask::Copy(text)]
         }
         None => {

@@ -131,6 +131,7 @@ pub fn scroll(text: &mut Scrolled, id: CommandId) {
 
 fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key: &KeyEvent) -> Vec<Ask> {
     let mut asks = Vec::new();
+    let is_veiled = dialog.is_veiled(model.settings.masks.shown());
     match (key.code, walked(key)) {
         // Cancel has the focus until a word is typed.
         (KeyCode::Enter, _) if dialog.button == Button::Cancel => {
@@ -139,7 +140,7 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
         }
         (KeyCode::Enter, _) => {
             dialog.check(world);
-            if dialog.may_confirm() {
+            if dialog.may_confirm() && !is_veiled {
                 return vec![Ask::Command(Command::Apply(dialog.previews))];
             }
         }
@@ -159,7 +160,7 @@ fn applying(model: &mut Model, world: &World, mut dialog: Box<ApplyDialog>, key:
             asks.push(Ask::Copy(dialog.commands.clone()));
         }
         _ => {
-            if let Some(request) = keys::edit(key).filter(|_| dialog.reasons.is_empty()) {
+            if let Some(request) = keys::edit(key).filter(|_| dialog.reasons.is_empty() && !is_veiled) {
                 dialog.input.handle(request);
                 let empty = dialog.input.value().is_empty();
                 dialog.button = if empty { Button::Cancel } else { Button::Word };

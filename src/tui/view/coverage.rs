@@ -66,13 +66,7 @@ pub fn panes(world: &World, place: Place<'_>, pen: &Pen<'_>, areas: &Areas) -> V
 /// The page as a message.
 pub fn message(world: &World, settings: &Settings, place: Place<'_>) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let row = row(world, place)?;
     let mut out = vec![format!("coverage of {}/{}", place.0, place.1)];
     let lines = watched(world, place, &pen, &row).into_iter().chain(missed(world, place, &pen, &row));

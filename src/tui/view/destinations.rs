@@ -129,7 +129,7 @@ pub fn banner(world: &World, place: Place<'_>, text: &str, pen: &Pen<'_>, area: 
     let environment = world.cluster(place.0).map_or(Environment::Unknown, |cluster| cluster.environment);
     let (word, role) = band(environment);
     let words = format!(" {word}  {} / {}   {text}", place.0, place.1);
-    put(buf, area, &pen.line(fit(&words, usize::from(area.width), Align::Left), role));
+    put(buf, area, &pen.line(fit(&pen.hide(words), usize::from(area.width), Align::Left), role));
 }
 
 /// When edges were read, and what went wrong with it.
@@ -358,7 +358,7 @@ fn row(pen: &Pen<'_>, one: &Destination, week: &Watched, wide: Widths, width: u1
             (one.meaning.category.as_str(), plain),
             (way, way_role),
             (one.workload.name.as_str(), plain),
-            (&label(one, wide.label.saturating_sub(1)), plain),
+            (&label(pen, one, wide.label.saturating_sub(1)), plain),
             (&dossier::port(one), plain),
             (grade, grade_role(one)),
             (&count(one.seen.flows), plain),
@@ -394,8 +394,8 @@ pub fn marks(severity: Severity) -> (&'static str, Role) {
 }
 
 /// The number of further addresses is never cut off: a long name gives way.
-fn label(one: &Destination, width: usize) -> String {
-    let text = dossier::label(one);
+fn label(pen: &Pen<'_>, one: &Destination, width: usize) -> String {
+    let text = pen.hide(dossier::label(one));
     match dossier::more(one) {
         0 => text,
         more => {

@@ -406,7 +406,9 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             Some(isolation) if isolation.isolated > 0 => {
                 (Role::Warn, "pods are still isolated by policies that are not ours: see the page".into())
             }
-            Some(_) => (Role::Text, apply(&format!("check that it works again; {a} applies anew"))),
+            Some(_) => {
+                (Role::Text, format!("check that it works again; {}", apply(&format!("{a} applies anew"))))
+            }
             None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
         },
         (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (

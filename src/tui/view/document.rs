@@ -48,13 +48,7 @@ pub fn pane(world: &World, ns: &NsName, pen: &Pen<'_>, areas: &Areas) -> Pane {
 /// The page as a message.
 pub fn message(world: &World, ns: &NsName, settings: &Settings) -> String {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let head = format!("discovery document of {ns}");
     let lines = text(world, ns, &pen).into_iter().map(|(_, line)| line);
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")

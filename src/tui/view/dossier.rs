@@ -138,13 +138,7 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
 /// The dossier as a message, ready to be sent to the owner.
 pub fn message(world: &World, settings: &Settings, place: Place<'_>, one: &Destination) -> String {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let mut out = vec![format!("{}/{} {} {}", place.0, place.1, one.direction, title(one))];
     out.extend(text(world, &pen, place, one).into_iter().map(|(_, line)| line));
     out.join("\n")

@@ -54,7 +54,7 @@ fn field_line(field: &Field, is_here: bool, pen: &Pen<'_>, width: usize) -> Line
         Entry::One { words, at } => {
             let word = words.get(*at).map_or("", String::as_str);
             let count = format!("  {} of {}: left, right", at + 1, words.len());
-            let word = format!("< {word} >");
+            let word = pen.hide(format!("< {word} >"));
             let room = room.saturating_sub(if is_here { count.len() } else { 0 });
             out.push(pen.span(fit(&word, word.chars().count().min(room), Align::Left), Role::Input));
             out.extend(is_here.then(|| pen.span(count, Role::Dim)));

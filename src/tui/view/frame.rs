@@ -314,7 +314,8 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
     let rows = shown(model, sheet);
     vec![
         pen.span("  filter ", Role::Dim),
-        pen.span(text.to_owned(), Role::Input),
+        // What narrows the rows may be a part of a name.
+        pen.span(if pen.masks.is_some() { "***".to_owned() } else { text.to_owned() }, Role::Input),
         pen.span(
             format!(
                 "  {rows} row{} left, {} shows all",
@@ -352,6 +353,9 @@ fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     };
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
+    }
+    if model.settings.masks.on {
+        badge("MASKED".into(), Role::Toast);
     }
     if let Some(text) = state_away(world, pen, model.settings.size.0) {
         badge(text, Role::Bad);
@@ -530,7 +534,7 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
 /// A sentence in place of rows that are not there.
 pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
-    let text: Vec<_> = wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
+    let text: Vec<_> = pen.wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
     lines(buf, area, &text);
 }
 

@@ -40,7 +40,7 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
             Tone::Bad => "! ",
         };
         let text = format!("{word}{} ({}; esc)", toast.text, pen.ago(Some(toast.at)));
-        said.extend(wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
+        said.extend(pen.wrap(&text, width).into_iter().map(|line| (Role::Toast, line)));
     }
     let room = MOST.saturating_sub(out.len());
     out.extend(said.drain(said.len().saturating_sub(room)..));
@@ -48,7 +48,7 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let area = Rect { y: areas.body.bottom() - height, height, ..areas.body };
     let drawn: Vec<_> = out
         .iter()
-        .map(|(role, text)| pen.line(format!(" {} ", fit(text, width, Align::Left)), *role))
+        .map(|(role, text)| pen.line(format!(" {} ", fit(&pen.hide(text), width, Align::Left)), *role))
         .collect();
     lines(buf, area, &drawn);
 }
@@ -70,14 +70,14 @@ fn alerts(model: &Model, pen: &Pen<'_>, width: usize) -> impl Iterator<Item = St
         let rest = if nth == last && more > 0 { format!("; and {more} more") } else { String::new() };
         let after = format!(" ({}{rest}; esc)", pen.ago(Some(toast.at)));
         let room = width.saturating_sub(after.width());
-        format!("{}{after}", whole_words(&format!("{word}{}", toast.text), room))
+        format!("{}{after}", whole_words(&pen.hide(format!("{word}{}", toast.text)), room))
     });
     lines.collect::<Vec<_>>().into_iter()
 }
 
 fn alone(toast: &Toast, pen: &Pen<'_>, width: usize) -> Vec<String> {
     let word = if toast.tone == Tone::Bad { "! " } else { "" };
-    let text = format!("{word}{}", toast.text);
+    let text = pen.hide(format!("{word}{}", toast.text));
     let after = format!(" ({}; esc)", pen.ago(Some(toast.at)));
     if text.width() + after.width() <= width {
         return vec![format!("{text}{after}")];

@@ -25,7 +25,7 @@ use super::{
         proposal::ProposalDialog,
         renewal::RenewDialog,
         theme::Role,
-        widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put, wrap},
+        widgets::{Align, Cells, Pen, fit, highlight, lines, plural, put},
     },
     frame::band,
 };
@@ -89,7 +89,8 @@ fn window(
     let outer = centred((width, height), area);
     let width = outer.width;
     Clear.render(outer, buf);
-    let title = fit(title, title.chars().count().min(usize::from(width).saturating_sub(6)), Align::Left);
+    let title = pen.hide(title);
+    let title = fit(&title, title.chars().count().min(usize::from(width).saturating_sub(6)), Align::Left);
     let block = Block::bordered().border_style(pen.style(Role::Rule)).title(Line::from(vec![
         pen.span(" ", Role::Text),
         pen.span(title, role),
@@ -109,7 +110,7 @@ fn line_at(area: Rect, from_top: u16) -> Rect {
 fn banner(environment: Environment, text: &str, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let (word, role) = band(environment);
     let width = usize::from(area.width);
-    put(buf, area, &pen.line(fit(&format!(" {word}  {text}"), width, Align::Left), role));
+    put(buf, area, &pen.line(fit(&pen.hide(format!(" {word}  {text}")), width, Align::Left), role));
 }
 
 fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
@@ -168,7 +169,7 @@ fn in_full(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         reasons => (format!("off: {}", reasons.join("; ")), Role::Warn),
     };
     let mut out = vec![pen.line("─".repeat(area.width.into()), Role::Rule)];
-    out.extend(wrap(&text, area.width.into()).into_iter().map(|line| pen.line(line, role)));
+    out.extend(pen.wrap(&text, area.width.into()).into_iter().map(|line| pen.line(line, role)));
     lines(buf, area, &out);
 }
 
@@ -231,6 +232,11 @@ fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
 fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
     let cancel = if dialog.button == Button::Cancel { Role::Selected } else { Role::Text };
     let button = vec![pen.span("[ Cancel ]", cancel), pen.span("  ", Role::Text)];
+    if dialog.is_veiled(pen.masks) && dialog.reasons.is_empty() {
+        let hint = pen.line("enter and esc cancel; Y copies the commands, with the true names", Role::Dim);
+        let words = "names are masked: ctrl-p shows them, then the name is typed";
+        return [Line::from([button, vec![pen.span(words, Role::Warn)]].concat()), hint];
+    }
     if !dialog.reasons.is_empty() {
         let hint = pen.line("enter or esc closes; Y copies the commands", Role::Dim);
         return [Line::from(button), hint];
@@ -300,7 +306,7 @@ fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut
     let text: Vec<_> = reasons
         .iter()
         .flat_map(|reason| {
-            let mut parts = wrap(reason, usize::from(width).saturating_sub(6)).into_iter();
+            let mut parts = pen.wrap(reason, usize::from(width).saturating_sub(6)).into_iter();
             let first = parts.next().map(|part| format!("- {part}"));
             first.into_iter().chain(parts.map(|part| format!("  {part}"))).collect::<Vec<_>>()
         })

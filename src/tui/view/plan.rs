@@ -241,13 +241,7 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
 /// The same as a message.
 pub fn message(world: &World, model: &Model, settings: &Settings) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let (title, text) = about(world, model, &pen)?;
     let lines = std::iter::once(title).chain(text.into_iter().map(|(_, line)| line));
     Some(lines.collect::<Vec<_>>().join("\n"))

@@ -52,13 +52,7 @@ pub fn pane(world: &World, target: &Target, pen: &Pen<'_>, areas: &Areas) -> Pan
 /// The page as a message.
 pub fn message(world: &World, target: &Target, settings: &Settings) -> String {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let lines = text(world, target, &pen).into_iter().map(|(_, line)| line);
     let head = format!("{target}, if the workspace were applied");
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
@@ -126,7 +120,7 @@ fn text(world: &World, target: &Target, pen: &Pen<'_>) -> Lines {
             ));
         }
         (None, None) => {
-            out.push((Role::Unknown, format!("not asked yet: {} asks", pen.key(CommandId::Refresh))))
+            out.push((Role::Unknown, format!("not asked yet: {} asks", pen.key(CommandId::Refresh))));
         }
     }
     let left_out = left_out(world, target);

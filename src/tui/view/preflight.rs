@@ -56,13 +56,7 @@ pub fn pane(world: &World, cluster: &ClusterName, areas: &Areas) -> Pane {
 /// The page as a message.
 pub fn message(world: &World, cluster: &ClusterName, settings: &Settings) -> Option<String> {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let found = preflight::report(world, cluster)?;
     let head = format!("pre-flight of {cluster}, {}: {}", pen.ago(Some(found.1)), summary(&found.0));
     let lines = text(Some(&found)).into_iter().map(|(_, line)| line);

@@ -45,7 +45,7 @@ pub fn draw(world: &World, model: &Model, name: &Text, pen: &Pen<'_>, areas: &Ar
     let row = &dossier.row;
     let (word, role) = band(environment(world, row));
     let words = format!(" {word}  {}", headline(&row.grant));
-    put(buf, area, &pen.line(fit(&words, usize::from(area.width), Align::Left), role));
+    put(buf, area, &pen.line(fit(&pen.hide(words), usize::from(area.width), Align::Left), role));
 }
 
 /// One production cluster makes it production.
@@ -88,13 +88,7 @@ pub fn panes(world: &World, model: &Model, name: &Text, pen: &Pen<'_>, areas: &A
 /// The dossier as a message.
 pub fn message(world: &World, settings: &Settings, dossier: &Dossier) -> String {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let mut out = vec![format!("review {}: {}", dossier.row.name, headline(&dossier.row.grant))];
     let lines = what(world, &pen, dossier).into_iter().chain(evidence(&pen, dossier));
     out.extend(lines.map(|(_, line)| line));

@@ -51,13 +51,7 @@ pub fn pane(world: &World, target: &Target, pen: &Pen<'_>, areas: &Areas) -> Pan
 /// The page as a message.
 pub fn message(world: &World, target: &Target, settings: &Settings) -> String {
     let theme = Theme::plain();
-    let pen = Pen {
-        theme: &theme,
-        now: world.now(),
-        zone: world.zone(),
-        clock: settings.clock,
-        keys: &settings.keys,
-    };
+    let pen = Pen::new(&theme, world, settings);
     let lines = text(world, target, &pen).into_iter().map(|(_, line)| line);
     std::iter::once(target.to_string()).chain(lines).collect::<Vec<_>>().join("\n")
 }

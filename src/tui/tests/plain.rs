@@ -1,0 +1,320 @@
+//! What no screen and no line may show: characters that a terminal of ASCII lacks, names that are
+//! masked, ornaments where there are only lines; and law 5 for what is typed by lines.
+
+use proptest::prelude::*;
+
+use super::{screens, team};
+use crate::{
+    cockpit::{decide::Command, world::World},
+    domain::names::is_hostile,
+    tui::{
+        Ask,
+        dialog::Overlay,
+        fixture::{Player, lead, reviews::reviewed, world},
+        plain::answer::Plain,
+    },
+};
+
+/// Pages and dialogs that the lists of the other tests do not open.
+const MORE: &[(&str, &str)] = &[
+    ("timeline", "enter j j j l j i"),
+    ("preflight", "F"),
+    ("prediction", "enter j j j l j b"),
+    ("proposal", "2 enter n"),
+    ("hold", "p tab tab"),
+    ("apply_waits", "enter j j j l j j a"),
+    ("reasons", "enter j j a"),
+    ("theme", "T"),
+];
+const LEAD: &[(&str, &str)] =
+    &[("plan", "7"), ("ingress", "7 tab j j"), ("wave", "7 w"), ("hold", "7 j p"), ("exclude", "7 j x")];
+
+/// Pages by the keys that lead to them, and the world they are seen in.
+type Set = (&'static [(&'static str, &'static str)], fn() -> World);
+
+/// Every view and dialog that a test knows, with what it is opened on.
+fn everywhere() -> Vec<(String, Player)> {
+    let sets: [Set; 4] =
+        [(screens::SCREENS, world), (team::SCREENS, reviewed), (MORE, world), (LEAD, lead::world)];
+    let mut out = Vec::new();
+    for size in [(80, 24), (200, 60)] {
+        for (screens, world) in sets {
+            for (name, keys) in screens {
+                let mut player = Player::new(world(), size);
+                player.keys(keys);
+                out.push((format!("{name} {size:?}"), player));
+            }
+        }
+        let mut player = Player::new(world(), size);
+        player.keys("enter j j j l j j a").previews_come();
+        out.push((format!("apply {size:?}"), player));
+    }
+    out
+}
+
+#[test]
+fn where_only_ascii_can_be_shown_nothing_else_is() {
+    for (name, mut player) in everywhere() {
+        player.model.settings.ascii = true;
+        let screen = player.screen();
+        let odd: Vec<_> = screen.chars().filter(|c| !c.is_ascii()).collect();
+        assert!(odd.is_empty(), "{odd:?} in {name}:\n{screen}");
+    }
+}
+
+/// Names and addresses of the fixtures, as they are written there.
+const SECRETS: &[&str] = &[
+    "prod-eu-1",
+    "prod-us-2",
+    "prod-ap-3",
+    "stage-1",
+    "stage-2",
+    "edge-9",
+    "payments",
+    "ledger",
+    "checkout",
+    "reconcile",
+    "stripe",
+    "slack",
+    "ngrok",
+    "acme",
+    "partner.example",
+    "bank.example",
+    "169.254.169.254",
+    "203.0.113.7",
+    "192.0.2.44",
+    "Team Pay",
+    "pay-oncall",
+    "mara@",
+    "lead@",
+    "example.org",
+    "node-1",
+    "ghcr",
+];
+
+fn leaked(text: &str) -> Vec<&'static str> {
+    SECRETS.iter().copied().filter(|secret| text.contains(secret)).collect()
+}
+
+#[test]
+fn the_secrets_are_on_the_screens_that_are_not_masked() {
+    let all: String = everywhere().iter().map(|(_, player)| player.screen()).collect();
+    let missing: Vec<_> = SECRETS.iter().filter(|secret| !all.contains(**secret)).collect();
+    assert!(missing.is_empty(), "what no screen shows proves nothing: {missing:?}");
+}
+
+#[test]
+fn masked_no_screen_shows_a_name_or_an_address() {
+    for (name, mut player) in everywhere() {
+        player.model.settings.masks.on = true;
+        player.model.settings.masks.salt = 7;
+        player.settle();
+        let screen = player.screen();
+        // A name that was broken at the end of a line too.
+        let joined: String = screen.lines().map(str::trim).collect();
+        assert!(leaked(&screen).is_empty(), "{:?} in {name}:\n{screen}", leaked(&screen));
+        assert!(
+            leaked(&joined).is_empty(),
+            "{:?} over the end of a line in {name}:\n{screen}",
+            leaked(&joined)
+        );
+        assert!(screen.contains("MASKED") || player.model.overlay.is_some(), "{name}:\n{screen}");
+    }
+}
+
+/// The same by lines.
+fn lines(player: &Player, masked: bool, ascii: bool) -> String {
+    let mut plain = Plain::new(ascii);
+    let size = plain.model.settings.size;
+    plain.model = player.model.clone();
+    plain.model.settings.size = size;
+    plain.model.settings.ascii = ascii;
+    plain.model.settings.masks.on = masked;
+    plain.model.settings.masks.salt = 7;
+    if plain.model.overlay.is_none() {
+        plain.line(&player.world, "");
+    }
+    plain.say(&player.world).join("\n")
+}
+
+#[test]
+fn lines_hold_no_ornament_and_masked_no_name() {
+    let ornament =
+        |c: char| matches!(c, '\u{2500}'..='\u{28ff}' | '\u{e000}') || (c != '\n' && is_hostile(c));
+    for (name, player) in everywhere() {
+        let told = lines(&player, false, false);
+        let odd: Vec<_> = told.chars().filter(|c| ornament(*c)).collect();
+        assert!(odd.is_empty(), "{odd:?} in {name}:\n{told}");
+        assert!(!told.trim().is_empty(), "{name}");
+        let told = lines(&player, true, true);
+        assert!(leaked(&told).is_empty(), "{:?} in {name}:\n{told}", leaked(&told));
+        assert!(told.is_ascii(), "{name}:\n{told}");
+    }
+}
+
+#[test]
+fn a_masked_name_is_not_the_word_that_confirms() {
+    let mut player = Player::new(world(), (120, 40));
+    player.keys("enter j j j l j j a").previews_come().keys("ctrl-p \"payments\" enter");
+    assert!(
+        !player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))),
+        "it was not typed"
+    );
+    player.keys("ctrl-p enter j j a");
+    let mut player = Player::new(world(), (120, 40));
+    player.keys("enter j j j l j j a").previews_come().keys("ctrl-p ctrl-p \"payments\" enter");
+    assert!(
+        player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))),
+        "shown again, it is"
+    );
+    // Taking back needs no name, so no mask stands in its way (law 6).
+    let mut player = Player::new(world(), (120, 40));
+    player.keys("ctrl-p enter j j j ctrl-r ctrl-r");
+    assert!(player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::RollBack(_)))));
+}
+
+#[test]
+fn a_page_by_lines() {
+    for (name, keys) in [
+        ("fleet", "enter j j j l"),
+        ("denials", "2"),
+        ("namespace", "enter j j j enter"),
+        ("destinations", "enter j j j d"),
+        ("rollback", "enter j j j ctrl-r"),
+        ("help", "?"),
+    ] {
+        let mut player = Player::new(world(), (120, 40));
+        player.keys(keys);
+        insta::assert_snapshot!(format!("lines_{name}"), lines(&player, false, false));
+    }
+    let mut player = Player::new(world(), (120, 40));
+    player.keys("enter j j j l j j a").previews_come();
+    insta::assert_snapshot!("lines_apply", lines(&player, false, false));
+    let mut player = Player::new(reviewed(), (120, 40));
+    player.keys("8 A");
+    insta::assert_snapshot!("lines_approve", lines(&player, false, false));
+    let mut player = Player::new(lead::world(), (120, 40));
+    player.keys("7");
+    insta::assert_snapshot!("lines_plan", lines(&player, false, false));
+    let mut player = Player::new(world(), (120, 40));
+    player.keys("enter j j j l");
+    insta::assert_snapshot!("lines_fleet_masked", lines(&player, true, false));
+}
+
+const TYPED: &[&str] = &[
+    "",
+    "",
+    "a",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "3 a",
+    "4 open",
+    "open",
+    "enter",
+    "esc",
+    "cancel",
+    "fleet",
+    "denials",
+    "plan",
+    "reviews",
+    "live",
+    "ctrl-r",
+    "rollback",
+    "ctrl-x",
+    "abort",
+    "yes",
+    "payments",
+    "ledger",
+    "shop",
+    "apply 2",
+    "y",
+    "Y",
+    "O",
+    "p",
+    "hold",
+    "1 because",
+    "2 7d",
+    "waive",
+    "W",
+    "A",
+    "approve",
+    "?",
+    ":",
+    ":pay",
+    "/pay",
+    "/",
+    "m",
+    "mark",
+    "space",
+    "j",
+    "k",
+    "tab",
+    "d",
+    "n",
+    "i",
+    "q",
+    "wait",
+    "wait 5m",
+    "ctrl-p",
+    "zzz",
+    "x",
+    "exclude",
+    "w",
+    "advance",
+];
+
+fn type_line(player: &mut Player, plain: &mut Plain, typed: &str) -> Result<(), TestCaseError> {
+    let allowed = match &plain.model.overlay {
+        Some(Overlay::Apply(dialog)) if dialog.word == typed && dialog.reasons.is_empty() => Some("apply"),
+        Some(Overlay::RollBack(_)) if matches!(typed, "ctrl-r" | "rollback") => Some("rollback"),
+        Some(Overlay::Form(form)) if form.verb.to_lowercase() == typed => Some("share"),
+        _ => None,
+    };
+    for ask in plain.line(&player.world, typed) {
+        let Ask::Command(command) = ask else { continue };
+        let left = match &command {
+            Command::Apply(_) => Some("apply"),
+            Command::RollBack(_) => Some("rollback"),
+            Command::Preview(_)
+            | Command::Revert(_)
+            | Command::Abort(_)
+            | Command::Reconnect(_)
+            | Command::ReadEdges(..)
+            | Command::Foresee(_)
+            | Command::Shadow(_)
+            | Command::ReadDocuments
+            | Command::Compare(..)
+            | Command::Reload => None,
+            _ => Some("share"),
+        };
+        prop_assert!(left.is_none() || left == allowed, "{left:?} left by {typed:?}");
+        std::mem::swap(&mut player.model, &mut plain.model);
+        player.ask(&command);
+        std::mem::swap(&mut player.model, &mut plain.model);
+    }
+    plain.say(&player.world);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_lines_never_change_a_cluster_without_the_word(
+        typed in prop::collection::vec(0..TYPED.len(), 1..60),
+    ) {
+        let mut player = Player::new(world(), (120, 40));
+        let mut plain = Plain::new(false);
+        plain.say(&player.world);
+        for (nth, at) in typed.into_iter().enumerate() {
+            type_line(&mut player, &mut plain, TYPED[at])?;
+            if nth % 7 == 0 {
+                player.previews_come();
+                plain.say(&player.world);
+            }
+        }
+    }
+}
