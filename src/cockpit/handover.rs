@@ -92,7 +92,8 @@ pub struct Hurting {
     pub target: Target,
     pub words: Text,
     pub count: u64,
-    pub per_minute: f64,
+    /// `None`: flows are not seen now.
+    pub per_minute: Option<f64>,
     pub first: Timestamp,
     pub last: Timestamp,
     /// Is the row's set live? Else others' policies deny it.
@@ -180,7 +181,7 @@ fn hurting_of(world: &World, group: &Group) -> Hurting {
         target: Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction },
         words: Text::from(format!("{who} to {}:{}/{} ({})", key.peer, key.port, key.protocol, group.said)),
         count: group.count,
-        per_minute: group.minutes.per_minute(world.now()),
+        per_minute: rows::group_rate(world, group, world.now()),
         first: group.first,
         last: group.last,
         is_live: ns.is_some_and(|ns| ns.presence(key.direction) == Presence::Tight),

@@ -2,7 +2,7 @@
 //! Every figure that can be unknown is an `Option`; every row has the time of its last good read.
 
 use crate::domain::{
-    denial::{Class, Denials, Minutes},
+    denial::{Class, Denials, Group, Minutes},
     fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Presence},
     flow::Direction,
     names::{ClusterName, NsName, Text},
@@ -223,6 +223,11 @@ pub fn cluster_row(world: &World, cluster: &Cluster) -> ClusterRow {
         source: source_of(world, cluster),
         collector: discovery::collector_row(world, &cluster.name),
     }
+}
+
+/// Of a group of denials, now; `None`: its cluster's flows are not seen now, and so neither is an end.
+pub fn group_rate(world: &World, group: &Group, now: Timestamp) -> Option<f64> {
+    live(world.source(&group.key.cluster)).then(|| group.minutes.per_minute(now))
 }
 
 fn denials_per_minute(world: &World, cluster: &Cluster) -> f64 {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     table::Table,
-    wire::{SourceOut, line, rate, source_line, time},
+    wire::{SourceOut, line, rate, rate_word, source_line, time},
 };
 use crate::{
     cockpit::{
@@ -74,7 +74,7 @@ struct GroupOut {
     #[serde(flatten)]
     key: KeyOut,
     count: u64,
-    per_minute: f64,
+    per_minute: Option<f64>,
     first: String,
     last: String,
     /// The data plane's own word.
@@ -166,7 +166,7 @@ fn group_out(world: &World, group: &Group) -> GroupOut {
     GroupOut {
         key: key_out(world, group),
         count: group.count,
-        per_minute: rate(group.minutes.per_minute(world.now())),
+        per_minute: rows::group_rate(world, group, world.now()).map(rate),
         first: time(group.first),
         last: time(group.last),
         said: group.said.to_string(),
@@ -237,7 +237,7 @@ pub fn text(world: &World, wanted: &Wanted) -> String {
             key.class.to_owned(),
             ours(group).to_owned(),
             group.count.to_string(),
-            format!("{:.1}", group.minutes.per_minute(world.now())),
+            rate_word(rows::group_rate(world, group, world.now())),
             format!("{} ago", span(age(group.last, world.now()))),
             key.cluster,
             key.namespace,

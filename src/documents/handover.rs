@@ -9,6 +9,7 @@ use super::{
     open_ends,
     report::{Page, moment},
     table::Table,
+    wire::rate_word,
 };
 use crate::{
     cockpit::{
@@ -106,7 +107,7 @@ fn hurting(handover: &Handover, out: &mut Page) {
             code(&group.target.to_string()) + live_word(group),
             md(group.words.as_str()),
             group.count.to_string(),
-            format!("{:.1}", group.per_minute),
+            rate_word(group.per_minute),
             moment(group.first),
             moment(group.last),
             md(&owner(group.owner.as_ref(), group.contact.as_ref())),
@@ -235,7 +236,7 @@ fn hurting_table(handover: &Handover) -> String {
             format!("{}{}", group.target, live_word(group)),
             group.words.to_string(),
             group.count.to_string(),
-            format!("{:.1}", group.per_minute),
+            rate_word(group.per_minute),
             format!("{} ago", span(age(group.last, handover.at))),
             owner(group.owner.as_ref(), group.contact.as_ref()),
         ]);

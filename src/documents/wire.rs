@@ -26,6 +26,11 @@ pub fn rate(per_minute: f64) -> f64 {
     (per_minute * 10.0).round() / 10.0
 }
 
+/// The same as text; unknown is not zero.
+pub fn rate_word(per_minute: Option<f64>) -> String {
+    per_minute.map_or("?".to_owned(), |rate| format!("{rate:.1}"))
+}
+
 #[derive(Debug, Serialize)]
 pub struct TroubleOut {
     pub object: String,

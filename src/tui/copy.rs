@@ -75,7 +75,7 @@ pub fn headline(group: &Group) -> String {
 pub fn denial(world: &World, group: &Group) -> String {
     let zone = world.zone();
     let target = target_of(&group.key);
-    let now = group.minutes.per_minute(world.now());
+    let now = rows::group_rate(world, group, world.now());
     let begins = match group.class {
         Class::Would => "Would be denied by network policy once it is enforced",
         Class::Hurting | Class::Unattributed | Class::StartUp | Class::Noisy(_) | Class::Expected => {
@@ -84,7 +84,7 @@ pub fn denial(world: &World, group: &Group) -> String {
     };
     let mut out = vec![
         format!("{begins}: {}", headline(group)),
-        format!("{}, {} times, {} a minute now", group.class.word(), group.count, rate(Some(now))),
+        format!("{}, {} times, {} a minute now", group.class.word(), group.count, rate(now)),
         format!("first {}, last {}", moment(group.first, zone), moment(group.last, zone)),
         format!("the data plane said {}{}{}", group.said, on_node(group), at_address(group)),
         format!("pods: {}", pods(group)),

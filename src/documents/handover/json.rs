@@ -50,7 +50,7 @@ struct HurtingOut {
     target: TargetOut,
     text: String,
     count: u64,
-    per_minute: f64,
+    per_minute: Option<f64>,
     first: String,
     last: String,
     /// Is our set live there? Else others' policies deny it.
@@ -133,7 +133,7 @@ fn hurting(group: &Hurting) -> HurtingOut {
         target: (&group.target).into(),
         text: group.words.to_string(),
         count: group.count,
-        per_minute: rate(group.per_minute),
+        per_minute: group.per_minute.map(rate),
         first: time(group.first),
         last: time(group.last),
         set_is_live: group.is_live,

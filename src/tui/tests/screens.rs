@@ -281,6 +281,24 @@ fn a_terminal_that_is_too_small_says_what_it_needs() {
     }
 }
 
+/// Nobody sees now whether it goes on: no rate, however young the last one is.
+#[test]
+fn how_often_is_unknown_while_the_flows_are_not_seen() {
+    let cluster = fixture::cluster("prod-eu-1");
+    let mut world = world();
+    let mut player = Player::new(world.clone(), (120, 40));
+    player.keys("2");
+    let says = |player: &mut Player| player.screen().contains("? a minute now");
+    assert!(!says(&mut player), "{}", player.screen());
+    let mut state = world.source(&cluster).and_then(|source| source.state.clone()).unwrap();
+    state.link = Link::Broken(Trouble::new("Hubble Relay", "connection refused", "Wait."));
+    world.absorb(Fact::Cluster(cluster, ClusterFact::Source(state)));
+    world.settle();
+    let mut player = Player::new(world, (120, 40));
+    player.keys("2");
+    assert!(says(&mut player), "{}", player.screen());
+}
+
 #[test]
 fn unknown_is_never_drawn_as_zero() {
     let mut player = Player::new(world(), (120, 40));

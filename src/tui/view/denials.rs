@@ -211,7 +211,7 @@ fn row(
     let environment =
         world.cluster(&key.cluster).map_or_else(Default::default, |cluster| cluster.environment);
     let (word, band_role) = band(environment);
-    let per = group.minutes.per_minute(now);
+    let per = rows::group_rate(world, group, now);
     let (ours, ours_role) = ours(group, wide.ours);
     let mut cells = Cells::new(pen, width)
         .left(class_word(group.class), 9, detail::class_role(group))
@@ -228,7 +228,7 @@ fn row(
     let when =
         if pen.clock { pen.clock(group.last) } else { span(crate::domain::time::age(group.last, now)) };
     cells
-        .right(&rate(Some(per)), 4, if per >= 0.05 { Role::Denied } else { Role::Dim })
+        .right(&rate(per), 4, if per.is_some_and(|per| per < 0.05) { Role::Dim } else { Role::Denied })
         .right(&when, 5, Role::Dim)
         .line()
 }

@@ -493,7 +493,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
             "{}; {} times, {} a minute now; first {}, last {}",
             group.class.word(),
             group.count,
-            rate(Some(group.minutes.per_minute(now))),
+            rate(rows::group_rate(world, group, now)),
             pen.ago(Some(group.first)),
             pen.ago(Some(group.last)),
         ),
@@ -529,7 +529,7 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
 /// What is known of a group of denials.
 pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
     let now = model.denials_now(world);
-    let per = rate(Some(group.minutes.per_minute(now)));
+    let per = rate(rows::group_rate(world, group, now));
     let class = match group.class {
         Class::Noisy(noise) => format!("noisy: {}", noise.as_str()),
         Class::Hurting | Class::Unattributed | Class::StartUp | Class::Expected | Class::Would => {

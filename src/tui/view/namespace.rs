@@ -265,7 +265,7 @@ fn denials(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Bu
             .left(arrow(group.key.direction), 1, Role::Dim)
             .left(&copy::peer(&group.key), left - left / 3 - 3, Role::Text)
             .right(&count(group.count), 6, Role::Text)
-            .right(&rate(Some(group.minutes.per_minute(now))), 5, Role::Denied)
+            .right(&rate(rows::group_rate(world, group, now)), 5, Role::Denied)
             .right(&pen.when(Some(group.last)), 6, Role::Dim);
         put(buf, row_area, &row.line());
         if focused && at == model.page.denials.at() && !model.page.denials.is_gone() {
