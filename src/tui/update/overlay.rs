@@ -123,6 +123,19 @@ pub fn choose(model: &mut Model, world: &World, chooser: &Chooser) -> Vec<Ask> {
     }
 }
 
+/// Goes up or down in a text.
+fn moves(id: CommandId) -> bool {
+    matches!(
+        id,
+        CommandId::Down
+            | CommandId::Up
+            | CommandId::PageDown
+            | CommandId::PageUp
+            | CommandId::Top
+            | CommandId::Bottom
+    )
+}
+
 /// Moves the text of a dialog by lines.
 pub fn scroll(text: &mut Scrolled, id: CommandId) {
     let limit = text.limit();
@@ -194,14 +207,7 @@ fn rolling_back(
             model.told.say("nothing was changed", Tone::Plain);
             return asks;
         }
-        Some(
-            id @ (CommandId::Down
-            | CommandId::Up
-            | CommandId::PageDown
-            | CommandId::PageUp
-            | CommandId::Top
-            | CommandId::Bottom),
-        ) => scroll(&mut dialog.body, id),
+        Some(id) if moves(id) => scroll(&mut dialog.body, id),
         Some(CommandId::Copy | CommandId::CopyCommand) => {
             model.told.say("copied the commands", Tone::Plain);
             asks.push(Ask::Copy(dialog.commands.clone()));
@@ -224,17 +230,7 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
             }
             None => model.told.say("there is no rule to copy", Tone::Plain),
         },
-        (
-            _,
-            Some(
-                id @ (CommandId::Down
-                | CommandId::Up
-                | CommandId::PageDown
-                | CommandId::PageUp
-                | CommandId::Top
-                | CommandId::Bottom),
-            ),
-        ) => scroll(&mut dialog.body, id),
+        (_, Some(id)) if moves(id) => scroll(&mut dialog.body, id),
         _ => {}
     }
     model.overlay = Some(Overlay::Proposal(dialog));
@@ -257,17 +253,7 @@ fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> 
             model.told.say("nothing was written", Tone::Plain);
             return Vec::new();
         }
-        (
-            _,
-            Some(
-                id @ (CommandId::Down
-                | CommandId::Up
-                | CommandId::PageDown
-                | CommandId::PageUp
-                | CommandId::Top
-                | CommandId::Bottom),
-            ),
-        ) => scroll(&mut dialog.body, id),
+        (_, Some(id)) if moves(id) => scroll(&mut dialog.body, id),
         _ => {}
     }
     model.overlay = Some(Overlay::Renew(dialog));
