@@ -17,13 +17,15 @@
 //! | what it shows
 //! ```
 
+#[path = "support/goldens.rs"]
+mod goldens;
 #[path = "support/player.rs"]
 mod player;
 mod support;
 #[path = "support/svg.rs"]
 mod svg;
 
-use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use player::{Player, Told};
 
@@ -41,41 +43,22 @@ fn transcripts_read_as_they_are_written() {
         let played: Vec<_> = files.iter().map(|file| scope.spawn(|| play(&read(file)))).collect();
         played.into_iter().map(|thread| thread.join().expect("the story ends")).collect()
     });
-    let mut goldens = BTreeMap::new();
+    let mut told_now = BTreeMap::new();
     for (file, told) in files.iter().zip(told) {
-        goldens.insert(file.clone(), told.text);
+        told_now.insert(file.clone(), told.text);
         let pictures = told.pictures.into_iter();
-        goldens.extend(pictures.map(|(name, svg)| (root.join(format!("assets/pictures/{name}.svg")), svg)));
+        told_now.extend(pictures.map(|(name, svg)| (root.join(format!("assets/pictures/{name}.svg")), svg)));
     }
-    let mut wrong = String::new();
-    for (file, told) in goldens {
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        if update_goldens() {
-            fs::write(file, &told).expect("written");
-        } else if told != text {
-            let diff = similar::TextDiff::from_lines(&text, &told);
-            let _ = writeln!(wrong, "{}\n{}", file.display(), diff.unified_diff().context_radius(2));
-        }
-    }
+    let wrong = goldens::compare(told_now);
     assert!(
         wrong.is_empty(),
         "transcripts differ; look, then `UPDATE_GOLDEN=1 cargo test --test transcripts`\n{wrong}"
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
-fn update_goldens() -> bool {
-    env::var_os("UPDATE_GOLDEN").is_some()
-}
-
 /// Plays one transcript and answers it with the screens as they came out.
 fn play(text: &str) -> Told {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    goldens::paused(async {
         let mut lines = text.lines();
         let first = lines.next().expect("a first line");
         let mut told = Told { text: format!("{first}\n"), pictures: Vec::new() };

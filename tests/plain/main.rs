@@ -12,10 +12,12 @@
 //! | what is said
 //! ```
 
+#[path = "../support/goldens.rs"]
+mod goldens;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{env, fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use sluice::{
     engine::Engine,
@@ -32,35 +34,20 @@ fn sessions_read_as_they_are_written() {
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
-    let mut wrong = String::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "txt")) {
-        let text = fs::read_to_string(file).expect("text");
-        let told = play(&text);
-        if update_goldens() {
-            fs::write(file, &told).expect("written");
-        } else if told != text {
-            let diff = similar::TextDiff::from_lines(&text, &told);
-            let _ = writeln!(wrong, "{}\n{}", file.display(), diff.unified_diff().context_radius(2));
-        }
-    }
+    files.retain(|file| file.extension().is_some_and(|end| end == "txt"));
+    let told = files.into_iter().map(|file| {
+        let told = play(&fs::read_to_string(&file).expect("text"));
+        (file, told)
+    });
+    let wrong = goldens::compare(told);
     assert!(
         wrong.is_empty(),
         "sessions differ; look, then `UPDATE_GOLDEN=1 cargo test --test plain`\n{wrong}"
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
-fn update_goldens() -> bool {
-    env::var_os("UPDATE_GOLDEN").is_some()
-}
-
 fn play(text: &str) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    goldens::paused(async {
         let mut lines = text.lines();
         let first = lines.next().expect("a first line");
         let mut session = Session::start(first);

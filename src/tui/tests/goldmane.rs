@@ -21,22 +21,24 @@ fn told(world: &mut World, fact: ClusterFact) {
     world.settle();
 }
 
+/// Goldmane as it is heard: it knows no nodes, and no beginning of its history.
+pub(super) fn live() -> ClusterFact {
+    ClusterFact::Source(SourceState {
+        kind: SourceKind::Goldmane,
+        name: Text::new("Goldmane"),
+        link: Link::Live,
+        history_from: None,
+        lag: None,
+        nodes_connected: None,
+        nodes_unavailable: None,
+        malformed: 0,
+        repeats: 0,
+    })
+}
+
 fn goldmane() -> World {
     let mut world = world();
-    told(
-        &mut world,
-        ClusterFact::Source(SourceState {
-            kind: SourceKind::Goldmane,
-            name: Text::new("Goldmane"),
-            link: Link::Live,
-            history_from: None,
-            lag: None,
-            nodes_connected: None,
-            nodes_unavailable: None,
-            malformed: 0,
-            repeats: 0,
-        }),
-    );
+    told(&mut world, live());
     let would = |nth: i64, port: u16| Flow {
         id: FlowId(nth.to_string().into()),
         at: now() - TimeDelta::seconds(30 * nth),

@@ -7,7 +7,7 @@ use crate::{
     cockpit::{
         decide::Command,
         orders::{OrderKind, Origin, Preview},
-        ports::{Change, ClusterFact, Fact, Link, OrderFact, SourceState},
+        ports::{Change, ClusterFact, Fact, OrderFact},
         world::World,
     },
     domain::{
@@ -15,7 +15,6 @@ use crate::{
         names::{Text, Workload},
         rollout::Target,
         shadow::{self, Staged},
-        source::SourceKind,
     },
     tui::{
         Ask,
@@ -36,18 +35,7 @@ fn row() -> Target {
 fn calico() -> World {
     let mut world = world();
     told(&mut world, ClusterFact::Staged(Some(Change::Reset(Vec::new()))));
-    let state = SourceState {
-        kind: SourceKind::Goldmane,
-        name: Text::new("Goldmane"),
-        link: Link::Live,
-        history_from: None,
-        lag: None,
-        nodes_connected: None,
-        nodes_unavailable: None,
-        malformed: 0,
-        repeats: 0,
-    };
-    told(&mut world, ClusterFact::Source(state));
+    told(&mut world, super::goldmane::live());
     world
 }
 
