@@ -1,8 +1,6 @@
 //! Pre-flights of the simulated fleet, in memory, under a paused clock: thirteen clusters side by side
 //! as the command prints them, and what they stop in a running cockpit.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -10,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{self, Paper};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser as _;
 use serde_json::{Value, json};
@@ -42,7 +41,6 @@ use sluice::{
         },
     },
 };
-use support::Paper;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn run(fleet: &Fleet, words: &str) -> (Exit, String) {

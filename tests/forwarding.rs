@@ -1,7 +1,6 @@
 //! The way to Hubble Relay: found through its Service, and what is said when it is not there.
 
-mod support;
-
+use crate::support;
 use sluice::{
     k8s::{connect::Access, forward},
     sim::{

@@ -1,10 +1,9 @@
 //! The headless commands on a simulated fleet, in memory, under a paused clock: a wave applied,
 //! status, denials, rolled back; refusals with every reason; a rollback with the rest of the world gone.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{self, Paper};
 use clap::Parser as _;
 use sluice::{
     cli::{
@@ -24,7 +23,6 @@ use sluice::{
     sim::fleet::{people::Person, running::Fleet, workspace},
     workspace::root::{self, Place, Workspace},
 };
-use support::Paper;
 
 /// What a run of the program left behind.
 struct Ran {

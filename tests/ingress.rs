@@ -3,10 +3,9 @@
 //! soaks for its own 48 hours under a paused clock; in wave 2 a caller is missing, and ingress alone is
 //! taken back. Records, facts and every expected value are written by hand.
 
-mod support;
-
 use std::{fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
 
+use crate::support::{self, Paper};
 use chrono::{FixedOffset, TimeDelta};
 use clap::Parser as _;
 use serde_json::{Value, json};
@@ -45,7 +44,6 @@ use sluice::{
         root::{self, Place},
     },
 };
-use support::Paper;
 
 /// Domain seconds a second: two days are 48 minutes of the runtime.
 const SPEED: f64 = 60.0;

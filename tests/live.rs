@@ -1,9 +1,8 @@
 //! The product on a simulated fleet: what it sees, and that one bad cluster harms no other (laws 7, 8).
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{engine, engine_with_workspace, fleet, fleet_file, run_for, run_until};
 use sluice::{
     cockpit::{
         decide::Command,
@@ -20,7 +19,6 @@ use sluice::{
     },
     sim::fleet::{faults::Fault, people::Person},
 };
-use support::{engine, engine_with_workspace, fleet, fleet_file, run_for, run_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,10 +1,9 @@
 //! The monthly review of discovery documents on the simulated fleet of the demo: which are due is told
 //! by the files of its workspace and by what its clusters have, to the screen's list and to the command.
 
-mod support;
-
 use std::{path::Path, sync::Arc};
 
+use crate::support::{self, Paper};
 use chrono::FixedOffset;
 use clap::Parser as _;
 use sluice::{
@@ -32,7 +31,6 @@ use sluice::{
         root::{self, Place},
     },
 };
-use support::Paper;
 
 fn ns(name: &str) -> NsName {
     NsName::parse(name).expect("a name")

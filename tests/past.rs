@@ -1,8 +1,6 @@
 //! The past of the demo's fleet, held to the product: what the simulation left in the state cluster is
 //! read without a complaint, is of the very bytes that are live, and is judged as the scenario means it.
 
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
@@ -28,6 +26,8 @@ use sluice::{
     },
     workspace::root::{self, Place},
 };
+
+use crate::support;
 
 fn state(fleet: &Fleet) -> &Member {
     fleet.clusters().iter().find(|member| member.spec().state).expect("the demo has a state cluster")

@@ -1,5 +1,5 @@
 //! Keeps `src/pb` in step with `assets/proto`: regenerates it and compares.
-//! `UPDATE_GOLDEN=1 cargo test --test pb` writes the files.
+//! `UPDATE_GOLDEN=1 cargo test --test servers pb::` writes the files.
 
 use std::{env, fs, path::Path};
 
@@ -37,7 +37,7 @@ fn generated_code_is_what_the_proto_files_say() {
         let kept = fs::read_to_string(&kept).unwrap_or_default();
         assert!(
             kept == fresh,
-            "src/pb/{name} differs from assets/proto: run `UPDATE_GOLDEN=1 cargo test --test pb`"
+            "src/pb/{name} differs from assets/proto: run `UPDATE_GOLDEN=1 cargo test --test servers pb::`"
         );
     }
 }

@@ -18,7 +18,7 @@ use sluice::{
     },
 };
 
-mod support;
+use crate::support;
 
 fn cluster() -> Cluster {
     let start = Utc.with_ymd_and_hms(2026, 3, 2, 9, 0, 0).single().expect("a valid time");

@@ -1,10 +1,9 @@
 //! Probes in the whole product: API server, kubelet, data plane and relay are simulated, the rest is
 //! not. What a probe shows, what it costs nobody, and why it can show nothing.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{self, fleet, fleet_file, run_for};
 use serde_json::{Value, json};
 use sluice::{
     cockpit::{
@@ -29,7 +28,6 @@ use sluice::{
         scenario::{Cni, Scenario},
     },
 };
-use support::{fleet, fleet_file, run_for};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SOAKS: Soaks = Soaks {

@@ -28,7 +28,10 @@ fn the_readmes_blocks_are_in_step() {
     if env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(root.join("README.md"), &fresh).expect("written");
     } else {
-        assert!(kept == fresh, "README.md is not in step: `UPDATE_GOLDEN=1 cargo test --test readme`");
+        assert!(
+            kept == fresh,
+            "README.md is not in step: `UPDATE_GOLDEN=1 cargo test --test people readme::`"
+        );
     }
 }
 

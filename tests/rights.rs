@@ -2,8 +2,6 @@
 //! simulated API servers decide by exactly these roles and remember each question. Nothing that is
 //! asked for is missing from a role, and nothing in a role is never asked for without a reason.
 
-mod support;
-
 use std::{collections::BTreeSet, io, time::Duration};
 
 use clap::Parser as _;
@@ -31,6 +29,8 @@ use sluice::{
         fleet::{people::Person, running::Fleet},
     },
 };
+
+use crate::support;
 
 /// Verb, group, resource.
 type Right = (String, String, String);

@@ -2,10 +2,9 @@
 //! Calico with the bytes of the real ones, what they would deny, taken away by rollback and by the apply;
 //! refused elsewhere; and a rollback that no staged object hinders.
 
-mod support;
-
 use std::{path::Path, time::Duration};
 
+use crate::support::{self, Paper};
 use clap::Parser as _;
 use serde_json::Value;
 use sluice::{
@@ -32,7 +31,6 @@ use sluice::{
     },
     workspace::root::{self, Place, Workspace},
 };
-use support::Paper;
 use tempfile::TempDir;
 
 const FLEET: &str = "name = 'shadow'

@@ -1,10 +1,9 @@
 //! The soak clock in the whole product: API server and relay are simulated, the rest is not. Credit
 //! grows while every node that runs the namespace's pods is heard, and stands still for each fault.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{engine, fleet, fleet_file, run_for};
 use serde_json::json;
 use sluice::{
     cockpit::{plan::PolicyFiles, soaks::SoakRow},
@@ -17,7 +16,6 @@ use sluice::{
     engine::Engine,
     sim::fleet::{faults::Fault, people::Person, running::Fleet},
 };
-use support::{engine, fleet, fleet_file, run_for};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,6 @@
 //! Steady state and its papers. What the two Kyverno policies assert is evaluated in their own languages, by libraries
 //! that know nothing of sluice; and the check of a simulated fleet says what is there and what not.
 
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
 use cel::{Context, Program, Value as Cel, extractors::This};
@@ -18,6 +16,8 @@ use sluice::{
     sim::fleet::{faults::Fault, people::Person, running::Fleet, scenario::Scenario, workspace},
     workspace::root::{self, Place},
 };
+
+use crate::support;
 
 fn ns(name: &str) -> NsName {
     NsName::parse(name).expect("a name")

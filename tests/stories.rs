@@ -2,8 +2,6 @@
 //! simulated cluster, and `sluice preflight` over that cluster's API must name the object, the fact and
 //! the next step. Expected words are written by hand from what happened to people.
 
-mod support;
-
 use std::{collections::BTreeSet, io};
 
 use clap::Parser as _;
@@ -18,6 +16,8 @@ use sluice::{
     k8s::connect::Access,
     sim::fleet::{people::Person, running::Fleet},
 };
+
+use crate::support;
 
 /// One row of failure stories: its number, the cluster, the check, what it must say.
 struct Story {

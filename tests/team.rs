@@ -1,10 +1,9 @@
 //! The team's commands on a simulated fleet with its state cluster, in memory, under a paused clock:
 //! holds, reviews by two people, reports, the journal and its copy, a watch that is asked to end.
 
-mod support;
-
 use std::{path::Path, sync::Arc, time::Duration};
 
+use crate::support::{self, Paper, run_for};
 use chrono::FixedOffset;
 use clap::Parser as _;
 use serde_json::Value;
@@ -29,7 +28,6 @@ use sluice::{
     },
     workspace::root::{self, Place, Workspace},
 };
-use support::{Paper, run_for};
 
 /// A fleet, its workspace, and where acts wait for the journal.
 struct Team {

@@ -1,15 +1,11 @@
 //! The cockpit on a terminal of its own, under a shell with job control: what it leaves behind when it
 //! is left, stopped and continued, and what it never sends to a terminal that can do nothing.
 
-#[path = "support/terminal.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod terminal;
-
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use terminal::{SLUICE, Terminal};
+use crate::support::terminal::{SLUICE, Terminal};
 
 const LIMIT: Duration = Duration::from_secs(120);
 

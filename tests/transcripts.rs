@@ -17,17 +17,12 @@
 //! | what it shows
 //! ```
 
-#[path = "support/goldens.rs"]
-mod goldens;
-#[path = "support/player.rs"]
-mod player;
-mod support;
-#[path = "support/svg.rs"]
-mod svg;
-
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
-use player::{Player, Told};
+use crate::support::{
+    goldens,
+    player::{Player, Told},
+};
 
 /// Plays them all; each has a thread of its own.
 #[test]
@@ -52,7 +47,7 @@ fn transcripts_read_as_they_are_written() {
     let wrong = goldens::compare(told_now);
     assert!(
         wrong.is_empty(),
-        "transcripts differ; look, then `UPDATE_GOLDEN=1 cargo test --test transcripts`\n{wrong}"
+        "transcripts differ; look, then `UPDATE_GOLDEN=1 cargo test --test people transcripts::`\n{wrong}"
     );
 }
 

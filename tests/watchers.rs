@@ -2,12 +2,6 @@
 //! its evidence to the state cluster. One is killed: what nobody saw counts for nothing, what a standby
 //! saw counts once, and the other clusters notice nothing. Simulated fleet, in memory, paused clock.
 
-mod support;
-
-#[path = "support/terminal.rs"]
-#[allow(dead_code, reason = "of the whole programs only the served fleet is needed here")]
-mod terminal;
-
 use std::{
     fs,
     io::{self, BufRead as _, BufReader},
@@ -17,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{self, run_for, start, terminal};
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use clap::Parser as _;
 use serde_json::{Value, json};
@@ -40,7 +35,6 @@ use sluice::{
     sim::fleet::{people::Person, running::Fleet, scenario::Scenario},
     workspace::root,
 };
-use support::{run_for, start};
 use tokio::{
     task::{JoinHandle, LocalSet, spawn_local},
     time::{Instant, sleep, sleep_until},

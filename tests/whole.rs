@@ -2,8 +2,6 @@
 //! servers and relay are simulated, the clock is paused. What goes wrong, when, and for how long comes
 //! from one number; the engine is killed and started again too. `SLUICE_SEED=3` plays one.
 
-mod support;
-
 use std::{env, sync::Arc, time::Duration};
 
 use chrono::{DateTime, FixedOffset, Utc};
@@ -24,6 +22,8 @@ use sluice::{
     sim::fleet::{faults::Fault, people::Person, running::Fleet},
 };
 use tokio::time::Instant;
+
+use crate::support;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use sluice::flows::baseline::serve;
 
-use crate::door;
+use super::door;
 
 const KUBECONFIG: &str = "\
 apiVersion: v1

@@ -4,10 +4,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::{
-    process::Collector,
-    terminal::{Fleet, Terminal},
-};
+use crate::support::terminal::{Fleet, Terminal};
+
+use super::process::Collector;
 
 const LIMIT: Duration = Duration::from_secs(60);
 

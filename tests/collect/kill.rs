@@ -93,7 +93,7 @@ fn being_killed_neither_loses_nor_counts_twice_what_was_acknowledged() {
     let mut acknowledged = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "kill::the_process_that_is_killed", "--nocapture"])
+            .args(["--exact", "collect::kill::the_process_that_is_killed", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

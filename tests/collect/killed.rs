@@ -21,10 +21,11 @@ use sluice::{
 };
 
 use crate::{
-    dnstap::{ACCEPT, Dns, Event, READY, START, TYPE, control, data},
-    lines,
-    process::Collector,
+    discover::lines,
+    dnstap::wire::{ACCEPT, Dns, Event, READY, START, TYPE, control, data},
 };
+
+use super::process::Collector;
 
 const POD: &str = "cart-6d4b9c7f5b-x2x4z";
 const EDGES: &str = "/v1/edges?namespace=shop";

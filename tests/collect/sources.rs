@@ -49,7 +49,9 @@ use tokio::{
     time::{Duration, Instant, sleep},
 };
 
-use crate::{client::account_client, process};
+use crate::fleet::client::account_client;
+
+use super::process;
 
 const ACCOUNT: &str = "system:serviceaccount:sluice:sluice-collect";
 const COLLECT: &str = include_str!("../../assets/collect/sluice-collect.yaml");

@@ -7,8 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
-    dnstap::{Dns, Event, START, STOP, TYPE, control, data},
+use crate::dnstap::wire::{Dns, Event, START, STOP, TYPE, control, data};
+
+use super::{
     lines::{answer, flow, put},
     week::at,
 };

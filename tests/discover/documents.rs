@@ -14,7 +14,7 @@ use sluice::{
     domain::time::Timestamp,
 };
 
-use crate::week::{self, at, cluster, shop};
+use super::week::{self, at, cluster, shop};
 
 fn document(pages: &[Page], notes: &Notes, due: Option<NaiveDate>, generated: Timestamp) -> String {
     markdown::text(&markdown::Document { ns: &shop(), pages, notes, due, generated })

@@ -15,8 +15,9 @@ use sluice::{
     },
 };
 
-use crate::{
-    dnstap::{Dns, Event, START, STOP, TYPE, control, data},
+use crate::dnstap::wire::{Dns, Event, START, STOP, TYPE, control, data};
+
+use super::{
     lines::{answer, flow, gz, gz_of, input, put, said},
     week::{at, window},
 };

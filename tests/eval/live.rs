@@ -16,10 +16,11 @@ use sluice::{
     sim::fleet::people::Person,
 };
 
+use crate::support;
+
 use super::{
     generated::id,
     naive::{self, End},
-    support,
 };
 
 /// Lets the namespace out to its own pods and to port 53, and lets only its own in on port 80.

@@ -17,7 +17,7 @@ use sluice::{
 };
 use tokio::time::Instant;
 
-use crate::{client, collect, denials, fleet, flows, policy};
+use super::{client, collect, denials, fleet, flows, policy};
 
 fn lead(fleet: &Fleet, cluster: &str) -> Client {
     client::kube_client(fleet, cluster, Person::Lead)

@@ -25,7 +25,7 @@ use sluice::{
 };
 use tonic::{Code, Streaming};
 
-use crate::{client, collect, denials, fleet, flows, policy, settle};
+use super::{client, collect, denials, fleet, flows, policy, settle};
 
 async fn ask(fleet: &Fleet, request: GetFlowsRequest) -> Streaming<GetFlowsResponse> {
     let stream = fleet.clusters()[0].relay().expect("a relay").connect().expect("a connection");

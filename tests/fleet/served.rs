@@ -16,7 +16,7 @@ use sluice::{
 };
 use tonic::transport::Endpoint;
 
-use crate::fleet;
+use super::fleet;
 
 async fn served(scenario: &str, folder: &std::path::Path) -> (sluice::sim::fleet::running::Fleet, Served) {
     // Another test may have been first; the provider is the same.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sluice::sim::fleet::{people::Person, workspace};
 
-use crate::{client, collect, denials, fleet, flows, settle};
+use super::{client, collect, denials, fleet, flows, settle};
 
 #[tokio::test(start_paused = true)]
 async fn after_the_demos_policies_only_what_was_forgotten_is_denied() {

@@ -36,7 +36,7 @@ use sluice::{
     workspace::{feeds, fleet_file},
 };
 
-use crate::seeds::{self, File};
+use super::seeds::{self, File};
 
 type Read = Box<dyn FnMut(&[u8])>;
 
@@ -261,7 +261,7 @@ pub fn edges() -> Target {
     })
 }
 
-const COMPANION: &str = "discover/snapshots/discover__documents__week.edges.jsonl.snap";
+const COMPANION: &str = "discover/snapshots/servers__discover__documents__week.edges.jsonl.snap";
 
 pub fn collector_state() -> Target {
     const STATE: &[u8] = br#"{"schema":1,"version":"0.1.0","window":{"from":"2026-03-02T09:00:00Z","to":"2026-03-03T09:00:00Z"},"sources":[{"name":"hubble","link":"live","lagMillis":12,"nodesConnected":3,"malformed":1,"repeats":0}],"coverage":{"credited":[{"node":"w1","hours":[[492345,492350]]}],"gaps":[{"from":"2026-03-02T10:00:00Z","to":"2026-03-02T11:00:00Z","node":"w1","lost":7,"why":"ring buffer"}],"doubts":["x"]},"edges":[{"namespace":"shop","edges":12}],"troubles":[{"object":"a","fact":"b","next":"c"}]}"#;
@@ -288,7 +288,7 @@ pub fn companion() -> Target {
 }
 
 pub fn notes() -> Target {
-    let document = seeds::golden("discover/snapshots/discover__documents__week.md.snap");
+    let document = seeds::golden("discover/snapshots/servers__discover__documents__week.md.snap");
     target("notes of a document", vec![document], 2_000, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         if let Ok(old) = notes::read(Kind::Discovery, text) {

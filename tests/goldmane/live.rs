@@ -1,10 +1,6 @@
 //! The simulated Goldmane, followed as the engine does it: the certificate from its Secret, the stream
 //! through the API server's port-forward. What the nodes' rings hold is the truth to compare with.
 
-#[path = "../fleet/client.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod client;
-
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -36,6 +32,8 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Duration, sleep},
 };
+
+use crate::fleet::client;
 
 const START: &str = "2026-03-02T09:00:00Z";
 const FLEET: &str = "name = 'calico'\n[[cluster]]\nname = 'east'\nenvironment = 'staging'\n\

@@ -20,7 +20,9 @@ use sluice::{
     },
 };
 
-use crate::{Told, client, follow_by, relay::START, wait};
+use crate::fleet::client;
+
+use super::{Told, follow_by, relay::START, wait};
 
 fn two(seed: u64) -> Fleet {
     let start = START.parse().expect("a time");

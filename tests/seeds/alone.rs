@@ -6,7 +6,7 @@ use sluice::{
     domain::flow::Direction,
 };
 
-use crate::{
+use super::{
     faults::Event,
     layout::{self, CLUSTERS, DAY, HOUR, MINUTE, Row, VENDOR_A, VENDOR_B},
     story::Story,

@@ -9,7 +9,7 @@ use sluice::domain::{
     rollout::Stamp,
 };
 
-use crate::{
+use super::{
     layout::{
         self, CLUSTERS, DAY, EVERYTHING, FLAGGED, FLAGGED_PORT, HOUR, MINUTE, Row, VENDOR_A, VENDOR_B, at,
         flagged_network, foreign, make,

@@ -22,7 +22,7 @@ use sluice::{
     },
 };
 
-use crate::{
+use super::{
     layout::{CAP_PERCENT, DAY, FLAGGED, MINUTE, Row, VENDOR_A, VENDOR_B},
     one::{Sluice, opens_flagged},
     outside::{Api, place_name},

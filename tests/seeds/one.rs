@@ -27,7 +27,7 @@ use sluice::{
     },
 };
 
-use crate::{
+use super::{
     layout::{CLUSTERS, EVERYTHING, Made, Row, at, cluster_name, made, make},
     outside::Cluster,
 };
@@ -455,7 +455,7 @@ fn opens_of(policy: &sluice::domain::policy::Policy) -> u8 {
 }
 
 fn made_opens(canonical: &str) -> u8 {
-    crate::layout::opens(canonical)
+    super::layout::opens(canonical)
 }
 
 /// What the server's dry run would answer: the same bytes.
@@ -488,6 +488,6 @@ pub fn opens_flagged(preview: &Preview) -> bool {
     preview.target.direction == Direction::Egress
         && preview.set.values().any(|policy| {
             policy.pinned().is_some_and(|pinned| pinned.role == Role::Allowlist)
-                && opens_of(policy) & crate::layout::FLAGGED != 0
+                && opens_of(policy) & super::layout::FLAGGED != 0
         })
 }

@@ -19,7 +19,7 @@ use sluice::{
     },
 };
 
-use crate::{
+use super::{
     bits::Bits,
     layout::{CLUSTERS, EVERYTHING, FLAGGED, HOUR, Made, VENDOR_A, VENDOR_B, at, node_name, ns_name, set},
 };
@@ -682,7 +682,7 @@ impl Cluster {
     }
 
     /// What of the workspace's bytes is live as it should be.
-    pub fn has(&self, row: crate::layout::Row, allowlist: u8) -> bool {
+    pub fn has(&self, row: super::layout::Row, allowlist: u8) -> bool {
         set(row, allowlist).all(|(name, made)| {
             self.policies
                 .get(&(row.ns, name.to_owned()))

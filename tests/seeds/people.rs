@@ -22,7 +22,7 @@ use sluice::{
     },
 };
 
-use crate::{
+use super::{
     laws,
     layout::{self, CLUSTERS, DAY, FLAGGED, FLAGGED_PORT, Row, VENDOR_A, VENDOR_B, flagged_network},
     outside::place_name,

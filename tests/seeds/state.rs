@@ -19,7 +19,7 @@ use sluice::{
     },
 };
 
-use crate::layout::{CLUSTERS, FLAGGED_PORT, Row, at, flagged_network};
+use super::layout::{CLUSTERS, FLAGGED_PORT, Row, at, flagged_network};
 
 /// Everything kept, and each change in order.
 pub struct State {

@@ -13,7 +13,7 @@ use sluice::{
     domain::{fleet::Isolation, names::Text},
 };
 
-use crate::{
+use super::{
     faults::{self, Event},
     laws::{self, Laws},
     layout::{

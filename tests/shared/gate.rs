@@ -17,7 +17,7 @@ use sluice::{
     sim::api::cluster::Cluster,
 };
 
-use crate::{LEAD, ONCALL, SECURITY, access, ask, decision, installed, live, said, start, target, write};
+use super::{LEAD, ONCALL, SECURITY, access, ask, decision, installed, live, said, start, target, write};
 
 const REVIEWS: &str = "/apis/sluice.dev/v1alpha1/namespaces/sluice/reviews";
 
@@ -58,14 +58,14 @@ async fn a_review_is_asked_for_decided_by_somebody_else_and_revoked() {
     let cluster = installed().await;
     let (mut ann, mut sue) = (live(&cluster, "ann", LEAD).await, live(&cluster, "sue", SECURITY).await);
     assert_eq!(said(write(&mut ann, 1, ask()).await), "written");
-    crate::run_for(&mut sue, std::time::Duration::from_secs(30)).await;
+    super::run_for(&mut sue, std::time::Duration::from_secs(30)).await;
     let asked = review(&sue);
     assert!(asked.name.as_str().starts_with("review-20260302t0900"), "{}", asked.name);
     assert_eq!(asked.value.requested_by.as_str(), "ann");
     assert_eq!(asked.value.aliases, [Text::new("ann@corp")]);
-    assert_eq!(asked.value.grant, crate::grant());
+    assert_eq!(asked.value.grant, super::grant());
     assert_eq!(said(write(&mut sue, 1, decide(&asked, DecisionVerdict::Approved)).await), "written");
-    crate::run_for(&mut sue, std::time::Duration::from_secs(3600)).await;
+    super::run_for(&mut sue, std::time::Duration::from_secs(3600)).await;
     let revoked = decide(&review(&sue), DecisionVerdict::Revoked);
     assert_eq!(said(write(&mut sue, 2, revoked).await), "written");
     let decided = review(&sue).value.decisions;
@@ -75,7 +75,7 @@ async fn a_review_is_asked_for_decided_by_somebody_else_and_revoked() {
     let between = decided[1].stamp.at - decided[0].stamp.at;
     assert!((3600..3605).contains(&between.num_seconds()), "{between}");
     assert!((decided[0].stamp.at - start()).num_seconds() < 120);
-    crate::run_for(&mut ann, std::time::Duration::from_secs(1)).await;
+    super::run_for(&mut ann, std::time::Duration::from_secs(1)).await;
     assert_eq!(review(&ann).value, review(&sue).value);
 }
 
@@ -169,7 +169,7 @@ async fn what_was_written_is_never_edited() {
     let mut sue = live(&cluster, "sue", SECURITY).await;
     write(&mut sue, 1, decide(&asked, DecisionVerdict::Rejected)).await.expect("it is written");
     // Even somebody with every right is refused.
-    let root = crate::admin(&cluster);
+    let root = super::admin(&cluster);
     let own = format!("{REVIEWS}/{}", asked.name);
     let status = format!("{own}/status");
     let edit = |at: &str, to: Value| {
@@ -191,13 +191,13 @@ async fn what_was_written_is_never_edited() {
         cases.push(format!("{status} {message}"));
     }
     insta::assert_snapshot!(cases.join("\n").replace(asked.name.as_str(), "REVIEW"));
-    crate::run_for(&mut sue, std::time::Duration::from_secs(1)).await;
+    super::run_for(&mut sue, std::time::Duration::from_secs(1)).await;
     assert_eq!(review(&sue).value.decisions[0].verdict, DecisionVerdict::Rejected);
     // A client cannot date its decision: what it says in managedFields beside the status is not taken.
     let before = review(&sue).value.decisions[0].stamp.at;
     let body = edit("/metadata/managedFields/1/time", json!("2020-01-01T00:00:00Z"));
     send(&root, "PUT", &status, JSON, &body).await;
-    crate::run_for(&mut sue, std::time::Duration::from_secs(1)).await;
+    super::run_for(&mut sue, std::time::Duration::from_secs(1)).await;
     assert_eq!(review(&sue).value.decisions[0].stamp.at, before);
 }
 
@@ -218,7 +218,7 @@ async fn holds_are_made_by_on_call_and_exclusions_by_the_lead_alone() {
         said(write(&mut ann, 1, hold(HoldKind::Exclusion, Scope::Rollout(target()))).await),
         "written"
     );
-    crate::run_for(&mut tom, std::time::Duration::from_secs(1)).await;
+    super::run_for(&mut tom, std::time::Duration::from_secs(1)).await;
     let seen: Vec<_> =
         tom.world().shared().holds().map(|it| (it.value.kind, it.value.stamp.by.to_string())).collect();
     assert_eq!(seen, [(HoldKind::Exclusion, "ann".to_owned()), (HoldKind::Hold, "tom".to_owned())]);
@@ -243,7 +243,7 @@ async fn an_override_is_confirmed_by_somebody_else_once() {
         expires: start() + TimeDelta::hours(4),
     };
     assert_eq!(said(write(&mut ann, 1, over).await), "written");
-    crate::run_for(&mut tom, std::time::Duration::from_secs(1)).await;
+    super::run_for(&mut tom, std::time::Duration::from_secs(1)).await;
     let kept = tom.world().shared().overrides().next().expect("it").clone();
     assert_eq!((kept.value.confirmed.clone(), kept.value.covers.len()), (None, 2));
     let path =
@@ -270,7 +270,7 @@ async fn an_override_is_confirmed_by_somebody_else_once() {
         tom.world().shared().overrides().next().expect("it").value.confirmed.clone().expect("confirmed");
     assert_eq!(stamp.by.as_str(), "tom");
     assert!(stamp.at > start() && stamp.at < start() + TimeDelta::minutes(2), "{}", stamp.at);
-    let root = crate::admin(&cluster);
+    let root = super::admin(&cluster);
     let (status, message) =
         send(&root, "PATCH", &path, MERGE, &json!({ "status": { "confirmed": { "by": "root" } } })).await;
     assert_eq!(status, 422, "{message}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sluice::domain::evidence::Evidence;
 use sluice::k8s::shared::{evidence, hold, journal, overrides, review, rollout, waiver};
 
-use crate::{LEAD, ask, installed, live, run_for, write};
+use super::{LEAD, ask, installed, live, run_for, write};
 
 #[expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
 fn object(kind: &str, spec: Value, status: Value) -> Value {
@@ -172,7 +172,7 @@ async fn a_malformed_object_is_named_left_out_and_costs_no_other() {
             "state cluster mgmt: Review review-bad\u{fffd}[31m: grant.expires is not a time: never. It is left out; look at it with kubectl."
         ]
     );
-    assert_eq!(crate::link(&ann), "live");
+    assert_eq!(super::link(&ann), "live");
 }
 
 /// A review that was good and whose stamps are gone counts no longer.

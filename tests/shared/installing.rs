@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sluice::k8s::shared::install::{self, Change};
 
-use crate::{access, admin, bare, bind, installed, place, start};
+use super::{access, admin, bare, bind, installed, place, start};
 
 fn words(plan: &install::Plan) -> String {
     plan.steps.iter().map(|step| format!("{} {}\n", step.change.word(), step.object)).collect()

@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{LEAD, ONCALL, access, installed, name, ns, people};
+use super::{LEAD, ONCALL, access, installed, name, ns, people};
 
 /// A program that watches clusters, as far as the state cluster sees it.
 struct Process {

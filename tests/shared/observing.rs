@@ -22,7 +22,9 @@ use sluice::{
     sim::fleet::{people::Person, running::Fleet, scenario::Scenario},
 };
 
-use crate::{name, ns, run_for, run_until, start, support};
+use crate::support;
+
+use super::{name, ns, run_for, run_until, start};
 
 /// One rollout a cluster, seen by a clock that stands still from the fifth minute on.
 const SOAKS: Soaks = Soaks { targets, evidence };
@@ -172,5 +174,5 @@ async fn a_read_only_cockpit_and_a_viewer_publish_nothing() {
     let fleet = fleet();
     let mut viewer = engine(&fleet, Person::Viewer, Role::Cockpit);
     run_for(&mut viewer, Duration::from_secs(120)).await;
-    assert_eq!((crate::link(&viewer).as_str(), stored(&viewer).len()), ("live", 0));
+    assert_eq!((super::link(&viewer).as_str(), stored(&viewer).len()), ("live", 0));
 }

@@ -7,7 +7,7 @@ use sluice::sim::api::{
     faults::{Faults, Reach},
 };
 
-use crate::{LEAD, ask, bare, cockpit, installed, link, live, run_for, said, write};
+use super::{LEAD, ask, bare, cockpit, installed, link, live, run_for, said, write};
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
@@ -21,8 +21,8 @@ async fn without_the_definitions_it_says_what_to_run() {
     let refused = said(write(&mut ann, 1, ask()).await);
     assert_eq!(format!("broken: {refused}"), said_so);
     let plan =
-        sluice::k8s::shared::install::plan(&crate::admin(&cluster), &crate::place()).await.expect("asked");
-    let done = sluice::k8s::shared::install::install(&crate::admin(&cluster), &plan, crate::start()).await;
+        sluice::k8s::shared::install::plan(&super::admin(&cluster), &super::place()).await.expect("asked");
+    let done = sluice::k8s::shared::install::install(&super::admin(&cluster), &plan, super::start()).await;
     done.expect("it installs");
     run_for(&mut ann, SECONDS(35)).await;
     assert_eq!(link(&ann), "live");
@@ -64,7 +64,7 @@ async fn rights_are_asked_for_and_a_stranger_is_told_what_is_missing() {
     let rights = &ann.world().shared().rights;
     assert_eq!((rights.ask_review, rights.decide_review, rights.hold), (Some(true), Some(false), Some(true)));
     assert_eq!((rights.exclude, rights.overrule), (Some(true), Some(true)));
-    let sue = live(&cluster, "sue", crate::SECURITY).await;
+    let sue = live(&cluster, "sue", super::SECURITY).await;
     let rights = &sue.world().shared().rights;
     assert_eq!(
         (rights.ask_review, rights.decide_review, rights.record),

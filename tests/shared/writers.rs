@@ -14,7 +14,7 @@ use sluice::{
     },
 };
 
-use crate::{LEAD, ONCALL, SECURITY, ask, decision, installed, live, run_for, said, start, target, write};
+use super::{LEAD, ONCALL, SECURITY, ask, decision, installed, live, run_for, said, start, target, write};
 
 fn record(wave: u32) -> Record {
     Record {

@@ -27,7 +27,7 @@ use sluice::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{LEAD, ONCALL, access, installed, name, ns, observing, people, start};
+use super::{LEAD, ONCALL, access, installed, name, ns, observing, people, start};
 
 /// Stops and continues a program, as SIGSTOP and SIGCONT do.
 #[derive(Default)]

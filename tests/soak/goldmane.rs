@@ -15,7 +15,7 @@ use sluice::{
     },
 };
 
-use crate::scene::{Scene, at, flow, node, shop};
+use super::scene::{Scene, at, flow, node, shop};
 
 /// A flow as Goldmane tells it: by workload, to nobody in particular, on no node.
 fn told(secs: i64, verdict: Verdict) -> Flow {

@@ -16,7 +16,7 @@ use sluice::domain::{
     spans::{Spans, minute_of},
 };
 
-use crate::{
+use super::{
     cases::{at, empty, node},
     scene,
 };

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use sluice::domain::source::SourceKind;
 
-use crate::{
+use super::{
     naive::{Naive, Story, joined},
     scene::{Scene, Told, credit_of, target},
 };
@@ -49,7 +49,7 @@ enum Step {
     },
 }
 
-const NAMES: [&str; 3] = crate::naive::NODES;
+const NAMES: [&str; 3] = super::naive::NODES;
 
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..3usize;
@@ -294,7 +294,7 @@ proptest! {
         let whole = one.union(&other).expect("the same rollout");
         let turned = other.union(&one);
         prop_assert_eq!(Some(&whole), turned.as_ref());
-        let credit = credit_of(&crate::joined::judge_plain(&whole, told.now));
+        let credit = credit_of(&super::joined::judge_plain(&whole, told.now));
         prop_assert_eq!(credit, joined(&[&naive[0], &naive[1]], told.now));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::scene::Told;
+use super::scene::Told;
 
 /// What one observer was told, at which second.
 pub type Story = Vec<(i64, Told)>;

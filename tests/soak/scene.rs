@@ -22,11 +22,11 @@ use sluice::{
     },
 };
 
-pub use crate::cases::{node, target};
+pub use super::cases::{node, target};
 
 /// A full minute, so that second 0 begins minute 0.
 pub fn at(secs: i64) -> DateTime<Utc> {
-    crate::cases::at(0) + TimeDelta::seconds(secs)
+    super::cases::at(0) + TimeDelta::seconds(secs)
 }
 
 pub fn east() -> ClusterName {

@@ -30,7 +30,7 @@ use sluice::{
     },
 };
 
-use crate::scene::{Scene, Told, at, east, flow, node, pod, policies, policy, shop, target};
+use super::scene::{Scene, Told, at, east, flow, node, pod, policies, policy, shop, target};
 
 /// Two hours, a sign a minute.
 fn lives(scene: &mut Scene, nodes: &[&str], minutes: std::ops::Range<i64>) {
@@ -99,7 +99,7 @@ fn each_cause_of_the_table_restarts() {
     assert!(scene.row_of(&target()).is_none(), "its set is gone");
     scene
         .at(20 * 60)
-        .tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(crate::scene::policies())));
+        .tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(super::scene::policies())));
     assert_eq!(causes(&scene).last(), Some(&"policy missing"));
     assert_eq!(scene.row().restarts.last().expect("one").why.as_str(), "the set was gone for 4m");
 }
@@ -415,7 +415,7 @@ fn later(secs: i64, version: &str) -> Scene {
     scene.cni(version);
     scene.source(SourceKind::Hubble);
     let mut nodes = vec!["a"];
-    scene.told(&crate::scene::Told::Back, &mut nodes);
+    scene.told(&super::scene::Told::Back, &mut nodes);
     scene
 }
 
@@ -430,7 +430,7 @@ fn what_we_published_ourselves_is_not_joined_with_what_it_was_made_from() {
     shared(&mut scene, SharedFact::Evidence(Change::Put(kept("e", published.clone()))));
     // The whole source turns out to have lost something: told late, and taken back.
     let mut nodes = vec!["a"];
-    let gap = crate::scene::Told::Gap { node: None, from: 120, until: Some(240), lost: true };
+    let gap = super::scene::Told::Gap { node: None, from: 120, until: Some(240), lost: true };
     scene.told(&gap, &mut nodes);
     assert_eq!(judged(&scene), (8, 10));
     // The same words by somebody else are joined.
@@ -539,7 +539,7 @@ fn a_namespace_of_cron_jobs_needs_every_node_and_every_job() {
         by: vec![sluice::domain::flow::PolicyRef {
             kind: PolicyKind::NetworkPolicy,
             ns: Some(shop()),
-            name: crate::scene::policies()[2].key.name.clone(),
+            name: super::scene::policies()[2].key.name.clone(),
         }],
     };
     scene.tell(ClusterFact::Flows(vec![ran]));

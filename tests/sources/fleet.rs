@@ -32,10 +32,9 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{
-    support::{client, engine, fleet_file, fleet_of, run_for, run_until},
-    told::Told,
-};
+use crate::support::{client, engine, fleet_file, fleet_of, run_for, run_until};
+
+use super::told::Told;
 
 const SECOND: Duration = Duration::from_secs(1);
 

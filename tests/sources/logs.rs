@@ -24,7 +24,9 @@ use tokio::{
     time::{Duration, sleep},
 };
 
-use crate::{support, told::Told};
+use crate::support;
+
+use super::told::Told;
 
 /// A denial of np.log printed at this second.
 fn line(second: u32) -> String {

@@ -1,5 +1,10 @@
 //! What tests share: the product's engine on a simulated fleet, in memory, under a paused clock.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each of the three programs uses its part")]
+
+pub mod goldens;
+pub mod player;
+pub mod svg;
+pub mod terminal;
 
 use std::{
     io,

@@ -40,10 +40,7 @@ use sluice::{
 };
 use tokio::time::Instant;
 
-use super::{
-    support::{self, Paper},
-    svg,
-};
+use super::{Paper, svg};
 
 /// What a story came to.
 pub struct Told {
@@ -87,7 +84,7 @@ impl Player {
         let words: Vec<_> = first.split_whitespace().collect();
         let option = |name: &str| words.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
         let seed = option("seed").map_or(1, |seed| seed.parse().expect("a number"));
-        let start = option("from").map_or_else(support::start, |from| from.parse().expect("a time"));
+        let start = option("from").map_or_else(super::start, |from| from.parse().expect("a time"));
         let name = option("fleet").expect("fleet NAME");
         let is_real = name.ends_with(".toml");
         let scenario = match is_real {
@@ -102,7 +99,7 @@ impl Player {
         let clock = Clock::simulated(start, 1.0);
         let collectors = words.contains(&"collectors");
         let mut player = Self {
-            person: support::person(option("person").unwrap_or("lead")),
+            person: super::person(option("person").unwrap_or("lead")),
             start,
             began: Instant::now(),
             cockpit: None,
@@ -125,7 +122,7 @@ impl Player {
     /// The program as this person begins it now.
     fn engine(&self) -> Engine {
         if !self.is_real {
-            return support::engine_with_workspace(&self.fleet, self.person, self.folder.path());
+            return super::engine_with_workspace(&self.fleet, self.person, self.folder.path());
         }
         let place = Place { root: self.folder.path().to_owned(), only: Vec::new() };
         let read = root::read(&place).expect("the workspace is valid");
@@ -138,7 +135,7 @@ impl Player {
             notices: Vec::new(),
             reach: std::sync::Arc::new(move |entry: &ClusterEntry| {
                 let member = members.cluster(entry.context.as_str()).expect("a cluster of the fleet");
-                Access::Client(support::client(member, person))
+                Access::Client(super::client(member, person))
             }),
             clock: Clock::simulated(self.now(), 1.0),
             zone: FixedOffset::east_opt(3600).expect("in range"),
@@ -177,7 +174,7 @@ impl Player {
                 rest.chars().for_each(|c| self.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
             }
             "as" => {
-                self.person = support::person(rest);
+                self.person = super::person(rest);
                 self.open();
             }
             "leave" => self.cockpit = None,
@@ -225,7 +222,7 @@ impl Player {
 
     async fn wait(&mut self, time: Duration) {
         match &mut self.cockpit {
-            Some(cockpit) => support::run_for(&mut cockpit.engine, time).await,
+            Some(cockpit) => super::run_for(&mut cockpit.engine, time).await,
             None => tokio::time::sleep(time).await,
         }
     }
@@ -251,7 +248,7 @@ impl Player {
             if text(&self.buffer((200, 60), "mono")).contains(wanted) {
                 return;
             }
-            support::run_for(&mut self.cockpit().engine, Duration::from_millis(500)).await;
+            super::run_for(&mut self.cockpit().engine, Duration::from_millis(500)).await;
         }
         let seen = text(&self.buffer((200, 60), "mono"));
         panic!("after 2 minutes the screen still does not show {wanted:?}:\n{seen}");

@@ -15,7 +15,7 @@ use kube::client::Body;
 use sluice::sim::api::cluster::{CertName, Cluster, Peer};
 use tokio::sync::Notify;
 
-use crate::naive::{Allowed, allowed};
+use super::naive::{Allowed, allowed};
 
 /// What happens to the chosen request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

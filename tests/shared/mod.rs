@@ -1,9 +1,6 @@
 //! What the team shares, over a simulated API server that has definitions, rules and admission: every
 //! way past them is refused, no write is lost, one process at a time writes evidence.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod gate;
 mod hostile;
 mod installing;
@@ -41,7 +38,9 @@ use sluice::{
     },
 };
 
-pub use support::{run_for, run_until, start};
+pub use crate::support::{run_for, run_until, start};
+
+use crate::support;
 
 /// A state cluster with nothing in it.
 pub fn bare() -> Cluster {

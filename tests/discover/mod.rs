@@ -2,10 +2,7 @@
 //! person's is lost, and what bad files are answered with.
 
 mod binary;
-#[path = "../dnstap/wire.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod dnstap;
 mod documents;
 mod input;
-mod lines;
+pub mod lines;
 mod week;

@@ -1,6 +1,6 @@
 //! Fuzz targets, one for every decoder of bytes that come from outside: each gets damaged copies of
 //! what it is made for, the same ones in every run. What it reads must hold together; nothing may
-//! panic. `SLUICE_FUZZ_ROUNDS=1000000 cargo test --release --test fuzz` digs deeper, other bytes with
+//! panic. `SLUICE_FUZZ_ROUNDS=1000000 cargo test --release --test judged fuzz::` digs deeper, other bytes with
 //! `SLUICE_FUZZ_SEED`. A failure names target, seed and round, and shows the bytes.
 
 mod damage;

@@ -2,7 +2,7 @@
 //! and writes, a relay client follows flows through a port-forward.
 
 #[allow(dead_code, reason = "each test file uses its part")]
-mod client;
+pub mod client;
 mod faulty;
 mod relay;
 mod served;

@@ -4,11 +4,9 @@
 mod generated;
 mod laws;
 mod live;
-mod naive;
+pub mod naive;
 mod predict;
 mod story;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{fs, path::Path};
 

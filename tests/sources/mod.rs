@@ -1,9 +1,6 @@
 //! Flow sources beyond Hubble and Goldmane: Antrea's stream from its bytes, pods' logs from hand-made
 //! streams, and both on the simulated fleet, with what breaks them.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod api;
 mod fleet;
 mod logs;

@@ -12,11 +12,6 @@
 //! | what is said
 //! ```
 
-#[path = "../support/goldens.rs"]
-mod goldens;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use sluice::{
@@ -27,6 +22,8 @@ use sluice::{
         update::{self, Ask},
     },
 };
+
+use crate::support::{self, goldens};
 
 #[test]
 fn sessions_read_as_they_are_written() {
@@ -42,7 +39,7 @@ fn sessions_read_as_they_are_written() {
     let wrong = goldens::compare(told);
     assert!(
         wrong.is_empty(),
-        "sessions differ; look, then `UPDATE_GOLDEN=1 cargo test --test plain`\n{wrong}"
+        "sessions differ; look, then `UPDATE_GOLDEN=1 cargo test --test people plain::`\n{wrong}"
     );
 }
 

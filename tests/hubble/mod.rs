@@ -1,9 +1,6 @@
 //! Following a relay that breaks, repeats, reorders, forgets and loses nodes in silence: nothing is
 //! lost that is not shown, and nothing is counted twice. Under a paused clock, but for `dial`.
 
-#[path = "../fleet/client.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod client;
 mod dial;
 mod fleet;
 mod relay;

@@ -3,7 +3,7 @@
 
 mod frames;
 mod listen;
-mod wire;
+pub mod wire;
 
 use std::{fmt::Write as _, fs, path::Path};
 

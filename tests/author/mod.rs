@@ -5,15 +5,12 @@
 mod evaluated;
 mod files;
 mod laws;
-#[allow(dead_code, reason = "`tests/eval` asks more of it")]
-#[path = "../eval/naive.rs"]
-mod naive;
 mod story;
-#[path = "../support/mod.rs"]
-mod support;
 mod surroundings;
 
 use std::{fs, path::Path};
+
+use crate::eval::naive;
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the one switch that rewrites goldens")]
