@@ -55,8 +55,7 @@ async fn run(fleet: &Fleet, words: &str) -> (Exit, String) {
         let member = members.cluster(entry.context.as_str()).expect("a cluster of the fleet");
         Access::Client(support::client(member, Person::Lead))
     };
-    let clusters = support::fleet_file(fleet).clusters;
-    let exit = preflight::run(&clusters, &reach, &args, &mut printer).await;
+    let exit = preflight::run(&support::fleet_file(fleet), &reach, &args, &mut printer).await;
     drop(printer);
     (exit, out.text())
 }

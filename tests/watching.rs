@@ -117,7 +117,12 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(name, access, sender, again.clone()));
+        tokio::spawn(watch::run(
+            name,
+            access,
+            sender,
+            watch::Wishes { again: again.clone(), probes: tokio::sync::watch::channel(None).1 },
+        ));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new() }
     }
 

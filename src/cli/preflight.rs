@@ -19,13 +19,16 @@ use super::{
     session::{self, Need},
 };
 use crate::{
-    cockpit::{plan::ClusterEntry, ports::Trouble},
+    cockpit::{
+        plan::{ClusterEntry, FleetFile},
+        ports::Trouble,
+    },
     documents::preflight::{self, Flight},
     domain::{
         names::Text,
         preflight::{
             check::Verdict,
-            reading::Reading,
+            reading::{Probing, Reading},
             report::{self, Report},
         },
     },
@@ -49,24 +52,24 @@ pub fn main(global: &Global, args: &Preflight, printer: &mut Printer<'_>) -> Exi
     with_runtime(printer, async |printer| {
         let setup = session::setup(global, Need::Clusters, false)?;
         setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
-        Ok(run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
+        Ok(run(&setup.fleet, &*setup.reach, args, printer).await)
     })
 }
 
 /// Pre-flights of all these clusters at once; one that is slow or dead never delays the others' rows
 /// beyond the deadline.
 pub async fn run(
-    clusters: &[ClusterEntry],
+    fleet: &FleetFile,
     reach: &(dyn Fn(&ClusterEntry) -> Access + Send + Sync),
     args: &Preflight,
     printer: &mut Printer<'_>,
 ) -> Exit {
-    let flights = join_all(clusters.iter().map(|entry| {
-        let access = reach(entry);
+    let flights = join_all(fleet.clusters.iter().map(|entry| {
+        let (access, probes) = (reach(entry), fleet.probing(&entry.name));
         async move {
             let name = entry.name.as_str();
-            let result = match timeout(args.deadline, Box::pin(look(entry, &access, args.deadline / 2))).await
-            {
+            let looking = Box::pin(look(entry, &access, (probes, args.deadline / 2)));
+            let result = match timeout(args.deadline, looking).await {
                 Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
             };
@@ -78,9 +81,13 @@ pub async fn run(
 
 /// One cluster. Its collector is asked while the rest is read, and has a little longer; whether there is
 /// one, the reading says.
-async fn look(entry: &ClusterEntry, access: &Access, patience: Duration) -> Result<Report, Trouble> {
+async fn look(
+    entry: &ClusterEntry,
+    access: &Access,
+    (probes, patience): (Option<Probing>, Duration),
+) -> Result<Report, Trouble> {
     let patience = patience.min(week::ANSWER);
-    let mut looking = pin!(look::preflight(access));
+    let mut looking = pin!(look::preflight(access, probes));
     let mut asking = pin!(week::collector(entry, access));
     let (reading, early) = tokio::select! {
         reading = &mut looking => (reading?, None),
@@ -88,7 +95,7 @@ async fn look(entry: &ClusterEntry, access: &Access, patience: Duration) -> Resu
     };
     let report = report::run(&reading);
     let measured = if entry.collector.is_none() && !has_collector(&reading) {
-        week::source(entry, access, &report.offers, patience).await
+        week::source(entry, access, &report, patience).await
     } else if let Some(early) = early {
         Some(early)
     } else {

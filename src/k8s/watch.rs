@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, sleep},
 };
 
@@ -16,7 +16,7 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::PolicyKind,
-        preflight::{cni, report},
+        preflight::{cni, reading::Probing, report},
     },
 };
 
@@ -43,20 +43,28 @@ const PREFLIGHT: Duration = Duration::from_secs(1800);
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
-/// Follows a cluster until nobody listens to `inbox`. `again` skips a waiting time.
-pub async fn run(cluster: ClusterName, access: Access, inbox: mpsc::Sender<Fact>, again: Arc<Notify>) {
+/// What is asked of a watch while it runs.
+pub struct Wishes {
+    /// Skips a waiting time.
+    pub again: Arc<Notify>,
+    /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
+    pub probes: watch::Receiver<Option<Probing>>,
+}
+
+/// Follows a cluster until nobody listens to `inbox`.
+pub async fn run(cluster: ClusterName, access: Access, inbox: mpsc::Sender<Fact>, wishes: Wishes) {
     let out = Out { cluster, inbox: inbox.clone() };
     tokio::select! {
         () = inbox.closed() => {}
-        () = for_ever(&out, &access, &again) => {}
+        () = for_ever(&out, &access, &wishes) => {}
     }
 }
 
-async fn for_ever(out: &Out, access: &Access, again: &Notify) {
+async fn for_ever(out: &Out, access: &Access, wishes: &Wishes) {
     let mut backoff = Backoff::new(out.cluster.as_str());
     loop {
         let began = Instant::now();
-        let over = session(out, access, again).await;
+        let over = session(out, access, wishes).await;
         if began.elapsed() > GOOD {
             backoff.reset();
         }
@@ -66,7 +74,7 @@ async fn for_ever(out: &Out, access: &Access, again: &Notify) {
                 out.tell(ClusterFact::Away(trouble)).await;
                 tokio::select! {
                     () = sleep(backoff.next()) => {}
-                    () = again.notified() => backoff.reset(),
+                    () = wishes.again.notified() => backoff.reset(),
                 }
             }
         }
@@ -80,7 +88,7 @@ enum Over {
     Anew,
 }
 
-async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
+async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
     let server = match access.server().await {
         Ok(server) => server,
         Err(trouble) => return Over::Away(trouble),
@@ -117,8 +125,8 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
-        over = alive.watch(took, again) => over,
-        over = refresh(&server, out, (&kinds, stages)) => over,
+        over = alive.watch(took, &wishes.again) => over,
+        over = refresh(&server, out, (&kinds, stages), wishes) => over,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -224,15 +232,18 @@ pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
         .collect()
 }
 
-async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool)) -> Over {
+async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool), wishes: &Wishes) -> Over {
     let mut looked: Option<Instant> = None;
+    let mut probes = wishes.probes.clone();
     loop {
         let (failed, (), kyverno) =
             tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
         out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        if looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
+        let is_changed = probes.has_changed().unwrap_or(false);
+        if is_changed || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
             looked = Some(Instant::now());
-            let report = report::run(&look::look(server).await);
+            let wanted = probes.borrow_and_update().clone();
+            let report = report::run(&look::look(server, wanted).await);
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
         }
         // A review that failed is tried again sooner than one that has answered.
