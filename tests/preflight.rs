@@ -112,6 +112,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 from: at(words[0]),
                 to: at(words[1]),
                 empty_hours: words[2].parse().expect("a number"),
+                only_denials: words.get(3) == Some(&"denials"),
             }));
         }
         "unmeasured" => reading.measured = Some(Known::Unknown(Text::new(rest))),

@@ -280,6 +280,8 @@ pub struct Measured {
     pub to: Timestamp,
     /// Hours between the two without any record of any node.
     pub empty_hours: u32,
+    /// What was allowed is not among them.
+    pub only_denials: bool,
 }
 
 /// Everything that was read of one cluster.
