@@ -88,12 +88,13 @@ pub fn check(reading: &Reading) -> Check {
         let mut commands = vec!["kubectl auth can-i --list -A".to_owned()];
         // Which namespaces lack them stands in the evidence.
         commands.extend(lacking.contains(&"probes").then(|| bind("NAMESPACE", "sluice-target-probe")));
-        return Check::fail(Id::Rights, format!("You lack rights of: {}.", lacking.join(", ")))
-            .seen(seen)
-            .fixed(
-                "Ask the cluster's admin to bind the role that you work in (assets/crds/roles-target.yaml).",
-                &commands,
-            );
+        let has = with(Some(true));
+        let has = if has.is_empty() { "no role".to_owned() } else { has.join(", ") };
+        let words = format!("You have the rights of: {has}; not of: {}.", lacking.join(", "));
+        return Check::fail(Id::Rights, words).seen(seen).fixed(
+            "If you work in one of these, ask the cluster's admin to bind it (assets/crds/roles-target.yaml).",
+            &commands,
+        );
     }
     if super::flows::printers(reading).next().is_some() && allowed("get", "pods/log") == Some(false) {
         let words = "You may not read the logs of the pods that print flow records.";
