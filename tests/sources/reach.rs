@@ -67,6 +67,7 @@ async fn the_node_that_forgets_first_decides_how_far_back_printed_records_reach(
     // The kubelet gives nothing that it rotated away.
     for node in ["worker-1", "worker-2", "worker-1"] {
         sleep(20 * SECOND).await;
+        fleet.heal("east");
         fleet.fault("east", Fault::LogRotated { node: node.to_owned() });
         sleep(20 * SECOND).await;
         let said = week(&fleet).await;

@@ -479,7 +479,7 @@ fn week_by_settings(reading: &Reading, found: &Found, flows: Option<Verdict>) ->
                 .fixed(COLLECT, &[])
         }
         _ if flows == Some(Verdict::Fail) => {
-            Check::fail(Id::Week, "No flows are recorded, so there is no week of them.")
+            Check::fail(Id::Week, "Flows are not recorded as discovery needs them, so there is no week of them.")
                 .fixed("See the check `flows`.", &[])
         }
         _ => Check::unknown(Id::Week, "Nobody measured how far back records reach.").fixed(COLLECT, &[]),
