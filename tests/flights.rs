@@ -291,7 +291,10 @@ async fn changes_between_two_looks_are_events_that_pause_or_restart_soaks() {
     support::run_for(&mut engine, LOOK).await;
     let told = changes(&engine, &east);
     let last = told.last().expect("an event");
-    assert!(last.starts_with("cni: policies are judged and take effect no more (DaemonSet kube-system/cilium: "), "{last}");
+    assert!(
+        last.starts_with("cni: policies are judged and take effect no more (DaemonSet kube-system/cilium: "),
+        "{last}"
+    );
     assert!(last.ends_with("ConfigMap kube-system/cilium-config: policy-audit-mode=true)"), "{last}");
     let (restarts, pauses) = clock(&engine, &east);
     assert_eq!((restarts.len(), pauses.len()), (2, 1), "{restarts:?} {pauses:?}");

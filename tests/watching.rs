@@ -26,6 +26,7 @@ use sluice::{
         fleet::{Cluster as Row, Enforcement, Environment},
         flow::Direction,
         names::{ClusterName, NsName, Text},
+        policy::Bodies,
     },
     k8s::{connect::Access, watch},
     sim::api::{
@@ -117,12 +118,9 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(
-            name,
-            access,
-            sender,
-            watch::Wishes { again: again.clone(), probes: tokio::sync::watch::channel(None).1 },
-        ));
+        let (_, probes) = tokio::sync::watch::channel(None);
+        let wishes = watch::Wishes { again: again.clone(), probes, bodies: Bodies::default() };
+        tokio::spawn(watch::run(name, access, sender, wishes));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new() }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         fleet::Part,
         names::{ClusterName, Text},
-        policy::PolicyKind,
+        policy::{Bodies, PolicyKind},
         preflight::{cni, reading::Probing, report},
     },
 };
@@ -49,6 +49,8 @@ pub struct Wishes {
     pub again: Arc<Notify>,
     /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
     pub probes: watch::Receiver<Option<Probing>>,
+    /// Those of all clusters.
+    pub bodies: Bodies,
 }
 
 /// Follows a cluster until nobody listens to `inbox`.
@@ -108,7 +110,11 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
     out.tell(met).await;
     let mut all: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Namespaces, server.clone(), out.clone())),
-        Box::pin(follow(Policies(PolicyKind::NetworkPolicy), server.clone(), out.clone())),
+        Box::pin(follow(
+            Policies(PolicyKind::NetworkPolicy, wishes.bodies.clone()),
+            server.clone(),
+            out.clone(),
+        )),
         Box::pin(follow(Pods, server.clone(), out.clone())),
     ];
     all.push(Box::pin(async {
@@ -121,7 +127,7 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
         out.tell(ClusterFact::Staged(None)).await;
     }
     for kind in &kinds {
-        all.push(Box::pin(follow(Policies(*kind), server.clone(), out.clone())));
+        all.push(Box::pin(follow(Policies(*kind, wishes.bodies.clone()), server.clone(), out.clone())));
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {

@@ -478,10 +478,11 @@ fn week_by_settings(reading: &Reading, found: &Found, flows: Option<Verdict>) ->
                 .seen([engine.evidence.clone()])
                 .fixed(COLLECT, &[])
         }
-        _ if flows == Some(Verdict::Fail) => {
-            Check::fail(Id::Week, "Flows are not recorded as discovery needs them, so there is no week of them.")
-                .fixed("See the check `flows`.", &[])
-        }
+        _ if flows == Some(Verdict::Fail) => Check::fail(
+            Id::Week,
+            "Flows are not recorded as discovery needs them, so there is no week of them.",
+        )
+        .fixed("See the check `flows`.", &[]),
         _ => Check::unknown(Id::Week, "Nobody measured how far back records reach.").fixed(COLLECT, &[]),
     }
 }
