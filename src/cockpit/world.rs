@@ -315,6 +315,7 @@ impl World {
         self.discoveries.retain(&self.clusters);
         self.timelines.retain(|name| self.clusters.contains_key(name));
         self.soaks.retain(&self.clusters);
+        self.incidents.retain(&self.clusters);
         self.policies.strangers.touch_all();
         if self.is_drafting() {
             self.planning.drafting = Drafting::No;
@@ -379,6 +380,7 @@ impl World {
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
                 self.discoveries.touch(name);
+                self.incidents.touch(name);
                 self.policies.strangers.touch(name);
                 match change {
                     Change::Reset(seen) => cluster.reset_namespaces(seen),
