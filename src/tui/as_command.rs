@@ -59,7 +59,7 @@ fn decision(world: &World, deciding: &Deciding) -> Option<String> {
     for uid in deciding.clusters.iter().flatten() {
         let of = |cluster: &&crate::domain::fleet::Cluster| cluster.uid.as_ref() == Some(uid);
         let cluster = world.clusters().find(of)?;
-        out.push_str(&format!(" --for {}", cluster.name));
+        out.push_str(&format!(" --for {}", shell_word(cluster.name.as_str())));
     }
     option(&mut out, "reason", Some(&deciding.reason));
     option(&mut out, "ticket", deciding.ticket.as_ref());
@@ -76,5 +76,49 @@ fn option(out: &mut String, name: &str, value: Option<&Text>) {
 fn moment(out: &mut String, name: &str, at: Option<Timestamp>) {
     if let Some(at) = at {
         out.push_str(&format!(" --{name} {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cockpit::{
+            decide::Shown,
+            plan::{ClusterEntry, FleetFile},
+            ports::{ClusterFact, Fact},
+        },
+        domain::names::ClusterName,
+    };
+
+    /// A context of the kubeconfig is whatever somebody called it, and so is a cluster.
+    #[test]
+    fn a_cluster_is_one_word_of_the_command_whatever_it_is_called() {
+        let name = ClusterName::parse("eu; rm -rf ~").expect("a free name");
+        let entry = ClusterEntry {
+            name: name.clone(),
+            context: Text::new(name.as_str()),
+            environment: Default::default(),
+            relay: None,
+            flows: Default::default(),
+            collector: None,
+        };
+        let mut world = World::new(Timestamp::default());
+        world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
+        let uid = Text::new("uid-eu");
+        let met = ClusterFact::Met { uid: Some(uid.clone()), version: Text::new("v1.33"), kinds: Vec::new() };
+        world.absorb(Fact::Cluster(name, met));
+        let deciding = Deciding {
+            reviews: vec![Shown { name: Text::new("r-1"), version: Text::new("7") }],
+            verdict: DecisionVerdict::Approved,
+            reason: Text::new("it's ours"),
+            ticket: None,
+            expires: None,
+            clusters: Some([uid].into()),
+        };
+        assert_eq!(
+            command(&world, &Command::DecideReview(Box::new(deciding))).as_deref(),
+            Some(r"sluice review approve r-1 --for 'eu; rm -rf ~' --reason 'it'\''s ours'")
+        );
     }
 }

@@ -131,7 +131,7 @@ fn against(id: CommandId, wanted: &[String]) -> Option<String> {
             Some("it changes a cluster: only ctrl- and a letter will do, no plain key".into())
         }
         Risk::TakesBack | Risk::Writes | Risk::Records | Risk::Files | Risk::Asks | Risk::Looks => match id {
-            CommandId::Suspend if !controls => {
+            CommandId::Suspend | CommandId::Mask if !controls => {
                 Some("it works while text is typed: only ctrl- will do".into())
             }
             CommandId::Palette | CommandId::Help if wanted.is_empty() => {
@@ -203,6 +203,7 @@ mod tests {
             (CommandId::Abort, &[]),
             (CommandId::Apply, &["enter"]),
             (CommandId::Suspend, &["Z"]),
+            (CommandId::Mask, &["Z"]),
             (CommandId::Palette, &[]),
             (CommandId::Help, &[]),
             (CommandId::Mark, &["esc"]),

@@ -234,7 +234,8 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
     let button = vec![pen.span("[ Cancel ]", cancel), pen.span("  ", Role::Text)];
     if dialog.is_veiled(pen.masks) && dialog.reasons.is_empty() {
         let hint = pen.line("enter and esc cancel; Y copies the commands, with the true names", Role::Dim);
-        let words = "names are masked: ctrl-p shows them, then the name is typed";
+        let words =
+            format!("names are masked: {} shows them, then the name is typed", pen.key(CommandId::Mask));
         return [Line::from([button, vec![pen.span(words, Role::Warn)]].concat()), hint];
     }
     if !dialog.reasons.is_empty() {
