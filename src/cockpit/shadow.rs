@@ -3,7 +3,7 @@
 //! documents. It is no isolation: no soak is credited by it, and no gate passed.
 
 use crate::domain::{
-    fleet::{Cluster, CniKind},
+    fleet::{Cluster, CniKind, Part},
     names::Text,
     policy::PolicyDigest,
     shadow,
@@ -129,7 +129,8 @@ fn missing(cluster: &Cluster) -> Option<String> {
     match (cni.kind, cluster.looked.stages) {
         (CniKind::Calico, Some(true)) => None,
         (CniKind::Calico, None) => {
-            Some("whether it serves Calico's staged policies is not known yet: try again".to_owned())
+            let why = cluster.troubles.get(&Part::Staged).map_or("try again", Text::as_str);
+            Some(format!("whether it serves Calico's staged policies is not known yet: {why}"))
         }
         (CniKind::Calico, Some(false)) => Some(format!(
             "its API server does not serve {} ({}): install Calico 3.30 or later with its API server",
