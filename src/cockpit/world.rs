@@ -456,6 +456,8 @@ impl World {
     fn looked(&mut self, name: &ClusterName, report: Report) {
         if let Some(cluster) = self.clusters.get_mut(name) {
             cluster.looked.preflight = Some((report, self.now));
+            // With each pre-flight the source is asked anew: what it answered before is no word on now.
+            cluster.looked.week = None;
         }
         self.denials.weigh_again(name);
     }
