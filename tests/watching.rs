@@ -26,7 +26,7 @@ use sluice::{
         fleet::{Cluster as Row, Enforcement, Environment, Part},
         flow::Direction,
         names::{ClusterName, NsName, Text},
-        policy::PolicyKind,
+        policy::{Bodies, PolicyKind},
     },
     k8s::{connect::Access, watch},
     sim::api::{
@@ -125,7 +125,7 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(name, access, sender, again.clone()));
+        tokio::spawn(watch::run(name, access, sender, again.clone(), Bodies::default()));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }
 

@@ -16,13 +16,14 @@ use crate::{
     domain::{
         fleet::{NamespaceSeen, Part, Pod},
         names::{ClusterName, NsName, PodName, Text},
-        policy::{Policy, PolicyKey, PolicyKind},
+        policy::{Bodies, Policy, PolicyKey, PolicyKind},
     },
 };
 
 use super::{
     decode::{self, MetaOnly, PodWire},
     failure::Failure,
+    listed::{self, ListMeta},
     wire::{self, Call, Server},
 };
 
@@ -101,7 +102,8 @@ pub fn partial(cluster: &ClusterName, what: Part, trouble: Option<Trouble>) -> F
 
 pub struct Namespaces;
 pub struct Pods;
-pub struct Policies(pub PolicyKind);
+/// Policies of a kind, and the bodies that those of all clusters share.
+pub struct Policies(pub PolicyKind, pub Bodies);
 
 impl Watched for Namespaces {
     type Wire = MetaOnly;
@@ -189,7 +191,9 @@ impl Watched for Policies {
         (id, text("resourceVersion"))
     }
     fn decode(&self, wire: &Value) -> Result<Policy, Text> {
-        decode::policy(self.0, wire)
+        let mut policy = decode::policy(self.0, wire)?;
+        self.1.share(&mut policy);
+        Ok(policy)
     }
     fn key(&self, seen: Policy) -> PolicyKey {
         seen.key
@@ -314,15 +318,12 @@ impl<K: Watched> Follower<K> {
                 }
                 answer => answer?,
             };
-            let (metadata, items) = page::<K::Wire>(&body)?;
+            let (metadata, items) = page(&self.kind, &body)?;
+            drop(body);
             for item in items {
-                let Some(wire) = item else {
-                    self.note_unreadable(String::new(), Text::new("an object of another form")).await;
-                    continue;
-                };
-                match self.kind.decode(&wire) {
+                match item {
                     Ok(object) => seen.push(object),
-                    Err(why) => self.note_unreadable(K::head(&wire).0, why).await,
+                    Err((id, why)) => self.note_unreadable(id, why).await,
                 }
             }
             token = metadata.r#continue;
@@ -435,30 +436,20 @@ impl<K: Watched> Follower<K> {
     }
 }
 
-#[derive(Deserialize)]
-struct Page<W> {
-    #[serde(default)]
-    metadata: ListMeta,
-    /// An empty list of metadata has `items: null`.
-    items: Option<Vec<W>>,
-}
+/// What could be read of an object, or its `namespace/name` and why it could not.
+type Decoded<T> = Result<T, (String, Text)>;
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ListMeta {
-    resource_version: String,
-    r#continue: String,
-}
-
-/// Reads a page at once; only if that fails, object by object: `None` is one that cannot be read.
-fn page<W: DeserializeOwned>(body: &[u8]) -> Result<(ListMeta, Vec<Option<W>>), Failure> {
-    if let Ok(Page { metadata, items }) = serde_json::from_slice::<Page<W>>(body) {
-        return Ok((metadata, items.unwrap_or_default().into_iter().map(Some).collect()));
-    }
-    let Page { metadata, items } = serde_json::from_slice::<Page<Value>>(body)
-        .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))?;
-    let items = items.unwrap_or_default().into_iter();
-    Ok((metadata, items.map(|value| serde_json::from_value(value).ok()).collect()))
+/// Reads a page; only if that fails, whatever of its objects can be read.
+fn page<K: Watched>(kind: &K, body: &[u8]) -> Result<(ListMeta, Vec<Decoded<K::Seen>>), Failure> {
+    let decode = |wire: K::Wire| kind.decode(&wire).map_err(|why| (K::head(&wire).0, why));
+    listed::each(body, decode).or_else(|_| {
+        let either = |value: Value| match serde_json::from_value(value) {
+            Ok(wire) => decode(wire),
+            Err(_) => Err((String::new(), Text::new("an object of another form"))),
+        };
+        listed::each(body, either)
+            .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))
+    })
 }
 
 #[derive(Deserialize)]
