@@ -95,6 +95,7 @@ pub mod domain {
         mod lookups;
         pub mod reading;
         pub mod report;
+        pub mod rights;
         mod scrapers;
     }
     pub mod probe;

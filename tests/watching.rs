@@ -125,7 +125,9 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(name, access, sender, again.clone(), Bodies::default()));
+        let (_, probes) = tokio::sync::watch::channel(None);
+        let wishes = watch::Wishes { again: again.clone(), probes, bodies: Bodies::default() };
+        tokio::spawn(watch::run(name, access, sender, wishes));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }
 

@@ -10,7 +10,7 @@ use crate::domain::{
     names::{ClusterName, Text},
     preflight::{
         check::{Check, CheckId, Stops},
-        reading::{Known, Measured},
+        reading::{COLLECTOR, Known, Measured},
         report::Report,
     },
     readiness::{NEEDED, credited},
@@ -71,10 +71,11 @@ pub fn measured(state: &CollectorState) -> Option<Measured> {
     state.coverage.credited.values().for_each(|hours| seen.union(hours));
     let missing = window.to - window.from - credited(&seen, window);
     Some(Measured {
-        source: Text::new("collector"),
+        source: Text::new(COLLECTOR),
         from: window.from,
         to: window.to,
         empty_hours: u32::try_from(missing.num_hours()).unwrap_or(0),
+        only_denials: false,
     })
 }
 

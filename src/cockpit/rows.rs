@@ -343,7 +343,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
     let is_live = live(world.source(&cluster.name));
     RolloutRow {
         phase: phase(world, cluster, &target, &presence),
-        standing: standing(ns, direction, &presence),
+        standing: standing(ns, direction, &presence, cluster.enforcement().is_off()),
         policies: Pinned::of(direction)
             .map(|pinned| (pinned, ns.pinned(pinned).is_some()))
             .filter(|(pinned, live)| pinned.is_required() || *live)
@@ -402,10 +402,11 @@ fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
     world.soaks().is_clean(target) || recorded().unwrap_or(false)
 }
 
-fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standing {
+fn standing(ns: &Namespace, direction: Direction, presence: &Presence, is_off: bool) -> Standing {
     match presence {
         Presence::None | Presence::Partial { .. } | Presence::Open => Standing::None,
-        Presence::Tight if ns.in_force.contains_key(&direction) => Standing::InForce,
+        // A verdict that names a policy shows that it is judged; where it is only audited, no more.
+        Presence::Tight if !is_off && ns.in_force.contains_key(&direction) => Standing::InForce,
         Presence::Tight => Standing::Accepted,
     }
 }

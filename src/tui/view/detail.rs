@@ -198,7 +198,12 @@ fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
         (Health::Up, _) if stale => {
             format!("nothing was heard for {}; {again} asks again now", pen.when(row.last_good))
         }
-        (Health::Up, Enforcement::DoesNot) => "policies would do nothing here: migrate the CNI first".into(),
+        (Health::Up, Enforcement::DoesNot) => {
+            "policies would do nothing here: its pre-flight says what to do first".into()
+        }
+        (Health::Up, Enforcement::Audits) => {
+            "policies are judged and not enforced: its denials are what they would deny".into()
+        }
         (Health::Up, Enforcement::Unknown) => {
             "whether policies are enforced is unknown: find out before you apply".into()
         }

@@ -8,6 +8,7 @@ use crate::{
         commands::CommandId,
         discovery::Progress,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
+        shadow,
         waves::holds,
         world::World,
     },
@@ -204,6 +205,7 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let (word, role) = match row.cni.enforcement {
         Enforcement::Enforces => ("enforces", Role::Text),
         Enforcement::DoesNot => ("ignores policies", Role::Bad),
+        Enforcement::Audits => ("only audits", Role::Warn),
         Enforcement::Unknown => ("unknown", Role::Unknown),
     };
     if row.cni.words.as_str() == "unknown" {
@@ -399,7 +401,9 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
             ("held".to_owned(), Role::Warn)
         }
         (_, phase, _) => match &row.shadow {
-            Some(shadow) if row.standing == Standing::None => (shadow.short(), Role::Warn),
+            Some(shadow) if row.standing == Standing::None || shadow.how == shadow::How::Audited => {
+                (shadow.short(), Role::Warn)
+            }
             Some(_) | None => (phase.as_str().to_owned(), phase_role(phase)),
         },
     }
