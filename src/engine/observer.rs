@@ -142,7 +142,7 @@ impl Observer {
             return Vec::new();
         }
         // A watch of one cluster records rows without their wave.
-        let unplaced = records::unplaced(world, |name| !is_ours(name), wave(world));
+        let unplaced = records::unplaced(world, wave(world));
         self.record(world, unplaced, now)
     }
 
