@@ -101,8 +101,9 @@ async fn documents_that_are_due_are_told_with_why() {
     std::fs::remove_file(discovery::document_path(folder.path(), &reviews)).expect("it was there");
     let (exit, out, _) = run(engine(&fleet, folder.path()), "documents --due").await;
     assert_eq!(exit, Exit::Refused, "loyalty is still gone");
-    let line = out.lines().find(|line| line.starts_with("reviews")).expect("a row");
-    assert!(line.contains("unknown") && line.contains("reviews.md is not there"), "{line}");
+    let line = out.lines().find(|line| line.contains("no discovery document")).expect("a line");
+    assert!(line.contains("`sluice discover "), "{line}");
+    assert!(!out.lines().any(|line| line.starts_with("reviews")), "{out}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,6 +99,18 @@ fn is_over(plan: &WavePlan, wave: &Wave) -> bool {
     wave.rows.iter().any(|row| row.state == RowState::Clean) && !wave.rows.iter().any(soaks)
 }
 
+/// What is wrong with the default deny of a row that the rollout has reached, as far as sluice sees it.
+/// Without the team's state nobody knows what is left out.
+pub fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<Text> {
+    let seen = cluster.namespaces.get(&target.ns).filter(|_| world.shared().now(world.now()).is_some())?;
+    match steady::own(cluster, seen, target.direction) {
+        Word::Fail(why) if exempt(world, target).is_none() => {
+            Some(Text::from(format!("{why}, and the rollout has reached this namespace")))
+        }
+        Word::Fail(_) | Word::Pass | Word::Exempt(_) | Word::Unknown(_) => None,
+    }
+}
+
 /// Every default deny that must be there: what does not pass first, then by name.
 pub fn checks(world: &World) -> Vec<Check> {
     let mut out: Vec<_> = world.clusters().flat_map(|cluster| of_cluster(world, cluster)).collect();
