@@ -53,8 +53,8 @@ impl Unwritten {
         self.clusters.keys().next().filter(|_| self.clusters.len() == 1)
     }
 
-    /// `prod-eu: 12 namespaces have no discovery document (api, cart, data, front and 8 more)`; of several
-    /// clusters with the number of each.
+    /// `12 namespaces have no discovery document (api, cart, data, front and 8 more)`; of several clusters
+    /// with the number of each.
     pub fn words(&self) -> String {
         let namespaces = self.clusters.values().map(Vec::len).sum();
         let names: Vec<_> = match self.clusters.values().next().filter(|_| self.clusters.len() == 1) {
@@ -67,8 +67,7 @@ impl Unwritten {
         };
         let have = if namespaces == 1 { "has" } else { "have" };
         format!(
-            "{}: {} {have} no discovery document ({}{more})",
-            self.place(),
+            "{} {have} no discovery document ({}{more})",
             plural(namespaces, "namespace"),
             names[..names.len().min(Self::NAMED)].join(", "),
         )
@@ -84,9 +83,9 @@ impl Unwritten {
         format!("sluice discover {of}--cluster {cluster} --write")
     }
 
-    /// Both in a line.
+    /// Where, what and the command in a line.
     pub fn line(&self) -> String {
-        format!("{}: `{}`", self.words(), self.command())
+        format!("{}: {}: `{}`", self.place(), self.words(), self.command())
     }
 }
 
