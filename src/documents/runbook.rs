@@ -99,14 +99,15 @@ impl Writer {
              below are those of the kubeconfig that sluice.yaml is for.\n\
              - `Forbidden`: `kubectl --context CONTEXT auth can-i delete networkpolicies -n NAMESPACE` says what you \
              may; call the next person of the list below.\n\
-             - It takes long: leave it. Stopped half-way it isolates nothing, and it may be run again.",
+             - It hangs: interrupt it and run it again. Once the first one went through, nothing is closed wherever \
+             the others stop.",
         );
         self.para(
             "Then look whether it ended: `kubectl --context CONTEXT get networkpolicy -n NAMESPACE` (on Cilium also \
              `ciliumnetworkpolicy`) must show none of the names of that direction, the pods become ready, and new \
              connections work. Connections that failed may need the pod to be restarted: some programs elect a leader \
              or resolve a name only once. The namespace's owner may do that: `kubectl --context CONTEXT rollout \
-             restart deployment NAME -n NAMESPACE`. Nothing closes the namespace again by itself.",
+             restart deployment NAME -n NAMESPACE`. sluice closes nothing again by itself.",
         );
         let argo = Owner::ArgoCd { application: Text::new("APPLICATION") };
         let flux = Owner::FluxKustomization { ns: Text::new("FLUX-NAMESPACE"), name: Text::new("NAME") };
