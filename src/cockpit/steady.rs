@@ -95,6 +95,10 @@ fn is_over(plan: &WavePlan, wave: &Wave) -> bool {
     if later.peek().is_some() {
         return later.any(|one| one.verdict != Verdict::Ahead);
     }
+    // Not looked through row by row for each of its rows.
+    if wave.verdict == Verdict::Ahead {
+        return false;
+    }
     let soaks = |row: &Candidate| matches!(row.state, RowState::Soaking { .. });
     wave.rows.iter().any(|row| row.state == RowState::Clean) && !wave.rows.iter().any(soaks)
 }
