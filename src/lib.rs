@@ -263,6 +263,7 @@ pub mod k8s {
     mod identity;
     mod kyverno;
     pub mod lease;
+    mod listed;
     pub mod logs;
     pub mod owners;
     mod place;
