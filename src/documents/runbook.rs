@@ -95,7 +95,7 @@ impl Writer {
         );
         self.para(
             "- `NotFound` of the first command: the default deny is gone already. Go on with the next one.\n\
-             - `context … does not exist`: `kubectl config get-contexts` lists what your kubeconfig has; the names \
+             - `context was not found`: `kubectl config get-contexts` lists what your kubeconfig has; the names \
              below are those of the kubeconfig that sluice.yaml is for.\n\
              - `Forbidden`: `kubectl --context CONTEXT auth can-i delete networkpolicies -n NAMESPACE` says what you \
              may; call the next person of the list below.\n\
@@ -179,8 +179,9 @@ impl Writer {
         self.para(
             "- Soak clocks pause: minutes that nobody observed never count. Nothing advances until it is back.\n\
              - Denials are still there to see. Cilium: `kubectl --context CONTEXT port-forward -n kube-system \
-             svc/hubble-relay 4245:80`, and beside it `hubble observe --verdict DROPPED -n NAMESPACE --follow`. Calico \
-             with Goldmane: Whisker. Antrea: `/var/log/antrea/networkpolicy/np.log` on the node.\n\
+             svc/hubble-relay 4245:80` (by who may read pods there), and beside it `hubble observe --verdict DROPPED \
+             -n NAMESPACE --follow`. Calico with Goldmane: Whisker. Antrea: \
+             `/var/log/antrea/networkpolicy/np.log` on the node.\n\
              - Take back by the commands above. Do not apply policy files by hand to repair something: the order \
              matters (the default deny open, then the allows, then the default deny closed), and a half of it \
              isolates.\n\
