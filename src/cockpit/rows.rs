@@ -17,6 +17,7 @@ use super::{
     ports::{Link, Trouble},
     shadow::{self, Shadow},
     soaks::SoakRow,
+    steady,
     world::{Source, World},
 };
 
@@ -178,7 +179,8 @@ pub struct RolloutRow {
     pub denials_per_minute: Option<f64>,
     /// An order under way.
     pub order: Option<OrderId>,
-    /// Missing, changed against the workspace, or still isolating after a rollback, in words.
+    /// Missing, changed against the workspace, or still isolating after a rollback, in words; also of a
+    /// namespace that came after its wave.
     pub drift: Vec<Text>,
     /// The soak clock; `None` while the set is not live and closed, or its cluster's UID is not known.
     pub soak: Option<Box<SoakRow>>,
@@ -358,7 +360,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         minutes: is_live.then(|| minutes.map_or([0; Minutes::LEN], |minutes| minutes.at(world.now()))),
         denials_per_minute: is_live.then(|| minutes.map_or(0.0, |minutes| minutes.per_minute(world.now()))),
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
-        drift: drift(world, ns, &target, &presence),
+        drift: drift(world, cluster, ns, &target, &presence),
         soak: world.soaks().row(&target, world).map(Box::new),
         shadow: shadow::of(world, &target),
         target,
@@ -411,10 +413,20 @@ fn standing(ns: &Namespace, direction: Direction, presence: &Presence, is_off: b
     }
 }
 
-fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) -> Vec<Text> {
+fn drift(
+    world: &World,
+    cluster: &Cluster,
+    ns: &Namespace,
+    target: &Target,
+    presence: &Presence,
+) -> Vec<Text> {
     let mut out = Vec::new();
     match presence {
-        Presence::None => return still_isolated(world, ns, target),
+        Presence::None => {
+            out.extend(still_isolated(world, ns, target));
+            out.extend(steady::missing(world, cluster, target));
+            return out;
+        }
         Presence::Partial { missing } => {
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }

@@ -145,7 +145,7 @@ impl Observer {
             return Vec::new();
         }
         // A watch of one cluster records rows without their wave.
-        let mut unplaced = records::unplaced(world, |name| !is_ours(name), wave(world));
+        let mut unplaced = records::unplaced(world, wave(world));
         unplaced.retain(|share| {
             let Share::Record { record, .. } = share else { return true };
             let last = self.recorded.get(&record.target);

@@ -310,7 +310,7 @@ fn prepared(
     }
     if !any && is_gone {
         let fact = "no cluster that it covers has the namespace any more";
-        let next = "Take both files out of the workspace (`git rm`), or leave them as a record.";
+        let next = "Take both files out of the workspace (`git rm`); its history keeps them.";
         return Err(Trouble::new(&path, fact, next));
     }
     if !any {

@@ -75,6 +75,7 @@ fn files(prepared: &Prepared) -> Vec<BodyLine> {
         body(Role::Text, format!("  {} of yours kept", plural(prepared.notes, "note"))),
         body(Role::Title, "the same by hand, and the way back"),
         body(Role::Text, format!("  sluice documents {} --write{reviewer}", prepared.ns)),
-        body(Role::Text, format!("  git checkout -- {} {}", prepared.path, prepared.beside)),
+        body(Role::Text, format!("  git checkout -- {}", prepared.beside)),
+        body(Role::Text, format!("  git checkout -- {}", prepared.path)),
     ]
 }

@@ -222,14 +222,14 @@ fn open_end(model: &mut Model) {
     match (&end, end.row()) {
         (End::Document(row), _) => show_document(model, row.ns.clone()),
         (End::Grant { due, .. }, _) => open_review(model, due.review.clone()),
-        (End::Open(_) | End::Missing { .. }, Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
-        (End::Open(_) | End::Missing { .. }, Some(RowKey::Namespace(cluster, ns))) => {
+        (End::Open(_) | End::Unwritten(_), Some(RowKey::Cluster(cluster))) => open_cluster(model, cluster),
+        (End::Open(_) | End::Unwritten(_), Some(RowKey::Namespace(cluster, ns))) => {
             open_namespace(model, cluster, ns, Focus::Both);
         }
-        (End::Open(_) | End::Missing { .. }, Some(RowKey::Rollout(t))) => {
+        (End::Open(_) | End::Unwritten(_), Some(RowKey::Rollout(t))) => {
             open_namespace(model, t.cluster, t.ns, Focus::One(t.direction));
         }
-        (End::Open(_) | End::Missing { .. }, None) => go(model, Main::Fleet),
+        (End::Open(_) | End::Unwritten(_), None) => go(model, Main::Fleet),
     }
 }
 

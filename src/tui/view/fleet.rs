@@ -404,6 +404,10 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
             Some(shadow) if row.standing == Standing::None || shadow.how == shadow::How::Audited => {
                 (shadow.short(), Role::Warn)
             }
+            // It came after its wave.
+            _ if matches!(phase, Phase::Discovery | Phase::Authored) && !row.drift.is_empty() => {
+                ("missing".to_owned(), Role::Bad)
+            }
             Some(_) | None => (phase.as_str().to_owned(), phase_role(phase)),
         },
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::{commands::CommandId, monthly::Standing, world::World},
+    cockpit::{commands::CommandId, monthly::Standing, open_ends::EndKind, world::World},
     domain::time::{Timestamp, span},
 };
 
@@ -51,16 +51,16 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         End::Open(open) => {
             open.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
-        End::Grant { .. } | End::Missing { .. } => String::new(),
+        End::Grant { .. } | End::Unwritten(_) => String::new(),
         End::Document(row) => {
             row.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
     };
     out.push((Role::Text, end.what()));
-    out.push((
-        if end.owner().is_none() { Role::Unknown } else { Role::Text },
-        format!("owner {owner}{contact}"),
-    ));
+    if !matches!(end, End::Unwritten(_)) {
+        let role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
+        out.push((role, format!("owner {owner}{contact}")));
+    }
     if let (Some(written), End::Document(row)) = (end.since(), end) {
         out.push((Role::Text, format!("{} was written {}", row.path, pen.both(written))));
     } else if let (Some(since), by) = (end.since(), end.by()) {
@@ -74,6 +74,9 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         None if matches!(end, End::Document(_)) => {
             (Role::Unknown, "when its monthly review is due is not known".to_owned())
         }
+        None if matches!(end, End::Unwritten(_)) => {
+            (Role::Warn, "what policies open must be traceable to a document that people review".to_owned())
+        }
         None if end.is_overdue() => {
             (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned())
         }
@@ -82,16 +85,17 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
-        End::Open(_) => "next: enter opens the row".to_owned(),
-        End::Missing { .. } => {
+        End::Open(open) if open.kind == EndKind::Missing => {
             format!(
                 "next: enter opens the row; apply it, or leave the namespace out with a reason ({})",
                 pen.key(CommandId::Exclude)
             )
         }
+        End::Open(_) => "next: enter opens the row".to_owned(),
         End::Document(row) if row.standing == Standing::Vanished => {
-            "next: take both files out of the workspace (git rm), or leave them as a record".to_owned()
+            "next: take both files out of the workspace (git rm); its history keeps them".to_owned()
         }
+        End::Unwritten(one) => format!("next: run `{}`, then review what it writes", one.command()),
         End::Document(_) => {
             format!(
                 "next: enter shows what changed since; {} there writes it anew",
@@ -179,12 +183,17 @@ fn due(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
 
 fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
     let when = match end.due() {
+        None if matches!(end, End::Unwritten(_)) => " -".to_owned(),
+        None if matches!(end, End::Document(_)) => " ?".to_owned(),
         None if end.is_overdue() => " now".to_owned(),
         at => due(pen, at),
     };
     let (role, kind) = if end.is_overdue() { (Role::Bad, Role::Bad) } else { (Role::Text, Role::Warn) };
-    let owner = end.owner().map_or("?", |owner| owner.as_str());
-    let owner_role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
+    let (owner, owner_role) = match (end, end.owner()) {
+        (_, Some(owner)) => (owner.as_str(), Role::Text),
+        (End::Unwritten(_), None) => ("-", Role::Dim),
+        (_, None) => ("?", Role::Unknown),
+    };
     let age = end.since().map_or_else(|| "-".to_owned(), |since| pen.when(Some(since)));
     cells(
         pen,
@@ -206,7 +215,14 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
 pub fn message(end: &End) -> String {
     let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let due = end.due().map_or_else(
-        || if end.is_overdue() { "due now" } else { "never ends by itself" }.to_owned(),
+        || {
+            match end {
+                End::Unwritten(_) => "not written",
+                _ if end.is_overdue() => "due now",
+                _ => "never ends by itself",
+            }
+            .to_owned()
+        },
         |due| {
             format!(
                 "{} {}",
