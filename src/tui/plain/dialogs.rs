@@ -15,7 +15,7 @@ use super::{
     words::say,
 };
 use crate::{
-    cockpit::{orders::OrderId, world::World},
+    cockpit::{commands::CommandId, orders::OrderId, world::World},
     domain::fleet::Environment,
 };
 
@@ -49,7 +49,7 @@ pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec
         Overlay::Chooser(chooser) => choosing(chooser),
         Overlay::Waiting(ids) => waiting(world, ids),
         Overlay::Apply(dialog) => applying(model, dialog, again),
-        Overlay::RollBack(dialog) => rolling_back(dialog),
+        Overlay::RollBack(dialog) => rolling_back(model, dialog),
         Overlay::Proposal(dialog) => proposing(dialog),
         Overlay::Renew(dialog) => renewing(dialog),
         Overlay::Form(form) => filling(form, again),
@@ -77,9 +77,9 @@ fn choosing(chooser: &Chooser) -> Vec<String> {
     }];
     out.extend(chooser.shown.iter().take(MOST).enumerate().map(|(nth, at)| {
         let item = &chooser.items[*at];
-        // Digits are rows here.
-        let is_key = |key: &str| !key.is_empty() && !key.bytes().all(|byte| byte.is_ascii_digit());
-        let key = if is_key(&item.key) { format!(" ({})", item.key) } else { String::new() };
+        // What has no key goes by its name.
+        let has_key = !item.key.is_empty() && item.key != item.label;
+        let key = if has_key { format!(" ({})", item.key) } else { String::new() };
         let text = match item.off.first() {
             Some(reason) => format!("off: {reason}"),
             None => item.doc.clone(),
@@ -119,18 +119,21 @@ fn applying(model: &Model, dialog: &ApplyDialog, again: bool) -> Vec<String> {
     out.push(if !dialog.reasons.is_empty() {
         "return closes it; Y prints the commands".to_owned()
     } else if dialog.is_veiled(model.settings.masks.shown()) {
-        "names are masked: ctrl-p shows them, then the name is typed; return cancels".to_owned()
+        let key = model.settings.keys.first(CommandId::Mask);
+        format!("names are masked: {key} shows them, then the name is typed; return cancels")
     } else {
         format!("to apply, type {} and return; return alone cancels; Y prints the commands", dialog.word)
     });
     out
 }
 
-fn rolling_back(dialog: &RollbackDialog) -> Vec<String> {
+fn rolling_back(model: &Model, dialog: &RollbackDialog) -> Vec<String> {
     let mut out = head(&dialog.title, dialog.environment, &dialog.body);
     out.extend(dialog.reasons.iter().map(|reason| format!("will be refused: {reason}")));
-    let how = "to roll back now, type ctrl-r or rollback again; return alone cancels; Y prints the commands";
-    out.push(how.to_owned());
+    let key = model.settings.keys.first(CommandId::RollBack);
+    out.push(format!(
+        "to roll back now, type {key} or rollback again; return alone cancels; Y prints the commands"
+    ));
     out
 }
 
@@ -182,7 +185,7 @@ fn filling(form: &Form, again: bool) -> Vec<String> {
     out.extend(form.reasons.iter().map(|reason| format!("not yet: {reason}")));
     let fill = if form.fields.is_empty() { "" } else { "a number and a text fill a field; " };
     let send = send_word(form);
-    out.push(format!("{fill}{send} and return sends it; esc cancels"));
+    out.push(format!("{fill}{send} and return sends it; Y prints it as a command; esc cancels"));
     out
 }
 

@@ -12,6 +12,7 @@ use crate::{
         dialog::Overlay,
         fixture::{Player, lead, reviews::reviewed, world},
         plain::answer::Plain,
+        preferences,
     },
 };
 
@@ -125,9 +126,9 @@ fn masked_no_screen_shows_a_name_or_an_address() {
 /// The same by lines.
 fn lines(player: &Player, masked: bool, ascii: bool) -> String {
     let mut plain = Plain::new(ascii);
-    let size = plain.model.settings.size;
+    let (size, keys) = (plain.model.settings.size, plain.model.settings.keys.clone());
     plain.model = player.model.clone();
-    plain.model.settings.size = size;
+    (plain.model.settings.size, plain.model.settings.keys) = (size, keys);
     plain.model.settings.ascii = ascii;
     plain.model.settings.masks.on = masked;
     plain.model.settings.masks.salt = 7;
@@ -171,6 +172,71 @@ fn a_masked_name_is_not_the_word_that_confirms() {
     let mut player = Player::new(world(), (120, 40));
     player.keys("ctrl-p enter j j j ctrl-r ctrl-r");
     assert!(player.asks.iter().any(|ask| matches!(ask, Ask::Command(Command::RollBack(_)))));
+}
+
+fn preferring(text: &str, world: &World) -> (Plain, Vec<String>) {
+    let mut plain = Plain::new(false);
+    let (read, troubles) = preferences::read(text);
+    let changed = vec!["gone: paint, it was on p P".to_owned()];
+    let said = plain.prefer(world, read, troubles, &changed);
+    (plain, said)
+}
+
+/// Views, the page to begin with and keys are the user's own; a command without a key goes by its name,
+/// and a digit is a row whatever it is on the screen.
+#[test]
+fn what_the_user_chose_holds_by_lines_too() {
+    let world = world();
+    let text = "start = \"mine\"\ncolour = 3\nclipboard = \n[keys]\nrollback = \"ctrl-b\"\npage-up = []\n\
+                mark = \"v\"\ncoverage = []\nquit = \"E\"\nhelp = \"K\"\nnotices = [\"6\", \"f6\"]\n\
+                [[views]]\nname = \"mine\"\npage = \"fleet\"\nfilter = \"ns:/^pay/\"\n";
+    let (mut plain, said) = preferring(text, &world);
+    let lines: Vec<_> = said.iter().map(String::as_str).collect();
+    assert_eq!(
+        lines,
+        [
+            "attention: preferences.toml line 2: `colour` is not known and is not read. There are theme, \
+             clipboard, start, keys, views.",
+            "attention: preferences.toml line 3: string values must be quoted, expected literal string. It \
+             is not read; the lines that are right are.",
+            "keys that changed since the last time:",
+            "gone: paint, it was on p P",
+        ]
+    );
+    let begins = plain.begin(&world).join("\n");
+    assert!(begins.contains("type K for what can be typed") && begins.contains("E to leave"), "{begins}");
+    let mut typed = |line: &str| {
+        let asks = plain.line(&world, line);
+        let told = plain.say(&world).join("\n");
+        (asks, told)
+    };
+    let (_, page) = typed("");
+    assert!(page.contains("filter ns:/^pay/"), "{page}");
+    let (_, marked) = typed("2 v");
+    assert!(marked.contains("1 marked"), "{marked}");
+    typed("u");
+    let (_, opened) = typed("2 coverage");
+    assert!(opened.contains("> coverage"), "{opened}");
+    typed("esc");
+    for (line, want) in [
+        ("space", "not understood: space; K lists what can be typed"),
+        ("ctrl-r", "not understood: ctrl-r; K lists what can be typed"),
+        ("q", "not understood: q; K lists what can be typed"),
+        ("6", "there is no row 6"),
+    ] {
+        let (asks, told) = typed(line);
+        assert!(asks.is_empty() && told.contains(want), "{line}: {told}");
+    }
+    let (_, keys) = typed("K");
+    for line in ["rollback (ctrl-b)", "notices (f6)", "mark (v)", "page-up (pgup)"] {
+        assert!(keys.contains(line), "{line}:\n{keys}");
+    }
+    assert!(keys.contains("coverage: ") && keys.contains("denials: "), "{keys}");
+    typed("esc");
+    let (asks, told) = typed("2 ctrl-b");
+    assert!(asks.is_empty() && told.contains("type ctrl-b or rollback again"), "{told}");
+    let (asks, _) = typed("ctrl-b");
+    assert!(matches!(asks[..], [Ask::Command(Command::RollBack(_))]), "{asks:?}");
 }
 
 #[test]
