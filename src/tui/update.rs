@@ -27,7 +27,7 @@ use super::{
     chooser::{Chooser, Kind},
     dialog::Overlay,
     keys,
-    model::{Asked, Focus, Main, Model, Tone, View},
+    model::{Asked, Focus, Main, Model, Tone, View, Zoom},
     offer::{self, Offer},
     past::{self, Before},
     preferences::Preferences,
@@ -303,7 +303,7 @@ fn in_every_state(model: &mut Model, world: &World, id: CommandId) -> Option<Vec
 }
 
 fn at_top(model: &Model) -> bool {
-    *model.view() == View::Main(Main::Fleet) && !model.settings.zoomed
+    *model.view() == View::Main(Main::Fleet) && model.settings.zoom == Zoom::No
 }
 
 fn paste(model: &mut Model, text: &str) {

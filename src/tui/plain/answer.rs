@@ -510,10 +510,10 @@ fn is_number(word: &str) -> bool {
 fn shape(model: &Model) -> String {
     let settings = &model.settings;
     format!(
-        "{:?} {:?} {} {} {:?} {:?} {:?} {} {} {}",
+        "{:?} {:?} {:?} {} {:?} {:?} {:?} {} {} {}",
         model.view(),
         rows::rows(model).all,
-        settings.zoomed,
+        settings.zoom,
         settings.clock,
         model.page.focus,
         model.plan.direction,

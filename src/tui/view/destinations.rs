@@ -25,7 +25,8 @@ use crate::{
 use super::{
     super::{
         destinations,
-        model::{Model, Order, Sheet},
+        masks::Shown,
+        model::{Model, Order, Sheet, Zoom},
         theme::Role,
         widgets::{Align, Cells, Pen, count, fit, highlight, plural, put, strip},
     },
@@ -66,7 +67,7 @@ fn line(area: Rect, nth: u16) -> Rect {
 /// What is said about the row under the cursor.
 pub fn about(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>) -> Option<About> {
     let one = destinations::chosen(model, world)?;
-    let whole = model.settings.zoomed || model.settings.size.1 >= 50;
+    let whole = model.settings.zoom == Zoom::Details || model.settings.size.1 >= 50;
     let text = if whole { full::text(world, pen, place, one) } else { full::short(world, pen, place, one) };
     Some((full::title(one), text))
 }

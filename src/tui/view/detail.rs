@@ -25,7 +25,7 @@ use super::{
     super::{
         copy, desk,
         dialog::{outcome_words, share},
-        model::{Model, RowKey},
+        model::{Model, RowKey, Zoom},
         offer,
         theme::Role,
         widgets::{Pen, by_minute, plural, put, rate, sparkline},
@@ -482,7 +482,7 @@ pub fn class_role(group: &Group) -> Role {
 
 /// What is said of a group beside its list: the heart of it, or all where there is room.
 pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
-    if model.settings.zoomed || model.settings.size.1 >= 40 {
+    if model.settings.zoom == Zoom::Details || model.settings.size.1 >= 40 {
         return group_text(world, model, pen, group);
     }
     let now = model.denials_now(world);

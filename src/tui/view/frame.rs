@@ -17,8 +17,8 @@ use crate::{
 
 use super::{
     super::{
-        bindings::Bindings,
-        model::{Focus, Main, Model, RowKey, Sheet, View},
+        masks::Shown,
+        model::{Focus, Main, Model, RowKey, Sheet, View, Zoom},
         offer::{self, Offer},
         theme::Role,
         widgets::{Pen, heading, lines, plural, put, wrap},
@@ -57,12 +57,17 @@ impl Areas {
             detail: Rect { height: 0, ..body },
             hints: line(height.saturating_sub(1)),
         };
-        if model.settings.zoomed {
+        let whole = model.settings.zoom == Zoom::List;
+        if model.settings.zoom == Zoom::Details {
             areas.list.height = 0;
             areas.detail = body;
             return areas;
         }
         match model.view() {
+            // Whose it is stays in sight.
+            View::Namespace(..) if whole => {
+                areas.split_bottom(body.height.saturating_sub(super::namespace::TOP));
+            }
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
             View::Group(_)
             | View::Dossier(..)
@@ -73,13 +78,16 @@ impl Areas {
             | View::Review(_)
             | View::Preflight(_) => {}
             View::Destinations(..) => {
-                areas.split_bottom(detail_lines(Main::Denials, body.height));
+                let lines = if whole { 0 } else { detail_lines(Main::Denials, body.height) };
+                areas.split_bottom(lines);
                 std::mem::swap(&mut areas.list, &mut areas.detail);
                 areas.take_head(DESTINATIONS_HEAD);
             }
             View::Main(main) => {
                 let head = head_lines(*main, model);
-                if width >= Self::WIDE {
+                if whole {
+                    areas.detail.height = 0;
+                } else if width >= Self::WIDE {
                     areas.split_right();
                 } else {
                     areas.split_bottom(detail_lines(*main, body.height));
