@@ -1,9 +1,10 @@
 //! Names and addresses hidden for screen sharing: the same thing has the same mask for a session.
 //! Names are known from the world; addresses, DNS names and mail addresses are told by their shape,
-//! so that one nobody listed is hidden too. Only what is shown is masked, never what is written,
-//! copied or printed as JSON.
+//! so that one nobody listed is hidden too. The program's own words stay, also where a namespace is
+//! called the same: see [`Shown`]; in a sentence that says both, the name's mask wins. Only what is shown is masked, never what is written or copied.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::IpAddr,
@@ -23,6 +24,59 @@ use crate::{
 const FILES: &[&str] = &["yaml", "yml", "md", "json", "toml", "log", "txt", "rs"];
 /// API groups in YAML and commands: the same in every cluster.
 const GROUPS: &[&str] = &["networking.k8s.io", "cilium.io", "projectcalico.org", "sluice.dev"];
+
+/// Behind each letter of the program's own words on their way to a masked screen: a character that takes
+/// no room and that no text from outside can hold, because it is hostile.
+const OWN: char = '\u{34f}';
+
+/// A text on its way to the screen. What stands in the source is the program's own and is shown as it
+/// is; everything else may hold a name. Which of both is told by its type, so that it cannot be forgotten.
+pub enum Shown<'a> {
+    Own(&'static str),
+    Value(Cow<'a, str>),
+}
+
+impl From<&'static str> for Shown<'_> {
+    fn from(own: &'static str) -> Self {
+        Self::Own(own)
+    }
+}
+
+impl From<String> for Shown<'_> {
+    fn from(value: String) -> Self {
+        Self::Value(Cow::Owned(value))
+    }
+}
+
+impl<'a> From<&'a String> for Shown<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Value(Cow::Borrowed(value))
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// Of which it is not known to live for ever.
+    pub fn value(value: &'a str) -> Self {
+        Self::Value(Cow::Borrowed(value))
+    }
+}
+
+/// The program's own words, so that no mask takes them for names.
+pub fn own(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 3);
+    for c in text.chars() {
+        out.push(c);
+        if is_of_a_word(c) {
+            out.push(OWN);
+        }
+    }
+    out
+}
+
+/// The same as people read them.
+pub fn bare(text: &str) -> Cow<'_, str> {
+    if text.contains(OWN) { Cow::Owned(text.replace(OWN, "")) } else { Cow::Borrowed(text) }
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
@@ -181,8 +235,9 @@ impl Masks {
             }
         }
         let (mut out, mut word) = (String::with_capacity(text.len()), String::new());
-        for c in text.chars() {
-            if is_of_a_word(c) {
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            if is_of_a_word(c) && rest.peek() != Some(&OWN) {
                 word.push(c);
             } else {
                 self.put(&word, &mut out);
@@ -257,8 +312,18 @@ impl Masks {
     }
 
     /// The last look at a whole frame: what reached it by a way that masks nothing is blotted out,
-    /// also the beginning of a name that was cut off.
+    /// also the beginning of a name that was cut off. Own words lose what marked them.
     pub fn sweep(&self, buf: &mut Buffer) {
+        self.blot(buf);
+        for cell in &mut buf.content {
+            if cell.symbol().contains(OWN) {
+                let symbol = bare(cell.symbol()).into_owned();
+                cell.set_symbol(&symbol);
+            }
+        }
+    }
+
+    fn blot(&self, buf: &mut Buffer) {
         let width = usize::from(buf.area.width).max(1);
         for row in buf.content.chunks_mut(width) {
             let mut from = 0;
@@ -359,6 +424,22 @@ mod tests {
             assert_eq!(masks.hide(text), hidden, "the same each time");
         }
         assert!(masks.hide("203.0.113.7:443/tcp").ends_with(":443/tcp"), "ports stay");
+    }
+
+    #[test]
+    fn the_programs_own_words_stay_and_names_that_are_the_same_do_not() {
+        let mut masks = masks();
+        ["reviews", "r", "east"].iter().for_each(|name| masks.name("ns", name));
+        let hidden = masks.hide(&format!("{} of reviews, {} r", own("8 reviews: eu/shop"), own("r")));
+        assert_eq!(bare(&hidden), "8 reviews: eu/shop of ns#3, r ns#4");
+        assert_eq!(masks.hide(&hidden), hidden, "hidden twice is hidden once");
+        let mut buf = Buffer::with_lines(["", "reviews east"]);
+        buf.set_string(0, 0, own("reviews east"), ratatui::style::Style::new());
+        masks.sweep(&mut buf);
+        assert_eq!(buf, Buffer::with_lines(["reviews east", "******* ****"]));
+        // Nothing from outside can pass for a word of ours.
+        let forged = crate::domain::names::Text::new(&own("reviews"));
+        assert!(!bare(&masks.hide(&own("reviews"))).contains('#') && !forged.as_str().contains(OWN));
     }
 
     #[test]

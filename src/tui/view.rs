@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod notices;
 pub mod open_ends;
 pub mod overlays;
+mod path;
 pub mod plan;
 pub mod prediction;
 pub mod preflight;

@@ -3,9 +3,10 @@
 
 use super::{
     super::{
-        chooser::{Chooser, Kind},
+        chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Overlay, RollbackDialog, Scrolled},
         form::{Entry, Field, Form},
+        masks,
         model::Model,
         proposal::ProposalDialog,
         renewal::RenewDialog,
@@ -19,8 +20,8 @@ use crate::{
     domain::fleet::Environment,
 };
 
-/// Entries of a palette that are printed at once.
-const MOST: usize = 60;
+/// Entries of a list that are printed at once: all commands, and of a palette the first targets.
+const MOST: usize = 80;
 
 /// Which dialog it is, and what of it changes while it is open.
 pub fn sign(overlay: &Overlay) -> (String, String) {
@@ -46,7 +47,7 @@ pub fn sign(overlay: &Overlay) -> (String, String) {
 /// `again`: it was told before, and something of it changed.
 pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec<String> {
     let lines = match overlay {
-        Overlay::Chooser(chooser) => choosing(chooser),
+        Overlay::Chooser(chooser) => choosing(model, chooser),
         Overlay::Waiting(ids) => waiting(world, ids),
         Overlay::Apply(dialog) => applying(model, dialog, again),
         Overlay::RollBack(dialog) => rolling_back(model, dialog),
@@ -67,7 +68,11 @@ pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec
     hidden.map(|line| say(&line, model.settings.ascii)).collect()
 }
 
-fn choosing(chooser: &Chooser) -> Vec<String> {
+fn choosing(model: &Model, chooser: &Chooser) -> Vec<String> {
+    let own = |text: &str| match model.settings.masks.shown() {
+        Some(_) => masks::own(text),
+        None => text.to_owned(),
+    };
     let mut out = vec![match (chooser.kind, chooser.input.value()) {
         (Kind::Help, "") => "what can be typed on this page, as a word or as a key:".to_owned(),
         (Kind::Menu, "") => "what can be done with the chosen row:".to_owned(),
@@ -80,11 +85,14 @@ fn choosing(chooser: &Chooser) -> Vec<String> {
         // What has no key goes by its name.
         let has_key = !item.key.is_empty() && item.key != item.label;
         let key = if has_key { format!(" ({})", item.key) } else { String::new() };
-        let text = match item.off.first() {
-            Some(reason) => format!("off: {reason}"),
-            None => item.doc.clone(),
-        };
-        format!("{}. {}{key}: {text}", nth + 1, item.label)
+        let head = format!("{}. {}{key}: ", nth + 1, item.label);
+        // Of a command all but the reasons against it is the program's own.
+        let is_own = matches!(item.choice, Choice::Command(_) | Choice::Keep);
+        let said = |text: &str| if is_own { own(text) } else { text.to_owned() };
+        match item.off.first() {
+            Some(reason) => format!("{}off: {reason}", said(&head)),
+            None => said(&head) + &said(&item.doc),
+        }
     }));
     let more = chooser.shown.len().saturating_sub(MOST);
     if more > 0 {
@@ -170,7 +178,7 @@ fn value(field: &Field) -> String {
 
 fn filling(form: &Form, again: bool) -> Vec<String> {
     let title =
-        if form.name.is_empty() { form.title.clone() } else { format!("{}, {}", form.title, form.name) };
+        if form.name.is_empty() { form.title.to_owned() } else { format!("{}, {}", form.title, form.name) };
     let mut out = if again { Vec::new() } else { head(&title, form.environment, &form.body) };
     out.extend(form.fields.iter().enumerate().map(|(nth, field)| {
         let hint = match &field.entry {

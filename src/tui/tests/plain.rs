@@ -5,12 +5,16 @@ use proptest::prelude::*;
 
 use super::{screens, team};
 use crate::{
-    cockpit::{decide::Command, world::World},
-    domain::names::is_hostile,
+    cockpit::{
+        decide::Command,
+        ports::{Change, ClusterFact, Fact},
+        world::World,
+    },
+    domain::{fleet::NamespaceSeen, names::is_hostile, policy::Labels},
     tui::{
         Ask,
         dialog::Overlay,
-        fixture::{Player, lead, reviews::reviewed, world},
+        fixture::{Player, cluster, lead, ns, reviews::reviewed, world},
         plain::answer::Plain,
         preferences,
     },
@@ -120,6 +124,127 @@ fn masked_no_screen_shows_a_name_or_an_address() {
             leaked(&joined)
         );
         assert!(screen.contains("MASKED") || player.model.overlay.is_some(), "{name}:\n{screen}");
+    }
+}
+
+/// Words of the program; namespaces are called so here.
+const SAME: &[&str] = &["collector", "copy", "egress", "health", "open", "reviews", "staging"];
+
+fn with_namespaces(names: impl Iterator<Item = String>) -> Player {
+    let mut player = Player::new(world(), (120, 40));
+    for name in names {
+        let seen = NamespaceSeen {
+            name: ns(&name),
+            labels: Labels::default(),
+            owner: None,
+            contact: None,
+            terminating: false,
+        };
+        let change = ClusterFact::Namespaces(Change::Put(seen));
+        player.world.absorb(Fact::Cluster(cluster("prod-eu-1"), change));
+    }
+    player.model.settings.masks.on = true;
+    player.settle();
+    player
+}
+
+/// A masked page by the keys that lead to it, on the screen and by lines; namespaces are called as words
+/// of the program, with this behind each.
+fn masked(keys: &str, end: &str) -> [String; 2] {
+    let mut player = with_namespaces(SAME.iter().map(|name| format!("{name}{end}")));
+    player.keys(keys);
+    let mut plain = Plain::new(false);
+    let size = plain.model.settings.size;
+    plain.model = player.model.clone();
+    plain.model.settings.size = size;
+    if plain.model.overlay.is_none() {
+        plain.line(&player.world, "");
+    }
+    [player.screen(), plain.say(&player.world).join("\n")]
+}
+
+/// How often a word stands in a text by itself.
+fn count(text: &str, word: &str) -> usize {
+    text.split(|c: char| !c.is_alphanumeric() && !"-_.#@".contains(c)).filter(|one| *one == word).count()
+}
+
+/// The same fleet twice: its namespaces are called as words of the program, or so that no word of ours
+/// is. Where the second shows a mask the first shows no name: no word stands there more often.
+#[test]
+fn masked_no_name_leaks_because_it_is_a_word_of_the_program_too() {
+    for keys in [
+        "",
+        "enter",
+        "enter G",
+        "enter j",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "9",
+        "?",
+        ":",
+        "m",
+        "0",
+        "enter j m",
+        "enter j enter",
+        "enter j p",
+        "enter j ctrl-r",
+        "enter / \"ns\"",
+        "enter j j j d",
+        "F",
+        ": \"reviews\"",
+        ": \"coll\"",
+        "enter j Z",
+    ] {
+        for (same, other) in masked(keys, "").iter().zip(masked(keys, "-1")) {
+            for word in SAME {
+                let (ours, theirs) = (count(same, word), count(&other, word));
+                assert!(ours <= theirs, "{word} {ours} times, not {theirs}, in {keys:?}\n{same}\n{other}");
+                assert_eq!(count(&other, &format!("{word}-1")), 0, "{keys:?}\n{other}");
+            }
+        }
+    }
+    let [screen, lines] = masked("enter j", "");
+    assert!(count(&screen, "collector") + count(&lines, "collector") > 0, "there is something to tell apart");
+    assert!(screen.contains("ns#5") && lines.contains("ns#5"), "{screen}\n{lines}");
+}
+
+#[test]
+fn masked_the_programs_own_words_stay_where_a_namespace_is_called_the_same() {
+    for (keys, words) in [
+        ("", &["8 reviews", "health", "no collector", "staging"][..]),
+        ("enter", &["namespace", "egress", "ingress", "set", "enter open"]),
+        ("2", &["class", "y copy", "enter open"]),
+        ("5", &["flows", "lag", "8 reviews"]),
+        ("7", &["egress", "ingress", "enter open"]),
+        ("8", &["reviews", "state", "enter open"]),
+        ("9", &["kind", "8 reviews"]),
+        ("?", &["reviews", "copy", "Copy this row as a ready message.", "open"]),
+        (": \"copy\"", &["copy", "copy-command"]),
+        ("enter j m", &["copy", "open", "Copy this row as a ready message."]),
+        ("enter j enter", &["── egress", "── ingress"]),
+        ("enter j p", &["confirm: hold", "[ Hold ]"]),
+    ] {
+        let [screen, _] = masked(keys, "");
+        let tabs = masked(keys, "-1")[0].lines().next().map(str::to_owned);
+        assert_eq!(screen.lines().next(), tabs.as_deref(), "{keys:?}");
+        for word in words {
+            assert!(screen.contains(word), "{word:?} is not in {keys:?}:\n{screen}");
+        }
+    }
+    for (keys, words) in [
+        ("", &["no collector", "up, staging"][..]),
+        ("?", &["reviews", "copy", "open (enter)"]),
+        ("enter j j j", &["egress: soaking", "egress 0m/48h"]),
+    ] {
+        let [_, lines] = masked(keys, "");
+        for word in words {
+            assert!(lines.contains(word), "{word:?} is not in {keys:?}:\n{lines}");
+        }
     }
 }
 
@@ -247,12 +372,15 @@ fn a_page_by_lines() {
         ("namespace", "enter j j j enter"),
         ("destinations", "enter j j j d"),
         ("rollback", "enter j j j ctrl-r"),
-        ("help", "?"),
     ] {
         let mut player = Player::new(world(), (120, 40));
         player.keys(keys);
         insta::assert_snapshot!(format!("lines_{name}"), lines(&player, false, false));
     }
+    let mut player = Player::new(world(), (120, 40));
+    player.model.settings.keys = player.model.settings.keys.clone().by_lines();
+    player.keys("?");
+    insta::assert_snapshot!("lines_help", lines(&player, false, false));
     let mut player = Player::new(world(), (120, 40));
     player.keys("enter j j j l j j a").previews_come();
     insta::assert_snapshot!("lines_apply", lines(&player, false, false));

@@ -151,11 +151,14 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
         _ => Role::Unknown,
     };
     match row.link {
-        "unknown" => (role, "collector: nothing was told of one; the week's evidence is unknown".to_owned()),
+        "unknown" => (role, pen.own("collector: nothing was told of one; the week's evidence is unknown")),
         link => {
             let old = row.at.is_some_and(|then| age(then, pen.now).num_seconds() >= COLLECTOR_STALE_SECS);
             let was = if old { " was" } else { "" };
-            (role, format!("collector{was} {link}{reason}{far}, told {told}{trouble}"))
+            (
+                role,
+                format!("{} {link}{reason}{far}, told {told}{trouble}", pen.own(&format!("collector{was}"))),
+            )
         }
     }
 }
@@ -175,7 +178,13 @@ fn collection_line(pen: &Pen<'_>, row: &CollectionRow) -> (Role, String) {
         (_, _, None) => String::new(),
     };
     let (all, coverage) = (pen.key(CommandId::Destinations), pen.key(CommandId::Coverage));
-    (role, format!("the week: {words}{callers}{found}; {all} shows destinations, {coverage} coverage"))
+    (
+        role,
+        format!(
+            "the week: {}{callers}{found}; {all} shows destinations, {coverage} coverage",
+            pen.own(&words)
+        ),
+    )
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
@@ -217,7 +226,7 @@ fn namespace_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespac
     for direction in Direction::ALL {
         let row = rows::rollout_row(world, cluster, ns, direction);
         let (role, next) = next(world, pen, &row);
-        out.push((role, format!("{direction}: {}. next: {next}", state(&row))));
+        out.push((role, format!("{}: {}. next: {next}", pen.own(direction.as_str()), pen.own(&state(&row)))));
     }
     out.push(collection_line(pen, &discovery::collection_row(world, &cluster.name, &ns.seen.name)));
     out.push((Role::Text, owner_words(world, ns)));

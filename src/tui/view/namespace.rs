@@ -115,7 +115,7 @@ pub fn panes(
     let pane = |(direction, area): (Direction, Rect)| {
         let is_meant = model.page.focus == Focus::One(direction);
         Pane {
-            title: if is_meant { format!("▸ {direction}") } else { direction.to_string() },
+            title: pen.own(&format!("{}{direction}", if is_meant { "▸ " } else { "" })),
             text: direction_text(world, pen, cluster, ns, direction),
             area,
             scrolls: is_meant || model.page.focus == Focus::Both,
