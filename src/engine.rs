@@ -52,7 +52,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName},
+    domain::{fleet::Cluster, names::ClusterName, policy::Bodies},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -93,7 +93,7 @@ pub struct Engine {
     batch: Vec<Fact>,
     /// Spent on the plan that is being gathered.
     planning: Duration,
-    watches: BTreeMap<ClusterName, Watching>,
+    watches: Watches,
     sources: Option<Sources>,
     collectors: Option<Collectors>,
     performer: Performer,
@@ -102,6 +102,13 @@ pub struct Engine {
     state: State,
     /// `None`: this process writes no evidence, and runs no probes.
     observer: Option<(Observer, Prober)>,
+}
+
+/// Who watches, and the bodies of policies that they share.
+#[derive(Default)]
+struct Watches {
+    of: BTreeMap<ClusterName, Watching>,
+    bodies: Bodies,
 }
 
 /// The tasks that watch one cluster's API server.
@@ -143,7 +150,7 @@ impl Engine {
             sender,
             batch: Vec::with_capacity(Self::BATCH),
             planning: Duration::ZERO,
-            watches: BTreeMap::new(),
+            watches: Watches::default(),
         };
         let pending = setup.files.pending;
         engine.batch.push(Fact::Zone(setup.zone));
@@ -299,7 +306,7 @@ impl Engine {
             Effect::Abort(id) => self.performer.abort(id),
             Effect::Reconnect(cluster) => {
                 self.state.reconnect(&cluster);
-                if let Some(watching) = self.watches.get(&cluster) {
+                if let Some(watching) = self.watches.of.get(&cluster) {
                     watching.again.notify_one();
                 }
             }
@@ -418,17 +425,22 @@ impl Engine {
     /// One watch task for each cluster of the plan, none for others.
     fn watch_fleet(&mut self) {
         let plan = self.world.plan();
-        self.watches.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
+        self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
         for entry in &plan.clusters {
-            if self.watches.contains_key(&entry.name) {
+            if self.watches.of.contains_key(&entry.name) {
                 continue;
             }
             let again = Arc::new(Notify::new());
-            let run =
-                k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), again.clone());
+            let run = k8s::watch::run(
+                entry.name.clone(),
+                (self.reach)(entry),
+                self.sender.clone(),
+                again.clone(),
+                self.watches.bodies.clone(),
+            );
             let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
-            self.watches.insert(entry.name.clone(), Watching { again, task });
+            self.watches.of.insert(entry.name.clone(), Watching { again, task });
         }
     }
 

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time
 use rustls::pki_types::PrivateKeyDer;
 use sluice::{
     cockpit::ports::{ClusterFact, Fact},
-    domain::names::ClusterName,
+    domain::{names::ClusterName, policy::Bodies},
     k8s::{connect::Access, watch},
 };
 use tokio::{
@@ -75,7 +75,7 @@ contexts:
     let access = Access::Context { kubeconfig: Arc::new(kubeconfig), context: "one".to_owned() };
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
-    let task = tokio::spawn(watch::run(name, access, sender, Arc::new(Notify::new())));
+    let task = tokio::spawn(watch::run(name, access, sender, Arc::new(Notify::new()), Bodies::default()));
     let fact = inbox.recv().await;
     task.abort();
     match fact {

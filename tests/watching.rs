@@ -26,6 +26,7 @@ use sluice::{
         fleet::{Cluster as Row, Enforcement, Environment},
         flow::Direction,
         names::{ClusterName, NsName, Text},
+        policy::Bodies,
     },
     k8s::{connect::Access, watch},
     sim::api::{
@@ -117,7 +118,7 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(name, access, sender, again.clone()));
+        tokio::spawn(watch::run(name, access, sender, again.clone(), Bodies::default()));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new() }
     }
 

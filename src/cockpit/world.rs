@@ -13,7 +13,7 @@ use crate::domain::{
     fleet::{Cluster, Environment, Health, Namespace, Pod},
     flow::{Direction, Flow, Verdict},
     names::{ClusterName, NodeName, NsName, PodName, Text},
-    policy::{Bodies, Policy, PolicyDigest, PolicyKey, PolicyKind},
+    policy::{Policy, PolicyDigest, PolicyKey, PolicyKind},
     preflight::report::Report,
     shadow::Staged,
     time::Timestamp,
@@ -89,12 +89,11 @@ pub struct Notice {
     pub trouble: Trouble,
 }
 
-/// Files of policies, those of them that stand nowhere, and what live policies say, each once.
+/// Files of policies, and those of them that stand nowhere.
 #[derive(Clone, Debug, Default)]
 struct KnownPolicies {
     files: PolicyFiles,
     strangers: Strangers,
-    bodies: Bodies,
 }
 
 /// Everything that is known.
@@ -432,15 +431,11 @@ impl World {
             && (kind == PolicyKind::NetworkPolicy || !matches!(change, Change::Reset(_)));
         let undecided = if was_known { undecided(&self.denials, cluster) } else { BTreeMap::new() };
         match change {
-            Change::Reset(mut policies) => {
+            Change::Reset(policies) => {
                 self.policies.strangers.touch(name);
-                policies.iter_mut().for_each(|policy| self.policies.bodies.share(policy));
                 cluster.reset_policies(kind, policies);
             }
-            Change::Put(mut policy) => {
-                self.policies.bodies.share(&mut policy);
-                cluster.put_policy(policy);
-            }
+            Change::Put(policy) => cluster.put_policy(policy),
             Change::Gone(key) => cluster.drop_policy(&key),
         }
         for ((ns, direction), before) in undecided {

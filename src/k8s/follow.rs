@@ -16,7 +16,7 @@ use crate::{
     domain::{
         fleet::{NamespaceSeen, Part, Pod},
         names::{ClusterName, NsName, PodName, Text},
-        policy::{Policy, PolicyKey, PolicyKind},
+        policy::{Bodies, Policy, PolicyKey, PolicyKind},
     },
 };
 
@@ -101,7 +101,8 @@ pub fn partial(cluster: &ClusterName, what: Part, trouble: Option<Trouble>) -> F
 
 pub struct Namespaces;
 pub struct Pods;
-pub struct Policies(pub PolicyKind);
+/// Policies of a kind, and the bodies that those of all clusters share.
+pub struct Policies(pub PolicyKind, pub Bodies);
 
 impl Watched for Namespaces {
     type Wire = MetaOnly;
@@ -189,7 +190,9 @@ impl Watched for Policies {
         (id, text("resourceVersion"))
     }
     fn decode(&self, wire: &Value) -> Result<Policy, Text> {
-        decode::policy(self.0, wire)
+        let mut policy = decode::policy(self.0, wire)?;
+        self.1.share(&mut policy);
+        Ok(policy)
     }
     fn key(&self, seen: Policy) -> PolicyKey {
         seen.key

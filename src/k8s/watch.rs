@@ -15,7 +15,7 @@ use crate::{
     domain::{
         fleet::Part,
         names::{ClusterName, Text},
-        policy::PolicyKind,
+        policy::{Bodies, PolicyKind},
         preflight::{cni, report},
     },
 };
@@ -43,20 +43,27 @@ const PREFLIGHT: Duration = Duration::from_secs(1800);
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
-/// Follows a cluster until nobody listens to `inbox`. `again` skips a waiting time.
-pub async fn run(cluster: ClusterName, access: Access, inbox: mpsc::Sender<Fact>, again: Arc<Notify>) {
+/// Follows a cluster until nobody listens to `inbox`. `again` skips a waiting time; `bodies` are those of
+/// all clusters.
+pub async fn run(
+    cluster: ClusterName,
+    access: Access,
+    inbox: mpsc::Sender<Fact>,
+    again: Arc<Notify>,
+    bodies: Bodies,
+) {
     let out = Out { cluster, inbox: inbox.clone() };
     tokio::select! {
         () = inbox.closed() => {}
-        () = for_ever(&out, &access, &again) => {}
+        () = for_ever(&out, &access, &again, &bodies) => {}
     }
 }
 
-async fn for_ever(out: &Out, access: &Access, again: &Notify) {
+async fn for_ever(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) {
     let mut backoff = Backoff::new(out.cluster.as_str());
     loop {
         let began = Instant::now();
-        let over = session(out, access, again).await;
+        let over = session(out, access, again, bodies).await;
         if began.elapsed() > GOOD {
             backoff.reset();
         }
@@ -80,7 +87,7 @@ enum Over {
     Anew,
 }
 
-async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
+async fn session(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) -> Over {
     let server = match access.server().await {
         Ok(server) => server,
         Err(trouble) => return Over::Away(trouble),
@@ -100,7 +107,7 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
     out.tell(met).await;
     let mut all: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Namespaces, server.clone(), out.clone())),
-        Box::pin(follow(Policies(PolicyKind::NetworkPolicy), server.clone(), out.clone())),
+        Box::pin(follow(Policies(PolicyKind::NetworkPolicy, bodies.clone()), server.clone(), out.clone())),
         Box::pin(follow(Pods, server.clone(), out.clone())),
     ];
     all.push(Box::pin(async {
@@ -113,7 +120,7 @@ async fn session(out: &Out, access: &Access, again: &Notify) -> Over {
         out.tell(ClusterFact::Staged(None)).await;
     }
     for kind in &kinds {
-        all.push(Box::pin(follow(Policies(*kind), server.clone(), out.clone())));
+        all.push(Box::pin(follow(Policies(*kind, bodies.clone()), server.clone(), out.clone())));
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
