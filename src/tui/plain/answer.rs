@@ -110,7 +110,14 @@ impl Plain {
                 out.extend((more > 0).then(|| format!("and {more} more")));
             }
         }
-        out.iter().map(|line| say(line, self.model.settings.ascii)).collect()
+        // A view may be called as a namespace is.
+        settle(&mut self.model, world);
+        let settings = &self.model.settings;
+        let hidden = |line: &String| match settings.masks.shown() {
+            Some(masks) => masks.hide(line),
+            None => line.clone(),
+        };
+        out.iter().map(|line| say(&hidden(line), settings.ascii)).collect()
     }
 
     /// What is said first; the page follows once the clusters have been read.

@@ -220,14 +220,14 @@ fn masked_the_programs_own_words_stay_where_a_namespace_is_called_the_same() {
         ("enter", &["namespace", "egress", "ingress", "set", "enter open"]),
         ("2", &["class", "y copy", "enter open"]),
         ("5", &["flows", "lag", "8 reviews"]),
-        ("7", &["egress", "ingress", "enter open"]),
-        ("8", &["reviews", "state", "enter open"]),
-        ("9", &["kind", "8 reviews"]),
-        ("?", &["reviews", "copy", "Copy this row as a ready message.", "open"]),
+        ("7", &["egress", "ingress", "8 reviews"]),
+        ("8", &["8 reviews", " reviews "]),
+        ("9", &["open ends"]),
+        ("?", &["reviews       8", "open          enter", "Open a namespace"]),
         (": \"copy\"", &["copy", "copy-command"]),
         ("enter j m", &["copy", "open", "Copy this row as a ready message."]),
         ("enter j enter", &["── egress", "── ingress"]),
-        ("enter j p", &["confirm: hold", "[ Hold ]"]),
+        ("ctrl-r", &["confirm: roll back", "[ Cancel ]"]),
     ] {
         let [screen, _] = masked(keys, "");
         let tabs = masked(keys, "-1")[0].lines().next().map(str::to_owned);
@@ -239,7 +239,7 @@ fn masked_the_programs_own_words_stay_where_a_namespace_is_called_the_same() {
     for (keys, words) in [
         ("", &["no collector", "up, staging"][..]),
         ("?", &["reviews", "copy", "open (enter)"]),
-        ("enter j j j", &["egress: soaking", "egress 0m/48h"]),
+        ("enter j j j j j j j j", &["egress: soaking", "egress 0m/48h"]),
     ] {
         let [_, lines] = masked(keys, "");
         for word in words {
@@ -328,6 +328,12 @@ fn what_the_user_chose_holds_by_lines_too() {
             "gone: paint, it was on p P",
         ]
     );
+    let mut shared = Plain::new(false);
+    shared.model.settings.masks.on = true;
+    let (read, troubles) =
+        preferences::read("[[views]]\nname = \"payments\"\npage = \"fleet\"\nfilter = \"/(\"\n");
+    let masked = shared.prefer(&world, read, troubles, &[]).join("\n");
+    assert!(masked.contains("preferences.toml line 1") && leaked(&masked).is_empty(), "{masked}");
     let begins = plain.begin(&world).join("\n");
     assert!(begins.contains("type K for what can be typed") && begins.contains("E to leave"), "{begins}");
     let mut typed = |line: &str| {

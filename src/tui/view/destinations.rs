@@ -108,7 +108,7 @@ fn top(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas: &Ar
     let row = discovery::collection_row(world, cluster, ns);
     let mut spans = vec![pen.span(" ", Role::Text)];
     let (role, words) = readiness(&row, model.page.focus.direction().unwrap_or(Direction::Egress));
-    spans.push(pen.span(words, role));
+    spans.push(pen.span(pen.own(&words), role));
     if let Some(all) = row.destinations {
         spans.push(pen.span(format!("  {}, ", plural(all, "destination")), Role::Text));
         spans.push(match row.suspects {
