@@ -22,6 +22,8 @@ use crate::{
 
 /// A word that is one of our files, not a DNS name.
 const FILES: &[&str] = &["yaml", "yml", "md", "json", "toml", "log", "txt", "rs"];
+/// Our own name, and that of the namespace we come with: it tells nothing, and stands in many sentences.
+const OURS: &str = "sluice";
 /// API groups in YAML and commands: the same in every cluster.
 const GROUPS: &[&str] = &["networking.k8s.io", "cilium.io", "projectcalico.org", "sluice.dev"];
 
@@ -202,7 +204,7 @@ impl Masks {
     }
 
     fn name(&mut self, kind: &'static str, name: &str) {
-        if name.is_empty() || self.is_known(name) {
+        if name.is_empty() || name == OURS || self.is_known(name) {
             return;
         }
         let count = self.counts.entry(kind).or_default();
@@ -429,10 +431,11 @@ mod tests {
     #[test]
     fn the_programs_own_words_stay_and_names_that_are_the_same_do_not() {
         let mut masks = masks();
-        ["reviews", "r", "east"].iter().for_each(|name| masks.name("ns", name));
+        ["reviews", "r", "sluice", "east"].iter().for_each(|name| masks.name("ns", name));
         let hidden = masks.hide(&format!("{} of reviews, {} r", own("8 reviews: eu/shop"), own("r")));
         assert_eq!(bare(&hidden), "8 reviews: eu/shop of ns#3, r ns#4");
         assert_eq!(masks.hide(&hidden), hidden, "hidden twice is hidden once");
+        assert_eq!(masks.hide("sluice apply -n reviews"), "sluice apply -n ns#3");
         let mut buf = Buffer::with_lines(["", "reviews east"]);
         buf.set_string(0, 0, own("reviews east"), ratatui::style::Style::new());
         masks.sweep(&mut buf);
