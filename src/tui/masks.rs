@@ -17,6 +17,8 @@ use crate::{
     domain::{
         denial::Peer,
         fleet::{Cluster, Namespace},
+        hold::Scope,
+        rollout::Target,
     },
 };
 
@@ -102,7 +104,9 @@ impl Masks {
     /// Takes in every name that the world knows by now.
     pub fn learn(&mut self, world: &World) {
         let clusters = world.clusters().map(|cluster| cluster.revision).fold(0, u64::wrapping_add);
-        let rest = [world.shared().revision(), world.discoveries().revision(), world.denials().total()];
+        let documents = world.discoveries().monthly().namespaces().count() as u64;
+        let rest =
+            [world.shared().revision(), world.discoveries().revision(), world.denials().total(), documents];
         let revision = rest.into_iter().fold(clusters, u64::wrapping_add);
         if !self.on || self.learned == Some(revision) {
             return;
@@ -124,10 +128,40 @@ impl Masks {
             self.name("cluster", cluster.as_str());
             self.name("ns", ns.as_str());
         }
+        self.written(world);
         world.clusters().for_each(|cluster| self.cluster(world, cluster));
         self.denied(world);
         self.team(world);
         self.phrases.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    }
+
+    /// What the workspace calls by name, also where no cluster has it.
+    fn written(&mut self, world: &World) {
+        let (plan, settings) = (world.plan(), &world.plan().settings);
+        let risks = settings.risks.iter().flat_map(|entry| &entry.namespaces);
+        let waits = settings.dependencies.iter().flat_map(|entry| entry.after.iter().chain([&entry.ns]));
+        let scope = plan.excluded.iter().chain(&plan.included);
+        let documents = world.discoveries().monthly().namespaces();
+        for ns in scope.chain(risks).chain(waits).chain(documents) {
+            self.name("ns", ns.as_str());
+        }
+    }
+
+    fn target(&mut self, target: &Target) {
+        self.name("cluster", target.cluster.as_str());
+        self.name("ns", target.ns.as_str());
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Fleet => {}
+            Scope::Cluster(cluster) => self.name("cluster", cluster.as_str()),
+            Scope::Namespace(cluster, ns) => {
+                self.name("cluster", cluster.as_str());
+                self.name("ns", ns.as_str());
+            }
+            Scope::Rollout(target) => self.target(target),
+        }
     }
 
     fn cluster(&mut self, world: &World, cluster: &Cluster) {
@@ -186,9 +220,17 @@ impl Masks {
             kept.value.aliases.iter().for_each(|alias| self.person(alias.as_str()));
             kept.value.decisions.iter().for_each(|decision| self.person(decision.stamp.by.as_str()));
         }
-        shared.holds().for_each(|kept| self.person(kept.value.stamp.by.as_str()));
-        shared.waivers().for_each(|kept| self.person(kept.value.stamp.by.as_str()));
+        shared.records().for_each(|kept| self.target(&kept.value.target));
+        for kept in shared.holds() {
+            self.scope(&kept.value.scope);
+            self.person(kept.value.stamp.by.as_str());
+        }
+        for kept in shared.waivers() {
+            self.target(&kept.value.target);
+            self.person(kept.value.stamp.by.as_str());
+        }
         for kept in shared.overrides() {
+            self.target(&kept.value.target);
             self.person(kept.value.stamp.by.as_str());
             self.person(kept.value.confirmed.as_ref().map_or("", |stamp| stamp.by.as_str()));
         }
@@ -294,6 +336,10 @@ impl Masks {
         }
         if word.contains('#') {
             return None;
+        }
+        // A file that is called as a namespace is.
+        if let Some((stem, end)) = word.split_once('.').filter(|(_, end)| FILES.contains(end)) {
+            return self.words.get(stem).map(|mask| format!("{mask}.{end}"));
         }
         if word.contains('@') && !word.contains("sha256") {
             return Some(self.by_shape("person", word));
@@ -402,6 +448,7 @@ mod tests {
             ("owner Team Shop, shop.", "owner person#1, ns#1."),
             ("api-7d9f8b-xkz2p is denied", "workload#1-* is denied"),
             ("shopping, sluice.yaml, v1.19.4, 10:00:05", "shopping, sluice.yaml, v1.19.4, 10:00:05"),
+            ("network-policies/discovery/shop.md is due", "network-policies/discovery/ns#1.md is due"),
             ("apiVersion: networking.k8s.io/v1", "apiVersion: networking.k8s.io/v1"),
         ] {
             assert_eq!(masks.hide(text), want);

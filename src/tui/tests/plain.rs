@@ -8,13 +8,20 @@ use crate::{
     cockpit::{
         decide::Command,
         ports::{Change, ClusterFact, Fact},
+        shared::SharedFact,
         world::World,
     },
-    domain::{fleet::NamespaceSeen, names::is_hostile, policy::Labels},
+    domain::{
+        fleet::NamespaceSeen,
+        hold::{Hold, HoldKind, Scope},
+        names::{Text, is_hostile},
+        policy::Labels,
+        rollout::{Kept, Stamp},
+    },
     tui::{
         Ask,
         dialog::Overlay,
-        fixture::{Player, cluster, lead, ns, reviews::reviewed, world},
+        fixture::{Player, cluster, lead, now, ns, reviews::reviewed, world},
         plain::answer::Plain,
         preferences,
     },
@@ -125,6 +132,26 @@ fn masked_no_screen_shows_a_name_or_an_address() {
         );
         assert!(screen.contains("MASKED") || player.model.overlay.is_some(), "{name}:\n{screen}");
     }
+}
+
+/// What somebody wrote down has a name too where no cluster has it, not yet or not any more.
+#[test]
+fn masked_a_namespace_that_no_cluster_has_is_hidden_too() {
+    let mut player = Player::new(lead::world(), (120, 40));
+    let held = Hold {
+        scope: Scope::Namespace(cluster("prod-eu-1"), ns("loyalty")),
+        kind: HoldKind::Hold,
+        reason: Text::new("it is not there yet"),
+        stamp: Stamp { by: Text::new("zoe@example.org"), at: now() },
+        expires: None,
+    };
+    let kept = Kept { name: Text::new("h"), version: Text::new("1"), created: now(), value: held };
+    player.world.absorb(Fact::Shared(SharedFact::Holds(Change::Put(kept))));
+    player.keys("9");
+    assert!(player.screen().contains("loyalty"), "{}", player.screen());
+    player.keys("ctrl-p");
+    assert!(!player.screen().contains("loyalty"), "{}", player.screen());
+    assert!(!lines(&player, true, false).contains("loyalty"));
 }
 
 /// Words of the program; namespaces are called so here.
