@@ -171,6 +171,11 @@ impl Monthly {
         self.renewal.as_ref().filter(|renewal| renewal.ns == *ns)
     }
 
+    /// Of which there is a document, or should be.
+    pub fn namespaces(&self) -> impl Iterator<Item = &NsName> {
+        self.files.iter().flatten().map(|file| &file.ns)
+    }
+
     /// Should the files be read (again), now that somebody looks at them?
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.asked.is_none_or(|asked| age(asked, now).num_seconds() >= Self::FRESH_SECS)

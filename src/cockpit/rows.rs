@@ -3,10 +3,10 @@
 
 use crate::domain::{
     denial::{Class, Denials, Group, Minutes},
-    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Presence},
+    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Part, Presence},
     flow::Direction,
     names::{ClusterName, NsName, Text},
-    policy::Pinned,
+    policy::{Pinned, PolicyKind},
     source::SourceKind,
     time::Timestamp,
 };
@@ -498,4 +498,29 @@ pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
 /// Denials of one class, for badges: the number equals the rows behind it.
 pub fn count_of(denials: &Denials, class: fn(Class) -> bool) -> usize {
     denials.groups().filter(|group| class(group.class)).count()
+}
+
+/// Is everything read that a row of this cluster shows, as far as it can be read? What is refused
+/// never comes and is not waited for.
+pub fn is_read(cluster: &Cluster) -> bool {
+    match cluster.health {
+        Health::Down(_) => true,
+        Health::Connecting => false,
+        Health::Up | Health::Degraded(_) => {
+            parts(cluster).iter().all(|(part, is_there, _)| *is_there || cluster.troubles.contains_key(part))
+        }
+    }
+}
+
+/// Each part of a row: whether it is there, and what people call it.
+pub fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 6] {
+    let listed = |list| cluster.listed.contains(&list);
+    [
+        (Part::Namespaces, listed(Listed::Namespaces), "namespaces"),
+        (Part::Policies(PolicyKind::NetworkPolicy), listed(Listed::Policies), "network policies"),
+        (Part::Pods, listed(Listed::Pods), "pods"),
+        (Part::Rights, cluster.rights.patch.is_some(), "rights"),
+        (Part::Cni, cluster.cni.is_some(), "the CNI"),
+        (Part::Staged, cluster.looked.stages.is_some(), "staged policies"),
+    ]
 }

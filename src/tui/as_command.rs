@@ -3,11 +3,12 @@
 
 use crate::{
     cockpit::{
-        decide::{Command, Deciding},
+        decide::{Asking, Command, Deciding},
+        reviews::{self, Wanted, Wish},
         world::World,
     },
     domain::{
-        grant::DecisionVerdict,
+        grant::{DecisionVerdict, Opening},
         hold::{HoldKind, Scope},
         names::Text,
         time::Timestamp,
@@ -32,6 +33,7 @@ pub fn command(world: &World, command: &Command) -> Option<String> {
         }
         Command::Release(name) => Some(format!("sluice release {}", shell_word(name.as_str()))),
         Command::DecideReview(deciding) => decision(world, deciding),
+        Command::AskReview(asking) => ask(world, asking),
         _ => None,
     }
 }
@@ -64,6 +66,41 @@ fn decision(world: &World, deciding: &Deciding) -> Option<String> {
     option(&mut out, "reason", Some(&deciding.reason));
     option(&mut out, "ticket", deciding.ticket.as_ref());
     moment(&mut out, "expires", deciding.expires);
+    Some(out)
+}
+
+/// Whoever types it takes ports and workloads from the policies, or all pods with ports of his own: only
+/// where one of both asks for exactly the grant of the form is there a command.
+fn ask(world: &World, asking: &Asking) -> Option<String> {
+    let [grant] = asking.grants.as_slice() else { return None };
+    let of = |uid: &Text| world.clusters().find(|cluster| cluster.uid.as_ref() == Some(uid));
+    let clusters: Vec<_> =
+        grant.clusters.iter().map(|uid| of(uid).map(|one| one.name.clone())).collect::<Option<_>>()?;
+    let wish = |ports| Wish {
+        ns: grant.ns.clone(),
+        direction: grant.direction,
+        clusters: Some(clusters.clone()),
+        destination: Some(Wanted::One(grant.destination.clone())),
+        ports,
+        expires: grant.expires,
+    };
+    let asks = |ports: Option<_>| reviews::draft(world, &wish(ports)) == *asking.grants;
+    let ports = if asks(None) {
+        String::new()
+    } else if asks(Some(grant.ports.clone())) {
+        grant.ports.iter().map(|span| format!(" --port {span}")).collect()
+    } else {
+        return None;
+    };
+    let destination = match &grant.destination {
+        Opening::Name(name) => name.to_string(),
+        Opening::Networks(networks) => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    };
+    let mut out =
+        format!("sluice review ask -n {} --destination {}{ports}", grant.ns, shell_word(&destination));
+    clusters.iter().for_each(|name| out.push_str(&format!(" --for {name}")));
+    option(&mut out, "purpose", Some(&asking.purpose));
+    moment(&mut out, "expires", Some(grant.expires));
     Some(out)
 }
 

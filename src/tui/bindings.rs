@@ -56,6 +56,17 @@ impl Bindings {
         }
     }
 
+    /// For sessions by lines, where digits are rows: what has a digit or no key goes by its name.
+    pub fn by_lines(mut self) -> Self {
+        for (row, keys) in TABLE.iter().zip(&mut self.keys) {
+            keys.retain(|key| !key.bytes().all(|byte| byte.is_ascii_digit()));
+            if keys.is_empty() {
+                keys.push(row.name.to_owned());
+            }
+        }
+        self
+    }
+
     fn set(&mut self, id: CommandId, wanted: &[String]) {
         let keys = &mut self.keys[id as usize];
         keys.retain(|key| RESERVED.contains(&key.as_str()));
@@ -77,8 +88,13 @@ impl Bindings {
 
     /// The command that a key stands for.
     pub fn command(&self, key: &KeyEvent) -> Option<CommandId> {
-        let name = keys::name(key)?;
-        TABLE.iter().zip(&self.keys).find(|(_, keys)| keys.contains(&name)).map(|(row, _)| row.id)
+        self.written(&keys::name(key)?)
+    }
+
+    /// The same of a key as the table writes it.
+    pub fn written(&self, name: &str) -> Option<CommandId> {
+        let has = |keys: &Vec<String>| keys.iter().any(|key| key == name);
+        TABLE.iter().zip(&self.keys).find(|(_, keys)| has(keys)).map(|(row, _)| row.id)
     }
 
     /// The first key of a command, for hints; where it has none, how the palette runs it.
