@@ -492,20 +492,17 @@ impl Engine {
     /// In the background: there may be a hundred thousand, and nothing on screen waits for them.
     fn read_files(&self) {
         let Some(place) = self.desk.place.clone() else { return };
-        let sender = self.sender.clone();
+        let (fleet, sender) = (self.world.plan().clone(), self.sender.clone());
         tokio::spawn(async move {
-            let facts = match tokio::task::spawn_blocking(move || workspace::root::read_files(&place)).await {
-                Ok(Ok((files, troubles))) => std::iter::once(Fact::Files(files))
-                    .chain(troubles.into_iter().map(Fact::Notice))
-                    .collect(),
-                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
-                Err(stopped) => {
-                    tracing::error!(%stopped, "reading the policy files stopped");
-                    return;
+            let read = move || workspace::root::read_files(&place, &fleet);
+            match tokio::task::spawn_blocking(read).await {
+                Ok((files, troubles)) => {
+                    let _ = sender.send(Fact::Files(files)).await;
+                    for trouble in troubles {
+                        let _ = sender.send(Fact::Notice(trouble)).await;
+                    }
                 }
-            };
-            for fact in facts {
-                let _ = sender.send(fact).await;
+                Err(stopped) => tracing::error!(%stopped, "reading the policy files stopped"),
             }
         });
     }

@@ -264,6 +264,7 @@ pub mod k8s {
     mod identity;
     mod kyverno;
     pub mod lease;
+    mod listed;
     pub mod logs;
     pub mod owners;
     mod place;
@@ -276,6 +277,7 @@ pub mod k8s {
     mod preview;
     pub mod probe;
     mod rollback;
+    mod served;
     mod shadow;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.

@@ -212,7 +212,7 @@ async fn a_rollback_needs_the_targets_api_server_only() {
     let fleet = support::fleet("two", 1);
     let read = authored(&fleet);
     let (cluster, other) = (first_of(&fleet, "production"), first_of(&fleet, "staging"));
-    let apply = format!("apply --cluster {cluster} -n shop --direction ingress --yes");
+    let apply = format!("apply --cluster {cluster} -n shop --direction egress --yes");
     let applied = sluice(only(&fleet, &read, &cluster), &apply, &[]).await;
     assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
     fleet.fault(&other, sluice::sim::fleet::faults::Fault::Dead);

@@ -212,6 +212,18 @@ fn checkout(fleet: &Fleet, folder: &Path) {
     let kinds = [("v1", "Namespace"), ("v1", "Pod"), ("networking.k8s.io/v1", "NetworkPolicy")];
     let objects = kinds.into_iter().flat_map(|(version, kind)| east.objects(version, kind));
     let live: String = objects.map(|object| format!("---\n{object}\n")).collect();
+    // Nobody calls the front: only its own pods are let in.
+    let front = folder.join("network-policies/east/front");
+    fs::create_dir_all(&front).expect("a folder");
+    for (name, rules) in
+        [("default-deny-ingress", "[]"), ("ingress-allowlist", "[{from: [{podSelector: {}}]}]")]
+    {
+        let text = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: front}}\n\
+             spec: {{podSelector: {{}}, policyTypes: [Ingress], ingress: {rules}}}\n"
+        );
+        fs::write(front.join(format!("{name}.yaml")), text).expect("written");
+    }
     fs::create_dir(folder.join("live")).expect("a folder");
     fs::write(folder.join("live/objects.yaml"), live).expect("written");
 }
@@ -396,6 +408,11 @@ async fn callers_are_found_allowed_soaked_and_ingress_alone_is_taken_back() {
     let soaked = row(&session, "store", Direction::Ingress).judged;
     assert!(soaked.verdict.is_clean(), "{soaked:?}");
     assert_eq!(waves(&session, Direction::Ingress), [(1, "done"), (2, "ahead")]);
+
+    // Front is of that wave, and its egress was never applied.
+    let (exit, report) =
+        sluice(&mut session, "apply --context east -n front --direction ingress --yes -o json").await;
+    assert_eq!((exit, codes(&report)), (Exit::Refused, vec!["egress-first"]), "{report}");
 
     // Wave 2, and a caller that the week had not seen.
     let (exit, report) = sluice(&mut session, finder).await;

@@ -101,8 +101,28 @@ async fn documents_that_are_due_are_told_with_why() {
     std::fs::remove_file(discovery::document_path(folder.path(), &reviews)).expect("it was there");
     let (exit, out, _) = run(engine(&fleet, folder.path()), "documents --due").await;
     assert_eq!(exit, Exit::Refused, "loyalty is still gone");
-    let line = out.lines().find(|line| line.starts_with("reviews")).expect("a row");
-    assert!(line.contains("unknown") && line.contains("reviews.md is not there"), "{line}");
+    let line = out.lines().find(|line| line.contains("no discovery document")).expect("a line");
+    assert!(line.contains("`sluice discover "), "{line}");
+    assert!(!out.lines().any(|line| line.starts_with("reviews")), "{out}");
+}
+
+/// A team that wrote policies by hand and no document: one line, and no clean exit.
+#[tokio::test(start_paused = true)]
+async fn policies_without_any_document_are_told_in_one_line() {
+    let fleet = support::fleet_of(&Scenario::named("two").expect("it is there"), 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    workspace::write(&fleet, folder.path()).expect("written");
+    let (exit, out, _) = run(engine(&fleet, folder.path()), "documents --due").await;
+    assert_eq!(exit, Exit::Refused, "{out}");
+    let lines: Vec<_> = out.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    let line = "2 clusters: 7 namespaces have no discovery document (east 3, west 4): `sluice discover --cluster \
+                CLUSTER --write`";
+    assert_eq!(lines[0], line);
+    let (_, json, _) = run(engine(&fleet, folder.path()), "documents --due -o json").await;
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let rows = rows.as_array().expect("a list");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["standing"] == "unwritten"), "{json}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,16 +4,25 @@
 use std::{sync::Arc, time::Duration};
 
 use cel::{Context, Program, Value as Cel, extractors::This};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 use sluice::{
-    cockpit::{plan::PolicyFiles, steady, world::World},
+    cockpit::{open_ends::open_ends, plan::PolicyFiles, steady, world::World},
     documents::{
         self,
         notes::{self, Kind, Notes},
         runbook::Runbook,
     },
-    domain::{flow::Direction, names::NsName, steady::Generation},
-    sim::fleet::{faults::Fault, people::Person, running::Fleet, scenario::Scenario, workspace},
+    domain::{
+        flow::Direction,
+        names::NsName,
+        steady::{Generation, Word},
+    },
+    sim::fleet::{
+        faults::Fault, kyverno::Kyverno, people::Person, running::Fleet, scenario::Scenario, workspace,
+    },
+    tui::{Input, Model, Options, Theme, draw, settle, update},
     workspace::root::{self, Place},
 };
 
@@ -228,8 +237,8 @@ contact = "web-oncall"
 workloads = [{ name = "front", ports = ["http 8080"] }]
 "#;
 
-fn after_a_wave() -> (Fleet, tempfile::TempDir, sluice::engine::Engine) {
-    let scenario = Scenario::parse("after-a-wave", AFTER_A_WAVE).expect("a scenario");
+fn after_a_wave(text: &str) -> (Fleet, tempfile::TempDir, sluice::engine::Engine) {
+    let scenario = Scenario::parse("after-a-wave", text).expect("a scenario");
     let fleet = support::fleet_of(&scenario, 1);
     let folder = tempfile::tempdir().expect("a folder");
     workspace::write(&fleet, folder.path()).expect("it is written");
@@ -241,7 +250,7 @@ fn after_a_wave() -> (Fleet, tempfile::TempDir, sluice::engine::Engine) {
 
 #[tokio::test(start_paused = true)]
 async fn what_kyverno_says_stands_beside_what_the_watch_shows() {
-    let (fleet, _folder, mut engine) = after_a_wave();
+    let (fleet, _folder, mut engine) = after_a_wave(AFTER_A_WAVE);
     support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
     support::run_for(&mut engine, Duration::from_secs(400)).await;
     let before = [
@@ -289,6 +298,109 @@ async fn what_kyverno_says_stands_beside_what_the_watch_shows() {
     assert!(dead.is_some_and(|line| line.starts_with("old/web egress: unknown")), "{lines:?}");
 }
 
+/// `openreports.enabled` of Kyverno's chart: another group, another word for the message.
+#[tokio::test(start_paused = true)]
+async fn reports_of_either_api_are_read() {
+    let text = AFTER_A_WAVE.replace("\"validating\"", "\"open-reports\"");
+    let (fleet, _folder, mut engine) = after_a_wave(&text);
+    support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
+    let server = fleet.cluster("lab").expect("it is there").server();
+    assert_eq!(server.objects("openreports.io/v1alpha1", "ClusterReport").len(), 3);
+    assert_eq!(server.objects("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport").len(), 0);
+    support::run_for(&mut engine, Duration::from_secs(400)).await;
+    assert!(told(engine.world()).iter().all(|line| line.ends_with("pass, Kyverno pass")));
+    server.unseed("networking.k8s.io/v1", "NetworkPolicy", "data", "default-deny-egress");
+    support::run_for(&mut engine, Duration::from_secs(3600)).await;
+    let checks = steady::checks(engine.world());
+    let why = "default-deny-egress is not there, or it lets something pass.";
+    assert_eq!(checks[0].kyverno, Word::Fail(why.into()));
+}
+
+/// A report outlives what it is about: a namespace that was deleted, and a policy of the same name.
+#[tokio::test(start_paused = true)]
+async fn a_report_on_what_was_there_before_is_no_word_on_what_is_there_now() {
+    let (fleet, _folder, mut engine) = after_a_wave(AFTER_A_WAVE);
+    support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
+    support::run_for(&mut engine, Duration::from_secs(400)).await;
+    let line = |world: &World, of: &str| told(world).into_iter().find(|line| line.starts_with(of));
+    assert_eq!(line(engine.world(), "lab/data").as_deref(), Some("lab/data egress: pass, Kyverno pass"));
+
+    let server = fleet.cluster("lab").expect("it is there").server();
+    for name in ["default-deny-egress", "egress-baseline-allow", "egress-allowlist"] {
+        server.unseed("networking.k8s.io/v1", "NetworkPolicy", "data", name);
+    }
+    server.unseed("v1", "Namespace", "", "data");
+    support::run_for(&mut engine, Duration::from_secs(600)).await;
+    assert_eq!(line(engine.world(), "lab/data"), None, "it is gone, and its report is still there");
+    server.seed_namespace("data");
+    support::run_for(&mut engine, Duration::from_secs(600)).await;
+    let check = steady::checks(engine.world()).into_iter().find(|one| one.target.ns == ns("data"));
+    let check = check.expect("it must be closed by now");
+    assert_eq!(check.own, Word::Fail("default-deny-egress is not there".into()));
+    assert_eq!(check.kyverno, Word::Unknown("no report yet".into()));
+
+    // Somebody takes the policy away and applies it anew: nothing was scanned for that one.
+    server.unseed("policies.kyverno.io/v1", "ValidatingPolicy", "", "sluice-default-deny-egress");
+    server.seed(Kyverno::Validating.policy("egress", &["web", "data", "api"]));
+    support::run_for(&mut engine, Duration::from_secs(600)).await;
+    let older = "lab/web egress: pass, Kyverno unknown (its last report is older than policy \
+                 sluice-default-deny-egress)";
+    assert_eq!(line(engine.world(), "lab/web").as_deref(), Some(older));
+    support::run_for(&mut engine, Duration::from_secs(3600)).await;
+    assert_eq!(line(engine.world(), "lab/web").as_deref(), Some("lab/web egress: pass, Kyverno pass"));
+}
+
+/// Where somebody looks: the fleet page, the open ends, `sluice status`.
+fn places(world: &World) -> [String; 3] {
+    let mut model = Model::new(Options { theme: "mono", ascii: false, size: (120, 40) });
+    settle(&mut model, world);
+    // Unfolds the first cluster.
+    update(&mut model, world, Input::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
+    let mut terminal = Terminal::new(TestBackend::new(120, 40)).expect("in memory");
+    let theme = Theme::load("mono").expect("a theme");
+    terminal.draw(|frame| draw(world, &model, &theme, frame)).expect("a frame");
+    let buffer = terminal.backend().buffer();
+    let lines = buffer.content.chunks(usize::from(buffer.area.width));
+    let lines = lines.map(|line| line.iter().map(|cell| cell.symbol()).collect::<String>() + "\n");
+    let ends = open_ends(world);
+    [
+        lines.collect(),
+        documents::open_ends::text(ends.as_deref(), world.now()),
+        documents::status::text(world),
+    ]
+}
+
+/// By the watch alone: nobody reloads, restarts or asks for it.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_comes_after_its_wave_is_told_everywhere_and_goes_with_the_namespace() {
+    let (fleet, _folder, mut engine) = after_a_wave(AFTER_A_WAVE);
+    support::run_until(&mut engine, "everything is read", Duration::from_secs(60), is_read).await;
+    support::run_for(&mut engine, Duration::from_secs(10)).await;
+    let of = |world: &World, place: usize| -> Vec<String> {
+        let text = &places(world)[place];
+        let lines = text.lines().filter(|line| line.contains("fresh"));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert!((0..3).all(|place| of(engine.world(), place).is_empty()));
+
+    let server = fleet.cluster("lab").expect("it is there").server();
+    server.seed_namespace("fresh");
+    support::run_for(&mut engine, Duration::from_secs(10)).await;
+    let fleet_page = of(engine.world(), 0);
+    assert!(fleet_page.iter().any(|line| line.contains("missing")), "{fleet_page:?}");
+    let ends = of(engine.world(), 1);
+    let missing = "missing lab/fresh egress - now - - default-deny-egress is not there; Kyverno: unknown, policy \
+                   sluice-default-deny-egress does not name this namespace";
+    assert_eq!(ends, [missing], "ingress was not reached");
+    let status = of(engine.world(), 2);
+    let why = "default-deny-egress is not there, and the rollout has reached this namespace";
+    assert!(status.len() == 1 && status[0].contains(why), "{status:?}");
+
+    server.unseed("v1", "Namespace", "", "fresh");
+    support::run_for(&mut engine, Duration::from_secs(10)).await;
+    assert!((0..3).all(|place| of(engine.world(), place).is_empty()));
+}
+
 /// The fleet of the example file.
 fn example() -> sluice::cockpit::plan::FleetFile {
     let text = include_str!("../assets/sluice.example.yaml");
@@ -319,7 +431,7 @@ fn a_runbook_written_again_keeps_what_people_wrote() {
     let again = runbook(&old.notes, 1_775_001_600);
     assert!(again.contains("Reviewed: 2026-03-02 by Ann"));
     assert!(again.contains("| Next review due | 2026-04-02 (monthly) |"), "{again}");
-    let edited = first.replacen("delete networkpolicy default-deny-egress", "delete networkpolicy", 1);
+    let edited = first.replacen("delete networkpolicy egress-baseline-allow", "delete networkpolicy", 1);
     assert!(notes::read(Kind::Runbook, &edited).expect("ours").is_edited, "a command was changed");
     assert!(notes::read(Kind::Discovery, &first).is_err(), "it is no discovery document");
 }
@@ -330,8 +442,8 @@ fn the_runbooks_commands_name_the_whole_set_of_each_cluster() {
     let text = runbook(&Notes::new(), 1_772_409_600);
     for context in ["kind-staging-eu", "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu", "prod-us"] {
         for set in [
-            "default-deny-egress egress-baseline-allow egress-allowlist",
-            "default-deny-ingress ingress-allowlist",
+            "egress-baseline-allow egress-allowlist default-deny-egress",
+            "ingress-allowlist default-deny-ingress",
         ] {
             let command = format!(
                 "kubectl --context {context} delete networkpolicy {set} -n NAMESPACE --ignore-not-found"
@@ -339,4 +451,70 @@ fn the_runbooks_commands_name_the_whole_set_of_each_cluster() {
             assert!(text.contains(&command), "{command}");
         }
     }
+}
+
+/// Words of a command as a shell would split it, with single quotes.
+fn words(command: &str) -> Vec<String> {
+    let parts = command.split('\'').enumerate();
+    parts
+        .flat_map(|(nth, part)| match nth % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+/// What kubectl would ask for, in its order: one request an object.
+fn requests(command: &str) -> Vec<(http::Method, String, String)> {
+    let words = words(command);
+    let after =
+        |flag: &str| words.iter().skip_while(|word| *word != flag).nth(1).cloned().unwrap_or_default();
+    assert_eq!((&*words[0], &*words[1], &*words[4]), ("kubectl", "--context", "networkpolicy"), "{command}");
+    let names: Vec<_> = words.iter().skip(5).take_while(|word| *word != "-n").collect();
+    let (method, body) = match &*words[3] {
+        "patch" => (http::Method::PATCH, after("-p")),
+        "delete" => (http::Method::DELETE, String::new()),
+        other => panic!("{other}: {command}"),
+    };
+    let ns = after("-n");
+    let path = |name| format!("/apis/networking.k8s.io/v1/namespaces/{ns}/networkpolicies/{name}");
+    names.into_iter().map(|name| (method.clone(), path(name), body.clone())).collect()
+}
+
+/// At three in the morning, without sluice: the lines of the runbook, as on-call, on a simulated cluster.
+/// Wherever they stop, nothing is closed; the other direction and the other namespaces stay as they are.
+#[tokio::test(start_paused = true)]
+async fn the_runbooks_commands_open_first_and_close_nothing_on_their_way() {
+    let (fleet, folder, _engine) = after_a_wave(AFTER_A_WAVE);
+    let place = Place { root: folder.path().to_owned(), only: Vec::new() };
+    let read = root::read(&place).expect("the workspace is valid");
+    let (notes, generated) = (Notes::new(), support::start());
+    let (fleet_file, files) = (&read.fleet, &read.files);
+    let text =
+        documents::runbook::text(&Runbook { fleet: fleet_file, files, notes: &notes, due: None, generated });
+    let lines =
+        text.lines().filter(|line| line.starts_with("kubectl --context lab ") && line.contains("-egress"));
+    let lines: Vec<_> = lines.map(|line| line.replace("NAMESPACE", "data")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+
+    let member = fleet.cluster("lab").expect("it is there");
+    let client = support::client(member, Person::OnCall);
+    let live = |ns: &str| -> Vec<(String, Value)> {
+        let all = member.server().policies();
+        let ours = all.iter().filter(|policy| policy["metadata"]["namespace"] == ns);
+        let name = |policy: &Value| policy["metadata"]["name"].as_str().expect("a name").to_owned();
+        ours.map(|policy| (name(policy), policy["spec"]["egress"].clone())).collect()
+    };
+    let others = (live("web"), live("api"));
+    assert_eq!(live("data").len(), 3, "{:?}", live("data"));
+    for (method, path, body) in lines.iter().flat_map(|line| requests(line)) {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/merge-patch+json");
+        client.request::<Value>(request.body(body.into_bytes()).expect("a request")).await.expect("it may");
+        let left = live("data");
+        let is_open = left.iter().any(|(name, rules)| name == "default-deny-egress" && *rules == json!([{}]));
+        assert!(is_open || left.is_empty(), "closed half-way: {left:?}");
+    }
+    assert_eq!(live("data"), []);
+    assert_eq!((live("web"), live("api")), others);
 }

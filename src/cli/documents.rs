@@ -29,7 +29,7 @@ use crate::{
 
 pub const HELP: &str = "\
 Without a namespace: every document, what is open first. Exit code 0: none is open; 3: one is due,
-or its namespace vanished; 4: of one it is not known.
+was never written, or its namespace vanished; 4: of one it is not known.
 With a namespace: what its destinations and callers do differently since its document was written,
 and whether the live policies cover it. Exit code 0: all of its clusters were read; 4: some were not,
 and keep what the document has of them; 1: nothing could be read or written.";
@@ -108,7 +108,7 @@ fn list(world: &World, args: &Documents, printer: &mut Printer<'_>) -> Exit {
     });
     let Some(rows) = rows else { return Exit::Failed };
     let is = |passes: fn(&DocumentRow) -> bool| rows.iter().any(passes);
-    if is(|row| matches!(row.standing, Standing::Due | Standing::Vanished)) {
+    if is(|row| matches!(row.standing, Standing::Due | Standing::Vanished | Standing::Unwritten)) {
         Exit::Refused
     } else if is(|row| matches!(row.standing, Standing::Unknown(_))) {
         Exit::Partial

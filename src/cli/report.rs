@@ -176,10 +176,15 @@ async fn shift(
 }
 
 async fn ends(session: &mut Session, args: &ReportOpenEnds, printer: &mut Printer<'_>) -> Exit {
-    if session.until(args.deadline, is_state_settled).await == Waited::Interrupted {
+    // What is missing is known once the clusters are read.
+    let is_read = |world: &World| is_state_settled(world) && world.clusters().all(wait::is_read);
+    if session.until(args.deadline, is_read).await == Waited::Interrupted {
         return Exit::Failed;
     }
     let world = session.world();
+    for trouble in wait::unread(world) {
+        printer.say(&format!("{trouble}\n"));
+    }
     let all = open_ends(world);
     let now = world.shared().now(world.now()).unwrap_or(world.now());
     printer.out(&match args.output {

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use crate::domain::{
     calendar::Closed,
     eval::verdict::Verdict,
+    flow::Direction,
     hold::{Covers, HoldKind},
     names::{NsName, Text},
     policy::PolicyDigest,
@@ -245,11 +246,28 @@ fn cycle(plan: &WavePlan, target: &Target) -> Option<Gate> {
     Some(Gate::new(Why::Cycle(names), Who::Lead, Some(Covers::Order)))
 }
 
+/// One direction of a namespace at a time, and egress first.
 fn other_direction(world: &World, target: &Target) -> Option<Gate> {
     let other = Target { direction: target.direction.other(), ..target.clone() };
-    let wave = world.waves().plan(other.direction).stands_applied(&other)?;
-    let why = Why::OtherDirection { direction: other.direction, wave };
-    Some(Gate::new(why, Who::Time, Some(Covers::Order)))
+    if let Some(wave) = world.waves().plan(other.direction).stands_applied(&other) {
+        let why = Why::OtherDirection { direction: other.direction, wave };
+        return Some(Gate::new(why, Who::Time, Some(Covers::Order)));
+    }
+    egress_first(world, target, &other)
+}
+
+/// Ingress of a namespace starts once its egress is clean. What is live already may be corrected whatever
+/// became of egress: else each could wait for the other.
+fn egress_first(world: &World, target: &Target, other: &Target) -> Option<Gate> {
+    let (_, row) = world.waves().plan(target.direction).row(target)?;
+    let (_, egress) = world.waves().plan(other.direction).row(other)?;
+    let is_over = matches!(egress.state, RowState::Clean | RowState::Idle);
+    if target.direction == Direction::Egress || is_over || row.state.is_live() {
+        return None;
+    }
+    let who = if egress.soaks() { Who::Time } else { Who::Lead };
+    let why = Why::EgressFirst { state: egress.state.clone(), is_out: egress.exclusion.is_some() };
+    Some(Gate::new(why, who, Some(Covers::Order)))
 }
 
 fn closed(world: &World) -> Vec<Gate> {

@@ -236,6 +236,7 @@ fn kind_noun(end: &OpenEnd) -> &'static str {
         EndKind::Excluded => "exclusion",
         EndKind::Waived => "waiver",
         EndKind::Overridden => "override",
+        EndKind::Missing => "default deny",
     }
 }
 
@@ -287,7 +288,10 @@ fn todo(world: &World, handover: &Handover) -> Vec<Todo> {
     }
     for end in handover.open_ends.iter().flatten() {
         let is_ill = end.kind == EndKind::RolledBack && end.what.as_str() == NOT_RECOVERED;
-        if end.is_overdue {
+        if end.kind == EndKind::Missing {
+            let words = format!("{} must have its default deny by now: {}", end.scope, end.what);
+            out.add(words, end.spot().as_ref());
+        } else if end.is_overdue {
             let words = format!("the {} of {} ran out: renew or settle it", kind_noun(end), end.scope);
             out.add(words, end.spot().as_ref());
         } else if is_ill {

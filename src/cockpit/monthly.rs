@@ -2,6 +2,7 @@
 //! the text that would take its place. One list for the cockpit, `sluice documents`, status and
 //! handover. What could not be read is unknown, never fresh. Asks nobody.
 
+mod unwritten;
 mod words;
 
 use std::{
@@ -18,6 +19,7 @@ use crate::domain::{
     time::{Timestamp, age},
 };
 
+pub use self::unwritten::{Unwritten, folded};
 pub use self::words::{differences, doubt, due_words, heading, line};
 use super::{
     decide::{Orders, Reason, Refusal},
@@ -51,6 +53,8 @@ pub struct DocumentFile {
     pub ns: NsName,
     /// Of the document, from the root of the workspace on.
     pub path: Text,
+    /// The document is there; else there is only its companion.
+    pub is_written: bool,
     pub stamp: Result<Stamp, Text>,
     /// When each cluster's evidence was taken.
     pub parts: Result<BTreeMap<ClusterName, Timestamp>, Text>,
@@ -63,6 +67,8 @@ pub enum Standing {
     Vanished,
     /// Its review is due.
     Due,
+    /// There are policies or evidence, and no document that says what they rest on.
+    Unwritten,
     /// How old it is, or whether its namespace is there, is not known.
     Unknown(Text),
     /// Nobody reviewed it yet, and its first review is not due.
@@ -76,6 +82,7 @@ impl Standing {
         match self {
             Self::Vanished => "vanished",
             Self::Due => "due",
+            Self::Unwritten => "unwritten",
             Self::Unknown(_) => "unknown",
             Self::New => "new",
             Self::Current => "current",
@@ -85,7 +92,7 @@ impl Standing {
     /// Somebody has to look at it now.
     pub fn is_open(&self) -> bool {
         match self {
-            Self::Vanished | Self::Due | Self::Unknown(_) => true,
+            Self::Vanished | Self::Due | Self::Unwritten | Self::Unknown(_) => true,
             Self::New | Self::Current => false,
         }
     }
@@ -112,6 +119,8 @@ pub struct DocumentRow {
     pub generated: Option<Timestamp>,
     /// Oldest evidence first.
     pub parts: Vec<PartRow>,
+    /// Clusters for which the workspace has policies of it.
+    pub policies: BTreeSet<ClusterName>,
     pub owner: Option<Text>,
     pub contact: Option<Text>,
 }
@@ -138,6 +147,7 @@ impl DocumentRow {
             Standing::Vanished => {
                 format!("no cluster that it covers has the namespace any more; {reviewed}{oldest}")
             }
+            Standing::Unwritten => format!("{} is not there{oldest}{gone}", self.path),
             Standing::Unknown(why) => format!("{why}; {reviewed}{oldest}"),
             Standing::Due | Standing::New | Standing::Current => format!("{reviewed}{oldest}{gone}"),
         }
@@ -159,6 +169,11 @@ impl Monthly {
 
     pub fn renewal(&self, ns: &NsName) -> Option<&Renewal> {
         self.renewal.as_ref().filter(|renewal| renewal.ns == *ns)
+    }
+
+    /// Of which there is a document, or should be.
+    pub fn namespaces(&self) -> impl Iterator<Item = &NsName> {
+        self.files.iter().flatten().map(|file| &file.ns)
     }
 
     /// Should the files be read (again), now that somebody looks at them?
@@ -297,6 +312,10 @@ impl Compared {
     pub fn summary(&self) -> String {
         let all: Vec<_> = self.changes().map(|(_, changed)| changed.clone()).collect();
         let unread = self.parts.iter().filter(|part| part.now.is_err()).count();
+        let is_gone = |part: &ComparedPart| part.now.as_ref().is_err_and(|why| why.as_str() == GONE);
+        if !self.parts.is_empty() && self.parts.iter().all(is_gone) {
+            return "there is nothing to compare it with: no cluster has the namespace any more".to_owned();
+        }
         match (self.parts.len(), unread) {
             (0, _) => "no cluster has it".to_owned(),
             (all, unread) if all == unread => "what changed is not known: no collector answered".to_owned(),
@@ -309,7 +328,20 @@ impl Compared {
 /// Every document, what is open first, then by due date and name. `None`: they were not read yet.
 pub fn documents(world: &World) -> Option<Vec<DocumentRow>> {
     let files = world.discoveries().monthly().files.as_ref()?;
-    let mut out: Vec<_> = files.iter().map(|file| row(world, file)).collect();
+    let mut policies: BTreeMap<&NsName, BTreeSet<ClusterName>> = BTreeMap::new();
+    for (cluster, ns, _) in world.files().sets.keys() {
+        if world.cluster(cluster).is_some() && !world.plan().excludes(ns) {
+            policies.entry(ns).or_default().insert(cluster.clone());
+        }
+    }
+    let mut out: Vec<_> = files
+        .iter()
+        .map(|file| DocumentRow {
+            policies: policies.remove(&file.ns).unwrap_or_default(),
+            ..row(world, file)
+        })
+        .collect();
+    out.extend(policies.into_iter().map(|(ns, policies)| unwritten::row(world, ns, policies)));
     out.sort_by(|a, b| {
         let rank = |row: &DocumentRow| (!row.standing.is_open(), row.due.is_none(), row.due);
         rank(a).cmp(&rank(b)).then_with(|| a.ns.cmp(&b.ns))
@@ -350,6 +382,7 @@ fn row(world: &World, file: &DocumentFile) -> DocumentRow {
         reviewed,
         generated: stamp.map(|stamp| stamp.generated),
         parts,
+        policies: BTreeSet::new(),
         owner: entry.map(|entry| entry.owner.clone()),
         contact: entry.and_then(|entry| entry.contact.clone()),
     }
@@ -363,7 +396,9 @@ fn due_day(stamp: &Stamp, oldest: Option<Timestamp>) -> NaiveDate {
 }
 
 fn is_there(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<bool> {
-    let Some(seen) = world.cluster(cluster) else { return Some(false) };
+    let Some(seen) = world.cluster(cluster) else {
+        return if world.plan().leaves_out(cluster) { None } else { Some(false) };
+    };
     match seen.namespaces.contains_key(ns) {
         true => Some(true),
         false => seen.knows_gone(ns).then_some(false),
@@ -371,10 +406,14 @@ fn is_there(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<bool> {
 }
 
 fn standing(world: &World, file: &DocumentFile, parts: &[PartRow], due: Option<NaiveDate>) -> Standing {
+    let is_gone = !parts.is_empty() && parts.iter().all(|part| part.is_there == Some(false));
+    if !file.is_written && !parts.is_empty() && !is_gone {
+        return Standing::Unwritten;
+    }
     if let Some(why) = file.stamp.as_ref().err().or(file.parts.as_ref().err()) {
         return Standing::Unknown(why.clone());
     }
-    if !parts.is_empty() && parts.iter().all(|part| part.is_there == Some(false)) {
+    if is_gone {
         return Standing::Vanished;
     }
     let today = world.now().date_naive();
@@ -461,6 +500,9 @@ pub fn compare_reasons(world: &World, ns: &NsName) -> Vec<Reason> {
 /// Why a cluster's collector is not asked.
 fn not_asked(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<Text> {
     let said = |why: String| Some(Text::from(why));
+    if world.plan().leaves_out(cluster) {
+        return said("this run leaves the cluster out".to_owned());
+    }
     if world.cluster(cluster).is_none() {
         return said("the fleet has no such cluster any more".to_owned());
     }

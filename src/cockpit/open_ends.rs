@@ -1,5 +1,6 @@
 //! What was put off and must not be forgotten: rollouts taken back, held, left out, waived or
-//! overridden, aged, with who answers for them and until when. One list for screen and command line.
+//! overridden, aged, with who answers for them and until when; and default denies that must be there by
+//! now and are not. One list for screen and command line.
 
 use chrono::TimeDelta;
 
@@ -10,7 +11,12 @@ use crate::domain::{
     time::Timestamp,
 };
 
-use super::{recording, rows, spot::Spot, world::World};
+use super::{
+    recording, rows,
+    spot::Spot,
+    steady::{self, Check},
+    world::World,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndKind {
@@ -19,6 +25,8 @@ pub enum EndKind {
     Excluded,
     Waived,
     Overridden,
+    /// A default deny that must be there by now, and is not as it must be.
+    Missing,
 }
 
 impl EndKind {
@@ -29,6 +37,7 @@ impl EndKind {
             Self::Excluded => "excluded",
             Self::Waived => "waived",
             Self::Overridden => "overridden",
+            Self::Missing => "missing",
         }
     }
 }
@@ -40,7 +49,8 @@ pub struct OpenEnd {
     /// What it is for, where the kind does not say all.
     pub what: Text,
     pub reason: Option<Text>,
-    pub stamp: Stamp,
+    /// By whom and when; `None`: nobody put it off.
+    pub stamp: Option<Stamp>,
     /// When it ends by itself, and somebody must have decided before; `None`: never.
     pub due: Option<Timestamp>,
     pub is_overdue: bool,
@@ -50,6 +60,11 @@ pub struct OpenEnd {
 }
 
 impl OpenEnd {
+    /// Since when it is put off.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.stamp.as_ref().map(|stamp| stamp.at)
+    }
+
     /// Where it can be looked at; `None`: it is of the whole fleet.
     pub fn spot(&self) -> Option<Spot> {
         match &self.scope {
@@ -82,13 +97,13 @@ pub fn open_ends(world: &World) -> Option<Vec<OpenEnd>> {
             HoldKind::Exclusion => EndKind::Excluded,
         };
         let what = (Text::default(), Some(hold.reason.clone()));
-        out.push(end(world, kind, hold.scope.clone(), what, &hold.stamp, hold.expires));
+        out.push(end(world, kind, hold.scope.clone(), what, Some(&hold.stamp), hold.expires));
     }
     for kept in shared.waivers() {
         let waiver = &kept.value;
         let what = (Text::from(recording::subject_words(&waiver.subject)), Some(waiver.reason.clone()));
         let scope = Scope::Rollout(waiver.target.clone());
-        out.push(end(world, EndKind::Waived, scope, what, &waiver.stamp, Some(waiver.expires)));
+        out.push(end(world, EndKind::Waived, scope, what, Some(&waiver.stamp), Some(waiver.expires)));
     }
     for kept in shared.overrides() {
         let over = &kept.value;
@@ -102,16 +117,27 @@ pub fn open_ends(world: &World) -> Option<Vec<OpenEnd>> {
             Some(over.reason.clone()),
         );
         let scope = Scope::Rollout(over.target.clone());
-        out.push(end(world, EndKind::Overridden, scope, what, &over.stamp, Some(over.expires)));
+        out.push(end(world, EndKind::Overridden, scope, what, Some(&over.stamp), Some(over.expires)));
     }
+    out.extend(steady::checks(world).into_iter().filter(Check::is_open).map(|check| missing(world, check)));
     out.retain(|end| end.due.is_none_or(|due| now - due < SHOWN));
     for end in &mut out {
-        end.is_overdue = end.due.is_some_and(|due| due <= now);
+        end.is_overdue = end.kind == EndKind::Missing || end.due.is_some_and(|due| due <= now);
     }
-    let order =
-        |end: &OpenEnd| (!end.is_overdue, end.due.is_none(), end.due, end.stamp.at, end.scope.clone());
+    let order = |end: &OpenEnd| (!end.is_overdue, end.due.is_none(), end.due, end.since(), end.scope.clone());
     out.sort_by_key(|end| (order(end), end.kind));
     Some(out)
+}
+
+/// Both words, since one of them alone may be old.
+fn missing(world: &World, check: Check) -> OpenEnd {
+    let own = check.own.why().map_or("sluice sees it as it must be", Text::as_str);
+    let what = match check.kyverno.why() {
+        None => format!("{own}; Kyverno passes it"),
+        Some(why) => format!("{own}; Kyverno: {}, {why}", check.kyverno.as_str()),
+    };
+    let what = (Text::from(what), None);
+    end(world, EndKind::Missing, Scope::Rollout(check.target), what, None, None)
 }
 
 /// The rollback of a row, unless something was applied after it.
@@ -128,7 +154,7 @@ fn rolled_back(world: &World, record: &Record) -> Option<OpenEnd> {
     };
     let what = (Text::from(what), back.reason.clone());
     let scope = Scope::Rollout(record.target.clone());
-    Some(end(world, EndKind::RolledBack, scope, what, &back.stamp, None))
+    Some(end(world, EndKind::RolledBack, scope, what, Some(&back.stamp), None))
 }
 
 fn end(
@@ -136,7 +162,7 @@ fn end(
     kind: EndKind,
     scope: Scope,
     (what, reason): (Text, Option<Text>),
-    stamp: &Stamp,
+    stamp: Option<&Stamp>,
     due: Option<Timestamp>,
 ) -> OpenEnd {
     let (owner, contact) = match &scope {
@@ -149,5 +175,5 @@ fn end(
             }
         }
     };
-    OpenEnd { kind, scope, what, reason, stamp: stamp.clone(), due, is_overdue: false, owner, contact }
+    OpenEnd { kind, scope, what, reason, stamp: stamp.cloned(), due, is_overdue: false, owner, contact }
 }

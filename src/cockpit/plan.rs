@@ -103,6 +103,11 @@ impl FleetFile {
         self.beside.is_empty()
     }
 
+    /// The file has this cluster, and this run was asked to leave it out: nothing is known of it.
+    pub fn leaves_out(&self, cluster: &ClusterName) -> bool {
+        self.beside.iter().any(|entry| entry.name == *cluster)
+    }
+
     /// Is this namespace left out of the rollout by the file?
     pub fn excludes(&self, ns: &NsName) -> bool {
         self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))

@@ -6,7 +6,7 @@ use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
     journal::Act,
-    names::{ClusterName, Text},
+    names::Text,
     policy::{Policy, PolicyDigest},
     rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
     soak::Verdict,
@@ -38,18 +38,14 @@ pub fn due(world: &World, cluster: &Cluster, wave: impl Fn(&Target) -> Option<u3
     .collect()
 }
 
-/// Records of rows of these clusters that were applied, written by somebody who did not know their
-/// wave, with it.
-pub fn unplaced(
-    world: &World,
-    of: impl Fn(&ClusterName) -> bool,
-    wave: impl Fn(&Target) -> Option<u32>,
-) -> Vec<Share> {
+/// Records of rows that were applied, written by somebody who did not know their wave, with it. Whoever
+/// observes the cluster by now: that may be us, after a watch of it ended. A wave that is recorded stays.
+pub fn unplaced(world: &World, wave: impl Fn(&Target) -> Option<u32>) -> Vec<Share> {
     let lacks = |kept: &&Kept<Record>| {
         let Record { target, uid, applied, rolled_back, wave, .. } = &kept.value;
         let is_live = applied.is_some() && rolled_back.is_none() && wave.is_none();
         let cluster = is_live.then(|| world.cluster(&target.cluster)).flatten();
-        cluster.is_some_and(|cluster| cluster.uid.as_ref() == Some(uid)) && of(&target.cluster)
+        cluster.is_some_and(|cluster| cluster.uid.as_ref() == Some(uid))
     };
     let placed = |kept: &Kept<Record>| {
         let wave = Some(wave(&kept.value.target)?);
@@ -239,7 +235,7 @@ mod tests {
         },
         documents::{
             fixture::{by, kept, record, team_world, tell},
-            tests::{cluster, now, target},
+            tests::{cluster, now, ns, target},
         },
         domain::{
             journal::{Chain, Entry},
@@ -254,6 +250,61 @@ mod tests {
             _ => None,
         });
         records.map(|back| back.stamp.by).collect()
+    }
+
+    /// A watch of one cluster recorded shop and billing, and knows of no wave.
+    #[test]
+    fn a_row_that_was_recorded_without_its_wave_gets_it_once_and_keeps_it() {
+        let mut world = team_world();
+        let of = |name: &str, change: fn(&mut Record)| {
+            let target = Target { ns: ns(name), ..target() };
+            let mut record = Record { target, wave: None, ..record(&team_world()) };
+            change(&mut record);
+            record
+        };
+        let taken_back: fn(&mut Record) = |it| {
+            it.rolled_back = Some(RolledBack { stamp: by("oncall", 1), reason: None, recovered: None });
+        };
+        let elsewhere: fn(&mut Record) = |it| it.target.cluster = cluster("left-the-fleet");
+        let records = vec![
+            kept("shop", 30, of("shop", |_| {})),
+            kept("billing", 30, of("billing", |_| {})),
+            kept("placed", 30, of("placed", |it| it.wave = Some(1))),
+            kept("unplanned", 30, of("unplanned", |_| {})),
+            kept("blank", 30, of("blank", |it| it.applied = None)),
+            kept("back", 30, of("back", taken_back)),
+            kept("rebuilt", 30, of("rebuilt", |it| it.uid = Text::new("uid-of-the-one-before"))),
+            kept("elsewhere", 30, of("elsewhere", elsewhere)),
+        ];
+        tell(&mut world, SharedFact::Records(Change::Reset(records)));
+        let wave = |target: &Target| match target.ns.as_str() {
+            "unplanned" => None,
+            "billing" => Some(5),
+            _ => Some(4),
+        };
+        let told = |world: &World| {
+            let shares = unplaced(world, wave).into_iter();
+            let records = shares.map(|share| match share {
+                Share::Record { record, version } => (*record, version.map(|it| it.to_string())),
+                other => panic!("{other:?}"),
+            });
+            let mut out: Vec<_> = records.collect();
+            out.sort_by_key(|(record, _)| record.wave);
+            out
+        };
+        let placed = |name, wave| Record { wave: Some(wave), ..of(name, |_| {}) };
+        let version = || Some("1".to_owned());
+        assert_eq!(told(&world), [(placed("shop", 4), version()), (placed("billing", 5), version())]);
+
+        // It was written. The plan changes later: the row stays in the wave that it was applied in.
+        tell(&mut world, SharedFact::Records(Change::Put(kept("shop", 30, placed("shop", 4)))));
+        let names: Vec<_> = told(&world).into_iter().map(|(record, _)| record.target.ns).collect();
+        assert_eq!(names, [ns("billing")]);
+        let moved = unplaced(&world, |_| Some(9));
+        let of_shop =
+            |share: &&Share| matches!(share, Share::Record { record, .. } if record.target == target());
+        assert_eq!(moved.iter().find(of_shop), None);
+        assert_eq!(unplaced(&world, |_| None), [], "nobody knows it yet");
     }
 
     /// `sluice watch` observes, and orders nothing itself.

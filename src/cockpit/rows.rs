@@ -3,10 +3,10 @@
 
 use crate::domain::{
     denial::{Class, Denials, Group, Minutes},
-    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Presence},
+    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Part, Presence},
     flow::Direction,
     names::{ClusterName, NsName, Text},
-    policy::Pinned,
+    policy::{Pinned, PolicyKind},
     source::SourceKind,
     time::Timestamp,
 };
@@ -17,6 +17,7 @@ use super::{
     ports::{Link, Trouble},
     shadow::{self, Shadow},
     soaks::SoakRow,
+    steady,
     world::{Source, World},
 };
 
@@ -178,7 +179,8 @@ pub struct RolloutRow {
     pub denials_per_minute: Option<f64>,
     /// An order under way.
     pub order: Option<OrderId>,
-    /// Missing, changed against the workspace, or still isolating after a rollback, in words.
+    /// Missing, changed against the workspace, or still isolating after a rollback, in words; also of a
+    /// namespace that came after its wave.
     pub drift: Vec<Text>,
     /// The soak clock; `None` while the set is not live and closed, or its cluster's UID is not known.
     pub soak: Option<Box<SoakRow>>,
@@ -358,7 +360,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         minutes: is_live.then(|| minutes.map_or([0; Minutes::LEN], |minutes| minutes.at(world.now()))),
         denials_per_minute: is_live.then(|| minutes.map_or(0.0, |minutes| minutes.per_minute(world.now()))),
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
-        drift: drift(world, ns, &target, &presence),
+        drift: drift(world, cluster, ns, &target, &presence),
         soak: world.soaks().row(&target, world).map(Box::new),
         shadow: shadow::of(world, &target),
         target,
@@ -411,10 +413,20 @@ fn standing(ns: &Namespace, direction: Direction, presence: &Presence, is_off: b
     }
 }
 
-fn drift(world: &World, ns: &Namespace, target: &Target, presence: &Presence) -> Vec<Text> {
+fn drift(
+    world: &World,
+    cluster: &Cluster,
+    ns: &Namespace,
+    target: &Target,
+    presence: &Presence,
+) -> Vec<Text> {
     let mut out = Vec::new();
     match presence {
-        Presence::None => return still_isolated(world, ns, target),
+        Presence::None => {
+            out.extend(still_isolated(world, ns, target));
+            out.extend(steady::missing(world, cluster, target));
+            return out;
+        }
         Presence::Partial { missing } => {
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }
@@ -486,4 +498,29 @@ pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
 /// Denials of one class, for badges: the number equals the rows behind it.
 pub fn count_of(denials: &Denials, class: fn(Class) -> bool) -> usize {
     denials.groups().filter(|group| class(group.class)).count()
+}
+
+/// Is everything read that a row of this cluster shows, as far as it can be read? What is refused
+/// never comes and is not waited for.
+pub fn is_read(cluster: &Cluster) -> bool {
+    match cluster.health {
+        Health::Down(_) => true,
+        Health::Connecting => false,
+        Health::Up | Health::Degraded(_) => {
+            parts(cluster).iter().all(|(part, is_there, _)| *is_there || cluster.troubles.contains_key(part))
+        }
+    }
+}
+
+/// Each part of a row: whether it is there, and what people call it.
+pub fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 6] {
+    let listed = |list| cluster.listed.contains(&list);
+    [
+        (Part::Namespaces, listed(Listed::Namespaces), "namespaces"),
+        (Part::Policies(PolicyKind::NetworkPolicy), listed(Listed::Policies), "network policies"),
+        (Part::Pods, listed(Listed::Pods), "pods"),
+        (Part::Rights, cluster.rights.patch.is_some(), "rights"),
+        (Part::Cni, cluster.cni.is_some(), "the CNI"),
+        (Part::Staged, cluster.looked.stages.is_some(), "staged policies"),
+    ]
 }

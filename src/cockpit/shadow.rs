@@ -4,7 +4,7 @@
 //! isolation: no soak is credited by it, and no gate passed.
 
 use crate::domain::{
-    fleet::{Cluster, CniKind, Enforcement},
+    fleet::{Cluster, CniKind, Enforcement, Part},
     names::Text,
     policy::PolicyDigest,
     shadow,
@@ -161,7 +161,8 @@ fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<String> 
     match (cni.kind, cluster.looked.stages) {
         (CniKind::Calico, Some(true)) => None,
         (CniKind::Calico, None) => {
-            Some("whether it serves Calico's staged policies is not known yet: try again".to_owned())
+            let why = cluster.troubles.get(&Part::Staged).map_or("try again", Text::as_str);
+            Some(format!("whether it serves Calico's staged policies is not known yet: {why}"))
         }
         (CniKind::Calico, Some(false)) => Some(format!(
             "its API server does not serve {} ({}): install Calico 3.30 or later with its API server",

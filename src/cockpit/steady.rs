@@ -95,8 +95,24 @@ fn is_over(plan: &WavePlan, wave: &Wave) -> bool {
     if later.peek().is_some() {
         return later.any(|one| one.verdict != Verdict::Ahead);
     }
+    // Not looked through row by row for each of its rows.
+    if wave.verdict == Verdict::Ahead {
+        return false;
+    }
     let soaks = |row: &Candidate| matches!(row.state, RowState::Soaking { .. });
     wave.rows.iter().any(|row| row.state == RowState::Clean) && !wave.rows.iter().any(soaks)
+}
+
+/// What is wrong with the default deny of a row that the rollout has reached, as far as sluice sees it.
+/// Without the team's state nobody knows what is left out.
+pub fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<Text> {
+    let seen = cluster.namespaces.get(&target.ns).filter(|_| world.shared().now(world.now()).is_some())?;
+    match steady::own(cluster, seen, target.direction) {
+        Word::Fail(why) if exempt(world, target).is_none() => {
+            Some(Text::from(format!("{why}, and the rollout has reached this namespace")))
+        }
+        Word::Fail(_) | Word::Pass | Word::Exempt(_) | Word::Unknown(_) => None,
+    }
 }
 
 /// Every default deny that must be there: what does not pass first, then by name.

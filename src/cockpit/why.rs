@@ -10,7 +10,7 @@ use crate::domain::{
     hold::{Hold, HoldKind},
     names::{NsName, Text},
     time::Timestamp,
-    wave::Candidate,
+    wave::{Candidate, RowState},
 };
 
 use super::decide::Reason;
@@ -61,6 +61,11 @@ pub enum Why {
     OtherDirection {
         direction: Direction,
         wave: u32,
+    },
+    /// Its egress is not clean yet; `is_out`: the lead took that out of its wave.
+    EgressFirst {
+        state: RowState,
+        is_out: bool,
     },
     Incident(Text),
     Unknown(Text),
@@ -124,6 +129,7 @@ impl Why {
             Self::Evidence { .. } => "evidence",
             Self::Predicted(_) => "predicted",
             Self::OtherDirection { .. } => "other-direction",
+            Self::EgressFirst { .. } => "egress-first",
             Self::Incident(_) => "incident",
             Self::Unknown(_) => "unknown",
             Self::NoWave => "no-wave",
@@ -181,6 +187,11 @@ impl fmt::Display for Why {
                     "its {direction} was applied in wave {wave}, which is not done: one direction at a time"
                 )
             }
+            Self::EgressFirst { state, is_out } => {
+                let (word, next) = (state.word(), egress_next(state));
+                let out = if *is_out { " and taken out of its wave" } else { "" };
+                write!(f, "its egress goes first and is {word}{out}: {next}")
+            }
             Self::Incident(why) => write!(f, "incident: {why}; look at what is live, then roll back"),
             Self::Predicted(what) => write!(f, "the prediction for {what}"),
             Self::Unknown(why) => write!(f, "not known: {why}"),
@@ -189,6 +200,20 @@ impl fmt::Display for Why {
             }
             Self::Other(reason) => reason.fmt(f),
         }
+    }
+}
+
+/// What lets the ingress of a namespace start whose egress stands so.
+fn egress_next(state: &RowState) -> &'static str {
+    match state {
+        RowState::Waiting => "apply that, and let it soak clean",
+        RowState::RolledBack => "apply that again, and let it soak clean",
+        RowState::Soaking { .. } => "wait until that is clean",
+        RowState::Withheld(_) | RowState::Incident(_) | RowState::Blocked(_) => {
+            "clear what its row in the plan says, and let it soak clean"
+        }
+        RowState::Unreachable(_) | RowState::Unknown(_) => "wait until it is known to be clean",
+        RowState::Idle | RowState::Clean => "it may start",
     }
 }
 

@@ -89,10 +89,12 @@ fn documents(handover: &Handover) -> Vec<String> {
     let Some(all) = &handover.documents else {
         return vec!["which ones are due is not known: they were not read".to_owned()];
     };
-    let mut out: Vec<_> = all.iter().take(SHOWN).map(|row| monthly::line(row, handover.at)).collect();
-    if all.len() > SHOWN {
-        out.push(format!("and {} more: sluice documents --due", all.len() - SHOWN));
+    let (rows, unwritten) = monthly::folded(all.clone());
+    let mut out: Vec<_> = rows.iter().take(SHOWN).map(|row| monthly::line(row, handover.at)).collect();
+    if rows.len() > SHOWN {
+        out.push(format!("and {} more: sluice documents --due", rows.len() - SHOWN));
     }
+    out.extend(unwritten.map(|one| one.line()));
     out
 }
 

@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct DocumentOut {
     namespace: String,
     path: String,
-    /// `vanished`, `due`, `unknown`, `new`, `current`.
+    /// `vanished`, `due`, `unwritten`, `unknown`, `new`, `current`.
     standing: &'static str,
     why: String,
     /// `null`: not known.
@@ -28,6 +28,8 @@ pub(super) struct DocumentOut {
     reviewed: Option<ReviewedOut>,
     generated: Option<String>,
     clusters: Vec<PartOut>,
+    /// Clusters for which the workspace has policies of it.
+    policies: Vec<String>,
     owner: Option<String>,
     contact: Option<String>,
 }
@@ -68,6 +70,7 @@ impl From<&DocumentRow> for DocumentOut {
                     namespace_there: part.is_there,
                 })
                 .collect(),
+            policies: row.policies.iter().map(ToString::to_string).collect(),
             owner: text(&row.owner),
             contact: text(&row.contact),
         }
@@ -91,8 +94,10 @@ pub fn text(rows: Option<&[DocumentRow]>, now: Timestamp) -> String {
     if rows.is_empty() {
         return "No discovery document needs anybody.\n".to_owned();
     }
+    let (rows, unwritten) = monthly::folded(rows.to_vec());
+    let open = rows.iter().filter(|row| row.standing.is_open()).count();
     let mut table = Table::new(&["DOCUMENT", "STANDING", "DUE", "CLUSTERS", "OWNER", "WHY"]);
-    for row in rows {
+    for row in &rows {
         table.row([
             row.ns.to_string(),
             row.standing.as_str().to_owned(),
@@ -102,12 +107,15 @@ pub fn text(rows: Option<&[DocumentRow]>, now: Timestamp) -> String {
             row.words(),
         ]);
     }
-    let open = rows.iter().filter(|row| row.standing.is_open()).count();
-    format!(
-        "{}\n{}, {open} of them open. `sluice documents NAMESPACE` says what changed since.\n",
-        table.text(""),
+    let mut out = if rows.is_empty() { String::new() } else { table.text("") + "\n" };
+    if let Some(one) = &unwritten {
+        out.push_str(&format!("{}\n", one.line()));
+    }
+    out.push_str(&format!(
+        "{}, {open} of them open. `sluice documents NAMESPACE` says what changed since.\n",
         plural(rows.len(), "document")
-    )
+    ));
+    out
 }
 
 #[derive(Debug, Serialize)]
@@ -297,6 +305,7 @@ mod tests {
         cockpit::{
             decide::{Command, decide},
             monthly::{DocumentFact, DocumentFile, Stamp},
+            plan::Authored,
             ports::{Effect, Fact, Trouble},
             world::World,
         },
@@ -314,6 +323,7 @@ mod tests {
         DocumentFile {
             ns: ns(name),
             path: Text::from(format!("network-policies/discovery/{name}.md")),
+            is_written: true,
             stamp: Ok(Stamp { generated, due, reviewed, is_edited: false }),
             parts: Ok(parts),
         }
@@ -339,7 +349,8 @@ mod tests {
     #[test]
     fn due_vanished_and_unknown_documents_come_first() {
         let unreadable = DocumentFile {
-            stamp: Err(Text::new("network-policies/discovery/odd.md is not there")),
+            is_written: true,
+            stamp: Err(Text::new("network-policies/discovery/odd.md: its first line is not ours")),
             ..file("odd", "2026-12-01", None, &[("prod-eu", 1)])
         };
         let world = told(vec![
@@ -367,6 +378,81 @@ mod tests {
         );
         insta::assert_snapshot!("documents.txt", text(monthly::documents(&world).as_deref(), world.now()));
         insta::assert_snapshot!("documents.json", json(monthly::due(&world).as_deref()));
+    }
+
+    /// `--context stage`: the other clusters are asked nothing, which says nothing of their namespaces.
+    #[test]
+    fn a_cluster_that_this_run_leaves_out_did_not_lose_its_namespaces() {
+        let mut world = told(vec![file("shop", "2026-12-20", Some("2026-11-20"), &[("prod-eu", 3)])]);
+        let mut plan = world.plan().clone();
+        plan.beside = plan.clusters.extract_if(.., |entry| entry.name == cluster("prod-eu")).collect();
+        world.absorb(Fact::Fleet(plan));
+        assert_eq!(standings(&world), ["shop current 2026-12-20"]);
+        let Ok(orders) = decide(&world, &Command::Compare(ns("shop"), None)) else {
+            panic!("it may be asked")
+        };
+        let [Effect::Compare(question)] = orders.effects.as_slice() else { panic!("{orders:?}") };
+        assert_eq!(question.kept[&cluster("prod-eu")].as_str(), "this run leaves the cluster out");
+    }
+
+    /// A workspace with policies and hardly a document: one line, with how many and the command.
+    #[test]
+    fn what_was_never_written_is_one_line() {
+        let mut world = told(vec![
+            file("shop", "2026-12-20", Some("2026-11-20"), &[("prod-eu", 3)]),
+            // Only its companion is there.
+            DocumentFile {
+                is_written: false,
+                stamp: Err(Text::new("network-policies/discovery/cart.md is not there")),
+                ..file("cart", "2026-12-20", None, &[("far", 3)])
+            },
+        ]);
+        let mut files = world.files().clone();
+        let blank = Authored {
+            set: Default::default(),
+            manifests: Default::default(),
+            folder: Text::new("network-policies"),
+            complaints: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let names = ["shop", "api", "billing", "data", "mail", "pay"];
+        let places = names.iter().flat_map(|name| Direction::ALL.map(|direction| (*name, direction)));
+        files.sets = places.map(|(name, on)| ((cluster("prod-eu"), ns(name), on), blank.clone())).collect();
+        files.sets.insert((cluster("left-the-fleet"), ns("old"), Direction::Egress), blank);
+        world.absorb(Fact::Files(files));
+        world.settle();
+        let said = |world: &World| {
+            let (_, unwritten) = monthly::folded(monthly::due(world).expect("read"));
+            unwritten.map(|one| one.line()).unwrap_or_default()
+        };
+        assert_eq!(
+            said(&world),
+            "2 clusters: 6 namespaces have no discovery document (far 1, prod-eu 5): `sluice discover --cluster \
+             CLUSTER --write`"
+        );
+        let text = text(monthly::documents(&world).as_deref(), world.now());
+        assert_eq!(text.lines().filter(|line| line.contains("unwritten")).count(), 0, "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains("no discovery document")).count(), 1, "{text}");
+        assert!(text.contains("1 document, 0 of them open."), "{text}");
+        let status = crate::documents::status::text(&world);
+        assert_eq!(status.lines().filter(|line| line.starts_with("document: ")).count(), 1, "{status}");
+        // Of one cluster by their names; of one namespace with its own command.
+        let mut files = world.files().clone();
+        files.sets.retain(|(cluster, ..), _| cluster.as_str() == "prod-eu");
+        world.absorb(Fact::Files(files.clone()));
+        world.absorb(Fact::Document(DocumentFact::Read(Vec::new())));
+        assert_eq!(
+            said(&world),
+            "prod-eu: 6 namespaces have no discovery document (api, billing, data, mail and 2 more): `sluice \
+             discover --cluster prod-eu --write`"
+        );
+        files.sets.retain(|(_, ns, _), _| ns.as_str() == "api");
+        world.absorb(Fact::Files(files));
+        assert_eq!(
+            said(&world),
+            "prod-eu: 1 namespace has no discovery document (api): `sluice discover -n api --cluster prod-eu \
+             --write`"
+        );
     }
 
     #[test]

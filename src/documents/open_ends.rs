@@ -19,15 +19,16 @@ use crate::{
 
 #[derive(Debug, Serialize)]
 pub(super) struct OpenEndOut {
-    /// `rolled back`, `held`, `excluded`, `waived`, `overridden`.
+    /// `rolled back`, `held`, `excluded`, `waived`, `overridden`, `missing`.
     kind: &'static str,
     scope: String,
     /// What opens it, as `sluice --open` takes it; `null`: the whole fleet.
     spot: Option<String>,
     what: Option<String>,
     reason: Option<String>,
-    by: String,
-    since: String,
+    /// `null`: nobody put it off.
+    by: Option<String>,
+    since: Option<String>,
     /// `null`: it never ends by itself.
     due: Option<String>,
     overdue: bool,
@@ -44,8 +45,8 @@ impl From<&OpenEnd> for OpenEndOut {
             spot: end.spot().map(|spot| spot.to_string()),
             what: (!end.what.is_empty()).then(|| end.what.to_string()),
             reason: text(&end.reason),
-            by: end.stamp.by.to_string(),
-            since: time(end.stamp.at),
+            by: end.stamp.as_ref().map(|stamp| stamp.by.to_string()),
+            since: end.since().map(time),
             due: end.due.map(time),
             overdue: end.is_overdue,
             owner: text(&end.owner),
@@ -60,7 +61,7 @@ pub fn json(ends: Option<&[OpenEnd]>) -> String {
 }
 
 const UNKNOWN: &str = "Open ends are not known: the state cluster has not answered.\n";
-const NONE: &str = "Nothing is rolled back, held, excluded, waived or overridden.\n";
+const NONE: &str = "Nothing is rolled back, held, excluded, waived, overridden or missing.\n";
 
 pub fn text(ends: Option<&[OpenEnd]>, now: Timestamp) -> String {
     let Some(ends) = ends else { return UNKNOWN.to_owned() };
@@ -72,10 +73,10 @@ pub fn text(ends: Option<&[OpenEnd]>, now: Timestamp) -> String {
         table.row([
             end.kind.as_str().to_owned(),
             end.scope.to_string(),
-            span(age(end.stamp.at, now)),
+            aged(end, now),
             due(end, now),
             owner(end),
-            end.stamp.by.to_string(),
+            by(end).to_owned(),
             what(end),
         ]);
     }
@@ -101,18 +102,27 @@ pub(super) fn rows(ends: Option<&[OpenEnd]>, now: Timestamp) -> String {
         table.row([
             end.kind.as_str().to_owned(),
             code(&end.scope.to_string()),
-            span(age(end.stamp.at, now)),
+            aged(end, now),
             due(end, now),
             md(&owner(end)),
-            md(end.stamp.by.as_str()),
+            md(by(end)),
             md(&what(end)),
         ]);
     }
     table.out
 }
 
+fn aged(end: &OpenEnd, now: Timestamp) -> String {
+    end.since().map_or("-".to_owned(), |since| span(age(since, now)))
+}
+
+fn by(end: &OpenEnd) -> &str {
+    end.stamp.as_ref().map_or("-", |stamp| stamp.by.as_str())
+}
+
 fn due(end: &OpenEnd, now: Timestamp) -> String {
     match end.due {
+        None if end.is_overdue => "now".to_owned(),
         None => "no date".to_owned(),
         Some(due) if end.is_overdue => format!("OVERDUE {}", span(age(due, now))),
         Some(due) => format!("in {}", span(due - now)),

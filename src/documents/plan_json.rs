@@ -134,7 +134,7 @@ struct ForecastOut {
     /// If every minute counted.
     earliest: Option<String>,
     delays: Vec<DelayOut>,
-    assumes: [&'static str; 4],
+    assumes: [&'static str; 5],
 }
 
 #[derive(Debug, Serialize)]

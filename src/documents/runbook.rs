@@ -85,19 +85,43 @@ impl Writer {
         self.para(
             "1. In the cockpit: go to the row, `ctrl-r` twice.\n\
              2. On a command line: `sluice rollback --context CONTEXT -n NAMESPACE --direction egress` (or ingress).\n\
-             3. Without sluice: the commands of the cluster below. The first restores traffic in one write; the \
-             others remove what would isolate again.",
+             3. Without sluice: the commands of the cluster below, in their order. The first restores traffic in one \
+             write; the others remove what would isolate again, the default deny last.",
         );
         self.para(
-            "Then look whether it ended: `kubectl --context CONTEXT get networkpolicy -n NAMESPACE` must show none of \
-             the names below, the pods become ready, and new connections work. Connections that failed may need the \
-             pod to be restarted: some programs elect a leader or resolve a name only once.",
+            "Which direction: egress of the namespace whose pods call, ingress of the namespace whose pods are \
+             called. `kubectl --context CONTEXT get networkpolicy -n NAMESPACE` shows which of the two is closed. Who \
+             cannot tell takes back both.",
+        );
+        self.para(
+            "- `NotFound` of the first command: the default deny is gone already. Go on with the next one.\n\
+             - `context was not found`: `kubectl config get-contexts` lists what your kubeconfig has; the names \
+             below are those of the kubeconfig that sluice.yaml is for.\n\
+             - `Forbidden`: `kubectl --context CONTEXT auth can-i delete networkpolicies -n NAMESPACE` says what you \
+             may; call the next person of the list below.\n\
+             - It hangs: interrupt it and run it again. Once the first one went through, nothing is closed wherever \
+             the others stop.",
+        );
+        self.para(
+            "Then look whether it ended: `kubectl --context CONTEXT get networkpolicy -n NAMESPACE` (on Cilium also \
+             `ciliumnetworkpolicy`) must show none of the names of that direction, the pods become ready, and new \
+             connections work. Connections that failed may need the pod to be restarted: some programs elect a leader \
+             or resolve a name only once. The namespace's owner may do that: `kubectl --context CONTEXT rollout \
+             restart deployment NAME -n NAMESPACE`. sluice closes nothing again by itself.",
         );
         let argo = Owner::ArgoCd { application: Text::new("APPLICATION") };
         let flux = Owner::FluxKustomization { ns: Text::new("FLUX-NAMESPACE"), name: Text::new("NAME") };
         let suspend: Vec<_> = [argo, flux].iter().filter_map(Owner::suspend).collect();
-        self.para("If a policy comes back, a tool applies it from git. Suspend that tool, take it back again, and revert the commit:");
-        self.para(&format!("```sh\n{}\n```", suspend.join("\n")));
+        self.para(
+            "If a policy comes back, a tool applies it from git. Suspend that tool, in the cluster where it runs, take \
+             it back again, and revert the commit:",
+        );
+        let without_flux = "kubectl patch kustomizations.kustomize.toolkit.fluxcd.io NAME -n FLUX-NAMESPACE \
+                            --type=merge -p '{\"spec\":{\"suspend\":true}}'";
+        self.para(&format!(
+            "```sh\n# Argo CD; Flux; Flux without its command line\n{}\n{without_flux}\n```",
+            suspend.join("\n")
+        ));
     }
 
     fn commands(&mut self, runbook: &Runbook<'_>) {
@@ -113,8 +137,7 @@ impl Writer {
         let mut lines = Vec::new();
         for direction in Direction::ALL {
             lines.push(format!("# {direction}"));
-            lines.push(valve::open_command(entry.context.as_str(), NS, direction));
-            lines.extend(valve::rollback_commands(entry.context.as_str(), NS, direction, fqdn));
+            lines.extend(valve::by_hand(entry.context.as_str(), NS, direction, fqdn));
         }
         self.para(&format!("```sh\n{}\n```", lines.join("\n")));
         let title = format!("cluster {}", entry.name);
@@ -155,13 +178,15 @@ impl Writer {
         );
         self.para(
             "- Soak clocks pause: minutes that nobody observed never count. Nothing advances until it is back.\n\
-             - Denials are still there to see. Cilium: `hubble observe --verdict DROPPED -n NAMESPACE --follow`. Calico \
-             with Goldmane: Whisker. Antrea: `/var/log/antrea/networkpolicy/np.log` on the node.\n\
+             - Denials are still there to see. Cilium: `kubectl --context CONTEXT port-forward -n kube-system \
+             svc/hubble-relay 4245:80` (by who may read pods there), and beside it `hubble observe --verdict DROPPED \
+             -n NAMESPACE --follow`. Calico with Goldmane: Whisker. Antrea: \
+             `/var/log/antrea/networkpolicy/np.log` on the node.\n\
              - Take back by the commands above. Do not apply policy files by hand to repair something: the order \
              matters (the default deny open, then the allows, then the default deny closed), and a half of it \
              isolates.\n\
              - State cluster away: the cockpit and `sluice rollback` go on without it. What was done meanwhile is \
-             shown as drift when it is back; say in the notes who did what and when.",
+             shown as an incident when it is back; say in the notes who did what and when.",
         );
     }
 

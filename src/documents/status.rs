@@ -305,8 +305,12 @@ pub fn text(world: &World) -> String {
     for (_, trouble) in rows::notices(world) {
         out.push_str(&format!("note: {trouble}\n"));
     }
-    for row in monthly::due(world).iter().flatten() {
+    let (rows, unwritten) = monthly::folded(monthly::due(world).unwrap_or_default());
+    for row in &rows {
         out.push_str(&format!("document: {}\n", monthly::line(row, world.now())));
+    }
+    if let Some(one) = &unwritten {
+        out.push_str(&format!("document: {}\n", one.line()));
     }
     out
 }

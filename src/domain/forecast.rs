@@ -12,9 +12,10 @@ use super::{
 };
 
 /// What is taken for granted, with each forecast.
-pub const ASSUMES: [&str; 4] = [
+pub const ASSUMES: [&str; 5] = [
     "each row goes as soon as its wave may and working hours allow, and none is rolled back again",
     "what is blocked, unreachable, unknown, withheld or an incident is cleared or excluded before its wave",
+    "ingress of a namespace starts once its egress is clean",
     "a row without a pace of its own soaks at that of all rows together",
     "policies are authored and evidence is ready by then",
 ];
@@ -67,6 +68,8 @@ pub struct Given<'s> {
     /// Of all rows of both directions that soak now.
     pub pace: Option<Pace>,
     pub calendar: Calendar<'s>,
+    /// For a plan of ingress that of egress: a row of it goes before the one of its namespace here.
+    pub egress: Option<&'s WavePlan>,
 }
 
 /// The dates of a plan.
@@ -105,18 +108,24 @@ type PaceOf<'f> = &'f dyn Fn(&Candidate) -> Option<Pace>;
 /// `waits`: a wave in which nothing but stuck rows stands has no date, because somebody must act first;
 /// otherwise it is taken to end with the one before it.
 fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>, waits: bool) -> Vec<Dates> {
+    let ahead = given
+        .egress
+        .map(|plan| Ahead { plan, dates: dates(plan, &Given { egress: None, ..*given }, pace, waits) });
+    let may_start = |row: &Candidate| match &ahead {
+        Some(ahead) => ahead.is_over(row, given, pace),
+        None => Some(given.now),
+    };
     let mut before = Some(given.now);
     let mut out = Vec::new();
     for wave in plan.waves.iter().filter(|wave| wave.verdict != Verdict::Done) {
-        let starts = before.and_then(|before| given.calendar.opens(before));
+        let mut next = wave.standing().filter(|row| has_date(row) && !soaks(row)).peekable();
+        let first = if next.peek().is_none() { Some(given.now) } else { next.filter_map(may_start).min() };
+        let opens = |from: Option<Timestamp>| given.calendar.opens(before.zip(from).map(|(a, b)| a.max(b))?);
+        let starts = opens(first);
         let is_stuck_whole = wave.standing().next().is_some() && !wave.standing().any(has_date);
         let mut ends = before.filter(|_| !(waits && is_stuck_whole));
         for row in wave.standing().filter(|row| has_date(row)) {
-            let soaks = matches!(row.state, RowState::Soaking { .. });
-            let from = if soaks { Some(given.now) } else { starts };
-            let end = from
-                .zip(pace(row))
-                .and_then(|(from, pace)| from.checked_add_signed(pace.wall_for(left(row, given))?));
+            let end = row_end(row, opens(may_start(row)), given, pace);
             ends = ends.zip(end).map(|(a, b)| a.max(b));
         }
         let stuck = wave.standing().filter(|row| is_stuck(row)).count();
@@ -124,6 +133,45 @@ fn dates(plan: &WavePlan, given: &Given<'_>, pace: PaceOf<'_>, waits: bool) -> V
         before = ends;
     }
     out
+}
+
+/// When a row is clean that soaks, or that starts then.
+fn row_end(
+    row: &Candidate,
+    starts: Option<Timestamp>,
+    given: &Given<'_>,
+    pace: PaceOf<'_>,
+) -> Option<Timestamp> {
+    let from = if soaks(row) { Some(given.now) } else { starts };
+    let (from, pace) = from.zip(pace(row))?;
+    from.checked_add_signed(pace.wall_for(left(row, given))?)
+}
+
+/// The rows that go before those of the same namespace, with the dates of their waves.
+struct Ahead<'p> {
+    plan: &'p WavePlan,
+    dates: Vec<Dates>,
+}
+
+impl Ahead<'_> {
+    /// When the row is over that goes before this one; `None`: not known.
+    fn is_over(&self, row: &Candidate, given: &Given<'_>, pace: PaceOf<'_>) -> Option<Timestamp> {
+        let other = Target { direction: row.target.direction.other(), ..row.target.clone() };
+        let Some((wave, other)) = self.plan.row(&other) else { return Some(given.now) };
+        let at = self.dates.binary_search_by_key(&wave.number, |dates| dates.number);
+        let dates = at.ok().and_then(|at| self.dates.get(at));
+        match dates {
+            Some(dates) if !matches!(other.state, RowState::Clean | RowState::Idle) => {
+                let is_planned = has_date(other) && other.exclusion.is_none();
+                if is_planned { row_end(other, dates.starts, given, pace) } else { dates.ends }
+            }
+            Some(_) | None => Some(given.now),
+        }
+    }
+}
+
+fn soaks(row: &Candidate) -> bool {
+    matches!(row.state, RowState::Soaking { .. })
 }
 
 /// Credited time that is missing.

@@ -74,11 +74,20 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kyverno {
     pub generation: Generation,
-    /// Our policies that are there, by direction: the namespaces that each names. `None`: not known.
-    pub asserted: Option<BTreeMap<Direction, Vec<NsName>>>,
+    /// Our policies that are there, by direction. `None`: not known.
+    pub asserted: Option<BTreeMap<Direction, Asserted>>,
     pub findings: BTreeMap<(NsName, Direction), Finding>,
     /// Why reports could not be read.
     pub trouble: Option<Text>,
+}
+
+/// A policy of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asserted {
+    /// The namespaces that it names.
+    pub names: Vec<NsName>,
+    /// When it was created: a result of before is one of another policy of that name.
+    pub since: Option<Timestamp>,
 }
 
 impl Kyverno {
@@ -170,16 +179,16 @@ pub fn word(kyverno: Option<&Kyverno>, ns: &NsName, direction: Direction, now: T
         Generation::Validating(_) | Generation::Legacy => {}
     }
     let name = policy_name(direction);
-    match &kyverno.asserted {
+    let since = match &kyverno.asserted {
         None => return unknown(format!("whether policy {name} is there is not known")),
         Some(all) => match all.get(&direction) {
             None => return unknown(format!("policy {name} is not there")),
-            Some(named) if !named.contains(ns) => {
+            Some(policy) if !policy.names.contains(ns) => {
                 return unknown(format!("policy {name} does not name this namespace"));
             }
-            Some(_) => {}
+            Some(policy) => policy.since,
         },
-    }
+    };
     if let Some(why) = &kyverno.trouble {
         return unknown(why.to_string());
     }
@@ -189,6 +198,9 @@ pub fn word(kyverno: Option<&Kyverno>, ns: &NsName, direction: Direction, now: T
     let Some(at) = finding.at else { return unknown("its report has no time".to_owned()) };
     if now - at > STALE {
         return unknown(format!("its last report is {} old", super::time::span(now - at)));
+    }
+    if since.is_some_and(|since| at < since) {
+        return unknown(format!("its last report is older than policy {name}"));
     }
     match finding.result {
         Outcome::Pass => Word::Pass,
@@ -220,10 +232,14 @@ mod tests {
         };
         Kyverno {
             generation: Generation::Validating(Text::new("v1")),
-            asserted: Some(BTreeMap::from([(Direction::Egress, vec![shop()])])),
+            asserted: Some(BTreeMap::from([(Direction::Egress, policy(vec![shop()], None))])),
             findings: BTreeMap::from([((shop(), Direction::Egress), finding)]),
             trouble: None,
         }
+    }
+
+    fn policy(names: Vec<NsName>, since: Option<Timestamp>) -> Asserted {
+        Asserted { names, since }
     }
 
     fn said(kyverno: Option<&Kyverno>) -> String {
@@ -271,9 +287,18 @@ mod tests {
             "unknown: policy sluice-default-deny-egress is not there"
         );
         assert_eq!(
-            with(|it| it.asserted = Some(BTreeMap::from([(Direction::Egress, Vec::new())]))),
+            with(|it| it.asserted = Some(BTreeMap::from([(Direction::Egress, Asserted::default())]))),
             "unknown: policy sluice-default-deny-egress does not name this namespace"
         );
+        let renewed = |minutes| {
+            let mut kyverno = kyverno("pass", Some(TimeDelta::minutes(30)));
+            let since = Some(now() - TimeDelta::minutes(minutes));
+            kyverno.asserted = Some(BTreeMap::from([(Direction::Egress, policy(vec![shop()], since))]));
+            said(Some(&kyverno))
+        };
+        assert_eq!(renewed(30), "pass");
+        let other = "unknown: its last report is older than policy sluice-default-deny-egress";
+        assert_eq!(renewed(29), other, "of a policy that was deleted and applied anew");
         assert_eq!(
             with(|it| it.trouble = Some(Text::new("reports: forbidden (HTTP 403)"))),
             "unknown: reports: forbidden (HTTP 403)"

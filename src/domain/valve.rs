@@ -220,35 +220,53 @@ pub fn widened(live: &Policy, wanted: &Policy, direction: Direction) -> Vec<Rule
     rules
 }
 
-/// The runbook's command that takes a direction back by hand: the whole set, because any policy
-/// left of it keeps the pods isolated.
+/// What takes a direction back by hand in one go: the whole set, because any policy left of it keeps
+/// the pods isolated.
 pub fn rollback_commands(
     context: &str,
     ns: impl Display,
     direction: Direction,
     with_fqdn: bool,
 ) -> Vec<String> {
-    let names: Vec<_> =
-        Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name).collect();
-    let context = shell_word(context);
-    let mut out = vec![format!(
-        "kubectl --context {context} delete networkpolicy {} -n {ns} --ignore-not-found",
-        names.join(" ")
-    )];
+    let set = Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name);
+    let mut out = vec![deletion(context, &ns, PolicyKind::NetworkPolicy, set)];
     if with_fqdn {
-        out.extend(Pinned::of(direction).filter(|p| p.role == Role::Fqdn).map(|p| {
-            format!(
-                "kubectl --context {context} delete {} {} -n {ns} --ignore-not-found",
-                p.kind.resource(),
-                p.name
-            )
-        }));
+        out.extend(fqdn_deletions(context, &ns, direction));
     }
     out
 }
 
+/// The runbook's commands, in the order of [`rollback_steps`]: open, then the allows, the valve last. So
+/// whatever stops them half-way, nothing is more closed than before.
+pub fn by_hand(context: &str, ns: impl Display, direction: Direction, with_fqdn: bool) -> Vec<String> {
+    let mut out = vec![open_command(context, &ns, direction)];
+    if with_fqdn {
+        out.extend(fqdn_deletions(context, &ns, direction));
+    }
+    let set = Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy);
+    let allows = set.filter(|p| p.role != Role::Valve).map(|p| p.name);
+    let valve_last = allows.chain([Pinned::valve(direction).name]);
+    out.push(deletion(context, &ns, PolicyKind::NetworkPolicy, valve_last));
+    out
+}
+
+fn fqdn_deletions(context: &str, ns: &impl Display, direction: Direction) -> impl Iterator<Item = String> {
+    let all = Pinned::of(direction).filter(|p| p.role == Role::Fqdn);
+    all.map(move |p| deletion(context, ns, p.kind, [p.name].into_iter()))
+}
+
+fn deletion(
+    context: &str,
+    ns: &impl Display,
+    kind: PolicyKind,
+    names: impl Iterator<Item = &'static str>,
+) -> String {
+    let (context, names) = (shell_word(context), names.collect::<Vec<_>>().join(" "));
+    format!("kubectl --context {context} delete {} {names} -n {ns} --ignore-not-found", kind.resource())
+}
+
 /// The one write by hand that restores traffic at once: the valve, opened. It fails where the valve is
-/// not there; then [`rollback_commands`] is the way.
+/// not there; then the deletions are the way.
 pub fn open_command(context: &str, ns: impl Display, direction: Direction) -> String {
     format!(
         "kubectl --context {} patch networkpolicy {} -n {ns} --type=merge -p '{{\"spec\":{{\"{direction}\":[{{}}]}}}}'",
@@ -398,8 +416,16 @@ mod tests {
     }
 
     #[test]
-    fn the_runbooks_command_names_the_whole_set() {
+    fn commands_by_hand_name_the_whole_set() {
         let ns = NsName::parse("shop").expect("valid");
+        assert_eq!(
+            by_hand("prod-eu", &ns, Direction::Egress, true),
+            [
+                r#"kubectl --context prod-eu patch networkpolicy default-deny-egress -n shop --type=merge -p '{"spec":{"egress":[{}]}}'"#,
+                "kubectl --context prod-eu delete ciliumnetworkpolicy egress-allowlist-fqdn -n shop --ignore-not-found",
+                "kubectl --context prod-eu delete networkpolicy egress-baseline-allow egress-allowlist default-deny-egress -n shop --ignore-not-found",
+            ]
+        );
         assert_eq!(
             rollback_commands("prod eu", &ns, Direction::Egress, true),
             [

@@ -100,6 +100,19 @@ impl RowState {
         }
     }
 
+    /// Its whole set is seen to be live and closed.
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Soaking { .. } | Self::Withheld(_) | Self::Idle | Self::Clean => true,
+            Self::Waiting
+            | Self::RolledBack
+            | Self::Incident(_)
+            | Self::Blocked(_)
+            | Self::Unreachable(_)
+            | Self::Unknown(_) => false,
+        }
+    }
+
     /// Nobody can move it by time alone or by an apply.
     pub fn is_dead(&self) -> bool {
         matches!(self, Self::Blocked(_) | Self::Unreachable(_) | Self::Unknown(_))
@@ -185,16 +198,7 @@ impl Candidate {
 
     /// Recorded, or seen to be live before anybody recorded it.
     fn was_applied(&self) -> bool {
-        let is_live = match self.state {
-            RowState::Soaking { .. } | RowState::Withheld(_) | RowState::Idle | RowState::Clean => true,
-            RowState::Waiting
-            | RowState::RolledBack
-            | RowState::Incident(_)
-            | RowState::Blocked(_)
-            | RowState::Unreachable(_)
-            | RowState::Unknown(_) => false,
-        };
-        self.recorded.is_some() || is_live
+        self.recorded.is_some() || self.state.is_live()
     }
 
     /// Rows that cannot go take no place of one that can. One that is live takes its own, also once it

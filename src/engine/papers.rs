@@ -67,7 +67,9 @@ fn file(root: &Path, ns: NsName, today: NaiveDate) -> DocumentFile {
     let beside = discovery::companion_path(root, &ns);
     let missing = |shown: &str| Text::from(format!("{shown} is not there"));
     let said = |trouble: Trouble| Text::from(trouble.to_string());
-    let stamp = match discovery::read_text(root, &path) {
+    let read = discovery::read_text(root, &path);
+    let is_written = !matches!(read, Ok(None));
+    let stamp = match read {
         Err(trouble) => Err(said(trouble)),
         Ok(None) => Err(missing(&shown)),
         Ok(Some(text)) => notes::read(Kind::Discovery, &text)
@@ -80,7 +82,7 @@ fn file(root: &Path, ns: NsName, today: NaiveDate) -> DocumentFile {
         Ok(Some(first)) => companion::taken(&ns, first.trim_end())
             .map_err(|bad| Text::from(format!("{}: {bad}", discovery::shown(root, &beside)))),
     };
-    DocumentFile { ns, path: Text::from(shown), stamp, parts }
+    DocumentFile { ns, path: Text::from(shown), is_written, stamp, parts }
 }
 
 fn stamp(old: &Old, today: NaiveDate) -> Stamp {

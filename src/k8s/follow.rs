@@ -23,6 +23,7 @@ use crate::{
 use super::{
     decode::{self, MetaOnly, PodWire},
     failure::Failure,
+    listed::{self, ListMeta},
     wire::{self, Call, Server},
 };
 
@@ -317,15 +318,12 @@ impl<K: Watched> Follower<K> {
                 }
                 answer => answer?,
             };
-            let (metadata, items) = page::<K::Wire>(&body)?;
+            let (metadata, items) = page(&self.kind, &body)?;
+            drop(body);
             for item in items {
-                let Some(wire) = item else {
-                    self.note_unreadable(String::new(), Text::new("an object of another form")).await;
-                    continue;
-                };
-                match self.kind.decode(&wire) {
+                match item {
                     Ok(object) => seen.push(object),
-                    Err(why) => self.note_unreadable(K::head(&wire).0, why).await,
+                    Err((id, why)) => self.note_unreadable(id, why).await,
                 }
             }
             token = metadata.r#continue;
@@ -438,30 +436,20 @@ impl<K: Watched> Follower<K> {
     }
 }
 
-#[derive(Deserialize)]
-struct Page<W> {
-    #[serde(default)]
-    metadata: ListMeta,
-    /// An empty list of metadata has `items: null`.
-    items: Option<Vec<W>>,
-}
+/// What could be read of an object, or its `namespace/name` and why it could not.
+type Decoded<T> = Result<T, (String, Text)>;
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ListMeta {
-    resource_version: String,
-    r#continue: String,
-}
-
-/// Reads a page at once; only if that fails, object by object: `None` is one that cannot be read.
-fn page<W: DeserializeOwned>(body: &[u8]) -> Result<(ListMeta, Vec<Option<W>>), Failure> {
-    if let Ok(Page { metadata, items }) = serde_json::from_slice::<Page<W>>(body) {
-        return Ok((metadata, items.unwrap_or_default().into_iter().map(Some).collect()));
-    }
-    let Page { metadata, items } = serde_json::from_slice::<Page<Value>>(body)
-        .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))?;
-    let items = items.unwrap_or_default().into_iter();
-    Ok((metadata, items.map(|value| serde_json::from_value(value).ok()).collect()))
+/// Reads a page; only if that fails, whatever of its objects can be read.
+fn page<K: Watched>(kind: &K, body: &[u8]) -> Result<(ListMeta, Vec<Decoded<K::Seen>>), Failure> {
+    let decode = |wire: K::Wire| kind.decode(&wire).map_err(|why| (K::head(&wire).0, why));
+    listed::each(body, decode).or_else(|_| {
+        let either = |value: Value| match serde_json::from_value(value) {
+            Ok(wire) => decode(wire),
+            Err(_) => Err((String::new(), Text::new("an object of another form"))),
+        };
+        listed::each(body, either)
+            .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))
+    })
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! What a cluster's Kyverno asserts and has found: which generation is served, our two policies with the
-//! namespaces that they name, and the newest reports. Only reads; what may not be read is unknown, with
-//! its reason. Wire formats: Kyverno 1.19, wgpolicyk8s.io/v1alpha2, openreports.io/v1alpha1.
+//! namespaces that they name, and the newest reports of namespaces that are there. Only reads; what may
+//! not be read is unknown, with its reason. Wire formats: Kyverno 1.19, wgpolicyk8s.io/v1alpha2, openreports.io/v1alpha1.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use serde::Deserialize;
 use crate::domain::{
     flow::Direction,
     names::{NsName, Text},
-    steady::{Finding, Generation, Kyverno, Outcome, policy_name},
+    steady::{Asserted, Finding, Generation, Kyverno, Outcome, policy_name},
 };
 
 use super::{
+    decode::{self, MetaOnly},
     failure::Failure,
     wire::{Call, Server},
 };
@@ -38,7 +39,11 @@ pub async fn read(server: &Server) -> Kyverno {
     let mut trouble = None;
     let asserted = asserted(server, &list).await.map_err(|why| trouble = Some(why)).ok();
     let mut findings = BTreeMap::new();
-    if let Err(why) = reports(server, &mut findings).await {
+    let read = match uids(server).await {
+        Ok(uids) => reports(server, &uids, &mut findings).await,
+        Err(why) => Err(why),
+    };
+    if let Err(why) = read {
         trouble = trouble.or(Some(why));
     }
     Kyverno { generation, asserted, findings, trouble }
@@ -84,7 +89,14 @@ fn said(what: &str, failure: &Failure) -> Text {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PolicyWire {
+    metadata: PolicyMeta,
     spec: PolicySpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PolicyMeta {
+    creation_timestamp: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -125,13 +137,14 @@ struct ResourcesWire {
 }
 
 /// Our policies that are there.
-async fn asserted(server: &Server, list: &str) -> Result<BTreeMap<Direction, Vec<NsName>>, Text> {
+async fn asserted(server: &Server, list: &str) -> Result<BTreeMap<Direction, Asserted>, Text> {
     let mut out = BTreeMap::new();
     for direction in Direction::ALL {
         let name = policy_name(direction);
         match server.ask::<PolicyWire>(Call::get(format!("{list}/{name}"))).await {
             Ok(policy) => {
-                out.insert(direction, named(&policy));
+                let since = policy.metadata.creation_timestamp.as_deref().and_then(decode::time);
+                out.insert(direction, Asserted { names: named(&policy), since });
             }
             Err(failure) if failure.code() == Some(404) => {}
             Err(failure) => return Err(said(name, &failure)),
@@ -152,6 +165,30 @@ fn named(policy: &PolicyWire) -> Vec<NsName> {
     let mut out: Vec<_> = cel.chain(legacy).filter_map(|raw| NsName::parse(raw).ok()).collect();
     out.sort();
     out
+}
+
+#[derive(Deserialize)]
+struct NamespaceList {
+    #[serde(default)]
+    metadata: ListMeta,
+    items: Option<Vec<MetaOnly>>,
+}
+
+/// UIDs of the namespaces that are there, by name: what was scanned under a name before is another one.
+async fn uids(server: &Server) -> Result<BTreeMap<String, String>, Text> {
+    let mut out = BTreeMap::new();
+    let mut next = String::new();
+    for _ in 0..PAGES {
+        let call = Call::get(format!("/api/v1/namespaces?limit={PAGE}&continue={next}"));
+        let list: NamespaceList = server.ask(call).await.map_err(|failure| said("namespaces", &failure))?;
+        let all = list.items.unwrap_or_default().into_iter().map(|one| one.metadata);
+        out.extend(all.map(|meta| (meta.name, meta.uid)));
+        next = list.metadata.r#continue;
+        if next.is_empty() {
+            return Ok(out);
+        }
+    }
+    Err(Text::from(format!("more than {} namespaces: the rest is not read", PAGE * PAGES)))
 }
 
 #[derive(Deserialize)]
@@ -179,6 +216,7 @@ struct ReportWire {
 struct ScopeWire {
     kind: String,
     name: String,
+    uid: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -189,6 +227,7 @@ struct ResultWire {
     /// openreports calls it `description`.
     message: String,
     description: String,
+    properties: Option<BTreeMap<String, String>>,
     timestamp: Stamp,
 }
 
@@ -199,7 +238,11 @@ struct Stamp {
 }
 
 /// Cluster-wide reports of whichever API is served.
-async fn reports(server: &Server, out: &mut BTreeMap<(NsName, Direction), Finding>) -> Result<(), Text> {
+async fn reports(
+    server: &Server,
+    uids: &BTreeMap<String, String>,
+    out: &mut BTreeMap<(NsName, Direction), Finding>,
+) -> Result<(), Text> {
     const LISTS: [(&str, &str); 2] = [
         ("/apis/wgpolicyk8s.io", "v1alpha2/clusterpolicyreports"),
         ("/apis/openreports.io", "v1alpha1/clusterreports"),
@@ -226,7 +269,7 @@ async fn reports(server: &Server, out: &mut BTreeMap<(NsName, Direction), Findin
                 Err(failure) => return Err(said("reports of Kyverno", &failure)),
             };
             served = true;
-            list.items.unwrap_or_default().iter().for_each(|report| take(report, out));
+            list.items.unwrap_or_default().iter().for_each(|report| take(report, uids, out));
             next = list.metadata.r#continue;
             if next.is_empty() {
                 break;
@@ -236,25 +279,122 @@ async fn reports(server: &Server, out: &mut BTreeMap<(NsName, Direction), Findin
     if served { Ok(()) } else { Err(Text::new("this cluster serves no policy reports")) }
 }
 
-/// The newest result on each namespace and direction.
-fn take(report: &ReportWire, out: &mut BTreeMap<(NsName, Direction), Finding>) {
-    if report.scope.kind != "Namespace" {
+/// The newest result on each namespace and direction; of those of one moment the one that does not pass.
+fn take(
+    report: &ReportWire,
+    uids: &BTreeMap<String, String>,
+    out: &mut BTreeMap<(NsName, Direction), Finding>,
+) {
+    let ReportWire { scope, results } = report;
+    // What is gone, or was here before under this name, is no word on what is there.
+    let is_there = uids.get(&scope.name).is_some_and(|uid| scope.uid.is_empty() || scope.uid == *uid);
+    if scope.kind != "Namespace" || !is_there {
         return;
     }
-    let Ok(ns) = NsName::parse(&report.scope.name) else { return };
-    for result in &report.results {
+    let Ok(ns) = NsName::parse(&scope.name) else { return };
+    for result in results {
         let ours = |direction: &Direction| policy_name(*direction) == result.policy;
         let Some(direction) = Direction::ALL.into_iter().find(ours) else { continue };
-        let at = (result.timestamp.seconds > 0)
-            .then(|| chrono::DateTime::from_timestamp(result.timestamp.seconds, 0))
-            .flatten();
-        let message = if result.message.is_empty() { &result.description } else { &result.message };
-        let finding = Finding { result: Outcome::parse(&result.result), message: Text::new(message), at };
-        match out.get(&(ns.clone(), direction)) {
-            Some(known) if known.at >= at => {}
-            _ => {
-                out.insert((ns.clone(), direction), finding);
-            }
+        let finding = finding(result);
+        let is_newer = |known: &Finding| {
+            known.at < finding.at || (known.at == finding.at && known.result == Outcome::Pass)
+        };
+        if out.get(&(ns.clone(), direction)).is_none_or(is_newer) {
+            out.insert((ns.clone(), direction), finding);
         }
+    }
+}
+
+fn finding(wire: &ResultWire) -> Finding {
+    let at = (wire.timestamp.seconds > 0)
+        .then(|| chrono::DateTime::from_timestamp(wire.timestamp.seconds, 0))
+        .flatten();
+    let result = Outcome::parse(&wire.result);
+    let exceptions = wire.properties.as_ref().and_then(|all| all.get("exceptions"));
+    let message = match (exceptions, wire.message.is_empty()) {
+        (Some(names), _) if result == Outcome::Skip => Text::from(format!("PolicyException {names}")),
+        (_, true) => Text::new(&wire.description),
+        (_, false) => Text::new(&wire.message),
+    };
+    Finding { result, message, at }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is understood of these reports: of shop, which is there as uid-2, and of pay.
+    fn told(reports: &serde_json::Value) -> Vec<String> {
+        let uids = [("shop", "uid-2"), ("pay", "uid-3")];
+        let uids = uids.map(|(name, uid)| (name.to_owned(), uid.to_owned())).into();
+        let reports: Vec<ReportWire> = serde_json::from_value(reports.clone()).expect("reports");
+        let mut out = BTreeMap::new();
+        reports.iter().for_each(|report| take(report, &uids, &mut out));
+        let line = |((ns, direction), it): (&(NsName, Direction), &Finding)| {
+            let at = it.at.map_or("no time".to_owned(), |at| at.timestamp().to_string());
+            format!("{ns} {direction} {:?} {at}: {}", it.result, it.message)
+        };
+        out.iter().map(line).collect()
+    }
+
+    fn report(name: &str, uid: &str, results: &serde_json::Value) -> serde_json::Value {
+        json!({ "scope": { "kind": "Namespace", "name": name, "uid": uid }, "results": results })
+    }
+
+    fn result(result: &str, seconds: i64) -> serde_json::Value {
+        json!({ "policy": "sluice-default-deny-egress", "result": result, "message": result,
+                "timestamp": { "seconds": seconds, "nanos": 0 } })
+    }
+
+    #[test]
+    fn of_several_reports_the_newest_counts_in_whatever_order() {
+        let (old, new) = (result("pass", 100), result("fail", 200));
+        let one = |first: &serde_json::Value, second: &serde_json::Value| {
+            let reports =
+                [report("shop", "uid-2", &json!([first])), report("shop", "uid-2", &json!([second]))];
+            told(&json!(reports))
+        };
+        for (first, second) in [(&old, &new), (&new, &old)] {
+            assert_eq!(one(first, second), ["shop egress Fail 200: fail"]);
+        }
+        let (pass, fail) = (result("pass", 200), result("fail", 200));
+        for (first, second) in [(&pass, &fail), (&fail, &pass)] {
+            assert_eq!(one(first, second), ["shop egress Fail 200: fail"], "a pass hides no failure");
+        }
+        let untimed = json!({ "policy": "sluice-default-deny-egress", "result": "pass", "message": "pass" });
+        assert_eq!(one(&untimed, &old), ["shop egress Pass 100: pass"]);
+        assert_eq!(told(&json!([report("shop", "", &json!([untimed]))])), ["shop egress Pass no time: pass"]);
+    }
+
+    #[test]
+    fn reports_on_what_is_gone_or_came_anew_say_nothing() {
+        let pass = json!([result("pass", 100)]);
+        let reports = json!([
+            report("shop", "uid-1", &pass),
+            report("gone", "uid-9", &pass),
+            report("pay", "uid-3", &pass),
+            { "scope": { "kind": "Deployment", "name": "pay" }, "results": pass },
+            { "results": pass },
+        ]);
+        assert_eq!(told(&reports), ["pay egress Pass 100: pass"]);
+    }
+
+    #[test]
+    fn both_report_apis_and_exceptions_are_understood() {
+        let of = |more: serde_json::Value| {
+            let mut result = result("skip", 100);
+            result.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            told(&json!([report("shop", "uid-2", &json!([result]))]))
+        };
+        let open = json!({ "result": "fail", "message": "", "description": "as openreports says it" });
+        assert_eq!(of(open), ["shop egress Fail 100: as openreports says it"]);
+        let skipped = json!({ "properties": { "exceptions": "legacy-shop", "process": "background scan" } });
+        assert_eq!(of(skipped), ["shop egress Skip 100: PolicyException legacy-shop"]);
+        let ingress = json!({ "policy": "sluice-default-deny-ingress", "result": "pass" });
+        assert_eq!(of(ingress), ["shop ingress Pass 100: skip"]);
+        assert_eq!(of(json!({ "policy": "require-labels" })), [""; 0]);
+        assert_eq!(of(json!({ "result": "splendid" })), ["shop egress Error 100: skip"]);
     }
 }

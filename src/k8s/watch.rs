@@ -28,7 +28,8 @@ use super::{
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
     identity, kyverno,
     preflight::look,
-    staged::{self, StagedPolicies},
+    served::Served,
+    staged::StagedPolicies,
     wire::{Call, Server},
 };
 
@@ -101,13 +102,18 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
         Err(failure) => return away(out, &failure),
     };
     let took = began.elapsed();
-    let (uid, kinds, stages) = tokio::join!(uid(&server), kinds(&server), staged::is_served(&server));
+    let (uid, served) = tokio::join!(uid(&server), Served::by(&server));
+    let kinds = served.kinds.as_ref().map_or(&[][..], Vec::as_slice);
     let met = ClusterFact::Met {
         uid,
         version: version.clone().unwrap_or_else(|| Text::new("unknown")),
-        kinds: kinds.clone(),
+        kinds: kinds.to_vec(),
     };
     out.tell(met).await;
+    for (what, called, failure) in served.unasked() {
+        let trouble = Some(failure.trouble(&format!("{called} of {}", out.cluster)));
+        out.tell(ClusterFact::Partial { what, trouble }).await;
+    }
     let mut all: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Namespaces, server.clone(), out.clone())),
         Box::pin(follow(
@@ -121,18 +127,18 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
         sleep(cronjobs::LATER).await;
         follow(CronJobs, server.clone(), out.clone()).await;
     }));
-    if stages {
-        all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone())));
-    } else {
-        out.tell(ClusterFact::Staged(None)).await;
+    match served.stages {
+        Ok(true) => all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone()))),
+        Ok(false) => out.tell(ClusterFact::Staged(None)).await,
+        Err(_) => {}
     }
-    for kind in &kinds {
+    for kind in kinds {
         all.push(Box::pin(follow(Policies(*kind, wishes.bodies.clone()), server.clone(), out.clone())));
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
         over = alive.watch(took, &wishes.again) => over,
-        over = refresh(&server, out, (&kinds, stages), wishes) => over,
+        over = refresh(&server, out, &served, wishes) => over,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -218,27 +224,7 @@ async fn uid(server: &Server) -> Option<Text> {
     (!meta.metadata.uid.is_empty()).then(|| Text::new(&meta.metadata.uid))
 }
 
-/// Kinds of policy served beside NetworkPolicy.
-pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
-    #[derive(Deserialize)]
-    struct Resources {
-        resources: Vec<Resource>,
-    }
-    #[derive(Deserialize)]
-    struct Resource {
-        #[serde(default)]
-        kind: String,
-    }
-    let Ok(served) = server.ask::<Resources>(Call::get("/apis/cilium.io/v2")).await else {
-        return Vec::new();
-    };
-    [PolicyKind::CiliumNetworkPolicy, PolicyKind::CiliumClusterwideNetworkPolicy]
-        .into_iter()
-        .filter(|kind| served.resources.iter().any(|resource| resource.kind == kind.as_str()))
-        .collect()
-}
-
-async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool), wishes: &Wishes) -> Over {
+async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
     let mut looked: Option<Instant> = None;
     let mut probes = wishes.probes.clone();
     loop {
@@ -252,10 +238,10 @@ async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool), wishe
             let report = report::run(&look::look(server, wanted).await);
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
         }
-        // A review that failed is tried again sooner than one that has answered.
+        // What failed is tried again sooner than what has answered.
+        let failed = failed || known.unasked().next().is_some();
         sleep(if failed { REFRESH / 10 } else { REFRESH }).await;
-        let (kinds, stages) = tokio::join!(kinds(server), staged::is_served(server));
-        if (&*kinds, stages) != known {
+        if known.differs(&Served::by(server).await) {
             return Over::Anew;
         }
     }

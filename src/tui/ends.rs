@@ -8,11 +8,9 @@ use chrono::NaiveTime;
 use crate::{
     cockpit::{
         gate::{self, Due},
-        monthly::{self, DocumentRow, Standing},
+        monthly::{self, DocumentRow, Standing, Unwritten},
         open_ends::{OpenEnd, open_ends},
         orders::Target,
-        rows,
-        steady::{self, Check},
         world::World,
     },
     domain::{
@@ -58,11 +56,8 @@ pub enum End {
     },
     /// A discovery document whose monthly review is due, or that needs somebody.
     Document(DocumentRow),
-    /// A default deny that must be there by now, and is not as it must be.
-    Missing {
-        check: Check,
-        owner: Option<Text>,
-    },
+    /// Documents that nobody has written.
+    Unwritten(Unwritten),
 }
 
 impl End {
@@ -70,8 +65,7 @@ impl End {
         match self {
             Self::Open(end) => end.kind.as_str(),
             Self::Grant { .. } => "grant",
-            Self::Missing { .. } => "missing",
-            Self::Document(_) => "document",
+            Self::Document(_) | Self::Unwritten(_) => "document",
         }
     }
 
@@ -82,8 +76,8 @@ impl End {
                 Some(cluster) => format!("{cluster}/{ns}"),
                 None => format!("unknown cluster {}/{ns}", due.cluster),
             },
-            Self::Missing { check, .. } => check.target.to_string(),
             Self::Document(row) => row.ns.to_string(),
+            Self::Unwritten(one) => one.place(),
         }
     }
 
@@ -91,7 +85,7 @@ impl End {
         match self {
             Self::Open(end) => end.due,
             Self::Grant { due, .. } => Some(due.until),
-            Self::Missing { .. } => None,
+            Self::Unwritten(_) => None,
             Self::Document(row) => row.due.map(|day| day.and_time(NaiveTime::MIN).and_utc()),
         }
     }
@@ -100,7 +94,7 @@ impl End {
         match self {
             Self::Open(end) => end.is_overdue,
             Self::Grant { due, .. } => due.is_over,
-            Self::Missing { .. } => true,
+            Self::Unwritten(_) => false,
             Self::Document(row) => matches!(row.standing, Standing::Due | Standing::Vanished),
         }
     }
@@ -108,24 +102,25 @@ impl End {
     pub fn owner(&self) -> Option<&Text> {
         match self {
             Self::Open(end) => end.owner.as_ref(),
-            Self::Grant { owner, .. } | Self::Missing { owner, .. } => owner.as_ref(),
+            Self::Grant { owner, .. } => owner.as_ref(),
             Self::Document(row) => row.owner.as_ref(),
+            Self::Unwritten(_) => None,
         }
     }
 
     /// Since when it is put off; a grant has no such moment.
     pub fn since(&self) -> Option<Timestamp> {
         match self {
-            Self::Open(end) => Some(end.stamp.at),
-            Self::Grant { .. } | Self::Missing { .. } => None,
+            Self::Open(end) => end.since(),
+            Self::Grant { .. } | Self::Unwritten(_) => None,
             Self::Document(row) => row.generated,
         }
     }
 
     pub fn by(&self) -> &str {
         match self {
-            Self::Open(end) => end.stamp.by.as_str(),
-            Self::Grant { .. } | Self::Missing { .. } | Self::Document(_) => "",
+            Self::Open(end) => end.stamp.as_ref().map_or("", |stamp| stamp.by.as_str()),
+            Self::Grant { .. } | Self::Document(_) | Self::Unwritten(_) => "",
         }
     }
 
@@ -142,8 +137,8 @@ impl End {
                 }
             }
             Self::Grant { what, .. } => what.to_string(),
-            Self::Missing { check, .. } => missing_words(check),
             Self::Document(row) => row.words(),
+            Self::Unwritten(one) => one.words(),
         }
     }
 
@@ -159,7 +154,7 @@ impl End {
             Self::Grant { cluster, ns, .. } => {
                 cluster.clone().map(|cluster| RowKey::Namespace(cluster, ns.clone()))
             }
-            Self::Missing { check, .. } => Some(RowKey::Rollout(check.target.clone())),
+            Self::Unwritten(one) => one.only().cloned().map(RowKey::Cluster),
             Self::Document(row) => {
                 let part = row.parts.iter().find(|part| part.is_there == Some(true))?;
                 Some(RowKey::Namespace(part.cluster.clone(), row.ns.clone()))
@@ -171,7 +166,7 @@ impl End {
         let what = match self {
             Self::Open(end) => end.what.clone(),
             Self::Grant { due, .. } => due.review.clone(),
-            Self::Missing { .. } | Self::Document(_) => Text::default(),
+            Self::Document(_) | Self::Unwritten(_) => Text::default(),
         };
         EndKey { kind: self.kind(), scope: self.scope(), what, since: self.since() }
     }
@@ -214,25 +209,12 @@ pub fn refresh(model: &mut Model, world: &World) {
 /// Overdue ones first, then by due date, then those without one, the oldest first.
 fn all(world: &World) -> Option<Vec<End>> {
     let mut out: Vec<_> = open_ends(world)?.into_iter().map(End::Open).collect();
-    out.extend(steady::checks(world).into_iter().filter(Check::is_open).map(|check| missing(world, check)));
-    out.extend(monthly::due(world).into_iter().flatten().map(End::Document));
+    let (documents, unwritten) = monthly::folded(monthly::due(world).unwrap_or_default());
+    out.extend(documents.into_iter().map(End::Document));
+    out.extend(unwritten.into_iter().map(End::Unwritten));
     out.extend(gate::due(world).into_iter().filter_map(|due| grant(world, due)));
     out.sort_by_key(|end| (!end.is_overdue(), end.due().is_none(), end.due(), end.since()));
     Some(out)
-}
-
-fn missing(world: &World, check: Check) -> End {
-    let seen = world.namespace(&check.target.cluster, &check.target.ns);
-    End::Missing { owner: seen.and_then(|ns| rows::owner(world, ns).0), check }
-}
-
-/// Both words, since one of them alone may be old.
-fn missing_words(check: &Check) -> String {
-    let own = check.own.why().map_or("sluice sees it as it must be", Text::as_str);
-    match check.kyverno.why() {
-        None => format!("{own}; Kyverno passes it"),
-        Some(why) => format!("{own}; Kyverno: {}, {why}", check.kyverno.as_str()),
-    }
 }
 
 fn grant(world: &World, due: Due) -> Option<End> {

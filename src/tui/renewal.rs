@@ -6,7 +6,10 @@ use crate::{
         monthly::{self, Prepared},
         world::World,
     },
-    domain::names::{NsName, plural},
+    domain::{
+        names::{NsName, plural},
+        valve::shell_word,
+    },
 };
 
 use super::{
@@ -61,8 +64,10 @@ fn files(prepared: &Prepared) -> Vec<BodyLine> {
         }
     };
     let file = |path: &str, size: String| body(Role::Added, format!("  {path}: {size}"));
-    let reviewer =
-        prepared.reviewed.as_ref().map_or_else(String::new, |(by, _)| format!(" --reviewed-by {by}"));
+    let reviewer = prepared
+        .reviewed
+        .as_ref()
+        .map_or_else(String::new, |(by, _)| format!(" --reviewed-by {}", shell_word(by.as_str())));
     vec![
         body(Role::Title, "written, each whole or not at all"),
         file(prepared.beside.as_str(), size(edges.as_deref(), &prepared.edges)),
@@ -70,6 +75,7 @@ fn files(prepared: &Prepared) -> Vec<BodyLine> {
         body(Role::Text, format!("  {} of yours kept", plural(prepared.notes, "note"))),
         body(Role::Title, "the same by hand, and the way back"),
         body(Role::Text, format!("  sluice documents {} --write{reviewer}", prepared.ns)),
-        body(Role::Text, format!("  git checkout -- {} {}", prepared.path, prepared.beside)),
+        body(Role::Text, format!("  git checkout -- {}", prepared.beside)),
+        body(Role::Text, format!("  git checkout -- {}", prepared.path)),
     ]
 }

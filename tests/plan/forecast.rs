@@ -8,6 +8,7 @@ use sluice::domain::{
     forecast::{Forecast, Given, forecast, pace_of},
     names::Text,
     risk::Risk,
+    rollout::Target,
     wave::{Candidate, Pace, RowState, WavePlan, WaveSettings, WaveSize},
     zone::Zone,
 };
@@ -48,12 +49,9 @@ fn plan(rows: Vec<Candidate>) -> WavePlan {
 }
 
 fn dates(plan: &WavePlan, hours: Option<&WorkingHours>) -> Forecast {
-    let given = Given {
-        now: now(),
-        needed: TimeDelta::hours(48),
-        pace: pace_of([plan]),
-        calendar: Calendar { hours, blocked: &[] },
-    };
+    let calendar = Calendar { hours, blocked: &[] };
+    let given =
+        Given { now: now(), needed: TimeDelta::hours(48), pace: pace_of([plan]), calendar, egress: None };
     forecast(plan, &given)
 }
 
@@ -147,4 +145,59 @@ fn rows_that_all_wait_for_somebody_have_no_date() {
     let of = dates(&plan(all.to_vec()), None);
     assert_eq!((of.end, of.waves.iter().filter_map(|wave| wave.ends).count()), (None, 0));
     assert!(of.earliest.is_some(), "the best case takes them to be cleared");
+}
+
+/// Egress of job is clean in 12 hours, that of shop 48 later in its own wave; all at full pace.
+#[test]
+fn ingress_of_a_namespace_is_not_dated_before_its_egress() {
+    let egress = |shop: RowState| {
+        let rows = vec![
+            candidate("stg/job", 1, Some(1), soaking(36, 24)),
+            candidate("eu/api", 1, Some(2), RowState::Clean),
+            candidate("eu/shop", 2, None, shop),
+        ];
+        plan(rows)
+    };
+    let ingress = || {
+        let inward = |one: Candidate| Candidate {
+            target: Target { direction: Direction::Ingress, ..one.target.clone() },
+            ..one
+        };
+        let rows = [
+            candidate("stg/job", 1, None, RowState::Waiting),
+            candidate("eu/api", 1, None, RowState::Waiting),
+            candidate("eu/shop", 2, None, RowState::Waiting),
+        ];
+        let sizes = WaveSettings {
+            staging: vec![WaveSize::Rest],
+            production: vec![WaveSize::Rows(2)],
+            at_most_percent: 100,
+        };
+        WavePlan::of(Direction::Ingress, &sizes, rows.map(inward).to_vec())
+    };
+    let dates = |egress: &WavePlan| {
+        let given = Given {
+            now: now(),
+            needed: TimeDelta::hours(48),
+            pace: Some(Pace::FULL),
+            calendar: Calendar { hours: None, blocked: &[] },
+            egress: Some(egress),
+        };
+        let hours = |at: Option<chrono::DateTime<chrono::Utc>>| at.map(|at| (at - now()).num_hours());
+        let forecast = forecast(&ingress(), &given);
+        let told: Vec<_> = forecast.waves.iter().map(|it| (hours(it.starts), hours(it.ends))).collect();
+        (told, hours(forecast.end), hours(forecast.earliest))
+    };
+    // Wave 1: 12 and 48. Wave 2: api may go at 60; egress of shop starts at 12 and is clean at 60 too.
+    let (told, end, _) = dates(&egress(RowState::Waiting));
+    assert_eq!(told, [(Some(12), Some(60)), (Some(60), Some(108))]);
+    assert_eq!(end, Some(108));
+    // Half of its soak is missing, at a quarter of the pace: 96 hours, then 48.
+    let (told, end, earliest) = dates(&egress(soaking(24, 6)));
+    assert_eq!(told, [(Some(12), Some(60)), (Some(60), Some(144))]);
+    assert_eq!((end, earliest), (Some(144), Some(108)));
+    // Nobody knows when somebody clears it.
+    let (told, end, earliest) = dates(&egress(RowState::Unreachable(Text::new("VPN"))));
+    assert_eq!(told, [(Some(12), Some(60)), (Some(60), None)]);
+    assert_eq!((end, earliest), (None, Some(108)));
 }

@@ -243,6 +243,76 @@ fn one_namespace_never_applies_both_directions_in_one_wave() {
     assert_eq!(said(&fleet, "stg/job"), [] as [&str; 0], "not applied in a wave");
 }
 
+/// product.md: egress goes first. Said with the next step, and opened by an override of the order alone.
+#[test]
+fn ingress_of_a_namespace_starts_once_its_egress_is_clean() {
+    let first = |said: &str, end: &str| [format!("its egress goes first and is {said} [{end}; order]")];
+    let of = |fleet: &Fleet| lines(&gates(&fleet.world, &ingress("stg/job")));
+    let mut fleet = Fleet::new(settings());
+    assert_eq!(of(&fleet), first("waiting: apply that, and let it soak clean", "lead"));
+    fleet.apply(&row("stg/job"), 1);
+    let soaks = "its egress was applied in wave 1, which is not done: one direction at a time [time; order]";
+    assert_eq!(of(&fleet), [soaks]);
+    // Applied by hand, in no wave.
+    fleet.change(&row("stg/job"), |record| record.wave = None);
+    assert_eq!(of(&fleet), first("soaking: wait until that is clean", "time"));
+    fleet.cluster("stg", ClusterFact::Away(Trouble::new("stg", "connection refused", "Check the VPN.")));
+    let away = of(&fleet);
+    assert!(away.contains(&first("unreachable: wait until it is known to be clean", "lead")[0]), "{away:?}");
+
+    let mut fleet = Fleet::new(settings());
+    fleet.clean(&row("stg/job"), 1);
+    assert_eq!(of(&fleet), [] as [&str; 0], "clean");
+    fleet.roll_back(&row("stg/job"));
+    assert_eq!(of(&fleet), first("rolled back: apply that again, and let it soak clean", "lead"));
+    fleet.hold("x1", Scope::Rollout(row("stg/job")), HoldKind::Exclusion, Some("2026-11-30T00:00:00Z"));
+    let out = "rolled back and taken out of its wave: apply that again, and let it soak clean";
+    assert_eq!(of(&fleet), first(out, "lead"), "left out is not clean");
+
+    // Of a namespace without a pod there is nothing to wait for.
+    let mut fleet = Fleet::new(settings());
+    fleet.apply(&row("stg/job"), 1);
+    fleet.pods("stg", &["shop"]);
+    assert_eq!(of(&fleet), [] as [&str; 0], "idle");
+}
+
+/// Else neither could be corrected: ingress would wait for egress, and egress for ingress.
+#[test]
+fn ingress_that_is_live_may_be_corrected_whatever_became_of_egress() {
+    let mut fleet = Fleet::new(settings());
+    fleet.clean(&row("stg/job"), 1);
+    fleet.apply(&ingress("stg/job"), 1);
+    fleet.roll_back(&row("stg/job"));
+    assert_eq!(lines(&gates(&fleet.world, &ingress("stg/job"))), [] as [&str; 0]);
+    // Once it is taken back, it starts anew.
+    fleet.roll_back(&ingress("stg/job"));
+    let told = lines(&gates(&fleet.world, &ingress("stg/job")));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("its egress goes first and is rolled back: "), "{told:?}");
+}
+
+#[test]
+fn an_override_of_the_order_lets_ingress_go_first_and_one_of_the_soak_does_not() {
+    let over = |covers: Covers| {
+        let mut fleet = Fleet::new(settings());
+        let over = Override {
+            target: ingress("stg/job"),
+            digest: digest(&ingress("stg/job")),
+            covers: vec![covers],
+            reason: Text::new("the release cannot wait"),
+            stamp: stamp("2026-11-23T09:00:00Z"),
+            confirmed: Some(Stamp { by: Text::new("oncall"), at: at("2026-11-23T10:00:00Z") }),
+            expires: at("2026-11-24T12:00:00Z"),
+        };
+        let kept = Kept { name: "o1".into(), version: "1".into(), created: now(), value: over };
+        fleet.share(SharedFact::Overrides(Change::Reset(vec![kept])));
+        lines(&missing(&fleet.world, &ingress("stg/job")))
+    };
+    let first = "its egress goes first and is waiting: apply that, and let it soak clean [lead; order]";
+    assert_eq!(over(Covers::Soak), [first]);
+    assert_eq!(over(Covers::Order), [""; 0]);
+}
+
 /// Else egress of one and ingress of another namespace could wait for each other for good.
 #[test]
 fn the_other_direction_waits_for_the_row_itself_and_not_for_the_rest_of_its_wave() {

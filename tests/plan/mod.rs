@@ -8,4 +8,5 @@ mod forecast;
 mod gates;
 mod holds;
 mod past_the_gate;
+mod scope;
 mod waves;

@@ -155,6 +155,7 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
     }
     if preview.origin == Origin::Workspace {
         waves_before(story, who, row, preview.digest);
+        egress_first(story, who, row, preview.digest);
     }
     story.laws.advanced.insert(row, story.now);
 }
@@ -199,6 +200,19 @@ fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
             let said = format!("{row} of wave {mine} goes before {other} has left its wave: {why:?}");
             story.break_law("2: wave order", said);
         }
+    }
+}
+
+/// Ingress of a namespace that is not live starts after its egress, unless the order was overridden.
+fn egress_first(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
+    let is_live = story.clusters[row.cluster].tight(row.ns, row.direction).is_some();
+    let is_over = story.state.is_overridden(row, digest, Covers::Order, story.latest(who));
+    if row.direction == Direction::Egress || is_live || is_over {
+        return;
+    }
+    let egress = Row { direction: Direction::Egress, ..row };
+    if let Some(why) = stands(story, who, egress) {
+        story.break_law("2: egress goes first", format!("{row} starts, and {egress}: {why:?}"));
     }
 }
 

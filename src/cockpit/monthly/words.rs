@@ -17,7 +17,8 @@ pub fn due_words(row: &DocumentRow, now: Timestamp) -> String {
     }
 }
 
-/// `prod-eu: evidence 41d00h old, now to 2026-11-29 11:00 UTC, 12 destinations`.
+/// `prod-eu: the document's evidence is 41d00h old; its collector has 11-22 11:00 to 11-29 11:00 UTC, 12
+/// destinations`.
 pub fn heading(part: &ComparedPart, now: Timestamp) -> String {
     let before = match part.before {
         Some(at) => format!("the document's evidence is {} old", span(age(at, now))),
@@ -26,7 +27,7 @@ pub fn heading(part: &ComparedPart, now: Timestamp) -> String {
     match &part.now {
         Err(why) => format!("{}: {before} and stays as it is: {why}", part.cluster),
         Ok(newer) => format!(
-            "{}: {before}; now {} to {} UTC, {}",
+            "{}: {before}; its collector has {} to {} UTC, {}",
             part.cluster,
             newer.window.from.format("%m-%d %H:%M"),
             newer.window.to.format("%m-%d %H:%M"),
@@ -52,6 +53,7 @@ pub fn line(row: &DocumentRow, now: Timestamp) -> String {
     let head = match row.standing {
         Standing::Due => format!("the monthly review of {} is due ({})", row.path, due_words(row, now)),
         Standing::Vanished => format!("{} is of a namespace that vanished", row.path),
+        Standing::Unwritten => "a discovery document was never written".to_owned(),
         Standing::Unknown(_) => format!("whether {} is due is not known", row.path),
         Standing::New | Standing::Current => format!("{} is not due ({})", row.path, due_words(row, now)),
     };

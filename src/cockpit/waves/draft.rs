@@ -128,10 +128,12 @@ impl Draft {
             needed: settings.soak.needed,
             pace: pace_of([&egress, &ingress]),
             calendar: Calendar { hours: settings.hours.as_ref(), blocked: &settings.blocked },
+            egress: None,
         };
+        let after = Given { egress: Some(&egress), ..given };
         Waves {
             egress_forecast: forecast(&egress, &given),
-            ingress_forecast: forecast(&ingress, &given),
+            ingress_forecast: forecast(&ingress, &after),
             egress,
             ingress,
             unread: self.unread,

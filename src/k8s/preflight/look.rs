@@ -26,7 +26,7 @@ use super::{
     super::{
         connect::Access,
         failure::Failure,
-        identity,
+        identity, listed,
         wire::{Call, METADATA_LIST, Server},
     },
     objects,
@@ -56,12 +56,12 @@ pub async fn agents(server: &Server) -> Reading {
         if !is_k3s {
             return None;
         }
-        Some(marks(server, "/api/v1/nodes").await)
+        Some(marks(server, "/api/v1/nodes", objects::node).await)
     };
     let wanted = wanted(&reading).into_iter().filter(|(_, name)| name == CILIUM).collect();
     let (nodes, maps) = join(nodes, config_maps(server, wanted)).await;
     if let Some(nodes) = nodes {
-        reading.nodes = nodes.map(|all| all.iter().map(objects::node).collect());
+        reading.nodes = nodes;
     }
     reading.config_maps = maps;
     reading
@@ -69,13 +69,13 @@ pub async fn agents(server: &Server) -> Reading {
 
 /// The same, with Services and nodes: what authoring rests on.
 pub async fn surroundings(server: &Server) -> Reading {
-    let lists = join3(agents(server), items(server, "/api/v1/services"), items(server, "/api/v1/nodes"));
+    let lists = join3(
+        agents(server),
+        items(server, "/api/v1/services", objects::service),
+        items(server, "/api/v1/nodes", objects::node),
+    );
     let (reading, services, nodes) = lists.await;
-    Reading {
-        services: services.map(|all| all.iter().map(objects::service).collect()),
-        nodes: nodes.map(|all| all.iter().map(objects::node).collect()),
-        ..reading
-    }
+    Reading { services, nodes, ..reading }
 }
 
 const CILIUM: &str = "cilium-config";
@@ -94,10 +94,10 @@ pub async fn look(server: &Server, probes: Option<Probing>) -> Reading {
             hooks(server),
         ),
         join4(
-            items(server, "/api/v1/services"),
-            items(server, "/api/v1/nodes"),
-            items(server, "/api/v1/namespaces"),
-            marks(server, "/api/v1/serviceaccounts"),
+            items(server, "/api/v1/services", objects::service),
+            items(server, "/api/v1/nodes", objects::node),
+            items(server, "/api/v1/namespaces", |one| objects::marks("Namespace", one)),
+            marks(server, "/api/v1/serviceaccounts", |one| objects::marks("ServiceAccount", one)),
         ),
     );
     let ((version, groups, rights), (daemonsets, workloads, hooks), (services, nodes, namespaces, accounts)) =
@@ -108,10 +108,10 @@ pub async fn look(server: &Server, probes: Option<Probing>) -> Reading {
         daemonsets,
         workloads,
         config_maps: ConfigMaps::default(),
-        services: services.map(|all| all.iter().map(objects::service).collect()),
-        nodes: nodes.map(|all| all.iter().map(objects::node).collect()),
-        namespaces: namespaces.map(|all| all.iter().map(|one| objects::marks("Namespace", one)).collect()),
-        accounts: accounts.map(|all| all.iter().map(|one| objects::marks("ServiceAccount", one)).collect()),
+        services,
+        nodes,
+        namespaces,
+        accounts,
         hooks,
         custom: BTreeMap::new(),
         rights: Known::Read(rights),
@@ -155,11 +155,6 @@ struct GroupVersion {
     version: String,
 }
 
-#[derive(Deserialize)]
-struct List {
-    items: Option<Vec<Value>>,
-}
-
 async fn get<T: serde::de::DeserializeOwned>(server: &Server, path: &str) -> Known<T> {
     answered(server.ask::<T>(Call::get(path)).await)
 }
@@ -171,14 +166,23 @@ fn answered<T>(answer: Result<T, Failure>) -> Known<T> {
     }
 }
 
-async fn items(server: &Server, path: &str) -> Known<Vec<Value>> {
-    get::<List>(server, path).await.map(|list| list.items.unwrap_or_default())
+/// What is kept of each object of a list.
+async fn items<T>(server: &Server, path: &str, keep: impl Fn(&Value) -> T) -> Known<Vec<T>> {
+    answered(listed(server, Call::get(path), keep).await)
 }
 
-/// Metadata of a list.
-async fn marks(server: &Server, path: &str) -> Known<Vec<Value>> {
+/// The same of the metadata of a list.
+async fn marks<T>(server: &Server, path: &str, keep: impl Fn(&Value) -> T) -> Known<Vec<T>> {
     let call = Call { accept: METADATA_LIST, ..Call::get(path) };
-    answered(server.ask::<List>(call).await).map(|list| list.items.unwrap_or_default())
+    answered(listed(server, call, keep).await)
+}
+
+async fn listed<T>(server: &Server, call: Call, keep: impl Fn(&Value) -> T) -> Result<Vec<T>, Failure> {
+    let body = server.bytes(call).await?;
+    let list = listed::each(&body, |one: Value| keep(&one));
+    let list =
+        list.map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")));
+    list.map(|(_, items)| items)
 }
 
 /// In few words: the whole answer of the server may name many things.
@@ -202,8 +206,7 @@ async fn workloads(server: &Server, plurals: &[&str]) -> Known<Vec<Workload>> {
             "deployments" => "Deployment",
             _ => "StatefulSet",
         };
-        let all = items(server, &format!("/apis/apps/v1/{plural}")).await;
-        all.map(|all| all.iter().map(|one| objects::workload(kind, one)).collect())
+        items(server, &format!("/apis/apps/v1/{plural}"), |one| objects::workload(kind, one)).await
     });
     joined(join_all(lists).await)
 }
@@ -234,8 +237,8 @@ async fn hooks(server: &Server) -> Known<Vec<Hook>> {
         ("CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
     ];
     let lists = KINDS.iter().map(|(kind, path)| async move {
-        match items(server, path).await {
-            Known::Read(all) => Known::Read(all.iter().flat_map(|one| objects::hooks(kind, one)).collect()),
+        match items(server, path, |one| objects::hooks(kind, one)).await {
+            Known::Read(all) => Known::Read(all.into_iter().flatten().collect()),
             Known::Unknown(why) => Known::Unknown(Text::from(format!("{kind}: {why}"))),
         }
     });
@@ -289,14 +292,8 @@ async fn custom(server: &Server, served: &[Group]) -> BTreeMap<&'static str, Kno
             let version = wanted.or(group.versions.first()).map_or(kind.version, |one| one.version.as_str());
             let plural = kind.id.split('.').next().unwrap_or(kind.id);
             let path = format!("/apis/{}/{version}/{plural}", group.name);
-            match server.ask::<List>(Call::get(path)).await {
-                Ok(list) => {
-                    let all = list.items.unwrap_or_default();
-                    Some((
-                        kind.id,
-                        Known::Read(all.iter().map(|one| objects::record(kind.kind, one)).collect()),
-                    ))
-                }
+            match listed(server, Call::get(path), |one| objects::record(kind.kind, one)).await {
+                Ok(all) => Some((kind.id, Known::Read(all))),
                 // The group is there without this kind of it.
                 Err(failure) if failure.code() == Some(404) => None,
                 Err(failure) => Some((kind.id, Known::Unknown(said(&failure)))),

@@ -16,11 +16,12 @@ use crate::sim::api::{clock::Clock, cluster::Cluster, resources::Resource};
 pub enum Kyverno {
     /// 1.18 and later: both kinds are served.
     Validating,
+    /// The same with `openreports.enabled`.
+    OpenReports,
     /// Before 1.14.
     Legacy,
 }
 
-const REPORTS: &str = "wgpolicyk8s.io/v1alpha2";
 /// Both policies of the team, and the NetworkPolicy that each asserts.
 const ASSERTED: [(&str, &str, &str); 2] = [
     ("sluice-default-deny-egress", "default-deny-egress", "egress"),
@@ -33,11 +34,14 @@ impl Kyverno {
             namespaced: false,
             ..Resource::custom(group, version, plural, kind)
         };
-        let mut all = vec![
-            wide("kyverno.io", "v1", "clusterpolicies", "ClusterPolicy"),
-            wide("wgpolicyk8s.io", "v1alpha2", "clusterpolicyreports", "ClusterPolicyReport"),
-        ];
-        if self == Self::Validating {
+        let reports = match self {
+            Self::OpenReports => wide("openreports.io", "v1alpha1", "clusterreports", "ClusterReport"),
+            Self::Validating | Self::Legacy => {
+                wide("wgpolicyk8s.io", "v1alpha2", "clusterpolicyreports", "ClusterPolicyReport")
+            }
+        };
+        let mut all = vec![wide("kyverno.io", "v1", "clusterpolicies", "ClusterPolicy"), reports];
+        if self != Self::Legacy {
             all.push(wide("policies.kyverno.io", "v1", "validatingpolicies", "ValidatingPolicy"));
         }
         all
@@ -45,8 +49,15 @@ impl Kyverno {
 
     fn kind(self) -> (&'static str, &'static str) {
         match self {
-            Self::Validating => ("policies.kyverno.io/v1", "ValidatingPolicy"),
+            Self::Validating | Self::OpenReports => ("policies.kyverno.io/v1", "ValidatingPolicy"),
             Self::Legacy => ("kyverno.io/v1", "ClusterPolicy"),
+        }
+    }
+
+    fn reports(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Validating | Self::Legacy => ("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport"),
+            Self::OpenReports => ("openreports.io/v1alpha1", "ClusterReport"),
         }
     }
 
@@ -54,7 +65,7 @@ impl Kyverno {
     pub fn policy(self, direction: &str, namespaces: &[&str]) -> Value {
         let (api_version, kind) = self.kind();
         let spec = match self {
-            Self::Validating => {
+            Self::Validating | Self::OpenReports => {
                 let names: Vec<String> = namespaces.iter().map(|ns| format!("\"{ns}\"")).collect();
                 let expression = format!("object.metadata.name in [{}]", names.join(", "));
                 json!({ "matchConditions": [{ "name": "reached-by-the-rollout", "expression": expression }] })
@@ -79,7 +90,9 @@ pub async fn keep(kyverno: Kyverno, server: &Cluster, clock: &Clock, speed: f64)
 
 /// One background scan.
 pub fn scan(kyverno: Kyverno, server: &Cluster, now: DateTime<Utc>) {
-    let (api_version, kind) = kyverno.kind();
+    let ((api_version, kind), reports) = (kyverno.kind(), kyverno.reports());
+    // openreports calls the message a description.
+    let words = if kyverno == Kyverno::OpenReports { "description" } else { "message" };
     let policies = server.objects(api_version, kind);
     let denies = server.policies();
     for namespace in server.objects("v1", "Namespace") {
@@ -94,18 +107,19 @@ pub fn scan(kyverno: Kyverno, server: &Cluster, now: DateTime<Utc>) {
                     one["metadata"]["namespace"] == name && one["metadata"]["name"] == *deny
                 };
                 let found = denies.iter().find(of_namespace);
-                result(policy, found.is_some_and(|one| has_shape(&one["spec"], section)), deny, now)
+                let holds = found.is_some_and(|one| has_shape(&one["spec"], section));
+                result(policy, holds, deny, (words, now))
             })
             .collect();
         if !results.is_empty() {
             server.seed(json!({
-                "apiVersion": REPORTS,
-                "kind": "ClusterPolicyReport",
+                "apiVersion": reports.0,
+                "kind": reports.1,
                 "metadata": {
                     "name": namespace["metadata"]["uid"],
                     "labels": { "app.kubernetes.io/managed-by": "kyverno" },
                 },
-                "scope": { "apiVersion": "v1", "kind": "Namespace", "name": name },
+                "scope": { "apiVersion": "v1", "kind": "Namespace", "name": name, "uid": namespace["metadata"]["uid"] },
                 "results": results,
             }));
         }
@@ -133,7 +147,7 @@ fn has_shape(spec: &Value, section: &str) -> bool {
         && is_empty(&spec[section])
 }
 
-fn result(policy: &str, holds: bool, deny: &str, now: DateTime<Utc>) -> Value {
+fn result(policy: &str, holds: bool, deny: &str, (words, now): (&str, DateTime<Utc>)) -> Value {
     let message = match holds {
         true => "success".to_owned(),
         false => format!("{deny} is not there, or it lets something pass."),
@@ -142,7 +156,7 @@ fn result(policy: &str, holds: bool, deny: &str, now: DateTime<Utc>) -> Value {
         "policy": policy,
         "rule": "",
         "result": if holds { "pass" } else { "fail" },
-        "message": message,
+        words: message,
         "source": "KyvernoValidatingPolicy",
         "severity": "high",
         "properties": { "process": "background scan" },

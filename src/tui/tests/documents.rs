@@ -43,6 +43,7 @@ fn file(name: &str, reviewed: Option<&str>, parts: &[(&str, i64)]) -> DocumentFi
     DocumentFile {
         ns: ns(name),
         path: Text::from(format!("network-policies/discovery/{name}.md")),
+        is_written: true,
         stamp: Ok(Stamp { generated, due, reviewed, is_edited: false }),
         parts: Ok(parts),
     }
@@ -124,7 +125,7 @@ fn opened(reviewer: Option<&str>, size: (u16, u16)) -> Player {
     let done = DocumentFact::Compared(Arc::new(compared(reviewer)));
     player.world.absorb(Fact::Document(done));
     player.settle();
-    player.keys("9 / \"kind:document\" enter G enter");
+    player.keys("9 / \"kind:document\" enter G k enter");
     player
 }
 
@@ -134,6 +135,14 @@ fn renewals(player: &Player) -> Vec<bool> {
         _ => None,
     };
     player.asks.iter().filter_map(reviewed).collect()
+}
+
+/// Who we are is what an identity provider says.
+#[test]
+fn the_command_of_a_review_has_the_reviewer_as_one_word() {
+    let screen = opened(Some("ann o'neil"), (120, 40)).keys("N").screen();
+    let command = r"sluice documents payments --write --reviewed-by 'ann o'\''neil'";
+    assert!(screen.contains(command), "{screen}");
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn a_page_says_what_it_waits_for_and_why_nothing_can_be_written() {
     let waiting = BTreeSet::from([cluster("prod-eu-1")]);
     player.world.absorb(Fact::Document(DocumentFact::Begun { ns: ns("payments"), waiting }));
     player.settle();
-    player.keys("9 / \"kind:document\" enter G enter");
+    player.keys("9 / \"kind:document\" enter G k enter");
     let screen = player.screen();
     assert!(screen.contains("not answered yet: prod-eu-1"), "{screen}");
     player.keys("N");
@@ -193,6 +202,8 @@ fn a_page_says_what_it_waits_for_and_why_nothing_can_be_written() {
     player.settle();
     let screen = player.screen();
     assert!(screen.contains("it cannot be written"), "{screen}");
+    assert!(screen.contains("no cluster has the namespace any more"), "{screen}");
+    assert!(!screen.contains("no collector answered"), "nobody was asked: {screen}");
     let done = DocumentFact::Written(ns("payments"), Ok("both files are written".into()));
     player.world.absorb(Fact::Document(done));
     player.settle();

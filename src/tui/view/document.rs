@@ -65,7 +65,7 @@ fn row(world: &World, ns: &NsName) -> Result<DocumentRow, String> {
 fn role_of(standing: &Standing) -> Role {
     match standing {
         Standing::Vanished | Standing::Due => Role::Bad,
-        Standing::Unknown(_) => Role::Unknown,
+        Standing::Unknown(_) | Standing::Unwritten => Role::Unknown,
         Standing::New => Role::Warn,
         Standing::Current => Role::Good,
     }
@@ -74,6 +74,7 @@ fn role_of(standing: &Standing) -> Role {
 fn standing(row: &DocumentRow, pen: &Pen<'_>) -> String {
     match &row.standing {
         Standing::Vanished => "its namespace vanished".to_owned(),
+        Standing::Unwritten => "it was never written".to_owned(),
         Standing::Unknown(_) => "how it stands is not known".to_owned(),
         Standing::Due => format!("its review is due ({})", monthly::due_words(row, pen.now)),
         Standing::New | Standing::Current => {

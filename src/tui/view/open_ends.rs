@@ -6,13 +6,14 @@ use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
-    cockpit::{commands::CommandId, monthly::Standing, world::World},
+    cockpit::{commands::CommandId, monthly::Standing, open_ends::EndKind, world::World},
     domain::time::{Timestamp, span},
 };
 
 use super::{
     super::{
         ends::End,
+        masks::Shown,
         model::Model,
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
@@ -37,7 +38,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         }
     }
     if model.team.ends.list.rows().is_empty() {
-        let (role, text) = empty(world, model);
+        let (role, text) = empty(world, model, pen);
         note(pen, &text, role, areas.list, buf);
     }
 }
@@ -51,16 +52,16 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         End::Open(open) => {
             open.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
-        End::Grant { .. } | End::Missing { .. } => String::new(),
+        End::Grant { .. } | End::Unwritten(_) => String::new(),
         End::Document(row) => {
             row.contact.as_ref().map_or_else(String::new, |contact| format!(", contact {contact}"))
         }
     };
     out.push((Role::Text, end.what()));
-    out.push((
-        if end.owner().is_none() { Role::Unknown } else { Role::Text },
-        format!("owner {owner}{contact}"),
-    ));
+    if !matches!(end, End::Unwritten(_)) {
+        let role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
+        out.push((role, format!("owner {owner}{contact}")));
+    }
     if let (Some(written), End::Document(row)) = (end.since(), end) {
         out.push((Role::Text, format!("{} was written {}", row.path, pen.both(written))));
     } else if let (Some(since), by) = (end.since(), end.by()) {
@@ -74,6 +75,9 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         None if matches!(end, End::Document(_)) => {
             (Role::Unknown, "when its monthly review is due is not known".to_owned())
         }
+        None if matches!(end, End::Unwritten(_)) => {
+            (Role::Warn, "what policies open must be traceable to a document that people review".to_owned())
+        }
         None if end.is_overdue() => {
             (Role::Bad, "the rollout has reached this namespace: it must be there by now".to_owned())
         }
@@ -82,16 +86,17 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
         Some(due) => (Role::Text, format!("ends {}", pen.both_ways(due))),
     });
     let next = match end {
-        End::Open(_) => "next: enter opens the row".to_owned(),
-        End::Missing { .. } => {
+        End::Open(open) if open.kind == EndKind::Missing => {
             format!(
                 "next: enter opens the row; apply it, or leave the namespace out with a reason ({})",
                 pen.key(CommandId::Exclude)
             )
         }
+        End::Open(_) => "next: enter opens the row".to_owned(),
         End::Document(row) if row.standing == Standing::Vanished => {
-            "next: take both files out of the workspace (git rm), or leave them as a record".to_owned()
+            "next: take both files out of the workspace (git rm); its history keeps them".to_owned()
         }
+        End::Unwritten(one) => format!("next: run `{}`, then review what it writes", one.command()),
         End::Document(_) => {
             format!(
                 "next: enter shows what changed since; {} there writes it anew",
@@ -107,10 +112,10 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
     Some((format!("{} {}", end.kind(), end.scope()), out))
 }
 
-fn empty(world: &World, model: &Model) -> (Role, String) {
+fn empty(world: &World, model: &Model, pen: &Pen<'_>) -> (Role, String) {
     match (&model.team.ends.all, state(world)) {
         (Some(all), _) if !all.is_empty() => {
-            (Role::Warn, super::frame::none_passes(&model.settings.keys))
+            (Role::Warn, super::frame::none_passes(pen))
         }
         (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
         (None, None) => (
@@ -146,7 +151,7 @@ impl Widths {
     }
 }
 
-fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 7]) -> Line<'static> {
+fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(Shown<'_>, Role); 7]) -> Line<'static> {
     let [due, kind, place, age, owner, by, what] = texts;
     Cells::new(pen, width)
         .left(due.0, DUE + 1, due.1)
@@ -164,7 +169,7 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
         pen,
         wide,
         width,
-        [" due", "kind", "where", "age", "owner", "by", "why"].map(|name| (name, Role::Title)),
+        [" due", "kind", "where", "age", "owner", "by", "why"].map(|name| (Shown::Own(name), Role::Title)),
     )
 }
 
@@ -179,25 +184,30 @@ fn due(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
 
 fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
     let when = match end.due() {
+        None if matches!(end, End::Unwritten(_)) => " -".to_owned(),
+        None if matches!(end, End::Document(_)) => " ?".to_owned(),
         None if end.is_overdue() => " now".to_owned(),
         at => due(pen, at),
     };
     let (role, kind) = if end.is_overdue() { (Role::Bad, Role::Bad) } else { (Role::Text, Role::Warn) };
-    let owner = end.owner().map_or("?", |owner| owner.as_str());
-    let owner_role = if end.owner().is_none() { Role::Unknown } else { Role::Text };
+    let (owner, owner_role) = match (end, end.owner()) {
+        (_, Some(owner)) => (owner.as_str(), Role::Text),
+        (End::Unwritten(_), None) => ("-", Role::Dim),
+        (_, None) => ("?", Role::Unknown),
+    };
     let age = end.since().map_or_else(|| "-".to_owned(), |since| pen.when(Some(since)));
     cells(
         pen,
         wide,
         width,
         [
-            (&when, role),
-            (end.kind(), kind),
-            (&end.scope(), Role::Text),
-            (&age, Role::Dim),
-            (owner, owner_role),
-            (end.by(), Role::Dim),
-            (&end.what(), Role::Text),
+            (when.into(), role),
+            (end.kind().into(), kind),
+            (end.scope().into(), Role::Text),
+            (age.into(), Role::Dim),
+            (Shown::value(owner), owner_role),
+            (Shown::value(end.by()), Role::Dim),
+            (end.what().into(), Role::Text),
         ],
     )
 }
@@ -206,7 +216,14 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
 pub fn message(end: &End) -> String {
     let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let due = end.due().map_or_else(
-        || if end.is_overdue() { "due now" } else { "never ends by itself" }.to_owned(),
+        || {
+            match end {
+                End::Unwritten(_) => "not written",
+                _ if end.is_overdue() => "due now",
+                _ => "never ends by itself",
+            }
+            .to_owned()
+        },
         |due| {
             format!(
                 "{} {}",
