@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::FixedOffset;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::AbortHandle,
     time::Instant,
 };
@@ -52,7 +52,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName, policy::Bodies},
+    domain::{fleet::Cluster, names::ClusterName, policy::Bodies, preflight::reading::Probing},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -114,6 +114,7 @@ struct Watches {
 /// The tasks that watch one cluster's API server.
 struct Watching {
     again: Arc<Notify>,
+    probes: watch::Sender<Option<Probing>>,
     task: AbortHandle,
 }
 
@@ -368,7 +369,7 @@ impl Engine {
                 Fact::Cluster(name, ClusterFact::Preflight(report)) => {
                     if let Some(sources) = &mut self.sources {
                         sources.touch(name);
-                        sources.measure(name, &report.offers);
+                        sources.measure(name, report);
                     }
                 }
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {
@@ -427,20 +428,21 @@ impl Engine {
         let plan = self.world.plan();
         self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
         for entry in &plan.clusters {
-            if self.watches.of.contains_key(&entry.name) {
+            let probing = plan.probing(&entry.name);
+            if let Some(watching) = self.watches.of.get(&entry.name) {
+                let is_new =
+                    |known: &mut Option<Probing>| std::mem::replace(known, probing.clone()) != probing;
+                watching.probes.send_if_modified(is_new);
                 continue;
             }
             let again = Arc::new(Notify::new());
-            let run = k8s::watch::run(
-                entry.name.clone(),
-                (self.reach)(entry),
-                self.sender.clone(),
-                again.clone(),
-                self.watches.bodies.clone(),
-            );
+            let (probes, asked) = watch::channel(probing);
+            let bodies = self.watches.bodies.clone();
+            let wishes = k8s::watch::Wishes { again: again.clone(), probes: asked, bodies };
+            let run = k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), wishes);
             let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
-            self.watches.of.insert(entry.name.clone(), Watching { again, task });
+            self.watches.of.insert(entry.name.clone(), Watching { again, probes, task });
         }
     }
 
@@ -490,20 +492,17 @@ impl Engine {
     /// In the background: there may be a hundred thousand, and nothing on screen waits for them.
     fn read_files(&self) {
         let Some(place) = self.desk.place.clone() else { return };
-        let sender = self.sender.clone();
+        let (fleet, sender) = (self.world.plan().clone(), self.sender.clone());
         tokio::spawn(async move {
-            let facts = match tokio::task::spawn_blocking(move || workspace::root::read_files(&place)).await {
-                Ok(Ok((files, troubles))) => std::iter::once(Fact::Files(files))
-                    .chain(troubles.into_iter().map(Fact::Notice))
-                    .collect(),
-                Ok(Err(troubles)) => troubles.into_iter().map(Fact::Notice).collect::<Vec<_>>(),
-                Err(stopped) => {
-                    tracing::error!(%stopped, "reading the policy files stopped");
-                    return;
+            let read = move || workspace::root::read_files(&place, &fleet);
+            match tokio::task::spawn_blocking(read).await {
+                Ok((files, troubles)) => {
+                    let _ = sender.send(Fact::Files(files)).await;
+                    for trouble in troubles {
+                        let _ = sender.send(Fact::Notice(trouble)).await;
+                    }
                 }
-            };
-            for fact in facts {
-                let _ = sender.send(fact).await;
+                Err(stopped) => tracing::error!(%stopped, "reading the policy files stopped"),
             }
         });
     }

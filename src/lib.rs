@@ -95,6 +95,7 @@ pub mod domain {
         mod lookups;
         pub mod reading;
         pub mod report;
+        pub mod rights;
         mod scrapers;
     }
     pub mod probe;
@@ -276,6 +277,7 @@ pub mod k8s {
     mod preview;
     pub mod probe;
     mod rollback;
+    mod served;
     mod shadow;
     /// What the team shares, as custom resources of the state cluster: one file a kind for the wire
     /// types and back, names, sizes; following, writing and installing them.

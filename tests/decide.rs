@@ -155,7 +155,11 @@ fn an_apply_names_every_reason_against_it() {
                 why: Text::new("prod-eu: no answer within 5 s. Check the VPN.")
             },
             Reason::Terminating(target().ns),
-            Reason::NotEnforced { cluster: cluster(), evidence },
+            Reason::NotEnforced {
+                cluster: cluster(),
+                evidence,
+                next: "migrate its CNI to Calico or Cilium first"
+            },
             Reason::NotAuthored(cluster(), target().ns),
         ]
     );

@@ -68,8 +68,8 @@ fn digest(policies: &[Policy]) -> PolicyDigest {
     PolicyDigest::of(policies)
 }
 
-/// One namespace with a ready pod, a live source, and these policies.
-fn world(policies: Vec<Policy>) -> World {
+/// The one cluster of the fleet, of which nothing is known yet.
+fn unread() -> World {
     let mut world = World::new(start());
     let entry = ClusterEntry {
         name: east(),
@@ -80,13 +80,20 @@ fn world(policies: Vec<Policy>) -> World {
         collector: None,
     };
     world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
-    let seen = NamespaceSeen {
-        name: shop(),
-        labels: Labels::default(),
-        owner: None,
-        contact: None,
-        terminating: false,
-    };
+    world
+}
+
+fn met() -> ClusterFact {
+    ClusterFact::Met { uid: Some(Text::new("uid-east")), version: Text::new("v1.33"), kinds: Vec::new() }
+}
+
+fn seen() -> NamespaceSeen {
+    NamespaceSeen { name: shop(), labels: Labels::default(), owner: None, contact: None, terminating: false }
+}
+
+/// One namespace with a ready pod, a live source, and these policies.
+fn world(policies: Vec<Policy>) -> World {
+    let mut world = unread();
     let source = SourceState {
         kind: sluice::domain::source::SourceKind::Hubble,
         name: Text::new("Hubble Relay"),
@@ -99,8 +106,8 @@ fn world(policies: Vec<Policy>) -> World {
         repeats: 0,
     };
     for fact in [
-        ClusterFact::Met { uid: Some(Text::new("uid-east")), version: Text::new("v1.33"), kinds: Vec::new() },
-        ClusterFact::Namespaces(Change::Reset(vec![seen])),
+        met(),
+        ClusterFact::Namespaces(Change::Reset(vec![seen()])),
         ClusterFact::Pods(Change::Reset(vec![pod(Some(start()))])),
         ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(policies)),
         ClusterFact::Source(source),
@@ -371,4 +378,27 @@ fn recovery_is_unknown_while_denials_cannot_be_seen() {
         said,
         "whether it recovered is unknown: no flow source is live there, so denials cannot be seen"
     );
+}
+
+/// The lists of a cluster come in any order, and the record may be there before all of them.
+#[test]
+fn what_is_missing_is_an_incident_also_where_namespaces_are_listed_last() {
+    let mut world = unread();
+    tell_record(&mut world, record(&set()));
+    world.absorb(Fact::Cluster(east(), met()));
+    tell_policies(&mut world, set()[1..].to_vec());
+    assert_eq!(drifts(&world), [], "whether the namespace is there at all is not known yet");
+    world.absorb(Fact::Cluster(east(), ClusterFact::Namespaces(Change::Reset(vec![seen()]))));
+    world.settle();
+    assert_eq!(drifts(&world), [Drift::Missing("default-deny-egress")]);
+}
+
+#[test]
+fn a_cluster_that_left_the_fleet_has_no_incident() {
+    let mut world = world(set()[1..].to_vec());
+    tell_record(&mut world, record(&set()));
+    assert_eq!(drifts(&world), [Drift::Missing("default-deny-egress")]);
+    world.absorb(Fact::Fleet(FleetFile::default()));
+    world.settle();
+    assert_eq!(drifts(&world), []);
 }

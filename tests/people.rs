@@ -4,6 +4,7 @@ mod cli;
 mod flights;
 mod headless;
 mod ingress;
+mod lines;
 mod monthly;
 mod newcomer;
 mod plain;

@@ -9,12 +9,12 @@ use sluice::{
     domain::{
         names::{Text, is_hostile},
         preflight::{
-            around::ASKED,
             check::{CheckId, Verdict},
             cni,
             corefile::{self, Around},
-            reading::{CUSTOM, Known, Measured, Object, Reading, Right},
+            reading::{CUSTOM, Known, Measured, Object, Probing, Reading, Right},
             report::{self, Report},
+            rights::{ASKED, PROBES},
         },
         resolver::DnsPath,
     },
@@ -81,8 +81,28 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 _ => None,
             });
             let rights = ASKED.iter().zip(answers);
-            reading.rights =
-                Known::Read(rights.map(|((verb, what), allowed)| Right { verb, what, allowed }).collect());
+            reading.rights = Known::Read(
+                rights
+                    .map(|((verb, what), allowed)| Right { verb, what, ns: Text::default(), allowed })
+                    .collect(),
+            );
+        }
+        // Probes are on; where they may not run everywhere, each namespace has an answer of its own.
+        "probes" => {
+            let word = |word: &str| match word {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            };
+            let mut words = rest.split(' ');
+            let everywhere = word(words.next().expect("an answer"));
+            let right = |verb, ns: &str, allowed| Right { verb, what: "pods", ns: Text::new(ns), allowed };
+            let all = PROBES.map(|(verb, _)| right(verb, "", everywhere));
+            let single =
+                words.filter_map(|one| one.split_once('=')).map(|(ns, it)| right("create", ns, word(it)));
+            reading.probes = Some(Probing::default());
+            let Known::Read(rights) = &mut reading.rights else { panic!("rights go first") };
+            rights.extend(all.into_iter().chain(single));
         }
         "measured" => {
             let words: Vec<&str> = rest.split(' ').collect();
@@ -92,6 +112,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 from: at(words[0]),
                 to: at(words[1]),
                 empty_hours: words[2].parse().expect("a number"),
+                only_denials: words.get(3) == Some(&"denials"),
             }));
         }
         "unmeasured" => reading.measured = Some(Known::Unknown(Text::new(rest))),

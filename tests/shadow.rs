@@ -310,6 +310,65 @@ async fn where_there_is_no_shadow_it_is_refused_with_the_reason() {
     insta::assert_snapshot!("shadow_refused", said);
 }
 
+const AUDITED: &str = "name = 'audited'
+[[cluster]]
+name = 'east'
+state = true
+environment = 'staging'
+cni = 'cilium'
+nodes = 2
+namespaces = ['shop']
+agent = { audit = true }
+";
+
+/// Cilium has its shadow by the mode of its agents: what is live is judged, and nothing is dropped. sluice
+/// says how to come there, counts what would be denied apart, credits nothing, and takes it back as ever.
+#[tokio::test(start_paused = true)]
+async fn what_cilium_only_audits_is_a_shadow_of_what_is_live() {
+    let scenario = Scenario::parse("audited", AUDITED).expect("a scenario");
+    let fleet = Fleet::new(&scenario, Options { seed: 5, speed: 1.0, start: support::start() });
+    let folder = tempfile::tempdir().expect("a folder");
+    workspace::write(&fleet, folder.path()).expect("it is written");
+    let scene = Scene { fleet, folder };
+    scene.allow("east", NOTHING);
+    let mut said = String::new();
+    for words in ["apply --shadow", "apply"] {
+        let ran = scene.sluice("east", words, &["yes"]).await;
+        ran.ended(Exit::Refused);
+        said.push_str(&ran.out);
+    }
+    assert!(scene.enforced().is_empty());
+    insta::assert_snapshot!("shadow_audited", said);
+
+    // As kubectl would, by the command that was said.
+    for name in SET {
+        let path = format!("network-policies/east/shop/{name}.yaml");
+        let text = std::fs::read_to_string(scene.folder.path().join(path)).expect("it is there");
+        let policy = serde_yaml::from_str(&text).expect("YAML");
+        scene.fleet.cluster("east").expect("it is there").server().seed(policy);
+    }
+    let mut engine = scene.engine("east");
+    support::run_for(&mut engine, Duration::from_secs(600)).await;
+    let shop = row(&engine);
+    let would = shop["shadow"]["would_deny"].as_u64().expect("a number");
+    let world = engine.world();
+    let groups = world.denials().would().filter(|group| group.key.ns.as_str() == "shop").count();
+    assert!(would > 0 && would == groups as u64, "{shop:#}");
+    assert_eq!((world.denials().total(), world.denials().groups().len()), (0, 0), "nothing was denied");
+    assert_eq!(shop["shadow"]["of_workspace"], true, "the same bytes");
+    let minutes = &shop["soak"]["minutes"];
+    assert_eq!((&minutes["credited"], &minutes["wall"]), (&Value::from(0), &Value::from(10)), "{shop:#}");
+    assert_eq!(shop["standing"], "accepted", "a verdict that names a policy proves nothing while it audits");
+    let text = status::text(world);
+    let line = text.lines().find(|line| line.contains("shadow by policy-audit-mode")).expect("a line").trim();
+    assert!(line.contains(&format!(", would deny {groups} groups in the ")), "{line}");
+
+    scene.sluice("east", "rollback", &["yes"]).await.ended(Exit::Done);
+    assert!(scene.enforced().is_empty());
+    support::run_for(&mut engine, Duration::from_secs(5)).await;
+    assert_eq!(row(&engine)["shadow"], Value::Null);
+}
+
 /// Law 6: nothing about staged objects hinders a rollback of what is enforced.
 #[tokio::test(start_paused = true)]
 async fn a_rollback_opens_whatever_becomes_of_what_is_staged() {

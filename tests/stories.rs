@@ -137,7 +137,7 @@ async fn flown(fleet: &Fleet) -> Value {
     };
     let mut out = Vec::new();
     let mut printer = Printer::new(&mut out, io::sink());
-    preflight::run(&support::fleet_file(fleet).clusters, &reach, &args, &mut printer).await;
+    preflight::run(&support::fleet_file(fleet), &reach, &args, &mut printer).await;
     drop(printer);
     serde_json::from_slice(&out).expect("JSON")
 }

@@ -52,6 +52,11 @@ fn left_it_gives_the_terminal_back_as_it_was() {
     assert!(!screen.is_taken());
     assert!(!screen.text().contains("enter open"), "nothing of it is left:\n{}", screen.text());
     assert_eq!(modes(&screen, "modes-before"), modes(&screen, "modes-after"));
+    // Nothing is asked of the terminal: an answer that comes late over ssh would be read as keys.
+    let sent = screen.bytes();
+    for question in ["\u{1b}[6n", "\u{1b}[c", "\u{1b}[0c", "\u{1b}[?u", "\u{1b}]11;?", "\u{1b}[>"] {
+        assert!(!sent.contains(question), "{question:?} is sent");
+    }
 }
 
 #[test]

@@ -75,7 +75,9 @@ contexts:
     let access = Access::Context { kubeconfig: Arc::new(kubeconfig), context: "one".to_owned() };
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
-    let task = tokio::spawn(watch::run(name, access, sender, Arc::new(Notify::new()), Bodies::default()));
+    let (_probes, probes) = tokio::sync::watch::channel(None);
+    let wishes = watch::Wishes { again: Arc::new(Notify::new()), probes, bodies: Bodies::default() };
+    let task = tokio::spawn(watch::run(name, access, sender, wishes));
     let fact = inbox.recv().await;
     task.abort();
     match fact {

@@ -103,7 +103,8 @@ impl Story {
             ["listed", pods @ ..] => self.listed(pods),
             ["looked"] => {
                 let checks = vec![Check::pass(CheckId::Foreign, "nothing")];
-                let report = Report { checks, engine: None, dns_mode: None, offers: Vec::new() };
+                let report =
+                    Report { checks, engine: None, dns_mode: None, offers: Vec::new(), printing: None };
                 self.tell(ClusterFact::Preflight(Box::new(report)));
             }
             ["policies", opened @ ..] => {

@@ -23,16 +23,17 @@ use sluice::{
     },
     domain::{
         coverage::CronJob,
-        fleet::{Cluster as Row, Enforcement, Environment},
+        fleet::{Cluster as Row, Enforcement, Environment, Part},
         flow::Direction,
         names::{ClusterName, NsName, Text},
-        policy::Bodies,
+        policy::{Bodies, PolicyKind},
     },
     k8s::{connect::Access, watch},
     sim::api::{
         clock::Clock,
         cluster::{CertName, Cluster, ClusterSetup, Peer, Stop},
         faults::{Faults, Reach},
+        resources::Resource,
     },
 };
 use tokio::{
@@ -56,6 +57,8 @@ struct Followed {
     began: Instant,
     /// CronJobs and the way to the DNS server, in words.
     told: Vec<String>,
+    /// Sessions that began.
+    met: usize,
 }
 
 fn start() -> DateTime<Utc> {
@@ -63,9 +66,13 @@ fn start() -> DateTime<Utc> {
 }
 
 fn cluster() -> Cluster {
+    serving(Vec::new())
+}
+
+fn serving(extra_resources: Vec<Resource>) -> Cluster {
     let cluster = Cluster::new(ClusterSetup {
         accounts: Vec::new(),
-        extra_resources: Vec::new(),
+        extra_resources,
         controllers: true,
         clock: Clock::new(start(), 1.0),
         seed: 7,
@@ -118,8 +125,10 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        tokio::spawn(watch::run(name, access, sender, again.clone(), Bodies::default()));
-        Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new() }
+        let (_, probes) = tokio::sync::watch::channel(None);
+        let wishes = watch::Wishes { again: again.clone(), probes, bodies: Bodies::default() };
+        tokio::spawn(watch::run(name, access, sender, wishes));
+        Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }
 
     /// Lets time pass and takes in what is told.
@@ -134,6 +143,7 @@ impl Followed {
     }
 
     fn note(&mut self, fact: &Fact) {
+        self.met += usize::from(matches!(fact, Fact::Cluster(_, ClusterFact::Met { .. })));
         let name = |job: &CronJob| {
             let pause = job.longest_pause.map_or(-1, |pause| pause.num_hours());
             format!(
@@ -310,6 +320,43 @@ async fn a_refused_list_is_one_missing_part_and_the_rest_goes_on() {
     it.refuse(None);
     it.run(Duration::from_secs(60)).await;
     assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
+}
+
+/// What is served decides what is followed, so an answer that does not come is not one that says nothing.
+#[tokio::test(start_paused = true)]
+async fn kinds_that_could_not_be_asked_for_are_unknown_and_not_absent() {
+    for (path, what, called) in [
+        (
+            "/apis/cilium.io/v2",
+            Part::Policies(PolicyKind::CiliumNetworkPolicy),
+            "kinds of Cilium network policies of one",
+        ),
+        ("/apis/projectcalico.org/v3", Part::Staged, "kinds of staged policies of one"),
+    ] {
+        let mut it = Followed::new(cluster());
+        it.refuse(Some((path, 503)));
+        it.run(SECOND).await;
+        let why = it.row().troubles.get(&what).map_or("", Text::as_str);
+        assert!(why.starts_with(called), "{path}: {why:?}");
+        assert_eq!(it.row().looked.stages, (what != Part::Staged).then_some(false), "{path}");
+        it.refuse(None);
+        it.run(Duration::from_secs(60)).await;
+        assert_eq!((it.health().as_str(), it.row().looked.stages), ("up: ", Some(false)), "{path}");
+    }
+}
+
+/// A session that begins anew reads every list anew, which is a gap for every soak.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_once_is_no_other_server() {
+    let cilium = Resource::custom("cilium.io", "v2", "ciliumnetworkpolicies", "CiliumNetworkPolicy");
+    let mut it = Followed::new(serving(vec![cilium]));
+    it.run(SECOND).await;
+    assert_eq!((it.met, it.row().kinds.len()), (1, 1));
+    it.refuse(Some(("/apis/cilium.io/v2", 503)));
+    it.run(Duration::from_secs(700)).await;
+    it.refuse(None);
+    it.run(Duration::from_secs(700)).await;
+    assert_eq!((it.met, it.row().kinds.len()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

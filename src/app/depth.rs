@@ -41,7 +41,11 @@ impl<W: Write> Colours<W> {
             (3.., b'm') => {
                 let held = std::mem::take(&mut self.held);
                 let params = String::from_utf8_lossy(&held[2..held.len() - 1]).into_owned();
-                write!(self.out, "\x1b[{}m", rewritten(&params, self.depth))
+                match rewritten(&params, self.depth) {
+                    // Without a number it would take back all that is set.
+                    rest if rest.is_empty() => Ok(()),
+                    rest => write!(self.out, "\x1b[{rest}m"),
+                }
             }
             _ => self.release(),
         }
@@ -194,6 +198,7 @@ mod tests {
             (Depth::Indexed, "\x1b[38;2;255;0;0m", "\x1b[38;5;196m"),
             (Depth::Indexed, "\x1b[38;5;200;49m", "\x1b[38;5;200;49m"),
             (Depth::True, "\x1b[38;2;1;2;3m", "\x1b[38;2;1;2;3m"),
+            (Depth::Sixteen, "a\x1b[31m\x1b[58;5;3mb\x1b[m", "a\x1b[31mb\x1b[0m"),
             (Depth::Sixteen, "\x1b[2J\x1b[?1049h\x1b[3;4Hx", "\x1b[2J\x1b[?1049h\x1b[3;4Hx"),
             (Depth::Sixteen, "\x1b]52;c;eA==\x07", "\x1b]52;c;eA==\x07"),
         ] {

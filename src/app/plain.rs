@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{AGES, Options, leave, terminal, ticking};
+use super::{AGES, Chosen, Options, leave, terminal, ticking};
 use crate::{
     engine::{Engine, Setup},
     tui::{
@@ -32,12 +32,14 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
     let mut plain = Plain::new(options.ascii);
     plain.model.settings.masks.salt = options.salt;
     plain.model.settings.masks.on = options.masked;
+    let Chosen { preferences, troubles, changed, .. } = options.chosen;
+    let told = plain.prefer(engine.world(), preferences, troubles, &changed);
     if let Some(spot) = options.open {
         update::open(&mut plain.model, spot);
     }
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let mut session = Session { plain, engine, is_terminal, is_prompted: false };
-    let ended = session.run().await;
+    let ended = session.run(told).await;
     leave(&mut session.engine).await;
     ended
 }
@@ -51,16 +53,24 @@ struct Session {
 }
 
 impl Session {
-    async fn run(&mut self) -> color_eyre::Result<()> {
+    /// `told`: of the user's own file.
+    async fn run(&mut self, told: Vec<String>) -> color_eyre::Result<()> {
         let mut lines = typed();
         let mut ages = ticking(AGES);
         let mut stop = Box::pin(terminal::told_to_stop());
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut is_over = false;
+        let (mut is_over, mut held) = (false, true);
         let first = self.plain.begin(self.engine.world());
         self.print(&first)?;
+        self.print(&told)?;
         loop {
             let holds = self.plain.holds(self.engine.world());
+            if held && !holds {
+                // What was waited for is told before the next line is read.
+                let said = self.plain.say(self.engine.world());
+                self.print(&said)?;
+            }
+            held = holds;
             if is_over && !holds {
                 let last = self.plain.say(self.engine.world());
                 return self.print(&last).map_err(Into::into);

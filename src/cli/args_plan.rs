@@ -105,7 +105,7 @@ pub struct Init {
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = help::PREFLIGHT)]
 pub struct Preflight {
-    /// Read these manifest files or folders instead of clusters
+    /// Read these manifest files or folders (`-`: what is piped in) instead of clusters
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["contexts"])]
     pub manifests: Vec<PathBuf>,
     /// How to print

@@ -2,7 +2,9 @@
 //! each check with its evidence and its fix. Changes nothing; needs no `sluice.yaml`.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    io::Read,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -19,13 +21,16 @@ use super::{
     session::{self, Need},
 };
 use crate::{
-    cockpit::{plan::ClusterEntry, ports::Trouble},
+    cockpit::{
+        plan::{ClusterEntry, FleetFile},
+        ports::Trouble,
+    },
     documents::preflight::{self, Flight},
     domain::{
         names::Text,
         preflight::{
             check::Verdict,
-            reading::Reading,
+            reading::{Known, Probing, Reading},
             report::{self, Report},
         },
     },
@@ -49,24 +54,24 @@ pub fn main(global: &Global, args: &Preflight, printer: &mut Printer<'_>) -> Exi
     with_runtime(printer, async |printer| {
         let setup = session::setup(global, Need::Clusters, false)?;
         setup.notices.iter().for_each(|notice| printer.say(&format!("note: {notice}\n")));
-        Ok(run(&setup.fleet.clusters, &*setup.reach, args, printer).await)
+        Ok(run(&setup.fleet, &*setup.reach, args, printer).await)
     })
 }
 
 /// Pre-flights of all these clusters at once; one that is slow or dead never delays the others' rows
 /// beyond the deadline.
 pub async fn run(
-    clusters: &[ClusterEntry],
+    fleet: &FleetFile,
     reach: &(dyn Fn(&ClusterEntry) -> Access + Send + Sync),
     args: &Preflight,
     printer: &mut Printer<'_>,
 ) -> Exit {
-    let flights = join_all(clusters.iter().map(|entry| {
-        let access = reach(entry);
+    let flights = join_all(fleet.clusters.iter().map(|entry| {
+        let (access, probes) = (reach(entry), fleet.probing(&entry.name));
         async move {
             let name = entry.name.as_str();
-            let result = match timeout(args.deadline, Box::pin(look(entry, &access, args.deadline / 2))).await
-            {
+            let looking = Box::pin(look(entry, &access, (probes, args.deadline / 2)));
+            let result = match timeout(args.deadline, looking).await {
                 Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
             };
@@ -78,9 +83,13 @@ pub async fn run(
 
 /// One cluster. Its collector is asked while the rest is read, and has a little longer; whether there is
 /// one, the reading says.
-async fn look(entry: &ClusterEntry, access: &Access, patience: Duration) -> Result<Report, Trouble> {
+async fn look(
+    entry: &ClusterEntry,
+    access: &Access,
+    (probes, patience): (Option<Probing>, Duration),
+) -> Result<Report, Trouble> {
     let patience = patience.min(week::ANSWER);
-    let mut looking = pin!(look::preflight(access));
+    let mut looking = pin!(look::preflight(access, probes));
     let mut asking = pin!(week::collector(entry, access));
     let (reading, early) = tokio::select! {
         reading = &mut looking => (reading?, None),
@@ -88,11 +97,11 @@ async fn look(entry: &ClusterEntry, access: &Access, patience: Duration) -> Resu
     };
     let report = report::run(&reading);
     let measured = if entry.collector.is_none() && !has_collector(&reading) {
-        week::source(entry, access, &report.offers, patience).await
+        week::source(entry, access, &report, patience).await
     } else if let Some(early) = early {
         Some(early)
     } else {
-        Some(timeout(patience, asking).await.unwrap_or_else(|_| week::late(patience)))
+        Some(timeout(patience, asking).await.unwrap_or_else(|_| week::late(COLLECTOR, patience)))
     };
     Ok(match measured {
         Some(measured) => report.measured(&measured),
@@ -112,55 +121,116 @@ fn late(name: &str, deadline: Duration) -> Trouble {
     Trouble::new(name, &fact, "Try a longer --deadline.")
 }
 
+/// As it is called where it does not answer, with what shows it.
+const COLLECTOR: &str = "its collector (kubectl get pods -A -l app.kubernetes.io/name=sluice-collect)";
+
 /// The same from files.
 pub fn offline(args: &Preflight, printer: &mut Printer<'_>) -> Exit {
-    let mut texts = Vec::new();
+    let mut found = Found::default();
     for path in &args.manifests {
-        if let Err(trouble) = gather(path, true, &mut texts) {
+        if let Err(trouble) = found.named(path) {
             printer.say(&format!("{trouble}\n"));
             return Exit::Usage;
         }
     }
     let (reading, complaints) =
-        manifests::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        manifests::read(found.texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    for trouble in &found.left_out {
+        printer.say(&format!("{trouble}\n"));
+    }
     for complaint in &complaints {
         printer.say(&format!("{}: {}. Correct the file, or leave it out.\n", complaint.file, complaint.why));
     }
+    let is_whole = complaints.is_empty() && found.left_out.is_empty();
+    // An empty folder is no cluster in which nothing stands in the way.
+    if is_whole && matches!(&reading.groups, Known::Read(groups) if groups.is_empty()) {
+        printer.say(
+            "No Kubernetes object is in these files. Name manifests, or folders with .yaml, .yml or .json.\n",
+        );
+        return Exit::Usage;
+    }
     let flight = Flight { name: Text::new("manifests"), result: Ok(report::run(&reading)) };
     let exit = print(&[flight], args, printer);
-    match complaints.is_empty() {
-        true => exit,
-        false => exit.max(Exit::Partial),
+    if is_whole { exit } else { exit.max(Exit::Partial) }
+}
+
+/// Texts of manifests with the names of their files, and what could not be read of folders.
+#[derive(Default)]
+struct Found {
+    texts: Vec<(String, String)>,
+    left_out: Vec<Trouble>,
+    /// Folders that were gone through: a link may lead back into one.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Found {
+    /// What a person named must be there: a file, a folder, a pipe, or `-` for what is piped in.
+    fn named(&mut self, path: &Path) -> Result<(), Trouble> {
+        let shown = path.display().to_string();
+        if shown == "-" {
+            let text = read("what is piped in", std::io::stdin().lock())?;
+            self.texts.push((shown, text));
+            return Ok(());
+        }
+        if fs::metadata(path).map_err(|error| unread(&shown, &error))?.is_dir() {
+            return self.folder(path);
+        }
+        self.file(path)
+    }
+
+    /// Every manifest below a folder, in the order of their paths. One that is bad costs itself only.
+    fn folder(&mut self, path: &Path) -> Result<(), Trouble> {
+        let shown = path.display().to_string();
+        let real = fs::canonicalize(path).map_err(|error| unread(&shown, &error))?;
+        if !self.folders.insert(real) {
+            return Ok(());
+        }
+        let entries = fs::read_dir(path).map_err(|error| unread(&shown, &error))?;
+        let mut below: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        below.sort();
+        for path in below {
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let is_manifest = matches!(ending, "yaml" | "yml" | "json");
+            let read = match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => self.folder(&path),
+                Ok(meta) if meta.is_file() && is_manifest => self.file(&path),
+                Err(error) if is_manifest => Err(unread(&path.display().to_string(), &error)),
+                Ok(_) | Err(_) => Ok(()),
+            };
+            if let Err(trouble) = read {
+                self.left_out.push(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), Trouble> {
+        let shown = path.display().to_string();
+        if self.texts.len() >= FILES {
+            let next = "Name the manifests of the cluster's own parts.";
+            return Err(Trouble::new(&shown, "it is one file too many (10000 are read)", next));
+        }
+        let file = fs::File::open(path).map_err(|error| unread(&shown, &error))?;
+        let text = read(&shown, file)?;
+        self.texts.push((shown, text));
+        Ok(())
     }
 }
 
-/// A file, or every manifest below a folder, in the order of their paths.
-fn gather(path: &Path, named: bool, out: &mut Vec<(String, String)>) -> Result<(), Trouble> {
-    let shown = path.display().to_string();
-    let failed = |error: &std::io::Error| {
-        Trouble::new(&shown, &format!("it cannot be read ({error})"), "Name files or folders.")
-    };
-    let meta = fs::metadata(path).map_err(|error| failed(&error))?;
-    if meta.is_dir() {
-        let entries = fs::read_dir(path).map_err(|error| failed(&error))?;
-        let mut below: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        below.sort();
-        return below.iter().try_for_each(|path| gather(path, false, out));
+fn unread(shown: &str, error: &std::io::Error) -> Trouble {
+    Trouble::new(shown, &format!("it cannot be read ({error})"), "Name files or folders.")
+}
+
+/// A pipe tells no length beforehand, so as much is read as may be and no more.
+fn read(shown: &str, from: impl Read) -> Result<String, Trouble> {
+    let mut bytes = Vec::new();
+    from.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unread(shown, &error))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        let next = "Name the manifests of the cluster's own parts.";
+        return Err(Trouble::new(shown, "it is larger than 64 MiB", next));
     }
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if !named && !matches!(ending, "yaml" | "yml" | "json") {
-        return Ok(());
-    }
-    if meta.len() > FILE_LIMIT || out.len() >= FILES {
-        return Err(Trouble::new(
-            &shown,
-            "it is larger than 64 MiB, or there are too many files",
-            "Name the manifests of the cluster's own parts.",
-        ));
-    }
-    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
-    out.push((shown, text));
-    Ok(())
+    let no_text = |_| Trouble::new(shown, "it is no text in UTF-8", "Leave it out, or name text.");
+    String::from_utf8(bytes).map_err(no_text)
 }
 
 fn print(flights: &[Flight], args: &Preflight, printer: &mut Printer<'_>) -> Exit {

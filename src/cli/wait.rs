@@ -5,39 +5,16 @@ use crate::{
     cockpit::{
         orders::{OrderId, Target},
         ports::{Link, Trouble},
+        rows::parts,
         world::World,
     },
     domain::{
-        fleet::{Cluster, Health, Listed, Part},
+        fleet::{Cluster, Health},
         names::{ClusterName, Text},
-        policy::PolicyKind,
     },
 };
 
-/// Is everything read that a row of this cluster shows, as far as it can be read? What is refused
-/// never comes and is not waited for.
-pub fn is_read(cluster: &Cluster) -> bool {
-    match cluster.health {
-        Health::Down(_) => true,
-        Health::Connecting => false,
-        Health::Up | Health::Degraded(_) => {
-            parts(cluster).iter().all(|(part, is_there, _)| *is_there || cluster.troubles.contains_key(part))
-        }
-    }
-}
-
-/// Each part of a row: whether it is there, and what people call it.
-fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 6] {
-    let listed = |list| cluster.listed.contains(&list);
-    [
-        (Part::Namespaces, listed(Listed::Namespaces), "namespaces"),
-        (Part::Policies(PolicyKind::NetworkPolicy), listed(Listed::Policies), "network policies"),
-        (Part::Pods, listed(Listed::Pods), "pods"),
-        (Part::Rights, cluster.rights.patch.is_some(), "rights"),
-        (Part::Cni, cluster.cni.is_some(), "the CNI"),
-        (Part::Staged, cluster.looked.stages.is_some(), "staged policies"),
-    ]
-}
+pub use crate::cockpit::rows::is_read;
 
 /// Has the cluster's flow source said whether it works?
 pub fn has_source_spoken(world: &World, cluster: &Cluster) -> bool {
@@ -117,7 +94,7 @@ mod tests {
     use crate::{
         cockpit::ports::{ClusterFact, Fact},
         documents::tests::{cluster, target, world, world_with_orders},
-        domain::fleet::Rights,
+        domain::fleet::{Part, Rights},
     };
 
     #[test]

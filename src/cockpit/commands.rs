@@ -86,6 +86,7 @@ commands! {
     Fold: "fold", ["h", "left"], Anywhere, Looks, "Fold, or go to the row it belongs to; elsewhere back.";
     Focus: "focus", ["tab"], Anywhere, Looks, "Next pane; on a namespace: which direction is meant.";
     Zoom: "zoom", ["z"], Anywhere, Looks, "The details over the whole screen; again: back.";
+    ZoomList: "zoom-list", ["Z"], Anywhere, Looks, "The list over the whole screen; again: back.";
     Menu: "menu", ["m"], Anywhere, Looks, "Everything that can be done with this row.";
     Fleet: "fleet", ["1"], Anywhere, Looks, "Clusters and namespaces.";
     Denials: "denials", ["2"], Anywhere, Looks, "Denied flows, grouped.";

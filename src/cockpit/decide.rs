@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::domain::{
-    fleet::{Enforcement, Health},
+    fleet::{CniKind, Health},
     hold::HoldKind,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
@@ -125,10 +125,8 @@ pub enum Reason {
     Unreachable { cluster: ClusterName, why: Text },
     #[error("{user} may not {verb} network policies in {cluster} (RBAC); ask its admin for the right")]
     NoRight { user: Text, verb: &'static str, cluster: ClusterName },
-    #[error(
-        "{cluster} does not enforce NetworkPolicies ({evidence}): migrate its CNI to Calico or Cilium first"
-    )]
-    NotEnforced { cluster: ClusterName, evidence: Text },
+    #[error("{cluster} does not enforce NetworkPolicies ({evidence}): {next}")]
+    NotEnforced { cluster: ClusterName, evidence: Text, next: &'static str },
     #[error("{cluster} has no shadow: {why}")]
     NoShadow { cluster: ClusterName, why: Text },
     #[error("pre-flight of {cluster}, {} {}: {why} See `sluice preflight --cluster {cluster}`", .check.as_str(), .verdict.as_str())]
@@ -257,9 +255,25 @@ fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
 pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = place_reasons(world, target);
     let Some(cluster) = world.cluster(&target.cluster) else { return reasons };
-    if cluster.enforcement() == Enforcement::DoesNot {
-        let evidence = cluster.cni.as_ref().map_or_else(Text::default, |cni| cni.evidence.clone());
-        reasons.push(Reason::NotEnforced { cluster: target.cluster.clone(), evidence });
+    if let Some(cni) = cluster.cni.as_ref().filter(|cni| cni.enforcement.is_off()) {
+        reasons.push(Reason::NotEnforced {
+            cluster: target.cluster.clone(),
+            evidence: cni.evidence.clone(),
+            next: match cni.kind {
+                CniKind::Flannel | CniKind::Other => "migrate its CNI to Calico or Cilium first",
+                CniKind::Cilium
+                | CniKind::Calico
+                | CniKind::Antrea
+                | CniKind::NetworkPolicies
+                | CniKind::KubeRouter
+                | CniKind::K3s
+                | CniKind::Weave
+                | CniKind::Aws
+                | CniKind::AzureNpm
+                | CniKind::OvnKubernetes
+                | CniKind::Kindnet => "put that right first, as its pre-flight says",
+            },
+        });
     }
     reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
         cluster: target.cluster.clone(),

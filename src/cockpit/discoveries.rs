@@ -319,7 +319,6 @@ impl Discoveries {
         }
     }
 
-    /// Works out what views read, once a batch.
     /// Clusters judged anew in one batch: of a hundred, the others wait for the next one.
     const AT_ONCE: usize = 16;
 
@@ -328,6 +327,7 @@ impl Discoveries {
         !self.touched.is_empty()
     }
 
+    /// Works out what views read, once a batch.
     pub(super) fn settle(
         &mut self,
         clusters: &IndexMap<ClusterName, Cluster>,

@@ -86,6 +86,12 @@ impl Incidents {
         self.open.iter().flat_map(|(target, all)| all.iter().map(move |one| (target, one)))
     }
 
+    /// Of a cluster that left the fleet nothing is known any more.
+    pub(super) fn retain(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
+        self.open.retain(|target, _| clusters.contains_key(&target.cluster));
+    }
+
+    /// Its policies or namespaces changed, or are complete now.
     pub(super) fn touch(&mut self, cluster: &ClusterName) {
         if !self.touched.contains(cluster) {
             self.touched.insert(cluster.clone());

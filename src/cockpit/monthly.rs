@@ -171,6 +171,11 @@ impl Monthly {
         self.renewal.as_ref().filter(|renewal| renewal.ns == *ns)
     }
 
+    /// Of which there is a document, or should be.
+    pub fn namespaces(&self) -> impl Iterator<Item = &NsName> {
+        self.files.iter().flatten().map(|file| &file.ns)
+    }
+
     /// Should the files be read (again), now that somebody looks at them?
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.asked.is_none_or(|asked| age(asked, now).num_seconds() >= Self::FRESH_SECS)
@@ -391,7 +396,9 @@ fn due_day(stamp: &Stamp, oldest: Option<Timestamp>) -> NaiveDate {
 }
 
 fn is_there(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<bool> {
-    let Some(seen) = world.cluster(cluster) else { return Some(false) };
+    let Some(seen) = world.cluster(cluster) else {
+        return if world.plan().leaves_out(cluster) { None } else { Some(false) };
+    };
     match seen.namespaces.contains_key(ns) {
         true => Some(true),
         false => seen.knows_gone(ns).then_some(false),
@@ -493,6 +500,9 @@ pub fn compare_reasons(world: &World, ns: &NsName) -> Vec<Reason> {
 /// Why a cluster's collector is not asked.
 fn not_asked(world: &World, cluster: &ClusterName, ns: &NsName) -> Option<Text> {
     let said = |why: String| Some(Text::from(why));
+    if world.plan().leaves_out(cluster) {
+        return said("this run leaves the cluster out".to_owned());
+    }
     if world.cluster(cluster).is_none() {
         return said("the fleet has no such cluster any more".to_owned());
     }

@@ -11,6 +11,7 @@ use crate::domain::{
     fleet::Environment,
     flow::Direction,
     names::{ClusterName, NsName, Text},
+    preflight::reading::Probing,
     source::Wanted,
     suspect::Entries,
     valve::Set,
@@ -102,9 +103,20 @@ impl FleetFile {
         self.beside.is_empty()
     }
 
+    /// The file has this cluster, and this run was asked to leave it out: nothing is known of it.
+    pub fn leaves_out(&self, cluster: &ClusterName) -> bool {
+        self.beside.iter().any(|entry| entry.name == *cluster)
+    }
+
     /// Is this namespace left out of the rollout by the file?
     pub fn excludes(&self, ns: &NsName) -> bool {
         self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))
+    }
+
+    /// Where probes run of this cluster; `None`: they are off there.
+    pub fn probing(&self, cluster: &ClusterName) -> Option<Probing> {
+        let is_on = self.settings.probes.iter().any(|entry| entry.cluster == *cluster);
+        is_on.then(|| Probing { excluded: self.excluded.clone(), included: self.included.clone() })
     }
 
     pub fn owner_of(&self, ns: &NsName) -> Option<&OwnerEntry> {

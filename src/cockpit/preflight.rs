@@ -10,7 +10,7 @@ use crate::domain::{
     names::{ClusterName, Text},
     preflight::{
         check::{Check, CheckId, Stops},
-        reading::{Known, Measured},
+        reading::{COLLECTOR, Known, Measured},
         report::Report,
     },
     readiness::{NEEDED, credited},
@@ -71,9 +71,51 @@ pub fn measured(state: &CollectorState) -> Option<Measured> {
     state.coverage.credited.values().for_each(|hours| seen.union(hours));
     let missing = window.to - window.from - credited(&seen, window);
     Some(Measured {
-        source: Text::new("collector"),
+        source: Text::new(COLLECTOR),
         from: window.from,
         to: window.to,
         empty_hours: u32::try_from(missing.num_hours()).unwrap_or(0),
+        only_denials: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cockpit::{
+            plan::{ClusterEntry, FleetFile},
+            ports::{ClusterFact, Fact},
+        },
+        domain::preflight::check::Verdict,
+    };
+
+    /// Where the source does not answer after a later pre-flight, nothing is told of the week.
+    #[test]
+    fn a_week_that_was_measured_once_does_not_pass_for_ever() {
+        let name = ClusterName::parse("east").expect("a name");
+        let entry = ClusterEntry {
+            name: name.clone(),
+            context: Text::new("east"),
+            environment: Default::default(),
+            relay: None,
+            flows: Default::default(),
+            collector: None,
+        };
+        let now = Timestamp::default();
+        let mut world = World::new(now);
+        world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
+        let checks = vec![Check::fail(CheckId::Week, "Hubble keeps minutes.")];
+        let told = Report { checks, engine: None, dns_mode: None, offers: Vec::new() };
+        let source = Text::new("Hubble");
+        let week = Measured { source, from: now - TimeDelta::days(8), to: now, empty_hours: 0 };
+        let mut verdict = |fact| {
+            world.absorb(Fact::Cluster(name.clone(), fact));
+            report(&world, &name).map(|(report, _)| report.checks[0].verdict)
+        };
+        let looked = || ClusterFact::Preflight(Box::new(told.clone()));
+        assert_eq!(verdict(looked()), Some(Verdict::Fail));
+        assert_eq!(verdict(ClusterFact::Week(Known::Read(week))), Some(Verdict::Pass));
+        assert_eq!(verdict(looked()), Some(Verdict::Fail));
+    }
 }

@@ -3,10 +3,10 @@
 
 use crate::domain::{
     denial::{Class, Denials, Group, Minutes},
-    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Presence},
+    fleet::{Cluster, Enforcement, Environment, Health, Isolation, Listed, Namespace, Part, Presence},
     flow::Direction,
     names::{ClusterName, NsName, Text},
-    policy::Pinned,
+    policy::{Pinned, PolicyKind},
     source::SourceKind,
     time::Timestamp,
 };
@@ -345,7 +345,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
     let is_live = live(world.source(&cluster.name));
     RolloutRow {
         phase: phase(world, cluster, &target, &presence),
-        standing: standing(ns, direction, &presence),
+        standing: standing(ns, direction, &presence, cluster.enforcement().is_off()),
         policies: Pinned::of(direction)
             .map(|pinned| (pinned, ns.pinned(pinned).is_some()))
             .filter(|(pinned, live)| pinned.is_required() || *live)
@@ -404,10 +404,11 @@ fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
     world.soaks().is_clean(target) || recorded().unwrap_or(false)
 }
 
-fn standing(ns: &Namespace, direction: Direction, presence: &Presence) -> Standing {
+fn standing(ns: &Namespace, direction: Direction, presence: &Presence, is_off: bool) -> Standing {
     match presence {
         Presence::None | Presence::Partial { .. } | Presence::Open => Standing::None,
-        Presence::Tight if ns.in_force.contains_key(&direction) => Standing::InForce,
+        // A verdict that names a policy shows that it is judged; where it is only audited, no more.
+        Presence::Tight if !is_off && ns.in_force.contains_key(&direction) => Standing::InForce,
         Presence::Tight => Standing::Accepted,
     }
 }
@@ -497,4 +498,29 @@ pub fn notices(world: &World) -> Vec<(Option<Timestamp>, Trouble)> {
 /// Denials of one class, for badges: the number equals the rows behind it.
 pub fn count_of(denials: &Denials, class: fn(Class) -> bool) -> usize {
     denials.groups().filter(|group| class(group.class)).count()
+}
+
+/// Is everything read that a row of this cluster shows, as far as it can be read? What is refused
+/// never comes and is not waited for.
+pub fn is_read(cluster: &Cluster) -> bool {
+    match cluster.health {
+        Health::Down(_) => true,
+        Health::Connecting => false,
+        Health::Up | Health::Degraded(_) => {
+            parts(cluster).iter().all(|(part, is_there, _)| *is_there || cluster.troubles.contains_key(part))
+        }
+    }
+}
+
+/// Each part of a row: whether it is there, and what people call it.
+pub fn parts(cluster: &Cluster) -> [(Part, bool, &'static str); 6] {
+    let listed = |list| cluster.listed.contains(&list);
+    [
+        (Part::Namespaces, listed(Listed::Namespaces), "namespaces"),
+        (Part::Policies(PolicyKind::NetworkPolicy), listed(Listed::Policies), "network policies"),
+        (Part::Pods, listed(Listed::Pods), "pods"),
+        (Part::Rights, cluster.rights.patch.is_some(), "rights"),
+        (Part::Cni, cluster.cni.is_some(), "the CNI"),
+        (Part::Staged, cluster.looked.stages.is_some(), "staged policies"),
+    ]
 }

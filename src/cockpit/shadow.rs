@@ -1,14 +1,16 @@
-//! The shadow of a row: its policies staged, judged by the CNI and not enforced. Whether it may be had,
-//! since when it stands, for which bytes, and what it would deny; the same words for screen, JSON and
-//! documents. It is no isolation: no soak is credited by it, and no gate passed.
+//! The shadow of a row: its policies judged by the CNI and not enforced, because they are only staged
+//! (Calico), or live while the agents only audit (Cilium). Whether it may be had, since when it stands,
+//! for which bytes, and what it would deny; the same words for screen, JSON and documents. It is no
+//! isolation: no soak is credited by it, and no gate passed.
 
 use crate::domain::{
-    fleet::{Cluster, CniKind},
+    fleet::{Cluster, CniKind, Enforcement, Part},
     names::Text,
     policy::PolicyDigest,
     shadow,
     source::SourceKind,
     time::{Timestamp, age, span},
+    valve::{self, shell_word},
 };
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
 /// A row's shadow as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shadow {
+    pub how: How,
     /// Since when exactly these bytes are staged, by the API server's clock; `None`: not known.
     pub since: Option<Timestamp>,
     /// Of the bytes as an apply would have it.
@@ -29,6 +32,13 @@ pub struct Shadow {
     /// Are they the workspace's? `None`: the workspace has none.
     pub of_workspace: Option<bool>,
     pub would: Would,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Staged,
+    /// Live, and the agents only say what they would drop.
+    Audited,
 }
 
 /// What was heard of it.
@@ -40,32 +50,51 @@ pub enum Would {
     Unknown(&'static str),
 }
 
-/// `None`: nothing of it is staged.
+/// `None`: nothing of it is judged without being enforced.
 pub fn of(world: &World, target: &Target) -> Option<Shadow> {
     let ns = world.namespace(&target.cluster, &target.ns)?;
     let staged = ns.staged(target.direction);
-    if staged.is_empty() {
-        return None;
-    }
-    let (since, digest) = (shadow::since(&staged), shadow::digest(&staged));
+    let (how, since, digest) = if staged.is_empty() {
+        let live = valve::live_set(ns, target.direction);
+        // An audit of single endpoints shows nowhere.
+        let enforcement = world.cluster(&target.cluster)?.enforcement();
+        if live.is_empty() || enforcement != Enforcement::Audits {
+            return None;
+        }
+        (How::Audited, None, PolicyDigest::of(live.values()))
+    } else {
+        (How::Staged, shadow::since(&staged), shadow::digest(&staged))
+    };
     Some(Shadow {
+        how,
         since,
         digest,
         of_workspace: foresights::wanted(world, target).map(|wanted| wanted == digest),
-        would: would(world, target, since),
+        would: would(world, target, how, since),
     })
 }
 
-/// Only Goldmane tells what staged policies would do. What it told of before they stood is not theirs.
-fn would(world: &World, target: &Target, since: Option<Timestamp>) -> Would {
+/// Only Goldmane tells what staged policies would do, and only Hubble what an audit would. What was
+/// told before they stood is not theirs.
+fn would(world: &World, target: &Target, how: How, since: Option<Timestamp>) -> Would {
     let source = world.source(&target.cluster);
     let kind = source.and_then(|source| source.state.as_ref()).map(|state| state.kind);
-    if kind != Some(SourceKind::Goldmane) {
-        return Would::Unknown("only Goldmane tells of staged policies, and none is read here");
-    }
-    let Some(live) = source.and_then(|source| source.live_since) else {
-        return Would::Unknown("Goldmane is not heard now");
+    let (wanted, other, silent) = match how {
+        How::Staged => (
+            SourceKind::Goldmane,
+            "only Goldmane tells of staged policies, and none is read here",
+            "Goldmane is not heard now",
+        ),
+        How::Audited => (
+            SourceKind::Hubble,
+            "only Hubble tells what an audit would deny, and none is read here",
+            "Hubble is not heard now",
+        ),
     };
+    if kind != Some(wanted) {
+        return Would::Unknown(other);
+    }
+    let Some(live) = source.and_then(|source| source.live_since) else { return Would::Unknown(silent) };
     let groups = world.denials().would().filter(|group| {
         let key = &group.key;
         let here = key.cluster == target.cluster && key.ns == target.ns && key.direction == target.direction;
@@ -85,16 +114,19 @@ impl Shadow {
 
     /// `shadow since 2026-03-02 09:00 UTC (2h00m), would deny 3 groups; …`.
     pub fn words(&self, now: Timestamp) -> String {
-        let since = self.since.map_or_else(
-            || "an unknown time".to_owned(),
-            |since| format!("{} ({})", since.format("%Y-%m-%d %H:%M UTC"), span(age(since, now))),
-        );
+        let since = match (self.how, self.since) {
+            (How::Audited, _) => "by policy-audit-mode, in which Cilium only audits".to_owned(),
+            (How::Staged, None) => "since an unknown time".to_owned(),
+            (How::Staged, Some(since)) => {
+                format!("since {} ({})", since.format("%Y-%m-%d %H:%M UTC"), span(age(since, now)))
+            }
+        };
         let bytes = match self.of_workspace {
             Some(true) => "",
             Some(false) => "; for other bytes than the workspace's",
             None => "; the workspace has no policies of this row",
         };
-        format!("shadow since {since}, {}{bytes}; nothing is enforced by it", self.would_words(now))
+        format!("shadow {since}, {}{bytes}; nothing is enforced by it", self.would_words(now))
     }
 
     fn would_words(&self, now: Timestamp) -> String {
@@ -104,7 +136,7 @@ impl Shadow {
         };
         let groups = if *groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") };
         // What was not heard is not none.
-        let missed = self.since.is_some_and(|since| since < *heard);
+        let missed = self.how == How::Audited || self.since.is_some_and(|since| since < *heard);
         let of = if missed { format!(" in the {} heard", span(age(*heard, now))) } else { String::new() };
         format!("would deny {groups}{of}")
     }
@@ -113,7 +145,7 @@ impl Shadow {
 /// Every reason why this row's policies cannot be staged now.
 pub fn reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = decide::stage_reasons(world, target);
-    let missing = world.cluster(&target.cluster).and_then(missing);
+    let missing = world.cluster(&target.cluster).and_then(|cluster| missing(world, cluster, target));
     reasons.extend(
         missing.map(|why| Reason::NoShadow { cluster: target.cluster.clone(), why: Text::from(why) }),
     );
@@ -121,7 +153,7 @@ pub fn reasons(world: &World, target: &Target) -> Vec<Reason> {
 }
 
 /// Why its CNI has no shadow, and what to do instead.
-fn missing(cluster: &Cluster) -> Option<String> {
+fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<String> {
     let Some(cni) = &cluster.cni else {
         return Some("which CNI it runs is not known yet: see `sluice preflight`".to_owned());
     };
@@ -129,12 +161,20 @@ fn missing(cluster: &Cluster) -> Option<String> {
     match (cni.kind, cluster.looked.stages) {
         (CniKind::Calico, Some(true)) => None,
         (CniKind::Calico, None) => {
-            Some("whether it serves Calico's staged policies is not known yet: try again".to_owned())
+            let why = cluster.troubles.get(&Part::Staged).map_or("try again", Text::as_str);
+            Some(format!("whether it serves Calico's staged policies is not known yet: {why}"))
         }
         (CniKind::Calico, Some(false)) => Some(format!(
             "its API server does not serve {} ({}): install Calico 3.30 or later with its API server",
             shadow::KIND,
             shadow::API_VERSION
+        )),
+        (CniKind::Cilium, _) if cni.enforcement == Enforcement::Audits => Some(format!(
+            "its agents only audit (policy-audit-mode), so what is live there is the shadow, and sluice \
+             writes nothing where nothing is enforced. Apply the files yourself (this folder has both \
+             directions), and roll back before that mode is switched off, which enforces all of them at \
+             once: {}",
+            by_hand(world, target)
         )),
         (CniKind::Cilium, _) => Some(format!(
             "Cilium audits by agent or endpoint (policy-audit-mode), never by policy, and sluice does not \
@@ -148,11 +188,18 @@ fn missing(cluster: &Cluster) -> Option<String> {
     }
 }
 
+/// What a person would type to put the workspace's files of a namespace there.
+fn by_hand(world: &World, Target { cluster, ns, .. }: &Target) -> String {
+    let entry = world.plan().clusters.iter().find(|entry| entry.name == *cluster);
+    let context = shell_word(entry.map_or(cluster.as_str(), |entry| entry.context.as_str()));
+    format!("kubectl --context {context} apply -f network-policies/{cluster}/{ns}/")
+}
+
 /// What is to be known of a shadow before this is confirmed.
 pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
     let shadow = of(world, &preview.target);
     match (preview.origin, shadow) {
-        (Origin::Shadow, _) => match would(world, &preview.target, None) {
+        (Origin::Shadow, _) => match would(world, &preview.target, How::Staged, None) {
             Would::Unknown(why) if has_spoken(world, &preview.target) => {
                 vec![format!("what it would deny will not be shown: {why}")]
             }
@@ -162,7 +209,12 @@ pub fn notes(world: &World, preview: &Preview) -> Vec<String> {
         (Origin::Workspace | Origin::LastClean, None) => Vec::new(),
         (Origin::Workspace | Origin::LastClean, Some(shadow)) => {
             let now = world.now();
-            let soaked = shadow.since.map_or("an unknown time".to_owned(), |since| span(age(since, now)));
+            let soaked = match (shadow.how, shadow.since) {
+                (How::Audited, _) => "in policy-audit-mode".to_owned(),
+                (How::Staged, since) => {
+                    since.map_or("an unknown time".to_owned(), |since| span(age(since, now)))
+                }
+            };
             if shadow.digest == preview.digest {
                 return vec![format!("shadow soaked {soaked}: {}", shadow.would_words(now))];
             }

@@ -368,12 +368,18 @@ impl Soaks {
     /// Finds out anew which rollouts are clean: those of which something came, then those in turn that
     /// were not judged this minute. Of many, a bounded part is looked through.
     fn judge_some(&mut self, around: &Around<'_>, minute: Minute) {
+        let due = self.next_due(minute);
+        self.judge_all(due.into_iter(), around, minute);
+    }
+
+    fn next_due(&mut self, minute: Minute) -> Vec<Target> {
         if std::mem::take(&mut self.due) || self.passed != minute {
             self.passed = minute;
             self.left = self.places.values().map(|place| place.rollouts.len()).sum();
         }
         let mut due = Vec::new();
-        while due.len() < Self::AT_ONCE
+        // Under a flood there are always some of which something came: the others get their turn too.
+        while due.len() < Self::AT_ONCE / 2
             && let Some(target) = self.again.pop_first()
         {
             due.push(target);
@@ -395,7 +401,7 @@ impl Soaks {
         }
         self.left -= looked;
         self.turn = last.or(self.turn.take());
-        self.judge_all(due.into_iter(), around, minute);
+        due
     }
 
     /// Judges those of these rollouts that were not judged in this minute.
@@ -514,5 +520,37 @@ fn touch<'f, T, K>(
     match ns {
         Some(ns) => touched.add(ns),
         None => *touched = Touched::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::PolicyDigest;
+
+    fn target(nth: usize) -> Target {
+        Target {
+            cluster: ClusterName::parse("east").expect("a name"),
+            ns: NsName::parse(&format!("ns-{nth:03}")).expect("a name"),
+            direction: Direction::Egress,
+        }
+    }
+
+    /// Denials come without an end in the first forty; the last one is quiet and only grows older.
+    #[test]
+    fn a_quiet_rollout_is_judged_also_while_others_are_flooded() {
+        let mut soaks = Soaks::new(Timestamp::default());
+        let place = soaks.places.entry(target(0).cluster).or_default();
+        for nth in 0..=40 {
+            let live = Live::new(PolicyDigest::of([]), Timestamp::default(), Timestamp::default());
+            let mut both = Box::new([Rollout::default(), Rollout::default()]);
+            both[Direction::Egress as usize].live = Some(live);
+            place.rollouts.insert(target(nth).ns, both);
+        }
+        let is_judged = (0..8).any(|_| {
+            soaks.again.extend((0..40).map(target));
+            soaks.next_due(1).contains(&target(40))
+        });
+        assert!(is_judged);
     }
 }

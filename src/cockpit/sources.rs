@@ -82,6 +82,7 @@ mod tests {
                 engine: None,
                 dns_mode: None,
                 offers: offers.to_vec(),
+                printing: None,
             };
             (report, Timestamp::UNIX_EPOCH)
         });

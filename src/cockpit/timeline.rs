@@ -325,6 +325,7 @@ impl Track {
             let words = match cni.enforcement {
                 Enforcement::Enforces => "policies take effect again",
                 Enforcement::DoesNot => "policies take effect no more",
+                Enforcement::Audits => "policies are judged and take effect no more",
                 Enforcement::Unknown => "whether policies take effect is not known any more",
             };
             self.wide(now, now, What::Enforcement { words, evidence: cni.evidence.clone() });

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use crate::domain::{
     calendar::Calendar,
     cni::Cni,
-    fleet::{Cluster, Enforcement, Environment, Health, Listed, Namespace},
+    fleet::{Cluster, Environment, Health, Listed, Namespace},
     flow::Direction,
     forecast::Forecast,
     hold::{Hold, HoldKind},
@@ -507,7 +507,7 @@ fn is_empty(world: &World, target: &Target) -> bool {
 
 /// Can it be applied at all?
 fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
-    if cluster.enforcement() == Enforcement::DoesNot {
+    if cluster.enforcement().is_off() {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
     }
     if let Some(check) = preflight::stops_rollout(cluster).next() {

@@ -314,6 +314,7 @@ impl World {
         self.discoveries.retain(&self.clusters);
         self.timelines.retain(|name| self.clusters.contains_key(name));
         self.soaks.retain(&self.clusters);
+        self.incidents.retain(&self.clusters);
         self.policies.strangers.touch_all();
         if self.is_drafting() {
             self.planning.drafting = Drafting::No;
@@ -378,6 +379,7 @@ impl World {
             ClusterFact::Namespaces(change) => {
                 answered(cluster, self.now);
                 self.discoveries.touch(name);
+                self.incidents.touch(name);
                 self.policies.strangers.touch(name);
                 match change {
                     Change::Reset(seen) => cluster.reset_namespaces(seen),
@@ -449,6 +451,8 @@ impl World {
     fn looked(&mut self, name: &ClusterName, report: Report) {
         if let Some(cluster) = self.clusters.get_mut(name) {
             cluster.looked.preflight = Some((report, self.now));
+            // With each pre-flight the source is asked anew: what it answered before is no word on now.
+            cluster.looked.week = None;
         }
         self.denials.weigh_again(name);
     }

@@ -380,6 +380,21 @@ mod tests {
         insta::assert_snapshot!("documents.json", json(monthly::due(&world).as_deref()));
     }
 
+    /// `--context stage`: the other clusters are asked nothing, which says nothing of their namespaces.
+    #[test]
+    fn a_cluster_that_this_run_leaves_out_did_not_lose_its_namespaces() {
+        let mut world = told(vec![file("shop", "2026-12-20", Some("2026-11-20"), &[("prod-eu", 3)])]);
+        let mut plan = world.plan().clone();
+        plan.beside = plan.clusters.extract_if(.., |entry| entry.name == cluster("prod-eu")).collect();
+        world.absorb(Fact::Fleet(plan));
+        assert_eq!(standings(&world), ["shop current 2026-12-20"]);
+        let Ok(orders) = decide(&world, &Command::Compare(ns("shop"), None)) else {
+            panic!("it may be asked")
+        };
+        let [Effect::Compare(question)] = orders.effects.as_slice() else { panic!("{orders:?}") };
+        assert_eq!(question.kept[&cluster("prod-eu")].as_str(), "this run leaves the cluster out");
+    }
+
     /// A workspace with policies and hardly a document: one line, with how many and the command.
     #[test]
     fn what_was_never_written_is_one_line() {

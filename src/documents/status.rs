@@ -290,6 +290,7 @@ fn enforcement(enforcement: Enforcement) -> &'static str {
     match enforcement {
         Enforcement::Enforces => "enforces",
         Enforcement::DoesNot => "does not enforce",
+        Enforcement::Audits => "only audits",
         Enforcement::Unknown => "unknown",
     }
 }

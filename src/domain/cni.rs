@@ -65,7 +65,16 @@ impl CniKind {
 pub enum Enforcement {
     Enforces,
     DoesNot,
+    /// They are judged and told, and nothing is dropped: Cilium's `policy-audit-mode`.
+    Audits,
     Unknown,
+}
+
+impl Enforcement {
+    /// It is known that nothing is dropped.
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::DoesNot | Self::Audits)
+    }
 }
 
 /// What was found out about the CNI, with the evidence in one sentence.

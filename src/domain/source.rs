@@ -63,7 +63,7 @@ const GOLDMANE: Ability = Ability {
         "no addresses and no DNS names: outside peers are only public or private, or a network set",
         "counts are flows of 15 s, not connections, and come 15 to 45 s late",
         "it forgets after one hour, and everything when it restarts",
-        "what it loses it does not tell",
+        "what it loses it does not tell: a soak rests on probes, and a week gathered from it alone needs an override of coverage",
     ],
 };
 

@@ -1,9 +1,9 @@
 //! Where `k8s::logs` meets `flows::logs`: pods that print, as the readers of their logs take them, and
 //! what is read of Antrea, which has a stream in some clusters and only logs in others.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::try_join, stream};
 use tokio::{
     sync::{mpsc, watch},
     time::{Duration, sleep},
@@ -12,18 +12,25 @@ use tokio::{
 use crate::{
     cockpit::ports::{Fact, Link, Trouble},
     domain::{
-        names::{ClusterName, NsName, Text},
+        names::{ClusterName, NodeName, NsName, Text},
+        preflight::reading::Measured,
         sighting::Outcome,
         source::SourceKind,
+        time::Timestamp,
     },
     flows::{
         antrea,
         baseline::gather::Owner,
-        logs::{Ended, Find, Logs, Open, Opened, Owned, Printer, Since, run},
+        logs::{Ended, Find, Logs, Open, Opened, Owned, Printer, Since, line, run},
         records::Format,
         source::{BoxIo, Dial},
     },
-    k8s::{self, connect::Access, owners},
+    k8s::{
+        self,
+        connect::Access,
+        logs::{LogPod, Piece},
+        owners,
+    },
 };
 
 /// Between two looks whether there is something to read by now.
@@ -144,6 +151,72 @@ impl Reading {
         self.facts.send(Fact::Cluster(self.cluster.clone(), fact)).await.ok()
     }
 }
+
+/// Logs of which a piece is read at the same time.
+const AT_ONCE: usize = 16;
+
+/// How far back the records reach that pods print, on every node.
+pub async fn reach(access: &Access, kind: SourceKind) -> Result<Measured, Trouble> {
+    let pods = k8s::logs::printers(access).await?;
+    let printing = |format: Format| {
+        let ours = pods.iter().filter_map(|pod| Some((printer(pod)?, pod.clone())));
+        ours.filter(|(printer, _)| printer.format == format).collect::<Vec<_>>()
+    };
+    let all = formats(kind).into_iter().map(|(format, _)| printing(format));
+    match all.into_iter().find(|found| !found.is_empty()) {
+        Some(found) => reach_of(access, found).await,
+        None => Err(Trouble::new("pods that print flow records", "there are none", needed(kind).as_str())),
+    }
+}
+
+/// The same of Cilium's agents, where Hubble exports to their own logs.
+pub async fn reach_of_agents(access: &Access, ns: &Text) -> Result<Measured, Trouble> {
+    let pods = k8s::logs::agents(access, ns.as_str()).await?;
+    reach_of(access, pods.into_iter().filter_map(|pod| Some((printer(&pod)?, pod))).collect()).await
+}
+
+/// The node that forgets first decides; one without a record leaves all of it unknown, save a control
+/// plane, where no workload need run.
+async fn reach_of(access: &Access, found: Vec<(Printer, LogPod)>) -> Result<Measured, Trouble> {
+    let nobody = || Trouble::new("pods that print flow records", "there are none", "Start them again.");
+    let format = found.first().ok_or_else(nobody)?.0.format;
+    let spans = stream::iter(found).map(|(printer, pod)| span(access, printer, pod));
+    let spans: Vec<Span> = spans.buffered(AT_ONCE).try_collect().await?;
+    // Of several pods of one node the one that reaches back farthest counts.
+    let mut nodes: BTreeMap<&NodeName, Timestamp> = BTreeMap::new();
+    for (printer, from, _) in spans.iter().filter_map(|(printer, span)| Some((printer, span.0?, span.1?))) {
+        nodes.entry(&printer.node).and_modify(|known| *known = from.min(*known)).or_insert(from);
+    }
+    // The flow aggregator's records are of all nodes.
+    if format != Format::AntreaCsv {
+        let all = k8s::logs::nodes(access).await?;
+        let mut workers = all.iter().filter(|(_, is_control_plane)| !**is_control_plane);
+        if let Some((bare, _)) = workers.find(|(node, _)| !nodes.contains_key(node)) {
+            let next = "Look at the printers: kubectl get pods -A -l sluice.dev/prints -o wide";
+            return Err(Trouble::new(&format!("node {bare}"), "no pod has printed a record of it", next));
+        }
+    }
+    let newest = spans.iter().filter_map(|(_, span)| span.1).max();
+    let (node, from) = nodes.iter().max_by_key(|(_, from)| **from).ok_or_else(nobody)?;
+    let source = Text::from(format!("{}, node {node} of {}", format.called(), nodes.len()));
+    Ok(Measured {
+        source,
+        from: *from,
+        to: newest.unwrap_or(*from).max(*from),
+        empty_hours: 0,
+        only_denials: format == Format::KernelLog,
+    })
+}
+
+/// The first record of a pod's log, and its last line.
+async fn span(access: &Access, printer: Printer, pod: LogPod) -> Result<Span, Trouble> {
+    let beginning = k8s::logs::piece(access, &pod, Piece::Beginning);
+    let (beginning, end) = try_join(beginning, k8s::logs::piece(access, &pod, Piece::End)).await?;
+    let span = (line::first(&beginning, &printer), line::last(&end));
+    Ok((printer, span))
+}
+
+type Span = (Printer, (Option<Timestamp>, Option<Timestamp>));
 
 /// Why nothing is read, and what would change that.
 fn needed(kind: SourceKind) -> Text {

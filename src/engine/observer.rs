@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 128;
 /// An answer that does not come is not waited for longer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// A record of another's cluster that was not taken is tried again after this: who may not write it today
+/// may not a moment later either.
+const AGAIN: Duration = Duration::from_secs(600);
 /// Ids of our writes; a person's count from 1.
 const FIRST: u64 = 1 << 62;
 
@@ -103,17 +106,17 @@ impl Observer {
             self.clusters.clear();
             self.targets.clear();
         }
+        if !world.shared().is_live() {
+            self.clusters.clear();
+            self.targets.clear();
+            return Vec::new();
+        }
         if self.clusters.is_empty() && self.targets.is_empty() {
             if !last && self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
                 return out;
             }
             self.looked = Some(now);
             out.extend(self.begin(world, now));
-        }
-        if !world.shared().is_live() {
-            self.clusters.clear();
-            self.targets.clear();
-            return Vec::new();
         }
         // Of many rollouts some at a time: keys do not wait for them.
         let mut room = if last { usize::MAX } else { AT_ONCE };
@@ -142,7 +145,12 @@ impl Observer {
             return Vec::new();
         }
         // A watch of one cluster records rows without their wave.
-        let unplaced = records::unplaced(world, wave(world));
+        let mut unplaced = records::unplaced(world, wave(world));
+        unplaced.retain(|share| {
+            let Share::Record { record, .. } = share else { return true };
+            let last = self.recorded.get(&record.target);
+            last.is_none_or(|last| now.duration_since(last.at) >= AGAIN)
+        });
         self.record(world, unplaced, now)
     }
 
@@ -280,7 +288,8 @@ mod tests {
             fleet::{Environment, NamespaceSeen, Part},
             flow::Direction,
             names::{NsName, Text},
-            policy::{Labels, PolicyDigest},
+            policy::{Labels, PolicyDigest, PolicyKind},
+            rollout::{Applied, Record, Stamp},
             spans::Spans,
             time::Timestamp,
         },
@@ -392,5 +401,48 @@ mod tests {
         let mut observer = Observer::new(NOBODY);
         assert_eq!(observer.due(&world, Instant::now(), true).len(), 1);
         assert_eq!(observer.due(&world, Instant::now(), true).len(), 0);
+    }
+
+    /// A row that a watch of one cluster recorded, so without its wave; the Lease is that watch's.
+    #[tokio::test(start_paused = true)]
+    async fn who_may_not_write_a_record_does_not_try_each_moment() {
+        let mut world = world();
+        let target = kept("shop", "uid-1", 0).value.target;
+        let applied = Applied { digest: PolicyDigest::of([]), stamp: Stamp { by: "lead".into(), at: now() } };
+        let record = Record {
+            target,
+            uid: "uid-1".into(),
+            wave: None,
+            applied: Some(applied),
+            clean: None,
+            rolled_back: None,
+            overridden: false,
+        };
+        let record =
+            Kept { name: "east.shop.egress".into(), version: "3".into(), created: now(), value: record };
+        let holder = Holder { holder: "watch".into(), renewed: now(), is_us: false };
+        for fact in [
+            Fact::Cluster(
+                east(),
+                ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Reset(Vec::new())),
+            ),
+            Fact::Cluster(east(), ClusterFact::Pods(Change::Reset(Vec::new()))),
+            Fact::Shared(SharedFact::Observer(east(), Some(holder))),
+            Fact::Shared(SharedFact::Records(Change::Put(record))),
+        ] {
+            world.absorb(fact);
+        }
+        world.settle();
+        let mut observer = Observer::new(NOBODY);
+        let begun = Instant::now();
+        let mut sent = Vec::new();
+        for secs in (0..=660).step_by(6) {
+            for (id, _) in observer.due(&world, begun + Duration::from_secs(secs), false) {
+                sent.push(secs);
+                let result = Err(Trouble::new("rollouts", "refused with HTTP 403", "Ask the admin."));
+                world.absorb(Fact::Shared(SharedFact::Wrote { id, what: "record".into(), result }));
+            }
+        }
+        assert_eq!(sent, [0, 600]);
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -49,6 +50,8 @@ use crate::{
     workspace::{self, discovery, root::Place},
 };
 
+/// Clusters looked at beside each other: what is read of one is held until it is judged.
+const AT_ONCE: usize = 4;
 /// Longest wait for a collector's edges.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -117,10 +120,9 @@ impl Look {
         tokio::spawn(async move {
             let (failed, ns_) = (ns.clone(), ns.clone());
             let run = tokio::spawn(async move {
-                let mut looked = Vec::new();
-                for side in sides {
-                    looked.push(side.look(&ns).await);
-                }
+                // One that answers late holds up nobody but its own part.
+                let looks = sides.into_iter().map(|side| side.look(&ns));
+                let looked = stream::iter(looks).buffered(AT_ONCE).collect::<Vec<_>>().await;
                 let work =
                     move || compare(&Paper { root: &root, fleet: &fleet, ns: &ns, by, now }, kept, looked);
                 tokio::task::spawn_blocking(work).await

@@ -26,6 +26,7 @@ use crate::{
         fleet::{Cluster, Presence},
         flow::Direction,
         names::{ClusterName, NsName, Text},
+        preflight::report::Report,
         source::SourceKind,
     },
     flows::{
@@ -44,8 +45,8 @@ pub(super) struct Sources {
     following: BTreeMap<ClusterName, Following>,
     /// Clusters whose CNI, pre-flight or policies changed since the last look.
     touched: BTreeSet<ClusterName>,
-    /// Clusters with a new pre-flight, and the sources that it found: how far back do they reach?
-    unmeasured: Vec<(ClusterName, Vec<SourceKind>)>,
+    /// Clusters with a new pre-flight: how far back do the sources reach that it found?
+    unmeasured: Vec<(ClusterName, Report)>,
 }
 
 /// What was picked of a cluster, by which line of sluice.yaml, and the task that reads it.
@@ -74,8 +75,8 @@ impl Sources {
         self.touched.insert(cluster.clone());
     }
 
-    pub(super) fn measure(&mut self, cluster: &ClusterName, offers: &[SourceKind]) {
-        self.unmeasured.push((cluster.clone(), offers.to_vec()));
+    pub(super) fn measure(&mut self, cluster: &ClusterName, report: &Report) {
+        self.unmeasured.push((cluster.clone(), report.clone()));
     }
 
     /// sluice.yaml was read anew: what it says of any cluster may have changed.
@@ -84,8 +85,8 @@ impl Sources {
     }
 
     pub(super) fn follow(&mut self, world: &World, reach: &Reach) {
-        for (name, offers) in std::mem::take(&mut self.unmeasured) {
-            self.ask_week(world, (&name, offers), reach);
+        for (name, report) in std::mem::take(&mut self.unmeasured) {
+            self.ask_week(world, (&name, report), reach);
         }
         for name in std::mem::take(&mut self.touched) {
             let entry = world.plan().clusters.iter().find(|entry| entry.name == name);
@@ -116,12 +117,12 @@ impl Sources {
     }
 
     /// Where a collector gathers, its window is told with its state.
-    fn ask_week(&self, world: &World, (name, offers): (&ClusterName, Vec<SourceKind>), reach: &Reach) {
+    fn ask_week(&self, world: &World, (name, report): (&ClusterName, Report), reach: &Reach) {
         let entry = world.plan().clusters.iter().find(|entry| entry.name == *name);
         let Some(entry) = entry.filter(|entry| entry.collector.is_none()).cloned() else { return };
         let (access, name, facts) = (reach(&entry), name.clone(), self.sender.clone());
         tokio::spawn(async move {
-            if let Some(week) = week::source(&entry, &access, &offers, PATIENCE).await {
+            if let Some(week) = week::source(&entry, &access, &report, PATIENCE).await {
                 let _ = facts.send(Fact::Cluster(name, ClusterFact::Week(week))).await;
             }
         });

@@ -16,7 +16,10 @@ use crate::{
     },
     domain::{
         names::Text,
-        preflight::reading::{Known, Measured},
+        preflight::{
+            reading::{Known, Measured},
+            report::Report,
+        },
         source::SourceKind,
         time::Timestamp,
     },
@@ -28,6 +31,7 @@ use crate::{
         source::{BoxIo, Dial},
     },
     k8s::{
+        antrea::serves_stream,
         connect::Access,
         forward::{self, Labelled},
     },
@@ -58,38 +62,47 @@ pub async fn collector(entry: &ClusterEntry, access: &Access) -> Known<Measured>
 pub async fn source(
     entry: &ClusterEntry,
     access: &Access,
-    offers: &[SourceKind],
+    report: &Report,
     patience: Duration,
 ) -> Option<Known<Measured>> {
-    let kind = entry.relay.as_ref().map(|_| SourceKind::Hubble).or(offers.first().copied())?;
+    let kind = entry.relay.as_ref().map(|_| SourceKind::Hubble).or(report.offers.first().copied());
+    let kind = kind.filter(|kind| *kind != SourceKind::Unknown);
     let asked = async {
-        match kind {
-            SourceKind::Hubble => relay(entry, access).await,
-            SourceKind::Goldmane => {
+        Some(match (&report.printing, kind?) {
+            (Some(ns), SourceKind::Hubble) => logs::reach_of_agents(access, ns).await,
+            (None, SourceKind::Hubble) => relay(entry, access).await,
+            (_, SourceKind::Goldmane) => {
                 let reach = goldmane::reach(&entry.name, &goldmane_of(access.clone())).await;
                 reach.and_then(|reach| of_one("Goldmane", reach))
             }
-            _ => {
-                let reach = antrea::reach(&entry.name, &logs::stream(access.clone())).await;
-                reach.and_then(|reach| of_one("Antrea flow aggregator", reach))
-            }
-        }
+            (_, SourceKind::AntreaFlows) => aggregator(entry, access).await,
+            (_, kind) => logs::reach(access, kind).await,
+        })
     };
-    if !matches!(kind, SourceKind::Hubble | SourceKind::Goldmane | SourceKind::AntreaFlows) {
-        return None;
-    }
     let week = match timeout(patience, asked).await {
-        Ok(asked) => known(asked),
-        Err(_) => late(patience),
+        Ok(asked) => known(asked?),
+        Err(_) => late(kind.map_or("its source", SourceKind::as_str), patience),
     };
-    // Of what lies in the memory of these two, their settings tell enough where nobody answers.
-    let is_told = matches!(kind, SourceKind::Hubble | SourceKind::Goldmane);
+    // Of what lies in memory, and of lines that tell denials only, settings tell enough where nobody answers.
+    let is_told = match kind {
+        Some(SourceKind::Hubble) => report.printing.is_none(),
+        kind => matches!(kind, Some(SourceKind::Goldmane | SourceKind::CalicoLog)),
+    };
     (!is_told || matches!(week, Known::Read(_))).then_some(week)
 }
 
+/// What it has in memory; where it serves no stream, what pods print of its records.
+async fn aggregator(entry: &ClusterEntry, access: &Access) -> Result<Measured, Trouble> {
+    if !serves_stream(access).await? {
+        return logs::reach(access, SourceKind::AntreaFlows).await;
+    }
+    let reach = antrea::reach(&entry.name, &logs::stream(access.clone())).await;
+    reach.and_then(|reach| of_one("Antrea flow aggregator", reach))
+}
+
 /// It did not answer.
-pub fn late(patience: Duration) -> Known<Measured> {
-    Known::Unknown(Text::from(format!("no answer within {} s", patience.as_secs())))
+pub fn late(who: &str, patience: Duration) -> Known<Measured> {
+    Known::Unknown(Text::from(format!("{who} gave no answer within {} s", patience.as_secs())))
 }
 
 fn known(asked: Result<Measured, Trouble>) -> Known<Measured> {
@@ -115,11 +128,11 @@ async fn relay(entry: &ClusterEntry, access: &Access) -> Result<Measured, Troubl
         Trouble::new("Hubble Relay", "it has no event of any node", "Look at its nodes: `hubble list nodes`.")
     })?;
     let source = Text::from(format!("Hubble, node {} of {}", node.name, nodes.len()));
-    Ok(Measured { source, from: *from, to: *to, empty_hours: 0 })
+    Ok(Measured { source, from: *from, to: *to, empty_hours: 0, only_denials: false })
 }
 
 fn of_one(name: &str, reach: Option<(Timestamp, Timestamp)>) -> Result<Measured, Trouble> {
     let nothing = || Trouble::new(name, "it has no record yet", "Wait for its first flows.");
     let (from, to) = reach.ok_or_else(nothing)?;
-    Ok(Measured { source: Text::new(name), from, to, empty_hours: 0 })
+    Ok(Measured { source: Text::new(name), from, to, empty_hours: 0, only_denials: false })
 }

@@ -59,6 +59,18 @@ impl Format {
         }
     }
 
+    /// What people call the records.
+    pub fn called(self) -> &'static str {
+        match self {
+            Self::AntreaLog => "np.log",
+            Self::AntreaCsv => "antrea-flows.log",
+            Self::CalicoJson => "flows.log",
+            Self::KernelLog => "kernel log",
+            Self::HubbleJson => "Hubble export",
+            Self::Dnstap => "dnstap",
+        }
+    }
+
     pub fn parse(raw: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str() == raw)
     }

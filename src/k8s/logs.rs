@@ -26,7 +26,7 @@ use super::{
     decode::Meta,
     failure::Failure,
     follow::escaped,
-    wire::{Call, DEADLINE, Server},
+    wire::{Call, DEADLINE, METADATA_LIST, Server},
 };
 
 /// Its value is the form of the records.
@@ -36,7 +36,7 @@ pub const LOGGED: &str = "sluice.dev/logged";
 /// Which of several containers prints; kubectl's own annotation.
 const CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// A running pod that says it prints records.
+/// A running pod that prints records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPod {
     pub ns: Text,
@@ -64,11 +64,63 @@ pub struct Log {
 
 /// All pods that print and run, on nodes that are known.
 pub async fn printers(access: &Access) -> Result<Vec<LogPod>, Trouble> {
+    let running = running(access, &format!("/api/v1/pods?labelSelector={}", escaped(PRINTS))).await?;
+    Ok(running.into_iter().filter_map(Pod::read).collect())
+}
+
+/// Cilium's agents in this namespace: where Hubble exports to their logs, they print its records.
+pub async fn agents(access: &Access, ns: &str) -> Result<Vec<LogPod>, Trouble> {
+    let path = format!("/api/v1/namespaces/{}/pods?labelSelector={}", escaped(ns), escaped("k8s-app=cilium"));
+    let running = running(access, &path).await?;
+    Ok(running
+        .into_iter()
+        .filter_map(|pod| pod.prints(Text::new("hubble-json"), Some("cilium-agent")))
+        .collect())
+}
+
+async fn running(access: &Access, path: &str) -> Result<impl Iterator<Item = Pod> + use<>, Trouble> {
     let server = access.server().await?;
-    let path = format!("/api/v1/pods?labelSelector={}", escaped(PRINTS));
     let list = server.ask::<List>(Call::get(path)).await;
     let list = list.map_err(|failure| failure.trouble("pods that print flow records"))?;
-    Ok(list.items.unwrap_or_default().into_iter().filter_map(Pod::read).collect())
+    Ok(list.items.unwrap_or_default().into_iter().filter(Pod::runs))
+}
+
+/// All nodes, and which of them are control planes, where workloads do not run as a rule.
+pub async fn nodes(access: &Access) -> Result<BTreeMap<NodeName, bool>, Trouble> {
+    let server = access.server().await?;
+    let call = Call { accept: METADATA_LIST, ..Call::get("/api/v1/nodes") };
+    let list = server.ask::<List>(call).await.map_err(|failure| failure.trouble("nodes"))?;
+    let node = |Pod { metadata, .. }| {
+        let is_control_plane = of(&metadata.labels, "node-role.kubernetes.io/control-plane").is_some();
+        Some((NodeName::parse(&metadata.name).ok()?, is_control_plane))
+    };
+    Ok(list.items.unwrap_or_default().into_iter().filter_map(node).collect())
+}
+
+/// A piece of a log that is read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// From the oldest line that the kubelet still has: those before its last rotation it does not give.
+    Beginning,
+    End,
+}
+
+/// Bytes of a beginning: a Cilium agent says some of its own before its first record.
+const BEGINNING: u32 = 1 << 18;
+/// Lines of an end.
+const END: u32 = 20;
+
+/// Reads a piece of a pod's log, each line with the time at which it was printed before it. The last
+/// line of a beginning may be cut.
+pub async fn piece(access: &Access, pod: &LogPod, piece: Piece) -> Result<Bytes, Trouble> {
+    let server = access.server().await?;
+    let options = match piece {
+        Piece::Beginning => format!("limitBytes={BEGINNING}"),
+        Piece::End => format!("tailLines={END}"),
+    };
+    let call = Call { accept: "*/*", ..Call::get(path(pod, &options)) };
+    let object = format!("log of pod {}/{}", pod.ns, pod.pod);
+    server.bytes(call).await.map_err(|failure| refused(&failure, &object, pod))
 }
 
 /// Opens a pod's log and stays on it. Each line has the time before it at which it was printed.
@@ -78,12 +130,12 @@ pub async fn open(access: &Access, pod: &LogPod, from: From) -> Result<Log, Trou
     // A kubelet begins to answer with the first line, and an empty log has none. From a time at which
     // there was a line, that line comes at once.
     let deadline = matches!(from, From::Time(_)).then_some(DEADLINE);
-    let answer = server.stream(path(pod, from), "*/*", deadline).await;
+    let answer = server.stream(following(pod, from), "*/*", deadline).await;
     let (body, at) = answer.map_err(|failure| refused(&failure, &object, pod))?;
     Ok(Log { at, bytes: bytes(server, body, object).boxed() })
 }
 
-fn path(pod: &LogPod, from: From) -> String {
+fn following(pod: &LogPod, from: From) -> String {
     let from = match from {
         // The parameter is read to the second.
         From::Time(at) => {
@@ -91,9 +143,13 @@ fn path(pod: &LogPod, from: From) -> String {
         }
         From::Last(lines) => format!("tailLines={lines}"),
     };
+    path(pod, &format!("follow=true&{from}"))
+}
+
+fn path(pod: &LogPod, options: &str) -> String {
     let container = pod.container.as_ref().map(|name| format!("&container={}", escaped(name.as_str())));
     format!(
-        "/api/v1/namespaces/{}/pods/{}/log?follow=true&timestamps=true&{from}{}",
+        "/api/v1/namespaces/{}/pods/{}/log?timestamps=true&{options}{}",
         escaped(pod.ns.as_str()),
         escaped(pod.pod.as_str()),
         container.unwrap_or_default()
@@ -168,25 +224,33 @@ struct PodStatus {
 }
 
 impl Pod {
-    /// `None`: it does not run yet, or not any more.
+    /// It has started, and nobody ends it.
+    fn runs(&self) -> bool {
+        self.status.phase == "Running" && self.metadata.deletion_timestamp.is_none()
+    }
+
+    /// By what its labels say.
     fn read(self) -> Option<LogPod> {
-        let Meta { name, namespace, uid, labels, annotations, deletion_timestamp, .. } = self.metadata;
-        if self.status.phase != "Running" || deletion_timestamp.is_some() {
-            return None;
-        }
-        let of = |map: &Option<BTreeMap<String, String>>, key: &str| {
-            map.as_ref()?.get(key).map(|value| Text::new(value))
-        };
+        let prints = of(&self.metadata.labels, PRINTS)?;
+        self.prints(prints, None)
+    }
+
+    fn prints(self, prints: Text, container: Option<&str>) -> Option<LogPod> {
+        let Meta { name, namespace, uid, labels, annotations, .. } = self.metadata;
         Some(LogPod {
             ns: Text::new(&namespace),
             pod: Text::new(&name),
             uid: Text::new(&uid),
-            container: of(&annotations, CONTAINER),
+            container: container.map(Text::new).or_else(|| of(&annotations, CONTAINER)),
             node: NodeName::parse(&self.spec.node_name).ok()?,
-            prints: of(&labels, PRINTS)?,
+            prints,
             logged: of(&labels, LOGGED),
         })
     }
+}
+
+fn of(map: &Option<BTreeMap<String, String>>, key: &str) -> Option<Text> {
+    map.as_ref()?.get(key).map(|value| Text::new(value))
 }
 
 #[cfg(test)]
@@ -204,7 +268,7 @@ mod tests {
             },
             "spec": { "nodeName": node }, "status": { "phase": phase },
         });
-        serde_json::from_value::<Pod>(pod).expect("a pod").read()
+        Some(serde_json::from_value::<Pod>(pod).expect("a pod")).filter(Pod::runs)?.read()
     }
 
     #[test]
@@ -215,9 +279,9 @@ mod tests {
         assert_eq!((pod("Pending", "worker-3"), pod("Running", "")), (None, None));
         let at = Timestamp::from_timestamp(1_772_442_905, 120_000_000).expect("in range");
         assert_eq!(
-            path(&found, From::Time(at)),
-            "/api/v1/namespaces/sluice/pods/printer-x7/log?follow=true&timestamps=true&sinceTime=2026-03-02T09%3A15%3A05Z&container=print"
+            following(&found, From::Time(at)),
+            "/api/v1/namespaces/sluice/pods/printer-x7/log?timestamps=true&follow=true&sinceTime=2026-03-02T09%3A15%3A05Z&container=print"
         );
-        assert!(path(&found, From::Last(1_000)).contains("&tailLines=1000&"));
+        assert!(following(&found, From::Last(1_000)).contains("&tailLines=1000&"));
     }
 }

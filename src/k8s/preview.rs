@@ -368,6 +368,9 @@ fn cni_notes(cni: &Cni, wanted: &Set) -> Vec<String> {
         Enforcement::DoesNot => {
             out.push(format!("this cluster does not enforce network policies: {}", cni.evidence));
         }
+        Enforcement::Audits => {
+            out.push(format!("this cluster judges network policies and enforces none: {}", cni.evidence));
+        }
         Enforcement::Unknown => {
             out.push(format!("whether this cluster enforces network policies is unknown: {}", cni.evidence));
         }

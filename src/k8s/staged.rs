@@ -27,7 +27,7 @@ use super::{
     failure::Failure,
     follow::{Watched, partial},
     place::Place,
-    wire::{self, Call, Server},
+    wire::{self, Call},
 };
 
 /// Where staged policies stand: of a namespace, or of all.
@@ -36,21 +36,6 @@ fn path(ns: Option<&NsName>) -> String {
         Some(ns) => format!("/apis/{API_VERSION}/namespaces/{ns}/{PLURAL}"),
         None => format!("/apis/{API_VERSION}/{PLURAL}"),
     }
-}
-
-/// Does this API server serve them? One that cannot be asked does not.
-pub async fn is_served(server: &Server) -> bool {
-    #[derive(Deserialize)]
-    struct Resources {
-        resources: Vec<Resource>,
-    }
-    #[derive(Deserialize)]
-    struct Resource {
-        #[serde(default)]
-        kind: String,
-    }
-    let served = server.ask::<Resources>(Call::get(format!("/apis/{API_VERSION}"))).await;
-    served.is_ok_and(|served| served.resources.iter().any(|resource| resource.kind == KIND))
 }
 
 /// A staged policy as it is sent: exactly the spec of the policy that it stands for, and the action.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, sleep},
 };
 
@@ -16,7 +16,7 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::{Bodies, PolicyKind},
-        preflight::{cni, report},
+        preflight::{cni, reading::Probing, report},
     },
 };
 
@@ -28,7 +28,8 @@ use super::{
     follow::{Backoff, Namespaces, Out, Pods, Policies, follow},
     identity, kyverno,
     preflight::look,
-    staged::{self, StagedPolicies},
+    served::Served,
+    staged::StagedPolicies,
     wire::{Call, Server},
 };
 
@@ -43,27 +44,30 @@ const PREFLIGHT: Duration = Duration::from_secs(1800);
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
-/// Follows a cluster until nobody listens to `inbox`. `again` skips a waiting time; `bodies` are those of
-/// all clusters.
-pub async fn run(
-    cluster: ClusterName,
-    access: Access,
-    inbox: mpsc::Sender<Fact>,
-    again: Arc<Notify>,
-    bodies: Bodies,
-) {
+/// What is asked of a watch while it runs.
+pub struct Wishes {
+    /// Skips a waiting time.
+    pub again: Arc<Notify>,
+    /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
+    pub probes: watch::Receiver<Option<Probing>>,
+    /// Those of all clusters.
+    pub bodies: Bodies,
+}
+
+/// Follows a cluster until nobody listens to `inbox`.
+pub async fn run(cluster: ClusterName, access: Access, inbox: mpsc::Sender<Fact>, wishes: Wishes) {
     let out = Out { cluster, inbox: inbox.clone() };
     tokio::select! {
         () = inbox.closed() => {}
-        () = for_ever(&out, &access, &again, &bodies) => {}
+        () = for_ever(&out, &access, &wishes) => {}
     }
 }
 
-async fn for_ever(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) {
+async fn for_ever(out: &Out, access: &Access, wishes: &Wishes) {
     let mut backoff = Backoff::new(out.cluster.as_str());
     loop {
         let began = Instant::now();
-        let over = session(out, access, again, bodies).await;
+        let over = session(out, access, wishes).await;
         if began.elapsed() > GOOD {
             backoff.reset();
         }
@@ -73,7 +77,7 @@ async fn for_ever(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) {
                 out.tell(ClusterFact::Away(trouble)).await;
                 tokio::select! {
                     () = sleep(backoff.next()) => {}
-                    () = again.notified() => backoff.reset(),
+                    () = wishes.again.notified() => backoff.reset(),
                 }
             }
         }
@@ -87,7 +91,7 @@ enum Over {
     Anew,
 }
 
-async fn session(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) -> Over {
+async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
     let server = match access.server().await {
         Ok(server) => server,
         Err(trouble) => return Over::Away(trouble),
@@ -98,34 +102,43 @@ async fn session(out: &Out, access: &Access, again: &Notify, bodies: &Bodies) ->
         Err(failure) => return away(out, &failure),
     };
     let took = began.elapsed();
-    let (uid, kinds, stages) = tokio::join!(uid(&server), kinds(&server), staged::is_served(&server));
+    let (uid, served) = tokio::join!(uid(&server), Served::by(&server));
+    let kinds = served.kinds.as_ref().map_or(&[][..], Vec::as_slice);
     let met = ClusterFact::Met {
         uid,
         version: version.clone().unwrap_or_else(|| Text::new("unknown")),
-        kinds: kinds.clone(),
+        kinds: kinds.to_vec(),
     };
     out.tell(met).await;
+    for (what, called, failure) in served.unasked() {
+        let trouble = Some(failure.trouble(&format!("{called} of {}", out.cluster)));
+        out.tell(ClusterFact::Partial { what, trouble }).await;
+    }
     let mut all: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Namespaces, server.clone(), out.clone())),
-        Box::pin(follow(Policies(PolicyKind::NetworkPolicy, bodies.clone()), server.clone(), out.clone())),
+        Box::pin(follow(
+            Policies(PolicyKind::NetworkPolicy, wishes.bodies.clone()),
+            server.clone(),
+            out.clone(),
+        )),
         Box::pin(follow(Pods, server.clone(), out.clone())),
     ];
     all.push(Box::pin(async {
         sleep(cronjobs::LATER).await;
         follow(CronJobs, server.clone(), out.clone()).await;
     }));
-    if stages {
-        all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone())));
-    } else {
-        out.tell(ClusterFact::Staged(None)).await;
+    match served.stages {
+        Ok(true) => all.push(Box::pin(follow(StagedPolicies, server.clone(), out.clone()))),
+        Ok(false) => out.tell(ClusterFact::Staged(None)).await,
+        Err(_) => {}
     }
-    for kind in &kinds {
-        all.push(Box::pin(follow(Policies(*kind, bodies.clone()), server.clone(), out.clone())));
+    for kind in kinds {
+        all.push(Box::pin(follow(Policies(*kind, wishes.bodies.clone()), server.clone(), out.clone())));
     }
     let alive = Alive { server: &server, out, knows_version: version.is_some(), late: false };
     tokio::select! {
-        over = alive.watch(took, again) => over,
-        over = refresh(&server, out, (&kinds, stages)) => over,
+        over = alive.watch(took, &wishes.again) => over,
+        over = refresh(&server, out, &served, wishes) => over,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -211,41 +224,24 @@ async fn uid(server: &Server) -> Option<Text> {
     (!meta.metadata.uid.is_empty()).then(|| Text::new(&meta.metadata.uid))
 }
 
-/// Kinds of policy served beside NetworkPolicy.
-pub(super) async fn kinds(server: &Server) -> Vec<PolicyKind> {
-    #[derive(Deserialize)]
-    struct Resources {
-        resources: Vec<Resource>,
-    }
-    #[derive(Deserialize)]
-    struct Resource {
-        #[serde(default)]
-        kind: String,
-    }
-    let Ok(served) = server.ask::<Resources>(Call::get("/apis/cilium.io/v2")).await else {
-        return Vec::new();
-    };
-    [PolicyKind::CiliumNetworkPolicy, PolicyKind::CiliumClusterwideNetworkPolicy]
-        .into_iter()
-        .filter(|kind| served.resources.iter().any(|resource| resource.kind == kind.as_str()))
-        .collect()
-}
-
-async fn refresh(server: &Server, out: &Out, known: (&[PolicyKind], bool)) -> Over {
+async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
     let mut looked: Option<Instant> = None;
+    let mut probes = wishes.probes.clone();
     loop {
         let (failed, (), kyverno) =
             tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
         out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        if looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
+        let is_changed = probes.has_changed().unwrap_or(false);
+        if is_changed || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
             looked = Some(Instant::now());
-            let report = report::run(&look::look(server).await);
+            let wanted = probes.borrow_and_update().clone();
+            let report = report::run(&look::look(server, wanted).await);
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
         }
-        // A review that failed is tried again sooner than one that has answered.
+        // What failed is tried again sooner than what has answered.
+        let failed = failed || known.unasked().next().is_some();
         sleep(if failed { REFRESH / 10 } else { REFRESH }).await;
-        let (kinds, stages) = tokio::join!(kinds(server), staged::is_served(server));
-        if (&*kinds, stages) != known {
+        if known.differs(&Served::by(server).await) {
             return Over::Anew;
         }
     }

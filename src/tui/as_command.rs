@@ -3,11 +3,12 @@
 
 use crate::{
     cockpit::{
-        decide::{Command, Deciding},
+        decide::{Asking, Command, Deciding},
+        reviews::{self, Wanted, Wish},
         world::World,
     },
     domain::{
-        grant::DecisionVerdict,
+        grant::{DecisionVerdict, Opening},
         hold::{HoldKind, Scope},
         names::Text,
         time::Timestamp,
@@ -32,6 +33,7 @@ pub fn command(world: &World, command: &Command) -> Option<String> {
         }
         Command::Release(name) => Some(format!("sluice release {}", shell_word(name.as_str()))),
         Command::DecideReview(deciding) => decision(world, deciding),
+        Command::AskReview(asking) => ask(world, asking),
         _ => None,
     }
 }
@@ -59,11 +61,46 @@ fn decision(world: &World, deciding: &Deciding) -> Option<String> {
     for uid in deciding.clusters.iter().flatten() {
         let of = |cluster: &&crate::domain::fleet::Cluster| cluster.uid.as_ref() == Some(uid);
         let cluster = world.clusters().find(of)?;
-        out.push_str(&format!(" --for {}", cluster.name));
+        out.push_str(&format!(" --for {}", shell_word(cluster.name.as_str())));
     }
     option(&mut out, "reason", Some(&deciding.reason));
     option(&mut out, "ticket", deciding.ticket.as_ref());
     moment(&mut out, "expires", deciding.expires);
+    Some(out)
+}
+
+/// Whoever types it takes ports and workloads from the policies, or all pods with ports of his own: only
+/// where one of both asks for exactly the grant of the form is there a command.
+fn ask(world: &World, asking: &Asking) -> Option<String> {
+    let [grant] = asking.grants.as_slice() else { return None };
+    let of = |uid: &Text| world.clusters().find(|cluster| cluster.uid.as_ref() == Some(uid));
+    let clusters: Vec<_> =
+        grant.clusters.iter().map(|uid| of(uid).map(|one| one.name.clone())).collect::<Option<_>>()?;
+    let wish = |ports| Wish {
+        ns: grant.ns.clone(),
+        direction: grant.direction,
+        clusters: Some(clusters.clone()),
+        destination: Some(Wanted::One(grant.destination.clone())),
+        ports,
+        expires: grant.expires,
+    };
+    let asks = |ports: Option<_>| reviews::draft(world, &wish(ports)) == *asking.grants;
+    let ports = if asks(None) {
+        String::new()
+    } else if asks(Some(grant.ports.clone())) {
+        grant.ports.iter().map(|span| format!(" --port {span}")).collect()
+    } else {
+        return None;
+    };
+    let destination = match &grant.destination {
+        Opening::Name(name) => name.to_string(),
+        Opening::Networks(networks) => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    };
+    let mut out =
+        format!("sluice review ask -n {} --destination {}{ports}", grant.ns, shell_word(&destination));
+    clusters.iter().for_each(|name| out.push_str(&format!(" --for {name}")));
+    option(&mut out, "purpose", Some(&asking.purpose));
+    moment(&mut out, "expires", Some(grant.expires));
     Some(out)
 }
 
@@ -76,5 +113,49 @@ fn option(out: &mut String, name: &str, value: Option<&Text>) {
 fn moment(out: &mut String, name: &str, at: Option<Timestamp>) {
     if let Some(at) = at {
         out.push_str(&format!(" --{name} {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cockpit::{
+            decide::Shown,
+            plan::{ClusterEntry, FleetFile},
+            ports::{ClusterFact, Fact},
+        },
+        domain::names::ClusterName,
+    };
+
+    /// A context of the kubeconfig is whatever somebody called it, and so is a cluster.
+    #[test]
+    fn a_cluster_is_one_word_of_the_command_whatever_it_is_called() {
+        let name = ClusterName::parse("eu; rm -rf ~").expect("a free name");
+        let entry = ClusterEntry {
+            name: name.clone(),
+            context: Text::new(name.as_str()),
+            environment: Default::default(),
+            relay: None,
+            flows: Default::default(),
+            collector: None,
+        };
+        let mut world = World::new(Timestamp::default());
+        world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
+        let uid = Text::new("uid-eu");
+        let met = ClusterFact::Met { uid: Some(uid.clone()), version: Text::new("v1.33"), kinds: Vec::new() };
+        world.absorb(Fact::Cluster(name, met));
+        let deciding = Deciding {
+            reviews: vec![Shown { name: Text::new("r-1"), version: Text::new("7") }],
+            verdict: DecisionVerdict::Approved,
+            reason: Text::new("it's ours"),
+            ticket: None,
+            expires: None,
+            clusters: Some([uid].into()),
+        };
+        assert_eq!(
+            command(&world, &Command::DecideReview(Box::new(deciding))).as_deref(),
+            Some(r"sluice review approve r-1 --for 'eu; rm -rf ~' --reason 'it'\''s ours'")
+        );
     }
 }

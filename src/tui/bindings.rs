@@ -56,6 +56,17 @@ impl Bindings {
         }
     }
 
+    /// For sessions by lines, where digits are rows: what has a digit or no key goes by its name.
+    pub fn by_lines(mut self) -> Self {
+        for (row, keys) in TABLE.iter().zip(&mut self.keys) {
+            keys.retain(|key| !key.bytes().all(|byte| byte.is_ascii_digit()));
+            if keys.is_empty() {
+                keys.push(row.name.to_owned());
+            }
+        }
+        self
+    }
+
     fn set(&mut self, id: CommandId, wanted: &[String]) {
         let keys = &mut self.keys[id as usize];
         keys.retain(|key| RESERVED.contains(&key.as_str()));
@@ -77,8 +88,13 @@ impl Bindings {
 
     /// The command that a key stands for.
     pub fn command(&self, key: &KeyEvent) -> Option<CommandId> {
-        let name = keys::name(key)?;
-        TABLE.iter().zip(&self.keys).find(|(_, keys)| keys.contains(&name)).map(|(row, _)| row.id)
+        self.written(&keys::name(key)?)
+    }
+
+    /// The same of a key as the table writes it.
+    pub fn written(&self, name: &str) -> Option<CommandId> {
+        let has = |keys: &Vec<String>| keys.iter().any(|key| key == name);
+        TABLE.iter().zip(&self.keys).find(|(_, keys)| has(keys)).map(|(row, _)| row.id)
     }
 
     /// The first key of a command, for hints; where it has none, how the palette runs it.
@@ -131,7 +147,7 @@ fn against(id: CommandId, wanted: &[String]) -> Option<String> {
             Some("it changes a cluster: only ctrl- and a letter will do, no plain key".into())
         }
         Risk::TakesBack | Risk::Writes | Risk::Records | Risk::Files | Risk::Asks | Risk::Looks => match id {
-            CommandId::Suspend if !controls => {
+            CommandId::Suspend | CommandId::Mask if !controls => {
                 Some("it works while text is typed: only ctrl- will do".into())
             }
             CommandId::Palette | CommandId::Help if wanted.is_empty() => {
@@ -203,6 +219,7 @@ mod tests {
             (CommandId::Abort, &[]),
             (CommandId::Apply, &["enter"]),
             (CommandId::Suspend, &["Z"]),
+            (CommandId::Mask, &["Z"]),
             (CommandId::Palette, &[]),
             (CommandId::Help, &[]),
             (CommandId::Mark, &["esc"]),

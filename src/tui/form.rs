@@ -31,7 +31,7 @@ pub use purpose::Purpose;
 /// What is filled in, and what comes of it.
 #[derive(Clone, Debug)]
 pub struct Form {
-    pub title: String,
+    pub title: &'static str,
     /// Its band; the name stands in it.
     pub environment: Environment,
     pub name: String,
@@ -116,14 +116,14 @@ impl Form {
     /// Closed again before anything was typed: nothing happened.
     pub fn open(
         world: &World,
-        (title, name): (impl Into<String>, impl Into<String>),
+        (title, name): (&'static str, impl Into<String>),
         environment: Environment,
         body: Vec<BodyLine>,
         fields: Vec<Field>,
         (verb, purpose): (&'static str, Purpose),
     ) -> Self {
         let mut form = Self {
-            title: title.into(),
+            title,
             environment,
             name: name.into(),
             body: Scrolled::new(body),

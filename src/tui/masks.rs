@@ -1,9 +1,10 @@
 //! Names and addresses hidden for screen sharing: the same thing has the same mask for a session.
 //! Names are known from the world; addresses, DNS names and mail addresses are told by their shape,
-//! so that one nobody listed is hidden too. Only what is shown is masked, never what is written,
-//! copied or printed as JSON.
+//! so that one nobody listed is hidden too. The program's own words stay, also where a namespace is
+//! called the same: see [`Shown`]; in a sentence that says both, the name's mask wins. Only what is shown is masked, never what is written or copied.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::IpAddr,
@@ -16,13 +17,70 @@ use crate::{
     domain::{
         denial::Peer,
         fleet::{Cluster, Namespace},
+        hold::Scope,
+        rollout::Target,
     },
 };
 
 /// A word that is one of our files, not a DNS name.
 const FILES: &[&str] = &["yaml", "yml", "md", "json", "toml", "log", "txt", "rs"];
+/// Our own name, and that of the namespace we come with: it tells nothing, and stands in many sentences.
+const OURS: &str = "sluice";
 /// API groups in YAML and commands: the same in every cluster.
 const GROUPS: &[&str] = &["networking.k8s.io", "cilium.io", "projectcalico.org", "sluice.dev"];
+
+/// Behind each letter of the program's own words on their way to a masked screen: a character that takes
+/// no room and that no text from outside can hold, because it is hostile.
+const OWN: char = '\u{34f}';
+
+/// A text on its way to the screen. What stands in the source is the program's own and is shown as it
+/// is; everything else may hold a name. Which of both is told by its type, so that it cannot be forgotten.
+pub enum Shown<'a> {
+    Own(&'static str),
+    Value(Cow<'a, str>),
+}
+
+impl From<&'static str> for Shown<'_> {
+    fn from(own: &'static str) -> Self {
+        Self::Own(own)
+    }
+}
+
+impl From<String> for Shown<'_> {
+    fn from(value: String) -> Self {
+        Self::Value(Cow::Owned(value))
+    }
+}
+
+impl<'a> From<&'a String> for Shown<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Value(Cow::Borrowed(value))
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// Of which it is not known to live for ever.
+    pub fn value(value: &'a str) -> Self {
+        Self::Value(Cow::Borrowed(value))
+    }
+}
+
+/// The program's own words, so that no mask takes them for names.
+pub fn own(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 3);
+    for c in text.chars() {
+        out.push(c);
+        if is_of_a_word(c) {
+            out.push(OWN);
+        }
+    }
+    out
+}
+
+/// The same as people read them.
+pub fn bare(text: &str) -> Cow<'_, str> {
+    if text.contains(OWN) { Cow::Owned(text.replace(OWN, "")) } else { Cow::Borrowed(text) }
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
@@ -46,7 +104,9 @@ impl Masks {
     /// Takes in every name that the world knows by now.
     pub fn learn(&mut self, world: &World) {
         let clusters = world.clusters().map(|cluster| cluster.revision).fold(0, u64::wrapping_add);
-        let rest = [world.shared().revision(), world.discoveries().revision(), world.denials().total()];
+        let documents = world.discoveries().monthly().namespaces().count() as u64;
+        let rest =
+            [world.shared().revision(), world.discoveries().revision(), world.denials().total(), documents];
         let revision = rest.into_iter().fold(clusters, u64::wrapping_add);
         if !self.on || self.learned == Some(revision) {
             return;
@@ -68,10 +128,40 @@ impl Masks {
             self.name("cluster", cluster.as_str());
             self.name("ns", ns.as_str());
         }
+        self.written(world);
         world.clusters().for_each(|cluster| self.cluster(world, cluster));
         self.denied(world);
         self.team(world);
         self.phrases.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    }
+
+    /// What the workspace calls by name, also where no cluster has it.
+    fn written(&mut self, world: &World) {
+        let (plan, settings) = (world.plan(), &world.plan().settings);
+        let risks = settings.risks.iter().flat_map(|entry| &entry.namespaces);
+        let waits = settings.dependencies.iter().flat_map(|entry| entry.after.iter().chain([&entry.ns]));
+        let scope = plan.excluded.iter().chain(&plan.included);
+        let documents = world.discoveries().monthly().namespaces();
+        for ns in scope.chain(risks).chain(waits).chain(documents) {
+            self.name("ns", ns.as_str());
+        }
+    }
+
+    fn target(&mut self, target: &Target) {
+        self.name("cluster", target.cluster.as_str());
+        self.name("ns", target.ns.as_str());
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Fleet => {}
+            Scope::Cluster(cluster) => self.name("cluster", cluster.as_str()),
+            Scope::Namespace(cluster, ns) => {
+                self.name("cluster", cluster.as_str());
+                self.name("ns", ns.as_str());
+            }
+            Scope::Rollout(target) => self.target(target),
+        }
     }
 
     fn cluster(&mut self, world: &World, cluster: &Cluster) {
@@ -130,9 +220,17 @@ impl Masks {
             kept.value.aliases.iter().for_each(|alias| self.person(alias.as_str()));
             kept.value.decisions.iter().for_each(|decision| self.person(decision.stamp.by.as_str()));
         }
-        shared.holds().for_each(|kept| self.person(kept.value.stamp.by.as_str()));
-        shared.waivers().for_each(|kept| self.person(kept.value.stamp.by.as_str()));
+        shared.records().for_each(|kept| self.target(&kept.value.target));
+        for kept in shared.holds() {
+            self.scope(&kept.value.scope);
+            self.person(kept.value.stamp.by.as_str());
+        }
+        for kept in shared.waivers() {
+            self.target(&kept.value.target);
+            self.person(kept.value.stamp.by.as_str());
+        }
         for kept in shared.overrides() {
+            self.target(&kept.value.target);
             self.person(kept.value.stamp.by.as_str());
             self.person(kept.value.confirmed.as_ref().map_or("", |stamp| stamp.by.as_str()));
         }
@@ -148,7 +246,7 @@ impl Masks {
     }
 
     fn name(&mut self, kind: &'static str, name: &str) {
-        if name.is_empty() || self.is_known(name) {
+        if name.is_empty() || name == OURS || self.is_known(name) {
             return;
         }
         let count = self.counts.entry(kind).or_default();
@@ -181,8 +279,9 @@ impl Masks {
             }
         }
         let (mut out, mut word) = (String::with_capacity(text.len()), String::new());
-        for c in text.chars() {
-            if is_of_a_word(c) {
+        let mut rest = text.chars().peekable();
+        while let Some(c) = rest.next() {
+            if is_of_a_word(c) && rest.peek() != Some(&OWN) {
                 word.push(c);
             } else {
                 self.put(&word, &mut out);
@@ -238,6 +337,10 @@ impl Masks {
         if word.contains('#') {
             return None;
         }
+        // A file that is called as a namespace is.
+        if let Some((stem, end)) = word.split_once('.').filter(|(_, end)| FILES.contains(end)) {
+            return self.words.get(stem).map(|mask| format!("{mask}.{end}"));
+        }
         if word.contains('@') && !word.contains("sha256") {
             return Some(self.by_shape("person", word));
         }
@@ -257,8 +360,18 @@ impl Masks {
     }
 
     /// The last look at a whole frame: what reached it by a way that masks nothing is blotted out,
-    /// also the beginning of a name that was cut off.
+    /// also the beginning of a name that was cut off. Own words lose what marked them.
     pub fn sweep(&self, buf: &mut Buffer) {
+        self.blot(buf);
+        for cell in &mut buf.content {
+            if cell.symbol().contains(OWN) {
+                let symbol = bare(cell.symbol()).into_owned();
+                cell.set_symbol(&symbol);
+            }
+        }
+    }
+
+    fn blot(&self, buf: &mut Buffer) {
         let width = usize::from(buf.area.width).max(1);
         for row in buf.content.chunks_mut(width) {
             let mut from = 0;
@@ -335,6 +448,7 @@ mod tests {
             ("owner Team Shop, shop.", "owner person#1, ns#1."),
             ("api-7d9f8b-xkz2p is denied", "workload#1-* is denied"),
             ("shopping, sluice.yaml, v1.19.4, 10:00:05", "shopping, sluice.yaml, v1.19.4, 10:00:05"),
+            ("network-policies/discovery/shop.md is due", "network-policies/discovery/ns#1.md is due"),
             ("apiVersion: networking.k8s.io/v1", "apiVersion: networking.k8s.io/v1"),
         ] {
             assert_eq!(masks.hide(text), want);
@@ -359,6 +473,23 @@ mod tests {
             assert_eq!(masks.hide(text), hidden, "the same each time");
         }
         assert!(masks.hide("203.0.113.7:443/tcp").ends_with(":443/tcp"), "ports stay");
+    }
+
+    #[test]
+    fn the_programs_own_words_stay_and_names_that_are_the_same_do_not() {
+        let mut masks = masks();
+        ["reviews", "r", "sluice", "east"].iter().for_each(|name| masks.name("ns", name));
+        let hidden = masks.hide(&format!("{} of reviews, {} r", own("8 reviews: eu/shop"), own("r")));
+        assert_eq!(bare(&hidden), "8 reviews: eu/shop of ns#3, r ns#4");
+        assert_eq!(masks.hide(&hidden), hidden, "hidden twice is hidden once");
+        assert_eq!(masks.hide("sluice apply -n reviews"), "sluice apply -n ns#3");
+        let mut buf = Buffer::with_lines(["", "reviews east"]);
+        buf.set_string(0, 0, own("reviews east"), ratatui::style::Style::new());
+        masks.sweep(&mut buf);
+        assert_eq!(buf, Buffer::with_lines(["reviews east", "******* ****"]));
+        // Nothing from outside can pass for a word of ours.
+        let forged = crate::domain::names::Text::new(&own("reviews"));
+        assert!(!bare(&masks.hide(&own("reviews"))).contains('#') && !forged.as_str().contains(OWN));
     }
 
     #[test]

@@ -414,6 +414,15 @@ pub struct Notices {
     pub all: Vec<(Option<Timestamp>, Trouble)>,
 }
 
+/// What of a page has the whole screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zoom {
+    /// Nothing: each part has its place.
+    No,
+    Details,
+    List,
+}
+
 /// What the operator chose for good.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -427,7 +436,7 @@ pub struct Settings {
     /// Names and addresses hidden, for screen sharing.
     pub masks: Masks,
     pub clock: bool,
-    pub zoomed: bool,
+    pub zoom: Zoom,
     pub size: (u16, u16),
 }
 
@@ -491,7 +500,7 @@ impl Model {
                 ascii: options.ascii,
                 masks: Masks::default(),
                 clock: false,
-                zoomed: false,
+                zoom: Zoom::No,
                 size: options.size,
             },
             team: Team::default(),

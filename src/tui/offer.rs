@@ -105,6 +105,14 @@ pub fn denial(world: &World, model: &Model) -> Option<crate::domain::denial::Gro
     }
 }
 
+/// Is there a list on the page?
+fn zoom_offer(model: &Model) -> Offer {
+    match model.view() {
+        View::Main(_) | View::Namespace(..) | View::Destinations(..) => Offer::Ready,
+        _ => Offer::Absent,
+    }
+}
+
 fn propose_offer(world: &World, model: &Model) -> Offer {
     let is_here = match model.view() {
         View::Main(Main::Denials | Main::Live) | View::Group(_) => true,
@@ -292,6 +300,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             Some(sheet) if model.filter(sheet).is_empty() => off("no filter is set"),
             Some(_) => Offer::Ready,
         },
+        CommandId::ZoomList => zoom_offer(model),
         CommandId::Propose => propose_offer(world, model),
         CommandId::Destinations | CommandId::Coverage | CommandId::Timeline | CommandId::Predict => {
             discovery_offer(world, model, id)

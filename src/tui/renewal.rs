@@ -6,7 +6,10 @@ use crate::{
         monthly::{self, Prepared},
         world::World,
     },
-    domain::names::{NsName, plural},
+    domain::{
+        names::{NsName, plural},
+        valve::shell_word,
+    },
 };
 
 use super::{
@@ -61,8 +64,10 @@ fn files(prepared: &Prepared) -> Vec<BodyLine> {
         }
     };
     let file = |path: &str, size: String| body(Role::Added, format!("  {path}: {size}"));
-    let reviewer =
-        prepared.reviewed.as_ref().map_or_else(String::new, |(by, _)| format!(" --reviewed-by {by}"));
+    let reviewer = prepared
+        .reviewed
+        .as_ref()
+        .map_or_else(String::new, |(by, _)| format!(" --reviewed-by {}", shell_word(by.as_str())));
     vec![
         body(Role::Title, "written, each whole or not at all"),
         file(prepared.beside.as_str(), size(edges.as_deref(), &prepared.edges)),

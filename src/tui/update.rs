@@ -1,4 +1,4 @@
-//! Keys, clicks and pastes in; asks out. Changes where the operator looks and nothing else: what is
+//! Keys, clicks, pastes and words in; asks out. Changes where the operator looks and nothing else: what is
 //! to be done to a cluster leaves as an [`Ask`], and only from a dialog that went its whole way.
 
 mod act;
@@ -27,19 +27,21 @@ use super::{
     chooser::{Chooser, Kind},
     dialog::Overlay,
     keys,
-    model::{Asked, Focus, Main, Model, Tone, View},
+    model::{Asked, Focus, Main, Model, Tone, View, Zoom},
     offer::{self, Offer},
     past::{self, Before},
     preferences::Preferences,
     settle, theme, views,
 };
 
-/// What a terminal sends.
+/// What the operator does.
 #[derive(Clone, Debug)]
 pub enum Input {
     Key(KeyEvent),
     Mouse(MouseEvent),
     Paste(String),
+    /// A command by its name, where words are typed.
+    Command(CommandId),
     /// Columns and lines.
     Resize(u16, u16),
 }
@@ -128,6 +130,10 @@ pub fn update(model: &mut Model, world: &World, input: Input) -> Vec<Ask> {
         Input::Paste(text) => {
             paste(model, &text);
             Vec::new()
+        }
+        Input::Command(id) => {
+            model.told.key_pressed();
+            on_command(model, world, id)
         }
         Input::Resize(width, height) => {
             model.settings.size = (width, height);
@@ -256,14 +262,8 @@ pub(super) fn note_asked(model: &mut Model, asks: &[Ask]) {
 
 fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
     let command = model.settings.keys.command(key);
-    // Stopping, taking back, going to the shell and masks work in every state (law 6).
-    match command {
-        Some(id @ (CommandId::Abort | CommandId::Suspend | CommandId::Mask)) => return run(model, world, id),
-        Some(CommandId::RollBack) if !matches!(model.overlay, Some(Overlay::RollBack(_))) => {
-            model.filters.editing = None;
-            return run(model, world, CommandId::RollBack);
-        }
-        _ => {}
+    if let Some(asks) = command.and_then(|id| in_every_state(model, world, id)) {
+        return asks;
     }
     if model.overlay.is_some() {
         return overlay::on_key(model, world, key);
@@ -282,8 +282,28 @@ fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
     }
 }
 
+fn on_command(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
+    match in_every_state(model, world, id) {
+        Some(asks) => asks,
+        None if model.overlay.is_some() => overlay::on_command(model, world, id),
+        None => run(model, world, id),
+    }
+}
+
+/// Stopping, taking back, going to the shell and masks work in every state (law 6).
+fn in_every_state(model: &mut Model, world: &World, id: CommandId) -> Option<Vec<Ask>> {
+    match id {
+        CommandId::Abort | CommandId::Suspend | CommandId::Mask => Some(run(model, world, id)),
+        CommandId::RollBack if !matches!(model.overlay, Some(Overlay::RollBack(_))) => {
+            model.filters.editing = None;
+            Some(run(model, world, id))
+        }
+        _ => None,
+    }
+}
+
 fn at_top(model: &Model) -> bool {
-    *model.view() == View::Main(Main::Fleet) && !model.settings.zoomed
+    *model.view() == View::Main(Main::Fleet) && model.settings.zoom == Zoom::No
 }
 
 fn paste(model: &mut Model, text: &str) {

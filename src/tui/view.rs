@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod notices;
 pub mod open_ends;
 pub mod overlays;
+mod path;
 pub mod plan;
 pub mod prediction;
 pub mod preflight;
@@ -31,7 +32,7 @@ use ratatui::{Frame, buffer::Buffer, layout::Rect};
 use crate::cockpit::world::World;
 
 use super::{
-    model::{Main, Model, View},
+    model::{Main, Model, View, Zoom},
     theme::{Role, Theme},
     widgets::{self, Pen, put},
 };
@@ -142,7 +143,12 @@ fn bare(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas) -> Vec<Pane>
         View::Prediction(target) => return vec![prediction::pane(world, target, pen, areas)],
         View::Coverage(cluster, ns) => return coverage::panes(world, (cluster, ns), pen, areas),
     };
-    let pane = |(title, text)| Pane { title, text, area: areas.detail, scrolls: model.settings.zoomed };
+    let pane = |(title, text)| Pane {
+        title,
+        text,
+        area: areas.detail,
+        scrolls: model.settings.zoom == Zoom::Details,
+    };
     about.map(pane).into_iter().collect()
 }
 

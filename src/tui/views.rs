@@ -4,7 +4,7 @@
 
 use crate::{cockpit::commands::CommandId, domain::flow::Direction};
 
-use super::model::{Main, Model, Sheet, Tone, View};
+use super::model::{Main, Model, Sheet, Tone, View, Zoom};
 
 /// A page with its filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Saved {
 
 /// Shows a saved view.
 pub fn open(model: &mut Model, saved: &Saved) {
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.views.go(View::Main(saved.page));
     let sheet = Sheet::Main(saved.page);
     if saved.filter.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     bindings::Bindings,
-    masks::Masks,
+    masks::{Masks, Shown, own},
     model::Settings,
     theme::{Role, Theme},
 };
@@ -61,31 +61,42 @@ impl<'a> Pen<'a> {
     }
 
     /// The text as it may be shown. What is cut or broken into lines is hidden first.
-    pub fn hide(&self, text: impl Into<String>) -> String {
-        let text = text.into();
-        match self.masks {
-            Some(masks) => masks.hide(&text),
-            None => text,
+    pub fn hide<'t>(&self, text: impl Into<Shown<'t>>) -> String {
+        match (text.into(), self.masks) {
+            (Shown::Own(text), _) => self.own(text),
+            (Shown::Value(text), Some(masks)) => masks.hide(&text),
+            (Shown::Value(text), None) => text.into_owned(),
         }
     }
 
+    /// Words of the program that were put together: no mask hides them.
+    pub fn own(&self, text: &str) -> String {
+        if self.masks.is_some() { own(text) } else { text.to_owned() }
+    }
+
     /// As [`wrap`], of what may be shown.
-    pub fn wrap(&self, text: &str, width: usize) -> Vec<String> {
+    pub fn wrap<'t>(&self, text: impl Into<Shown<'t>>, width: usize) -> Vec<String> {
         wrap(&self.hide(text), width)
     }
 
-    pub fn span(&self, text: impl Into<String>, role: Role) -> Span<'static> {
+    pub fn span<'t>(&self, text: impl Into<Shown<'t>>, role: Role) -> Span<'static> {
         Span::styled(self.hide(text), self.style(role))
     }
 
     /// A whole line in one role.
-    pub fn line(&self, text: impl Into<String>, role: Role) -> Line<'static> {
+    pub fn line<'t>(&self, text: impl Into<Shown<'t>>, role: Role) -> Line<'static> {
         Line::from(self.span(text, role))
     }
 
     /// `label value` with the label dimmed.
-    pub fn pair(&self, label: &str, value: impl Into<String>, role: Role) -> Vec<Span<'static>> {
-        vec![self.span(format!("{label} "), Role::Dim), self.span(value, role), self.span("  ", Role::Text)]
+    pub fn pair<'t>(
+        &self,
+        label: &'static str,
+        value: impl Into<Shown<'t>>,
+        role: Role,
+    ) -> Vec<Span<'static>> {
+        let label = self.own(&format!("{label} "));
+        vec![self.span(label, Role::Dim), self.span(value, role), self.span("  ", Role::Text)]
     }
 
     /// Age or clock time, as the operator chose. `never` is not an age.
@@ -305,21 +316,21 @@ impl<'p> Cells<'p> {
         Self { pen, spans: Vec::new(), left: usize::from(width) }
     }
 
-    pub fn left(self, text: &str, width: usize, role: Role) -> Self {
+    pub fn left<'t>(self, text: impl Into<Shown<'t>>, width: usize, role: Role) -> Self {
         self.push(text, width, Align::Left, role, 1)
     }
 
-    pub fn right(self, text: &str, width: usize, role: Role) -> Self {
+    pub fn right<'t>(self, text: impl Into<Shown<'t>>, width: usize, role: Role) -> Self {
         self.push(text, width, Align::Right, role, 1)
     }
 
     /// Without the column between it and the next one.
-    pub fn tight(self, text: &str, width: usize, role: Role) -> Self {
+    pub fn tight<'t>(self, text: impl Into<Shown<'t>>, width: usize, role: Role) -> Self {
         self.push(text, width, Align::Left, role, 0)
     }
 
     /// All that is left of the row.
-    pub fn rest(self, text: &str, role: Role) -> Self {
+    pub fn rest<'t>(self, text: impl Into<Shown<'t>>, role: Role) -> Self {
         let width = self.left;
         self.push(text, width, Align::Left, role, 0)
     }
@@ -328,9 +339,16 @@ impl<'p> Cells<'p> {
         Line::from(self.spans)
     }
 
-    fn push(mut self, text: &str, width: usize, align: Align, role: Role, gap: usize) -> Self {
+    fn push<'t>(
+        mut self,
+        text: impl Into<Shown<'t>>,
+        width: usize,
+        align: Align,
+        role: Role,
+        gap: usize,
+    ) -> Self {
         if self.pen.plain {
-            self.spans.push(self.pen.span(format!("{text}{CELL}"), role));
+            self.spans.push(self.pen.span(format!("{}{CELL}", self.pen.hide(text)), role));
             return self;
         }
         let width = width.min(self.left);
@@ -376,7 +394,7 @@ pub fn highlight(buf: &mut Buffer, area: Rect, style: Style) {
 }
 
 /// A heading with a line to the end of the row.
-pub fn heading(pen: &Pen<'_>, title: &str, width: u16) -> Line<'static> {
+pub fn heading<'t>(pen: &Pen<'_>, title: impl Into<Shown<'t>>, width: u16) -> Line<'static> {
     let title = pen.hide(title);
     let title = fit(&title, title.width().min(usize::from(width).saturating_sub(4)), Align::Left);
     let rest = usize::from(width).saturating_sub(title.width() + 4);

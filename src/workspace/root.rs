@@ -64,7 +64,7 @@ pub struct Place {
 /// with policy files is among the notices.
 pub fn read(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     let mut workspace = read_fleet_of(place)?;
-    let (files, troubles) = read_files(place)?;
+    let (files, troubles) = read_files(place, &workspace.fleet);
     workspace.files = files;
     workspace.notices.extend(troubles);
     Ok(workspace)
@@ -82,10 +82,11 @@ pub fn read_fleet_of(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     Ok(Workspace { fleet, files, notices })
 }
 
-/// The policy files alone, of all clusters, and what is wrong with them.
-pub fn read_files(place: &Place) -> Result<(PolicyFiles, Vec<Trouble>), Vec<Trouble>> {
-    let Parsed { fleet, .. } = read_fleet(&place.root)?;
-    Ok(policy_files::read(&place.root, &fleet))
+/// The policy files alone, of all clusters of the fleet that was read, and what is wrong with them.
+pub fn read_files(place: &Place, fleet: &FleetFile) -> (PolicyFiles, Vec<Trouble>) {
+    let mut whole = fleet.clone();
+    whole.clusters.append(&mut whole.beside);
+    policy_files::read(&place.root, &whole)
 }
 
 /// `sluice.yaml` alone.

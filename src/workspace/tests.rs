@@ -213,3 +213,15 @@ fn contexts_stand_in_and_a_subset_names_what_it_does_not_know() {
     root::subset(&mut fleet.fleet, &["two".into()]).expect("known");
     assert_eq!(fleet.fleet.clusters.len(), 1);
 }
+
+/// The fleet is read first and the policy files behind it: what becomes of sluice.yaml meanwhile is for the
+/// next reading.
+#[test]
+fn policy_files_are_read_by_the_fleet_that_was_read() {
+    let folder = workspace(&[("a/shop/default-deny-egress.yaml", &deny("default-deny-egress", "shop"))]);
+    let place = root::Place { root: folder.path().to_owned(), only: vec!["a".to_owned()] };
+    let fleet = root::read_fleet_of(&place).expect("sluice.yaml is fine").fleet;
+    put(folder.path(), "sluice.yaml", "clusters: [");
+    let (files, troubles) = root::read_files(&place, &fleet);
+    assert_eq!((files.pending, files.sets.len(), troubles), (false, 1, Vec::new()));
+}

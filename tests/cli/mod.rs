@@ -118,6 +118,24 @@ fn manifests_are_pre_flighted_without_a_cluster() {
     assert!(broken.contains("HOME/broken/a.yaml") || broken.contains("broken/a.yaml: line"), "{broken}");
     let absent = machine.said(&["preflight", "--manifests", "absent"]);
     assert!(absent.starts_with("exit 2\nabsent: it cannot be read ("), "{absent}");
+    // One bad file of a folder costs itself only; of what was named nothing may be missing.
+    put("mixed", "{name: kube-flannel}");
+    fs::write(machine.path().join("mixed/binary.yaml"), [0x00, 0xff, 0xfe]).expect("a file");
+    machine.put("mixed/comments.yaml", "---\n# Source: chart/templates/empty.yaml\n---\n---\n");
+    let mixed = machine.path().join("mixed");
+    std::os::unix::fs::symlink(&mixed, mixed.join("again")).expect("a link");
+    let mixed = machine.said(&["preflight", "--manifests", "mixed"]);
+    assert!(mixed.starts_with("exit 4\nmanifests: "), "{mixed}");
+    assert!(mixed.contains("mixed/binary.yaml: it is no text in UTF-8. Leave it out"), "{mixed}");
+    let agents = |said: &str| said.matches("DaemonSet kube-flannel/kube-flannel-ds: container").count();
+    assert_eq!(agents(&mixed), agents(&alone), "each file is read once: {mixed}");
+    let named = machine.said(&["preflight", "--manifests", "mixed/binary.yaml"]);
+    assert!(named.starts_with("exit 2\nmixed/binary.yaml: it is no text in UTF-8."), "{named}");
+    machine.put("empty/readme.txt", "nothing");
+    let empty = machine.said(&["preflight", "--manifests", "empty"]);
+    assert!(empty.starts_with("exit 2\nNo Kubernetes object is in these files."), "{empty}");
+    let endless = machine.said(&["preflight", "--manifests", "/dev/zero"]);
+    assert!(endless.starts_with("exit 2\n/dev/zero: it is larger than 64 MiB."), "{endless}");
     machine.put(".kube/config", KUBECONFIG);
     let down = machine.said(&["preflight", "--context", "one"]);
     assert!(down.starts_with("exit 1\none: unknown\n  "), "{down}");

@@ -316,8 +316,10 @@ async fn the_limits_of_goldmane_stand_in_the_edges_and_in_what_they_cover() {
     let doubts: Vec<_> = state.coverage.doubts.iter().map(Text::as_str).collect();
     assert_eq!(
         doubts,
-        ["Goldmane names no node and does not tell what it loses, so a flow may be missing without a word. \
-          Gather from a source that tells its losses, or override coverage."]
+        ["Goldmane names no node and does not tell what it loses, so a flow may be missing without a word; \
+          a probe shows that it lives, not that every flow came. Gather from a source that tells its losses, \
+          or count what Goldmane dropped (metric goldmane_aggr_dropped_flows_total of its pod) and let a \
+          second person confirm an override of coverage."]
     );
     assert_eq!(state.sources[0].kind, SourceKind::Goldmane);
 }

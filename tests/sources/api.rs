@@ -43,15 +43,26 @@ async fn logs_are_cut_and_refused_as_a_kubelet_does() {
     let since = get(&fleet, &format!("{log}?sinceTime=2026-03-02T09:00:29Z")).await;
     assert!(since.lines().count() < lines.len() && whole.ends_with(&since), "{since}");
     assert_eq!(get(&fleet, &format!("{log}?limitBytes=10")).await, "2026/03/02");
+    // The times in front count, and the beginning is what is given.
+    let timed = get(&fleet, &format!("{log}?timestamps=true&limitBytes=41")).await;
+    assert!(timed.starts_with("2026-03-02T09:00:") && timed.ends_with("Z 2026/03/02"), "{timed}");
+    assert_eq!(timed.len(), 41);
     for (path, said) in [
         (format!("{log}?container=nope"), "400: container nope is not valid for pod"),
-        (format!("{log}?sinceSeconds=5&sinceTime=2026-03-02T09:00:00Z"), "422: "),
+        (
+            format!("{log}?sinceSeconds=5&sinceTime=2026-03-02T09:00:00Z"),
+            "422: PodLogOptions \"sluice-printer-",
+        ),
+        (format!("{log}?limitBytes=0"), "422: PodLogOptions \"sluice-printer-"),
+        (format!("{log}?tailLines=-1"), "422: PodLogOptions \"sluice-printer-"),
         (format!("{log}?tailLines=x"), "400: strconv.ParseInt"),
         ("/api/v1/namespaces/sluice/pods/nobody/log".to_owned(), "404: pods \"nobody\" not found"),
     ] {
         let answer = get(&fleet, &path).await;
         assert!(answer.starts_with(said), "{path}: {answer}");
     }
+    let none = get(&fleet, &format!("{log}?limitBytes=0")).await;
+    assert!(none.ends_with(" is invalid: limitBytes: Invalid value: 0: must be greater than 0"), "{none}");
     let agent = plan.workload("kube-system", "antrea-agent").expect("it runs");
     let agent = &plan.pods[plan.workloads[agent].pods[0]].name;
     let answer = get(&fleet, &format!("/api/v1/namespaces/kube-system/pods/{agent}/log")).await;

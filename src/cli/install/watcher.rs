@@ -59,12 +59,15 @@ struct Names<'n> {
 
 impl Names<'_> {
     fn comment(&self, line: &str) -> String {
-        line.replace("--context CLUSTER", &format!("--context {}", shell_word(self.context)))
-            .replace("--watch CLUSTER", &format!("--watch {}", shell_word(self.cluster)))
-            .replace("STATE", &shell_word(self.state))
-            .replace("NAME", &dns_word(self.cluster))
-            .replace("-n sluice ", &format!("-n {} ", self.ns))
-            .replace("=sluice:", &format!("={}:", self.ns))
+        let words = [
+            ("--context CLUSTER", format!("--context {}", shell_word(self.context))),
+            ("--watch CLUSTER", format!("--watch {}", shell_word(self.cluster))),
+            ("STATE", shell_word(self.state)),
+            ("NAME", dns_word(self.cluster)),
+            ("-n sluice ", format!("-n {} ", self.ns)),
+            ("=sluice:", format!("={}:", self.ns)),
+        ];
+        filled(line, &words)
     }
 
     fn fill(&self, value: Value) -> Value {
@@ -88,8 +91,31 @@ impl Names<'_> {
     fn text(&self, text: &str) -> String {
         // In the kubeconfig the context is a quoted string of YAML, which takes those of JSON.
         let quoted = Value::from(self.context).to_string();
-        text.replace("\"CONTEXT\"", &quoted).replace("CLUSTER", self.cluster).replace("IMAGE", self.image)
+        let words =
+            [("\"CONTEXT\"", quoted), ("CLUSTER", self.cluster.to_owned()), ("IMAGE", self.image.to_owned())];
+        filled(text, &words)
     }
+}
+
+/// The text with each placeholder's word in its place. What was put in is not looked at again: a name
+/// may hold another placeholder.
+fn filled(text: &str, words: &[(&str, String)]) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while !rest.is_empty() {
+        let found = words.iter().find_map(|(mark, word)| Some((rest.strip_prefix(mark)?, word)));
+        rest = match found {
+            Some((behind, word)) => {
+                out.push_str(word);
+                behind
+            }
+            None => {
+                let mut chars = rest.chars();
+                out.extend(chars.next());
+                chars.as_str()
+            }
+        };
+    }
+    out
 }
 
 /// A cluster's name as part of an object's name.

@@ -145,6 +145,7 @@ fn a_data_plane_that_denies_what_the_live_policies_allow_is_told() {
         engine: None,
         dns_mode: None,
         offers: Vec::new(),
+        printing: None,
     })));
     night.to(40);
     night.deny(53, 1);

@@ -217,7 +217,7 @@ impl Traits {
         let table = plugin.traits();
         let enforces = match cni.enforcement {
             Enforcement::Enforces => Holds::Yes,
-            Enforcement::DoesNot => Holds::No,
+            Enforcement::DoesNot | Enforcement::Audits => Holds::No,
             Enforcement::Unknown => Holds::Unsure,
         };
         let minor = cni.version.as_ref().and_then(|version| minor_of_one(version.as_str()));

@@ -1,5 +1,5 @@
 //! Checks of what stands around policies: callbacks of the API server, pods on the host's network,
-//! the cloud's token addresses, meshes, other writers, other kinds of policy, and the rights. Pure.
+//! the cloud's token addresses, meshes, other writers and other kinds of policy. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,12 +22,11 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
         mesh(reading),
         owners(reading),
         foreign(reading),
-        rights(reading),
     ]
 }
 
 /// Namespaces of the cluster itself, where no policy of ours goes by default.
-pub(super) fn is_system(ns: &str) -> bool {
+pub fn is_system(ns: &str) -> bool {
     ns.starts_with("kube-")
         || ns.starts_with("openshift-")
         || matches!(ns, "calico-system" | "tigera-operator" | "cilium-system")
@@ -328,96 +327,4 @@ fn is_known(record: &Record) -> bool {
     let mut pinned = Direction::ALL.into_iter().flat_map(Pinned::of);
     name.as_str().starts_with("knp.")
         || pinned.any(|one| one.name == name.as_str() && one.kind.as_str() == kind.as_str())
-}
-
-/// What each role needs in a cluster (product: who uses it).
-const ROLES: [(&str, &[(&str, &str)]); 4] = [
-    ("viewer", &[("list", NP), ("list", "pods"), ("list", "namespaces")]),
-    ("on-call", &[("patch", NP), ("delete", NP)]),
-    ("rollout lead", &[("create", NP), ("patch", NP), ("delete", NP)]),
-    ("collector", &[("list", "pods"), ("create", "pods/portforward")]),
-];
-
-const NP: &str = "networkpolicies.networking.k8s.io";
-
-/// Everything that is asked for the check of rights: verb and `plural.group`.
-pub const ASKED: [(&str, &str); 8] = [
-    ("list", NP),
-    ("create", NP),
-    ("patch", NP),
-    ("delete", NP),
-    ("list", "pods"),
-    ("list", "namespaces"),
-    ("create", "pods/portforward"),
-    ("get", "pods/log"),
-];
-
-/// Where a right is asked for; empty: in all namespaces. Relays and agents run in kube-system.
-pub fn right_ns(what: &str) -> &'static str {
-    match what {
-        // Pods that print records stand beside the collector.
-        "pods/log" => "sluice",
-        _ if what.starts_with("pods/") => "kube-system",
-        _ => "",
-    }
-}
-
-fn rights(reading: &Reading) -> Check {
-    let rights = match &reading.rights {
-        Known::Unknown(_) => return Check::unread(Id::Rights, "your own rights", &reading.rights),
-        Known::Read(rights) => rights,
-    };
-    let allowed = |verb: &str, what: &str| {
-        rights.iter().find(|right| right.verb == verb && right.what == what).and_then(|right| right.allowed)
-    };
-    let you = |what: &str| match right_ns(what) {
-        "" => Object::new("you", "", "in all namespaces"),
-        ns => Object::new("you", "", &format!("in {ns}")),
-    };
-    let seen: Vec<Evidence> = rights
-        .iter()
-        .map(|right| {
-            let value = match right.allowed {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "not known",
-            };
-            Evidence::new(&you(right.what), &format!("{} {}", right.verb, right.what), value)
-        })
-        .collect();
-    let role = |needs: &[(&str, &str)]| {
-        let answers: Vec<Option<bool>> = needs.iter().map(|(verb, what)| allowed(verb, what)).collect();
-        if answers.contains(&Some(false)) {
-            Some(false)
-        } else if answers.contains(&None) {
-            None
-        } else {
-            Some(true)
-        }
-    };
-    let with = |wanted: Option<bool>| {
-        let names: Vec<&str> =
-            ROLES.iter().filter(|(_, needs)| role(needs) == wanted).map(|(name, _)| *name).collect();
-        names.join(", ")
-    };
-    let (lacking, unsure) = (with(Some(false)), with(None));
-    if !lacking.is_empty() {
-        return Check::fail(Id::Rights, format!("You lack rights of: {lacking}.")).seen(seen).fixed(
-            "Ask the cluster's admin to bind the role that you work in (assets/crds/roles-target.yaml).",
-            &["kubectl auth can-i --list -A".to_owned()],
-        );
-    }
-    if super::flows::printers(reading).next().is_some() && allowed("get", "pods/log") == Some(false) {
-        let words = "You may not read the logs of the pods that print flow records.";
-        return Check::fail(Id::Rights, words).seen(seen).fixed(
-            "Ask the cluster's admin for get on pods/log there.",
-            &["kubectl -n sluice create rolebinding sluice-target-watch --clusterrole=sluice-target-watch --user=YOU".to_owned()],
-        );
-    }
-    if !unsure.is_empty() {
-        return Check::unknown(Id::Rights, format!("Some rights could not be asked for: {unsure}."))
-            .seen(seen)
-            .fixed("Try again.", &[]);
-    }
-    Check::pass(Id::Rights, "You have the rights of every role in this cluster.").seen(seen)
 }

@@ -163,6 +163,10 @@ impl Check {
     /// Unknown because a list could not be read.
     pub fn unread<T>(id: CheckId, what: &str, list: &Known<T>) -> Self {
         let why = list.why().map_or("", Text::as_str);
+        if why.starts_with("manifests have no ") {
+            return Self::unknown(id, format!("{what} cannot be read: {why}"))
+                .fixed("Ask the cluster itself: run the pre-flight without --manifests.", &[]);
+        }
         Self::unknown(id, format!("{what} cannot be read: {why}"))
             .fixed("Give the reader of this cluster get and list on it, then run the pre-flight again.", &[])
     }

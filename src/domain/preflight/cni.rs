@@ -12,7 +12,7 @@ use crate::domain::{
 use super::{
     check::{Evidence, Verdict},
     dns, enforcement,
-    engines::{self, Engine, EngineKind, Found},
+    engines::{self, AUDIT, Engine, EngineKind, Found},
     reading::{Known, Reading},
 };
 
@@ -87,8 +87,9 @@ fn enforcement(engine: &Engine) -> Enforcement {
         // It runs inside each k3s process, which no count shows.
         _ => engine.kind == EngineKind::K3s,
     };
+    let is_audit = |seen: &Evidence| seen.field.as_str() == AUDIT;
     if !engine.off.is_empty() {
-        Enforcement::DoesNot
+        if engine.off.iter().all(is_audit) { Enforcement::Audits } else { Enforcement::DoesNot }
     } else if engine.doubt.is_none() && is_whole {
         Enforcement::Enforces
     } else {

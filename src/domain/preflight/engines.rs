@@ -302,6 +302,9 @@ fn kindnet_enforces(version: Option<&str>) -> Option<bool> {
     Some(date >= 20_240_800)
 }
 
+/// Cilium only says what it would drop.
+pub const AUDIT: &str = "policy-audit-mode";
+
 fn cilium(engine: &mut Engine, set: &Workload, reading: &Reading) {
     let ns = set.object.ns.as_str();
     let config = Object::new("ConfigMap", ns, "cilium-config");
@@ -311,11 +314,9 @@ fn cilium(engine: &mut Engine, set: &Workload, reading: &Reading) {
             engine.doubt = Some(Text::from(format!("{config} is not there, so its settings are unknown")));
         }
         Known::Read(Some(map)) => {
-            for (key, off) in [
-                ("enable-policy", "never"),
-                ("policy-audit-mode", "true"),
-                ("enable-k8s-networkpolicy", "false"),
-            ] {
+            for (key, off) in
+                [("enable-policy", "never"), (AUDIT, "true"), ("enable-k8s-networkpolicy", "false")]
+            {
                 let value = map.get(key);
                 let is_off = value.is_some_and(|value| value.eq_ignore_ascii_case(off));
                 engine.tell(!is_off, Evidence::new(&config, key, value.unwrap_or("not set")));

@@ -5,9 +5,12 @@ use super::{
     check::{Check, CheckId as Id, Evidence, Verdict},
     enforcement::named,
     engines::{Engine, EngineKind, Found},
-    reading::{Known, Measured, Object, Reading, Record, Workload},
+    reading::{COLLECTOR, Known, Measured, Object, Reading, Record, Workload},
 };
-use crate::domain::source::SourceKind;
+use crate::domain::{
+    names::{Text, plural},
+    source::SourceKind,
+};
 
 /// Hours of a week.
 const WEEK: i64 = 7 * 24;
@@ -17,7 +20,8 @@ pub fn checks(reading: &Reading, found: &Found) -> Vec<Check> {
         Some(engine) => of_engine(reading, engine),
         None => without(reading, found),
     };
-    out.push(week(reading, found));
+    let flows = out.iter().find(|check| check.id == Id::Flows).map(|check| check.verdict);
+    out.push(week(reading, found, flows));
     out
 }
 
@@ -45,6 +49,14 @@ pub fn offers(reading: &Reading) -> Vec<SourceKind> {
 pub fn printers(reading: &Reading) -> impl Iterator<Item = (&Workload, &str)> {
     let all = reading.daemonsets.list().iter().chain(reading.workloads.list());
     all.filter_map(|one| Some((one, one.pod_labels.get("sluice.dev/prints")?.as_str())))
+}
+
+/// Where Hubble exports to the logs of Cilium's agents: their namespace.
+pub fn printing(reading: &Reading, found: &Found) -> Option<Text> {
+    let engine = found.only().filter(|engine| engine.kind == EngineKind::Cilium)?;
+    let ns = &engine.object.ns;
+    let Known::Read(map) = reading.config_maps.get(ns.as_str(), "cilium-config") else { return None };
+    (map?.get("hubble-export-file-path") == Some("stdout")).then(|| ns.clone())
 }
 
 fn of_engine(reading: &Reading, engine: &Engine) -> Vec<Check> {
@@ -410,10 +422,10 @@ fn ovn(reading: &Reading, engine: &Engine) -> Vec<Check> {
 }
 
 /// Settings cannot prove it: records can.
-fn week(reading: &Reading, found: &Found) -> Check {
+fn week(reading: &Reading, found: &Found, flows: Option<Verdict>) -> Check {
     match &reading.measured {
         Some(measured) => week_of(measured),
-        None => week_by_settings(reading, found),
+        None => week_by_settings(reading, found, flows),
     }
 }
 
@@ -431,9 +443,10 @@ pub fn week_of(measured: &Known<Measured>) -> Check {
     }
 }
 
-fn week_by_settings(reading: &Reading, found: &Found) -> Check {
-    const COLLECT: &str =
-        "Let `sluice collect` gather flows; the check passes once its window is seven days long.";
+const COLLECT: &str =
+    "Let `sluice collect` gather flows; the check passes once its window is seven days long.";
+
+fn week_by_settings(reading: &Reading, found: &Found, flows: Option<Verdict>) -> Check {
     match found.only().map(|engine| (engine, engine.kind)) {
         Some((engine, EngineKind::Cilium)) => {
             let map = match reading.config_maps.get(engine.object.ns.as_str(), "cilium-config") {
@@ -465,12 +478,18 @@ fn week_by_settings(reading: &Reading, found: &Found) -> Check {
                 .seen([engine.evidence.clone()])
                 .fixed(COLLECT, &[])
         }
+        _ if flows == Some(Verdict::Fail) => Check::fail(
+            Id::Week,
+            "Flows are not recorded as discovery needs them, so there is no week of them.",
+        )
+        .fixed("See the check `flows`.", &[]),
         _ => Check::unknown(Id::Week, "Nobody measured how far back records reach.").fixed(COLLECT, &[]),
     }
 }
 
 fn measured_week(measured: &Measured) -> Check {
-    let hours = (measured.to - measured.from).num_hours();
+    let reach = measured.to - measured.from;
+    let (hours, minutes) = (reach.num_hours(), usize::try_from(reach.num_minutes()).unwrap_or(0));
     let missing = i64::from(measured.empty_hours);
     let source = Object::new("source", "", measured.source.as_str());
     let day = |at: crate::domain::time::Timestamp| at.format("%Y-%m-%d %H:%M UTC").to_string();
@@ -479,14 +498,23 @@ fn measured_week(measured: &Measured) -> Check {
         Evidence::new(&source, "newest record", &day(measured.to)),
         Evidence::new(&source, "hours without records", &measured.empty_hours.to_string()),
     ];
-    let mut words = format!("Records reach back {}d{:02}h.", hours / 24, hours % 24);
+    let mut words = match hours {
+        0 => format!("Records reach back {}.", plural(minutes, "minute")),
+        _ => format!("Records reach back {}d{:02}h.", hours / 24, hours % 24),
+    };
     if missing > 0 {
         words.push_str(&format!(" Of these, {missing} hours have no record of any node."));
+    }
+    if measured.only_denials {
+        words.push_str(" They tell what was denied and nothing else, which is no week of flows.");
+        return Check::fail(Id::Week, words).seen(seen).fixed(COLLECT, &[]);
     }
     if hours - missing >= WEEK {
         return Check::pass(Id::Week, words).seen(seen);
     }
-    Check::fail(Id::Week, format!("{words} Seven days are needed."))
-        .seen(seen)
-        .fixed("Wait until the collector has gathered a week.", &[])
+    let fix = match measured.source.as_str() {
+        COLLECTOR => "Wait until the collector has gathered a week.",
+        _ => COLLECT,
+    };
+    Check::fail(Id::Week, format!("{words} Seven days are needed.")).seen(seen).fixed(fix, &[])
 }

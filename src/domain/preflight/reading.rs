@@ -7,7 +7,10 @@ use std::{
     fmt,
 };
 
-use crate::domain::{names::Text, time::Timestamp};
+use crate::domain::{
+    names::{NsName, Text},
+    time::Timestamp,
+};
 
 /// What could be read, or why it could not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,8 +249,28 @@ pub struct Right {
     pub verb: &'static str,
     /// `networkpolicies.networking.k8s.io`.
     pub what: &'static str,
+    /// Empty: where this right is asked for as a rule.
+    pub ns: Text,
     pub allowed: Option<bool>,
 }
+
+/// Where probes run of a cluster that has them on: in each namespace of the rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probing {
+    pub excluded: Vec<NsName>,
+    /// Where it is not empty, every other namespace is left out.
+    pub included: Vec<NsName>,
+}
+
+impl Probing {
+    pub fn reaches(&self, ns: &str) -> bool {
+        let is = |one: &NsName| one.as_str() == ns;
+        !self.excluded.iter().any(is) && (self.included.is_empty() || self.included.iter().any(is))
+    }
+}
+
+/// What a measured source is called that is sluice's own collector.
+pub const COLLECTOR: &str = "collector";
 
 /// The oldest and newest record that a flow source has answered with, and whether hours are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,6 +280,8 @@ pub struct Measured {
     pub to: Timestamp,
     /// Hours between the two without any record of any node.
     pub empty_hours: u32,
+    /// What was allowed is not among them.
+    pub only_denials: bool,
 }
 
 /// Everything that was read of one cluster.
@@ -279,6 +304,8 @@ pub struct Reading {
     /// Custom resources by `plural.group`; absent: not served.
     pub custom: BTreeMap<&'static str, Known<Vec<Record>>>,
     pub rights: Known<Vec<Right>>,
+    /// `None`: probes are off, so nobody asked for their rights.
+    pub probes: Option<Probing>,
     /// `None`: nobody measured.
     pub measured: Option<Known<Measured>>,
 }
@@ -302,6 +329,7 @@ impl Reading {
             hooks: no(why),
             custom: BTreeMap::new(),
             rights: no(why),
+            probes: None,
             measured: None,
         }
     }

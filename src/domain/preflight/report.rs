@@ -8,6 +8,7 @@ use super::{
     check::{Check, CheckId, Stops, Verdict},
     cni, dns, enforcement, engines, flows, lookups,
     reading::{Known, Measured, Reading},
+    rights,
 };
 
 /// One cluster's pre-flight.
@@ -21,6 +22,8 @@ pub struct Report {
     pub dns_mode: Option<Text>,
     /// Flow sources that run in the cluster, the one that tells most first.
     pub offers: Vec<SourceKind>,
+    /// The namespace of Cilium's agents, where they print flow records to their own logs.
+    pub printing: Option<Text>,
 }
 
 /// How many checks ended how.
@@ -39,12 +42,14 @@ pub fn run(reading: &Reading) -> Report {
     checks.extend(dns::checks(reading, &found));
     checks.push(lookups::check(reading));
     checks.extend(around::checks(reading, &found));
+    checks.push(rights::check(reading));
     checks.sort_by_key(|check| check.id);
     Report {
         checks,
         engine: found.only().map(enforcement::named),
         dns_mode: cni::dns_path(reading).mode().map(Text::new),
         offers: flows::offers(reading),
+        printing: flows::printing(reading, &found),
     }
 }
 

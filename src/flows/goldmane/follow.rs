@@ -43,9 +43,14 @@ const SLOW: Duration = Duration::from_secs(30);
 /// A session this long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 
-/// Why no hour of these edges is proved whole. Told to the collector, which keeps it with them.
-const DOUBT: &str = "Goldmane names no node and does not tell what it loses, so a flow may be missing \
-                     without a word. Gather from a source that tells its losses, or override coverage.";
+/// Why no hour of these edges is proved whole. Told to the collector, which keeps it with them. A soak may
+/// rest on the heartbeat, for what is denied is tried again; a flow that was seen once and lost is a rule
+/// that is missing, and before a policy there is nothing that a probe would be denied.
+const DOUBT: &str = "Goldmane names no node and does not tell what it loses, so a flow may be missing without \
+                     a word; a probe shows that it lives, not that every flow came. Gather from a source \
+                     that tells its losses, or count what Goldmane dropped (metric \
+                     goldmane_aggr_dropped_flows_total of its pod) and let a second person confirm an \
+                     override of coverage.";
 
 /// For the cockpit: follows until the inbox closes.
 pub async fn run(

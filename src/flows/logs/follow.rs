@@ -291,7 +291,7 @@ impl Follower {
             let (format, kind) = *self.logs.formats.iter().find(is_printed)?;
             self.format = Some(format);
             self.health.state.kind = kind;
-            self.health.state.name = Text::from(format!("{}, from pods' logs", called(format)));
+            self.health.state.name = Text::from(format!("{}, from pods' logs", format.called()));
         }
         let ours = printers.into_iter().filter(|printer| Some(printer.format) == self.format);
         let mut by_node: BTreeMap<NodeName, Vec<Printer>> = BTreeMap::new();
@@ -438,18 +438,6 @@ impl Node {
         } else if let Some(task) = &self.task {
             task.send_if_modified(|printer| printer.take().is_some());
         }
-    }
-}
-
-/// What people call the records.
-fn called(format: Format) -> &'static str {
-    match format {
-        Format::AntreaLog => "np.log",
-        Format::AntreaCsv => "antrea-flows.log",
-        Format::CalicoJson => "flows.log",
-        Format::KernelLog => "kernel log",
-        Format::HubbleJson => "Hubble export",
-        Format::Dnstap => "dnstap",
     }
 }
 

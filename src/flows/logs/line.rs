@@ -17,9 +17,11 @@ use crate::{
     },
     flows::{
         judged::Word,
-        records::{Format, words},
+        records::{Context, Decoder, Format, words},
     },
 };
+
+use super::{follow::Printer, node::time_of};
 
 /// A line without what the API server put before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,25 @@ impl<'a> Line<'a> {
             FixedState::with_seed(0x10_95).hash_one((node.as_str(), format.as_str(), self.text, printed));
         FlowId(compact_str::format_compact!("{node}/{hash:016x}"))
     }
+}
+
+/// When the first record of a log's beginning happened; `None`: none of its whole lines is a record.
+pub fn first(beginning: &[u8], printer: &Printer) -> Option<Timestamp> {
+    let context = Context { node: Some(printer.node.clone()), logged: printer.logged, ..Context::default() };
+    let mut decoder = Decoder::new(printer.format, context);
+    let (whole, _) = beginning.split_at(memchr::memrchr(b'\n', beginning)?);
+    whole.split(|byte| *byte == b'\n').filter_map(split).find_map(|line| {
+        let mut at: Option<Timestamp> = None;
+        let record = line.record(printer.format, &printer.node);
+        decoder.line(&record, &mut |told| at = at.or_else(|| time_of(&told))).ok()?;
+        // Nothing is printed before it happens.
+        Some(at?.min(line.printed))
+    })
+}
+
+/// When the last line of a log's end was printed.
+pub fn last(end: &[u8]) -> Option<Timestamp> {
+    end.split(|byte| *byte == b'\n').rev().find_map(|line| Some(split(line)?.printed))
 }
 
 /// What the data plane itself said in this record.
@@ -140,6 +161,44 @@ mod tests {
         let kernel = "calico-packet: IN=a OUT=";
         let twice = [format!("2026-03-02T09:15:05Z {kernel}"), format!("2026-03-02T10:00:00Z {kernel}")];
         assert_ne!(id(Format::KernelLog, &twice[0]), id(Format::KernelLog, &twice[1]));
+    }
+
+    #[test]
+    fn the_first_record_of_a_log_is_the_first_whole_line_that_is_one() {
+        let printer = Printer {
+            ns: Text::new("sluice"),
+            pod: Text::new("p"),
+            uid: Text::new("u"),
+            container: None,
+            node: node(),
+            format: Format::AntreaLog,
+            logged: None,
+        };
+        let np = |at: &str, happened: &str| {
+            format!(
+                "{at} 2026/03/02 {happened} EgressDefaultRule K8sNetworkPolicy <nil> Egress Drop <nil> shop/a 10.0.0.1 4 10.0.0.2 443 TCP 60 <nil>\n"
+            )
+        };
+        let first = |text: &str| first(text.as_bytes(), &printer).map(|at| at.to_rfc3339());
+        // A kubelet's complaint and lines that are no records go first; what was printed again happened before.
+        let log = format!(
+            "unexpected EOF\n2026-03-02T08:00:00Z tail: not a record\n{}{}",
+            np("2026-03-02T09:15:05Z", "07:00:01.5"),
+            np("2026-03-02T09:15:06Z", "09:15:06.0")
+        );
+        assert_eq!(first(&log).as_deref(), Some("2026-03-02T07:00:01.500+00:00"));
+        // A record is not from after the time at which it was printed.
+        assert_eq!(
+            first(&np("2026-03-02T09:15:05Z", "23:00:00.0")).as_deref(),
+            Some("2026-03-02T09:15:05+00:00")
+        );
+        let cut = np("2026-03-02T09:15:05Z", "09:15:05.0");
+        assert_eq!((first(cut.trim_end()), first(""), first("2026-03-02T08:00:00Z x\n")), (None, None, None));
+        assert_eq!(
+            last(log.as_bytes()).map(|at| at.to_rfc3339()).as_deref(),
+            Some("2026-03-02T09:15:06+00:00")
+        );
+        assert_eq!(last(b"unexpected EOF"), None);
     }
 
     #[test]

@@ -318,7 +318,7 @@ fn part(line: &FlowId, number: usize) -> FlowId {
     FlowId(compact_str::format_compact!("{}/{number}", line.0))
 }
 
-fn time_of(told: &Told<'_>) -> Option<Timestamp> {
+pub(super) fn time_of(told: &Told<'_>) -> Option<Timestamp> {
     match told {
         Told::Flow(flow) => Some(flow.until),
         Told::Answer(answer) => Some(answer.at),

@@ -12,10 +12,12 @@ use crate::{
     domain::{
         names::Text,
         preflight::{
-            around::{ASKED, right_ns},
+            around,
             reading::{
-                CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Reading, Record, Right, Workload,
+                CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Probing, Reading, Record, Right,
+                Workload,
             },
+            rights::{self, ASKED, PROBES, right_ns},
         },
     },
 };
@@ -31,11 +33,11 @@ use super::{
 };
 
 /// Looks at a cluster; an error only where no API server answers at all.
-pub async fn preflight(access: &Access) -> Result<Reading, Trouble> {
+pub async fn preflight(access: &Access, probes: Option<Probing>) -> Result<Reading, Trouble> {
     let server = access.server().await?;
     match server.ask::<Version>(Call::get("/version")).await {
         Err(failure) if failure.code().is_none() => Err(failure.trouble("API server")),
-        Ok(_) | Err(_) => Ok(look(&server).await),
+        Ok(_) | Err(_) => Ok(look(&server, probes).await),
     }
 }
 
@@ -78,10 +80,14 @@ pub async fn surroundings(server: &Server) -> Reading {
 
 const CILIUM: &str = "cilium-config";
 
-/// Reads what the checks need, and no more.
-pub async fn look(server: &Server) -> Reading {
+/// Reads what the checks need, and no more. Rights of probes only where sluice.yaml has them on.
+pub async fn look(server: &Server, probes: Option<Probing>) -> Reading {
     let lists = join3(
-        join3(get::<Version>(server, "/version"), get::<Groups>(server, "/apis"), rights(server)),
+        join3(
+            get::<Version>(server, "/version"),
+            get::<Groups>(server, "/apis"),
+            rights(server, probes.is_some()),
+        ),
         join3(
             workloads(server, &["daemonsets"]),
             workloads(server, &["deployments", "statefulsets"]),
@@ -109,6 +115,7 @@ pub async fn look(server: &Server) -> Reading {
         hooks,
         custom: BTreeMap::new(),
         rights: Known::Read(rights),
+        probes,
         measured: None,
     };
     let served = match &groups {
@@ -116,9 +123,11 @@ pub async fn look(server: &Server) -> Reading {
         Known::Unknown(_) => &[],
     };
     let wanted = wanted(&reading);
-    let (custom, maps) = join(custom(server, served), config_maps(server, wanted)).await;
+    let (custom, maps, rights) =
+        join3(custom(server, served), config_maps(server, wanted), rights_of_probes(server, &reading)).await;
     reading.custom = custom;
     reading.config_maps = maps;
+    reading.rights = reading.rights.map(|known| known.into_iter().chain(rights).collect());
     reading
 }
 
@@ -236,15 +245,38 @@ async fn hooks(server: &Server) -> Known<Vec<Hook>> {
     joined(join_all(lists).await)
 }
 
-async fn rights(server: &Server) -> Vec<Right> {
-    let asked = ASKED.iter().map(|(verb, what)| async move {
-        let (resource, group) = what.split_once('.').unwrap_or((what, ""));
-        let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
-        let ns = right_ns(what);
-        let allowed = identity::may_in(server, ns, verb, (group, resource, sub)).await.ok();
-        Right { verb, what, allowed }
-    });
-    join_all(asked).await
+async fn rights(server: &Server, probes: bool) -> Vec<Right> {
+    let of_probes = PROBES.iter().filter(|_| probes);
+    join_all(ASKED.iter().chain(of_probes).map(|(verb, what)| right(server, (verb, what), ""))).await
+}
+
+async fn right(server: &Server, (verb, what): (&'static str, &'static str), ns: &str) -> Right {
+    let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+    let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+    let place = if ns.is_empty() { right_ns(what) } else { ns };
+    let allowed = identity::may_in(server, place, verb, (group, resource, sub)).await.ok();
+    Right { verb, what, ns: Text::new(ns), allowed }
+}
+
+/// Namespaces asked one by one; of the others nothing is known.
+const SINGLE: usize = 100;
+
+/// Where probes may not run everywhere: may they in each namespace of the rollout? Their role has all
+/// three verbs, so one stands for it.
+async fn rights_of_probes(server: &Server, reading: &Reading) -> Vec<Right> {
+    let (Some(probing), Known::Read(rights)) = (&reading.probes, &reading.rights) else { return Vec::new() };
+    if !rights::asks_namespaces(rights) {
+        return Vec::new();
+    }
+    let names = reading.namespaces.list().iter().map(|one| one.object.name.as_str());
+    let names: Vec<&str> = names.filter(|ns| !around::is_system(ns) && probing.reaches(ns)).collect();
+    let create = ("create", "pods");
+    let mut all = join_all(names.iter().take(SINGLE).map(|ns| right(server, create, ns))).await;
+    if names.len() > SINGLE {
+        let ns = Text::from(format!("{} more namespaces", names.len() - SINGLE));
+        all.push(Right { verb: create.0, what: create.1, ns, allowed: None });
+    }
+    all
 }
 
 async fn custom(server: &Server, served: &[Group]) -> BTreeMap<&'static str, Known<Vec<Record>>> {

@@ -87,26 +87,33 @@ struct Options {
 }
 
 impl Options {
-    fn read(call: &Call, now: DateTime<Utc>) -> Result<Self, Status> {
+    /// Numbers are signed, so that one below zero is refused for what it is.
+    fn read(call: &Call, pod: &str, now: DateTime<Utc>) -> Result<Self, Status> {
         let number = |name: &str| match call.query.get(name) {
             "" => Ok(None),
-            raw => raw.parse::<u64>().map(Some).map_err(|_| {
+            raw => raw.parse::<i64>().map(Some).map_err(|_| {
                 Status::bad_request(format!("strconv.ParseInt: parsing \"{raw}\": invalid syntax"))
             }),
         };
+        let at_least = |name: &'static str, least: i64, must: &str| {
+            let value = number(name)?;
+            match value.filter(|value| *value < least) {
+                Some(value) => Err(invalid(pod, &format!("{name}: Invalid value: {value}: {must}"))),
+                None => Ok(value.map(i64::unsigned_abs)),
+            }
+        };
+        let tail = at_least("tailLines", 0, "must be greater than or equal to 0")?;
+        let limit = at_least("limitBytes", 1, "must be greater than 0")?;
         let (seconds, time) = (number("sinceSeconds")?, call.query.get("sinceTime"));
         if seconds.is_some() && !time.is_empty() {
             let message = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-            return Err(Status::new(
-                422,
-                "Invalid",
-                format!("PodLogOptions \"\" is invalid: sinceSeconds: Forbidden: {message}"),
-            ));
+            return Err(invalid(pod, &format!("[]: Forbidden: {message}")));
         }
+        let seconds = at_least("sinceSeconds", 1, "must be greater than 0")?;
         let since = match DateTime::parse_from_rfc3339(time) {
             Ok(at) => Some(at.with_timezone(&Utc)),
             Err(_) if time.is_empty() => {
-                seconds.and_then(|ago| now.checked_sub_signed(chrono::Duration::seconds(ago as i64)))
+                seconds.and_then(|ago| now.checked_sub_signed(chrono::Duration::try_seconds(ago as i64)?))
             }
             Err(_) => return Err(Status::bad_request(format!("parsing time {time:?}"))),
         };
@@ -114,15 +121,19 @@ impl Options {
             follow: call.query.flag("follow"),
             timestamps: call.query.flag("timestamps"),
             since,
-            tail: number("tailLines")?.map(|lines| lines as usize),
-            limit: number("limitBytes")?.map_or(usize::MAX, |bytes| bytes as usize),
+            tail: tail.map(|lines| lines as usize),
+            limit: limit.map_or(usize::MAX, |bytes| bytes as usize),
         })
     }
 }
 
+fn invalid(pod: &str, why: &str) -> Status {
+    Status::new(422, "Invalid", format!("PodLogOptions \"{pod}\" is invalid: {why}"))
+}
+
 /// Answers with the log. A kubelet that is gone says so at once.
-pub fn answer(call: &Call, now: DateTime<Utc>, log: &Log, gone: Status) -> Result<Reply, Status> {
-    let options = Options::read(call, now)?;
+pub fn answer(call: &Call, pod: &str, now: DateTime<Utc>, log: &Log, gone: Status) -> Result<Reply, Status> {
+    let options = Options::read(call, pod, now)?;
     let Page { mut lines, next, broken } = log(0);
     if broken {
         return Err(gone);
@@ -133,7 +144,7 @@ pub fn answer(call: &Call, now: DateTime<Utc>, log: &Log, gone: Status) -> Resul
     let first = text(&lines, options.timestamps, options.limit);
     let Options { follow, timestamps, limit, .. } = options;
     if !follow {
-        return Ok(Reply::text(200, String::from_utf8_lossy(&first).into_owned()));
+        return Ok(Reply::text_bytes(200, first));
     }
     let left = limit.saturating_sub(first.len());
     let log = Arc::clone(log);
@@ -157,6 +168,7 @@ pub fn answer(call: &Call, now: DateTime<Utc>, log: &Log, gone: Status) -> Resul
     Ok(Reply::text_lines(first.chain(more).boxed()))
 }
 
+/// A limit counts bytes, the times in front among them, and cuts wherever it falls.
 fn text(lines: &[(DateTime<Utc>, String)], timestamps: bool, limit: usize) -> Bytes {
     let mut out = String::new();
     for (at, line) in lines {
@@ -166,7 +178,11 @@ fn text(lines: &[(DateTime<Utc>, String)], timestamps: bool, limit: usize) -> By
         }
         out.push_str(line);
         out.push('\n');
+        if out.len() >= limit {
+            break;
+        }
     }
-    out.truncate((0..=limit.min(out.len())).rev().find(|at| out.is_char_boundary(*at)).unwrap_or(0));
-    Bytes::from(out)
+    let mut bytes = Bytes::from(out);
+    bytes.truncate(limit);
+    bytes
 }

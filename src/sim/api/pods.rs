@@ -65,7 +65,7 @@ pub async fn answer(
                 "Get \"https://{kubelet}/containerLogs/{}/{}/{}?follow=true\": {refused}",
                 asked.namespace, asked.pod, asked.container
             ));
-            return podlog::answer(call, cluster.clock().now(), &log, gone);
+            return podlog::answer(call, &target.name, cluster.clock().now(), &log, gone);
         }
     }
     if target.subresource == "log" {

@@ -46,8 +46,12 @@ impl Reply {
     }
 
     pub fn text(code: u16, text: impl Into<String>) -> Self {
-        let content = Content::Bytes("text/plain; charset=utf-8", Bytes::from(text.into()));
-        Self { code, headers: Vec::new(), content }
+        Self::text_bytes(code, Bytes::from(text.into()))
+    }
+
+    /// Text that may be cut inside a character.
+    pub fn text_bytes(code: u16, bytes: Bytes) -> Self {
+        Self { code, headers: Vec::new(), content: Content::Bytes("text/plain; charset=utf-8", bytes) }
     }
 
     pub fn lines(lines: Lines) -> Self {

@@ -397,6 +397,12 @@ fn template(it: &Workload) -> Value {
     if it.host_network {
         spec["hostNetwork"] = json!(true);
     }
+    if let Some(name) = system::mounted(&it.namespace, &it.name) {
+        spec["volumes"] = json!([{ "name": name, "configMap": { "name": name } }]);
+        let folder = json!([{ "name": name, "mountPath": "/etc/antrea", "readOnly": true }]);
+        let containers = spec["containers"].as_array_mut().into_iter().flatten();
+        containers.take(1).for_each(|first| first["volumeMounts"] = folder.clone());
+    }
     json!({ "metadata": { "labels": it.labels }, "spec": spec })
 }
 

@@ -1,6 +1,7 @@
 //! Pods that print a file of their node to their own log, one a node: Antrea's `np.log`, Calico Enterprise's
-//! `flows.log`, or the kernel's log with what Calico's `Log` rules leave in it. The lines are made of what the node's agent
-//! saw, by hand after the documented forms. A rotation forgets; a kubelet that is gone breaks.
+//! `flows.log`, or the kernel's log with what Calico's `Log` rules leave in it; and Cilium's agents, whose Hubble
+//! exports to their own logs. The lines are made of what the node's agent saw, by hand after the documented
+//! forms. A rotation forgets; a kubelet that is gone breaks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -73,7 +74,10 @@ impl Printer {
 
     fn log(&self, asked: &PodContainer) -> Option<Log> {
         let plan = self.0.relay.agents().plan().clone();
-        let workload = plan.workload(system::COLLECTOR_NAMESPACE, system::PRINTER)?;
+        let workload = match self.0.prints {
+            Records::HubbleStdout => plan.workload("kube-system", "cilium")?,
+            _ => plan.workload(system::COLLECTOR_NAMESPACE, system::PRINTER)?,
+        };
         let pods = &plan.workloads[workload].pods;
         let pod = pods.iter().find(|pod| plan.pods[**pod].name == asked.pod)?;
         let node = plan.pods[*pod].node;
@@ -104,6 +108,7 @@ impl Printer {
             return None;
         }
         match self.0.prints {
+            Records::HubbleStdout => hubble(flow, DateTime::from_timestamp_nanos(at)),
             Records::AntreaLog => np_log(flow, DateTime::from_timestamp_nanos(at)),
             Records::KernelLog => kernel(flow, at),
             Records::CalicoJson => flows_log(flow, at),
@@ -193,6 +198,36 @@ fn flows_log(flow: &Flow, at: i64) -> Option<String> {
         "proto": protocol.to_ascii_lowercase(), "action": action,
         "reporter": if is_egress(flow) { "src" } else { "dst" }, "policies": null,
         "num_flows": 1, "num_flows_started": 1, "num_flows_completed": 1,
+    });
+    Some(record.to_string())
+}
+
+/// A line of Hubble's exporter, with the fields that make a flow.
+fn hubble(flow: &Flow, at: DateTime<Utc>) -> Option<String> {
+    let end = |end: Option<&pb::Endpoint>| {
+        let end = end.filter(|end| !end.pod_name.is_empty());
+        end.map_or(serde_json::json!({ "labels": ["reserved:world"] }), |end| {
+            serde_json::json!({ "namespace": end.namespace, "pod_name": end.pod_name, "labels": end.labels })
+        })
+    };
+    let ip = flow.ip.as_ref()?;
+    let (protocol, source_port, port) = layer4(flow);
+    let layer4 = match protocol {
+        "TCP" | "UDP" | "SCTP" => {
+            serde_json::json!({ (protocol): { "source_port": source_port, "destination_port": port } })
+        }
+        _ => serde_json::json!({ "ICMPv4": { "type": 8 } }),
+    };
+    let time = at.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
+    let record = serde_json::json!({
+        "flow": {
+            "time": time, "uuid": flow.uuid, "verdict": Verdict::try_from(flow.verdict).ok()?.as_str_name(),
+            "IP": { "source": ip.source, "destination": ip.destination, "ipVersion": "IPv4" }, "l4": layer4,
+            "source": end(flow.source.as_ref()), "destination": end(flow.destination.as_ref()), "Type": "L3_L4",
+            "node_name": flow.node_name, "event_type": { "type": EVENT_VERDICT },
+            "traffic_direction": if is_egress(flow) { "EGRESS" } else { "INGRESS" },
+        },
+        "node_name": flow.node_name, "time": time,
     });
     Some(record.to_string())
 }

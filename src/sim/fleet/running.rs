@@ -200,7 +200,7 @@ impl Member {
         let printer = spec
             .agent
             .records
-            .filter(|records| records.printed().is_some())
+            .filter(|records| *records != Records::FlowStream)
             .map(|records| Printer::new(records, relay.clone()));
         let (reach, _) = watch::channel(Reachable::Yes);
         let schedule = Mutex::new(Schedule::new(spec.faults.clone()));

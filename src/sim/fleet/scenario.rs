@@ -103,13 +103,15 @@ pub enum Records {
     KernelLog,
     /// A pod of each node prints Calico Enterprise's `flows.log`.
     CalicoJson,
+    /// Hubble exports to the logs of Cilium's own agents.
+    HubbleStdout,
 }
 
 impl Records {
-    /// What pods print, by the name that the product knows it by.
+    /// What pods of their own print, by the name that the product knows it by.
     pub fn printed(self) -> Option<&'static str> {
         match self {
-            Self::FlowStream => None,
+            Self::FlowStream | Self::HubbleStdout => None,
             Self::AntreaLog => Some("antrea-log"),
             Self::KernelLog => Some("kernel-log"),
             Self::CalicoJson => Some("calico-json"),

@@ -47,6 +47,16 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
     for object in objects::all(plan, created, now) {
         server.seed(object);
     }
+    if spec.agent.records == Some(Records::HubbleStdout) {
+        seed_own(
+            server,
+            &serde_json::json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": { "namespace": "kube-system", "name": "cilium-config" },
+                "data": { "hubble-export-file-path": "stdout" },
+            }),
+        );
+    }
     for own in &spec.objects {
         seed_own(server, own);
     }

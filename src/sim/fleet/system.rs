@@ -83,6 +83,14 @@ pub fn config_maps(cni: Cni) -> Vec<ConfigMap> {
     all
 }
 
+/// The config map that a workload's pods mount, by its volume's name: as Antrea's manifests do.
+pub fn mounted(namespace: &str, name: &str) -> Option<&'static str> {
+    match (namespace, name) {
+        ("kube-system", "antrea-agent" | "antrea-controller") => Some("antrea-config"),
+        _ => None,
+    }
+}
+
 const COREFILE: &str = ".:53 {\n    errors\n    health {\n       lameduck 5s\n    }\n    ready\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\n       pods insecure\n    }\n    prometheus :9153\n    forward . /etc/resolv.conf\n    cache 30\n    loop\n    reload\n    loadbalance\n}\n";
 
 const CILIUM_CONFIG: &[(&str, &str)] = &[

@@ -7,13 +7,15 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{
     super::{
+        bindings::Bindings,
         chooser::Chooser,
         dialog::Overlay,
         form::{At, Entry, Form},
         keys,
         model::{Model, Options, Tone},
+        preferences::Preferences,
         settle::settle,
-        update::{Ask, Input, update},
+        update::{self, Ask, Input, update},
     },
     dialogs,
     news::News,
@@ -24,13 +26,17 @@ use super::{
 use crate::{
     cockpit::{
         commands::{self, CommandId},
+        ports::{Link, Trouble},
+        rows as read,
         world::World,
     },
-    domain::{fleet::Health, time::Timestamp},
+    domain::time::Timestamp,
 };
 
 /// A session waits no longer than this for clusters and orders.
 const PATIENCE: TimeDelta = TimeDelta::seconds(60);
+/// Lines about the user's own file, and about keys that changed; the notices have the rest.
+const MOST_TOLD: usize = 8;
 /// Of what is typed, so much is read.
 const LONGEST: usize = 1_000;
 
@@ -51,7 +57,7 @@ pub struct Plain {
 /// Until when further lines are left unread.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
-    /// Clusters answered and orders ended, or this moment.
+    /// Clusters were read and orders ended, or this moment.
     Rest(Timestamp),
     Until(Timestamp),
 }
@@ -69,7 +75,8 @@ enum Wants {
 
 impl Plain {
     pub fn new(ascii: bool) -> Self {
-        let model = Model::new(Options { theme: "mono", ascii, size: SIZE });
+        let mut model = Model::new(Options { theme: "mono", ascii, size: SIZE });
+        model.settings.keys = Bindings::default().by_lines();
         Self {
             model,
             news: News::default(),
@@ -81,25 +88,66 @@ impl Plain {
         }
     }
 
-    /// What is said first; the page follows once the clusters have answered.
+    /// Takes the user's own choices, as the screen does. What is wrong with them is said in a line each,
+    /// and so are the keys that changed since the last time: no dialog takes the first line away.
+    pub fn prefer(
+        &mut self,
+        world: &World,
+        mut chosen: Preferences,
+        troubles: Vec<Trouble>,
+        changed: &[String],
+    ) -> Vec<String> {
+        chosen.keys = chosen.keys.by_lines();
+        let wrong: Vec<_> = troubles.iter().map(|trouble| format!("attention: {trouble}")).collect();
+        update::begin(&mut self.model, world, chosen, Vec::new());
+        self.model.settings.troubles = troubles;
+        let mut out = Vec::new();
+        for (title, lines) in [("", wrong.as_slice()), ("keys that changed since the last time:", changed)] {
+            if !lines.is_empty() {
+                out.extend(Some(title.to_owned()).filter(|title| !title.is_empty()));
+                out.extend(lines.iter().take(MOST_TOLD).cloned());
+                let more = lines.len().saturating_sub(MOST_TOLD);
+                out.extend((more > 0).then(|| format!("and {more} more")));
+            }
+        }
+        // A view may be called as a namespace is.
+        settle(&mut self.model, world);
+        let settings = &self.model.settings;
+        let hidden = |line: &String| match settings.masks.shown() {
+            Some(masks) => masks.hide(line),
+            None => line.clone(),
+        };
+        out.iter().map(|line| say(&hidden(line), settings.ascii)).collect()
+    }
+
+    /// What is said first; the page follows once the clusters have been read.
     pub fn begin(&mut self, world: &World) -> Vec<String> {
         let count = world.clusters().len();
         self.wait = Some(Wait::Rest(world.now() + TimeDelta::seconds(10)));
         self.wants = Wants::Page;
+        let keys = &self.model.settings.keys;
+        let (help, quit) = (keys.first(CommandId::Help), keys.last(CommandId::Quit));
         vec![
             format!("sluice, by lines; {count} clusters are asked"),
-            "type ? for what can be typed, a number for a row, return for the page, q to leave".to_owned(),
+            format!(
+                "type {help} for what can be typed, a number for a row, return for the page, {quit} to leave"
+            ),
         ]
     }
 
     /// Further lines wait: for clusters, orders, a preview, or because it was asked for.
     pub fn holds(&self, world: &World) -> bool {
-        let is_connecting = || world.clusters().any(|cluster| cluster.health == Health::Connecting);
+        let shared = world.shared().link().is_some_and(|link| *link != Link::Connecting);
+        let is_read = || {
+            (shared || world.plan().settings.state.is_none())
+                && !world.files().pending
+                && world.clusters().all(read::is_read)
+        };
         let waits = match self.wait {
             None => false,
             Some(Wait::Until(until)) => world.now() < until,
             Some(Wait::Rest(until)) => {
-                world.now() < until && (is_connecting() || world.running().next().is_some())
+                world.now() < until && (!is_read() || world.running().next().is_some())
             }
         };
         waits || matches!(self.model.overlay, Some(Overlay::Waiting(_)))
@@ -116,10 +164,11 @@ impl Plain {
         (self.wait, self.wants) = (None, Wants::Changes);
         let typed: String = typed.chars().take(LONGEST).collect();
         let typed = typed.trim();
-        if let Some(id) = everywhere(typed) {
+        // Stopping, leaving to the shell and masks work over everything, as their keys do.
+        if let Some(id @ (CommandId::Abort | CommandId::Suspend | CommandId::Mask)) = self.command(typed) {
             // A dialog says something else once names are hidden or shown.
             self.told = None;
-            return self.press(world, first(id));
+            return self.run(world, id);
         }
         match self.model.overlay.take() {
             None => self.page(world, typed),
@@ -186,6 +235,24 @@ impl Plain {
         }
     }
 
+    fn run(&mut self, world: &World, id: CommandId) -> Vec<Ask> {
+        update(&mut self.model, world, Input::Command(id))
+    }
+
+    /// By its name or by one of the user's keys. Digits are rows here, not pages.
+    fn command(&self, word: &str) -> Option<CommandId> {
+        if is_number(word) {
+            return None;
+        }
+        // A control key that the terminal left as it is.
+        let control = match word.as_bytes() {
+            [byte @ 1..=26] => Some(format!("ctrl-{}", char::from(byte + b'a' - 1))),
+            _ => None,
+        };
+        let word = control.as_deref().unwrap_or(word);
+        commands::by_name(word).map(|row| row.id).or_else(|| self.model.settings.keys.written(word))
+    }
+
     fn type_in(&mut self, world: &World, text: &str) -> Vec<Ask> {
         let key = |c| Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
         text.chars().flat_map(|c| update(&mut self.model, world, key(c))).collect()
@@ -200,7 +267,7 @@ impl Plain {
             return self.filter(world, text.trim());
         }
         if let Some(text) = typed.strip_prefix(':').filter(|text| !text.is_empty()) {
-            let asks = self.press(world, ":");
+            let asks = self.run(world, CommandId::Palette);
             update(&mut self.model, world, Input::Paste(text.trim().to_owned()));
             return asks;
         }
@@ -220,7 +287,7 @@ impl Plain {
     }
 
     fn word(&mut self, world: &World, word: &str) -> Vec<Ask> {
-        let Some(id) = command(word) else { return self.puzzled(word) };
+        let Some(id) = self.command(word) else { return self.puzzled(word) };
         self.wants = match id {
             CommandId::Down | CommandId::Up | CommandId::Top | CommandId::Bottom | CommandId::Mark => {
                 Wants::Row
@@ -228,15 +295,15 @@ impl Plain {
             CommandId::PageDown | CommandId::PageUp | CommandId::Refresh | CommandId::Times => Wants::Page,
             _ => Wants::Changes,
         };
-        // `q` goes back first, the word leaves.
-        let key = if word == "q" { "q" } else { first(id) };
-        self.press(world, key)
+        // The plain key goes back first, the word leaves.
+        if id == CommandId::Quit && word.len() == 1 { self.press(world, word) } else { self.run(world, id) }
     }
 
     fn puzzled(&mut self, typed: &str) -> Vec<Ask> {
         self.wants = Wants::Nothing;
         let what = say(typed, self.model.settings.ascii);
-        self.model.told.say(format!("not understood: {what}; ? lists what can be typed"), Tone::Plain);
+        let help = self.model.settings.keys.first(CommandId::Help);
+        self.model.told.say(format!("not understood: {what}; {help} lists what can be typed"), Tone::Plain);
         Vec::new()
     }
 
@@ -259,7 +326,7 @@ impl Plain {
 
     fn filter(&mut self, world: &World, text: &str) -> Vec<Ask> {
         self.wants = Wants::Page;
-        let mut asks = self.press(world, "/");
+        let mut asks = self.run(world, CommandId::Filter);
         if self.model.filters.editing.is_some() {
             asks.extend(self.press(world, "ctrl-u"));
             update(&mut self.model, world, Input::Paste(text.to_owned()));
@@ -295,14 +362,14 @@ impl Plain {
             _ => None,
         };
         let is_waiting = matches!(overlay, Overlay::Waiting(_));
-        let has_commands = matches!(overlay, Overlay::RollBack(_) | Overlay::Apply(_));
         let is_quit = matches!(overlay, Overlay::Quit);
         let is_renewal = matches!(overlay, Overlay::Renew(_));
         self.model.overlay = Some(overlay);
+        let named = self.command(typed);
         match typed {
             "esc" | "cancel" | "q" => self.press(world, "esc"),
             // Taking back works in every state (law 6).
-            "rollback" | "ctrl-r" => self.press(world, "ctrl-r"),
+            _ if named == Some(CommandId::RollBack) => self.run(world, CommandId::RollBack),
             typed if word.as_deref() == Some(typed) => {
                 self.press(world, "ctrl-u");
                 self.type_in(world, typed);
@@ -315,11 +382,10 @@ impl Plain {
             "" => self.press(world, if is_quit { "esc" } else { "enter" }),
             // Leaves where that was asked for already, else closes.
             "quit" | "ctrl-c" => self.press(world, "ctrl-c"),
-            "y" | "Y" | "copy" | "copy-command" => self.press(world, if has_commands { "Y" } else { "y" }),
+            "y" | "Y" => self.copy(world),
+            _ if matches!(named, Some(CommandId::Copy | CommandId::CopyCommand)) => self.copy(world),
             "w" if is_renewal => self.press(world, "w"),
-            typed if is_renewal && command(typed) == Some(CommandId::Renew) => {
-                self.press(world, first(CommandId::Renew))
-            }
+            _ if is_renewal && named == Some(CommandId::Renew) => self.run(world, CommandId::Renew),
             "O" => self.press(world, "O"),
             typed if form.as_deref() == Some(typed) => {
                 if let Some(Overlay::Form(form)) = &mut self.model.overlay {
@@ -334,6 +400,21 @@ impl Plain {
                 self.model.told.say(said, Tone::Plain);
                 Vec::new()
             }
+        }
+    }
+
+    /// What the dialog on the page has to copy.
+    fn copy(&mut self, world: &World) -> Vec<Ask> {
+        match &mut self.model.overlay {
+            Some(Overlay::RollBack(_)) => self.run(world, CommandId::CopyCommand),
+            Some(Overlay::Proposal(_)) => self.run(world, CommandId::Copy),
+            Some(Overlay::Apply(_)) => self.press(world, "Y"),
+            // On its button it is no letter.
+            Some(Overlay::Form(form)) => {
+                form.at = At::Cancel;
+                self.press(world, "Y")
+            }
+            _ => self.press(world, "y"),
         }
     }
 
@@ -384,7 +465,7 @@ impl Plain {
                 self.wants = Wants::Page;
                 Vec::new()
             }
-            word if command(word).is_some() => self.word(world, word),
+            word if self.command(word).is_some() => self.word(world, word),
             text => {
                 chooser.input = tui_input::Input::from(text.trim_start_matches('/').to_owned());
                 chooser.search();
@@ -428,31 +509,6 @@ fn seconds(raw: &str) -> Option<TimeDelta> {
     (secs <= 86_400).then(|| TimeDelta::seconds(secs))
 }
 
-/// Stopping, taking back, leaving to the shell and masks work over everything, as their keys do.
-fn everywhere(typed: &str) -> Option<CommandId> {
-    command(typed).filter(|id| matches!(id, CommandId::Abort | CommandId::Suspend | CommandId::Mask))
-}
-
-/// By its name or by one of its keys. Digits are rows here, not pages.
-fn command(word: &str) -> Option<CommandId> {
-    if is_number(word) {
-        return None;
-    }
-    // A control key that the terminal left as it is.
-    let control = match word.as_bytes() {
-        [byte @ 1..=26] => Some(format!("ctrl-{}", char::from(byte + b'a' - 1))),
-        _ => None,
-    };
-    let word = control.as_deref().unwrap_or(word);
-    let by_key = || commands::TABLE.iter().find(|row| row.keys.contains(&word));
-    commands::by_name(word).or_else(by_key).map(|row| row.id)
-}
-
-/// The session keeps to the keys that ship: whoever types words needs no others.
-fn first(id: CommandId) -> &'static str {
-    commands::row(id).keys.first().copied().unwrap_or_default()
-}
-
 fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -461,10 +517,10 @@ fn is_number(word: &str) -> bool {
 fn shape(model: &Model) -> String {
     let settings = &model.settings;
     format!(
-        "{:?} {:?} {} {} {:?} {:?} {:?} {} {} {}",
+        "{:?} {:?} {:?} {} {:?} {:?} {:?} {} {} {}",
         model.view(),
         rows::rows(model).all,
-        settings.zoomed,
+        settings.zoom,
         settings.clock,
         model.page.focus,
         model.plan.direction,

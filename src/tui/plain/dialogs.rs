@@ -3,9 +3,10 @@
 
 use super::{
     super::{
-        chooser::{Chooser, Kind},
+        chooser::{Choice, Chooser, Kind},
         dialog::{ApplyDialog, Overlay, RollbackDialog, Scrolled},
         form::{Entry, Field, Form},
+        masks,
         model::Model,
         proposal::ProposalDialog,
         renewal::RenewDialog,
@@ -15,12 +16,12 @@ use super::{
     words::say,
 };
 use crate::{
-    cockpit::{orders::OrderId, world::World},
+    cockpit::{commands::CommandId, orders::OrderId, world::World},
     domain::fleet::Environment,
 };
 
-/// Entries of a palette that are printed at once.
-const MOST: usize = 60;
+/// Entries of a list that are printed at once: all commands, and of a palette the first targets.
+const MOST: usize = 80;
 
 /// Which dialog it is, and what of it changes while it is open.
 pub fn sign(overlay: &Overlay) -> (String, String) {
@@ -46,10 +47,10 @@ pub fn sign(overlay: &Overlay) -> (String, String) {
 /// `again`: it was told before, and something of it changed.
 pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec<String> {
     let lines = match overlay {
-        Overlay::Chooser(chooser) => choosing(chooser),
+        Overlay::Chooser(chooser) => choosing(model, chooser),
         Overlay::Waiting(ids) => waiting(world, ids),
         Overlay::Apply(dialog) => applying(model, dialog, again),
-        Overlay::RollBack(dialog) => rolling_back(dialog),
+        Overlay::RollBack(dialog) => rolling_back(model, dialog),
         Overlay::Proposal(dialog) => proposing(dialog),
         Overlay::Renew(dialog) => renewing(dialog),
         Overlay::Form(form) => filling(form, again),
@@ -67,7 +68,11 @@ pub fn tell(world: &World, model: &Model, overlay: &Overlay, again: bool) -> Vec
     hidden.map(|line| say(&line, model.settings.ascii)).collect()
 }
 
-fn choosing(chooser: &Chooser) -> Vec<String> {
+fn choosing(model: &Model, chooser: &Chooser) -> Vec<String> {
+    let own = |text: &str| match model.settings.masks.shown() {
+        Some(_) => masks::own(text),
+        None => text.to_owned(),
+    };
     let mut out = vec![match (chooser.kind, chooser.input.value()) {
         (Kind::Help, "") => "what can be typed on this page, as a word or as a key:".to_owned(),
         (Kind::Menu, "") => "what can be done with the chosen row:".to_owned(),
@@ -77,14 +82,17 @@ fn choosing(chooser: &Chooser) -> Vec<String> {
     }];
     out.extend(chooser.shown.iter().take(MOST).enumerate().map(|(nth, at)| {
         let item = &chooser.items[*at];
-        // Digits are rows here.
-        let is_key = |key: &str| !key.is_empty() && !key.bytes().all(|byte| byte.is_ascii_digit());
-        let key = if is_key(&item.key) { format!(" ({})", item.key) } else { String::new() };
-        let text = match item.off.first() {
-            Some(reason) => format!("off: {reason}"),
-            None => item.doc.clone(),
-        };
-        format!("{}. {}{key}: {text}", nth + 1, item.label)
+        // What has no key goes by its name.
+        let has_key = !item.key.is_empty() && item.key != item.label;
+        let key = if has_key { format!(" ({})", item.key) } else { String::new() };
+        let head = format!("{}. {}{key}: ", nth + 1, item.label);
+        // Of a command all but the reasons against it is the program's own.
+        let is_own = matches!(item.choice, Choice::Command(_) | Choice::Keep);
+        let said = |text: &str| if is_own { own(text) } else { text.to_owned() };
+        match item.off.first() {
+            Some(reason) => format!("{}off: {reason}", said(&head)),
+            None => said(&head) + &said(&item.doc),
+        }
     }));
     let more = chooser.shown.len().saturating_sub(MOST);
     if more > 0 {
@@ -119,18 +127,21 @@ fn applying(model: &Model, dialog: &ApplyDialog, again: bool) -> Vec<String> {
     out.push(if !dialog.reasons.is_empty() {
         "return closes it; Y prints the commands".to_owned()
     } else if dialog.is_veiled(model.settings.masks.shown()) {
-        "names are masked: ctrl-p shows them, then the name is typed; return cancels".to_owned()
+        let key = model.settings.keys.first(CommandId::Mask);
+        format!("names are masked: {key} shows them, then the name is typed; return cancels")
     } else {
         format!("to apply, type {} and return; return alone cancels; Y prints the commands", dialog.word)
     });
     out
 }
 
-fn rolling_back(dialog: &RollbackDialog) -> Vec<String> {
+fn rolling_back(model: &Model, dialog: &RollbackDialog) -> Vec<String> {
     let mut out = head(&dialog.title, dialog.environment, &dialog.body);
     out.extend(dialog.reasons.iter().map(|reason| format!("will be refused: {reason}")));
-    let how = "to roll back now, type ctrl-r or rollback again; return alone cancels; Y prints the commands";
-    out.push(how.to_owned());
+    let key = model.settings.keys.first(CommandId::RollBack);
+    out.push(format!(
+        "to roll back now, type {key} or rollback again; return alone cancels; Y prints the commands"
+    ));
     out
 }
 
@@ -167,7 +178,7 @@ fn value(field: &Field) -> String {
 
 fn filling(form: &Form, again: bool) -> Vec<String> {
     let title =
-        if form.name.is_empty() { form.title.clone() } else { format!("{}, {}", form.title, form.name) };
+        if form.name.is_empty() { form.title.to_owned() } else { format!("{}, {}", form.title, form.name) };
     let mut out = if again { Vec::new() } else { head(&title, form.environment, &form.body) };
     out.extend(form.fields.iter().enumerate().map(|(nth, field)| {
         let hint = match &field.entry {
@@ -182,7 +193,7 @@ fn filling(form: &Form, again: bool) -> Vec<String> {
     out.extend(form.reasons.iter().map(|reason| format!("not yet: {reason}")));
     let fill = if form.fields.is_empty() { "" } else { "a number and a text fill a field; " };
     let send = send_word(form);
-    out.push(format!("{fill}{send} and return sends it; esc cancels"));
+    out.push(format!("{fill}{send} and return sends it; Y prints it as a command; esc cancels"));
     out
 }
 

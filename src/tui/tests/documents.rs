@@ -137,6 +137,14 @@ fn renewals(player: &Player) -> Vec<bool> {
     player.asks.iter().filter_map(reviewed).collect()
 }
 
+/// Who we are is what an identity provider says.
+#[test]
+fn the_command_of_a_review_has_the_reviewer_as_one_word() {
+    let screen = opened(Some("ann o'neil"), (120, 40)).keys("N").screen();
+    let command = r"sluice documents payments --write --reviewed-by 'ann o'\''neil'";
+    assert!(screen.contains(command), "{screen}");
+}
+
 #[test]
 fn documents_that_are_due_stand_in_the_open_ends_and_open_their_page() {
     for size in SIZES {

@@ -34,6 +34,7 @@ pub const SCREENS: &[(&str, &str)] = &[
     ("fleet_unfolded", "enter j j j l space space"),
     ("fleet_cluster_down", "j"),
     ("fleet_cluster_zoomed", "j z"),
+    ("fleet_list_zoomed", "enter Z"),
     ("fleet_filtered", "/ \"pay\" enter j"),
     ("fleet_filter_typed", "/ \"!stage_phase:soak\""),
     ("fleet_clock_times", "t"),

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::{
     cockpit::{
         commands::CommandId,
+        decide,
         ports::{Change, ClusterFact, Fact, Trouble},
     },
     domain::{denial::Class, fleet::NamespaceSeen, flow::Direction, policy::Labels},
@@ -16,9 +17,11 @@ use crate::{
         dialog::Overlay,
         fixture::{Player, cluster, lead, ns, reviews::reviewed, world},
         form::At,
-        model::{Main, RowKey, View},
+        model::{Main, RowKey, View, Zoom},
+        plain::rows,
         preferences, update,
         update::{begin, note_changed_keys},
+        view::frame::Areas,
     },
 };
 
@@ -239,6 +242,43 @@ fn the_note_of_changed_keys_goes_with_a_key_and_rollback_works_over_it() {
     assert!(none.model.overlay.is_none());
 }
 
+/// One key gives the whole screen to the list and one to the details; the same key, or esc, gives it back.
+#[test]
+fn any_list_fills_the_screen_and_goes_back() {
+    for size in [(80, 24), (120, 40), (200, 50)] {
+        for keys in ["enter", "2", "3", "5", "7", "9", "enter j j j d", "enter j j j enter tab tab"] {
+            let mut player = Player::new(world(), size);
+            player.keys(keys);
+            let (before, room) = (player.screen(), Areas::of(size, &player.model).list);
+            player.keys("Z");
+            let whole = Areas::of(size, &player.model);
+            assert_eq!(whole.list.bottom(), whole.body.bottom(), "{keys} {size:?}");
+            assert_eq!(whole.list.width, size.0, "{keys} {size:?}");
+            let grown = whole.list.width > room.width || whole.list.height > room.height;
+            assert!(grown, "{keys} {size:?}: {:?} is not more than {room:?}", whole.list);
+            let drawn = player.screen();
+            // The details are gone, and nothing stands in their place.
+            let headings = |screen: &str| screen.lines().filter(|line| line.contains("── ")).count();
+            assert!(headings(&drawn) < headings(&before), "{keys} {size:?}:\n{drawn}");
+            player.keys("Z");
+            let is_page = matches!(player.model.view(), View::Namespace(..));
+            assert!(is_page || player.screen() == before, "{keys} {size:?}:\n{}", player.screen());
+            player.keys("Z esc");
+            assert_eq!(player.model.settings.zoom, Zoom::No);
+            player.keys("z Z");
+            assert_eq!(player.model.settings.zoom, Zoom::List, "one goes over into the other");
+        }
+    }
+    // Walking means the list that one sees.
+    let mut player = player("enter j j j enter");
+    let first = player.keys("Z").model.page.denials.at();
+    assert_eq!(player.keys("j").model.page.denials.at(), first + 1);
+    // Where there is no list it says so.
+    let mut alone = self::player("2 enter Z");
+    assert_eq!(alone.model.settings.zoom, Zoom::No);
+    assert!(alone.keys("").screen().contains("zoom-list has no meaning on this page"));
+}
+
 #[test]
 fn environments_and_patterns_narrow_denials() {
     for (filter, rows) in [
@@ -350,6 +390,104 @@ fn what_a_form_would_send_can_be_copied_as_a_command() {
         "{said}\n{}",
         reject.screen()
     );
+}
+
+/// What a review is asked for with is the same as the grant of the form, or there is no command for it.
+#[test]
+fn asking_for_a_review_can_be_copied_as_a_command_and_what_only_a_form_does_says_so() {
+    for (keys, wanted) in [
+        // No policy opens it yet: the grant is for all pods, with its port.
+        (
+            "1 enter j j j d e tab tab \"debug_agent\" tab tab Y",
+            "sluice review ask -n payments --destination acme-debug.ngrok.io --port TCP/443 --for prod-eu-1 \
+             --purpose 'debug agent' --expires 2027-02-21T13:02:30Z",
+        ),
+        // As the policies open it.
+        (
+            "1 enter j j j l j e tab tab \"alerts\" tab tab Y",
+            "sluice review ask -n payments --destination hooks.slack.com --for prod-eu-1 --purpose alerts \
+             --expires 2027-02-21T13:02:30Z",
+        ),
+    ] {
+        let mut player = Player::new(reviewed(), (120, 40));
+        player.keys(keys);
+        assert_eq!(player.asks.last(), Some(&Ask::Copy(wanted.into())), "{}", player.screen());
+    }
+    let mut waive = Player::new(reviewed(), (120, 40));
+    waive.keys("1 enter j j j v W tab tab \"known\" tab tab Y");
+    assert!(waive.screen().contains("no command does this: only this form"), "{}", waive.screen());
+    assert!(!waive.asks.iter().any(|ask| matches!(ask, Ask::Copy(_))));
+}
+
+/// Arrows and letters, pages and ends: on every page with rows the same keys walk alike.
+#[test]
+fn the_walking_keys_mean_the_same_on_every_list() {
+    let fleet = |keys: &str| player(keys);
+    let lead = |keys: &str| {
+        let mut player = Player::new(lead::world(), (120, 40));
+        player.keys(keys);
+        player
+    };
+    let team = |keys: &str| {
+        let mut player = Player::new(reviewed(), (120, 40));
+        player.keys(keys);
+        player
+    };
+    for (mut player, what) in [
+        (fleet("enter g"), "fleet"),
+        (fleet("2 g"), "denials"),
+        (fleet("3 g"), "live"),
+        (fleet("5 g"), "sources"),
+        (fleet("enter j j j d g"), "destinations"),
+        (fleet("enter j j j enter tab tab tab g"), "denials of a namespace"),
+        (lead("7 g"), "plan"),
+        (team("8 g"), "reviews"),
+        (team("9 g"), "open ends"),
+    ] {
+        let last = rows::rows(&player.model).all.len() - 1;
+        assert!(last > 0, "{what} has one row");
+        let mut at = |keys: &str| {
+            player.keys(keys);
+            rows::rows(&player.model).at
+        };
+        assert_eq!(at(""), Some(0), "{what}");
+        for (down, up) in [("j", "k"), ("down", "up")] {
+            assert_eq!((at(down), at(up)), (Some(1), Some(0)), "{what}: {down} {up}");
+        }
+        for (bottom, top) in [("G", "g"), ("end", "home")] {
+            assert_eq!((at(bottom), at(top)), (Some(last), Some(0)), "{what}: {bottom} {top}");
+        }
+        for (down, up) in [("pgdn", "pgup"), ("ctrl-f", "ctrl-b")] {
+            let page = at(down);
+            assert!(page > Some(0) && page <= Some(last), "{what}: {down}");
+            assert_eq!(at(up), Some(0), "{what}: {up}");
+        }
+        assert_eq!(at("k"), Some(0), "{what}: it does not go round");
+    }
+}
+
+/// Neither apply nor roll back, and every page says so.
+#[test]
+fn read_only_is_said_on_every_page_and_nothing_leaves() {
+    for (_, main) in Main::ALL {
+        let mut world = world();
+        world.absorb(Fact::ReadOnly);
+        let mut player = Player::new(world, (80, 24));
+        player.model.views.go(View::Main(main));
+        player.settle();
+        assert!(player.screen().contains("READ-ONLY"), "{main:?}\n{}", player.screen());
+    }
+    let mut world = world();
+    world.absorb(Fact::ReadOnly);
+    let mut player = Player::new(world, (80, 24));
+    player.keys("enter j j j a");
+    assert!(player.screen().contains("read-only"), "{}", player.screen());
+    player.keys("esc ctrl-r");
+    assert!(player.screen().contains("kubectl"), "what a person may type stays: {}", player.screen());
+    player.keys("ctrl-r");
+    let world = &player.world;
+    let leaves = |ask: &Ask| matches!(ask, Ask::Command(command) if decide::decide(world, command).is_ok());
+    assert!(!player.asks.iter().any(leaves), "{:?}", player.asks);
 }
 
 #[test]

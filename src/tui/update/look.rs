@@ -18,7 +18,7 @@ use crate::{
 use super::super::{
     ends::End,
     keys,
-    model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View},
+    model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View, Zoom},
     offer,
     plan::PlanKey,
     settle::shown,
@@ -48,7 +48,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
         CommandId::Unfold => unfold(model, world),
         CommandId::Fold => fold(model),
         CommandId::Back => back(model),
-        CommandId::Zoom => zoom(model),
+        CommandId::Zoom | CommandId::ZoomList => zoom_by(model, id),
         CommandId::Focus => focus(model),
         CommandId::Down
         | CommandId::Up
@@ -98,7 +98,7 @@ pub fn look(model: &mut Model, world: &World, id: CommandId) {
 }
 
 fn go(model: &mut Model, main: Main) {
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.views.go(View::Main(main));
 }
 
@@ -108,8 +108,8 @@ pub fn back(model: &mut Model) {
         model.told.toasts.clear();
         return;
     }
-    if model.settings.zoomed {
-        model.settings.zoomed = false;
+    if model.settings.zoom != Zoom::No {
+        model.settings.zoom = Zoom::No;
         return;
     }
     match model.view() {
@@ -137,14 +137,23 @@ pub fn back(model: &mut Model) {
 
 fn open_preflight(model: &mut Model, world: &World) {
     let Some(cluster) = offer::subject(world, model).map(|row| row.cluster().clone()) else { return };
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(View::Preflight(cluster));
 }
 
-fn zoom(model: &mut Model) {
-    model.settings.zoomed = !model.settings.zoomed;
+fn zoom_by(model: &mut Model, id: CommandId) {
+    zoom(model, if id == CommandId::Zoom { Zoom::Details } else { Zoom::List });
+}
+
+/// What has the whole screen goes back to its place.
+fn zoom(model: &mut Model, what: Zoom) {
+    model.settings.zoom = if model.settings.zoom == what { Zoom::No } else { what };
     model.page.scroll = 0;
+    // The list of this page is that of its denials, and the walking keys are for what one sees.
+    if model.settings.zoom == Zoom::List && matches!(model.view(), View::Namespace(..)) {
+        model.page.focus = Focus::Denials;
+    }
 }
 
 fn open(model: &mut Model, world: &World) {
@@ -160,14 +169,14 @@ fn open(model: &mut Model, world: &World) {
             let chosen = model.live.chosen().and_then(|n| model.attempt(world, *n));
             open_group(model, chosen.map(|attempt| attempt.group));
         }
-        View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model),
+        View::Main(Main::Activity | Main::Sources | Main::Notices) => zoom(model, Zoom::Details),
         View::Main(Main::Reviews) => {
             if let Some(name) = model.team.reviews.list.chosen().cloned() {
                 open_review(model, name);
             }
         }
         View::Main(Main::OpenEnds) => open_end(model),
-        View::Review(_) | View::Preflight(_) | View::Document(_) => zoom(model),
+        View::Review(_) | View::Preflight(_) | View::Document(_) => zoom(model, Zoom::Details),
         View::Main(Main::Plan) => match model.plan.list.chosen().cloned() {
             Some(PlanKey::Wave(wave)) => model.plan.turn(wave),
             Some(PlanKey::Row(t)) => open_namespace(model, t.cluster, t.ns, Focus::One(t.direction)),
@@ -176,7 +185,7 @@ fn open(model: &mut Model, world: &World) {
         View::Namespace(..) if model.page.focus == Focus::Denials => {
             open_group(model, model.page.denials.chosen().copied());
         }
-        View::Namespace(..) => zoom(model),
+        View::Namespace(..) => zoom(model, Zoom::Details),
         View::Group(id) => {
             if let Some(key) = model.group(world, id).map(|group| group.key.clone()) {
                 open_namespace(model, key.cluster, key.ns, Focus::One(key.direction));
@@ -184,7 +193,7 @@ fn open(model: &mut Model, world: &World) {
         }
         View::Destinations(cluster, ns) => {
             if let Some(key) = model.found.list.chosen().cloned() {
-                model.settings.zoomed = false;
+                model.settings.zoom = Zoom::No;
                 model.page.scroll = 0;
                 model.views.go(View::Dossier(cluster, ns, Box::new(key)));
             }
@@ -205,13 +214,13 @@ fn open_document(model: &mut Model, world: &World) {
 }
 
 fn show_document(model: &mut Model, ns: NsName) {
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(View::Document(ns));
 }
 
 fn open_review(model: &mut Model, name: Text) {
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(View::Review(name));
 }
@@ -246,7 +255,7 @@ fn open_discovery(model: &mut Model, world: &World, page: fn(ClusterName, NsName
         View::Main(Main::Fleet) | View::Namespace(..) | View::Destinations(..) | View::Coverage(..)
     );
     model.page.focus = direction.filter(|_| is_one).map_or(Focus::Both, Focus::One);
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(page(cluster, ns));
 }
@@ -258,7 +267,7 @@ fn open_timeline(model: &mut Model, world: &World) {
         Some(RowKey::Rollout(target)) => target,
         Some(RowKey::Cluster(_)) | None => return,
     };
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(View::Timeline(target));
 }
@@ -274,7 +283,7 @@ fn open_prediction(model: &mut Model, world: &World) {
         Some(RowKey::Rollout(target)) => target,
         Some(RowKey::Cluster(_)) | None => return,
     };
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.scroll = 0;
     model.views.go(View::Prediction(target));
 }
@@ -293,7 +302,7 @@ fn sorted(model: &mut Model) {
 
 /// Opens the page of a namespace.
 pub fn open_namespace(model: &mut Model, cluster: ClusterName, ns: NsName, focus: Focus) {
-    model.settings.zoomed = false;
+    model.settings.zoom = Zoom::No;
     model.page.focus = focus;
     model.page.scroll = 0;
     model.page.denials.restart();
@@ -310,7 +319,7 @@ pub fn open_cluster(model: &mut Model, cluster: ClusterName) {
 
 fn open_group(model: &mut Model, id: Option<GroupId>) {
     if let Some(id) = id {
-        model.settings.zoomed = false;
+        model.settings.zoom = Zoom::No;
         model.page.scroll = 0;
         model.views.go(View::Group(id));
     }
@@ -404,7 +413,9 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
         };
     }
     match model.view() {
-        View::Main(_) | View::Destinations(..) if model.settings.zoomed => scroll_page(model, world, id),
+        View::Main(_) | View::Destinations(..) if model.settings.zoom == Zoom::Details => {
+            scroll_page(model, world, id)
+        }
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),
         View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),

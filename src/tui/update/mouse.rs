@@ -10,7 +10,7 @@ use super::{
     super::{
         chooser::Chooser,
         dialog::Overlay,
-        model::{Main, Model, View},
+        model::{Main, Model, View, Zoom},
         view::{
             frame::{Areas, hint_at, tab_at},
             overlays,
@@ -69,7 +69,7 @@ fn click(model: &mut Model, world: &World, x: u16, y: u16) -> Vec<Ask> {
     let areas = Areas::of(model.settings.size, model);
     if y == areas.tabs.y {
         if let Some(main) = tab_at(world, model, x) {
-            model.settings.zoomed = false;
+            model.settings.zoom = Zoom::No;
             model.views.go(View::Main(main));
         }
         return Vec::new();

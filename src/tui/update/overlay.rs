@@ -24,6 +24,9 @@ use super::{
 pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
     let Some(overlay) = model.overlay.take() else { return Vec::new() };
     let close = key.code == KeyCode::Esc || is_ctrl(key, 'c');
+    // A key that is held down is not pressed twice.
+    let held = key.kind == KeyEventKind::Repeat;
+    let command = model.settings.keys.command(key);
     match overlay {
         Overlay::Quit if is_ctrl(key, 'c') => return vec![Ask::Quit],
         Overlay::Quit if matches!(key.code, KeyCode::Esc | KeyCode::Enter) => {}
@@ -33,9 +36,13 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         _ if close => {}
         Overlay::Chooser(chooser) => return choosing(model, world, *chooser, key),
         Overlay::Apply(dialog) => return applying(model, world, dialog, key),
-        Overlay::RollBack(dialog) => return rolling_back(model, world, dialog, key),
-        Overlay::Proposal(dialog) => return proposing(model, dialog, key),
-        Overlay::Renew(dialog) => return renewing(model, dialog, key),
+        Overlay::RollBack(dialog) => {
+            let command = command.filter(|id| !held || *id != CommandId::RollBack);
+            return rolling_back(model, world, dialog, command);
+        }
+        Overlay::Proposal(dialog) => return proposing(model, dialog, key.code, command),
+        Overlay::Renew(dialog) if held => model.overlay = Some(Overlay::Renew(dialog)),
+        Overlay::Renew(dialog) => return renewing(model, dialog, key.code, command),
         Overlay::Form(form) => return filling(model, world, form, key),
         Overlay::Reasons { title, reasons } => match key.code {
             KeyCode::Enter | KeyCode::Char('q') => {}
@@ -48,6 +55,19 @@ pub fn on_key(model: &mut Model, world: &World, key: &KeyEvent) -> Vec<Ask> {
         overlay @ (Overlay::Waiting(_) | Overlay::Quit) => model.overlay = Some(overlay),
     }
     Vec::new()
+}
+
+/// A command by its name, where a dialog knows what to do with it.
+pub fn on_command(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
+    match model.overlay.take() {
+        Some(Overlay::RollBack(dialog)) => rolling_back(model, world, dialog, Some(id)),
+        Some(Overlay::Proposal(dialog)) => proposing(model, dialog, KeyCode::Null, Some(id)),
+        Some(Overlay::Renew(dialog)) => renewing(model, dialog, KeyCode::Null, Some(id)),
+        overlay => {
+            model.overlay = overlay;
+            Vec::new()
+        }
+    }
 }
 
 fn is_ctrl(key: &KeyEvent, c: char) -> bool {
@@ -188,12 +208,10 @@ fn rolling_back(
     model: &mut Model,
     world: &World,
     mut dialog: Box<RollbackDialog>,
-    key: &KeyEvent,
+    command: Option<CommandId>,
 ) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match model.settings.keys.command(key) {
-        // A key that is held down is not pressed twice.
-        Some(CommandId::RollBack) if key.kind == KeyEventKind::Repeat => {}
+    match command {
         Some(CommandId::RollBack) => {
             // One that began elsewhere meanwhile is not begun again.
             dialog.targets.retain(|target| !super::super::offer::already(world, target));
@@ -219,9 +237,14 @@ fn rolling_back(
 }
 
 /// Nothing leaves but the text.
-fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent) -> Vec<Ask> {
+fn proposing(
+    model: &mut Model,
+    mut dialog: Box<ProposalDialog>,
+    code: KeyCode,
+    command: Option<CommandId>,
+) -> Vec<Ask> {
     let mut asks = Vec::new();
-    match (key.code, model.settings.keys.command(key)) {
+    match (code, command) {
         (KeyCode::Enter | KeyCode::Char('q'), _) => return asks,
         (_, Some(CommandId::Copy)) => match &dialog.yaml {
             Some(yaml) => {
@@ -238,12 +261,15 @@ fn proposing(model: &mut Model, mut dialog: Box<ProposalDialog>, key: &KeyEvent)
 }
 
 /// The same key again writes with a review, `w` without one; nothing else does.
-fn renewing(model: &mut Model, mut dialog: Box<RenewDialog>, key: &KeyEvent) -> Vec<Ask> {
+fn renewing(
+    model: &mut Model,
+    mut dialog: Box<RenewDialog>,
+    code: KeyCode,
+    command: Option<CommandId>,
+) -> Vec<Ask> {
     let ns = dialog.ns.clone();
     let write = |reviewed| vec![Ask::Command(Command::Renew { ns, reviewed })];
-    match (key.code, model.settings.keys.command(key)) {
-        // A key that is held down is not pressed twice.
-        _ if key.kind == KeyEventKind::Repeat => {}
+    match (code, command) {
         (_, Some(CommandId::Renew)) if dialog.reviewer.is_some() => return write(true),
         (_, Some(CommandId::Renew)) => {
             model.told.say("who reviews it is not known here; w writes it without a review", Tone::Plain);

@@ -45,7 +45,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
                 pen.key(CommandId::RollBack)
             )
         } else {
-            &super::frame::none_passes(&model.settings.keys)
+            &super::frame::none_passes(pen)
         };
         note(pen, text, Role::Dim, areas.list, buf);
     }

@@ -16,6 +16,7 @@ use crate::{
 use super::{
     super::{
         copy,
+        masks::Shown,
         model::{Main, Model},
         theme::Role,
         widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
@@ -107,7 +108,7 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
     let all = world.clusters().len();
     let sources = pen.key(CommandId::Sources);
     let text = if !model.filter(main).is_empty() {
-        super::frame::none_passes(&model.settings.keys)
+        super::frame::none_passes(pen)
     } else if live == 0 {
         format!(
             "Nothing is watched: no flow source is live. {sources} shows why. This is not the absence of denials."
@@ -216,7 +217,7 @@ fn row(
     let mut cells = Cells::new(pen, width)
         .left(class_word(group.class), 9, detail::class_role(group))
         .left(word, wide.env, band_role)
-        .left(key.cluster.as_str(), wide.cluster, Role::Text)
+        .left(Shown::value(key.cluster.as_str()), wide.cluster, Role::Text)
         .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
         .left(arrow(key.direction), 1, Role::Dim)
         .left(&copy::peer(key), wide.peer, Role::Text)

@@ -25,7 +25,8 @@ use crate::{
 use super::{
     super::{
         destinations,
-        model::{Model, Order, Sheet},
+        masks::Shown,
+        model::{Model, Order, Sheet, Zoom},
         theme::Role,
         widgets::{Align, Cells, Pen, count, fit, highlight, plural, put, strip},
     },
@@ -66,7 +67,7 @@ fn line(area: Rect, nth: u16) -> Rect {
 /// What is said about the row under the cursor.
 pub fn about(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>) -> Option<About> {
     let one = destinations::chosen(model, world)?;
-    let whole = model.settings.zoomed || model.settings.size.1 >= 50;
+    let whole = model.settings.zoom == Zoom::Details || model.settings.size.1 >= 50;
     let text = if whole { full::text(world, pen, place, one) } else { full::short(world, pen, place, one) };
     Some((full::title(one), text))
 }
@@ -107,7 +108,7 @@ fn top(world: &World, model: &Model, place: Place<'_>, pen: &Pen<'_>, areas: &Ar
     let row = discovery::collection_row(world, cluster, ns);
     let mut spans = vec![pen.span(" ", Role::Text)];
     let (role, words) = readiness(&row, model.page.focus.direction().unwrap_or(Direction::Egress));
-    spans.push(pen.span(words, role));
+    spans.push(pen.span(pen.own(&words), role));
     if let Some(all) = row.destinations {
         spans.push(pen.span(format!("  {}, ", plural(all, "destination")), Role::Text));
         spans.push(match row.suspects {
@@ -300,23 +301,24 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
         wide,
         width,
         [
-            (suspect, Role::Title),
-            ("category", Role::Title),
-            ("", Role::Title),
-            ("workload", Role::Title),
-            ("destination", Role::Title),
-            ("port", Role::Title),
-            ("grade", Role::Title),
-            ("flows", Role::Title),
-            (hours, Role::Title),
-            ("first", Role::Title),
-            ("last", Role::Title),
-            ("7 days", Role::Title),
-        ],
+            suspect,
+            "category",
+            "",
+            "workload",
+            "destination",
+            "port",
+            "grade",
+            "flows",
+            hours,
+            "first",
+            "last",
+            "7 days",
+        ]
+        .map(|name| (Shown::Own(name), Role::Title)),
     )
 }
 
-fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 12]) -> Line<'static> {
+fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(Shown<'_>, Role); 12]) -> Line<'static> {
     let [suspect, category, way, workload, label, port, grade, flows, hours, first, last, strip] = texts;
     Cells::new(pen, width)
         .left(suspect.0, wide.suspect, suspect.1)
@@ -354,18 +356,18 @@ fn row(pen: &Pen<'_>, one: &Destination, week: &Watched, wide: Widths, width: u1
         wide,
         width,
         [
-            (&format!(" {suspect}"), suspect_role),
-            (one.meaning.category.as_str(), plain),
-            (way, way_role),
-            (one.workload.name.as_str(), plain),
-            (&label(pen, one, wide.label.saturating_sub(1)), plain),
-            (&dossier::port(one), plain),
-            (grade, grade_role(one)),
-            (&count(one.seen.flows), plain),
-            (&hours, plain),
-            (&pen.when(Some(one.seen.first)), Role::Dim),
-            (&pen.when(Some(one.seen.last)), Role::Dim),
-            (&strip, Role::Text),
+            (pen.own(&format!(" {suspect}")).into(), suspect_role),
+            (one.meaning.category.as_str().into(), plain),
+            (way.into(), way_role),
+            (Shown::value(one.workload.name.as_str()), plain),
+            (label(pen, one, wide.label.saturating_sub(1)).into(), plain),
+            (dossier::port(one).into(), plain),
+            (grade.into(), grade_role(one)),
+            (count(one.seen.flows).into(), plain),
+            (hours.into(), plain),
+            (pen.when(Some(one.seen.first)).into(), Role::Dim),
+            (pen.when(Some(one.seen.last)).into(), Role::Dim),
+            (strip.into(), Role::Text),
         ],
     )
 }

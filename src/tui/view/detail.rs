@@ -25,7 +25,7 @@ use super::{
     super::{
         copy, desk,
         dialog::{outcome_words, share},
-        model::{Model, RowKey},
+        model::{Model, RowKey, Zoom},
         offer,
         theme::Role,
         widgets::{Pen, by_minute, plural, put, rate, sparkline},
@@ -151,11 +151,14 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
         _ => Role::Unknown,
     };
     match row.link {
-        "unknown" => (role, "collector: nothing was told of one; the week's evidence is unknown".to_owned()),
+        "unknown" => (role, pen.own("collector: nothing was told of one; the week's evidence is unknown")),
         link => {
             let old = row.at.is_some_and(|then| age(then, pen.now).num_seconds() >= COLLECTOR_STALE_SECS);
             let was = if old { " was" } else { "" };
-            (role, format!("collector{was} {link}{reason}{far}, told {told}{trouble}"))
+            (
+                role,
+                format!("{} {link}{reason}{far}, told {told}{trouble}", pen.own(&format!("collector{was}"))),
+            )
         }
     }
 }
@@ -175,7 +178,13 @@ fn collection_line(pen: &Pen<'_>, row: &CollectionRow) -> (Role, String) {
         (_, _, None) => String::new(),
     };
     let (all, coverage) = (pen.key(CommandId::Destinations), pen.key(CommandId::Coverage));
-    (role, format!("the week: {words}{callers}{found}; {all} shows destinations, {coverage} coverage"))
+    (
+        role,
+        format!(
+            "the week: {}{callers}{found}; {all} shows destinations, {coverage} coverage",
+            pen.own(&words)
+        ),
+    )
 }
 
 fn cluster_role(row: &ClusterRow) -> Role {
@@ -198,7 +207,12 @@ fn cluster_next(pen: &Pen<'_>, row: &ClusterRow) -> String {
         (Health::Up, _) if stale => {
             format!("nothing was heard for {}; {again} asks again now", pen.when(row.last_good))
         }
-        (Health::Up, Enforcement::DoesNot) => "policies would do nothing here: migrate the CNI first".into(),
+        (Health::Up, Enforcement::DoesNot) => {
+            "policies would do nothing here: its pre-flight says what to do first".into()
+        }
+        (Health::Up, Enforcement::Audits) => {
+            "policies are judged and not enforced: its denials are what they would deny".into()
+        }
         (Health::Up, Enforcement::Unknown) => {
             "whether policies are enforced is unknown: find out before you apply".into()
         }
@@ -217,7 +231,7 @@ fn namespace_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespac
     for direction in Direction::ALL {
         let row = rows::rollout_row(world, cluster, ns, direction);
         let (role, next) = next(world, pen, &row);
-        out.push((role, format!("{direction}: {}. next: {next}", state(&row))));
+        out.push((role, format!("{}: {}. next: {next}", pen.own(direction.as_str()), pen.own(&state(&row)))));
     }
     out.push(collection_line(pen, &discovery::collection_row(world, &cluster.name, &ns.seen.name)));
     out.push((Role::Text, owner_words(world, ns)));
@@ -482,7 +496,7 @@ pub fn class_role(group: &Group) -> Role {
 
 /// What is said of a group beside its list: the heart of it, or all where there is room.
 pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) -> Text {
-    if model.settings.zoomed || model.settings.size.1 >= 40 {
+    if model.settings.zoom == Zoom::Details || model.settings.size.1 >= 40 {
         return group_text(world, model, pen, group);
     }
     let now = model.denials_now(world);

@@ -33,6 +33,7 @@ pub fn enforcement(enforcement: Enforcement) -> &'static str {
     match enforcement {
         Enforcement::Enforces => "enforces policies",
         Enforcement::DoesNot => "does NOT enforce policies",
+        Enforcement::Audits => "judges policies and does NOT enforce them",
         Enforcement::Unknown => "whether it enforces policies is unknown",
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         commands::CommandId,
         discovery::Progress,
         rows::{self, ClusterRow, NamespaceRow, Phase, RolloutRow, Standing},
+        shadow,
         waves::holds,
         world::World,
     },
@@ -21,6 +22,7 @@ use crate::{
 
 use super::{
     super::{
+        masks::Shown,
         model::{Main, Model, RowKey},
         plan,
         theme::Role,
@@ -52,14 +54,14 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
 
 fn empty(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     let text = if !model.filter(Main::Fleet).is_empty() {
-        &super::frame::none_passes(&model.settings.keys)
+        super::frame::none_passes(pen)
     } else if world.plan().path.is_some() {
-        &format!(
+        pen.own(&format!(
             "sluice.yaml names no cluster. Add one under `clusters:`, then {} reads it again.",
             pen.key(CommandId::Reload)
-        )
+        ))
     } else {
-        "No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`."
+        pen.own("No cluster is known. Name contexts in a kubeconfig (KUBECONFIG), or try `sluice demo`.")
     };
     note(pen, text, Role::Warn, areas.list, buf);
 }
@@ -167,7 +169,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &RowKey, wide: Widths, 
         RowKey::Rollout(target) => {
             let found = world.cluster(&target.cluster).zip(world.namespace(&target.cluster, &target.ns));
             let Some((cluster, ns)) = found else {
-                return pen.line(format!("        {}", target.direction), Role::Dim);
+                return pen.line(pen.own(&format!("        {}", target.direction)), Role::Dim);
             };
             let stale = matches!(cluster.health, Health::Down(_));
             let row = rows::rollout_row(world, cluster, ns, target.direction);
@@ -204,6 +206,7 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let (word, role) = match row.cni.enforcement {
         Enforcement::Enforces => ("enforces", Role::Text),
         Enforcement::DoesNot => ("ignores policies", Role::Bad),
+        Enforcement::Audits => ("only audits", Role::Warn),
         Enforcement::Unknown => ("unknown", Role::Unknown),
     };
     if row.cni.words.as_str() == "unknown" {
@@ -234,12 +237,13 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
         .left(if open { "▾" } else { "▸" }, 1, Role::Dim)
         .left(health, 12, health_role)
         .left(word, 10, band_role)
-        .left(row.name.as_str(), wide.name, dim(Role::Text))
+        .left(Shown::value(row.name.as_str()), wide.name, dim(Role::Text))
         .left(&cni, wide.cni, dim(cni_role))
         .right(&known(row.namespaces), 3, dim(Role::Text))
         .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
     let (progress, role) = progress(row.collector.progress, wide.collected);
-    cells = cells.left(&progress, wide.collected, if is_old(pen, row) { Role::Dim } else { dim(role) });
+    cells =
+        cells.left(pen.own(&progress), wide.collected, if is_old(pen, row) { Role::Dim } else { dim(role) });
     if wide.source > 0 {
         let (text, role) = source(row);
         cells = cells.left(&text, wide.source, dim(role));
@@ -337,7 +341,7 @@ fn namespace(
     let role = if look.marked { Role::Marked } else { look.role(role) };
     let (week, week_role) = progress(row.collection.progress, wide.week);
     let mut cells = Cells::new(pen, width).tight("    ", 4, Role::Text).left(&name, wide.ns + 2, role).left(
-        &week,
+        pen.own(&week),
         wide.week,
         look.role(week_role),
     );
@@ -348,7 +352,11 @@ fn namespace(
         if wide.week == 0 && rollout.phase == Phase::Discovery && is_counted(row.collection.progress) {
             (phase, role) = progress(row.collection.progress, 12);
         }
-        cells = cells.left(&phase, wide.phase, look.role(role)).left(&set(rollout), 3, look.role(Role::Text));
+        cells = cells.left(pen.own(&phase), wide.phase, look.role(role)).left(
+            &set(rollout),
+            3,
+            look.role(Role::Text),
+        );
         if wide.standing > 0 {
             cells = cells.left(
                 rollout.standing.as_str(),
@@ -399,7 +407,9 @@ fn phase(world: &World, row: &RolloutRow) -> (String, Role) {
             ("held".to_owned(), Role::Warn)
         }
         (_, phase, _) => match &row.shadow {
-            Some(shadow) if row.standing == Standing::None => (shadow.short(), Role::Warn),
+            Some(shadow) if row.standing == Standing::None || shadow.how == shadow::How::Audited => {
+                (shadow.short(), Role::Warn)
+            }
             // It came after its wave.
             _ if matches!(phase, Phase::Discovery | Phase::Authored) && !row.drift.is_empty() => {
                 ("missing".to_owned(), Role::Bad)
@@ -433,11 +443,11 @@ fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u1
     let spark = if width < 100 { 6 } else { 20 };
     let mut cells = Cells::new(pen, width)
         .tight("      ", 6, Role::Text)
-        .left(&format!("{mark}{}", row.target.direction), 9, role)
-        .left(&phase, 11, look.role(phase_role))
-        .left(&format!("{} live", set(row)), 8, look.role(Role::Text))
+        .left(pen.own(&format!("{mark}{}", row.target.direction)), 9, role)
+        .left(pen.own(&phase), 11, look.role(phase_role))
+        .left(pen.own(&format!("{} live", set(row))), 8, look.role(Role::Text))
         .left(standing, 8, look.role(standing_role(row.standing)))
-        .left(&isolated, 21, look.role(Role::Text));
+        .left(pen.own(&isolated), 21, look.role(Role::Text));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     cells = cells.left(&sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);

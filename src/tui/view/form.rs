@@ -2,6 +2,7 @@
 //! cannot be sent yet, and the two buttons.
 
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     super::{
@@ -26,13 +27,13 @@ pub fn draw(form: &Form, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     foot.extend(form.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)));
     foot.extend(buttons(form, pen));
     let title = format!("confirm: {}", form.title);
-    confirmation((&title, form.environment, &form.name), &form.body, &foot, pen, area, buf);
+    confirmation((pen.own(&title).into(), form.environment, &form.name), &form.body, &foot, pen, area, buf);
 }
 
 fn field_line(field: &Field, is_here: bool, pen: &Pen<'_>, width: usize) -> Line<'static> {
     let label = if is_here { Role::Key } else { Role::Dim };
     let mark = if is_here { "› " } else { "  " };
-    let mut out = vec![pen.span(fit(&format!("{mark}{}", field.label), LABEL, Align::Left), label)];
+    let mut out = vec![pen.span(fit(&pen.own(&format!("{mark}{}", field.label)), LABEL, Align::Left), label)];
     let room = width.saturating_sub(LABEL + 1);
     match &field.entry {
         Entry::Line(input) | Entry::When(input) => {
@@ -56,7 +57,7 @@ fn field_line(field: &Field, is_here: bool, pen: &Pen<'_>, width: usize) -> Line
             let count = format!("  {} of {}: left, right", at + 1, words.len());
             let word = pen.hide(format!("< {word} >"));
             let room = room.saturating_sub(if is_here { count.len() } else { 0 });
-            out.push(pen.span(fit(&word, word.chars().count().min(room), Align::Left), Role::Input));
+            out.push(pen.span(fit(&word, word.width().min(room), Align::Left), Role::Input));
             out.extend(is_here.then(|| pen.span(count, Role::Dim)));
         }
         Entry::Several { words, on, at } => {
@@ -91,7 +92,7 @@ fn buttons(form: &Form, pen: &Pen<'_>) -> [Line<'static>; 2] {
     let line = vec![
         pen.span("[ Cancel ]", role(At::Cancel)),
         pen.span("  ", Role::Text),
-        pen.span(format!("[ {} ]", form.verb), send),
+        pen.span(pen.own(&format!("[ {} ]", form.verb)), send),
     ];
     let hint = match form.at {
         At::Cancel if form.fields.is_empty() => {

@@ -17,13 +17,13 @@ use crate::{
 
 use super::{
     super::{
-        bindings::Bindings,
-        model::{Focus, Main, Model, RowKey, Sheet, View},
+        masks::Shown,
+        model::{Focus, Main, Model, RowKey, Sheet, View, Zoom},
         offer::{self, Offer},
         theme::Role,
         widgets::{Pen, heading, lines, plural, put, wrap},
     },
-    messages,
+    messages, path,
 };
 
 /// Where things stand.
@@ -57,12 +57,17 @@ impl Areas {
             detail: Rect { height: 0, ..body },
             hints: line(height.saturating_sub(1)),
         };
-        if model.settings.zoomed {
+        let whole = model.settings.zoom == Zoom::List;
+        if model.settings.zoom == Zoom::Details {
             areas.list.height = 0;
             areas.detail = body;
             return areas;
         }
         match model.view() {
+            // Whose it is stays in sight.
+            View::Namespace(..) if whole => {
+                areas.split_bottom(body.height.saturating_sub(super::namespace::TOP));
+            }
             View::Namespace(..) => areas.split_bottom(Self::denials_lines(body.height, model)),
             View::Group(_)
             | View::Dossier(..)
@@ -73,13 +78,16 @@ impl Areas {
             | View::Review(_)
             | View::Preflight(_) => {}
             View::Destinations(..) => {
-                areas.split_bottom(detail_lines(Main::Denials, body.height));
+                let lines = if whole { 0 } else { detail_lines(Main::Denials, body.height) };
+                areas.split_bottom(lines);
                 std::mem::swap(&mut areas.list, &mut areas.detail);
                 areas.take_head(DESTINATIONS_HEAD);
             }
             View::Main(main) => {
                 let head = head_lines(*main, model);
-                if width >= Self::WIDE {
+                if whole {
+                    areas.detail.height = 0;
+                } else if width >= Self::WIDE {
                     areas.split_right();
                 } else {
                     areas.split_bottom(detail_lines(*main, body.height));
@@ -203,7 +211,7 @@ pub fn header(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     let mut spans = vec![pen.span(" ", Role::Text)];
     for (main, text) in tabs(world, model) {
         let role = if *model.view() == View::Main(main) { Role::Selected } else { Role::Dim };
-        spans.extend([pen.span(text, role), pen.span(" ".repeat(gap(model).into()), Role::Text)]);
+        spans.extend([pen.span(pen.own(&text), role), pen.span(" ".repeat(gap(model).into()), Role::Text)]);
     }
     put(buf, areas.tabs, &Line::from(spans));
     let zone = if pen.zone.local_minus_utc() == 0 { "UTC".to_owned() } else { pen.zone.to_string() };
@@ -229,7 +237,7 @@ fn right(buf: &mut Buffer, area: Rect, line: &Line<'_>) {
 /// Where we are, what narrows it, and what must not be overlooked.
 fn crumbs(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut spans = vec![pen.span(" ", Role::Text)];
-    let mut path = path(world, model);
+    let mut path = path::path(world, model);
     if area.width < 100 && matches!(model.view(), View::Destinations(..)) {
         // The band below says the cluster; a filter needs the room.
         path.drain(..2);
@@ -268,35 +276,6 @@ fn place(world: &World, model: &Model, pen: &Pen<'_>) -> Vec<ratatui::text::Span
     ]
 }
 
-fn path(world: &World, model: &Model) -> Vec<String> {
-    match model.view() {
-        View::Main(main) => vec![main.word().to_owned()],
-        View::Namespace(cluster, ns) => vec!["fleet".into(), cluster.to_string(), ns.to_string()],
-        View::Group(id) => match model.group(world, *id) {
-            Some(group) => vec!["denials".into(), group.key.cluster.to_string(), group.key.ns.to_string()],
-            None => vec!["denials".into(), "gone".into()],
-        },
-        View::Destinations(cluster, ns) => {
-            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destinations".into()]
-        }
-        View::Dossier(cluster, ns, _) => {
-            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "destination".into()]
-        }
-        View::Timeline(target) => {
-            vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "timeline".into()]
-        }
-        View::Prediction(target) => {
-            vec!["fleet".into(), target.cluster.to_string(), target.ns.to_string(), "prediction".into()]
-        }
-        View::Review(name) => vec!["reviews".into(), name.to_string()],
-        View::Document(ns) => vec!["open ends".into(), ns.to_string(), "document".into()],
-        View::Preflight(cluster) => vec!["fleet".into(), cluster.to_string(), "pre-flight".into()],
-        View::Coverage(cluster, ns) => {
-            vec!["fleet".into(), cluster.to_string(), ns.to_string(), "coverage".into()]
-        }
-    }
-}
-
 fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span<'static>> {
     let text = model.filter(sheet);
     if let Some(input) = &model.filters.editing {
@@ -317,11 +296,11 @@ fn filter(model: &Model, sheet: Sheet, pen: &Pen<'_>) -> Vec<ratatui::text::Span
         // What narrows the rows may be a part of a name.
         pen.span(if pen.masks.is_some() { "***".to_owned() } else { text.to_owned() }, Role::Input),
         pen.span(
-            format!(
-                "  {rows} row{} left, {} shows all",
-                if rows == 1 { "" } else { "s" },
+            pen.own(&format!(
+                "  {} left, {} shows all",
+                plural(rows, "row"),
                 pen.key(CommandId::ClearFilter)
-            ),
+            )),
             Role::Warn,
         ),
     ]
@@ -349,7 +328,7 @@ fn shown(model: &Model, sheet: Sheet) -> usize {
 fn badges(world: &World, model: &Model, pen: &Pen<'_>) -> Line<'static> {
     let mut spans = Vec::new();
     let mut badge = |text: String, role: Role| {
-        spans.extend([pen.span(" ", Role::Text), pen.span(format!(" {text} "), role)]);
+        spans.extend([pen.span(" ", Role::Text), pen.span(pen.own(&format!(" {text} ")), role)]);
     };
     if world.is_read_only() {
         badge("READ-ONLY".into(), Role::Toast);
@@ -421,8 +400,8 @@ pub fn footer(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &
     for (nth, hint) in hint_line(world, model, areas.hints.width).into_iter().enumerate() {
         let (role, key_role) = if hint.ready { (Role::Text, Role::Key) } else { (Role::Dim, Role::Dim) };
         let gap = if nth == 0 { "" } else { GAP };
-        let name = format!(" {}", row(hint.id).name);
-        line.extend([pen.span(gap, role), pen.span(hint.key, key_role), pen.span(name, role)]);
+        let (key, name) = (pen.own(&hint.key), pen.own(&format!(" {}", row(hint.id).name)));
+        line.extend([pen.span(gap, role), pen.span(key, key_role), pen.span(name, role)]);
     }
     put(buf, areas.hints, &Line::from(line));
 }
@@ -532,15 +511,15 @@ fn hints(world: &World, model: &Model) -> Vec<CommandId> {
 }
 
 /// A sentence in place of rows that are not there.
-pub fn note(pen: &Pen<'_>, text: &str, role: Role, area: Rect, buf: &mut Buffer) {
+pub fn note<'t>(pen: &Pen<'_>, text: impl Into<Shown<'t>>, role: Role, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
     let text: Vec<_> = pen.wrap(text, width).iter().map(|line| pen.line(format!(" {line}"), role)).collect();
     lines(buf, area, &text);
 }
 
 /// In place of rows that the filter leaves out.
-pub fn none_passes(keys: &Bindings) -> String {
-    format!("No row passes the filter. {} shows all rows again.", keys.first(CommandId::ClearFilter))
+pub fn none_passes(pen: &Pen<'_>) -> String {
+    pen.own(&format!("No row passes the filter. {} shows all rows again.", pen.key(CommandId::ClearFilter)))
 }
 
 /// What is said about a row: a title and lines.

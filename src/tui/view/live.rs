@@ -7,6 +7,7 @@ use crate::cockpit::world::World;
 use super::{
     super::{
         copy,
+        masks::Shown,
         model::{Main, Model},
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
@@ -44,7 +45,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         let address = denial.address.map_or_else(String::new, |address| format!(" {address}"));
         let row = Cells::new(pen, width)
             .left(&format!(" {}", pen.when(Some(denial.at))), 9, Role::Dim)
-            .left(group.key.cluster.as_str(), cluster, Role::Text)
+            .left(Shown::value(group.key.cluster.as_str()), cluster, Role::Text)
             .left(&format!("{}/{who}", group.key.ns), pod, detail::class_role(group))
             .left(arrow(group.key.direction), 1, Role::Dim)
             .left(&format!("{}{address}", copy::peer(&group.key)), peer, Role::Text)

@@ -22,7 +22,7 @@ use crate::{
 use super::{
     super::{
         copy,
-        model::{Focus, Model},
+        model::{Focus, Model, Zoom},
         theme::Role,
         widgets::{Cells, Pen, count, heading, highlight, known, plural, put, rate, sparkline},
     },
@@ -35,7 +35,7 @@ use super::{
 };
 
 /// Lines above the panes.
-const TOP: u16 = 2;
+pub const TOP: u16 = 2;
 
 pub fn draw(
     world: &World,
@@ -115,7 +115,7 @@ pub fn panes(
     let pane = |(direction, area): (Direction, Rect)| {
         let is_meant = model.page.focus == Focus::One(direction);
         Pane {
-            title: if is_meant { format!("▸ {direction}") } else { direction.to_string() },
+            title: pen.own(&format!("{}{direction}", if is_meant { "▸ " } else { "" })),
             text: direction_text(world, pen, cluster, ns, direction),
             area,
             scrolls: is_meant || model.page.focus == Focus::Both,
@@ -126,7 +126,7 @@ pub fn panes(
 
 /// Side by side where there is room, else one above the other, the focused one larger.
 fn split(area: Rect, model: &Model) -> [Rect; 2] {
-    let zoomed = model.settings.zoomed;
+    let zoomed = model.settings.zoom == Zoom::Details;
     match model.page.focus {
         Focus::One(Direction::Egress) if zoomed => return [area, Rect { height: 0, ..area }],
         Focus::One(Direction::Ingress) if zoomed => return [Rect { height: 0, ..area }, area],

@@ -4,6 +4,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
     super::{
+        masks::Shown,
         model::{Main, Model},
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
@@ -25,18 +26,19 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
                 9,
                 Role::Dim,
             )
-            .left(trouble.object.as_str(), object, Role::Text)
-            .rest(trouble.fact.as_str(), Role::Warn);
+            .left(Shown::value(trouble.object.as_str()), object, Role::Text)
+            .rest(Shown::value(trouble.fact.as_str()), Role::Warn);
         put(buf, area, &row.line());
         if at == model.notices.list.at() && !model.notices.list.is_gone() {
             highlight(buf, area, pen.style(Role::Selected));
         }
     }
     if model.notices.list.rows().is_empty() {
-        let text = if model.filter(Main::Notices).is_empty() {
+        let text: Shown<'_> = if model.filter(Main::Notices).is_empty() {
             "Nothing is wrong with files and settings. Troubles of clusters stand on their rows (fleet)."
+                .into()
         } else {
-            &super::frame::none_passes(&model.settings.keys)
+            super::frame::none_passes(pen).into()
         };
         note(pen, text, Role::Dim, areas.list, buf);
     }

@@ -13,6 +13,7 @@ use crate::{
 use super::{
     super::{
         ends::End,
+        masks::Shown,
         model::Model,
         theme::Role,
         widgets::{Cells, Pen, highlight, put},
@@ -37,7 +38,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         }
     }
     if model.team.ends.list.rows().is_empty() {
-        let (role, text) = empty(world, model);
+        let (role, text) = empty(world, model, pen);
         note(pen, &text, role, areas.list, buf);
     }
 }
@@ -111,10 +112,10 @@ pub fn about(world: &World, model: &Model, pen: &Pen<'_>) -> Option<About> {
     Some((format!("{} {}", end.kind(), end.scope()), out))
 }
 
-fn empty(world: &World, model: &Model) -> (Role, String) {
+fn empty(world: &World, model: &Model, pen: &Pen<'_>) -> (Role, String) {
     match (&model.team.ends.all, state(world)) {
         (Some(all), _) if !all.is_empty() => {
-            (Role::Warn, super::frame::none_passes(&model.settings.keys))
+            (Role::Warn, super::frame::none_passes(pen))
         }
         (_, Some((role, words))) => (role, format!("What was put off is not known: {words}.")),
         (None, None) => (
@@ -150,7 +151,7 @@ impl Widths {
     }
 }
 
-fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 7]) -> Line<'static> {
+fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(Shown<'_>, Role); 7]) -> Line<'static> {
     let [due, kind, place, age, owner, by, what] = texts;
     Cells::new(pen, width)
         .left(due.0, DUE + 1, due.1)
@@ -168,7 +169,7 @@ fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
         pen,
         wide,
         width,
-        [" due", "kind", "where", "age", "owner", "by", "why"].map(|name| (name, Role::Title)),
+        [" due", "kind", "where", "age", "owner", "by", "why"].map(|name| (Shown::Own(name), Role::Title)),
     )
 }
 
@@ -200,13 +201,13 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
         wide,
         width,
         [
-            (&when, role),
-            (end.kind(), kind),
-            (&end.scope(), Role::Text),
-            (&age, Role::Dim),
-            (owner, owner_role),
-            (end.by(), Role::Dim),
-            (&end.what(), Role::Text),
+            (when.into(), role),
+            (end.kind().into(), kind),
+            (end.scope().into(), Role::Text),
+            (age.into(), Role::Dim),
+            (Shown::value(owner), owner_role),
+            (Shown::value(end.by()), Role::Dim),
+            (end.what().into(), Role::Text),
         ],
     )
 }

@@ -7,6 +7,7 @@ use ratatui::{
     text::Line,
     widgets::{Block, Clear, Widget},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     cockpit::{
@@ -19,8 +20,9 @@ use crate::{
 
 use super::{
     super::{
-        chooser::{Chooser, Kind},
+        chooser::{Choice, Chooser, Item, Kind},
         dialog::{ApplyDialog, Button, Overlay, RollbackDialog, Scrolled, columns},
+        masks::Shown,
         model::Model,
         proposal::ProposalDialog,
         renewal::RenewDialog,
@@ -78,8 +80,8 @@ fn chooser_size(chooser: &Chooser, area: Rect) -> (u16, u16) {
 }
 
 /// A cleared box in the middle; what is inside its border.
-fn window(
-    title: &str,
+fn window<'t>(
+    title: impl Into<Shown<'t>>,
     (width, height): (u16, u16),
     role: Role,
     pen: &Pen<'_>,
@@ -90,7 +92,7 @@ fn window(
     let width = outer.width;
     Clear.render(outer, buf);
     let title = pen.hide(title);
-    let title = fit(&title, title.chars().count().min(usize::from(width).saturating_sub(6)), Align::Left);
+    let title = fit(&title, title.width().min(usize::from(width).saturating_sub(6)), Align::Left);
     let block = Block::bordered().border_style(pen.style(Role::Rule)).title(Line::from(vec![
         pen.span(" ", Role::Text),
         pen.span(title, role),
@@ -146,13 +148,14 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
         let item = &chooser.items[*at];
         let (text, role) = match item.off.first() {
             Some(reason) => (format!("off: {reason}"), Role::Dim),
-            None => (item.doc.clone(), Role::Text),
+            None => (said(item, &item.doc, pen), Role::Text),
         };
         let label = if item.off.is_empty() { Role::Text } else { Role::Dim };
         let key = if item.off.is_empty() { Role::Key } else { Role::Dim };
-        let row = Cells::new(pen, inner.width).left(&item.label, name, label).left(&item.key, 13, key);
+        let row = Cells::new(pen, inner.width).left(said(item, &item.label, pen), name, label);
+        let row = row.left(said(item, &item.key, pen), 13, key);
         let row_area = Rect { y: list.y + line as u16, height: 1, ..list };
-        put(buf, row_area, &row.rest(&text, role).line());
+        put(buf, row_area, &row.rest(text, role).line());
         if first + line == chooser.at {
             highlight(buf, row_area, pen.style(Role::Selected));
         }
@@ -162,10 +165,18 @@ fn choosing(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// Of a command all is the program's own.
+fn said(item: &Item, text: &str, pen: &Pen<'_>) -> String {
+    match item.choice {
+        Choice::Command(_) | Choice::Keep => pen.own(text),
+        Choice::Cluster(_) | Choice::Namespace(..) | Choice::View(_) => pen.hide(Shown::value(text)),
+    }
+}
+
 fn in_full(chooser: &Chooser, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let Some(item) = chooser.chosen() else { return };
     let (text, role) = match item.off.as_slice() {
-        [] => (item.doc.clone(), Role::Text),
+        [] => (said(item, &item.doc, pen), Role::Text),
         reasons => (format!("off: {}", reasons.join("; ")), Role::Warn),
     };
     let mut out = vec![pen.line("─".repeat(area.width.into()), Role::Rule)];
@@ -203,7 +214,7 @@ fn body(text: &Scrolled, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
 
 /// Band, text and foot of a confirmation.
 pub fn confirmation(
-    (title, environment, name): (&str, Environment, &str),
+    (title, environment, name): (Shown<'_>, Environment, &str),
     text: &Scrolled,
     foot: &[Line<'_>],
     pen: &Pen<'_>,
@@ -225,7 +236,7 @@ fn applying(dialog: &ApplyDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let mut foot: Vec<_> = dialog.why.iter().map(|reason| pen.line(reason.clone(), Role::Bad)).collect();
     foot.extend(apply_foot(dialog, pen));
     let what = if dialog.stages { "confirm: shadow" } else { "confirm: apply" };
-    let head = (what, dialog.environment, dialog.title.as_str());
+    let head = (what.into(), dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
@@ -234,7 +245,8 @@ fn apply_foot(dialog: &ApplyDialog, pen: &Pen<'_>) -> [Line<'static>; 2] {
     let button = vec![pen.span("[ Cancel ]", cancel), pen.span("  ", Role::Text)];
     if dialog.is_veiled(pen.masks) && dialog.reasons.is_empty() {
         let hint = pen.line("enter and esc cancel; Y copies the commands, with the true names", Role::Dim);
-        let words = "names are masked: ctrl-p shows them, then the name is typed";
+        let words =
+            format!("names are masked: {} shows them, then the name is typed", pen.key(CommandId::Mask));
         return [Line::from([button, vec![pen.span(words, Role::Warn)]].concat()), hint];
     }
     if !dialog.reasons.is_empty() {
@@ -267,7 +279,7 @@ fn rolling_back(dialog: &RollbackDialog, pen: &Pen<'_>, area: Rect, buf: &mut Bu
         pen.span(format!("  {} again", pen.key(CommandId::RollBack)), Role::Key),
         pen.span(" rolls back now; enter, esc: cancel; Y: copy", Role::Text),
     ]));
-    let head = ("confirm: roll back", dialog.environment, dialog.title.as_str());
+    let head = ("confirm: roll back".into(), dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &foot, pen, area, buf);
 }
 
@@ -278,7 +290,7 @@ fn proposing(dialog: &ProposalDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffe
         foot.push(pen.span(" copies the YAML;", Role::Text));
     }
     foot.push(pen.span(" enter, esc close; nothing is applied here", Role::Text));
-    let head = ("the narrowest rule", dialog.environment, dialog.title.as_str());
+    let head = ("the narrowest rule".into(), dialog.environment, dialog.title.as_str());
     confirmation(head, &dialog.body, &[Line::from(foot)], pen, area, buf);
 }
 
@@ -301,7 +313,7 @@ fn renewing(dialog: &RenewDialog, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     lines(buf, foot, &[Line::from(cancel), Line::from(other)]);
 }
 
-fn why_not(title: &str, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
+fn why_not(title: &String, reasons: &[String], pen: &Pen<'_>, area: Rect, buf: &mut Buffer) {
     let width = area.width.saturating_sub(4).min(90);
     let text: Vec<_> = reasons
         .iter()

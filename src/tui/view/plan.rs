@@ -23,6 +23,7 @@ use crate::{
 use super::{
     super::{
         form,
+        masks::Shown,
         model::{Main, Model, Settings},
         plan::{PlanKey, gate_words, is_open, state_short},
         theme::{Role, Theme},
@@ -57,10 +58,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         }
     }
     if model.plan.list.rows().is_empty() {
-        let text = if !model.filter(Main::Plan).is_empty() {
-            &super::frame::none_passes(&model.settings.keys)
+        let text: Shown<'_> = if !model.filter(Main::Plan).is_empty() {
+            super::frame::none_passes(pen).into()
         } else {
-            "No row is planned yet: rows are the namespaces of clusters that answered, less what sluice.yaml leaves out."
+            "No row is planned yet: rows are the namespaces of clusters that answered, less what sluice.yaml leaves out.".into()
         };
         note(pen, text, Role::Warn, areas.list, buf);
     }
@@ -75,7 +76,7 @@ fn summary(world: &World, model: &Model, pen: &Pen<'_>, direction: Direction) ->
     let go = count(Ask::MayGo);
     let forecast = world.waves().forecast(direction);
     let mut out = vec![
-        pen.span(format!("{mark}{direction:8}"), title),
+        pen.span(pen.own(&format!("{mark}{direction:8}")), title),
         pen.span(format!(" {go} may go"), if go > 0 { Role::Good } else { Role::Dim }),
         pen.span(
             format!(
@@ -192,7 +193,7 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
     };
     let (waits, role) = waits_for(pen, &row);
     Cells::new(pen, width)
-        .left(&format!("  {}", row.ask.as_str()), 9, ask_role(row.ask))
+        .left(pen.own(&format!("  {}", row.ask.as_str())), 9, ask_role(row.ask))
         .left(&row.wave.to_string(), 4, Role::Dim)
         .left(&format!("{}/{}", target.cluster, target.ns), name_width(width), Role::Text)
         .left(&state, 12, if held { Role::Warn } else { state_role(&row.row.state) })

@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     super::{
+        masks::Shown,
         model::{Main, Model},
         reviews::{self, Order},
         theme::Role,
@@ -43,7 +44,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         }
     }
     if desk.list.rows().is_empty() {
-        let (role, text) = empty(world, model);
+        let (role, text) = empty(world, model, pen);
         note(pen, &text, role, areas.list, buf);
     }
 }
@@ -98,9 +99,9 @@ pub fn state(world: &World) -> Option<(Role, String)> {
     }
 }
 
-fn empty(world: &World, model: &Model) -> (Role, String) {
+fn empty(world: &World, model: &Model, pen: &Pen<'_>) -> (Role, String) {
     if !model.filter(Main::Reviews).is_empty() && !model.team.reviews.rows().is_empty() {
-        return (Role::Warn, super::frame::none_passes(&model.settings.keys));
+        return (Role::Warn, super::frame::none_passes(pen));
     }
     match world.shared().link() {
         None => (
@@ -152,7 +153,7 @@ impl Widths {
     }
 }
 
-fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 9]) -> Line<'static> {
+fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(Shown<'_>, Role); 9]) -> Line<'static> {
     let [age, state, cluster, ns, destination, ports, by, flagged, ends] = texts;
     Cells::new(pen, width)
         .left(age.0, AGE, age.1)
@@ -170,7 +171,7 @@ fn cells(pen: &Pen<'_>, wide: Widths, width: u16, texts: [(&str, Role); 9]) -> L
 fn head(pen: &Pen<'_>, wide: Widths, width: u16) -> Line<'static> {
     let by = if wide.by < 8 { "by" } else { "asked by" };
     let names = [" age", "state", "cluster", "ns", "destination", "ports", by, "flagged", "ends"];
-    cells(pen, wide, width, names.map(|name| (name, Role::Title)))
+    cells(pen, wide, width, names.map(|name| (Shown::Own(name), Role::Title)))
 }
 
 pub fn role(row: &ReviewRow) -> Role {
@@ -209,15 +210,15 @@ fn row(pen: &Pen<'_>, row: &ReviewRow, marked: bool, wide: Widths, width: u16) -
         wide,
         width,
         [
-            (&format!("{mark}{old}"), if marked { Role::Marked } else { Role::Dim }),
-            (reviews::state(row), role(row)),
-            (&reviews::cluster(row), plain),
-            (row.grant.ns.as_str(), plain),
-            (&row.grant.destination.to_string(), plain),
-            (&row.grant.ports().to_string(), plain),
-            (by, plain),
-            (flagged, flag),
-            (&ends, if row.queue == Queue::Expiring { Role::Warn } else { Role::Dim }),
+            (format!("{mark}{old}").into(), if marked { Role::Marked } else { Role::Dim }),
+            (reviews::state(row).into(), role(row)),
+            (reviews::cluster(row).into(), plain),
+            (Shown::value(row.grant.ns.as_str()), plain),
+            (row.grant.destination.to_string().into(), plain),
+            (row.grant.ports().to_string().into(), plain),
+            (Shown::value(by), plain),
+            (Shown::value(flagged), flag),
+            (ends.into(), if row.queue == Queue::Expiring { Role::Warn } else { Role::Dim }),
         ],
     )
 }

@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     super::{
+        masks::Shown,
         model::{Main, Model},
         theme::Role,
         widgets::{Cells, Pen, count, highlight, known, put},
@@ -44,10 +45,10 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         }
     }
     if model.sources.rows().is_empty() {
-        let text = if model.filter(Main::Sources).is_empty() {
-            "No cluster is known, so there is nothing to watch. See fleet."
+        let text: Shown<'_> = if model.filter(Main::Sources).is_empty() {
+            "No cluster is known, so there is nothing to watch. See fleet.".into()
         } else {
-            &super::frame::none_passes(&model.settings.keys)
+            super::frame::none_passes(pen).into()
         };
         note(pen, text, Role::Warn, areas.list, buf);
     }
@@ -85,7 +86,7 @@ fn draw_row(pen: &Pen<'_>, cluster: &ClusterName, row: &SourceRow, name: usize, 
     let history = row.history_from.map_or_else(|| "?".to_owned(), |from| pen.when(Some(from)));
     Cells::new(pen, width)
         .left(&format!(" {word}"), 13, role)
-        .left(cluster.as_str(), name, Role::Text)
+        .left(Shown::value(cluster.as_str()), name, Role::Text)
         .right(&row.lag_ms.map_or_else(|| "?".to_owned(), lag_words), 7, Role::Text)
         .right(&history, 8, Role::Text)
         .right(&counted(row.lost), 6, bad(row.lost))

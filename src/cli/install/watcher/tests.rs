@@ -77,6 +77,24 @@ fn names_are_filled_in_and_no_placeholder_is_left() {
     }
 }
 
+/// What people call things may hold the words that stand for them in our file.
+#[test]
+fn a_name_that_looks_like_a_placeholder_stays_as_it_is() {
+    let mut fleet = fleet();
+    fleet.clusters[0].context = Text::new("PROD_CLUSTER");
+    fleet.clusters[1].context = Text::new("NAME of STATE");
+    let text =
+        print(&fleet, "shop", "registry.example/IMAGES/CLUSTER:1").expect("it is a cluster of the fleet");
+    let all = objects(&text);
+    let kubeconfig = objects(of(&all, "ConfigMap")["data"]["kubeconfig"].as_str().expect("text"));
+    assert_eq!(kubeconfig[0]["contexts"][0]["name"], "PROD_CLUSTER");
+    let container = &of(&all, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry.example/IMAGES/CLUSTER:1");
+    let command =
+        "#   kubectl --context 'NAME of STATE' -n team-sluice create serviceaccount sluice-watch-shop\n";
+    assert!(text.contains(command), "{text}");
+}
+
 #[test]
 fn it_starts_a_watch_of_this_cluster_and_reaches_it_by_its_own_service_account() {
     let all = objects(&printed("shop"));
