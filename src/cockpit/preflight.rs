@@ -106,9 +106,11 @@ mod tests {
         let mut world = World::new(now);
         world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
         let checks = vec![Check::fail(CheckId::Week, "Hubble keeps minutes.")];
-        let told = Report { checks, engine: None, dns_mode: None, offers: Vec::new() };
+        let told =
+            Report { checks, engine: None, dns_mode: None, offers: Vec::new(), printing: Default::default() };
         let source = Text::new("Hubble");
-        let week = Measured { source, from: now - TimeDelta::days(8), to: now, empty_hours: 0 };
+        let week =
+            Measured { source, from: now - TimeDelta::days(8), to: now, empty_hours: 0, only_denials: false };
         let mut verdict = |fact| {
             world.absorb(Fact::Cluster(name.clone(), fact));
             report(&world, &name).map(|(report, _)| report.checks[0].verdict)
