@@ -490,9 +490,9 @@ mod tests {
     fn one_bad_object_does_not_cost_the_page() {
         let body = br#"{"metadata":{"resourceVersion":"7","continue":""},"items":[
             {"metadata":{"name":"a"}}, {"metadata":{"name":7}}, {"metadata":{"name":"b"}}]}"#;
-        let (metadata, items) = page::<MetaOnly>(body).expect("a list");
+        let (metadata, items) = page(&Namespaces, body).expect("a list");
         let names: Vec<_> =
-            items.iter().map(|item| item.as_ref().map_or("?", |wire| wire.metadata.name.as_str())).collect();
+            items.iter().map(|item| item.as_ref().map_or("?", |seen| seen.name.as_str())).collect();
         assert_eq!((names, metadata.resource_version.as_str()), (vec!["a", "?", "b"], "7"));
     }
 
