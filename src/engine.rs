@@ -52,7 +52,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName, policy::Bodies, preflight::reading::Probing},
+    domain::{fleet::Cluster, names::ClusterName, preflight::reading::Probing},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -108,7 +108,7 @@ pub struct Engine {
 #[derive(Default)]
 struct Watches {
     of: BTreeMap<ClusterName, Watching>,
-    bodies: Bodies,
+    bodies: k8s::watch::SharedBodies,
 }
 
 /// The tasks that watch one cluster's API server.

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time
 use rustls::pki_types::PrivateKeyDer;
 use sluice::{
     cockpit::ports::{ClusterFact, Fact},
-    domain::{names::ClusterName, policy::Bodies},
+    domain::names::ClusterName,
     k8s::{connect::Access, watch},
 };
 use tokio::{
@@ -76,7 +76,8 @@ contexts:
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
     let (_probes, probes) = tokio::sync::watch::channel(None);
-    let wishes = watch::Wishes { again: Arc::new(Notify::new()), probes, bodies: Bodies::default() };
+    let wishes =
+        watch::Wishes { again: Arc::new(Notify::new()), probes, bodies: watch::SharedBodies::default() };
     let task = tokio::spawn(watch::run(name, access, sender, wishes));
     let fact = inbox.recv().await;
     task.abort();

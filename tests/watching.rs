@@ -26,7 +26,7 @@ use sluice::{
         fleet::{Cluster as Row, Enforcement, Environment, Part},
         flow::Direction,
         names::{ClusterName, NsName, Text},
-        policy::{Bodies, PolicyKind},
+        policy::PolicyKind,
     },
     k8s::{connect::Access, watch},
     sim::api::{
@@ -126,7 +126,7 @@ impl Followed {
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
         let (_, probes) = tokio::sync::watch::channel(None);
-        let wishes = watch::Wishes { again: again.clone(), probes, bodies: Bodies::default() };
+        let wishes = watch::Wishes { again: again.clone(), probes, bodies: watch::SharedBodies::default() };
         tokio::spawn(watch::run(name, access, sender, wishes));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }

@@ -9,7 +9,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use compact_str::CompactString;
@@ -274,13 +274,9 @@ impl Hash for Body {
     }
 }
 
-/// Every body once: the default denies of a fleet all say the same. Clones are one store, for the
-/// readers of all clusters, so that lists under way are small too.
-#[derive(Clone, Debug, Default)]
-pub struct Bodies(Arc<Mutex<Kept>>);
-
+/// Every body once: the default denies of a fleet all say the same.
 #[derive(Debug, Default)]
-struct Kept {
+pub struct Bodies {
     all: HashSet<Arc<Body>>,
     /// How many there were when those that nobody has any more were put away last.
     tidied: usize,
@@ -288,13 +284,7 @@ struct Kept {
 
 impl Bodies {
     /// Lets this policy share the body of one that says the same.
-    pub fn share(&self, policy: &mut Policy) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).share(policy);
-    }
-}
-
-impl Kept {
-    fn share(&mut self, policy: &mut Policy) {
+    pub fn share(&mut self, policy: &mut Policy) {
         if let Some(same) = self.all.get(&policy.body) {
             policy.body = same.clone();
             return;

@@ -2,7 +2,11 @@
 //! forgotten. Plain list and watch, not streaming lists, which some servers refuse. A list that is
 //! refused is told as one missing part; the others go on. Its facts go to the cluster's inbox.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -103,7 +107,17 @@ pub fn partial(cluster: &ClusterName, what: Part, trouble: Option<Trouble>) -> F
 pub struct Namespaces;
 pub struct Pods;
 /// Policies of a kind, and the bodies that those of all clusters share.
-pub struct Policies(pub PolicyKind, pub Bodies);
+pub struct Policies(pub PolicyKind, pub SharedBodies);
+
+/// One store of bodies for the readers of all clusters, so that lists under way are small too.
+#[derive(Clone, Debug, Default)]
+pub struct SharedBodies(Arc<Mutex<Bodies>>);
+
+impl SharedBodies {
+    fn share(&self, policy: &mut Policy) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).share(policy);
+    }
+}
 
 impl Watched for Namespaces {
     type Wire = MetaOnly;

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         fleet::Part,
         names::{ClusterName, Text},
-        policy::{Bodies, PolicyKind},
+        policy::PolicyKind,
         preflight::{cni, reading::Probing, report},
     },
 };
@@ -32,6 +32,8 @@ use super::{
     staged::StagedPolicies,
     wire::{Call, Server},
 };
+
+pub use super::follow::SharedBodies;
 
 /// Time between signs of life, so that ages on screen are true.
 const LIVENESS: Duration = Duration::from_secs(15);
@@ -51,7 +53,7 @@ pub struct Wishes {
     /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
     pub probes: watch::Receiver<Option<Probing>>,
     /// Those of all clusters.
-    pub bodies: Bodies,
+    pub bodies: SharedBodies,
 }
 
 /// Follows a cluster until nobody listens to `inbox`.
