@@ -71,6 +71,11 @@ impl Source {
         self.gaps.push_back(gap);
     }
 
+    fn heard(&mut self, node: NodeName, until: Timestamp) {
+        let heard = self.heard.entry(node).or_insert(until);
+        *heard = until.max(*heard);
+    }
+
     fn told(&mut self, state: SourceState, now: Timestamp) {
         let since = self.live_since.unwrap_or(now);
         self.live_since = (state.link == Link::Live).then_some(since);
@@ -402,8 +407,7 @@ impl World {
             }
             ClusterFact::Flows(flows) => self.absorb_flows(name, flows),
             ClusterFact::Heard { node, until, .. } => {
-                let heard = self.sources.entry(name.clone()).or_default().heard.entry(node).or_insert(until);
-                *heard = until.max(*heard);
+                self.sources.entry(name.clone()).or_default().heard(node, until);
             }
             ClusterFact::Probed { .. } => {}
             ClusterFact::Gap(gap) => self.sources.entry(name.clone()).or_default().gap(gap),

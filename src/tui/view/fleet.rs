@@ -222,6 +222,7 @@ fn cni(row: &ClusterRow, width: usize) -> (String, Role) {
     let short = format!("{kind} {word}");
     match row.cni.enforcement {
         Enforcement::DoesNot if full.len() > width => (format!("{kind} ignores"), role),
+        Enforcement::Audits if full.len() > width => (format!("{kind} audits"), role),
         _ if full.len() > width => (short, role),
         _ => (full, role),
     }
