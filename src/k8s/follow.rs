@@ -452,9 +452,10 @@ impl<K: Watched> Follower<K> {
 
 /// What could be read of an object, or its `namespace/name` and why it could not.
 type Decoded<T> = Result<T, (String, Text)>;
+type Seen<K> = Vec<Decoded<<K as Watched>::Seen>>;
 
 /// Reads a page; only if that fails, whatever of its objects can be read.
-fn page<K: Watched>(kind: &K, body: &[u8]) -> Result<(ListMeta, Vec<Decoded<K::Seen>>), Failure> {
+fn page<K: Watched>(kind: &K, body: &[u8]) -> Result<(ListMeta, Seen<K>), Failure> {
     let decode = |wire: K::Wire| kind.decode(&wire).map_err(|why| (K::head(&wire).0, why));
     listed::each(body, decode).or_else(|_| {
         let either = |value: Value| match serde_json::from_value(value) {

@@ -53,11 +53,15 @@ fn of_probes(rights: &[Right]) -> impl Iterator<Item = &Right> {
 
 /// One right, or all of a role: allowed, or not, or not known.
 fn all(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    answers.fold(Some(true), |sum, answer| match (sum, answer) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        (Some(true), Some(true)) => Some(true),
-    })
+    let mut sum = Some(true);
+    for answer in answers {
+        match answer {
+            Some(false) => return Some(false),
+            None => sum = None,
+            Some(true) => {}
+        }
+    }
+    sum
 }
 
 pub fn check(reading: &Reading) -> Check {

@@ -37,7 +37,7 @@ pub fn sign(overlay: &Overlay) -> (String, String) {
         Overlay::Renew(dialog) => own("renew", &dialog.title, String::new()),
         Overlay::Form(form) => {
             let fields: Vec<_> = form.fields.iter().map(value).collect();
-            own("form", &form.title, [fields.join("\n"), form.reasons.join("\n")].concat())
+            own("form", form.title, [fields.join("\n"), form.reasons.join("\n")].concat())
         }
         Overlay::Reasons { title, reasons } => own("reasons", title, reasons.join("\n")),
         Overlay::Quit => own("quit", "", String::new()),

@@ -414,7 +414,7 @@ pub fn walk(model: &mut Model, world: &World, id: CommandId) {
     }
     match model.view() {
         View::Main(_) | View::Destinations(..) if model.settings.zoom == Zoom::Details => {
-            scroll_page(model, world, id)
+            scroll_page(model, world, id);
         }
         View::Main(Main::Fleet) => list!(model.fleet.list),
         View::Main(Main::Denials) => list!(model.denials),

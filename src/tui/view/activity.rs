@@ -69,7 +69,7 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) ->
             let what = format!("{} {} {}", order.kind.as_str(), order.id, order.target);
             Some(
                 Cells::new(pen, width)
-                    .left(&format!(" {}", pen.when(Some(order.ended.unwrap_or(order.since)))), 9, Role::Dim)
+                    .left(format!(" {}", pen.when(Some(order.ended.unwrap_or(order.since)))), 9, Role::Dim)
                     .left(order_word(order), 9, order_role(order))
                     .rest(&what, Role::Title)
                     .line(),
@@ -80,10 +80,10 @@ fn row(world: &World, model: &Model, pen: &Pen<'_>, key: &ActKey, width: u16) ->
             let result = &entry.receipt.result;
             Some(
                 Cells::new(pen, width)
-                    .left(&format!(" {}", pen.when(Some(entry.at))), 9, Role::Dim)
+                    .left(format!(" {}", pen.when(Some(entry.at))), 9, Role::Dim)
                     .left(copy::answer_word(result), 9, answer_role(result))
                     .rest(
-                        &format!(
+                        format!(
                             "  {:7} {:21} {}",
                             entry.receipt.step.verb(),
                             entry.receipt.step.pinned().name,

@@ -218,18 +218,18 @@ fn row(
         .left(class_word(group.class), 9, detail::class_role(group))
         .left(word, wide.env, band_role)
         .left(Shown::value(key.cluster.as_str()), wide.cluster, Role::Text)
-        .left(&format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
+        .left(format!("{}/{}", key.ns, copy::workload(key)), wide.place, Role::Text)
         .left(arrow(key.direction), 1, Role::Dim)
-        .left(&copy::peer(key), wide.peer, Role::Text)
+        .left(copy::peer(key), wide.peer, Role::Text)
         .left(ours, wide.ours, ours_role)
-        .right(&count(group.count), 5, Role::Text);
+        .right(count(group.count), 5, Role::Text);
     if wide.spark > 0 {
-        cells = cells.left(&sparkline(Some(&group.minutes.at(now)), wide.spark), wide.spark, Role::Denied);
+        cells = cells.left(sparkline(Some(&group.minutes.at(now)), wide.spark), wide.spark, Role::Denied);
     }
     let when =
         if pen.clock { pen.clock(group.last) } else { span(crate::domain::time::age(group.last, now)) };
     cells
-        .right(&rate(per), 4, if per.is_some_and(|per| per < 0.05) { Role::Dim } else { Role::Denied })
+        .right(rate(per), 4, if per.is_some_and(|per| per < 0.05) { Role::Dim } else { Role::Denied })
         .right(&when, 5, Role::Dim)
         .line()
 }

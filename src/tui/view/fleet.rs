@@ -240,8 +240,8 @@ fn cluster(pen: &Pen<'_>, row: &ClusterRow, open: bool, wide: Widths, width: u16
         .left(word, 10, band_role)
         .left(Shown::value(row.name.as_str()), wide.name, dim(Role::Text))
         .left(&cni, wide.cni, dim(cni_role))
-        .right(&known(row.namespaces), 3, dim(Role::Text))
-        .right(&rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
+        .right(known(row.namespaces), 3, dim(Role::Text))
+        .right(rate(row.denials_per_minute), 6, dim(rate_role(row.denials_per_minute)));
     let (progress, role) = progress(row.collector.progress, wide.collected);
     cells =
         cells.left(pen.own(&progress), wide.collected, if is_old(pen, row) { Role::Dim } else { dim(role) });
@@ -354,7 +354,7 @@ fn namespace(
             (phase, role) = progress(row.collection.progress, 12);
         }
         cells = cells.left(pen.own(&phase), wide.phase, look.role(role)).left(
-            &set(rollout),
+            set(rollout),
             3,
             look.role(Role::Text),
         );
@@ -366,14 +366,14 @@ fn namespace(
             );
         }
         let minutes = rollout.minutes.as_ref().map(<[u32; 30]>::as_slice);
-        cells = cells.right(&isolated(rollout, 5), 5, look.role(Role::Text)).left(
-            &sparkline(minutes, wide.spark),
+        cells = cells.right(isolated(rollout, 5), 5, look.role(Role::Text)).left(
+            sparkline(minutes, wide.spark),
             wide.spark,
             look.role(Role::Denied),
         );
         if wide.rate > 0 {
             let role = look.role(rate_role(rollout.denials_per_minute));
-            cells = cells.right(&rate(rollout.denials_per_minute), wide.rate, role);
+            cells = cells.right(rate(rollout.denials_per_minute), wide.rate, role);
         }
     }
     cells.line()
@@ -450,7 +450,7 @@ fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u1
         .left(standing, 8, look.role(standing_role(row.standing)))
         .left(pen.own(&isolated), 21, look.role(Role::Text));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
-    cells = cells.left(&sparkline(minutes, spark), spark, look.role(Role::Denied));
+    cells = cells.left(sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);
     cells.rest(&per, look.role(rate_role(row.denials_per_minute))).line()
 }

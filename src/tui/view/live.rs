@@ -33,7 +33,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
             .left("cluster", cluster, Role::Title)
             .left("ns/pod", pod, Role::Title)
             .left("", 1, Role::Title)
-            .left(&format!("peer, address ({mode})"), peer, Role::Title)
+            .left(format!("peer, address ({mode})"), peer, Role::Title)
             .rest(if wide { "class" } else { "" }, Role::Title);
         put(buf, Rect { y: areas.head.y + 1, height: 1, ..areas.head }, &head.line());
     }
@@ -44,11 +44,11 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
         let who = denial.pod.as_ref().map_or_else(|| copy::workload(&group.key), ToString::to_string);
         let address = denial.address.map_or_else(String::new, |address| format!(" {address}"));
         let row = Cells::new(pen, width)
-            .left(&format!(" {}", pen.when(Some(denial.at))), 9, Role::Dim)
+            .left(format!(" {}", pen.when(Some(denial.at))), 9, Role::Dim)
             .left(Shown::value(group.key.cluster.as_str()), cluster, Role::Text)
-            .left(&format!("{}/{who}", group.key.ns), pod, detail::class_role(group))
+            .left(format!("{}/{who}", group.key.ns), pod, detail::class_role(group))
             .left(arrow(group.key.direction), 1, Role::Dim)
-            .left(&format!("{}{address}", copy::peer(&group.key)), peer, Role::Text)
+            .left(format!("{}{address}", copy::peer(&group.key)), peer, Role::Text)
             .rest(if wide { group.class.word() } else { "" }, detail::class_role(group));
         put(buf, area, &row.line());
         if at == model.live.at() && !model.live.is_gone() {

@@ -22,7 +22,7 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         let Some((when, trouble)) = model.notices.all.get(*notice) else { continue };
         let row = Cells::new(pen, width)
             .left(
-                &format!(" {}", when.map_or_else(|| "now".to_owned(), |at| pen.when(Some(at)))),
+                format!(" {}", when.map_or_else(|| "now".to_owned(), |at| pen.when(Some(at)))),
                 9,
                 Role::Dim,
             )

@@ -132,10 +132,10 @@ fn wave_line(world: &World, model: &Model, pen: &Pen<'_>, number: u32, width: u1
     let (word, role) = band(wave.environment);
     let mark = if is_open(model, world, wave) { "▾" } else { "▸" };
     Cells::new(pen, width)
-        .left(&format!("{mark} wave {number}"), 9, Role::Title)
+        .left(format!("{mark} wave {number}"), 9, Role::Title)
         .left(word, 10, role)
         .left(wave.verdict.as_str(), 5, verdict_role(wave.verdict))
-        .rest(&format!("{}{}", counts(wave), dates(world, pen, wave, model.plan.direction)), Role::Dim)
+        .rest(format!("{}{}", counts(wave), dates(world, pen, wave, model.plan.direction)), Role::Dim)
         .line()
 }
 
@@ -194,10 +194,10 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
     let (waits, role) = waits_for(pen, &row);
     Cells::new(pen, width)
         .left(pen.own(&format!("  {}", row.ask.as_str())), 9, ask_role(row.ask))
-        .left(&row.wave.to_string(), 4, Role::Dim)
-        .left(&format!("{}/{}", target.cluster, target.ns), name_width(width), Role::Text)
+        .left(row.wave.to_string(), 4, Role::Dim)
+        .left(format!("{}/{}", target.cluster, target.ns), name_width(width), Role::Text)
         .left(&state, 12, if held { Role::Warn } else { state_role(&row.row.state) })
-        .right(&pen.when(row.row.since), 6, Role::Dim)
+        .right(pen.when(row.row.since), 6, Role::Dim)
         .rest(&waits, role)
         .line()
 }

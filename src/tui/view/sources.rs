@@ -85,15 +85,15 @@ fn draw_row(pen: &Pen<'_>, cluster: &ClusterName, row: &SourceRow, name: usize, 
     let away = row.nodes_unavailable.is_some_and(|n| n > 0);
     let history = row.history_from.map_or_else(|| "?".to_owned(), |from| pen.when(Some(from)));
     Cells::new(pen, width)
-        .left(&format!(" {word}"), 13, role)
+        .left(format!(" {word}"), 13, role)
         .left(Shown::value(cluster.as_str()), name, Role::Text)
-        .right(&row.lag_ms.map_or_else(|| "?".to_owned(), lag_words), 7, Role::Text)
+        .right(row.lag_ms.map_or_else(|| "?".to_owned(), lag_words), 7, Role::Text)
         .right(&history, 8, Role::Text)
-        .right(&counted(row.lost), 6, bad(row.lost))
-        .right(&counted(row.gaps as u64), 4, bad(row.gaps as u64))
-        .right(&counted(row.malformed), 4, bad(row.malformed))
+        .right(counted(row.lost), 6, bad(row.lost))
+        .right(counted(row.gaps as u64), 4, bad(row.gaps as u64))
+        .right(counted(row.malformed), 4, bad(row.malformed))
         .right(&nodes, 6, if away { Role::Bad } else { Role::Text })
-        .right(&row.at.map_or_else(|| "?".to_owned(), |at| pen.when(Some(at))), 5, Role::Dim)
+        .right(row.at.map_or_else(|| "?".to_owned(), |at| pen.when(Some(at))), 5, Role::Dim)
         .line()
 }
 
