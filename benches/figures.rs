@@ -95,7 +95,8 @@ fn flood() {
         if screen.wait(|text| text.contains(&typed), Duration::from_secs(5)).is_some() {
             echoes.push(sent.elapsed().as_micros());
         }
-        screen.send("\x1b\x15");
+        // Emptied and left: escape and ctrl-u in one write would be another key.
+        screen.send("\x15\r");
         thread::park_timeout(Duration::from_millis(120));
         if early == 0 && start.elapsed() > Duration::from_secs(15) {
             early = memory_kib(screen.pid, "VmRSS");
@@ -192,7 +193,8 @@ fn echo(screen: &Terminal, nth: usize) -> Option<u128> {
     screen.send(&format!("/{typed}"));
     let seen = screen.wait(|text| text.contains(&typed), Duration::from_secs(5));
     let took = sent.elapsed().as_micros();
-    screen.send("\x1b\x15");
+    // Emptied and left: escape and ctrl-u in one write would be another key.
+    screen.send("\x15\r");
     seen.map(|()| took)
 }
 
