@@ -463,7 +463,6 @@ fn page<K: Watched>(kind: &K, body: &[u8]) -> Result<(ListMeta, Seen<K>), Failur
             Err(_) => Err((String::new(), Text::new("an object of another form"))),
         };
         listed::each(body, either)
-            .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))
     })
 }
 

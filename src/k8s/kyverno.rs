@@ -15,6 +15,7 @@ use crate::domain::{
 use super::{
     decode::{self, MetaOnly},
     failure::Failure,
+    listed::ListMeta,
     wire::{Call, Server},
 };
 
@@ -196,12 +197,6 @@ struct ReportList {
     #[serde(default)]
     metadata: ListMeta,
     items: Option<Vec<ReportWire>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ListMeta {
-    r#continue: String,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,10 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use crate::domain::names::Text;
+
+use super::failure::Failure;
+
 /// `metadata` of a list (`ListMeta` of the API).
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -22,11 +26,11 @@ pub struct ListMeta {
 pub fn each<W: DeserializeOwned, T>(
     body: &[u8],
     keep: impl FnMut(W) -> T,
-) -> serde_json::Result<(ListMeta, Vec<T>)> {
+) -> Result<(ListMeta, Vec<T>), Failure> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let list = json.deserialize_map(Page(Items { keep, of: PhantomData }))?;
-    json.end()?;
-    Ok(list)
+    let list = json.deserialize_map(Page(Items { keep, of: PhantomData }));
+    list.and_then(|list| json.end().map(|()| list))
+        .map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")))
 }
 
 struct Page<W, F>(Items<W, F>);

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::{
     connect::Access,
     failure::Failure,
+    follow::escaped,
+    listed,
     preflight::look,
     wire::{Call, Server},
 };
@@ -69,19 +71,6 @@ pub async fn look(access: &Access, name: &str, need: Need) -> Result<Snapshot, T
     Ok(Snapshot { cluster, cni, complaints, troubles: looking.troubles })
 }
 
-#[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    metadata: ListMeta,
-    items: Option<Vec<Value>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMeta {
-    #[serde(default)]
-    r#continue: String,
-}
-
 struct Looking<'l> {
     server: Server,
     name: &'l str,
@@ -94,16 +83,14 @@ impl Looking<'_> {
         let mut next = String::new();
         loop {
             let page = format!("{path}?limit={PAGE}{next}");
-            let list: List = self.server.ask(Call::get(page)).await?;
-            for item in list.items.iter().flatten() {
-                self.into.object_of(group, kind, self.name, item);
-            }
-            if list.metadata.r#continue.is_empty() {
+            let body = self.server.bytes(Call::get(page)).await?;
+            let take = |item: Value| self.into.object_of(group, kind, self.name, &item);
+            let (metadata, _) = listed::each(&body, take)?;
+            if metadata.r#continue.is_empty() {
                 return Ok(());
             }
             // Opaque, and may have what a query must not.
-            let token: String = list.metadata.r#continue.bytes().map(escaped).collect();
-            next = format!("&continue={token}");
+            next = format!("&continue={}", escaped(&metadata.r#continue));
         }
     }
 
@@ -199,14 +186,5 @@ impl Looking<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// A byte as a query may have it.
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
     }
 }

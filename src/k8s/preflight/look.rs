@@ -179,10 +179,7 @@ async fn marks<T>(server: &Server, path: &str, keep: impl Fn(&Value) -> T) -> Kn
 
 async fn listed<T>(server: &Server, call: Call, keep: impl Fn(&Value) -> T) -> Result<Vec<T>, Failure> {
     let body = server.bytes(call).await?;
-    let list = listed::each(&body, |one: Value| keep(&one));
-    let list =
-        list.map_err(|_| Failure::Foreign(Text::new("the answer is not the list that Kubernetes sends")));
-    list.map(|(_, items)| items)
+    listed::each(&body, |one: Value| keep(&one)).map(|(_, items)| items)
 }
 
 /// In few words: the whole answer of the server may name many things.
