@@ -36,7 +36,7 @@ fn modes(screen: &Terminal, word: &str) -> String {
 #[test]
 fn left_it_gives_the_terminal_back_as_it_was() {
     let (screen, _home) = shell(
-        "echo modes-before $(stty -g); DEMO; echo modes-after $(stty -g); echo left $?",
+        "echo modes-before $(stty -g); DEMO; code=$?; echo modes-after $(stty -g); echo left $code",
         "xterm-256color",
     );
     see(&screen, &["fleet", "up"]);

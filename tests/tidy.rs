@@ -316,3 +316,22 @@ fn tests_do_not_sleep_and_none_is_ignored() {
     }
     report(&wrong);
 }
+
+/// Tests are modules of three programs: a file that none of them names would never run.
+#[test]
+fn every_test_file_is_in_a_program() {
+    const PROGRAMS: [&str; 3] = ["servers", "judged", "people"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let text = |name: &str| fs::read_to_string(root.join(format!("{name}.rs"))).expect("text");
+    let all = PROGRAMS.map(text).concat();
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(&root).expect("readable") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let is_test = path.extension().is_some_and(|end| end == "rs") || path.join("mod.rs").is_file();
+        if is_test && !PROGRAMS.contains(&name.as_str()) && !all.contains(&format!("\nmod {name};")) {
+            wrong.push(format!("tests/{name} is in no program"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

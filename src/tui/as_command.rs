@@ -98,7 +98,7 @@ fn ask(world: &World, asking: &Asking) -> Option<String> {
     };
     let mut out =
         format!("sluice review ask -n {} --destination {}{ports}", grant.ns, shell_word(&destination));
-    clusters.iter().for_each(|name| out.push_str(&format!(" --for {name}")));
+    clusters.iter().for_each(|name| out.push_str(&format!(" --for {}", shell_word(name.as_str()))));
     option(&mut out, "purpose", Some(&asking.purpose));
     moment(&mut out, "expires", Some(grant.expires));
     Some(out)

@@ -40,8 +40,7 @@ pub struct Pen<'a> {
     pub plain: bool,
 }
 
-/// Between two cells of a plain row. Of private use, so that nothing that is said holds it; if a
-/// cluster does say it, one cell reads as two.
+/// Between two cells of a plain row. Of private use; where a cluster says it, a space stands for it.
 pub const CELL: char = '\u{e000}';
 
 impl<'a> Pen<'a> {
@@ -348,7 +347,7 @@ impl<'p> Cells<'p> {
         gap: usize,
     ) -> Self {
         if self.pen.plain {
-            self.spans.push(self.pen.span(format!("{}{CELL}", self.pen.hide(text)), role));
+            self.spans.push(self.pen.span(format!("{}{CELL}", self.pen.hide(text).replace(CELL, " ")), role));
             return self;
         }
         let width = width.min(self.left);

@@ -216,9 +216,14 @@ impl Plain {
     }
 
     /// What was copied: there is no clipboard to put it on, so it is printed.
+    /// While names are masked it is not: the screen is shared.
     pub fn copied(&mut self, text: &str) -> Vec<String> {
         self.model.told.toasts.clear();
         self.wants = Wants::Nothing;
+        if self.model.settings.masks.on {
+            let key = self.model.settings.keys.first(CommandId::Mask);
+            return vec![format!("names are masked: {key} shows them, then it can be printed")];
+        }
         text.lines().map(|line| format!("  {}", say(line, self.model.settings.ascii))).collect()
     }
 

@@ -228,8 +228,5 @@ fn row(
     }
     let when =
         if pen.clock { pen.clock(group.last) } else { span(crate::domain::time::age(group.last, now)) };
-    cells
-        .right(rate(per), 4, if per.is_some_and(|per| per < 0.05) { Role::Dim } else { Role::Denied })
-        .right(&when, 5, Role::Dim)
-        .line()
+    cells.right(rate(per), 4, super::fleet::rate_role(per)).right(&when, 5, Role::Dim).line()
 }

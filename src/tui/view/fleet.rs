@@ -293,7 +293,7 @@ fn read(pen: &Pen<'_>, row: &ClusterRow) -> (String, Role) {
     }
 }
 
-fn rate_role(rate: Option<f64>) -> Role {
+pub fn rate_role(rate: Option<f64>) -> Role {
     match rate {
         None => Role::Unknown,
         Some(rate) if rate >= 0.05 => Role::Denied,

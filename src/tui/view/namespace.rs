@@ -259,13 +259,14 @@ fn denials(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Bu
         let Some(group) = model.group(world, *id) else { continue };
         let row_area = Rect { y: list.y + line as u16, height: 1, ..list };
         let left = usize::from(area.width).saturating_sub(9 + 2 + 6 + 5 + 6 + 2);
+        let per = rows::group_rate(world, group, now);
         let row = Cells::new(pen, area.width)
             .left(format!(" {}", group.class.word()), 9, detail::class_role(group))
             .left(copy::workload(&group.key), left / 3, Role::Text)
             .left(arrow(group.key.direction), 1, Role::Dim)
             .left(copy::peer(&group.key), left - left / 3 - 3, Role::Text)
             .right(count(group.count), 6, Role::Text)
-            .right(rate(rows::group_rate(world, group, now)), 5, Role::Denied)
+            .right(rate(per), 5, super::fleet::rate_role(per))
             .right(pen.when(Some(group.last)), 6, Role::Dim);
         put(buf, row_area, &row.line());
         if focused && at == model.page.denials.at() && !model.page.denials.is_gone() {

@@ -219,8 +219,9 @@ pub fn message(end: &End) -> String {
         || {
             match end {
                 End::Unwritten(_) => "not written",
-                _ if end.is_overdue() => "due now",
-                _ => "never ends by itself",
+                End::Open(_) | End::Grant { .. } | End::Document(_) if end.is_overdue() => "due now",
+                End::Document(_) => "when it is due is not known",
+                End::Open(_) | End::Grant { .. } => "never ends by itself",
             }
             .to_owned()
         },
