@@ -116,7 +116,7 @@ async fn policies_without_any_document_are_told_in_one_line() {
     assert_eq!(exit, Exit::Refused, "{out}");
     let lines: Vec<_> = out.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.len(), 2, "{out}");
-    let line = "2 clusters: 7 namespaces have no discovery document (east 3, west 4): `sluice discover --cluster \
+    let line = "2 clusters: 4 namespaces have no discovery document (east 3, west 4): `sluice discover --cluster \
                 CLUSTER --write`";
     assert_eq!(lines[0], line);
     let (_, json, _) = run(engine(&fleet, folder.path()), "documents --due -o json").await;

@@ -2,7 +2,7 @@
 //! by line, what happened is appended to standard output. No escape sequence is ever written.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
     thread,
 };
 
@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{AGES, Chosen, Options, leave, terminal, ticking};
 use crate::{
+    domain::names::Text,
     engine::{Engine, Setup},
     tui::{
         plain::answer::Plain,
@@ -87,7 +88,8 @@ impl Session {
                     Some(line) => {
                         self.is_prompted = false;
                         if !self.is_terminal {
-                            self.print(&[format!("> {line}")])?;
+                            let shown = if self.plain.model.settings.masks.on { Text::new("***") } else { Text::new(&line) };
+                            self.print(&[format!("> {shown}")])?;
                         }
                         if self.answer(&line)? {
                             return Ok(());
@@ -166,13 +168,16 @@ impl Session {
     }
 }
 
+/// Bytes of a line; the rest of a longer one is read as the next.
+const LINE: u64 = 64 << 10;
+
 /// Lines of standard input; closed at its end. A read cannot be given up, so a thread of its own reads.
 fn typed() -> mpsc::Receiver<String> {
     let (lines, typed) = mpsc::channel(AHEAD);
     thread::spawn(move || {
         let mut input = io::stdin().lock();
         let mut line = Vec::new();
-        while input.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        while input.by_ref().take(LINE).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
             let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
             if lines.blocking_send(text).is_err() {
                 return;

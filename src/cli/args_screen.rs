@@ -18,6 +18,10 @@ pub struct Shown {
 }
 
 impl Shown {
+    pub fn is_any(self) -> bool {
+        self.plain || self.mask || self.keep_screen
+    }
+
     /// Said before or after the subcommand.
     pub fn or(self, other: Self) -> Self {
         Self {

@@ -182,7 +182,8 @@ async fn ends(session: &mut Session, args: &ReportOpenEnds, printer: &mut Printe
         return Exit::Failed;
     }
     let world = session.world();
-    for trouble in wait::unread(world) {
+    let unread = wait::unread(world);
+    for trouble in &unread {
         printer.say(&format!("{trouble}\n"));
     }
     let all = open_ends(world);
@@ -195,7 +196,11 @@ async fn ends(session: &mut Session, args: &ReportOpenEnds, printer: &mut Printe
     if let Some(trouble) = state_trouble(world) {
         printer.say(&format!("{trouble}\n"));
     }
-    if all.is_some() { Exit::Done } else { Exit::Failed }
+    match (all.is_some(), unread.is_empty()) {
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::Partial,
+        (true, true) => Exit::Done,
+    }
 }
 
 async fn axis(session: &mut Session, args: &ReportTimeline, printer: &mut Printer<'_>) -> Exit {

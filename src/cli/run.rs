@@ -47,6 +47,11 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
     let global = &cli.global;
+    if cli.shown.is_any() && !matches!(cli.command, None | Some(Command::Demo(_))) {
+        // A switch that hides names must not do nothing in silence.
+        printer.say("--plain, --mask and --keep-screen are the cockpit's: leave them out here.\n");
+        return Exit::Usage;
+    }
     match &cli.command {
         Some(Command::Completions { shell }) => printed(&completions(*shell), printer),
         Some(Command::Man) => printed(&manual::roff(), printer),

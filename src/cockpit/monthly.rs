@@ -14,6 +14,7 @@ use chrono::NaiveDate;
 
 use crate::domain::{
     edge::Window,
+    flow::Direction,
     names::{ClusterName, NsName, Text, plural},
     renewal::{Changed, is_due, month_after, summary},
     time::{Timestamp, age},
@@ -323,6 +324,23 @@ impl Compared {
             (_, unread) => format!("{}; {} not read", summary(&all), plural(unread, "cluster")),
         }
     }
+}
+
+/// That of one namespace. `None`: they were not read yet.
+pub fn document(world: &World, ns: &NsName) -> Option<Option<DocumentRow>> {
+    let files = world.discoveries().monthly().files.as_ref()?;
+    let has = |cluster: &ClusterName| {
+        Direction::ALL
+            .iter()
+            .any(|direction| world.files().sets.contains_key(&(cluster.clone(), ns.clone(), *direction)))
+    };
+    let clusters = world.clusters().map(|cluster| &cluster.name);
+    let policies: BTreeSet<_> =
+        clusters.filter(|name| !world.plan().excludes(ns) && has(name)).cloned().collect();
+    Some(match files.iter().find(|file| file.ns == *ns) {
+        Some(file) => Some(DocumentRow { policies, ..row(world, file) }),
+        None => (!policies.is_empty()).then(|| unwritten::row(world, ns, policies)),
+    })
 }
 
 /// Every document, what is open first, then by due date and name. `None`: they were not read yet.

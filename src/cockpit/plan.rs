@@ -10,7 +10,7 @@ use crate::domain::{
     flagged::Flagged,
     fleet::Environment,
     flow::Direction,
-    names::{ClusterName, NsName, Text},
+    names::{ClusterName, NsName, Text, in_scope},
     preflight::reading::Probing,
     source::Wanted,
     suspect::Entries,
@@ -110,7 +110,7 @@ impl FleetFile {
 
     /// Is this namespace left out of the rollout by the file?
     pub fn excludes(&self, ns: &NsName) -> bool {
-        self.excluded.contains(ns) || !(self.included.is_empty() || self.included.contains(ns))
+        !in_scope(&self.excluded, &self.included, ns.as_str())
     }
 
     /// Where probes run of this cluster; `None`: they are off there.

@@ -6,7 +6,7 @@
 use crate::domain::{
     fleet::{Cluster, CniKind, Enforcement, Part},
     names::Text,
-    policy::PolicyDigest,
+    policy::{Pinned, PolicyDigest},
     shadow,
     source::SourceKind,
     time::{Timestamp, age, span},
@@ -55,10 +55,12 @@ pub fn of(world: &World, target: &Target) -> Option<Shadow> {
     let ns = world.namespace(&target.cluster, &target.ns)?;
     let staged = ns.staged(target.direction);
     let (how, since, digest) = if staged.is_empty() {
-        let live = valve::live_set(ns, target.direction);
         // An audit of single endpoints shows nowhere.
-        let enforcement = world.cluster(&target.cluster)?.enforcement();
-        if live.is_empty() || enforcement != Enforcement::Audits {
+        if world.cluster(&target.cluster)?.enforcement() != Enforcement::Audits {
+            return None;
+        }
+        let live = valve::live_set(ns, target.direction);
+        if live.is_empty() {
             return None;
         }
         (How::Audited, None, PolicyDigest::of(live.values()))
@@ -171,10 +173,9 @@ fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<String> 
         )),
         (CniKind::Cilium, _) if cni.enforcement == Enforcement::Audits => Some(format!(
             "its agents only audit (policy-audit-mode), so what is live there is the shadow, and sluice \
-             writes nothing where nothing is enforced. Apply the files yourself (this folder has both \
-             directions), and roll back before that mode is switched off, which enforces all of them at \
-             once: {}",
-            by_hand(world, target)
+             writes nothing where nothing is enforced. Apply the files yourself, and roll back before that \
+             mode is switched off, which enforces all of them at once: {}",
+            by_hand(world, target).unwrap_or_else(|| "author them first (sluice author)".to_owned())
         )),
         (CniKind::Cilium, _) => Some(format!(
             "Cilium audits by agent or endpoint (policy-audit-mode), never by policy, and sluice does not \
@@ -188,11 +189,18 @@ fn missing(world: &World, cluster: &Cluster, target: &Target) -> Option<String> 
     }
 }
 
-/// What a person would type to put the workspace's files of a namespace there.
-fn by_hand(world: &World, Target { cluster, ns, .. }: &Target) -> String {
+/// What a person would type to put the workspace's files of a row there; `None`: it has none.
+fn by_hand(world: &World, target: &Target) -> Option<String> {
+    let Target { cluster, ns, direction } = target;
+    let authored = world.files().sets.get(&(cluster.clone(), ns.clone(), *direction))?;
     let entry = world.plan().clusters.iter().find(|entry| entry.name == *cluster);
     let context = shell_word(entry.map_or(cluster.as_str(), |entry| entry.context.as_str()));
-    format!("kubectl --context {context} apply -f network-policies/{cluster}/{ns}/")
+    let pinned = Pinned::of(*direction).filter(|pinned| authored.set.contains_key(pinned.name));
+    let file = |pinned: &Pinned| shell_word(&format!("{}/{}", authored.folder, pinned.file_name()));
+    let mut files: Vec<_> = pinned.map(|pinned| format!(" -f {}", file(pinned))).collect();
+    // What allows goes first, in case that mode ends meanwhile.
+    files.reverse();
+    (!files.is_empty()).then(|| format!("kubectl --context {context} apply{}", files.concat()))
 }
 
 /// What is to be known of a shadow before this is confirmed.

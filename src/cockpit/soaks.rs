@@ -399,6 +399,12 @@ impl Soaks {
                 }
             }
         }
+        // Where nobody else has a turn in this minute, all of it is theirs.
+        while due.len() < Self::AT_ONCE
+            && let Some(target) = self.again.pop_first()
+        {
+            due.push(target);
+        }
         self.left -= looked;
         self.turn = last.or(self.turn.take());
         due

@@ -73,19 +73,7 @@ fn exempt(world: &World, target: &Target) -> Option<Text> {
 }
 
 fn was_applied(row: &Candidate) -> bool {
-    let is_live = match row.state {
-        RowState::Soaking { .. }
-        | RowState::Idle
-        | RowState::Clean
-        | RowState::Withheld(_)
-        | RowState::Incident(_) => true,
-        RowState::Waiting
-        | RowState::RolledBack
-        | RowState::Blocked(_)
-        | RowState::Unreachable(_)
-        | RowState::Unknown(_) => false,
-    };
-    is_live || row.recorded.is_some()
+    row.state.is_live() || matches!(row.state, RowState::Incident(_)) || row.recorded.is_some()
 }
 
 /// The rollout has gone past this wave, so that a row which still waits in it came late: a later wave has

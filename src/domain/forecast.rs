@@ -161,11 +161,12 @@ impl Ahead<'_> {
         let at = self.dates.binary_search_by_key(&wave.number, |dates| dates.number);
         let dates = at.ok().and_then(|at| self.dates.get(at));
         match dates {
-            Some(dates) if !matches!(other.state, RowState::Clean | RowState::Idle) => {
-                let is_planned = has_date(other) && other.exclusion.is_none();
-                if is_planned { row_end(other, dates.starts, given, pace) } else { dates.ends }
-            }
-            Some(_) | None => Some(given.now),
+            _ if matches!(other.state, RowState::Clean | RowState::Idle) => Some(given.now),
+            // Only an override opens the gate of its ingress, and nobody knows when.
+            _ if other.exclusion.is_some() => None,
+            Some(dates) if has_date(other) => row_end(other, dates.starts, given, pace),
+            Some(dates) => dates.ends,
+            None => None,
         }
     }
 }

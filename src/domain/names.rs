@@ -268,6 +268,13 @@ fn dns_subdomain(raw: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Is this namespace in the rollout, by what the file leaves out and what alone it takes in? Where the
+/// second list is empty, it takes in all.
+pub fn in_scope(excluded: &[NsName], included: &[NsName], ns: &str) -> bool {
+    let is = |one: &NsName| one.as_str() == ns;
+    !excluded.iter().any(is) && (included.is_empty() || included.iter().any(is))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

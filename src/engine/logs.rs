@@ -175,7 +175,7 @@ pub async fn reach_of_agents(access: &Access, ns: &Text) -> Result<Measured, Tro
     reach_of(access, pods.into_iter().filter_map(|pod| Some((printer(&pod)?, pod))).collect()).await
 }
 
-/// The node that forgets first decides; one without a record leaves all of it unknown, save a control
+/// The node with the shortest span decides; one without a record leaves all of it unknown, save a control
 /// plane, where no workload need run.
 async fn reach_of(access: &Access, found: Vec<(Printer, LogPod)>) -> Result<Measured, Trouble> {
     let nobody = || Trouble::new("pods that print flow records", "there are none", "Start them again.");
@@ -183,9 +183,10 @@ async fn reach_of(access: &Access, found: Vec<(Printer, LogPod)>) -> Result<Meas
     let spans = stream::iter(found).map(|(printer, pod)| span(access, printer, pod));
     let spans: Vec<Span> = spans.buffered(AT_ONCE).try_collect().await?;
     // Of several pods of one node the one that reaches back farthest counts.
-    let mut nodes: BTreeMap<&NodeName, Timestamp> = BTreeMap::new();
-    for (printer, from, _) in spans.iter().filter_map(|(printer, span)| Some((printer, span.0?, span.1?))) {
-        nodes.entry(&printer.node).and_modify(|known| *known = from.min(*known)).or_insert(from);
+    let mut nodes: BTreeMap<&NodeName, (Timestamp, Timestamp)> = BTreeMap::new();
+    for (printer, from, to) in spans.iter().filter_map(|(printer, span)| Some((printer, span.0?, span.1?))) {
+        let known = nodes.entry(&printer.node).or_insert((from, to));
+        *known = (from.min(known.0), to.max(known.1));
     }
     // The flow aggregator's records are of all nodes.
     if format != Format::AntreaCsv {
@@ -196,23 +197,24 @@ async fn reach_of(access: &Access, found: Vec<(Printer, LogPod)>) -> Result<Meas
             return Err(Trouble::new(&format!("node {bare}"), "no pod has printed a record of it", next));
         }
     }
-    let newest = spans.iter().filter_map(|(_, span)| span.1).max();
-    let (node, from) = nodes.iter().max_by_key(|(_, from)| **from).ok_or_else(nobody)?;
+    // Also one that has printed nothing for days: what the others print says nothing of it.
+    let shortest = nodes.iter().min_by_key(|(_, (from, to))| *to - *from);
+    let (node, (from, to)) = shortest.ok_or_else(nobody)?;
     let source = Text::from(format!("{}, node {node} of {}", format.called(), nodes.len()));
     Ok(Measured {
         source,
         from: *from,
-        to: newest.unwrap_or(*from).max(*from),
+        to: (*to).max(*from),
         empty_hours: 0,
         only_denials: format == Format::KernelLog,
     })
 }
 
-/// The first record of a pod's log, and its last line.
+/// The first record of a pod's log, and its last.
 async fn span(access: &Access, printer: Printer, pod: LogPod) -> Result<Span, Trouble> {
     let beginning = k8s::logs::piece(access, &pod, Piece::Beginning);
     let (beginning, end) = try_join(beginning, k8s::logs::piece(access, &pod, Piece::End)).await?;
-    let span = (line::first(&beginning, &printer), line::last(&end));
+    let span = (line::first(&beginning, &printer), line::last(&end, &printer));
     Ok((printer, span))
 }
 

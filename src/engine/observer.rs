@@ -151,6 +151,8 @@ impl Observer {
             let last = self.recorded.get(&record.target);
             last.is_none_or(|last| now.duration_since(last.at) >= AGAIN)
         });
+        // The next round takes the rest: those just written are not tried again so soon.
+        unplaced.truncate(AT_ONCE);
         self.record(world, unplaced, now)
     }
 

@@ -66,7 +66,6 @@ pub async fn source(
     patience: Duration,
 ) -> Option<Known<Measured>> {
     let kind = entry.relay.as_ref().map(|_| SourceKind::Hubble).or(report.offers.first().copied());
-    let kind = kind.filter(|kind| *kind != SourceKind::Unknown);
     let asked = async {
         Some(match (&report.printing, kind?) {
             (Some(ns), SourceKind::Hubble) => logs::reach_of_agents(access, ns).await,
@@ -76,7 +75,14 @@ pub async fn source(
                 reach.and_then(|reach| of_one("Goldmane", reach))
             }
             (_, SourceKind::AntreaFlows) => aggregator(entry, access).await,
-            (_, kind) => logs::reach(access, kind).await,
+            (
+                _,
+                SourceKind::CalicoLog
+                | SourceKind::CalicoFiles
+                | SourceKind::AntreaLog
+                | SourceKind::KernelLog,
+            ) => logs::reach(access, kind?).await,
+            (_, SourceKind::Unknown) => return None,
         })
     };
     let week = match timeout(patience, asked).await {
@@ -86,7 +92,15 @@ pub async fn source(
     // Of what lies in memory, and of lines that tell denials only, settings tell enough where nobody answers.
     let is_told = match kind {
         Some(SourceKind::Hubble) => report.printing.is_none(),
-        kind => matches!(kind, Some(SourceKind::Goldmane | SourceKind::CalicoLog)),
+        Some(SourceKind::Goldmane | SourceKind::CalicoLog) => true,
+        Some(
+            SourceKind::CalicoFiles
+            | SourceKind::AntreaFlows
+            | SourceKind::AntreaLog
+            | SourceKind::KernelLog
+            | SourceKind::Unknown,
+        )
+        | None => false,
     };
     (!is_told || matches!(week, Known::Read(_))).then_some(week)
 }

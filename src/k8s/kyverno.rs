@@ -16,7 +16,7 @@ use super::{
     decode::{self, MetaOnly},
     failure::Failure,
     listed::ListMeta,
-    wire::{Call, Server},
+    wire::{Call, METADATA_LIST, Server},
 };
 
 /// Newest first: where both are served, the newer one is asked.
@@ -180,7 +180,8 @@ async fn uids(server: &Server) -> Result<BTreeMap<String, String>, Text> {
     let mut out = BTreeMap::new();
     let mut next = String::new();
     for _ in 0..PAGES {
-        let call = Call::get(format!("/api/v1/namespaces?limit={PAGE}&continue={next}"));
+        let path = format!("/api/v1/namespaces?limit={PAGE}&continue={next}");
+        let call = Call { accept: METADATA_LIST, ..Call::get(path) };
         let list: NamespaceList = server.ask(call).await.map_err(|failure| said("namespaces", &failure))?;
         let all = list.items.unwrap_or_default().into_iter().map(|one| one.metadata);
         out.extend(all.map(|meta| (meta.name, meta.uid)));
@@ -274,7 +275,17 @@ async fn reports(
     if served { Ok(()) } else { Err(Text::new("this cluster serves no policy reports")) }
 }
 
-/// The newest result on each namespace and direction; of those of one moment the one that does not pass.
+/// Of results of one moment the heavier counts: neither a pass nor an exception hides a failure.
+fn weight(result: Outcome) -> u8 {
+    match result {
+        Outcome::Pass => 0,
+        Outcome::Skip => 1,
+        Outcome::Error => 2,
+        Outcome::Warn | Outcome::Fail => 3,
+    }
+}
+
+/// The newest result on each namespace and direction; of those of one moment the heaviest.
 fn take(
     report: &ReportWire,
     uids: &BTreeMap<String, String>,
@@ -291,9 +302,8 @@ fn take(
         let ours = |direction: &Direction| policy_name(*direction) == result.policy;
         let Some(direction) = Direction::ALL.into_iter().find(ours) else { continue };
         let finding = finding(result);
-        let is_newer = |known: &Finding| {
-            known.at < finding.at || (known.at == finding.at && known.result == Outcome::Pass)
-        };
+        let is_newer =
+            |known: &Finding| (known.at, weight(known.result)) < (finding.at, weight(finding.result));
         if out.get(&(ns.clone(), direction)).is_none_or(is_newer) {
             out.insert((ns.clone(), direction), finding);
         }
@@ -354,9 +364,12 @@ mod tests {
         for (first, second) in [(&old, &new), (&new, &old)] {
             assert_eq!(one(first, second), ["shop egress Fail 200: fail"]);
         }
-        let (pass, fail) = (result("pass", 200), result("fail", 200));
-        for (first, second) in [(&pass, &fail), (&fail, &pass)] {
-            assert_eq!(one(first, second), ["shop egress Fail 200: fail"], "a pass hides no failure");
+        let fail = result("fail", 200);
+        for other in ["pass", "skip", "error"] {
+            let other = result(other, 200);
+            for (first, second) in [(&other, &fail), (&fail, &other)] {
+                assert_eq!(one(first, second), ["shop egress Fail 200: fail"], "{other} hides no failure");
+            }
         }
         let untimed = json!({ "policy": "sluice-default-deny-egress", "result": "pass", "message": "pass" });
         assert_eq!(one(&untimed, &old), ["shop egress Pass 100: pass"]);

@@ -107,8 +107,8 @@ pub enum Piece {
 
 /// Bytes of a beginning: a Cilium agent says some of its own before its first record.
 const BEGINNING: u32 = 1 << 18;
-/// Lines of an end.
-const END: u32 = 20;
+/// Lines of an end: an agent says something of its own between its records.
+const END: u32 = 200;
 
 /// Reads a piece of a pod's log, each line with the time at which it was printed before it. The last
 /// line of a beginning may be cut.

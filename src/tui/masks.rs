@@ -105,9 +105,10 @@ impl Masks {
     pub fn learn(&mut self, world: &World) {
         let clusters = world.clusters().map(|cluster| cluster.revision).fold(0, u64::wrapping_add);
         let documents = world.discoveries().monthly().namespaces().count() as u64;
-        let rest =
-            [world.shared().revision(), world.discoveries().revision(), world.denials().total(), documents];
-        let revision = rest.into_iter().fold(clusters, u64::wrapping_add);
+        let files = world.files().sets.len() as u64;
+        let told = [world.shared().revision(), world.discoveries().revision(), world.denials().total()];
+        let rest = told.into_iter().chain([documents, files]);
+        let revision = rest.fold(clusters, u64::wrapping_add);
         if !self.on || self.learned == Some(revision) {
             return;
         }

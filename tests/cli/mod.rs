@@ -163,7 +163,7 @@ fn reviews_need_a_state_cluster() {
 fn usage_errors_end_in_2_and_say_what_to_write() {
     let machine = Machine::new();
     machine.put(".kube/config", KUBECONFIG);
-    let cases: [&[&str]; 16] = [
+    let cases: [&[&str]; 17] = [
         &["frobnicate"],
         &["apply"],
         &["apply", "-n", "Shop", "--yes"],
@@ -180,6 +180,7 @@ fn usage_errors_end_in_2_and_say_what_to_write() {
         &["hold", "--fleet", "-n", "shop"],
         &["exclude", "--direction", "egress"],
         &["exclude", "--context", "one", "--until", "tomorrow"],
+        &["--mask", "status"],
     ];
     let mut said = String::new();
     for args in cases {

@@ -13,7 +13,10 @@ use sluice::domain::{
     zone::Zone,
 };
 
-use super::fixture::{at, now, row};
+use super::{
+    fixture::{at, now, row},
+    waves::exclusion,
+};
 
 fn candidate(name: &str, risk: u8, recorded: Option<u32>, state: RowState) -> Candidate {
     let is_staging = name.starts_with("stg");
@@ -150,14 +153,15 @@ fn rows_that_all_wait_for_somebody_have_no_date() {
 /// Egress of job is clean in 12 hours, that of shop 48 later in its own wave; all at full pace.
 #[test]
 fn ingress_of_a_namespace_is_not_dated_before_its_egress() {
-    let egress = |shop: RowState| {
+    let before = |shop: Candidate| {
         let rows = vec![
             candidate("stg/job", 1, Some(1), soaking(36, 24)),
             candidate("eu/api", 1, Some(2), RowState::Clean),
-            candidate("eu/shop", 2, None, shop),
+            shop,
         ];
         plan(rows)
     };
+    let egress = |shop: RowState| before(candidate("eu/shop", 2, None, shop));
     let ingress = || {
         let inward = |one: Candidate| Candidate {
             target: Target { direction: Direction::Ingress, ..one.target.clone() },
@@ -200,4 +204,10 @@ fn ingress_of_a_namespace_is_not_dated_before_its_egress() {
     let (told, end, earliest) = dates(&egress(RowState::Unreachable(Text::new("VPN"))));
     assert_eq!(told, [(Some(12), Some(60)), (Some(60), None)]);
     assert_eq!((end, earliest), (None, Some(108)));
+    // Taken out of its wave it is never clean: the gate of its ingress opens by an override only.
+    let shop = candidate("eu/shop", 2, None, RowState::Waiting);
+    let exclusion = Some(Box::new(exclusion(&shop.target)));
+    let (told, end, _) = dates(&before(Candidate { exclusion, ..shop }));
+    assert_eq!(told, [(Some(12), Some(60)), (Some(60), None)]);
+    assert_eq!(end, None);
 }

@@ -183,7 +183,7 @@ fn soaking() -> RowState {
     RowState::Soaking { credited: Some(TimeDelta::hours(3)), needed: TimeDelta::hours(48), day: None }
 }
 
-fn exclusion(target: &Target) -> Hold {
+pub fn exclusion(target: &Target) -> Hold {
     let at: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().expect("a time");
     Hold {
         scope: Scope::Rollout(target.clone()),

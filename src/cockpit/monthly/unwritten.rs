@@ -56,8 +56,8 @@ impl Unwritten {
     /// `12 namespaces have no discovery document (api, cart, data, front and 8 more)`; of several clusters
     /// with the number of each.
     pub fn words(&self) -> String {
-        let namespaces = self.clusters.values().map(Vec::len).sum();
-        let names: Vec<_> = match self.clusters.values().next().filter(|_| self.clusters.len() == 1) {
+        let namespaces = self.clusters.values().flatten().collect::<BTreeSet<_>>().len();
+        let names: Vec<_> = match self.only().and_then(|name| self.clusters.get(name)) {
             Some(names) => names.iter().map(ToString::to_string).collect(),
             None => self.clusters.iter().map(|(name, all)| format!("{name} {}", all.len())).collect(),
         };
@@ -75,8 +75,8 @@ impl Unwritten {
 
     /// What writes them from the collector's week: of one namespace that alone, else cluster by cluster.
     pub fn command(&self) -> String {
-        let of = match self.clusters.values().next().map(Vec::as_slice) {
-            Some([ns]) if self.clusters.len() == 1 => format!("-n {ns} "),
+        let of = match self.only().and_then(|name| self.clusters.get(name)).map(Vec::as_slice) {
+            Some([ns]) => format!("-n {ns} "),
             _ => String::new(),
         };
         let cluster = self.only().map_or("CLUSTER".to_owned(), |name| shell_word(name.as_str()));

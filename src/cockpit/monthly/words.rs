@@ -53,7 +53,7 @@ pub fn line(row: &DocumentRow, now: Timestamp) -> String {
     let head = match row.standing {
         Standing::Due => format!("the monthly review of {} is due ({})", row.path, due_words(row, now)),
         Standing::Vanished => format!("{} is of a namespace that vanished", row.path),
-        Standing::Unwritten => "a discovery document was never written".to_owned(),
+        Standing::Unwritten => "a discovery document is missing".to_owned(),
         Standing::Unknown(_) => format!("whether {} is due is not known", row.path),
         Standing::New | Standing::Current => format!("{} is not due ({})", row.path, due_words(row, now)),
     };

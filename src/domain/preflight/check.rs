@@ -3,7 +3,10 @@
 
 use crate::domain::names::Text;
 
-use super::reading::{Known, Object};
+use super::reading::{Known, NOT_IN_MANIFESTS, Object};
+
+/// The fix where files do not say what a running cluster would.
+pub const ASK_CLUSTER: &str = "Ask the cluster itself: run the pre-flight without --manifests.";
 
 /// How one check ended. Unknown never passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,9 +166,8 @@ impl Check {
     /// Unknown because a list could not be read.
     pub fn unread<T>(id: CheckId, what: &str, list: &Known<T>) -> Self {
         let why = list.why().map_or("", Text::as_str);
-        if why.starts_with("manifests have no ") {
-            return Self::unknown(id, format!("{what} cannot be read: {why}"))
-                .fixed("Ask the cluster itself: run the pre-flight without --manifests.", &[]);
+        if why.starts_with(NOT_IN_MANIFESTS) {
+            return Self::unknown(id, format!("{what} cannot be read: {why}")).fixed(ASK_CLUSTER, &[]);
         }
         Self::unknown(id, format!("{what} cannot be read: {why}"))
             .fixed("Give the reader of this cluster get and list on it, then run the pre-flight again.", &[])

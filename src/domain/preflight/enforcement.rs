@@ -7,7 +7,7 @@ use crate::domain::{
 };
 
 use super::{
-    check::{Check, CheckId as Id, Evidence},
+    check::{ASK_CLUSTER, Check, CheckId as Id, Evidence},
     engines::{Connection, Engine, EngineKind, FLANNEL, Found},
     gaps,
     reading::{Known, Node, Object, Reading},
@@ -302,7 +302,7 @@ fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
                 Id::Agents,
                 format!("{} tells no status: manifests do not say what runs.", engine.object),
             )
-            .fixed("Ask the cluster itself: run the pre-flight without --manifests.", &[]),
+            .fixed(ASK_CLUSTER, &[]),
         );
     };
     let status = [

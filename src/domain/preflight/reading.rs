@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::domain::{
-    names::{NsName, Text},
+    names::{NsName, Text, in_scope},
     time::Timestamp,
 };
 
@@ -254,6 +254,9 @@ pub struct Right {
     pub allowed: Option<bool>,
 }
 
+/// How it begins why something is not known where manifests were read instead of a cluster.
+pub const NOT_IN_MANIFESTS: &str = "manifests have no";
+
 /// Where probes run of a cluster that has them on: in each namespace of the rollout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probing {
@@ -264,8 +267,7 @@ pub struct Probing {
 
 impl Probing {
     pub fn reaches(&self, ns: &str) -> bool {
-        let is = |one: &NsName| one.as_str() == ns;
-        !self.excluded.iter().any(is) && (self.included.is_empty() || self.included.iter().any(is))
+        in_scope(&self.excluded, &self.included, ns)
     }
 }
 

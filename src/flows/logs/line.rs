@@ -75,18 +75,26 @@ pub fn first(beginning: &[u8], printer: &Printer) -> Option<Timestamp> {
     let context = Context { node: Some(printer.node.clone()), logged: printer.logged, ..Context::default() };
     let mut decoder = Decoder::new(printer.format, context);
     let (whole, _) = beginning.split_at(memchr::memrchr(b'\n', beginning)?);
-    whole.split(|byte| *byte == b'\n').filter_map(split).find_map(|line| {
-        let mut at: Option<Timestamp> = None;
-        let record = line.record(printer.format, &printer.node);
-        decoder.line(&record, &mut |told| at = at.or_else(|| time_of(&told))).ok()?;
-        // Nothing is printed before it happens.
-        Some(at?.min(line.printed))
-    })
+    whole
+        .split(|byte| *byte == b'\n')
+        .filter_map(split)
+        .find_map(|line| record_at(&line, printer, &mut decoder))
 }
 
-/// When the last line of a log's end was printed.
-pub fn last(end: &[u8]) -> Option<Timestamp> {
-    end.split(|byte| *byte == b'\n').rev().find_map(|line| Some(split(line)?.printed))
+/// When the last record of a log's end happened; what a program says of its own is none.
+pub fn last(end: &[u8], printer: &Printer) -> Option<Timestamp> {
+    let context = Context { node: Some(printer.node.clone()), logged: printer.logged, ..Context::default() };
+    let mut decoder = Decoder::new(printer.format, context);
+    let lines = end.split(|byte| *byte == b'\n').rev();
+    lines.filter_map(split).find_map(|line| record_at(&line, printer, &mut decoder))
+}
+
+fn record_at(line: &Line<'_>, printer: &Printer, decoder: &mut Decoder) -> Option<Timestamp> {
+    let mut at: Option<Timestamp> = None;
+    let record = line.record(printer.format, &printer.node);
+    decoder.line(&record, &mut |told| at = at.or_else(|| time_of(&told))).ok()?;
+    // Nothing is printed before it happens.
+    Some(at?.min(line.printed))
 }
 
 /// What the data plane itself said in this record.
@@ -194,11 +202,11 @@ mod tests {
         );
         let cut = np("2026-03-02T09:15:05Z", "09:15:05.0");
         assert_eq!((first(cut.trim_end()), first(""), first("2026-03-02T08:00:00Z x\n")), (None, None, None));
-        assert_eq!(
-            last(log.as_bytes()).map(|at| at.to_rfc3339()).as_deref(),
-            Some("2026-03-02T09:15:06+00:00")
-        );
-        assert_eq!(last(b"unexpected EOF"), None);
+        // What a program says of its own after its last record is none, and the times of records count.
+        let log = format!("{log}2026-03-05T09:00:00Z level=info msg=\"export broken\"\nunexpected EOF");
+        let last = |text: &str| last(text.as_bytes(), &printer).map(|at| at.to_rfc3339());
+        assert_eq!(last(&log).as_deref(), Some("2026-03-02T09:15:06+00:00"));
+        assert_eq!((last("unexpected EOF"), last("2026-03-02T08:00:00Z x")), (None, None));
     }
 
     #[test]

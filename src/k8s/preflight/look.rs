@@ -265,13 +265,16 @@ async fn rights_of_probes(server: &Server, reading: &Reading) -> Vec<Right> {
     if !rights::asks_namespaces(rights) {
         return Vec::new();
     }
-    let names = reading.namespaces.list().iter().map(|one| one.object.name.as_str());
-    let names: Vec<&str> = names.filter(|ns| !around::is_system(ns) && probing.reaches(ns)).collect();
     let create = ("create", "pods");
+    let unasked = |ns: Text| Right { verb: create.0, what: create.1, ns, allowed: None };
+    let Known::Read(namespaces) = &reading.namespaces else {
+        return vec![unasked(Text::new("namespaces, which cannot be listed"))];
+    };
+    let names = namespaces.iter().map(|one| one.object.name.as_str());
+    let names: Vec<&str> = names.filter(|ns| !around::is_system(ns) && probing.reaches(ns)).collect();
     let mut all = join_all(names.iter().take(SINGLE).map(|ns| right(server, create, ns))).await;
     if names.len() > SINGLE {
-        let ns = Text::from(format!("{} more namespaces", names.len() - SINGLE));
-        all.push(Right { verb: create.0, what: create.1, ns, allowed: None });
+        all.push(unasked(Text::from(format!("{} more namespaces", names.len() - SINGLE))));
     }
     all
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::domain::{
     names::Text,
-    preflight::reading::{CUSTOM, Known, Reading, Record},
+    preflight::reading::{CUSTOM, Known, NOT_IN_MANIFESTS, Reading, Record},
 };
 
 use super::objects;
@@ -60,7 +60,7 @@ fn unpack(mut value: Value, depth: usize, out: &mut Vec<Value>) {
 }
 
 fn gather(all: &[Value]) -> Reading {
-    let told = |what: &str| Text::from(format!("manifests have no {what}"));
+    let told = |what: &str| Text::from(format!("{NOT_IN_MANIFESTS} {what}"));
     let mut reading = Reading {
         daemonsets: Known::Read(Vec::new()),
         workloads: Known::Read(Vec::new()),

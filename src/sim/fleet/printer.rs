@@ -76,7 +76,10 @@ impl Printer {
         let plan = self.0.relay.agents().plan().clone();
         let workload = match self.0.prints {
             Records::HubbleStdout => plan.workload("kube-system", "cilium")?,
-            _ => plan.workload(system::COLLECTOR_NAMESPACE, system::PRINTER)?,
+            Records::AntreaLog | Records::KernelLog | Records::CalicoJson => {
+                plan.workload(system::COLLECTOR_NAMESPACE, system::PRINTER)?
+            }
+            Records::FlowStream => return None,
         };
         let pods = &plan.workloads[workload].pods;
         let pod = pods.iter().find(|pod| plan.pods[**pod].name == asked.pod)?;

@@ -55,10 +55,9 @@ pub fn message(world: &World, ns: &NsName, settings: &Settings) -> String {
 }
 
 fn row(world: &World, ns: &NsName) -> Result<DocumentRow, String> {
-    let Some(all) = monthly::documents(world) else {
+    let Some(found) = monthly::document(world, ns) else {
         return Err("the workspace's discovery documents are not read".to_owned());
     };
-    let found = all.into_iter().find(|row| row.ns == *ns);
     found.ok_or_else(|| format!("the workspace has no discovery document of {ns}"))
 }
 
@@ -74,7 +73,7 @@ fn role_of(standing: &Standing) -> Role {
 fn standing(row: &DocumentRow, pen: &Pen<'_>) -> String {
     match &row.standing {
         Standing::Vanished => "its namespace vanished".to_owned(),
-        Standing::Unwritten => "it was never written".to_owned(),
+        Standing::Unwritten => "it is not there".to_owned(),
         Standing::Unknown(_) => "how it stands is not known".to_owned(),
         Standing::Due => format!("its review is due ({})", monthly::due_words(row, pen.now)),
         Standing::New | Standing::Current => {
