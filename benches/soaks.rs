@@ -221,8 +221,7 @@ fn policies(ns: &NsName) -> Vec<Policy> {
             network: None,
         }),
         version: None,
-        managers: Vec::new(),
-        owner: None,
+        marks: Arc::default(),
     };
     ours.map(|one| policy(one.name)).collect()
 }

@@ -56,6 +56,7 @@ pub mod domain {
     pub mod journal;
     pub mod ledger;
     pub mod lookup;
+    pub mod manifest;
     pub mod merged;
     pub mod minutes;
     pub mod names;

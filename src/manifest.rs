@@ -11,13 +11,15 @@ mod rules;
 pub mod ways;
 pub mod written;
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
     flow::Direction,
     names::{NsName, PolicyName, Text},
-    owner::Owner,
+    owner::{Marks, Owner},
     policy::{Body, Labels, Pinned, Policy, PolicyKey, PolicyKind, Requirement, Rule, Selector, Spec},
 };
 
@@ -71,8 +73,7 @@ pub fn policy_of(kind: PolicyKind, value: &Value) -> Result<Policy, Text> {
         key,
         body: Body { spec, canonical: canonical.into(), opens, network }.into(),
         version: string(metadata, "resourceVersion").map(CompactString::new),
-        managers: managers(metadata),
-        owner: owner_mark(metadata),
+        marks: Arc::new(Marks { managers: managers(metadata), owner: owner_mark(metadata) }),
     })
 }
 

@@ -353,8 +353,8 @@ async fn a_row_that_is_refused_does_not_keep_the_others_of_its_wave_from_going()
     });
     let (_, authored) = bad.expect("it is authored");
     let manifest = authored.manifests.get_mut("egress-allowlist").expect("it has one");
-    let wrong = manifest.replacen("\"port\":443", "\"port\":70000", 1);
-    assert_ne!(**manifest, *wrong);
+    let wrong = manifest.to_string().replacen("\"port\":443", "\"port\":70000", 1);
+    assert_ne!(manifest.to_string(), wrong);
     *manifest = wrong.into();
     let ran = sluice(whole(&fleet, &read), "advance --yes -o json", &[]).await;
     assert_eq!(ran.exit, Exit::Partial, "{}{}", ran.out, ran.said);

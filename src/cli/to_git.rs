@@ -83,7 +83,7 @@ fn words(steps: &[Step]) -> &'static str {
 fn content(preview: &Preview, step: &Step) -> Option<String> {
     let (pinned, ns) = (step.pinned(), &preview.target.ns);
     let manifest: Option<Value> =
-        preview.manifests.get(pinned.name).and_then(|text| serde_json::from_str(text).ok());
+        preview.manifests.get(pinned.name).and_then(|sent| serde_json::from_str(&sent.to_string()).ok());
     let value = match step {
         Step::Open(_) => manifest::opened(pinned, ns, manifest.as_ref()),
         Step::Put(_) | Step::Tighten(_) => manifest?,

@@ -1,11 +1,12 @@
 //! May it be done now, and what exactly? Pure: reads the world, answers with effects or with every
 //! reason against. The screen, the headless commands and the tests call the same function.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use crate::domain::{
     fleet::{CniKind, Health},
     hold::HoldKind,
+    manifest::Manifests,
     names::{ClusterName, NsName, Text},
     policy::Pinned,
     preflight::check::{CheckId, Verdict},
@@ -379,11 +380,7 @@ fn preview(world: &World, targets: &[Target], origin: Origin) -> Result<Orders, 
 }
 
 /// The set that is wanted, and its manifests.
-fn bytes<'w>(
-    world: &'w World,
-    target: &Target,
-    origin: Origin,
-) -> Option<(&'w Set, &'w BTreeMap<&'static str, Box<str>>)> {
+fn bytes<'w>(world: &'w World, target: &Target, origin: Origin) -> Option<(&'w Set, &'w Manifests)> {
     match origin {
         Origin::Workspace | Origin::Shadow => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);

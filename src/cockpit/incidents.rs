@@ -186,7 +186,7 @@ fn find(cluster: &Cluster, record: &Record) -> Vec<Incident> {
         out.push(incident(Drift::Changed, newest));
     }
     for (name, policy) in &live {
-        if let Some(owner) = &policy.owner {
+        if let Some(owner) = &policy.marks.owner {
             out.push(incident(Drift::Owned(name, Text::from(owner.to_string())), Some(policy)));
         }
     }
@@ -219,7 +219,7 @@ fn incident(drift: Drift, policy: Option<&Policy>) -> Incident {
     Incident {
         drift,
         since: Timestamp::UNIX_EPOCH,
-        writer: policy.and_then(|policy| policy.managers.first().cloned()),
-        suspend: policy.and_then(|policy| policy.owner.as_ref()?.suspend()),
+        writer: policy.and_then(|policy| policy.marks.managers.first().cloned()),
+        suspend: policy.and_then(|policy| policy.marks.owner.as_ref()?.suspend()),
     }
 }

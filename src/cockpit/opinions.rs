@@ -19,9 +19,6 @@ use super::soaks::Soaks;
 
 /// Groups weighed in one batch.
 const AT_ONCE: usize = 64;
-/// A cluster is read once for all groups of a row; so many namespaces are read in one batch, or those
-/// of one cluster.
-const NAMESPACES: usize = 500;
 /// In a cluster of more namespaces, a group that was weighed is weighed again after this at the earliest.
 const SMALL: usize = 100;
 const REST: TimeDelta = TimeDelta::seconds(60);
@@ -49,13 +46,8 @@ pub(super) fn form(
         let (cluster, ns) = (key.cluster.clone(), key.ns.clone());
         rows.entry(Target { cluster, ns, direction: key.direction }).or_default().push(id);
     }
-    let mut read = 0;
     for (target, ids) in rows {
         let Some(cluster) = clusters.get(&target.cluster) else { continue };
-        if read > 0 && read + cluster.namespaces.len() > NAMESPACES {
-            break;
-        }
-        read += cluster.namespaces.len();
         let groups: Vec<_> = ids.iter().filter_map(|id| denials.group(*id)).collect();
         let asked: Vec<_> = groups.iter().map(|group| group.asked()).collect();
         let since = soaks.seen_since(&target);

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 
 use crate::domain::{
     fleet::{Isolation, Namespace, Presence},
+    manifest::Manifests,
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     predict::prediction::Prediction,
@@ -37,7 +38,7 @@ pub struct PreviewOrder {
     /// What is wanted.
     pub wanted: Set,
     /// The same as JSON text, by pinned name.
-    pub manifests: BTreeMap<&'static str, Box<str>>,
+    pub manifests: Manifests,
 }
 
 /// Where the bytes of an apply come from.
@@ -60,7 +61,7 @@ pub struct Preview {
     /// The set as the server's dry run returned it.
     pub set: Set,
     /// Manifests as they will be sent, by pinned name.
-    pub manifests: BTreeMap<&'static str, Box<str>>,
+    pub manifests: Manifests,
     /// The live pinned objects that this was computed against, with their versions; of a shadow what is
     /// staged.
     pub live: Set,

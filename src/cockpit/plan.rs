@@ -10,6 +10,7 @@ use crate::domain::{
     flagged::Flagged,
     fleet::Environment,
     flow::Direction,
+    manifest::Manifests,
     names::{ClusterName, NsName, Text, in_scope},
     preflight::reading::Probing,
     source::Wanted,
@@ -151,7 +152,7 @@ pub type FlaggedFiles = BTreeMap<(ClusterName, NsName), Vec<Flagged>>;
 pub struct Authored {
     pub set: Set,
     /// Each file's policy as JSON text, ready to send, by pinned name.
-    pub manifests: BTreeMap<&'static str, Box<str>>,
+    pub manifests: Manifests,
     /// Folder as shown to people.
     pub folder: Text,
     /// What is wrong with files of this rollout. Not empty: it cannot be applied.

@@ -6,6 +6,7 @@ use crate::domain::{
     fleet::{Cluster, Namespace, Presence},
     flow::Direction,
     journal::Act,
+    manifest::Manifest,
     names::Text,
     policy::{Policy, PolicyDigest},
     rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
@@ -141,7 +142,7 @@ fn is_authored(world: &World, target: &Target, live: &valve::Set) -> bool {
 
 /// The policy as JSON text, ready to send: what the server has of it, without what is only of the live
 /// object. Names need no escaping.
-fn text(policy: &Policy, target: &Target) -> Box<str> {
+fn text(policy: &Policy, target: &Target) -> Manifest {
     let (kind, name) = (policy.key.kind, &policy.key.name);
     let head = format!(
         r#"{{"apiVersion":"{}","kind":"{kind}","metadata":{{"name":"{name}","namespace":"{}"}},"#,
@@ -153,7 +154,7 @@ fn text(policy: &Policy, target: &Target) -> Box<str> {
         Some(own) if own.starts_with(r#""spec""#) || own.starts_with(r#""specs""#) => own.to_owned(),
         Some(_) | None => format!(r#""spec":{}}}"#, policy.canonical),
     };
-    (head + &spec).into()
+    Manifest::new(&(head + &spec), &target.ns)
 }
 
 /// When our own apply of exactly these bytes ended well.
@@ -171,7 +172,7 @@ fn author(world: &World, target: &Target) -> Text {
 
 /// Who wrote the valve last, by its managedFields.
 fn writer(live: &valve::Set) -> Text {
-    let mut managers = live.values().rev().filter_map(|policy| policy.managers.first());
+    let mut managers = live.values().rev().filter_map(|policy| policy.marks.managers.first());
     managers.next().cloned().unwrap_or_else(|| Text::new("unknown"))
 }
 

@@ -1,7 +1,7 @@
 //! Goldens of what scripts and people read, from one small fleet: a cluster that is well, one that
 //! enforces nothing, one that is down.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use chrono::{TimeDelta, TimeZone as _, Utc};
 use serde_json::json;
@@ -243,7 +243,7 @@ pub(crate) fn preview() -> Preview {
         target: target(),
         digest: PolicyDigest::of([&policy("default-deny-egress")]),
         set: [(valve.name, policy(valve.name))].into(),
-        manifests: BTreeMap::new(),
+        manifests: Default::default(),
         live: Default::default(),
         steps: vec![Step::Open(valve), Step::Tighten(valve)],
         before: Isolation { pods: 2, ..Isolation::default() },

@@ -7,6 +7,7 @@
 mod recovery;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
 };
@@ -118,8 +119,15 @@ pub struct Weighed {
     pub at: Timestamp,
 }
 
+/// By what groups are shown: hurting first, then the newest.
+type Place = (Class, Reverse<Timestamp>, GroupId);
+
 impl Group {
     pub const PODS: usize = 8;
+
+    fn place(&self) -> Place {
+        (self.class, Reverse(self.last), self.id)
+    }
 
     /// As people close it.
     pub fn denial_key(&self) -> DenialKey {
@@ -198,7 +206,9 @@ pub struct Denials {
     /// The same, newest first; kept by [`Denials::settle`].
     would: Vec<GroupId>,
     /// Hurting first, then newest; kept by [`Denials::settle`].
-    sorted: Vec<GroupId>,
+    sorted: BTreeSet<Place>,
+    /// Groups that changed since then, each with the place that it still has there.
+    moved: BTreeMap<GroupId, Place>,
     live: VecDeque<Denial>,
     rows: HashMap<(ClusterName, NsName, Direction), Minutes>,
     /// Groups with denials that a pod's recovery would excuse.
@@ -209,7 +219,7 @@ pub struct Denials {
     forgotten: u64,
     /// Denials of endpoints outside all namespaces, which have no row here (host policies).
     outside: u64,
-    dirty: bool,
+    would_changed: bool,
     /// Groups that changed since the last time somebody took note.
     changed: BTreeSet<GroupId>,
     /// Groups of whose newest denial our evaluator was not asked yet.
@@ -232,7 +242,7 @@ impl Denials {
 
     /// Sorted: hurting first, then the newest.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = &Group> {
-        self.sorted.iter().map(|id| &self.groups[id])
+        self.sorted.iter().map(|(_, _, id)| &self.groups[id])
     }
 
     /// What would have been denied, newest first. Apart from [`Denials::groups`]: nothing of it was.
@@ -277,6 +287,7 @@ impl Denials {
         self.changed.insert(id);
         self.unweighed.insert(id);
         if let Some(group) = self.groups.get_mut(&id) {
+            self.moved.entry(id).or_insert_with(|| group.place());
             add(group, flow, pod, at);
             if group.excuses.is_waiting() {
                 self.waiting.insert(id);
@@ -287,7 +298,6 @@ impl Denials {
         }
         let (pod, address) = (flow.judged().pod.clone(), flow.peer().address);
         self.live.push_back(Denial { number: self.total, at, group: id, pod, address });
-        self.dirty = true;
     }
 
     /// Takes a flow that passed and would have been denied, audited or staged. It counts nowhere.
@@ -310,7 +320,7 @@ impl Denials {
         if let Some(group) = self.groups.get_mut(&id) {
             add(group, flow, PodAge::default(), at);
         }
-        self.dirty = true;
+        self.would_changed = true;
     }
 
     fn forget_oldest_would(&mut self) {
@@ -320,17 +330,17 @@ impl Denials {
         self.would.retain(|id| *id != group.id);
     }
 
-    /// Sorts what changed since the last time. Called once a batch, so that views need not.
+    /// Puts what changed since the last time where it belongs. Called once a batch, so that views need not.
     pub fn settle(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
-            return;
+        for (id, before) in std::mem::take(&mut self.moved) {
+            if self.sorted.remove(&before) {
+                self.sorted.extend(self.groups.get(&id).map(Group::place));
+            }
         }
-        let groups = &self.groups;
-        self.sorted.sort_by_cached_key(|id| {
-            let group = &groups[id];
-            (group.class, std::cmp::Reverse(group.last), *id)
-        });
-        self.would.sort_by_cached_key(|id| (std::cmp::Reverse(groups[id].last), *id));
+        if std::mem::take(&mut self.would_changed) {
+            let groups = &self.groups;
+            self.would.sort_by_cached_key(|id| (Reverse(groups[id].last), *id));
+        }
     }
 
     fn reclass(&mut self, id: Option<GroupId>) {
@@ -340,7 +350,7 @@ impl Denials {
         }
         let class = group.class_now();
         if class != group.class {
-            self.dirty = true;
+            self.moved.entry(group.id).or_insert_with(|| group.place());
             self.changed.insert(group.id);
         }
         group.class = class;
@@ -410,9 +420,9 @@ impl Denials {
         }
         let group = self.new_group(key.clone(), flow, said, at);
         let id = group.id;
+        self.sorted.insert(group.place());
         self.groups.insert(id, group);
         self.ids.insert(key, id);
-        self.sorted.push(id);
         id
     }
 
@@ -440,7 +450,7 @@ impl Denials {
     /// Drops a tenth of the groups, noise before what hurts and the longest quiet first, so that a
     /// flood of new ones costs one pass for many.
     fn forget_quietest(&mut self) {
-        let value = |group: &Group| (std::cmp::Reverse(group.class), group.last, group.id);
+        let value = |group: &Group| (Reverse(group.class), group.last, group.id);
         let denied = self.groups.values().filter(|group| group.class != Class::Would);
         let mut by_value: Vec<_> = denied.map(value).collect();
         by_value.sort_unstable();
@@ -449,12 +459,13 @@ impl Denials {
                 self.forgotten += group.count;
                 self.waiting.remove(&id);
                 self.changed.remove(&id);
+                self.moved.remove(&id);
                 self.unweighed.remove(&id);
                 self.ids.remove(&group.key);
             }
         }
         let groups = &self.groups;
-        self.sorted.retain(|id| groups.contains_key(id));
+        self.sorted.retain(|(_, _, id)| groups.contains_key(id));
         self.live.retain(|denial| groups.contains_key(&denial.group));
     }
 }

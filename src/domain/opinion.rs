@@ -3,7 +3,7 @@
 //! watched; a word that hangs on them, or on policies that are not evaluated, is unknown. Pure.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
@@ -180,7 +180,9 @@ impl<'c> Bench<'c> {
             finished: pod.finished,
             ports: None,
         };
-        let namespaces = cluster.namespaces.values().map(|ns| &ns.seen);
+        // Of the hundreds that there may be, those in which somebody stands.
+        let here: BTreeSet<&NsName> = self.pods.iter().map(|pod| &pod.ns).chain([ns]).collect();
+        let namespaces = here.into_iter().filter_map(|ns| cluster.namespaces.get(ns)).map(|ns| &ns.seen);
         let of_ns = cluster.namespaces.get(ns).into_iter().flat_map(|ns| ns.policies.values());
         evaluated::Cluster {
             uid: cluster.uid.clone(),

@@ -6,8 +6,17 @@ use std::fmt;
 
 use super::names::Text;
 
-/// Who owns an object, by the marks on it. Absence of marks proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who has to do with an object, by the marks on it. Absence of marks proves nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// Only of live objects: who wrote `spec` by `managedFields`, the last one first.
+    pub managers: Vec<Text>,
+    /// The tool that owns the object and may undo an edit.
+    pub owner: Option<Owner>,
+}
+
+/// The tool that owns an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     ArgoCd {
         application: Text,

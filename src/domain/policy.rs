@@ -18,9 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::{
     eval::rule::Network,
     flow::Direction,
-    names::{NsName, PolicyName, Text},
+    names::{NsName, PolicyName},
     opened::Opened,
-    owner::Owner,
+    owner::Marks,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,10 +235,8 @@ pub struct Policy {
     pub body: Arc<Body>,
     /// Only of live objects: `metadata.resourceVersion`, opaque.
     pub version: Option<CompactString>,
-    /// Only of live objects: who wrote `spec` last by `managedFields`, best known first.
-    pub managers: Vec<Text>,
-    /// The tool that owns the object and may undo an edit, by its marks.
-    pub owner: Option<Owner>,
+    /// Who else has to do with it: shared as bodies are.
+    pub marks: Arc<Marks>,
 }
 
 impl Deref for Policy {
@@ -274,26 +272,46 @@ impl Hash for Body {
     }
 }
 
-/// Every body once: the default denies of a fleet all say the same.
+/// Every body once: the default denies of a fleet all say the same, and the same tool wrote them.
 #[derive(Debug, Default)]
 pub struct Bodies {
-    all: HashSet<Arc<Body>>,
+    all: Shared<Body>,
+    marks: Shared<Marks>,
+}
+
+impl Bodies {
+    /// Lets this policy share what it has in common with others.
+    pub fn share(&mut self, policy: &mut Policy) {
+        self.all.share(&mut policy.body);
+        self.marks.share(&mut policy.marks);
+    }
+}
+
+/// Equal values, each kept once for as long as somebody has it.
+#[derive(Debug)]
+pub struct Shared<T> {
+    all: HashSet<Arc<T>>,
     /// How many there were when those that nobody has any more were put away last.
     tidied: usize,
 }
 
-impl Bodies {
-    /// Lets this policy share the body of one that says the same.
-    pub fn share(&mut self, policy: &mut Policy) {
-        if let Some(same) = self.all.get(&policy.body) {
-            policy.body = same.clone();
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self { all: HashSet::new(), tidied: 0 }
+    }
+}
+
+impl<T: Eq + Hash> Shared<T> {
+    pub fn share(&mut self, one: &mut Arc<T>) {
+        if let Some(same) = self.all.get(one) {
+            one.clone_from(same);
             return;
         }
         if self.all.len() >= 2 * self.tidied + 1024 {
-            self.all.retain(|body| Arc::strong_count(body) > 1);
+            self.all.retain(|kept| Arc::strong_count(kept) > 1);
             self.tidied = self.all.len();
         }
-        self.all.insert(policy.body.clone());
+        self.all.insert(one.clone());
     }
 }
 

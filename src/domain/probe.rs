@@ -378,8 +378,7 @@ mod tests {
                 network: None,
             }),
             version: None,
-            managers: Vec::new(),
-            owner: None,
+            marks: Arc::default(),
         }
     }
 

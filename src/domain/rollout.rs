@@ -1,10 +1,11 @@
 //! A rollout, one (cluster, namespace, direction), and what the team records of it in the state
 //! cluster: where it was applied, what soaked clean, what was taken back. Times are the API server's.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use super::{
     flow::Direction,
+    manifest::Manifests,
     names::{ClusterName, NsName, Text},
     policy::PolicyDigest,
     time::Timestamp,
@@ -75,7 +76,7 @@ pub struct Clean {
     pub at: Timestamp,
     pub set: Set,
     /// The same as JSON text, ready to send, by pinned name.
-    pub manifests: BTreeMap<&'static str, Box<str>>,
+    pub manifests: Manifests,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -121,8 +121,7 @@ mod tests {
                 network: None,
             }),
             version: None,
-            managers: Vec::new(),
-            owner: None,
+            marks: Arc::default(),
         }
     }
 

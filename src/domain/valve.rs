@@ -318,8 +318,7 @@ mod tests {
                 network: None,
             }),
             version: None,
-            managers: Vec::new(),
-            owner: None,
+            marks: Arc::default(),
         };
         (pinned.name, policy)
     }

@@ -388,7 +388,9 @@ fn size_of(sizes: &WaveSettings, total: usize, number: u32) -> Option<usize> {
     Some(rows.map_or(cap, |rows| rows.min(cap)))
 }
 
-fn wave(sizes: &WaveSettings, total: usize, number: u32, rows: Vec<Candidate>) -> Wave {
+fn wave(sizes: &WaveSettings, total: usize, number: u32, mut rows: Vec<Candidate>) -> Wave {
+    // Tens of thousands, kept until the next plan: no room for more.
+    rows.shrink_to_fit();
     let is_staging = number <= sizes.staging.len() as u32;
     Wave {
         number,

@@ -254,7 +254,7 @@ fn kept_here(folder: &std::path::Path) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs, path::Path};
+    use std::{fs, path::Path};
 
     use chrono::{TimeDelta, TimeZone as _, Utc};
 
@@ -296,7 +296,7 @@ mod tests {
             origin: Origin::Workspace,
             digest: PolicyDigest::of([]),
             set: Default::default(),
-            manifests: BTreeMap::new(),
+            manifests: Default::default(),
             live: Default::default(),
             steps: Vec::new(),
             before: Isolation::default(),

@@ -1,8 +1,6 @@
 //! What an apply would do: the server's own dry run, the diff, whom it isolates, the commands, and
 //! what a careful person would want to know. Changes nothing.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
@@ -16,6 +14,7 @@ use crate::{
         eval::plugin::{Holds, Traits},
         fleet::{Cni, CniKind, Enforcement, Isolation, Pod},
         flow::Direction,
+        manifest::Manifest,
         names::Text,
         policy::{Pinned, Policy, PolicyDigest, PolicyKind, Role, Spec},
         preflight::cni,
@@ -107,7 +106,7 @@ async fn find_cni(place: &Place) -> Cni {
 pub(super) async fn dry_run(place: &Place, order: &PreviewOrder) -> (Set, Vec<Trouble>) {
     let wanted = Pinned::of(order.target.direction).filter(|pinned| order.wanted.contains_key(pinned.name));
     let answers = futures::future::join_all(wanted.map(async |pinned| {
-        let Some(manifest) = order.manifests.get(pinned.name).and_then(|text| parse(text)) else {
+        let Some(manifest) = order.manifests.get(pinned.name).and_then(parse) else {
             let next = "Read the workspace's files again.";
             return (pinned, Err(Trouble::new(&place.object(pinned), "its file was not read", next)));
         };
@@ -151,7 +150,7 @@ async fn dry_run_opening(place: &Place, order: &PreviewOrder, steps: &[Step]) ->
         | Step::Stage(_)
         | Step::Unstage(_) => None,
     })?;
-    let manifest = order.manifests.get(valve.name).and_then(|text| parse(text));
+    let manifest = order.manifests.get(valve.name).and_then(parse);
     let open = opened(valve, place.ns(), manifest.as_ref());
     let answer = place.apply(valve, &open, Mode::DryRun).await;
     answer.err().map(|failure| {
@@ -187,7 +186,7 @@ fn change(policies: &[Policy], pods: &[Pod], wanted: &Set, direction: Direction)
 
 /// What a person would type for this step.
 fn command(place: &Place, order: &PreviewOrder, live: &Set, step: &Step) -> String {
-    let manifest = |pinned: &Pinned| order.manifests.get(pinned.name).and_then(|text| parse(text));
+    let manifest = |pinned: &Pinned| order.manifests.get(pinned.name).and_then(parse);
     match step {
         Step::Open(pinned) => {
             place.exact_command(&opened(pinned, place.ns(), manifest(pinned).as_ref()), Mode::Real)
@@ -214,8 +213,8 @@ pub(super) fn widened(pinned: &Pinned, live: &Set, wanted: &Set, manifest: Optio
     }
 }
 
-pub(super) fn parse(text: &str) -> Option<Value> {
-    serde_json::from_str(text).ok()
+pub(super) fn parse(manifest: &Manifest) -> Option<Value> {
+    serde_json::from_str(&manifest.to_string()).ok()
 }
 
 /// The live objects against what the server would make of the wanted ones, as YAML.
@@ -317,12 +316,12 @@ impl Notes<'_> {
     fn owners(&self) -> Vec<String> {
         let mut out = Vec::new();
         for policy in self.live.values() {
-            if let Some(owner) = &policy.owner {
+            if let Some(owner) = &policy.marks.owner {
                 let suspend =
                     owner.suspend().map_or_else(String::new, |it| format!("; before a rollback: `{it}`"));
                 out.push(format!("{} belongs to {owner}, which may undo this change{suspend}", policy.key));
             }
-            match policy.managers.first() {
+            match policy.marks.managers.first() {
                 Some(manager) if manager.as_str() != super::place::MANAGER => {
                     out.push(format!("{} was last written by {manager}", policy.key));
                 }
@@ -403,7 +402,7 @@ fn valve_notes(direction: Direction, wanted: &Set) -> Vec<String> {
 
 /// The manifests of a preview as an order of their own, to dry-run them again.
 pub(super) fn as_order(preview: &Preview, id: crate::cockpit::orders::OrderId) -> PreviewOrder {
-    let manifests: BTreeMap<_, _> = preview.manifests.clone();
+    let manifests = preview.manifests.clone();
     PreviewOrder {
         id,
         target: preview.target.clone(),

@@ -130,7 +130,7 @@ impl Run<'_> {
         self.carry_out(write).await?;
         let Err(stop) = self.valve_stands().await else { return Ok(()) };
         // It went just now: the allow must not stay closed without it.
-        let wanted = self.preview().manifests.get(pinned.name).and_then(|text| parse(text));
+        let wanted = self.preview().manifests.get(pinned.name).and_then(parse);
         let manifest = opened(pinned, self.place.ns(), wanted.as_ref());
         let command = self.place.exact_command(&manifest, Mode::Real);
         self.carry_out(&Write { step: Step::Open(pinned), manifest: Some(manifest), command }).await?;
@@ -184,7 +184,7 @@ impl Run<'_> {
     fn prepare(&self, step: &Step) -> Write {
         let pinned = step.pinned();
         let ns = self.place.ns();
-        let wanted = self.preview().manifests.get(pinned.name).and_then(|text| parse(text));
+        let wanted = self.preview().manifests.get(pinned.name).and_then(parse);
         let only = self.held.get(pinned.name);
         let manifest = match step {
             Step::Open(_) => Some(opened(pinned, ns, wanted.as_ref())),

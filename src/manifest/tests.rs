@@ -118,9 +118,12 @@ metadata:
 ",
     )
     .expect("a valid policy");
-    assert_eq!(read.managers, [Text::new("argocd-controller"), Text::new("kubectl")]);
-    assert_eq!(read.owner, Some(Owner::ArgoCd { application: Text::new("shop") }));
-    assert_eq!(read.owner.map(|owner| owner.to_string()).as_deref(), Some("Argo CD application shop"));
+    assert_eq!(read.marks.managers, [Text::new("argocd-controller"), Text::new("kubectl")]);
+    assert_eq!(read.marks.owner, Some(Owner::ArgoCd { application: Text::new("shop") }));
+    assert_eq!(
+        read.marks.owner.as_ref().map(|owner| owner.to_string()).as_deref(),
+        Some("Argo CD application shop")
+    );
     assert_eq!(read.version.as_deref(), Some("17"));
 }
 

@@ -26,7 +26,7 @@ use crate::{
         },
         flow::{Direction, End, Entity, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
-        owner::Owner,
+        owner::{Marks, Owner},
         policy::{
             Body, Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec,
         },
@@ -117,8 +117,7 @@ pub fn policy(ns_: &str, pinned: &Pinned, rules: &[Rule]) -> Policy {
             canonical: format!("{}{rules:?}", pinned.name).into(),
         }),
         version: Some("77".into()),
-        managers: vec![Text::new("sluice")],
-        owner: None,
+        marks: Arc::new(Marks { managers: vec![Text::new("sluice")], owner: None }),
     }
 }
 
@@ -313,7 +312,7 @@ fn production(world: &mut World) {
     live.extend(set("shop", Direction::Egress).into_values().skip(1));
     let mut foreign = policy("payments", Pinned::valve(Direction::Ingress), &[Rule("{\"from\":1}".into())]);
     foreign.key.name = PolicyName::parse("team-ingress").expect("a name");
-    foreign.owner = Some(Owner::ArgoCd { application: Text::new("shop") });
+    Arc::make_mut(&mut foreign.marks).owner = Some(Owner::ArgoCd { application: Text::new("shop") });
     live.push(foreign);
     fill(world, name, &["kube-system", "ledger", "payments", "shop"], live);
     source(world, name, Link::Live);

@@ -187,7 +187,10 @@ impl Reader<'_> {
 
     fn view(&mut self, value: &Value<'_>) -> Option<Saved> {
         let at = value.span().start;
-        let table = value.get_ref().as_table()?;
+        let Some(table) = value.get_ref().as_table() else {
+            self.complain(at, "a view is no table", "Write `[[views]]` above its keys. It is left out.");
+            return None;
+        };
         let mut saved = Saved {
             name: String::new(),
             role: "mine".to_owned(),
@@ -315,6 +318,13 @@ mod tests {
         assert_eq!(read.keys.command(&key("K")), Some(CommandId::Help));
         assert_eq!(read.keys.command(&key("ctrl-r")), Some(CommandId::RollBack));
         assert_eq!(read.views.last().map(|saved| saved.name.as_str()), Some("x"));
+    }
+
+    #[test]
+    fn a_view_that_is_no_table_is_told() {
+        let said = complaints("views = [\"fleet\"]\n");
+        let [said] = said.as_slice() else { panic!("{said:?}") };
+        assert!(said.contains("line 1: a view is no table. Write `[[views]]` above its keys"), "{said}");
     }
 
     #[test]

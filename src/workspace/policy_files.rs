@@ -3,7 +3,6 @@
 //! is told with its fact and the next step; the others go on. Asks no cluster.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
@@ -24,6 +23,7 @@ use crate::{
     domain::{
         few::Few,
         flow::Direction,
+        manifest::{Manifest, Manifests, Templates},
         names::{ClusterName, NsName, Text},
         policy::{Bodies, PINNED, Pinned, Policy, Role, Spec},
     },
@@ -38,8 +38,13 @@ pub const FILE_LIMIT: u64 = 1 << 20;
 
 /// Reads the policy files of every cluster of the fleet.
 pub fn read(root: &Path, fleet: &FleetFile) -> (PolicyFiles, Vec<Trouble>) {
-    let mut reader =
-        Reader { root, bodies: Bodies::default(), files: PolicyFiles::default(), troubles: Vec::new() };
+    let mut reader = Reader {
+        root,
+        bodies: Bodies::default(),
+        templates: Templates::default(),
+        files: PolicyFiles::default(),
+        troubles: Vec::new(),
+    };
     for folder in reader.list(&root.join(FOLDER)) {
         reader.cluster_folder(&folder, fleet);
     }
@@ -50,6 +55,7 @@ pub fn read(root: &Path, fleet: &FleetFile) -> (PolicyFiles, Vec<Trouble>) {
 struct Reader<'r> {
     root: &'r Path,
     bodies: Bodies,
+    templates: Templates,
     files: PolicyFiles,
     troubles: Vec<Trouble>,
 }
@@ -155,7 +161,7 @@ impl Reader<'_> {
         let key = (cluster.clone(), ns.clone(), pinned.direction);
         let authored = self.files.sets.entry(key).or_insert_with(|| Authored {
             set: Few::new(),
-            manifests: BTreeMap::new(),
+            manifests: Manifests::new(),
             folder: shown,
             complaints: Vec::new(),
             left_out: Vec::new(),
@@ -164,6 +170,8 @@ impl Reader<'_> {
         authored.complaints.extend(complaint);
         if let Ok((mut policy, sent)) = result {
             self.bodies.share(&mut policy);
+            let mut sent = Manifest::new(&sent, ns);
+            self.templates.share(&mut sent);
             authored.set.insert(pinned.name, policy);
             authored.manifests.insert(pinned.name, sent);
         }

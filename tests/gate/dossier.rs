@@ -1,7 +1,7 @@
 //! What people read of reviews: the queue, dossiers, grants that are drafted, and how asking and
 //! deciding ended. Goldens of text and JSON from one small world.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use sluice::{
     cockpit::{
@@ -81,7 +81,7 @@ fn world() -> World {
     let authored = |name: &str| {
         let set = [("egress-allowlist-fqdn", FQDN), ("egress-allowlist", ALLOW)];
         let set = set.into_iter().map(|(name, spec)| (name, policy(name, spec))).collect();
-        let (manifests, folder, complaints) = (BTreeMap::new(), Text::new("network-policies"), Vec::new());
+        let (manifests, folder, complaints) = (Default::default(), Text::new("network-policies"), Vec::new());
         (
             (cluster(name), ns("shop"), Direction::Egress),
             Authored { set, manifests, folder, complaints, left_out: Vec::new() },

@@ -221,7 +221,7 @@ impl Story {
         for name in ["east", "west"] {
             let authored = Authored {
                 set: self.set.clone(),
-                manifests: BTreeMap::new(),
+                manifests: Default::default(),
                 folder: Text::new("network-policies"),
                 complaints: Vec::new(),
                 left_out: Vec::new(),

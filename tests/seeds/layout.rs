@@ -288,7 +288,7 @@ pub fn files(allowlists: &HashMap<Row, u8>) -> PolicyFiles {
         let set: Vec<_> = set(row, allowlists[&row]).collect();
         let authored = Authored {
             set: set.iter().map(|(name, made)| (*name, made.policy.clone())).collect(),
-            manifests: set.iter().map(|(name, made)| (*name, made.text.clone())).collect(),
+            manifests: set.iter().map(|(name, made)| (*name, made.text.clone().into())).collect(),
             folder: Text::new("network-policies"),
             complaints: Vec::new(),
             left_out: Vec::new(),

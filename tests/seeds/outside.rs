@@ -179,7 +179,7 @@ impl Cluster {
     fn policy(&self, live: &Live) -> Policy {
         let mut policy = live.made.policy.clone();
         policy.version = Some(live.version.to_string().into());
-        policy.managers = vec![Text::new(live.by)];
+        std::sync::Arc::make_mut(&mut policy.marks).managers = vec![Text::new(live.by)];
         policy
     }
 

@@ -224,8 +224,7 @@ pub fn policy(name: &str, rule: &Rule, denies: bool) -> Policy {
             network: None,
         }),
         version: None,
-        managers: Vec::new(),
-        owner: None,
+        marks: Arc::default(),
     }
 }
 

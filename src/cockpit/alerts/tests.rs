@@ -1,6 +1,8 @@
 //! Alerts over hours of domain time, as a person on call gets them: each line is the minute, then the message.
 //! They are told once, again when it gets worse, and when it is over; and never of what cannot be seen.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 
 use super::*;
@@ -205,7 +207,7 @@ fn a_set_that_is_not_as_applied_is_told_at_once_and_when_it_grew() {
     night.to(70);
     let mut foreign = policy("egress-allowlist");
     foreign.canonical = "{\"other\":1}".into();
-    foreign.managers = vec![Text::new("kubectl-edit")];
+    Arc::make_mut(&mut foreign.marks).managers = vec![Text::new("kubectl-edit")];
     night.cluster(ClusterFact::Policies(PolicyKind::NetworkPolicy, Change::Put(foreign)));
     night.to(140);
     insta::assert_snapshot!("incident.txt", night.said());

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use crate::domain::{
     denial::{Class, Group},
     evidence::{Evidence, OpenGroup, Pause, Restart, Trail, Verdicts},
+    few::Few,
     flow::{Flow, Verdict},
     hold::DenialKey,
     merged::withholds,
@@ -35,7 +36,7 @@ pub struct Live {
     pub began: Timestamp,
     ran: BTreeMap<NodeName, Spans>,
     /// Nodes that run its pods now, with the first minute.
-    running: BTreeMap<NodeName, Minute>,
+    running: Few<NodeName, Minute>,
     beats: BTreeMap<NodeName, Beat>,
     verdicts: Verdicts,
     groups: BTreeMap<DenialKey, OpenGroup>,
@@ -64,7 +65,7 @@ impl Live {
             since,
             began: now,
             ran: BTreeMap::new(),
-            running: BTreeMap::new(),
+            running: Few::new(),
             beats: BTreeMap::new(),
             verdicts: Verdicts::default(),
             groups: BTreeMap::new(),
@@ -95,7 +96,9 @@ impl Live {
         for (node, started) in nodes {
             // What is told late ran before.
             let from = started.unwrap_or(now).clamp(self.began.min(now), now);
-            self.running.entry(node.clone()).or_insert(minute_of(from));
+            if !self.running.contains_key(node) {
+                self.running.insert(node.clone(), minute_of(from));
+            }
         }
     }
 

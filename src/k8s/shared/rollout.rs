@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
+        manifest::Manifests,
         names::Text,
         policy::PolicyDigest,
         rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp},
@@ -82,7 +83,11 @@ pub fn status(record: &Record) -> StatusWire {
         clean: record.clean.as_ref().map(|clean| CleanWire {
             digest: clean.digest.to_string(),
             at: stamp(clean.at),
-            manifests: clean.manifests.iter().map(|(name, text)| (name.to_string(), text.clone())).collect(),
+            manifests: clean
+                .manifests
+                .iter()
+                .map(|(name, sent)| (name.to_string(), sent.to_string().into()))
+                .collect(),
         }),
         rolled_back: record.rolled_back.as_ref().map(|back| RolledBackWire {
             by: back.stamp.by.to_string(),
@@ -113,14 +118,14 @@ fn read(target: &TargetWire, status: StatusWire) -> Result<Record, String> {
         if clean.manifests.len() > MANIFESTS {
             return Err(format!("clean has {} manifests", clean.manifests.len()));
         }
-        let (mut set, mut manifests) = (Set::new(), BTreeMap::new());
+        let (mut set, mut manifests) = (Set::new(), Manifests::new());
         for (name, text) in clean.manifests {
             let value: Value = serde_json::from_str(&text).map_err(|bad| format!("clean {name}: {bad}"))?;
             let policy = manifest::policy(&value).map_err(|why| format!("clean: {why}"))?;
             let pinned = policy.pinned().filter(|pinned| pinned.name == name);
             let pinned = pinned.ok_or_else(|| format!("clean {name} is no pinned policy"))?;
             set.insert(pinned.name, policy);
-            manifests.insert(pinned.name, text);
+            manifests.insert(pinned.name, text.into());
         }
         let digest = digest(&clean.digest)?;
         // What is applied again must be what soaked.

@@ -372,14 +372,15 @@ impl Plain {
         self.model.overlay = Some(overlay);
         let named = self.command(typed);
         match typed {
-            "esc" | "cancel" | "q" => self.press(world, "esc"),
-            // Taking back works in every state (law 6).
-            _ if named == Some(CommandId::RollBack) => self.run(world, CommandId::RollBack),
+            // Before all else: namespaces are called cancel or q, too.
             typed if word.as_deref() == Some(typed) => {
                 self.press(world, "ctrl-u");
                 self.type_in(world, typed);
                 self.press(world, "enter")
             }
+            "esc" | "cancel" | "q" => self.press(world, "esc"),
+            // Taking back works in every state (law 6).
+            _ if named == Some(CommandId::RollBack) => self.run(world, CommandId::RollBack),
             "" if form.is_some() || is_waiting => {
                 self.wants = Wants::Page;
                 Vec::new()

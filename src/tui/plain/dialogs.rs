@@ -123,14 +123,19 @@ fn head(title: &str, environment: Environment, body: &Scrolled) -> Vec<String> {
 
 fn applying(model: &Model, dialog: &ApplyDialog, again: bool) -> Vec<String> {
     let mut out = if again { Vec::new() } else { head(&dialog.title, dialog.environment, &dialog.body) };
-    out.extend(dialog.reasons.iter().map(|reason| format!("cannot be applied: {reason}")));
+    out.extend(
+        dialog.reasons.iter().map(|reason| {
+            format!("cannot be {}: {reason}", if dialog.stages { "staged" } else { "applied" })
+        }),
+    );
     out.push(if !dialog.reasons.is_empty() {
         "return closes it; Y prints the commands".to_owned()
     } else if dialog.is_veiled(model.settings.masks.shown()) {
         let key = model.settings.keys.first(CommandId::Mask);
         format!("names are masked: {key} shows them, then the name is typed; return cancels")
     } else {
-        format!("to apply, type {} and return; return alone cancels; Y prints the commands", dialog.word)
+        let what = if dialog.stages { "stage" } else { "apply" };
+        format!("to {what}, type {} and return; return alone cancels; Y prints the commands", dialog.word)
     });
     out
 }

@@ -493,6 +493,21 @@ const TYPED: &[&str] = &[
     "advance",
 ];
 
+/// Namespaces are called like answers, too: what the dialog asks to type confirms it.
+#[test]
+fn by_lines_a_namespace_called_cancel_can_be_applied() {
+    for word in ["cancel", "q", "esc", "rollback", "y"] {
+        let mut player = Player::new(world(), (120, 40));
+        player.keys("enter j j j l j j a").previews_come();
+        let mut plain = Plain::new(false);
+        std::mem::swap(&mut player.model, &mut plain.model);
+        let Some(Overlay::Apply(dialog)) = &mut plain.model.overlay else { panic!("no preview") };
+        dialog.word = word.to_owned();
+        let asks = plain.line(&player.world, word);
+        assert!(asks.iter().any(|ask| matches!(ask, Ask::Command(Command::Apply(_)))), "{word}: {asks:?}");
+    }
+}
+
 fn type_line(player: &mut Player, plain: &mut Plain, typed: &str) -> Result<(), TestCaseError> {
     let allowed = match &plain.model.overlay {
         Some(Overlay::Apply(dialog)) if dialog.word == typed && dialog.reasons.is_empty() => Some("apply"),

@@ -229,7 +229,7 @@ fn foreign(cluster: &Cluster, ns: &Namespace, direction: Direction) -> Vec<(Role
         .chain(cluster.clusterwide.values())
         .filter(|policy| policy.pinned().is_none())
         .filter_map(|policy| {
-            let owner = policy.owner.as_ref().map_or_else(String::new, |owner| format!(" ({owner})"));
+            let owner = policy.marks.owner.as_ref().map_or_else(String::new, |owner| format!(" ({owner})"));
             match policy.isolates(direction) {
                 Some(true) => {
                     Some((Role::Warn, format!("foreign, isolates too: {}{owner}", policy.key.name)))
