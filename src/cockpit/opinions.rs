@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use indexmap::IndexMap;
 
 use crate::domain::{
-    denial::{Denials, Group, GroupId, Weighed},
+    denial::{Denials, GroupId, Weighed},
     fleet::{Cluster, Listed},
     names::ClusterName,
     opinion::opinions,
@@ -31,17 +31,14 @@ pub(super) fn form(
     denials: &mut Denials,
     now: Timestamp,
 ) {
-    let may = |group: &Group| {
-        clusters.get(&group.key.cluster).is_some_and(|cluster| {
-            let is_read =
-                cluster.is_complete() && cluster.listed.contains(&Listed::Pods) && cluster.cni.is_some();
-            let is_small = cluster.namespaces.len() <= SMALL;
-            let rests = |ours: &Weighed| ours.at + REST > now && ours.at <= now;
-            is_read && (is_small || !group.ours.as_ref().is_some_and(rests))
-        })
+    let rest = |name: &ClusterName| {
+        let cluster = clusters.get(name)?;
+        let is_read =
+            cluster.is_complete() && cluster.listed.contains(&Listed::Pods) && cluster.cni.is_some();
+        is_read.then(|| if cluster.namespaces.len() <= SMALL { TimeDelta::zero() } else { REST })
     };
     let mut rows: BTreeMap<Target, Vec<GroupId>> = BTreeMap::new();
-    for id in denials.unweighed(AT_ONCE, may) {
+    for id in denials.unweighed(AT_ONCE, now, rest) {
         let Some(key) = denials.group(id).map(|group| &group.key) else { continue };
         let (cluster, ns) = (key.cluster.clone(), key.ns.clone());
         rows.entry(Target { cluster, ns, direction: key.direction }).or_default().push(id);

@@ -129,6 +129,13 @@ impl Soaks {
         last.map(Cow::Borrowed).or_else(|| self.judged(target, world).map(Cow::Owned))
     }
 
+    /// As it was judged when its last turn came, a minute or few ago; `None`: it had none yet, or none
+    /// since something of it changed.
+    pub fn judged_last(&self, target: &Target) -> Option<&Judged> {
+        let rollout = self.rollout(target).filter(|rollout| rollout.judged > 0)?;
+        rollout.last.as_deref()
+    }
+
     /// As of the last minute, without judging anew: for lists of many rows.
     pub fn is_clean(&self, target: &Target) -> bool {
         self.rollout(target).is_some_and(|rollout| rollout.clean)

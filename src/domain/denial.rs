@@ -12,6 +12,8 @@ use std::{
     net::IpAddr,
 };
 
+use chrono::TimeDelta;
+
 use super::{
     eval,
     excuse::Excuses,
@@ -222,8 +224,8 @@ pub struct Denials {
     would_changed: bool,
     /// Groups that changed since the last time somebody took note.
     changed: BTreeSet<GroupId>,
-    /// Groups of whose newest denial our evaluator was not asked yet.
-    unweighed: BTreeSet<GroupId>,
+    /// Groups of whose newest denial our evaluator was not asked yet, with when it was asked last.
+    unweighed: Unweighed,
 }
 
 impl Denials {
@@ -285,8 +287,8 @@ impl Denials {
         self.note_row(&key, at);
         let id = self.ids.get(&key).copied().unwrap_or_else(|| self.open(key, flow, said, at));
         self.changed.insert(id);
-        self.unweighed.insert(id);
         if let Some(group) = self.groups.get_mut(&id) {
+            ask(&mut self.unweighed, group);
             self.moved.entry(id).or_insert_with(|| group.place());
             add(group, flow, pod, at);
             if group.excuses.is_waiting() {
@@ -356,15 +358,24 @@ impl Denials {
         group.class = class;
     }
 
-    /// At most so many groups of whose newest denial our evaluator was not asked yet.
-    pub fn unweighed(&self, most: usize, may: impl Fn(&Group) -> bool) -> Vec<GroupId> {
-        let may = |id: &GroupId| self.groups.get(id).is_some_and(&may);
-        self.unweighed.iter().copied().filter(may).take(most).collect()
+    /// At most so many groups of whose newest denial our evaluator was not asked yet. `rest` is how long
+    /// it is not asked again of a group; `None`: it cannot be asked of that cluster.
+    pub fn unweighed(
+        &self,
+        most: usize,
+        now: Timestamp,
+        rest: impl Fn(&ClusterName) -> Option<TimeDelta>,
+    ) -> Vec<GroupId> {
+        let may = self.unweighed.iter().filter_map(|(cluster, waiting)| Some((rest(cluster)?, waiting)));
+        let due = may.flat_map(|(rest, waiting)| {
+            waiting.iter().take_while(move |(asked, _)| asked.is_none_or(|asked| now - asked >= rest))
+        });
+        due.map(|(_, id)| *id).take(most).collect()
     }
 
     pub fn weigh(&mut self, id: GroupId, ours: Weighed) {
-        self.unweighed.remove(&id);
         if let Some(group) = self.groups.get_mut(&id) {
+            ask_no_more(&mut self.unweighed, group);
             group.ours = Some(ours);
         }
     }
@@ -376,7 +387,7 @@ impl Denials {
             .groups
             .values()
             .filter(|group| group.key.cluster == *cluster && !group.ours.as_ref().is_some_and(is_known));
-        self.unweighed.extend(unknown.map(|group| group.id));
+        unknown.for_each(|group| ask(&mut self.unweighed, group));
     }
 
     /// Groups that changed since the last call.
@@ -460,13 +471,29 @@ impl Denials {
                 self.waiting.remove(&id);
                 self.changed.remove(&id);
                 self.moved.remove(&id);
-                self.unweighed.remove(&id);
+                ask_no_more(&mut self.unweighed, &group);
                 self.ids.remove(&group.key);
             }
         }
         let groups = &self.groups;
         self.sorted.retain(|(_, _, id)| groups.contains_key(id));
         self.live.retain(|denial| groups.contains_key(&denial.group));
+    }
+}
+
+type Unweighed = BTreeMap<ClusterName, BTreeSet<(Option<Timestamp>, GroupId)>>;
+
+fn ask(unweighed: &mut Unweighed, group: &Group) {
+    let one = (group.ours.as_ref().map(|ours| ours.at), group.id);
+    match unweighed.get_mut(&group.key.cluster) {
+        Some(waiting) => drop(waiting.insert(one)),
+        None => drop(unweighed.insert(group.key.cluster.clone(), BTreeSet::from([one]))),
+    }
+}
+
+fn ask_no_more(unweighed: &mut Unweighed, group: &Group) {
+    if let Some(waiting) = unweighed.get_mut(&group.key.cluster) {
+        waiting.remove(&(group.ours.as_ref().map(|ours| ours.at), group.id));
     }
 }
 

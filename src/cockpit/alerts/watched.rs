@@ -229,7 +229,7 @@ fn observer_gone(world: &World) -> Vec<Condition> {
 /// A probe got through: what the row says is denied is not.
 fn leaks(world: &World, target: &Target) -> Option<Condition> {
     let is_probed = world.plan().settings.probes.iter().any(|entry| entry.cluster == target.cluster);
-    let judged = is_probed.then(|| world.soaks().judged(target, world))??;
+    let judged = is_probed.then(|| world.soaks().judged_last(target))??;
     let leak = judged.verdict.reasons().iter().find(|reason| matches!(reason, Reason::Leaks(_)))?;
     let key = AlertKey {
         kind: AlertKind::Incident,
@@ -240,8 +240,8 @@ fn leaks(world: &World, target: &Target) -> Option<Condition> {
 }
 
 fn paused(world: &World, target: &Target) -> Option<Condition> {
-    let row = world.soaks().row(target, world)?;
-    let judged = &row.judged;
+    // Of a hundred thousand rows: none is judged anew for it.
+    let judged = world.soaks().judged_last(target)?;
     match judged.verdict {
         Verdict::Soaking { .. } | Verdict::Withheld { .. } => {}
         Verdict::NotStarted | Verdict::Idle | Verdict::Clean { .. } => return None,
