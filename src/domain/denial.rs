@@ -5,6 +5,7 @@
 //! silence: what no longer fits is counted.
 
 mod recovery;
+mod weighing;
 
 use std::{
     cmp::Reverse,
@@ -12,18 +13,19 @@ use std::{
     net::IpAddr,
 };
 
-use chrono::TimeDelta;
-
 use super::{
     eval,
     excuse::Excuses,
     flow::{Direction, End, Entity, Flow, Protocol, Verdict},
     hold::DenialKey,
     names::{ClusterName, NodeName, NsName, PodName, Text, Workload},
-    opinion::{Asked, Opinion},
+    opinion::Asked,
     probe,
     time::Timestamp,
 };
+pub use weighing::Weighed;
+use weighing::{Unweighed, ask, ask_no_more};
+
 pub use super::{
     excuse::{Class, Noise, PodAge},
     minutes::Minutes,
@@ -109,16 +111,6 @@ pub struct Group {
     excuses: Excuses,
     /// Waived or rejected, exactly this.
     expected: bool,
-}
-
-/// Our evaluator's word on the newest denial of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weighed {
-    pub opinion: Opinion,
-    /// The policies that it rests on were seen to be live when that denial happened.
-    pub of_then: bool,
-    /// When it was asked.
-    pub at: Timestamp,
 }
 
 /// By what groups are shown: hurting first, then the newest.
@@ -358,38 +350,6 @@ impl Denials {
         group.class = class;
     }
 
-    /// At most so many groups of whose newest denial our evaluator was not asked yet. `rest` is how long
-    /// it is not asked again of a group; `None`: it cannot be asked of that cluster.
-    pub fn unweighed(
-        &self,
-        most: usize,
-        now: Timestamp,
-        rest: impl Fn(&ClusterName) -> Option<TimeDelta>,
-    ) -> Vec<GroupId> {
-        let may = self.unweighed.iter().filter_map(|(cluster, waiting)| Some((rest(cluster)?, waiting)));
-        let due = may.flat_map(|(rest, waiting)| {
-            waiting.iter().take_while(move |(asked, _)| asked.is_none_or(|asked| now - asked >= rest))
-        });
-        due.map(|(_, id)| *id).take(most).collect()
-    }
-
-    pub fn weigh(&mut self, id: GroupId, ours: Weighed) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            ask_no_more(&mut self.unweighed, group);
-            group.ours = Some(ours);
-        }
-    }
-
-    /// More is known of a cluster: what our evaluator did not know there is asked again.
-    pub fn weigh_again(&mut self, cluster: &ClusterName) {
-        let is_known = |ours: &Weighed| ours.opinion.verdict != eval::verdict::Verdict::Unknown;
-        let unknown = self
-            .groups
-            .values()
-            .filter(|group| group.key.cluster == *cluster && !group.ours.as_ref().is_some_and(is_known));
-        unknown.for_each(|group| ask(&mut self.unweighed, group));
-    }
-
     /// Groups that changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<GroupId> {
         std::mem::take(&mut self.changed)
@@ -481,22 +441,6 @@ impl Denials {
     }
 }
 
-type Unweighed = BTreeMap<ClusterName, BTreeSet<(Option<Timestamp>, GroupId)>>;
-
-fn ask(unweighed: &mut Unweighed, group: &Group) {
-    let one = (group.ours.as_ref().map(|ours| ours.at), group.id);
-    match unweighed.get_mut(&group.key.cluster) {
-        Some(waiting) => drop(waiting.insert(one)),
-        None => drop(unweighed.insert(group.key.cluster.clone(), BTreeSet::from([one]))),
-    }
-}
-
-fn ask_no_more(unweighed: &mut Unweighed, group: &Group) {
-    if let Some(waiting) = unweighed.get_mut(&group.key.cluster) {
-        waiting.remove(&(group.ours.as_ref().map(|ours| ours.at), group.id));
-    }
-}
-
 fn workload_of(end: &End) -> Option<Workload> {
     if end.pod.as_ref().is_some_and(probe::is_named) {
         return Some(probe::workload());
@@ -532,82 +476,4 @@ fn add(group: &mut Group, flow: &Flow, age: PodAge, at: Timestamp) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::flow::FlowId;
-
-    #[test]
-    fn namespaces_that_somebody_makes_up_do_not_fill_the_memory() {
-        let mut denials = Denials::default();
-        let cluster = ClusterName::parse("east").expect("a name");
-        let second = |n: usize| Timestamp::from_timestamp(n as i64, 0).expect("in range");
-        for n in 0..Denials::ROWS + 100 {
-            let flow = Flow {
-                id: FlowId("a".into()),
-                at: second(n),
-                node: None,
-                direction: Direction::Egress,
-                verdict: Verdict::Denied { said: Text::default(), by: Vec::new() },
-                source: End { ns: NsName::parse(&format!("ns-{n}")).ok(), ..End::default() },
-                destination: End::default(),
-                protocol: Protocol::Tcp,
-                source_port: 1,
-                port: 443,
-                reply: None,
-                closing: false,
-            };
-            denials.note(&cluster, &flow, PodAge::default(), second(n));
-        }
-        assert_eq!(denials.rows.len(), Denials::ROWS - Denials::ROWS / 10 + 100);
-        assert!(
-            denials.groups.len() <= Denials::GROUPS
-                && denials.would.is_empty()
-                && denials.live.len() == Denials::LIVE
-        );
-        let kept: u64 = denials.groups.values().map(|group| group.count).sum();
-        assert_eq!(kept + denials.forgotten, denials.total);
-    }
-
-    #[test]
-    fn what_would_have_been_denied_stands_apart_and_counts_nowhere() {
-        let mut denials = Denials::default();
-        let cluster = ClusterName::parse("east").expect("a name");
-        let at = |secs: i64| Timestamp::from_timestamp(secs, 0).expect("in range");
-        let flow = |n: usize, secs: i64, verdict: Verdict| Flow {
-            id: FlowId("a".into()),
-            at: at(secs),
-            node: None,
-            direction: Direction::Egress,
-            verdict,
-            source: End { ns: NsName::parse(&format!("ns-{n}")).ok(), ..End::default() },
-            destination: End::default(),
-            protocol: Protocol::Tcp,
-            source_port: 1,
-            port: 443,
-            reply: None,
-            closing: false,
-        };
-        let would = || Verdict::Audit { said: Text::new("staged: end of tier default"), by: Vec::new() };
-        let denied = || Verdict::Denied { said: Text::new("end of tier default"), by: Vec::new() };
-        denials.note_would(&cluster, &flow(1, 10, would()), at(99));
-        denials.note(&cluster, &flow(1, 20, denied()), PodAge::default(), at(99));
-        denials.note_would(&cluster, &flow(1, 30, would()), at(99));
-        denials.note_would(&cluster, &flow(2, 40, would()), at(99));
-        denials.settle();
-        let real: Vec<_> = denials.groups().map(|group| (group.class, group.count, group.last)).collect();
-        assert_eq!(real, [(Class::Hurting, 1, at(20))]);
-        let apart: Vec<_> = denials.would().map(|group| (group.class, group.count, group.last)).collect();
-        assert_eq!(apart, [(Class::Would, 1, at(40)), (Class::Would, 2, at(30))]);
-        assert_eq!((denials.total(), denials.live().len(), denials.ids().len()), (1, 1, 1));
-        let ns = NsName::parse("ns-2").expect("a name");
-        assert!(denials.minutes(&cluster, &ns, Direction::Egress).is_none(), "no row was denied anything");
-        assert_eq!(denials.take_changed().len(), 1, "no soak hears of it");
-        denials.expect(denials.ids().into_iter(), |_| true);
-        assert!(denials.would().all(|group| group.class == Class::Would));
-        for n in 0..Denials::WOULD + 10 {
-            denials.note_would(&cluster, &flow(n, 100 + n as i64, would()), at(9_999));
-        }
-        assert_eq!(denials.would().len(), Denials::WOULD);
-        assert_eq!(denials.groups().len(), 1, "a flood of them costs no denial");
-    }
-}
+mod tests;
