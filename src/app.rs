@@ -91,6 +91,7 @@ pub async fn run(setup: Setup, options: Options) -> color_eyre::Result<()> {
         engine,
         drawn: Instant::now(),
         dirty: true,
+        behind: true,
         clipboard: options.chosen.clipboard.clone(),
     };
     cockpit.model.settings.masks.salt = options.salt;
@@ -124,6 +125,8 @@ struct Cockpit {
     engine: Engine,
     drawn: Instant,
     dirty: bool,
+    /// Facts came that the model was not told of.
+    behind: bool,
     clipboard: Vec<Tool>,
 }
 
@@ -161,7 +164,7 @@ impl Cockpit {
                 _ = frame.tick(), if self.dirty => self.draw(screen)?,
                 () = self.engine.turn() => {
                     self.tell(screen)?;
-                    self.dirty = true;
+                    (self.dirty, self.behind) = (true, true);
                 }
                 _ = ages.tick() => {
                     self.engine.tick();
@@ -171,7 +174,7 @@ impl Cockpit {
                         // What the page lacks is said on the page.
                         let _ = self.engine.command(&command);
                     }
-                    self.dirty = true;
+                    (self.dirty, self.behind) = (true, true);
                 }
             }
         }
@@ -201,8 +204,17 @@ impl Cockpit {
         Ok(())
     }
 
+    /// Rows of a large fleet are worked out anew only where facts came, not for every letter of a filter.
+    fn settle(&mut self) {
+        let is_behind = std::mem::take(&mut self.behind) || settle::is_behind(&self.model);
+        // What a dialog says is checked against the world after each key in it.
+        if is_behind || self.model.overlay.is_some() {
+            settle::settle(&mut self.model, self.engine.world());
+        }
+    }
+
     fn draw(&mut self, screen: &mut Screen) -> color_eyre::Result<()> {
-        settle::settle(&mut self.model, self.engine.world());
+        self.settle();
         let (world, model, theme) = (self.engine.world(), &self.model, &self.theme);
         screen.draw(|frame| view::draw(world, model, theme, frame))?;
         self.drawn = Instant::now();
@@ -219,14 +231,17 @@ impl Cockpit {
             Event::Key(_) | Event::FocusGained | Event::FocusLost => return Ok(Next::Go),
         };
         // What the operator acts on is what stands on the screen, with the facts absorbed so far.
-        settle::settle(&mut self.model, self.engine.world());
+        self.settle();
         let mut next = Next::Go;
         for ask in update::update(&mut self.model, self.engine.world(), input) {
             match ask {
-                Ask::Command(command) => match self.engine.command(&command) {
-                    Ok(orders) => update::note_started(&mut self.model, orders),
-                    Err(refusal) => update::note_refusal(&mut self.model, &refusal),
-                },
+                Ask::Command(command) => {
+                    match self.engine.command(&command) {
+                        Ok(orders) => update::note_started(&mut self.model, orders),
+                        Err(refusal) => update::note_refusal(&mut self.model, &refusal),
+                    }
+                    self.behind = true;
+                }
                 Ask::Copy(text) if clipboard::copy(&self.clipboard, &text) => {}
                 Ask::Copy(text) => screen.copy(&text)?,
                 Ask::Theme(name) => self.theme = Theme::load(name).map_err(Report::msg)?,

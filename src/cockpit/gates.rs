@@ -253,14 +253,15 @@ fn other_direction(world: &World, target: &Target) -> Option<Gate> {
         let why = Why::OtherDirection { direction: other.direction, wave };
         return Some(Gate::new(why, Who::Time, Some(Covers::Order)));
     }
-    egress_first(world, target, &other)
+    egress_first(world, target)
 }
 
 /// Ingress of a namespace starts once its egress is clean. What is live already may be corrected whatever
 /// became of egress: else each could wait for the other.
-fn egress_first(world: &World, target: &Target, other: &Target) -> Option<Gate> {
+pub fn egress_first(world: &World, target: &Target) -> Option<Gate> {
+    let other = Target { direction: Direction::Egress, ..target.clone() };
     let (_, row) = world.waves().plan(target.direction).row(target)?;
-    let (_, egress) = world.waves().plan(other.direction).row(other)?;
+    let (_, egress) = world.waves().plan(other.direction).row(&other)?;
     let is_over = matches!(egress.state, RowState::Clean | RowState::Idle);
     if target.direction == Direction::Egress || is_over || row.state.is_live() {
         return None;

@@ -305,7 +305,11 @@ pub fn text(world: &World) -> String {
     for (_, trouble) in rows::notices(world) {
         out.push_str(&format!("note: {trouble}\n"));
     }
-    let (rows, unwritten) = monthly::folded(monthly::due(world).unwrap_or_default());
+    let due = monthly::due(world);
+    if due.is_none() {
+        out.push_str("documents: not read yet, so which are due is not known\n");
+    }
+    let (rows, unwritten) = monthly::folded(due.unwrap_or_default());
     for row in &rows {
         out.push_str(&format!("document: {}\n", monthly::line(row, world.now())));
     }

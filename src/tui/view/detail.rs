@@ -7,7 +7,7 @@ use crate::{
     cockpit::{
         commands::CommandId,
         discovery::{self, CollectionRow, CollectorRow, Progress},
-        gate,
+        gate, gates,
         orders::Target,
         rows::{self, ClusterRow, Phase, RolloutRow, Standing},
         world::World,
@@ -414,7 +414,10 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             let words = format!("write its policy files, then {}", pen.key(CommandId::Reload));
             (Role::Text, apply(&words))
         }
-        (Phase::Authored, _) => (Role::Text, apply(&format!("{a} previews the apply"))),
+        (Phase::Authored, _) => {
+            let words = gates::egress_first(world, &row.target).map(|gate| gate.reason.to_string());
+            (Role::Text, apply(&words.unwrap_or_else(|| format!("{a} previews the apply"))))
+        }
         (Phase::Partial, _) => (Role::Warn, apply(&format!("{a} completes the set, {back} takes it back"))),
         (Phase::RolledBack, _) => match &row.isolation {
             Some(isolation) if isolation.isolated > 0 => {
