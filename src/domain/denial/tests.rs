@@ -1,3 +1,5 @@
+//! Which groups there are, in which order, and of which our evaluator is asked.
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
