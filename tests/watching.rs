@@ -345,6 +345,18 @@ async fn kinds_that_could_not_be_asked_for_are_unknown_and_not_absent() {
     }
 }
 
+/// One API of many that does not answer costs a question about it, not a look at everything.
+#[tokio::test(start_paused = true)]
+async fn only_what_did_not_answer_is_asked_again_soon() {
+    let mut it = Followed::new(cluster());
+    it.refuse(Some(("/apis/projectcalico.org/v3", 503)));
+    let looks = |it: &mut Followed| it.take_told().iter().filter(|told| !told.starts_with("all: ")).count();
+    it.run(Duration::from_secs(290)).await;
+    assert_eq!(looks(&mut it), 1);
+    it.run(Duration::from_secs(300)).await;
+    assert_eq!(looks(&mut it), 1);
+}
+
 /// A session that begins anew reads every list anew, which is a gap for every soak.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_does_not_come_once_is_no_other_server() {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -240,11 +240,14 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
             let report = report::run(&look::look(server, wanted).await);
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
         }
-        // What failed is tried again sooner than what has answered.
-        let failed = failed || known.unasked().next().is_some();
-        sleep(if failed { REFRESH / 10 } else { REFRESH }).await;
-        if known.differs(&Served::by(server).await) {
-            return Over::Anew;
+        // What failed is tried again sooner than what has answered, and alone.
+        let next = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        while Instant::now() < next {
+            let soon = Instant::now() + REFRESH / 10;
+            sleep_until(if known.unasked().next().is_some() { soon.min(next) } else { next }).await;
+            if known.differs(&Served::by(server).await) {
+                return Over::Anew;
+            }
         }
     }
 }
