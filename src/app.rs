@@ -236,10 +236,7 @@ impl Cockpit {
         for ask in update::update(&mut self.model, self.engine.world(), input) {
             match ask {
                 Ask::Command(command) => {
-                    match self.engine.command(&command) {
-                        Ok(orders) => update::note_started(&mut self.model, orders),
-                        Err(refusal) => update::note_refusal(&mut self.model, &refusal),
-                    }
+                    update::note_answer(&mut self.model, self.engine.command(&command));
                     self.behind = true;
                 }
                 Ask::Copy(text) if clipboard::copy(&self.clipboard, &text) => {}

@@ -183,6 +183,14 @@ pub fn follow(model: &Model, world: &World) -> Option<decide::Command> {
     is_due.then(|| decide::Command::ReadEdges(cluster.clone(), ns.clone()))
 }
 
+/// What became of a command, as the engine answered it.
+pub fn note_answer(model: &mut Model, answer: Result<Vec<OrderId>, Refusal>) {
+    match answer {
+        Ok(orders) => note_started(model, orders),
+        Err(refusal) => note_refusal(model, &refusal),
+    }
+}
+
 /// `decide` said no: every reason, in a dialog; for a stray abort a message is enough.
 pub fn note_refusal(model: &mut Model, refusal: &Refusal) {
     let title = Text::from(format!("{} is refused", refusal.what)).to_string();

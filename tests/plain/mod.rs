@@ -130,10 +130,9 @@ impl Session {
     fn typed(&mut self, line: &str) {
         for ask in self.plain.line(self.engine.world(), line) {
             match ask {
-                Ask::Command(command) => match self.engine.command(&command) {
-                    Ok(orders) => update::note_started(&mut self.plain.model, orders),
-                    Err(refusal) => update::note_refusal(&mut self.plain.model, &refusal),
-                },
+                Ask::Command(command) => {
+                    update::note_answer(&mut self.plain.model, self.engine.command(&command));
+                }
                 Ask::Copy(text) => {
                     let said = self.plain.copied(&text);
                     self.tell(said);

@@ -232,10 +232,7 @@ impl Player {
         settle(model, engine.world());
         for ask in update::update(model, engine.world(), Input::Key(key)) {
             match ask {
-                Ask::Command(command) => match engine.command(&command) {
-                    Ok(orders) => update::note_started(model, orders),
-                    Err(refusal) => update::note_refusal(model, &refusal),
-                },
+                Ask::Command(command) => update::note_answer(model, engine.command(&command)),
                 Ask::Copy(text) => self.copied = Some(text),
                 Ask::Quit => self.left = true,
                 Ask::Theme(_) | Ask::Suspend => {}
