@@ -154,6 +154,10 @@ impl Cockpit {
                         Next::Suspend => {
                             // The stream would swallow what is typed into the shell.
                             drop(keys);
+                            // To let it go its reader was woken. Left for later, the waking would come
+                            // together with the first key and hide it until the second (crossterm 0.29
+                            // reads edges, and leaves at a waking).
+                            crossterm::event::poll(Duration::ZERO)?;
                             screen.suspend()?;
                             keys = EventStream::new();
                         }
