@@ -181,7 +181,7 @@ impl Alerts {
     const AGAIN: TimeDelta = TimeDelta::hours(1);
     /// It has to be gone so long before it is called over.
     const CALM: TimeDelta = TimeDelta::minutes(5);
-    /// Soaks and grants are judged anew this often.
+    /// Soaks and grants of all rows are looked through this often.
     const SLOW: TimeDelta = TimeDelta::minutes(1);
     /// Things remembered; beyond, new ones are told once more rather than never.
     const THINGS: usize = 5_000;

@@ -19,7 +19,8 @@ use super::soaks::Soaks;
 
 /// Groups weighed in one batch.
 const AT_ONCE: usize = 64;
-/// In a cluster of more namespaces, a group that was weighed is weighed again after this at the earliest.
+/// A cluster of more namespaces may have thousands of groups: there each is weighed again after
+/// [`REST`] at the earliest.
 const SMALL: usize = 100;
 const REST: TimeDelta = TimeDelta::seconds(60);
 /// A data plane may be this late with a change of policies, and its node's clock off by as much.
