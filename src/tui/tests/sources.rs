@@ -4,9 +4,17 @@
 use chrono::TimeDelta;
 
 use crate::{
-    cockpit::ports::{ClusterFact, Fact, Link, SourceState, Trouble},
-    domain::{names::Text, source::SourceKind},
-    tui::fixture::{self, Player, now, world},
+    cockpit::{
+        ports::{ClusterFact, Fact, Link, SourceState, Trouble},
+        rows::{self, Phase, Standing},
+    },
+    domain::{flow::Direction, names::Text, source::SourceKind},
+    tui::{
+        Theme,
+        fixture::{self, Player, now, world},
+        view::detail,
+        widgets::Pen,
+    },
 };
 
 fn page(kind: SourceKind, name: &str, link: Link, size: (u16, u16)) -> String {
@@ -59,4 +67,26 @@ fn a_source_that_cannot_be_read_says_why_and_what_to_do() {
     let needed = "the flow aggregator serves no FlowStreamService (Antrea 2.7, flowStreamService.enable), and no pod prints np.log";
     let none = page(SourceKind::Unknown, "none", Link::None(Text::new(needed)), (120, 40));
     insta::assert_snapshot!("none_120x40", none);
+}
+
+/// Blind is not quiet: where no source is live, nobody is told that nothing is denied.
+#[test]
+fn what_cannot_be_seen_is_not_called_quiet() {
+    let world = world();
+    let (cluster, ns) = (fixture::cluster("prod-eu-1"), fixture::ns("payments"));
+    let cluster = world.cluster(&cluster).expect("it is there");
+    let mut row = rows::rollout_row(&world, cluster, &cluster.namespaces[&ns], Direction::Egress);
+    (row.standing, row.order) = (Standing::InForce, None);
+    row.drift.clear();
+    let (theme, settings) = (Theme::load("mono").expect("a theme"), Player::new(fixture::world(), (80, 24)));
+    let pen = Pen::new(&theme, &world, &settings.model.settings);
+    for (phase, rate, said) in [
+        (Phase::Soaking, Some(0.0), "watch it; nothing is denied now"),
+        (Phase::Soaking, None, "what is denied cannot be seen now: 5 shows why"),
+        (Phase::Steady, Some(0.0), "it soaked clean, and is watched on"),
+        (Phase::Steady, None, "what is denied cannot be seen now: 5 shows why"),
+    ] {
+        (row.phase, row.denials_per_minute) = (phase, rate);
+        assert_eq!(detail::next(&world, &pen, &row).1, said);
+    }
 }

@@ -400,6 +400,7 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
         );
     }
     let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
+    let sources = pen.key(CommandId::Sources);
     let target = std::slice::from_ref(&row.target);
     let apply = |words: &str| match offer::apply_reasons(world, target).first() {
         None => words.to_owned(),
@@ -435,6 +436,9 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
         (Phase::Soaking | Phase::Steady, _) if denied => {
             let denials = pen.key(CommandId::Denials);
             (Role::Denied, format!("flows are denied: enter or {denials} shows which; {back} takes it back"))
+        }
+        (Phase::Steady, _) | (Phase::Soaking, Standing::InForce) if row.denials_per_minute.is_none() => {
+            (Role::Warn, format!("what is denied cannot be seen now: {sources} shows why"))
         }
         (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
         (Phase::Soaking, Standing::InForce) if is_busy => {
