@@ -48,10 +48,15 @@ pub struct House {
 }
 
 pub fn house() -> House {
+    house_of(2_400)
+}
+
+/// One whose namespace `shop` has so many edges, on a port each.
+fn house_of(ports: u16) -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut store, _) = Store::open(folder.path(), Limits::new(TimeDelta::days(35))).expect("opened");
     let hour = at(0).timestamp() / 3600;
-    let many = (1..=2_400).map(|port| line("shop", port, hour - i64::from(port % 2) * 24 * 10));
+    let many = (1..=ports).map(|port| line("shop", port, hour - i64::from(port % 2) * 24 * 10));
     let all = many.chain([line("pay", 1, hour), line("shop-2", 1, hour)]);
     let edges = all.map(|line| edges::from_line(&line).expect("an edge")).collect();
     store.commit(&Batch { edges, ..Batch::default() }).expect("committed");
@@ -116,7 +121,9 @@ async fn what_is_not_for_reading_is_refused_in_a_sentence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_does_not_take_its_answer_holds_up_nobody() {
-    let house = house();
+    // Seven pages an answer: one goes to the connection and two wait, so that none of the four is
+    // written to its end however fast pages are read.
+    let house = house_of(6_500);
     let mut slow = Vec::new();
     for _ in 0..4 {
         let mut stream = connect(&house);
