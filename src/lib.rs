@@ -400,6 +400,7 @@ pub mod cli {
     mod args_collect;
     mod args_plan;
     mod args_screen;
+    mod args_team;
     pub mod ask;
     pub mod author;
     mod author_live;
@@ -424,6 +425,7 @@ pub mod cli {
     pub mod log;
     pub mod manual;
     mod observe;
+    pub mod overrule;
     pub mod plan;
     pub mod predict;
     pub mod preferences;
@@ -438,11 +440,13 @@ pub mod cli {
     pub mod run;
     mod runbook;
     pub mod session;
+    mod share;
     pub mod status;
     #[cfg(test)]
     mod tests;
     mod to_git;
     pub mod wait;
+    pub mod waive;
     pub mod watch;
 }
 

@@ -14,11 +14,11 @@ use sluice::{
         ask::Asker,
         change::Changing,
         exit::Exit,
-        hold,
+        hold, overrule, plan,
         print::Printer,
         report, review_gate, rollback,
         session::Session,
-        watch,
+        waive, watch,
     },
     engine::{Clock, Engine, Records, Setup},
     k8s::connect::Access,
@@ -135,6 +135,9 @@ impl Team {
             Command::Hold(args) => hold::hold(session, global, args, printer_ref).await,
             Command::Exclude(args) => hold::exclude(session, global, args, printer_ref).await,
             Command::Release(args) => hold::release(session, args, printer_ref).await,
+            Command::Waive(args) => waive::run(session, global, args, printer_ref).await,
+            Command::Override(args) => overrule::run(session, global, &args.command, printer_ref).await,
+            Command::Plan(args) => plan::run(session, global, args, printer_ref).await,
             Command::Review(args) => {
                 review_gate::in_session(session, &args.command, &mut Asker::Yes, printer_ref).await
             }
@@ -224,6 +227,73 @@ async fn an_exclusion_has_an_end_and_is_the_leads() {
     let ends = team.sluice(Person::Viewer, "report open-ends -o json").await.json();
     let said = ends.to_string();
     assert!(said.contains("it moves away") && said.contains("lead"), "{said}");
+}
+
+/// Somebody takes it upon himself, with a day on which it ends; a name that is none waives nothing.
+#[tokio::test(start_paused = true)]
+async fn what_is_waived_has_an_end_and_is_the_leads() {
+    let team = Team::new();
+    let row = "waive --context east -n shop --direction egress --reason 'it is switched off' -o json";
+    let denial =
+        format!("{row} --destination api.old.example --port TCP/443 --workload Deployment/cart --until 7d");
+    assert_eq!(team.sluice(Person::Viewer, &denial).await.refused(), ["no-right"]);
+    let past = format!("{row} --quiet --until 2020-01-01");
+    assert_eq!(team.sluice(Person::Lead, &past).await.refused(), ["past"]);
+    let mistyped = format!("{row} --cronjob yearly-repport");
+    assert_eq!(team.sluice(Person::Lead, &mistyped).await.refused(), ["nothing-to-waive"]);
+    let nowhere = denial.replace("-n shop", "-n shoop");
+    assert_eq!(team.sluice(Person::Lead, &nowhere).await.refused(), ["unknown-namespace"]);
+    assert_eq!(team.names("Waiver"), [""; 0]);
+    team.sluice(Person::Lead, &denial).await.done();
+    let [waiver] = team.state().objects("sluice.dev/v1alpha1", "Waiver").try_into().expect("one waiver");
+    let key = &waiver["spec"]["subject"]["denial"];
+    assert_eq!(
+        (key["destination"].as_str(), key["port"].as_u64(), key["protocol"].as_str()),
+        (Some("api.old.example"), Some(443), Some("TCP")),
+        "{waiver}"
+    );
+    let ends = team.sluice(Person::Viewer, "report open-ends -o json").await.json().to_string();
+    assert!(ends.contains("denials of cart to api.old.example:443/TCP"), "{ends}");
+}
+
+/// One asks for the bytes that were previewed, another confirms; nobody asks for other bytes.
+#[tokio::test(start_paused = true)]
+async fn two_people_override_for_the_bytes_of_a_preview() {
+    let team = Team::new();
+    let apply = "apply --context east -n shop --direction egress --dry-run -o json";
+    let preview = team.sluice(Person::Lead, apply).await.json();
+    let digest = preview["previews"][0]["digest"].as_str().expect("a digest").to_owned();
+    let ask = |digest: &str| {
+        format!(
+            "override ask --context east -n shop --direction egress --digest {digest} --covers soak,order \
+             --reason 'the vendor moves tonight' -o json"
+        )
+    };
+    assert_eq!(team.sluice(Person::Lead, &ask("000000000000")).await.refused(), ["other-bytes"]);
+    // Neither the preview is theirs nor the override.
+    let viewer = team.sluice(Person::Viewer, &ask(&digest)).await;
+    assert!(viewer.refused().iter().all(|code| code == "no-right"));
+    team.sluice(Person::Lead, &ask(&digest)).await.done();
+    let [name] = team.names("Override").try_into().expect("one override");
+    let plan = team.sluice(Person::OnCall, "plan --context east").await.out;
+    assert!(plan.contains(&format!("`sluice override confirm {name}`")), "{plan}");
+    let confirm = format!("override confirm {name} -o json");
+    assert_eq!(team.sluice(Person::Lead, &confirm).await.refused(), ["no-right", "own-override"]);
+    let unknown = team.sluice(Person::OnCall, "override confirm over-x -o json").await.refused();
+    assert_eq!(unknown, ["unknown-override"]);
+    team.sluice(Person::OnCall, &confirm).await.done();
+    let plan = team.sluice(Person::Viewer, "plan --context east --direction egress -o json").await.out;
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    let rows = plan["directions"][0]["waves"].as_array().expect("waves").iter().flat_map(|wave| {
+        wave["rows"].as_array().expect("rows").iter().filter(|row| row["namespace"] == "shop")
+    });
+    let [row] = rows.collect::<Vec<_>>().try_into().expect("one row");
+    let over = &row["overrides"][0];
+    assert_eq!(
+        (over["digest"].as_str(), over["by"].as_str(), over["confirmed"]["by"].as_str()),
+        (Some(digest.as_str()), Some("lead"), Some("oncall")),
+        "{row}"
+    );
 }
 
 const ASK: &str = "review ask -n shop --for east --destination 198.51.100.66/32 --port TCP/4444 \

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     args::{Advance, Apply, Revert},
-    change::{Changing, Result, preview},
+    change::{Changing, Result},
     exit::Exit,
     plan,
     session::Waited,
@@ -153,7 +153,7 @@ async fn previewed(
     changing.session.until(changing.change.deadline, |w| wait::have_ended(w, &previews)).await;
     let world = changing.session.world();
     result.troubles = failures(world, &previews);
-    let made: Vec<_> = previews.into_iter().filter(|id| preview(world, *id).is_some()).collect();
+    let made: Vec<_> = previews.into_iter().filter(|id| world.orders().preview(*id).is_some()).collect();
     if !result.troubles.is_empty() && (!wish.each || made.is_empty()) {
         return changing.report(wish.name, Exit::Failed, result);
     }
@@ -261,7 +261,10 @@ fn only_direction(
 }
 
 fn differs(world: &World, id: OrderId) -> bool {
-    preview(world, id).is_some_and(|preview| !preview.steps.is_empty() || !preview.refusals.is_empty())
+    world
+        .orders()
+        .preview(id)
+        .is_some_and(|preview| !preview.steps.is_empty() || !preview.refusals.is_empty())
 }
 
 /// Every reason against, of all rows.
@@ -295,7 +298,7 @@ fn failures(world: &World, previews: &[OrderId]) -> Vec<Trouble> {
 /// Shows the preview and asks for the word that its environment demands.
 async fn ask_for(changing: &mut Changing<'_, '_>, name: &str, id: OrderId) -> bool {
     let world = changing.session.world();
-    let Some(preview) = preview(world, id) else { return false };
+    let Some(preview) = world.orders().preview(id) else { return false };
     let (word, target) = (wait::word(world, &preview.target), preview.target.clone());
     if changing.asker.is_person() {
         let shown = format!("{}{}", preview_text(world, preview), band(world, &target));

@@ -16,10 +16,12 @@ use crate::{
 };
 
 pub use super::args_collect::{Collect, DnstapDoor, FlowFile};
-pub use super::args_plan::{
-    Advance, Exclude, Hold, Holding, Init, Install, Plan, Preflight, Release, Sharing,
-};
+pub use super::args_plan::{Advance, Init, Install, Plan, Preflight};
 pub use super::args_screen::Shown;
+pub use super::args_team::{
+    Exclude, Hold, Holding, Override, OverrideAsk, OverrideCommand, OverrideConfirm, Release, Row, Sharing,
+    Waive,
+};
 use super::help;
 
 /// Rolls default-deny NetworkPolicies across a fleet of Kubernetes clusters.
@@ -136,6 +138,13 @@ pub enum Command {
     Exclude(Exclude),
     /// End a hold or an exclusion, by its name
     Release(Release),
+    /// Take something upon yourself until a day: the soak no longer waits for exactly that
+    ///
+    /// A denial, a CronJob that did not run, a workload without evidence, silence. Nothing is opened:
+    /// what is denied stays denied. Listed among the open ends with your name until it ends.
+    Waive(Waive),
+    /// Go on without soak, coverage or order: one person asks, another confirms
+    Override(Override),
     /// Write a first sluice.yaml from the kubeconfig's contexts; never overwrites one
     Init(Init),
     /// Gather a cluster's flows and DNS answers into edges, for days, and serve them read-only

@@ -1,14 +1,14 @@
-//! The command line of the plan, of what the team puts on it, of the pre-flight and of installing, as types.
+//! The command line of the plan, of the pre-flight and of installing, as types.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
 use super::{
-    args::{Change, Format, direction, duration, namespace},
+    args::{Change, Format, direction, duration},
     help,
 };
-use crate::domain::{flow::Direction, names::NsName, time::Timestamp};
+use crate::domain::flow::Direction;
 
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = help::PLAN)]
@@ -32,66 +32,6 @@ pub struct Advance {
     pub direction: Direction,
     #[command(flatten)]
     pub change: Change,
-}
-
-/// What a hold is about, and why.
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::HOLD)]
-pub struct Hold {
-    /// The whole fleet; else name a cluster with --context, and a namespace of it with -n
-    #[arg(long, conflicts_with_all = ["namespaces", "direction"])]
-    pub fleet: bool,
-    #[command(flatten)]
-    pub holding: Holding,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(after_long_help = help::EXCLUDE)]
-pub struct Exclude {
-    #[command(flatten)]
-    pub holding: Holding,
-}
-
-/// What hold and exclude share.
-#[derive(Clone, Debug, Args)]
-pub struct Holding {
-    /// Only this namespace of the cluster; may be repeated
-    #[arg(short, long = "namespace", value_name = "NAMESPACE", value_parser = namespace)]
-    pub namespaces: Vec<NsName>,
-    /// Only this direction of the namespace
-    #[arg(long, value_parser = direction, value_name = "egress|ingress", requires = "namespaces")]
-    pub direction: Option<Direction>,
-    /// Why: kept with it, and shown wherever it stands in the way
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// When it ends: RFC 3339, or a date (its first moment in UTC)
-    #[arg(long, value_name = "T", value_parser = super::hold::moment, conflicts_with = "span")]
-    pub until: Option<Timestamp>,
-    /// How long it lasts
-    #[arg(long = "for", id = "span", value_name = "DURATION", value_parser = duration)]
-    pub span: Option<Duration>,
-    #[command(flatten)]
-    pub sharing: Sharing,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Release {
-    /// Its name, as `sluice plan` shows it
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    #[command(flatten)]
-    pub sharing: Sharing,
-}
-
-/// What every write to the state cluster shares.
-#[derive(Clone, Debug, Args)]
-pub struct Sharing {
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-    /// How long to wait for the state cluster
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub deadline: Duration,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cockpit::{
         decide::{Command, Refusal},
-        orders::{OrderId, OrderState, Preview},
+        orders::OrderId,
         ports::Trouble,
         world::World,
     },
@@ -106,7 +106,7 @@ impl Changing<'_, '_> {
             command,
             result: exit.word(),
             dry_run: self.change.dry_run,
-            previews: result.previews.iter().filter_map(|id| preview(world, *id)).collect(),
+            previews: result.previews.iter().filter_map(|id| world.orders().preview(*id)).collect(),
             rollbacks: result.rollbacks,
             orders: result.orders,
             refusals: result.refusals,
@@ -125,13 +125,5 @@ impl Changing<'_, '_> {
         let world = self.session.world();
         let ended = orders.iter().filter_map(|id| world.orders().get(*id));
         Exit::all(ended.map(|order| exit::of_order(order, world.orders().activity())))
-    }
-}
-
-/// The preview that an order made, if it did.
-pub fn preview(world: &World, id: OrderId) -> Option<&Preview> {
-    match &world.orders().get(id)?.state {
-        OrderState::Previewed(preview) => Some(preview),
-        OrderState::Running | OrderState::Ended(_) => None,
     }
 }

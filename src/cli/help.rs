@@ -76,6 +76,18 @@ pub const EXCLUDE: &str = "\
 Examples:
   sluice exclude --cluster prod-eu -n legacy --reason \"being retired\" --until 2026-12-31";
 
+pub const WAIVE: &str = "\
+Examples:
+  sluice waive --cluster eu -n web --direction egress --cronjob year-end --reason \"runs in January\"
+  sluice waive --cluster eu -n web --direction egress --quiet --reason \"a cold standby\" --until 30d
+In the cockpit W waives what the cursor is on, and Y in its form copies the command.";
+
+pub const OVERRIDE: &str = "\
+Examples:
+  sluice apply --cluster eu -n web --direction egress --dry-run    # prints the digest
+  sluice override ask --cluster eu -n web --direction egress --digest 4f1c09a2b7e3 --covers soak --reason \"the vendor moves tonight\"
+  sluice override confirm NAME             # somebody else";
+
 pub const INIT: &str = "\
 Examples:
   sluice init                              # every context of the kubeconfig

@@ -1,26 +1,18 @@
 //! `sluice hold`, `sluice exclude`, `sluice release`: one small write to the state cluster each, and
 //! its answer. They change no policy, so nothing is previewed; who did it is the API server's word.
 
-use std::time::Duration;
-
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
 
 use super::{
-    args::{Exclude, Format, Global, Hold, Holding, Release, Sharing},
+    args::{Exclude, Global, Hold, Holding, Release},
     exit::Exit,
-    plan::{has_state, named},
+    plan::named,
     print::Printer,
-    session::{Session, Waited},
+    session::Session,
+    share,
 };
 use crate::{
-    cockpit::{
-        decide::{Command, Refusal},
-        holding::Wanted,
-        ports::Trouble,
-        shared::{ShareId, Written},
-        world::World,
-    },
-    documents::orders::{self, Report},
+    cockpit::{decide::Command, holding::Wanted, world::World},
     domain::{
         hold::{HoldKind, Scope},
         names::{ClusterName, Text},
@@ -59,7 +51,7 @@ pub async fn exclude(
 
 pub async fn release(session: &mut Session, args: &Release, printer: &mut Printer<'_>) -> Exit {
     let commands = vec![Command::Release(Text::new(&args.name))];
-    write(session, "release", |_| commands, &args.sharing, printer).await
+    share::write(session, "release", |_| commands, &args.sharing, printer).await
 }
 
 fn usage(printer: &mut Printer<'_>, said: &str) -> Exit {
@@ -87,7 +79,7 @@ async fn put_on(
         let wanted = |scope: Scope| Wanted { scope, kind, reason: reason.clone(), expires };
         scopes.into_iter().map(|scope| Command::Hold(wanted(scope))).collect()
     };
-    write(session, name, commands, &args.sharing, printer).await
+    share::write(session, name, commands, &args.sharing, printer).await
 }
 
 /// What is meant, narrowest first named: namespaces in clusters, clusters, the fleet.
@@ -110,77 +102,4 @@ fn scopes(world: &World, global: &Global, args: &Holding, fleet: bool) -> Result
         args.namespaces.iter().map(one).collect()
     };
     Ok(clusters.iter().flat_map(of).collect())
-}
-
-/// Decides and writes one after the other, waits for the answers, and reports.
-async fn write(
-    session: &mut Session,
-    name: &'static str,
-    commands: impl FnOnce(&World) -> Vec<Command>,
-    args: &Sharing,
-    printer: &mut Printer<'_>,
-) -> Exit {
-    if session.until(args.deadline, has_state).await == Waited::Interrupted {
-        return Exit::Failed;
-    }
-    let (mut refusals, mut asked) = (Vec::new(), Vec::new());
-    for command in commands(session.world()) {
-        let id = session.world().shared().next_id();
-        match session.engine().command(&command) {
-            Ok(_) => asked.push(id),
-            Err(refusal) => refusals.push(refusal),
-        }
-    }
-    let waited =
-        session.until(args.deadline, |world| asked.iter().all(|id| answer(world, *id).is_some())).await;
-    let world = session.world();
-    let mut troubles: Vec<Trouble> = Vec::new();
-    let mut parts: Vec<Exit> = refusals.iter().map(|_: &Refusal| Exit::Refused).collect();
-    for id in &asked {
-        match answer(world, *id).map(|written| &written.result) {
-            Some(Ok(())) => parts.push(Exit::Done),
-            Some(Err(trouble)) => {
-                troubles.push(trouble.clone());
-                parts.push(Exit::Failed);
-            }
-            None => {
-                troubles.push(unanswered(name, waited, args.deadline));
-                parts.push(Exit::Failed);
-            }
-        }
-    }
-    let done = parts.iter().filter(|part| **part == Exit::Done).count();
-    let exit = Exit::all(parts);
-    let report = Report {
-        command: name,
-        result: exit.word(),
-        dry_run: false,
-        previews: Vec::new(),
-        rollbacks: Vec::new(),
-        orders: Vec::new(),
-        refusals,
-        troubles,
-    };
-    match args.output {
-        Format::Json => printer.out(&orders::json(world, &report)),
-        Format::Text => {
-            printer.out(&orders::text(world, &report));
-            if done > 0 {
-                printer.out(&format!("{name}: {done} written. `sluice plan` shows what it changes.\n"));
-            }
-        }
-    }
-    exit
-}
-
-fn answer(world: &World, id: ShareId) -> Option<&Written> {
-    world.shared().wrote().iter().rev().find(|written| written.id == id)
-}
-
-fn unanswered(name: &str, waited: Waited, deadline: Duration) -> Trouble {
-    let why = match waited {
-        Waited::Interrupted => "it was interrupted before the answer came".to_owned(),
-        Waited::Deadline | Waited::Reached => format!("no answer came within {} s", deadline.as_secs()),
-    };
-    Trouble::new(name, &why, "It may have landed: look with `sluice plan`.")
 }

@@ -13,11 +13,11 @@ use super::{
     change::Changing,
     cockpit, collect, demo, denials, discover, documents,
     exit::Exit,
-    explain, hold, info, init, install, kyverno, log, manual, plan, predict, preflight,
+    explain, hold, info, init, install, kyverno, log, manual, overrule, plan, predict, preflight,
     print::Printer,
     probe, report, review_gate, rollback, runbook,
     session::{self, Need, NoStart, Session},
-    status, watch,
+    status, waive, watch,
 };
 use crate::engine::Engine;
 
@@ -53,62 +53,71 @@ fn run(cli: &Cli, printer: &mut Printer<'_>) -> Exit {
         return Exit::Usage;
     }
     match &cli.command {
-        Some(Command::Completions { shell }) => printed(&completions(*shell), printer),
-        Some(Command::Man) => printed(&manual::roff(), printer),
-        Some(Command::Info) => printed(&info::text(global), printer),
-        Some(Command::Collect(args)) => {
-            with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
-        }
         None => with_runtime(printer, async |_| {
             let setup = session::setup(global, Need::AtOnce, true)?;
             Box::pin(cockpit::run(global, cli.shown, setup, cli.open.as_deref())).await
         }),
-        Some(Command::Demo(args)) => with_runtime(printer, async |printer| {
+        Some(command) => subcommand(cli, command, printer),
+    }
+}
+
+fn subcommand(cli: &Cli, command: &Command, printer: &mut Printer<'_>) -> Exit {
+    let global = &cli.global;
+    match command {
+        Command::Completions { shell } => printed(&completions(*shell), printer),
+        Command::Man => printed(&manual::roff(), printer),
+        Command::Info => printed(&info::text(global), printer),
+        Command::Collect(args) => {
+            with_runtime(printer, async |printer| Box::pin(collect::run(global, args, printer)).await)
+        }
+        Command::Demo(args) => with_runtime(printer, async |printer| {
             Box::pin(demo::run(global, cli.shown.or(args.shown), args, printer)).await
         }),
-        Some(Command::Status(args)) => look(global, printer, async |s, p| status::run(s, args, p).await),
-        Some(Command::Denials(args)) => look(global, printer, async |s, p| denials::run(s, args, p).await),
-        Some(Command::Watch(args)) => with_runtime(printer, async |p| watch_all(global, args, p).await),
-        Some(Command::Preflight(args)) => preflight::main(global, args, printer),
-        Some(Command::Install(args)) => put_in(global, args, printer),
-        Some(Command::Discover(args)) if !args.flows.is_empty() => discover::run(global, args, printer),
-        Some(Command::Discover(args)) => {
+        Command::Status(args) => look(global, printer, async |s, p| status::run(s, args, p).await),
+        Command::Denials(args) => look(global, printer, async |s, p| denials::run(s, args, p).await),
+        Command::Watch(args) => with_runtime(printer, async |p| watch_all(global, args, p).await),
+        Command::Preflight(args) => preflight::main(global, args, printer),
+        Command::Install(args) => put_in(global, args, printer),
+        Command::Discover(args) if !args.flows.is_empty() => discover::run(global, args, printer),
+        Command::Discover(args) => {
             with_runtime(printer, async |printer| discover::run_live(global, args, printer).await)
         }
-        Some(Command::Plan(args)) => with_runtime(printer, async |p| {
+        Command::Plan(args) => with_runtime(printer, async |p| {
             Ok(plan::run(&mut start(&whole(global), Need::Workspace, true)?, global, args, p).await)
         }),
-        Some(Command::Hold(args)) => team(global, printer, async |s, p| hold::hold(s, global, args, p).await),
-        Some(Command::Exclude(args)) => {
-            team(global, printer, async |s, p| hold::exclude(s, global, args, p).await)
+        Command::Hold(args) => team(global, printer, async |s, p| hold::hold(s, global, args, p).await),
+        Command::Exclude(args) => team(global, printer, async |s, p| hold::exclude(s, global, args, p).await),
+        Command::Release(args) => team(global, printer, async |s, p| hold::release(s, args, p).await),
+        Command::Waive(args) => team(global, printer, async |s, p| waive::run(s, global, args, p).await),
+        Command::Override(args) => {
+            team(global, printer, async |s, p| overrule::run(s, global, &args.command, p).await)
         }
-        Some(Command::Release(args)) => team(global, printer, async |s, p| hold::release(s, args, p).await),
-        Some(Command::Author(args)) if args.offline => author::offline(global, args, printer),
-        Some(Command::Author(args)) => {
+        Command::Author(args) if args.offline => author::offline(global, args, printer),
+        Command::Author(args) => {
             with_runtime(printer, async |printer| Box::pin(author::run(global, args, printer)).await)
         }
-        Some(Command::Kyverno(args)) => with_runtime(printer, async |p| {
+        Command::Kyverno(args) => with_runtime(printer, async |p| {
             let mut session = start(&whole(global), Need::Workspace, false)?;
             Ok(kyverno::run(&mut session, global, args, p).await)
         }),
-        Some(Command::Documents(args)) => documents::main(&whole(global), args, printer),
-        Some(Command::Runbook(args)) => runbook::run(global, args, printer),
-        Some(Command::Probe(args)) => probe::run(args, printer),
-        Some(Command::Explain(args)) => explain::main(global, args, printer),
-        Some(Command::Predict(args)) => predict::main(global, args, printer),
-        Some(Command::Init(args)) => init::run(global, args, printer),
-        Some(Command::Apply(args)) => {
+        Command::Documents(args) => documents::main(&whole(global), args, printer),
+        Command::Runbook(args) => runbook::run(global, args, printer),
+        Command::Probe(args) => probe::run(args, printer),
+        Command::Explain(args) => explain::main(global, args, printer),
+        Command::Predict(args) => predict::main(global, args, printer),
+        Command::Init(args) => init::run(global, args, printer),
+        Command::Apply(args) => {
             change(global, &args.change, Need::Workspace, printer, async |it| apply::run(it, args).await)
         }
-        Some(Command::Advance(args)) => {
+        Command::Advance(args) => {
             change(global, &args.change, Need::Workspace, printer, async |it| apply::advance(it, args).await)
         }
-        Some(Command::Revert(args)) => {
+        Command::Revert(args) => {
             change(global, &args.change, Need::Workspace, printer, async |it| apply::revert(it, args).await)
         }
-        Some(Command::Report(args)) => report::main(global, args, printer),
-        Some(Command::Review(args)) => review_gate::main(global, args, printer),
-        Some(Command::Rollback(args)) => {
+        Command::Report(args) => report::main(global, args, printer),
+        Command::Review(args) => review_gate::main(global, args, printer),
+        Command::Rollback(args) => {
             change(global, &args.change, Need::AtOnce, printer, async |it| rollback::run(it, args).await)
         }
     }

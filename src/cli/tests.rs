@@ -134,12 +134,14 @@ fn reviews_on_the_screen_are_those_of_the_json() {
 #[test]
 fn one_effect_has_one_name_on_the_screen_and_in_commands() {
     use clap::CommandFactory as _;
-    /// A key at the right moment, or a decision that no command takes.
-    const SCREEN_ONLY: &[&str] = &["abort", "override", "confirm-override", "waive"];
+    /// A key at the right moment.
+    const SCREEN_ONLY: &[&str] = &["abort"];
     let cli = super::args::Cli::command();
     let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
     let review = cli.find_subcommand("review").expect("its own commands");
     let of_reviews: Vec<&str> = review.get_subcommands().map(clap::Command::get_name).collect();
+    let over = cli.find_subcommand("override").expect("its own commands");
+    let of_overrides: Vec<&str> = over.get_subcommands().map(clap::Command::get_name).collect();
     let apply = cli.find_subcommand("apply").expect("its own options");
     let of_apply: Vec<&str> = apply.get_arguments().filter_map(clap::Arg::get_long).collect();
     for row in commands::TABLE {
@@ -147,7 +149,8 @@ fn one_effect_has_one_name_on_the_screen_and_in_commands() {
             continue;
         }
         let of_review = of_reviews.contains(&row.name.trim_end_matches("-review"));
-        let is_one = names.contains(&row.name) || of_review || of_apply.contains(&row.name);
+        let of_override = of_overrides.contains(&row.name.trim_end_matches("-override"));
+        let is_one = names.contains(&row.name) || of_review || of_override || of_apply.contains(&row.name);
         assert!(is_one, "{} is no command of sluice, {names:?}, review {of_reviews:?}", row.name);
     }
     for name in SCREEN_ONLY {

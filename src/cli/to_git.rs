@@ -6,7 +6,6 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::change::preview;
 use crate::{
     cockpit::{
         orders::{OrderId, Preview},
@@ -23,7 +22,7 @@ use crate::{
 /// Writes the next commit of each previewed row. Answers what to print.
 pub fn write(world: &World, previews: &[OrderId], folder: &Path) -> Result<String, Vec<Trouble>> {
     let (mut out, mut troubles) = (String::new(), Vec::new());
-    for preview in previews.iter().filter_map(|id| preview(world, *id)) {
+    for preview in previews.iter().filter_map(|id| world.orders().preview(*id)) {
         let into = folder.join(preview.target.cluster.as_str()).join(preview.target.ns.as_str());
         match row(preview, &into) {
             Ok(said) => out.push_str(&said),

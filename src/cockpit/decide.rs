@@ -8,7 +8,7 @@ use crate::domain::{
     hold::HoldKind,
     manifest::Manifests,
     names::{ClusterName, NsName, Text},
-    policy::Pinned,
+    policy::{Pinned, PolicyDigest},
     preflight::check::{CheckId, Verdict},
     time::{Timestamp, age, span},
     valve::{self, Set},
@@ -19,10 +19,7 @@ use super::{
     gates::{self, Gate},
     holding::{self, Wanted},
     monthly,
-    orders::{
-        ApplyOrder, Order, OrderId, OrderKind, OrderState, Origin, Preview, PreviewOrder, RollbackOrder,
-        Target,
-    },
+    orders::{ApplyOrder, Order, OrderId, OrderKind, Origin, Preview, PreviewOrder, RollbackOrder, Target},
     ports::Effect,
     preflight, reading, review_orders, shadow,
     waiving::{self, Overriding, Waiving},
@@ -167,8 +164,14 @@ pub enum Reason {
     NoReason,
     #[error("an override says what it covers: soak, coverage or order (--covers)")]
     NothingCovered,
-    #[error("there is no override {0}")]
-    UnknownOverride(Text),
+    #[error("there is no override {name}; there are: {known}")]
+    UnknownOverride { name: Text, known: Text },
+    /// Of a digest that somebody typed.
+    #[error("the bytes are {} by now: look at them with `sluice apply --dry-run`, then name that digest", .now.short())]
+    OtherBytes { now: PolicyDigest },
+    /// What is to be waived and is not there.
+    #[error("{0}")]
+    NothingToWaive(Text),
     #[error("{0} is confirmed already")]
     ConfirmedAlready(Text),
     #[error("you asked for it yourself, as {0}: a second person has to confirm it")]
@@ -420,7 +423,7 @@ fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
 /// Every reason why what a preview showed cannot be applied now. It is bound to the bytes in the
 /// workspace and to the live objects that it was computed against.
 pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
-    let Some(Order { state: OrderState::Previewed(preview), .. }) = world.orders().get(id) else {
+    let Some(preview) = world.orders().preview(id) else {
         return vec![Reason::NoPreview(id)];
     };
     let target = &preview.target;
@@ -461,10 +464,7 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
     refuse_if("apply", previews, reasons)?;
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
     let mut after = None;
-    for preview in previews {
-        let Some(Order { state: OrderState::Previewed(preview), .. }) = world.orders().get(*preview) else {
-            continue;
-        };
+    for preview in previews.iter().filter_map(|id| world.orders().preview(*id)) {
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         let kind = match preview.origin {
             Origin::Workspace => OrderKind::Apply,
@@ -472,7 +472,7 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
             Origin::Shadow => OrderKind::Shadow,
         };
         orders.started.push((id, kind, preview.target.clone()));
-        orders.effects.push(Effect::Apply(ApplyOrder { id, preview: preview.clone(), after }));
+        orders.effects.push(Effect::Apply(ApplyOrder { id, preview: Box::new(preview.clone()), after }));
         after = Some(id);
     }
     Ok(orders)

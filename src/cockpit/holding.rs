@@ -98,7 +98,8 @@ pub fn may_write(world: &World, kind: HoldKind) -> Vec<Reason> {
     reasons
 }
 
-fn scope_reasons(world: &World, scope: &Scope) -> Option<Reason> {
+/// Is there such a place, as far as the cluster told?
+pub(super) fn scope_reasons(world: &World, scope: &Scope) -> Option<Reason> {
     let (cluster, ns) = match scope {
         Scope::Fleet => return None,
         Scope::Cluster(cluster) => (cluster, None),

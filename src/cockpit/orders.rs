@@ -249,6 +249,14 @@ impl Orders {
         self.orders.get(&id)
     }
 
+    /// The preview that an order made; `None`: it made none, or not yet.
+    pub fn preview(&self, id: OrderId) -> Option<&Preview> {
+        match &self.get(id)?.state {
+            OrderState::Previewed(preview) => Some(preview),
+            OrderState::Running | OrderState::Ended(_) => None,
+        }
+    }
+
     /// Newest last.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Order> {
         self.orders.values()

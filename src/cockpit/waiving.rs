@@ -3,17 +3,19 @@
 //! is for exactly the bytes of one preview, and counts only once a second person confirmed it.
 
 use crate::domain::{
-    hold::{Covers, Override, Subject},
+    hold::{Covers, Override, Scope, Subject},
     names::Text,
     policy::PolicyDigest,
     rollout::{Kept, Target},
-    time::Timestamp,
+    time::{Timestamp, age, span},
 };
 
 use super::{
+    coverage::{WorkloadRow, coverage_row},
     decide::Reason,
     gates,
-    orders::{OrderId, OrderState, Preview},
+    holding::scope_reasons,
+    orders::OrderId,
     ports::Effect,
     shared::Share,
     world::World,
@@ -47,10 +49,28 @@ pub fn may_waive(world: &World) -> Vec<Reason> {
 pub fn waive_reasons(world: &World, waiving: &Waiving) -> Vec<Reason> {
     let mut reasons = may_waive(world);
     reasons.extend(words(world, &waiving.reason, waiving.expires));
-    if world.cluster(&waiving.target.cluster).is_none() {
-        reasons.push(Reason::UnknownCluster(waiving.target.cluster.clone()));
-    }
+    reasons.extend(scope_reasons(world, &Scope::Rollout(waiving.target.clone())));
+    reasons.extend(nothing_to_waive(world, waiving));
     reasons
+}
+
+/// A name that the cluster does not know waives nothing: it was mistyped. Denials are not asked for,
+/// since whoever waives them may have seen them elsewhere.
+fn nothing_to_waive(world: &World, waiving: &Waiving) -> Option<Reason> {
+    let Target { cluster, ns, .. } = &waiving.target;
+    let (what, is_there) = match &waiving.subject {
+        Subject::Denial(_) | Subject::Quiet => return None,
+        Subject::CronJob(name) => {
+            let mut crons = world.discoveries().crons(cluster, ns)?;
+            (format!("CronJob {name}"), crons.any(|cron| cron.name == *name))
+        }
+        Subject::NoEvidence(workload) => {
+            let row = coverage_row(world, world.cluster(cluster)?, world.namespace(cluster, ns)?);
+            let is_it = |one: &WorkloadRow| one.workload == *workload;
+            (format!("workload {}/{}", workload.kind, workload.name), row.workloads?.iter().any(is_it))
+        }
+    };
+    (!is_there).then(|| Reason::NothingToWaive(Text::from(format!("{cluster}/{ns} has no {what}"))))
 }
 
 pub(super) fn waive(world: &World, waiving: &Waiving) -> Effect {
@@ -65,14 +85,14 @@ pub fn override_reasons(world: &World, overriding: &Overriding) -> Vec<Reason> {
     if overriding.covers.is_empty() {
         reasons.push(Reason::NothingCovered);
     }
-    if preview(world, overriding.preview).is_none() {
+    if world.orders().preview(overriding.preview).is_none() {
         reasons.push(Reason::NoPreview(overriding.preview));
     }
     reasons
 }
 
 pub(super) fn overrule(world: &World, overriding: &Overriding) -> Option<Effect> {
-    let preview = preview(world, overriding.preview)?;
+    let preview = world.orders().preview(overriding.preview)?;
     let share = Share::Override {
         target: preview.target.clone(),
         digest: preview.digest,
@@ -97,7 +117,11 @@ pub fn may_override(world: &World) -> Vec<Reason> {
 pub fn confirm_reasons(world: &World, name: &Text) -> Vec<Reason> {
     let mut reasons = may_confirm(world);
     match find(world, name) {
-        None => reasons.push(Reason::UnknownOverride(name.clone())),
+        None => {
+            let known: Vec<_> = world.shared().overrides().map(|kept| kept.name.to_string()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            reasons.push(Reason::UnknownOverride { name: name.clone(), known: Text::from(known) });
+        }
         Some(kept) => {
             let by = &kept.value.stamp.by;
             if kept.value.confirmed.is_some() {
@@ -132,6 +156,40 @@ pub fn is_overridden(world: &World, target: &Target, digest: PolicyDigest, gate:
     world.shared().overrides().any(|kept| counts(&kept.value))
 }
 
+/// Overrides of a row: a confirmed one marks it for good, one that waits is shown until it ends.
+pub fn marks<'w>(world: &'w World, target: &Target) -> impl Iterator<Item = &'w Kept<Override>> {
+    let now = now(world);
+    let is_shown = move |over: &Override| over.confirmed.is_some() || over.expires > now;
+    world.shared().overrides().filter(move |kept| kept.value.target == *target && is_shown(&kept.value))
+}
+
+/// Those that wait for a second person and have not ended.
+pub fn unconfirmed(world: &World) -> impl Iterator<Item = &Kept<Override>> {
+    let now = now(world);
+    world.shared().overrides().filter(move |kept| kept.value.confirmed.is_none() && kept.value.expires > now)
+}
+
+/// The state cluster's, where it has told it.
+fn now(world: &World) -> Timestamp {
+    world.shared().now(world.now()).unwrap_or(world.now())
+}
+
+/// What it opens, by whose word, until when.
+pub fn override_words(world: &World, kept: &Kept<Override>) -> String {
+    let over = &kept.value;
+    let covers: Vec<_> = over.covers.iter().map(|covers| covers.as_str()).collect();
+    format!(
+        "{}: opens {} for bytes {}, asked by {} {} ago, until {}: {}",
+        over.target,
+        covers.join(", "),
+        over.digest.short(),
+        over.stamp.by,
+        span(age(over.stamp.at, world.now())),
+        over.expires.with_timezone(&world.zone()).format("%Y-%m-%d %H:%M"),
+        over.reason
+    )
+}
+
 /// One person may have several user names: `people` of `sluice.yaml` says which.
 pub fn is_same_person(world: &World, a: &Text, b: &Text) -> bool {
     a == b || world.plan().settings.people.iter().any(|names| names.contains(a) && names.contains(b))
@@ -141,13 +199,6 @@ pub fn is_same_person(world: &World, a: &Text, b: &Text) -> bool {
 fn user(world: &World) -> Option<&Text> {
     let state = world.plan().settings.state.as_ref()?;
     Some(&world.cluster(&state.cluster)?.identity.as_ref()?.user)
-}
-
-fn preview(world: &World, id: OrderId) -> Option<&Preview> {
-    match &world.orders().get(id)?.state {
-        OrderState::Previewed(preview) => Some(preview),
-        OrderState::Running | OrderState::Ended(_) => None,
-    }
 }
 
 fn find<'w>(world: &'w World, name: &Text) -> Option<&'w Kept<Override>> {

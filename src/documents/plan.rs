@@ -9,6 +9,7 @@ use crate::{
     cockpit::{
         gates::Gate,
         planned::{Ask, PlanRow, plan_rows},
+        waiving,
         waves::calendar,
         why::{Why, clock},
         world::World,
@@ -96,6 +97,7 @@ fn direction_text(out: &mut String, world: &World, shown: &Shown, direction: Dir
     for (row, shadow) in rows.iter().filter_map(|row| Some((row.row, row.shadow.as_ref()?))) {
         out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now())));
     }
+    overridden_text(out, world, &rows);
     for group in &plan.cycles {
         let names: Vec<_> = group.iter().map(|target| format!("{}/{}", target.cluster, target.ns)).collect();
         out.push_str(&format!("  these wait for each other: {}\n", names.join(", ")));
@@ -177,6 +179,17 @@ fn excluded_text(out: &mut String, world: &World, plan: &WavePlan, shown: &Shown
         let until =
             hold.expires.map_or(String::new(), |expires| format!(" until {}", moment(world, expires)));
         out.push_str(&format!("  excluded: {} by {}{until}: {}\n", place(row), hold.stamp.by, hold.reason));
+    }
+}
+
+/// Overrides, those that wait with the name that a second person confirms.
+fn overridden_text(out: &mut String, world: &World, rows: &[PlanRow<'_>]) {
+    for kept in rows.iter().flat_map(|row| waiving::marks(world, &row.row.target)) {
+        let stands = match &kept.value.confirmed {
+            Some(stamp) => format!("confirmed by {}", stamp.by),
+            None => format!("waits for a second person: `sluice override confirm {}`", kept.name),
+        };
+        out.push_str(&format!("  override {}; {stands}\n", waiving::override_words(world, kept)));
     }
 }
 

@@ -5,12 +5,13 @@ use serde::Serialize;
 use super::{
     plan::Shown,
     shadow::ShadowOut,
-    wire::{gate_code, pretty, time},
+    wire::{OverrideOut, gate_code, pretty, time},
 };
 use crate::{
     cockpit::{
         gates::{self, Gate},
         planned::{Ask, PlanRow},
+        waiving,
         world::World,
     },
     domain::{
@@ -71,6 +72,9 @@ struct RowOut {
     /// By what it left its wave: `clean`, `idle`, `excluded`.
     left: Option<&'static str>,
     exclusion: Option<ExclusionOut>,
+    /// Confirmed ones for good, those that wait until they end; absent: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overrides: Vec<OverrideOut>,
     risk: RiskOut,
     after: Vec<String>,
     missing: Vec<ReasonOut>,
@@ -164,13 +168,13 @@ fn direction_out(world: &World, shown: &Shown, direction: Direction) -> Directio
         waits: count(Ask::Waits),
         at_work: count(Ask::AtWork),
         left: count(Ask::Left),
-        waves: plan.waves.iter().map(|wave| wave_out(wave, &rows, &forecast.waves, world.now())).collect(),
+        waves: plan.waves.iter().map(|wave| wave_out(world, wave, &rows, &forecast.waves)).collect(),
         cycles: plan.cycles.iter().map(|group| group.iter().map(name).collect()).collect(),
         forecast: forecast_out(forecast),
     }
 }
 
-fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates], now: Timestamp) -> WaveOut {
+fn wave_out(world: &World, wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates]) -> WaveOut {
     let date = dates.iter().find(|dates| dates.number == wave.number);
     let when = |at: Option<Timestamp>| at.map(time);
     WaveOut {
@@ -181,11 +185,12 @@ fn wave_out(wave: &Wave, rows: &[PlanRow<'_>], dates: &[Dates], now: Timestamp) 
         starts: date.and_then(|date| when(date.starts)),
         ends: date.and_then(|date| when(date.ends)),
         stuck: date.map_or(0, |date| date.stuck),
-        rows: rows.iter().filter(|row| row.wave == wave.number).map(|row| row_out(row, now)).collect(),
+        rows: rows.iter().filter(|row| row.wave == wave.number).map(|row| row_out(world, row)).collect(),
     }
 }
 
-fn row_out(plan: &PlanRow<'_>, now: Timestamp) -> RowOut {
+fn row_out(world: &World, plan: &PlanRow<'_>) -> RowOut {
+    let now = world.now();
     let row = plan.row;
     let (credited, needed) = match row.state {
         RowState::Soaking { credited, needed, .. } => (credited.map(hours), Some(hours(needed))),
@@ -212,6 +217,7 @@ fn row_out(plan: &PlanRow<'_>, now: Timestamp) -> RowOut {
             reason: hold.reason.to_string(),
             until: hold.expires.map(time),
         }),
+        overrides: waiving::marks(world, &row.target).map(OverrideOut::from).collect(),
         risk: RiskOut {
             score: row.risk.score(),
             configured: row.risk.configured.is_some(),

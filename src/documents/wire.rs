@@ -13,7 +13,13 @@ use crate::{
         rows::SourceRow,
         why::Why,
     },
-    domain::{fleet::Isolation, names::Text, time::Timestamp},
+    domain::{
+        fleet::Isolation,
+        hold::Override,
+        names::Text,
+        rollout::{Kept, Stamp},
+        time::Timestamp,
+    },
 };
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -227,7 +233,9 @@ fn code(reason: &Reason) -> &'static str {
         Reason::Gate(gate) => gate_code(gate),
         Reason::NoReason => "no-reason",
         Reason::NothingCovered => "nothing-covered",
-        Reason::UnknownOverride(_) => "unknown-override",
+        Reason::UnknownOverride { .. } => "unknown-override",
+        Reason::OtherBytes { .. } => "other-bytes",
+        Reason::NothingToWaive(_) => "nothing-to-waive",
         Reason::ConfirmedAlready(_) => "confirmed-already",
         Reason::OwnOverride(_) => "own-override",
         Reason::NoExpiry => "no-expiry",
@@ -239,6 +247,47 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoShareRight(_) => "no-right",
         Reason::OwnerGate { code, .. } => code,
         Reason::Review(reason) => reason.code(),
+    }
+}
+
+/// Whose word it is, by the API server, and since when.
+#[derive(Debug, Serialize)]
+pub struct StampOut {
+    by: String,
+    at: String,
+}
+
+impl From<&Stamp> for StampOut {
+    fn from(stamp: &Stamp) -> Self {
+        Self { by: stamp.by.to_string(), at: time(stamp.at) }
+    }
+}
+
+/// Somebody goes on without these gates, once a second person confirmed it.
+#[derive(Debug, Serialize)]
+pub struct OverrideOut {
+    name: String,
+    covers: Vec<&'static str>,
+    digest: String,
+    reason: String,
+    #[serde(flatten)]
+    stamp: StampOut,
+    confirmed: Option<StampOut>,
+    expires: String,
+}
+
+impl From<&Kept<Override>> for OverrideOut {
+    fn from(kept: &Kept<Override>) -> Self {
+        let over = &kept.value;
+        Self {
+            name: kept.name.to_string(),
+            covers: over.covers.iter().map(|covers| covers.as_str()).collect(),
+            digest: over.digest.to_string(),
+            reason: over.reason.to_string(),
+            stamp: (&over.stamp).into(),
+            confirmed: over.confirmed.as_ref().map(StampOut::from),
+            expires: time(over.expires),
+        }
     }
 }
 

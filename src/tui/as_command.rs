@@ -5,12 +5,13 @@ use crate::{
     cockpit::{
         decide::{Asking, Command, Deciding},
         reviews::{self, Wanted, Wish},
+        waiving::{Overriding, Waiving},
         world::World,
     },
     domain::{
         grant::{DecisionVerdict, Opening},
-        hold::{HoldKind, Scope},
-        names::Text,
+        hold::{HoldKind, Scope, Subject},
+        names::{Text, Workload},
         time::Timestamp,
         valve::shell_word,
     },
@@ -34,8 +35,40 @@ pub fn command(world: &World, command: &Command) -> Option<String> {
         Command::Release(name) => Some(format!("sluice release {}", shell_word(name.as_str()))),
         Command::DecideReview(deciding) => decision(world, deciding),
         Command::AskReview(asking) => ask(world, asking),
+        Command::Waive(waiving) => Some(waive(world, waiving)),
+        Command::Override(overriding) => overrule(world, overriding),
+        Command::Confirm(name) => Some(format!("sluice override confirm {}", shell_word(name.as_str()))),
         _ => None,
     }
+}
+
+fn waive(world: &World, waiving: &Waiving) -> String {
+    let mut out = format!("sluice waive {}", scope(world, &Scope::Rollout(waiving.target.clone())));
+    let named = |workload: &Workload| Text::from(format!("{}/{}", workload.kind, workload.name));
+    match &waiving.subject {
+        Subject::Denial(key) => {
+            option(&mut out, "destination", Some(&key.destination));
+            out.push_str(&format!(" --port {}/{}", key.protocol, key.port));
+            option(&mut out, "workload", key.workload.as_ref().map(named).as_ref());
+        }
+        Subject::CronJob(name) => option(&mut out, "cronjob", Some(name)),
+        Subject::NoEvidence(workload) => option(&mut out, "no-evidence", Some(&named(workload))),
+        Subject::Quiet => out.push_str(" --quiet"),
+    }
+    option(&mut out, "reason", Some(&waiving.reason));
+    moment(&mut out, "until", Some(waiving.expires));
+    out
+}
+
+/// With the bytes whole, so that it asks for nothing else however late it is typed.
+fn overrule(world: &World, overriding: &Overriding) -> Option<String> {
+    let preview = world.orders().preview(overriding.preview)?;
+    let row = scope(world, &Scope::Rollout(preview.target.clone()));
+    let mut out = format!("sluice override ask {row} --digest {}", preview.digest);
+    overriding.covers.iter().for_each(|covers| out.push_str(&format!(" --covers {}", covers.as_str())));
+    option(&mut out, "reason", Some(&overriding.reason));
+    moment(&mut out, "until", Some(overriding.expires));
+    Some(out)
 }
 
 fn scope(world: &World, scope: &Scope) -> String {

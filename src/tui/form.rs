@@ -25,7 +25,7 @@ use super::{
     keys, offer,
 };
 
-pub use plan::{hold_words, override_words, unconfirmed};
+pub use plan::hold_words;
 pub use purpose::Purpose;
 
 /// What is filled in, and what comes of it.

@@ -10,14 +10,9 @@ use crate::{
     },
     documents::{
         soak::SoakOut,
-        wire::{TargetOut, pretty, time},
+        wire::{OverrideOut, StampOut, TargetOut, pretty, time},
     },
-    domain::{
-        hold::{Override, Waiver},
-        journal::Entry,
-        names::Text,
-        rollout::{Kept, Stamp},
-    },
+    domain::{hold::Waiver, journal::Entry, names::Text, rollout::Kept},
 };
 
 #[derive(Debug, Serialize)]
@@ -59,12 +54,6 @@ struct AppliedOut {
 }
 
 #[derive(Debug, Serialize)]
-struct StampOut {
-    by: String,
-    at: String,
-}
-
-#[derive(Debug, Serialize)]
 struct GrantOut {
     review: String,
     opens: String,
@@ -89,17 +78,6 @@ struct WaiverOut {
     reason: String,
     #[serde(flatten)]
     stamp: StampOut,
-    expires: String,
-}
-
-#[derive(Debug, Serialize)]
-struct OverrideOut {
-    covers: Vec<&'static str>,
-    digest: String,
-    reason: String,
-    #[serde(flatten)]
-    stamp: StampOut,
-    confirmed: Option<StampOut>,
     expires: String,
 }
 
@@ -147,7 +125,7 @@ pub fn json(report: &SoakReport) -> String {
             wave: record.wave,
             applied: record.applied.as_ref().map(|applied| AppliedOut {
                 digest: applied.digest.to_string(),
-                stamp: stamp(&applied.stamp),
+                stamp: StampOut::from(&applied.stamp),
             }),
             overridden: record.overridden,
             drift: words(&record.drift),
@@ -155,7 +133,7 @@ pub fn json(report: &SoakReport) -> String {
         grants: report.grants.iter().map(grant).collect(),
         ungranted: report.ungranted.iter().filter_map(|one| one.reason(&report.target)).collect(),
         waivers: report.waivers.iter().map(waiver).collect(),
-        overrides: report.overrides.iter().map(over).collect(),
+        overrides: report.overrides.iter().map(OverrideOut::from).collect(),
         watched: WatchedOut {
             observer: watched.observer.as_ref().map(|observer| observer.holder.to_string()),
             lease_renewed: watched.observer.as_ref().map(|observer| time(observer.renewed)),
@@ -172,10 +150,6 @@ fn words(all: &[Text]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn stamp(stamp: &Stamp) -> StampOut {
-    StampOut { by: stamp.by.to_string(), at: time(stamp.at) }
-}
-
 fn grant(used: &GrantUsed) -> GrantOut {
     GrantOut {
         review: used.review.to_string(),
@@ -184,7 +158,7 @@ fn grant(used: &GrantUsed) -> GrantOut {
         requested_by: used.requested_by.to_string(),
         decision: used.decision.as_ref().map(|decision| DecisionOut {
             verdict: decision.verdict.as_str(),
-            stamp: stamp(&decision.stamp),
+            stamp: StampOut::from(&decision.stamp),
             reason: decision.reason.to_string(),
             ticket: decision.ticket.as_ref().map(ToString::to_string),
             expires: decision.expires.map(time),
@@ -197,20 +171,8 @@ fn waiver(kept: &Kept<Waiver>) -> WaiverOut {
     WaiverOut {
         waives: recording::subject_words(&waiver.subject),
         reason: waiver.reason.to_string(),
-        stamp: stamp(&waiver.stamp),
+        stamp: StampOut::from(&waiver.stamp),
         expires: time(waiver.expires),
-    }
-}
-
-fn over(kept: &Kept<Override>) -> OverrideOut {
-    let over = &kept.value;
-    OverrideOut {
-        covers: over.covers.iter().map(|covers| covers.as_str()).collect(),
-        digest: over.digest.to_string(),
-        reason: over.reason.to_string(),
-        stamp: stamp(&over.stamp),
-        confirmed: over.confirmed.as_ref().map(stamp),
-        expires: time(over.expires),
     }
 }
 
@@ -227,7 +189,7 @@ fn gap(gap: &Gap) -> GapOut {
 fn entry(entry: &Entry) -> EntryOut {
     EntryOut {
         number: entry.number,
-        stamp: stamp(&entry.stamp),
+        stamp: StampOut::from(&entry.stamp),
         act: entry.act.as_str(),
         object: entry.object.to_string(),
         facts: words(&entry.facts),

@@ -105,7 +105,7 @@ impl ApplyDialog {
 
     /// What is said of the rows that go.
     fn tell(&mut self, world: &World) {
-        let found: Vec<_> = self.previews.iter().filter_map(|id| preview(world, *id)).collect();
+        let found: Vec<_> = self.previews.iter().filter_map(|id| world.orders().preview(*id)).collect();
         let targets: Vec<_> = self.previews.iter().filter_map(|id| target_of(world, *id)).collect();
         self.environment = offer::environment(world, &targets);
         self.title = match self.stays.len() {
@@ -253,13 +253,6 @@ fn word(environment: Environment, targets: &[Target], verb: &str) -> String {
         (Environment::Staging, _) => "yes".to_owned(),
         (Environment::Production | Environment::Unknown, [one]) => one.ns.to_string(),
         (Environment::Production | Environment::Unknown, many) => format!("{verb} {}", many.len()),
-    }
-}
-
-fn preview(world: &World, id: OrderId) -> Option<&Preview> {
-    match &world.orders().get(id)?.state {
-        OrderState::Previewed(preview) => Some(preview),
-        OrderState::Running | OrderState::Ended(_) => None,
     }
 }
 

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use crate::{
     cockpit::{
         decide::{self, Reason},
-        orders::{OrderId, OrderState, Preview, Target},
+        orders::{OrderId, Target},
+        waiving,
         world::World,
     },
     domain::{
         fleet::Environment,
-        hold::{Covers, Hold, HoldKind, Override, Scope},
+        hold::{Covers, Hold, HoldKind, Scope},
         names::Text,
         rollout::Kept,
         time::{age, span},
@@ -20,7 +21,7 @@ use crate::{
 
 use super::{
     super::{dialog::body, offer, theme::Role, widgets::plural},
-    Field, Form, Purpose, now,
+    Field, Form, Purpose,
 };
 
 type Body = Vec<super::BodyLine>;
@@ -82,7 +83,7 @@ impl Form {
 
     /// Goes on without soak, coverage or order, for the bytes of one of these previews.
     pub fn overrule(world: &World, ids: &[OrderId]) -> Self {
-        let found: Vec<_> = ids.iter().filter_map(|id| Some((*id, preview(world, *id)?))).collect();
+        let found: Vec<_> = ids.iter().filter_map(|id| Some((*id, world.orders().preview(*id)?))).collect();
         let mut text = vec![
             body(
                 Role::Warn,
@@ -136,26 +137,13 @@ impl Form {
             Role::Warn,
             "With your yes these gates are open for exactly these bytes until the override ends: two people answer for it.",
         )];
-        text.extend(kept.iter().map(|kept| body(Role::Text, override_words(world, kept))));
+        text.extend(kept.iter().map(|kept| body(Role::Text, waiving::override_words(world, kept))));
         let name = words.first().cloned().unwrap_or_default();
         let names = kept.iter().map(|kept| kept.name.clone()).collect();
         let fields = (words.len() > 1).then(|| Field::one("what", "what", words)).into_iter().collect();
         let environment = offer::environment(world, &targets);
         let purpose = Purpose::Confirm(names);
         Self::open(world, ("confirm an override", name), environment, text, fields, ("Confirm", purpose))
-    }
-}
-
-/// Overrides that wait for a second person and have not ended.
-pub fn unconfirmed(world: &World) -> impl Iterator<Item = &Kept<Override>> {
-    let now = now(world);
-    world.shared().overrides().filter(move |kept| kept.value.confirmed.is_none() && kept.value.expires > now)
-}
-
-fn preview(world: &World, id: OrderId) -> Option<&Preview> {
-    match &world.orders().get(id)?.state {
-        OrderState::Previewed(preview) => Some(preview),
-        OrderState::Running | OrderState::Ended(_) => None,
     }
 }
 
@@ -200,21 +188,5 @@ pub fn hold_words(world: &World, kept: &Kept<Hold>) -> String {
         hold.stamp.by,
         span(age(hold.stamp.at, world.now())),
         hold.reason
-    )
-}
-
-/// What it opens, by whose word, until when.
-pub fn override_words(world: &World, kept: &Kept<Override>) -> String {
-    let over = &kept.value;
-    let covers: Vec<_> = over.covers.iter().map(|covers| covers.as_str()).collect();
-    format!(
-        "{}: opens {} for bytes {}, asked by {} {} ago, until {}: {}",
-        over.target,
-        covers.join(", "),
-        over.digest.short(),
-        over.stamp.by,
-        span(age(over.stamp.at, world.now())),
-        over.expires.with_timezone(&world.zone()).format("%Y-%m-%d %H:%M"),
-        over.reason
     )
 }

@@ -22,7 +22,6 @@ use crate::{
 
 use super::{
     super::{
-        form,
         model::{Main, Model, RowKey, View},
         plan::gate_words,
     },
@@ -57,7 +56,7 @@ pub fn offer(world: &World, model: &Model, id: CommandId) -> Offer {
             off("preview it first, with apply: an override is for exactly the bytes of a preview")
         }
         CommandId::Override => if_allowed(waiving::may_override(world)),
-        CommandId::ConfirmOverride if form::unconfirmed(world).next().is_none() => {
+        CommandId::ConfirmOverride if waiving::unconfirmed(world).next().is_none() => {
             off("no override waits for a second person")
         }
         CommandId::ConfirmOverride => if_allowed(waiving::may_confirm(world)),

@@ -394,7 +394,7 @@ fn what_a_form_would_send_can_be_copied_as_a_command() {
 
 /// What a review is asked for with is the same as the grant of the form, or there is no command for it.
 #[test]
-fn asking_for_a_review_can_be_copied_as_a_command_and_what_only_a_form_does_says_so() {
+fn asking_for_a_review_can_be_copied_as_a_command() {
     for (keys, wanted) in [
         // No policy opens it yet: the grant is for all pods, with its port.
         (
@@ -413,10 +413,30 @@ fn asking_for_a_review_can_be_copied_as_a_command_and_what_only_a_form_does_says
         player.keys(keys);
         assert_eq!(player.asks.last(), Some(&Ask::Copy(wanted.into())), "{}", player.screen());
     }
-    let mut waive = Player::new(reviewed(), (120, 40));
-    waive.keys("1 enter j j j v W tab tab \"known\" tab tab Y");
-    assert!(waive.screen().contains("no command does this: only this form"), "{}", waive.screen());
-    assert!(!waive.asks.iter().any(|ask| matches!(ask, Ask::Copy(_))));
+}
+
+#[test]
+fn waivers_and_overrides_can_be_copied_as_commands() {
+    let mut coverage = Player::new(reviewed(), (120, 40));
+    coverage.keys("1 enter j j j v W tab tab \"known\" tab tab Y");
+    let mut denial = Player::new(lead::world(), (120, 40));
+    denial.keys("2 W tab \"it's_off\" tab tab Y");
+    let row = crate::tui::fixture::target("prod-eu-1", "payments", Direction::Ingress);
+    let mut over = Player::new(lead::world(), (120, 40));
+    over.keys("7");
+    over.model.plan.direction = Direction::Ingress;
+    over.settle();
+    over.model.plan.list.choose(crate::tui::plan::PlanKey::Row(row));
+    over.keys("a").previews_come();
+    over.keys("O tab tab \"it_cannot_wait\" tab tab Y");
+    let mut confirm = Player::new(lead::world(), (120, 40));
+    confirm.keys("1 C tab Y");
+    let copied = |player: &Player| match player.asks.last() {
+        Some(Ask::Copy(text)) => text.to_string(),
+        other => panic!("{other:?}\n{}", player.screen()),
+    };
+    let all: Vec<_> = [&coverage, &denial, &over, &confirm].into_iter().map(copied).collect();
+    insta::assert_snapshot!(all.join("\n"));
 }
 
 /// Arrows and letters, pages and ends: on every page with rows the same keys walk alike.

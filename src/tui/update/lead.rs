@@ -2,14 +2,14 @@
 //! cluster opens its form.
 
 use crate::{
-    cockpit::{commands::CommandId, decide::Command, orders::OrderId, world::World},
+    cockpit::{commands::CommandId, decide::Command, orders::OrderId, waiving, world::World},
     domain::hold::{HoldKind, Scope},
 };
 
 use super::{
     super::{
         dialog::Overlay,
-        form::{self, Form},
+        form::Form,
         model::Model,
         offer::{apply_scope, lead},
     },
@@ -33,7 +33,7 @@ pub fn run(model: &mut Model, world: &World, id: CommandId) -> Vec<Ask> {
         CommandId::Exclude => Form::hold(world, HoldKind::Exclusion, lead::scopes(world, model)),
         CommandId::Release => Form::release(world, lead::releasable(world, model)),
         CommandId::ConfirmOverride => {
-            let names: Vec<_> = form::unconfirmed(world).map(|kept| kept.name.clone()).collect();
+            let names: Vec<_> = waiving::unconfirmed(world).map(|kept| kept.name.clone()).collect();
             Form::confirm(world, &names)
         }
         _ => return overrule(model, world, &lead::overridable(world, model)),

@@ -7,7 +7,7 @@ use crate::{
     cockpit::{
         commands::CommandId,
         planned::{Ask, PlanRow, plan_row_of},
-        shadow,
+        shadow, waiving,
         world::World,
     },
     domain::{
@@ -22,7 +22,6 @@ use crate::{
 
 use super::{
     super::{
-        form,
         masks::Shown,
         model::{Main, Model, Settings},
         plan::{PlanKey, gate_words, is_open, state_short},
@@ -280,21 +279,13 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     }
     out.extend(soak::urgent(world, pen, target));
     out.extend(shadow::of(world, target).map(|shadow| (Role::Warn, shadow.words(pen.now))));
-    let overrides = form::unconfirmed(world).filter(|kept| kept.value.target == *target);
-    out.extend(overrides.map(|kept| {
-        (
-            Role::Warn,
-            format!(
-                "waits for a second person ({}): {}",
-                pen.key(CommandId::ConfirmOverride),
-                form::override_words(world, kept)
-            ),
-        )
-    }));
-    let confirmed = world.shared().overrides().filter(|kept| kept.value.target == *target);
-    out.extend(confirmed.filter_map(|kept| {
-        let by = &kept.value.confirmed.as_ref()?.by;
-        Some((Role::Warn, format!("confirmed by {by}: {}", form::override_words(world, kept))))
+    out.extend(waiving::marks(world, target).map(|kept| {
+        let words = waiving::override_words(world, kept);
+        let said = match &kept.value.confirmed {
+            Some(stamp) => format!("confirmed by {}: {words}", stamp.by),
+            None => format!("waits for a second person ({}): {words}", pen.key(CommandId::ConfirmOverride)),
+        };
+        (Role::Warn, said)
     }));
     if let Some(soak) = world.soaks().row(target, world) {
         out.extend(soak::text(world, pen, target, &soak));
