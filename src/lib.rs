@@ -196,13 +196,16 @@ pub mod flows {
     pub mod source;
     pub mod tail;
     mod thread;
+
+    pub use outlet::Gathering;
+
     /// Antrea's flow aggregator: FlowStreamService.
     pub mod antrea {
         pub mod decode;
         mod follow;
         pub mod tls;
 
-        pub use follow::{Gathering, gather, reach, run};
+        pub use follow::{gather, reach, run};
     }
     /// Records that pods print to their logs, one pod a node.
     pub mod logs {
@@ -474,6 +477,7 @@ pub mod tui {
     pub mod bindings;
     pub mod chooser;
     pub mod copy;
+    pub mod cursor;
     pub mod desk;
     pub mod destinations;
     pub mod dialog;

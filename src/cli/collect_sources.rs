@@ -19,7 +19,7 @@ use crate::{
     },
     engine,
     flows::{
-        antrea,
+        Gathering, antrea,
         baseline::{
             dns, files,
             gather::{Input, Now, Owner},
@@ -72,14 +72,14 @@ impl Sources<'_> {
         let source = Text::new("antrea");
         let (position, known) = self.place(&source);
         let dial = engine::logs::stream(access.clone());
-        let gathering = antrea::Gathering { cluster: here(), position, known, source, dial };
+        let gathering = Gathering { cluster: here(), position, known, source, dial };
         self.tasks.spawn(antrea::gather(gathering, self.inputs.clone()));
     }
 
     pub fn goldmane(&mut self, dial: Dial) {
         let source = Text::new("goldmane");
         let (position, known) = self.place(&source);
-        let gathering = goldmane::Gathering { cluster: here(), position, known, source, dial };
+        let gathering = Gathering { cluster: here(), position, known, source, dial };
         self.tasks.spawn(goldmane::gather(gathering, self.inputs.clone()));
     }
 

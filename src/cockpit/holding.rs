@@ -87,6 +87,12 @@ pub fn may_write(world: &World, kind: HoldKind) -> Vec<Reason> {
         HoldKind::Hold => (world.shared().rights.hold, "hold"),
         HoldKind::Exclusion => (world.shared().rights.exclude, "exclude"),
     };
+    write_reasons(world, right, verb)
+}
+
+/// What is against any small write of ours to the state cluster. A right that nobody has told of yet is
+/// left to the API server.
+pub(super) fn write_reasons(world: &World, right: Option<bool>, verb: &'static str) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);

@@ -13,8 +13,7 @@ use crate::domain::{
 use super::{
     coverage::{WorkloadRow, coverage_row},
     decide::Reason,
-    gates,
-    holding::scope_reasons,
+    holding::{scope_reasons, write_reasons},
     orders::OrderId,
     ports::Effect,
     shared::Share,
@@ -42,7 +41,7 @@ pub struct Overriding {
 
 /// Why we may not waive anything; empty: we may.
 pub fn may_waive(world: &World) -> Vec<Reason> {
-    may_write(world, world.shared().rights.waive, "waive denials of")
+    write_reasons(world, world.shared().rights.waive, "waive denials of")
 }
 
 /// Every reason why this cannot be waived now.
@@ -105,12 +104,12 @@ pub(super) fn overrule(world: &World, overriding: &Overriding) -> Option<Effect>
 
 /// Why we may not confirm anything; empty: we may.
 pub fn may_confirm(world: &World) -> Vec<Reason> {
-    may_write(world, world.shared().rights.confirm, "confirm overrides of")
+    write_reasons(world, world.shared().rights.confirm, "confirm overrides of")
 }
 
 /// Why we may not override anything; empty: we may.
 pub fn may_override(world: &World) -> Vec<Reason> {
-    may_write(world, world.shared().rights.overrule, "override gates of")
+    write_reasons(world, world.shared().rights.overrule, "override gates of")
 }
 
 /// Every reason why this override cannot be confirmed by us now.
@@ -203,18 +202,6 @@ fn user(world: &World) -> Option<&Text> {
 
 fn find<'w>(world: &'w World, name: &Text) -> Option<&'w Kept<Override>> {
     world.shared().overrides().find(|kept| kept.name == *name)
-}
-
-fn may_write(world: &World, right: Option<bool>, verb: &'static str) -> Vec<Reason> {
-    let mut reasons = Vec::new();
-    if world.is_read_only() {
-        reasons.push(Reason::ReadOnly);
-    }
-    reasons.extend(gates::state(world).map(|gate| Reason::Gate(Box::new(gate))));
-    if right == Some(false) {
-        reasons.push(Reason::NoShareRight(verb));
-    }
-    reasons
 }
 
 fn words(world: &World, reason: &Text, expires: Timestamp) -> Vec<Reason> {

@@ -7,5 +7,5 @@ mod follow;
 mod link;
 pub mod tls;
 
-pub use follow::{Gathering, gather, run};
+pub use follow::{gather, run};
 pub use link::reach;

@@ -26,8 +26,21 @@ use super::{
     batch::{Batch, Pushed},
     judged::{self, Word},
     memory::Memory,
-    source::{Closed, Inbox},
+    source::{Closed, Dial, Inbox},
 };
+
+/// Where the collector reads a source, and what it has read of it before.
+pub struct Gathering {
+    pub cluster: ClusterName,
+    /// What the source is called in positions and ids.
+    pub source: Text,
+    pub dial: Dial,
+    /// From where on reading begins again: before what was committed, by as much as the source may repeat,
+    /// so that ids are kept of all that is read twice.
+    pub position: Option<Timestamp>,
+    /// Committed ids that reading from the position could repeat, oldest first.
+    pub known: Vec<Id>,
+}
 
 pub struct Outlet {
     cluster: ClusterName,

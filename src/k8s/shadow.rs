@@ -27,7 +27,7 @@ use super::{
     place::Place,
     preview::{as_order, diff, dry_run},
     staged::{self, Teller},
-    write::WAITS,
+    write::{Stop, WAITS},
 };
 
 const AGAIN: &str = "Preview again: what was confirmed is not what would be written now.";
@@ -116,16 +116,8 @@ pub async fn shadow(
     let run = Run { place, preview: &order.preview, abort, teller: Teller { order: order.id, report } };
     match run.all(order).await {
         Ok(()) => run.verify().await,
-        Err(Stop::Trouble(trouble)) => Outcome::Stopped { trouble, isolation: run.isolation().await },
-        Err(Stop::Aborted) => Outcome::Aborted { isolation: run.isolation().await },
-        Err(Stop::Unsettled(trouble)) => Outcome::Unsettled(trouble),
+        Err(stop) => stop.outcome(&run.place).await,
     }
-}
-
-enum Stop {
-    Trouble(Trouble),
-    Aborted,
-    Unsettled(Trouble),
 }
 
 struct Run<'a> {
@@ -207,10 +199,6 @@ impl Run<'_> {
             return if is_there { Ok(()) } else { Err(Stop::Trouble(trouble)) };
         }
         Err(Stop::Unsettled(trouble))
-    }
-
-    async fn isolation(&self) -> Option<Isolation> {
-        self.place.isolation().await.ok().map(|(isolation, _)| isolation)
     }
 
     /// Reads everything back: what was shown is what is staged.

@@ -16,7 +16,6 @@ use crate::{
         ports::{Fact, OrderFact, Trouble},
     },
     domain::{
-        fleet::Isolation,
         names::Text,
         policy::{Pinned, PolicyDigest, PolicyKind},
         valve::{Set, Step},
@@ -61,17 +60,27 @@ pub async fn apply(
     let mut run = Run { place, order, abort, report, held: BTreeMap::new() };
     match run.all().await {
         Ok(()) => run.verify().await,
-        Err(Stop::Trouble(trouble)) => Outcome::Stopped { trouble, isolation: run.isolation().await },
-        Err(Stop::Aborted) => Outcome::Aborted { isolation: run.isolation().await },
-        Err(Stop::Unsettled(trouble)) => Outcome::Unsettled(trouble),
+        Err(stop) => stop.outcome(&run.place).await,
     }
 }
 
 /// Why an apply goes no further.
-enum Stop {
+pub(super) enum Stop {
     Trouble(Trouble),
     Aborted,
     Unsettled(Trouble),
+}
+
+impl Stop {
+    /// With what is isolated by then, where that says something.
+    pub(super) async fn outcome(self, place: &Place) -> Outcome {
+        let isolation = async { place.isolation().await.ok().map(|(isolation, _)| isolation) };
+        match self {
+            Self::Trouble(trouble) => Outcome::Stopped { trouble, isolation: isolation.await },
+            Self::Aborted => Outcome::Aborted { isolation: isolation.await },
+            Self::Unsettled(trouble) => Outcome::Unsettled(trouble),
+        }
+    }
 }
 
 impl From<Trouble> for Stop {
@@ -321,10 +330,6 @@ impl Run<'_> {
         };
         // Nobody listens only when the program ends.
         let _ = self.report.send(Fact::Order(self.order.id, OrderFact::Wrote(receipt))).await;
-    }
-
-    async fn isolation(&self) -> Option<Isolation> {
-        self.place.isolation().await.ok().map(|(isolation, _)| isolation)
     }
 
     /// Reads everything back: what was shown is what is there.

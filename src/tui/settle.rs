@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    destinations,
+    cursor, destinations,
     dialog::{ApplyDialog, Overlay, outcome_words},
     ends,
     filter::{Columns, Filter},
@@ -125,55 +125,36 @@ pub fn refresh(model: &mut Model, world: &World) {
             keep_clusters(model, world);
             let rows = fleet_rows(model, world);
             model.fleet.list.set(rows);
-            model.fleet.list.set_height(height);
         }
         View::Main(Main::Denials) => {
             let rows = group_rows(model, world);
             model.denials.set(rows);
-            model.denials.set_height(height);
         }
         View::Main(Main::Live) => {
             let rows = live_rows(model, world);
             model.live.set(rows);
-            model.live.set_height(height);
         }
         View::Main(Main::Activity) => {
             model.activity.calls = calls(world);
             let rows = activity_rows(model, world);
             model.activity.list.set(rows);
-            model.activity.list.set_height(height);
         }
         View::Main(Main::Sources) => {
             let rows = source_rows(model, world);
             model.sources.set(rows);
-            model.sources.set_height(height);
         }
         View::Main(Main::Notices) => {
             let rows = notice_rows(model);
             model.notices.list.set(rows);
-            model.notices.list.set_height(height);
         }
-        View::Main(Main::Plan) => {
-            plan::refresh(model, world);
-            model.plan.list.set_height(height);
-        }
+        View::Main(Main::Plan) => plan::refresh(model, world),
         View::Namespace(cluster, ns) => {
             let rows = groups_of(model, world, &cluster, &ns);
             model.page.denials.set(rows);
-            model.page.denials.set_height(height);
         }
-        View::Destinations(cluster, ns) => {
-            destinations::refresh(model, world, &cluster, &ns);
-            model.found.list.set_height(height);
-        }
-        View::Main(Main::Reviews) => {
-            reviews::refresh(model, world);
-            model.team.reviews.list.set_height(height);
-        }
-        View::Main(Main::OpenEnds) => {
-            ends::refresh(model, world);
-            model.team.ends.list.set_height(height);
-        }
+        View::Destinations(cluster, ns) => destinations::refresh(model, world, &cluster, &ns),
+        View::Main(Main::Reviews) => reviews::refresh(model, world),
+        View::Main(Main::OpenEnds) => ends::refresh(model, world),
         View::Review(name) => reviews::open(model, world, &name),
         View::Group(_)
         | View::Dossier(..)
@@ -182,6 +163,9 @@ pub fn refresh(model: &mut Model, world: &World) {
         | View::Prediction(_)
         | View::Document(_)
         | View::Preflight(_) => {}
+    }
+    if let Some(list) = cursor::of_mut(model) {
+        list.set_height(height);
     }
     fit_overlay(model);
 }

@@ -23,7 +23,7 @@ use sluice::{
     },
     engine,
     flows::{
-        antrea,
+        Gathering, antrea,
         baseline::{
             gather::{self, INPUTS, Input, Now},
             read,
@@ -131,12 +131,12 @@ fn collect(fleet: &Fleet, source: Source, folder: &Path, begun: Instant) -> Coll
     let reading = match source {
         Source::Goldmane => {
             let dial = engine::goldmane_of(access.clone());
-            let it = goldmane::Gathering { cluster, source: name, dial, position, known };
+            let it = Gathering { cluster, source: name, dial, position, known };
             tokio::spawn(goldmane::gather(it, told))
         }
         Source::Antrea => {
             let dial = engine::logs::stream(access.clone());
-            let it = antrea::Gathering { cluster, source: name, dial, position, known };
+            let it = Gathering { cluster, source: name, dial, position, known };
             tokio::spawn(antrea::gather(it, told))
         }
         Source::Printed(format, kind) => {

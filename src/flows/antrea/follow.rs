@@ -23,10 +23,10 @@ use crate::{
         time::Timestamp,
     },
     flows::{
-        baseline::{gather::Input, store::Id},
+        baseline::gather::Input,
         channel::{self, MESSAGE},
         memory::Memory,
-        outlet::{Outlet, Took},
+        outlet::{Gathering, Outlet, Took},
         source::{Backoff, Closed, Dial, FarClock, Health},
         thread::Thread,
     },
@@ -58,20 +58,7 @@ pub async fn run(
     until_closed(Follower::new(outlet, None), &dial, inbox.closed()).await;
 }
 
-/// Where the collector reads, and what it has read before.
-pub struct Gathering {
-    pub cluster: ClusterName,
-    /// What the source is called in positions and ids.
-    pub source: Text,
-    pub dial: Dial,
-    /// From where on reading begins again: [`OVERLAP`] before what was read, so that ids are kept of all
-    /// that is read twice.
-    pub position: Option<Timestamp>,
-    /// Committed ids that reading from the position could repeat, oldest first.
-    pub known: Vec<Id>,
-}
-
-/// The same for the collector, until its inputs close.
+/// The same for the collector, until its inputs close. Its position is [`OVERLAP`] before what was read.
 pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
     let Gathering { cluster, source, dial, position, known } = gathering;
     let outlet = Outlet::edges(cluster, source, inputs.clone(), &known);

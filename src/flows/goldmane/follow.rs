@@ -22,8 +22,8 @@ use crate::{
         time::Timestamp,
     },
     flows::{
-        baseline::{gather::Input, store::Id},
-        outlet::{Outlet, Took},
+        baseline::gather::Input,
+        outlet::{Gathering, Outlet, Took},
         source::{Backoff, Closed, Dial, Health},
     },
     pb::goldmane::FlowResult,
@@ -63,20 +63,8 @@ pub async fn run(
     until_closed(Follower::new(outlet, None), &dial, inbox.closed()).await;
 }
 
-/// Where the collector reads, and what it has read before.
-pub struct Gathering {
-    pub cluster: ClusterName,
-    /// What the source is called in positions and ids.
-    pub source: Text,
-    pub dial: Dial,
-    /// From where on reading begins again: [`BUCKETS`] before the end of the newest that was committed, so
-    /// that ids are kept of all that is read twice.
-    pub position: Option<Timestamp>,
-    /// Committed ids that reading from the position could repeat, oldest first.
-    pub known: Vec<Id>,
-}
-
-/// The same for the collector, until its inputs close.
+/// The same for the collector, until its inputs close. Its position is [`BUCKETS`] before the end of the
+/// newest bucket that was committed.
 pub async fn gather(gathering: Gathering, inputs: mpsc::Sender<Input>) {
     let Gathering { cluster, source, dial, position, known } = gathering;
     if inputs.send(Input::Doubt(Text::new(DOUBT))).await.is_err() {

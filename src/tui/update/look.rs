@@ -16,6 +16,7 @@ use crate::{
 };
 
 use super::super::{
+    cursor,
     ends::End,
     keys,
     model::{Focus, Frozen, Main, Model, RowKey, Sheet, Tone, View, Zoom},
@@ -400,46 +401,23 @@ fn focus(model: &mut Model) {
 
 /// Moves the cursor of the page, or scrolls where there is none.
 pub fn walk(model: &mut Model, world: &World, id: CommandId) {
-    macro_rules! list {
-        ($list:expr) => {
-            match id {
-                CommandId::Down => $list.step(1),
-                CommandId::Up => $list.step(-1),
-                CommandId::PageDown => $list.page(1),
-                CommandId::PageUp => $list.page(-1),
-                CommandId::Bottom => $list.bottom(),
-                _ => $list.top(false),
-            }
-        };
-    }
-    match model.view() {
-        View::Main(_) | View::Destinations(..) if model.settings.zoom == Zoom::Details => {
-            scroll_page(model, world, id);
-        }
-        View::Main(Main::Fleet) => list!(model.fleet.list),
-        View::Main(Main::Denials) => list!(model.denials),
-        View::Main(Main::Live) if id == CommandId::Top => model.live.top(true),
-        View::Main(Main::Activity) if id == CommandId::Top => model.activity.list.top(true),
-        View::Main(Main::Live) => list!(model.live),
-        View::Main(Main::Activity) => list!(model.activity.list),
-        View::Main(Main::Sources) => list!(model.sources),
-        View::Main(Main::Notices) => list!(model.notices.list),
-        View::Main(Main::Reviews) => list!(model.team.reviews.list),
-        View::Main(Main::OpenEnds) => list!(model.team.ends.list),
-        View::Main(Main::Plan) => list!(model.plan.list),
-        View::Namespace(..) if model.page.focus == Focus::Denials => list!(model.page.denials),
-        View::Destinations(..) => list!(model.found.list),
-        View::Namespace(..)
-        | View::Group(_)
-        | View::Dossier(..)
-        | View::Coverage(..)
-        | View::Timeline(_)
-        | View::Prediction(_)
-        | View::Document(_)
-        | View::Preflight(_)
-        | View::Review(_) => {
-            scroll_page(model, world, id);
-        }
+    let is_text = match model.view() {
+        View::Main(_) | View::Destinations(..) => model.settings.zoom == Zoom::Details,
+        View::Namespace(..) => model.page.focus != Focus::Denials,
+        _ => false,
+    };
+    // The newest stand on top there, and the cursor stays with them.
+    let follows = matches!(model.view(), View::Main(Main::Live | Main::Activity));
+    let Some(list) = cursor::of_mut(model).filter(|_| !is_text) else {
+        return scroll_page(model, world, id);
+    };
+    match id {
+        CommandId::Down => list.step(1),
+        CommandId::Up => list.step(-1),
+        CommandId::PageDown => list.page(1),
+        CommandId::PageUp => list.page(-1),
+        CommandId::Bottom => list.bottom(),
+        _ => list.top(follows),
     }
 }
 
@@ -515,71 +493,23 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
     }
 }
 
-/// Puts the cursor of the page on its nth row; false: there is none.
+/// Puts the cursor of the page on its nth row; false: there is none. A page of one thing is its own
+/// only row.
 pub fn stand_at(model: &mut Model, at: usize) -> bool {
-    macro_rules! stand {
-        ($list:expr) => {{
-            $list.step(0);
-            $list.choose_at(at);
-            at < $list.rows().len()
-        }};
+    let Some(list) = cursor::of_mut(model) else { return at == 0 };
+    let is_there = at < list.len();
+    list.step(0);
+    list.choose_at(at);
+    if matches!(model.view(), View::Namespace(..)) {
+        model.page.focus = Focus::Denials;
     }
-    match model.view() {
-        View::Main(Main::Fleet) => stand!(model.fleet.list),
-        View::Main(Main::Denials) => stand!(model.denials),
-        View::Main(Main::Live) => stand!(model.live),
-        View::Main(Main::Activity) => stand!(model.activity.list),
-        View::Main(Main::Sources) => stand!(model.sources),
-        View::Main(Main::Notices) => stand!(model.notices.list),
-        View::Main(Main::Reviews) => stand!(model.team.reviews.list),
-        View::Main(Main::OpenEnds) => stand!(model.team.ends.list),
-        View::Main(Main::Plan) => stand!(model.plan.list),
-        View::Namespace(..) => {
-            model.page.focus = Focus::Denials;
-            stand!(model.page.denials)
-        }
-        View::Destinations(..) => stand!(model.found.list),
-        // A page of one thing is its own only row.
-        View::Group(_)
-        | View::Dossier(..)
-        | View::Coverage(..)
-        | View::Timeline(_)
-        | View::Prediction(_)
-        | View::Review(_)
-        | View::Document(_)
-        | View::Preflight(_) => at == 0,
-    }
+    is_there
 }
 
 /// A row that the operator's own filter hid is not gone: the cursor goes to the first that is left.
 pub fn land(model: &mut Model) {
-    macro_rules! land {
-        ($list:expr) => {
-            if $list.is_gone() {
-                $list.choose_at(0);
-            }
-        };
-    }
-    match model.view() {
-        View::Main(Main::Fleet) => land!(model.fleet.list),
-        View::Main(Main::Denials) => land!(model.denials),
-        View::Main(Main::Live) => land!(model.live),
-        View::Main(Main::Activity) => land!(model.activity.list),
-        View::Main(Main::Sources) => land!(model.sources),
-        View::Main(Main::Notices) => land!(model.notices.list),
-        View::Main(Main::Reviews) => land!(model.team.reviews.list),
-        View::Main(Main::OpenEnds) => land!(model.team.ends.list),
-        View::Main(Main::Plan) => land!(model.plan.list),
-        View::Destinations(..) => land!(model.found.list),
-        View::Namespace(..)
-        | View::Group(_)
-        | View::Dossier(..)
-        | View::Coverage(..)
-        | View::Timeline(_)
-        | View::Prediction(_)
-        | View::Document(_)
-        | View::Preflight(_)
-        | View::Review(_) => {}
+    if let Some(list) = cursor::of_mut(model).filter(|list| list.is_gone()) {
+        list.choose_at(0);
     }
 }
 

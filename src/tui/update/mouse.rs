@@ -9,8 +9,9 @@ use crate::cockpit::{commands::CommandId, world::World};
 use super::{
     super::{
         chooser::Chooser,
+        cursor,
         dialog::Overlay,
-        model::{Main, Model, View, Zoom},
+        model::{Model, View, Zoom},
         view::{
             frame::{Areas, hint_at, tab_at},
             overlays,
@@ -90,27 +91,7 @@ fn choose_row(model: &mut Model, areas: &Areas, x: u16, y: u16) {
         return;
     }
     let line = usize::from(y - areas.list.y);
-    let first = match model.view() {
-        View::Main(Main::Fleet) => model.fleet.list.at_line(line),
-        View::Main(Main::Denials) => model.denials.at_line(line),
-        View::Main(Main::Live) => model.live.at_line(line),
-        View::Main(Main::Activity) => model.activity.list.at_line(line),
-        View::Main(Main::Sources) => model.sources.at_line(line),
-        View::Main(Main::Notices) => model.notices.list.at_line(line),
-        View::Main(Main::Reviews) => model.team.reviews.list.at_line(line),
-        View::Main(Main::OpenEnds) => model.team.ends.list.at_line(line),
-        View::Main(Main::Plan) => model.plan.list.at_line(line),
-        View::Namespace(..) => model.page.denials.at_line(line),
-        View::Destinations(..) => model.found.list.at_line(line),
-        View::Group(_)
-        | View::Dossier(..)
-        | View::Coverage(..)
-        | View::Timeline(_)
-        | View::Prediction(_)
-        | View::Document(_)
-        | View::Review(_)
-        | View::Preflight(_) => None,
-    };
+    let first = cursor::of(model).and_then(|list| list.at_line(line));
     if let Some(at) = first {
         look::stand_at(model, at);
     }

@@ -6,8 +6,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     super::{
+        cursor,
         filter::Filter,
-        model::{Main, Model, Sheet, Toast, Tone, View},
+        model::{Model, Sheet, Toast, Tone},
         settle,
         theme::Role,
         widgets::{Align, Pen, fit, lines, wrap},
@@ -29,7 +30,7 @@ pub fn draw(model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
         out.extend(typed.wrong.into_iter().take(1).map(|why| (Role::Toast, why)));
         out.push((Role::Toast, "enter keeps it, esc leaves it as it was, ctrl-u empties it".to_owned()));
     }
-    if cursor_is_gone(model) {
+    if cursor::of(model).is_some_and(|list| list.is_gone()) {
         out.push((Role::Toast, "the row you were on is gone; move to choose another".to_owned()));
     }
     out.extend(alerts(model, pen, width).map(|line| (Role::Toast, line)));
@@ -102,28 +103,4 @@ fn whole_words(text: &str, width: usize) -> String {
 fn keyed(sheet: Sheet) -> String {
     let keys: Vec<_> = settle::columns(sheet).keys.iter().map(|key| format!("{key}:")).collect();
     keys.join(" ")
-}
-
-fn cursor_is_gone(model: &Model) -> bool {
-    match model.view() {
-        View::Main(Main::Fleet) => model.fleet.list.is_gone(),
-        View::Main(Main::Denials) => model.denials.is_gone(),
-        View::Main(Main::Live) => model.live.is_gone(),
-        View::Main(Main::Activity) => model.activity.list.is_gone(),
-        View::Main(Main::Sources) => model.sources.is_gone(),
-        View::Main(Main::Notices) => model.notices.list.is_gone(),
-        View::Main(Main::Reviews) => model.team.reviews.list.is_gone(),
-        View::Main(Main::OpenEnds) => model.team.ends.list.is_gone(),
-        View::Main(Main::Plan) => model.plan.list.is_gone(),
-        View::Namespace(..) => model.page.denials.is_gone(),
-        View::Destinations(..) => model.found.list.is_gone(),
-        View::Group(_)
-        | View::Dossier(..)
-        | View::Coverage(..)
-        | View::Timeline(_)
-        | View::Prediction(_)
-        | View::Document(_)
-        | View::Review(_)
-        | View::Preflight(_) => false,
-    }
 }
