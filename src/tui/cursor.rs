@@ -10,7 +10,7 @@ use super::{
 pub trait Cursor {
     /// The row under it vanished.
     fn is_gone(&self) -> bool;
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
     /// The place of the row on a visible line.
     fn at_line(&self, line: usize) -> Option<usize>;
     fn step(&mut self, by: isize);
@@ -25,7 +25,7 @@ impl<K: Clone + PartialEq> Cursor for List<K> {
     fn is_gone(&self) -> bool {
         self.is_gone()
     }
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.rows().len()
     }
     fn at_line(&self, line: usize) -> Option<usize> {

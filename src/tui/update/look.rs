@@ -497,7 +497,7 @@ pub fn edit_filter(model: &mut Model, world: &World, key: &KeyEvent) {
 /// only row.
 pub fn stand_at(model: &mut Model, at: usize) -> bool {
     let Some(list) = cursor::of_mut(model) else { return at == 0 };
-    let is_there = at < list.len();
+    let is_there = at < list.count();
     list.step(0);
     list.choose_at(at);
     if matches!(model.view(), View::Namespace(..)) {
