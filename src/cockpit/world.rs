@@ -366,7 +366,7 @@ impl World {
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
-                cluster.uid = uid.or(cluster.uid.take());
+                cluster.uid = uid;
                 cluster.version = Some(version);
                 cluster.kinds = kinds.into_iter().collect();
                 // A new session: what is missing of it will be told again.
