@@ -139,6 +139,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod kept_clean;
     pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
