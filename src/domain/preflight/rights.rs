@@ -14,6 +14,9 @@ const ROLES: [(&str, &[(&str, &str)]); 4] = [
     ("collector", &[("list", "pods"), ("create", "pods/portforward")]),
 ];
 
+/// Where the pods stand that print flow records: `assets/printers`.
+const PRINTERS: &str = "sluice-printers";
+
 const NP: &str = "networkpolicies.networking.k8s.io";
 
 /// Everything that is asked for in every cluster: verb and `plural.group`.
@@ -35,8 +38,8 @@ pub const PROBES: [(&str, &str); 3] = [("get", "pods"), ("create", "pods"), ("de
 /// Where a right is asked for; empty: in all namespaces. Relays and agents run in kube-system.
 pub fn right_ns(what: &str) -> &'static str {
     match what {
-        // Pods that print records stand beside the collector.
-        "pods/log" => "sluice",
+        // Pods that print records read folders of their hosts, which the collector's namespace forbids.
+        "pods/log" => PRINTERS,
         _ if what.starts_with("pods/") => "kube-system",
         _ => "",
     }
@@ -104,7 +107,7 @@ pub fn check(reading: &Reading) -> Check {
         let words = "You may not read the logs of the pods that print flow records.";
         return Check::fail(Id::Rights, words).seen(seen).fixed(
             "Ask the cluster's admin for get on pods/log there.",
-            &[bind("sluice", "sluice-target-watch")],
+            &[bind(PRINTERS, "sluice-target-watch")],
         );
     }
     if !unsure.is_empty() {
