@@ -95,6 +95,7 @@ pub mod domain {
         mod identity;
         mod lookups;
         pub mod reading;
+        pub mod relay;
         pub mod report;
         pub mod rights;
         mod scrapers;
@@ -197,6 +198,7 @@ pub mod flows {
     pub mod source;
     pub mod tail;
     mod thread;
+    pub mod tls;
 
     pub use outlet::Gathering;
 
@@ -337,6 +339,7 @@ pub mod workspace {
     pub mod manifests;
     mod outward_keys;
     pub mod policy_files;
+    pub mod relay_way;
     pub mod root;
     mod rules;
     mod rules_keys;
