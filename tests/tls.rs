@@ -14,7 +14,7 @@ use sluice::{
 };
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Notify, mpsc},
 };
 
@@ -92,7 +92,10 @@ async fn faults_below_http_are_told_apart() {
     let (ours, theirs) = (authority(), authority());
     let good = serve(&ours, "localhost", false).await;
     let expired = serve(&ours, "localhost", true).await;
-    let unused = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("one").port();
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let unused = closed.local_addr().expect("one").port();
     for (server, authority, said_of_it) in [
         (
             format!("https://localhost:{expired}"),

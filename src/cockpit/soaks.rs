@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use crate::domain::{
     denial::{Denials, Group, GroupId, Peer},
     evidence::Evidence,
-    expected::Closings,
+    expected::{Asked, Closings},
     fleet::{Cluster, Part},
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, Text},
@@ -41,6 +41,7 @@ mod telemetry;
 mod words;
 
 pub use exercise::Unseen;
+pub(super) use row::labels;
 pub use row::{CausedRow, SoakRow};
 
 use live::Live;
@@ -488,8 +489,9 @@ impl Soaks {
             }
             let target =
                 Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+            let cluster = around.clusters.get(&target.cluster);
             closings(&target, around)
-                .expects(&group.denial_key(), row::labels(around, &target, key.workload.as_ref()))
+                .expects(&group.denial_key(), || labels(cluster, &target, key.workload.as_ref()))
         });
     }
 
@@ -505,7 +507,8 @@ fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
     let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
     let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
     let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
-    Closings::of(target, uid, waivers, reviews, now)
+    let people = &around.plan.settings.people;
+    Closings::of(Asked { target, uid, people, now }, waivers, reviews)
 }
 
 fn list(place: &mut Place, part: Part, is_whole: bool, now: Timestamp) {

@@ -11,7 +11,7 @@ use sluice::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -105,9 +105,10 @@ async fn what_is_wrong_with_an_address_is_said() {
     assert!(elsewhere.contains("certificate not valid for name"), "{elsewhere}");
     let empty = said(greeting(port, Some("no certificate")).await);
     assert!(empty.contains("there is no certificate in it"), "{empty}");
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let port = closed.local_addr().expect("an address").port();
-    drop(closed);
     let refused = said(greeting(port, None).await);
     assert!(refused.starts_with("Connection refused"), "{refused}");
 }

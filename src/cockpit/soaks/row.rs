@@ -9,6 +9,7 @@ use crate::{
         denial::{Denials, Peer},
         eval::verdict::Verdict::Denied,
         evidence::{Cause, Evidence, Restart, Verdicts},
+        fleet::{Cluster, Pod},
         flow::Protocol,
         journal::{Act, Entry},
         names::{NodeName, Text, Workload},
@@ -195,7 +196,8 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     let target = &evidence.target;
     let closings = closings(target, around);
     let expected = |key: &crate::domain::hold::DenialKey| {
-        !closings.is_empty() && closings.expects(key, labels(around, target, key.workload.as_ref()))
+        let cluster = around.clusters.get(&target.cluster);
+        closings.expects(key, || labels(cluster, target, key.workload.as_ref()))
     };
     let settings = &around.plan.settings.soak;
     let jobs = jobs(around, target)
@@ -217,11 +219,15 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     )
 }
 
-/// Labels of a workload's pods, as those that run now have them.
-pub fn labels<'w>(around: &Around<'w>, target: &Target, workload: Option<&Workload>) -> Option<&'w Labels> {
-    let ns = around.clusters.get(&target.cluster)?.namespaces.get(&target.ns)?;
-    let workload = workload?;
-    ns.pods.values().find(|pod| pod.workload == *workload).map(|pod| &pod.labels)
+/// Labels of each of a workload's pods that are there now.
+pub fn labels<'c>(
+    cluster: Option<&'c Cluster>,
+    target: &Target,
+    workload: Option<&Workload>,
+) -> Vec<&'c Labels> {
+    let pods = cluster.and_then(|cluster| cluster.namespaces.get(&target.ns)).map(|ns| ns.pods.values());
+    let is_of_it = |pod: &&Pod| Some(&pod.workload) == workload;
+    pods.into_iter().flatten().filter(is_of_it).map(|pod| &pod.labels).collect()
 }
 
 /// CronJobs of a namespace that has nothing else.
