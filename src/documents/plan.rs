@@ -19,7 +19,8 @@ use crate::{
         flow::Direction,
         forecast::{ASSUMES, Forecast},
         names::ClusterName,
-        time::{Timestamp, age, span},
+        soak::length,
+        time::{Timestamp, span},
         wave::{Candidate, Left, RowState, Verdict, Wave, WavePlan},
     },
 };
@@ -100,7 +101,7 @@ fn direction_text(out: &mut String, world: &World, shown: &Shown, direction: Dir
     }
     excluded_text(out, world, plan, shown);
     for (row, shadow) in rows.iter().filter_map(|row| Some((row.row, row.shadow.as_ref()?))) {
-        out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now())));
+        out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now(), world.zone())));
     }
     overridden_text(out, world, &rows);
     for group in &plan.cycles {
@@ -120,12 +121,12 @@ fn place(row: &Candidate) -> String {
 
 /// A state with what stands behind it, and for how long.
 pub fn state_words(row: &Candidate, now: Timestamp) -> String {
-    let since = row.since.map_or(String::new(), |since| format!(", for {}", span(age(since, now))));
+    let since = row.since.words(now).map_or(String::new(), |since| format!(", for {since}"));
     match &row.state {
         RowState::Soaking { credited, needed, .. } => {
             let credited =
                 credited.map_or("? credited".to_owned(), |credited| format!("{} credited", span(credited)));
-            format!("soaking: {credited} of {}{since}", span(*needed))
+            format!("soaking: {credited} of {}{since}", length(needed.num_minutes()))
         }
         state => match state.why() {
             Some(why) => format!("{}: {why}{since}", state.word()),
