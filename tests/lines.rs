@@ -214,7 +214,8 @@ fn the_users_own_file_holds_by_lines_and_what_is_wrong_in_it_is_said_in_a_line()
     assert_eq!((said.exit, said.errors.as_str()), (Some(0), ""), "{}", said.text());
     said.in_order(&[
         "attention: preferences.toml line 2: `colour` is not known and is not read.",
-        "fleet > east staging filter ns:/^shop$/ 4 rows left, ctrl-u shows all",
+        // The cursor stands on the cluster that answered first.
+        "fleet > … filter ns:/^shop$/ 4 rows left, ctrl-u shows all",
         "2. shop, ",
         "> 2 @",
         "the API server is asked what an apply would do (dry run)",

@@ -162,7 +162,7 @@ impl From<&SoakRow> for SoakOut {
             bar: row.bar.to_string(),
             rests_on: row.rests.to_string(),
             joined_with: row.joined_words(Utc.fix()),
-            weekdays: judged.weekdays,
+            weekdays: judged.weekdays(),
             nodes: NodesOut {
                 running: judged.nodes,
                 in_force: judged.in_force,

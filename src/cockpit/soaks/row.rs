@@ -9,13 +9,14 @@ use crate::{
         denial::{Denials, Peer},
         eval::verdict::Verdict::Denied,
         evidence::{Cause, Evidence, Restart, Verdicts},
+        expected::{Asked, Closings},
         fleet::{Cluster, Pod},
         flow::Protocol,
         journal::{Act, Entry},
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, Verdict, judge, unproved},
+        soak::{Context, Judged, Reason, Verdict, judge, unproved},
         source::SourceKind,
         spans::minute_start,
         time::Timestamp,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    Around, Soaks, Unseen, closings,
+    Around, Soaks, Unseen,
     live::{Live, Telling},
     place::{Place, Rollout, is_cron_only},
 };
@@ -217,6 +218,22 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
             source,
         },
     )
+}
+
+/// Is it clean, is something against it that hurts, is it idle: what the plan must hear of at once.
+pub fn stands(judged: &Judged) -> (bool, bool, bool) {
+    let hurts = judged.verdict.reasons().iter().any(Reason::is_harm);
+    (judged.verdict.is_clean(), hurts, judged.verdict == crate::domain::soak::Verdict::Idle)
+}
+
+/// What people closed of a rollout, by the API server's clock; before that spoke, nothing is closed.
+pub fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
+    let Around { shared, clusters, now, .. } = *around;
+    let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
+    let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
+    let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
+    let people = &around.plan.settings.people;
+    Closings::of(Asked { target, uid, people, now }, waivers, reviews)
 }
 
 /// Labels of each of a workload's pods that are there now.
