@@ -4,7 +4,7 @@
 use crate::{
     cockpit::{
         commands::CommandId,
-        gate, gates,
+        gate, gates, kept_clean,
         orders::Target,
         rows::{Nodes, Phase, RolloutRow, Standing},
         world::World,
@@ -44,6 +44,8 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
     };
     let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
     let denied = is_busy && is_denied(world, &row.target);
+    // That it was clean and soaks again is told with the drift; nothing of the set differs by it.
+    let soaks_again = usize::from(kept_clean::lost(world, &row.target).is_some());
     match (row.phase, row.standing) {
         (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
         (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
@@ -65,7 +67,7 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             }
             None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
         },
-        (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (
+        (Phase::Soaking | Phase::Steady, _) if row.drift.len() > soaks_again => (
             Role::Warn,
             format!("the live set is not the reviewed one: find out who changed it, {a} puts it right"),
         ),
