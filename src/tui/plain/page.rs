@@ -108,7 +108,8 @@ fn draw(world: &World, model: &Model, rows: &Rows) -> Paper {
         panes: Vec::new(),
     };
     if let View::Namespace(..) = model.view() {
-        let head = ["class", "workload", "", "peer", "count", "/min", "last"];
+        // The last cell ends in a mark too, as it does in heads that are drawn.
+        let head = ["class", "workload", "", "peer", "count", "/min", "last", ""];
         paper.heads.push(head.map(str::to_owned).to_vec());
     }
     let is_pane = |y: u16| panes.iter().any(|pane| (pane.area.y..pane.area.bottom()).contains(&y));

@@ -72,9 +72,14 @@ fn top(
         Focus::Denials => "the denial's direction",
     };
     let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
-    let other = if model.page.focus == Focus::One(Direction::Egress) { "the other" } else { "another" };
-    let line =
-        format!(" {word}  {} / {}   {a} and {back} mean {meant} (tab: {other})", cluster.name, ns.seen.name);
+    let tab = match model.page.focus {
+        Focus::Both => " (tab: one)",
+        Focus::One(Direction::Egress) => " (tab: the other)",
+        Focus::One(Direction::Ingress) => " (tab: another)",
+        Focus::Denials => "",
+    };
+    let place = format!("{} / {}", cluster.name, ns.seen.name);
+    let line = format!(" {word}  {place}   {a} and {back} mean {meant}{tab}");
     put(buf, Rect { height: 1, ..areas.body }, &pen.line(format!("{line:width$}"), role));
     let pods = cluster.listed.contains(&crate::domain::fleet::Listed::Pods).then(|| ns.subjects().count());
     let mut facts = vec![

@@ -4,7 +4,7 @@
 use crate::{
     cockpit::{
         commands::CommandId,
-        gate, gates,
+        gate, gates, kept_clean,
         orders::Target,
         rows::{Nodes, Phase, RolloutRow, Standing},
         world::World,
@@ -36,27 +36,24 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
         return (Role::Bad, words);
     }
     let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
-    let sources = pen.key(CommandId::Sources);
     let target = std::slice::from_ref(&row.target);
     let apply = |words: &str| match offer::apply_reasons(world, target).first() {
         None => words.to_owned(),
         Some(reason) => format!("apply is off: {reason}"),
     };
-    let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
-    let denied = is_busy && is_denied(world, &row.target);
-    match (row.phase, row.standing) {
-        (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
-        (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
-        (Phase::Discovery, _) => {
+    match row.phase {
+        Phase::Unknown => (Role::Unknown, "wait until the cluster's lists are read".into()),
+        Phase::Excluded => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
+        Phase::Discovery => {
             let words = format!("write its policy files, then {}", pen.key(CommandId::Reload));
             (Role::Text, apply(&words))
         }
-        (Phase::Authored, _) => {
+        Phase::Authored => {
             let words = gates::egress_first(world, &row.target).map(|gate| gate.reason.to_string());
             (Role::Text, apply(&words.unwrap_or_else(|| format!("{a} previews the apply"))))
         }
-        (Phase::Partial, _) => (Role::Warn, apply(&format!("{a} completes the set, {back} takes it back"))),
-        (Phase::RolledBack, _) => match &row.isolation {
+        Phase::Partial => (Role::Warn, apply(&format!("{a} completes the set, {back} takes it back"))),
+        Phase::RolledBack => match &row.isolation {
             Some(isolation) if isolation.isolated > 0 => {
                 (Role::Warn, "pods are still isolated by policies that are not ours: see the page".into())
             }
@@ -65,25 +62,40 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
             }
             None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
         },
-        (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (
+        Phase::Soaking | Phase::Steady => live(world, pen, row),
+    }
+}
+
+/// The same while its set is live and closed.
+fn live(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
+    let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
+    let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
+    let denied = is_busy && is_denied(world, &row.target);
+    // That it was clean and soaks again is told with the drift; nothing of the set differs by it.
+    let soaks_again = usize::from(kept_clean::lost(world, &row.target).is_some());
+    let is_steady = row.phase == Phase::Steady;
+    match row.standing {
+        _ if row.drift.len() > soaks_again => (
             Role::Warn,
             format!("the live set is not the reviewed one: find out who changed it, {a} puts it right"),
         ),
-        (Phase::Soaking | Phase::Steady, _) if denied => {
+        _ if denied => {
             let denials = pen.key(CommandId::Denials);
             (Role::Denied, format!("flows are denied: enter or {denials} shows which; {back} takes it back"))
         }
-        (Phase::Steady, _) | (Phase::Soaking, Standing::InForce | Standing::OnSome(_))
-            if row.denials_per_minute.is_none() =>
+        standing
+            if row.denials_per_minute.is_none()
+                && (is_steady || matches!(standing, Standing::InForce | Standing::OnSome(_))) =>
         {
+            let sources = pen.key(CommandId::Sources);
             (Role::Warn, format!("what is denied cannot be seen now: {sources} shows why"))
         }
-        (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
-        (Phase::Soaking, Standing::InForce) if is_busy => {
+        _ if is_steady => (Role::Good, "it soaked clean, and is watched on".into()),
+        Standing::InForce if is_busy => {
             (Role::Good, "watch it; what is denied is expected: probes, what was waived or rejected".into())
         }
-        (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
-        (Phase::Soaking, Standing::OnSome(_)) => {
+        Standing::InForce => (Role::Good, "watch it; nothing is denied now".into()),
+        Standing::OnSome(_) => {
             let words = row.standing.words();
             (
                 Role::Warn,
@@ -95,7 +107,7 @@ pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
                 },
             )
         }
-        (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
+        Standing::Accepted | Standing::None => match row.denials_per_minute {
             None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
             Some(_) => (Role::Warn, "accepted, not yet seen in force: wait for a verdict".into()),
         },
