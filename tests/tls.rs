@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use kube::config::Kubeconfig;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use sluice::{
     cockpit::ports::{ClusterFact, Fact},
     domain::names::ClusterName,
-    k8s::{connect::Access, watch},
+    k8s::{
+        connect::{Contexts, Proxies},
+        watch,
+    },
 };
 use tokio::{
     io::AsyncReadExt as _,
@@ -71,13 +73,15 @@ contexts:
 - {{name: one, context: {{cluster: c, user: u}}}}
 "
     );
-    let kubeconfig = Kubeconfig::from_yaml(&config).expect("a kubeconfig");
-    let access = Access::Context { kubeconfig: Arc::new(kubeconfig), context: "one".to_owned() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    std::fs::write(&path, config).expect("written");
+    let access = Contexts::read(vec![path], Proxies::default()).expect("a kubeconfig").access("one");
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
-    let (_probes, probes) = tokio::sync::watch::channel(None);
+    let (_said, said) = tokio::sync::watch::channel(Default::default());
     let wishes =
-        watch::Wishes { again: Arc::new(Notify::new()), probes, bodies: watch::SharedBodies::default() };
+        watch::Wishes { again: Arc::new(Notify::new()), said, bodies: watch::SharedBodies::default() };
     let task = tokio::spawn(watch::run(name, access, sender, wishes));
     let fact = inbox.recv().await;
     task.abort();

@@ -233,7 +233,7 @@ pub fn weekdays_missing(judged: &Judged) -> Vec<&'static str> {
     let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     names
         .into_iter()
-        .zip(judged.weekdays)
+        .zip(judged.weekdays())
         .filter(|(_, minutes)| *minutes == 0)
         .map(|(name, _)| name)
         .collect()

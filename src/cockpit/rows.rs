@@ -13,6 +13,7 @@ use crate::domain::{
 
 use super::{
     discovery::{self, CollectionRow, CollectorRow},
+    kept_clean,
     orders::{OrderId, OrderKind, OrderState, Origin, Preview, Target},
     ports::{Link, Trouble},
     shadow::{self, Shadow},
@@ -396,9 +397,9 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
 /// Clean by now, or recorded as clean: the very bytes that are live.
 fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
     let recorded = || {
-        let record = &world.shared().record(target)?.value;
-        let clean = record.clean.as_ref().filter(|_| Some(&record.uid) == cluster.uid.as_ref())?;
-        let ns = cluster.namespaces.get(&target.ns)?;
+        kept_clean::since(world, target)?;
+        let clean = world.shared().record(target)?.value.clean.as_ref()?;
+        let ns = cluster.namespaces.get(&target.ns).filter(|_| cluster.uid.is_some())?;
         Some(clean.digest == ns.pinned_digest(target.direction))
     };
     world.soaks().is_clean(target) || recorded().unwrap_or(false)
@@ -431,7 +432,7 @@ fn drift(
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }
         Presence::Open => out.push(Text::new("the valve is open: nothing is denied")),
-        Presence::Tight => {}
+        Presence::Tight => out.extend(kept_clean::lost(world, target)),
     }
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     if let Some(authored) = world.files().sets.get(&key) {

@@ -16,6 +16,7 @@ use crate::domain::{
     forecast::Forecast,
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
+    resolver::DnsPath,
     risk::Risk,
     rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
@@ -24,7 +25,7 @@ use crate::domain::{
 };
 
 use super::{
-    gate,
+    gate, kept_clean,
     ports::{Change, ClusterFact, Fact, OrderFact},
     preflight,
     rows::{self, Phase},
@@ -217,7 +218,7 @@ pub(super) enum Rests {
 #[derive(PartialEq)]
 pub(super) enum Shape {
     Answers(std::mem::Discriminant<Health>, bool, bool, usize),
-    Looked(Option<Cni>, Option<Text>),
+    Looked(Option<Cni>, Option<&'static str>, Option<Text>),
 }
 
 impl Rests {
@@ -233,12 +234,14 @@ impl Rests {
             | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
-                SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
+                SharedFact::Records(_)
+                | SharedFact::Holds(_)
+                | SharedFact::Evidence(_)
+                | SharedFact::Reviews(_)
+                | SharedFact::Waivers(_) => Self::Always,
                 SharedFact::Link(_)
                 | SharedFact::Clock(_)
                 | SharedFact::Rights(_)
-                | SharedFact::Reviews(_)
-                | SharedFact::Waivers(_)
                 | SharedFact::Overrides(_)
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
@@ -248,7 +251,9 @@ impl Rests {
                 | SharedFact::Wrote { .. } => Self::Never,
             },
             Fact::Cluster(name, fact) => match fact {
-                ClusterFact::Cni(_) | ClusterFact::Preflight(_) => Self::Looked(name.clone()),
+                ClusterFact::Cni(_) | ClusterFact::Dns(_) | ClusterFact::Preflight(_) => {
+                    Self::Looked(name.clone())
+                }
                 ClusterFact::Met { .. }
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
@@ -264,7 +269,6 @@ impl Rests {
                 | ClusterFact::Gap(_)
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
-                | ClusterFact::Dns(_)
                 | ClusterFact::Week(_)
                 | ClusterFact::Kyverno(_)
                 | ClusterFact::Staged(_)
@@ -283,7 +287,8 @@ impl Rests {
             Self::Shape(name) => world.cluster(name).map(shape),
             Self::Looked(name) => world.cluster(name).map(|cluster| {
                 let stop = preflight::stops_rollout(cluster).next().map(|check| check.why.clone());
-                Shape::Looked(cluster.cni.clone(), stop)
+                let dns = cluster.looked.dns.as_ref().and_then(DnsPath::mode);
+                Shape::Looked(cluster.cni.clone(), dns, stop)
             }),
             Self::Always | Self::Never => None,
         }
@@ -403,13 +408,10 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
     {
         return (RowState::RolledBack, Some(back.stamp.at));
     }
-    let clean = recorded.and_then(|record| record.clean.as_ref());
-    let is_clean = clean.filter(|clean| applied.is_some_and(|applied| applied.digest == clean.digest));
+    let clean = kept_clean::since(world, target);
     let ns = match (&cluster.health, cluster.namespaces.get(&target.ns)) {
         // What was clean has left its wave, whether or not its cluster answers now.
-        (Health::Down(_), _) | (_, None) if is_clean.is_some() => {
-            return (RowState::Clean, is_clean.map(|clean| clean.at));
-        }
+        (Health::Down(_), _) | (_, None) if clean.is_some() => return (RowState::Clean, clean),
         (Health::Down(why), _) => return (RowState::Unreachable(why.clone()), cluster.last_good),
         (Health::Connecting, _) => {
             return (RowState::Unknown(Text::new("its cluster has not answered yet")), cluster.last_good);
@@ -429,7 +431,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         Phase::Soaking | Phase::Steady if applied.is_some_and(is_other) => {
             (RowState::Withheld(Text::new("its policies are not those that were applied")), since)
         }
-        Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
+        Phase::Soaking | Phase::Steady => live(world, target, (since, clean)),
         Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
             (RowState::Waiting, None)
         }
@@ -455,7 +457,10 @@ fn live(
     let Some(judged) = world.soaks().judged_lately(target, world) else {
         return (RowState::Unknown(Text::new("its soak has not begun")), since);
     };
-    if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
+    let hurts = judged.verdict.reasons().iter().any(Reason::is_harm);
+    // What voided it may be known since it was judged just now.
+    let voided = |at: &Timestamp| judged.restart.as_ref().is_some_and(|restart| restart.at > *at);
+    if let Some(at) = clean.filter(|at| !hurts && !voided(at)) {
         return (RowState::Clean, Some(at));
     }
     // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
@@ -466,7 +471,10 @@ fn live(
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         // Its first pod came, and its first minute was not watched to the end yet.
         Verdict::Idle if !has_pods(world, target) => RowState::Idle,
-        Verdict::Soaking { .. } if judged.credited == 0 && is_empty(world, target) => RowState::Idle,
+        // That its pods are gone does not mend what was denied.
+        Verdict::Soaking { .. } if judged.credited == 0 && !hurts && is_empty(world, target) => {
+            RowState::Idle
+        }
         Verdict::Soaking { .. } | Verdict::Idle => {
             let (credited, wall) = judged.last_day();
             RowState::Soaking {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::table::Table;
 use crate::{
     cockpit::{
+        decide::Reason,
         gates::Gate,
         planned::{Ask, PlanRow, plan_rows},
         waiving,
@@ -50,6 +51,10 @@ impl Shown {
 /// The whole plan.
 pub fn text(world: &World, shown: &Shown) -> String {
     let mut out = format!("Plan of {}\n", moment(world, world.now()));
+    if world.plan().path.is_none() {
+        out.push_str(&format!("  nothing is planned: {}\n", Reason::NoWorkspace));
+        return out;
+    }
     let unread: Vec<_> = world.waves().unread.iter().map(ToString::to_string).collect();
     if !unread.is_empty() {
         out.push_str(&format!("  not read, rows may be missing: {}\n", unread.join(", ")));

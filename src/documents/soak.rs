@@ -161,7 +161,7 @@ impl From<&SoakRow> for SoakOut {
             bar: row.bar.to_string(),
             rests_on: row.rests.to_string(),
             joined_with: row.joined.as_ref().map(ToString::to_string),
-            weekdays: judged.weekdays,
+            weekdays: judged.weekdays(),
             nodes: NodesOut {
                 running: judged.nodes,
                 in_force: judged.in_force,

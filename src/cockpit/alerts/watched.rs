@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{AlertKey, AlertKind, Condition};
 use crate::{
     cockpit::{
-        gate,
+        gate, kept_clean,
         open_ends::taken_back,
         recovery::{Recovery, recovery},
         spot::Spot,
@@ -49,6 +49,7 @@ pub(super) fn conditions(world: &World) -> Vec<Condition> {
 pub(super) fn slow(world: &World) -> Vec<Condition> {
     let mut out: Vec<_> = world.soaks().targets().filter_map(|target| paused(world, &target)).collect();
     out.extend(world.soaks().targets().filter_map(|target| leaks(world, &target)));
+    out.extend(world.soaks().targets().filter_map(|target| not_clean_any_more(world, &target)));
     out.extend(grant_expired(world));
     out.extend(world.soaks().targets().filter_map(|target| ungranted(world, &target)));
     out
@@ -237,6 +238,14 @@ fn leaks(world: &World, target: &Target) -> Option<Condition> {
         detail: Text::new("the probe got through"),
     };
     Some(Condition { key, level: 0, words: Text::from(leak.to_string()) })
+}
+
+/// What it was clean by is void: it soaks again, and its wave with it.
+fn not_clean_any_more(world: &World, target: &Target) -> Option<Condition> {
+    let words = kept_clean::lost(world, target)?;
+    let key =
+        AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::new("not clean any more") };
+    Some(Condition { key, level: 0, words })
 }
 
 fn paused(world: &World, target: &Target) -> Option<Condition> {

@@ -9,11 +9,13 @@ use crate::{
         denial::{Denials, Peer},
         eval::verdict::Verdict::Denied,
         evidence::{Cause, Evidence, Restart},
+        expected::{Asked, Closings},
+        fleet::{Cluster, Pod},
         journal::{Act, Entry},
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, judge, unproved},
+        soak::{Context, Judged, Reason, judge, unproved},
         source::SourceKind,
         spans::minute_start,
         time::Timestamp,
@@ -21,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    Around, Soaks, Unseen, closings,
+    Around, Soaks, Unseen,
     live::{Live, Telling},
     place::{Place, Rollout, is_cron_only},
 };
@@ -193,7 +195,8 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     let target = &evidence.target;
     let closings = closings(target, around);
     let expected = |key: &crate::domain::hold::DenialKey| {
-        !closings.is_empty() && closings.expects(key, labels(around, target, key.workload.as_ref()))
+        let cluster = around.clusters.get(&target.cluster);
+        closings.expects(key, || labels(cluster, target, key.workload.as_ref()))
     };
     let settings = &around.plan.settings.soak;
     let jobs = jobs(around, target)
@@ -215,11 +218,31 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     )
 }
 
-/// Labels of a workload's pods, as those that run now have them.
-pub fn labels<'w>(around: &Around<'w>, target: &Target, workload: Option<&Workload>) -> Option<&'w Labels> {
-    let ns = around.clusters.get(&target.cluster)?.namespaces.get(&target.ns)?;
-    let workload = workload?;
-    ns.pods.values().find(|pod| pod.workload == *workload).map(|pod| &pod.labels)
+/// Is it clean, is something against it that hurts, is it idle: what the plan must hear of at once.
+pub fn stands(judged: &Judged) -> (bool, bool, bool) {
+    let hurts = judged.verdict.reasons().iter().any(Reason::is_harm);
+    (judged.verdict.is_clean(), hurts, judged.verdict == crate::domain::soak::Verdict::Idle)
+}
+
+/// What people closed of a rollout, by the API server's clock; before that spoke, nothing is closed.
+pub fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
+    let Around { shared, clusters, now, .. } = *around;
+    let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
+    let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
+    let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
+    let people = &around.plan.settings.people;
+    Closings::of(Asked { target, uid, people, now }, waivers, reviews)
+}
+
+/// Labels of each of a workload's pods that are there now.
+pub fn labels<'c>(
+    cluster: Option<&'c Cluster>,
+    target: &Target,
+    workload: Option<&Workload>,
+) -> Vec<&'c Labels> {
+    let pods = cluster.and_then(|cluster| cluster.namespaces.get(&target.ns)).map(|ns| ns.pods.values());
+    let is_of_it = |pod: &&Pod| Some(&pod.workload) == workload;
+    pods.into_iter().flatten().filter(is_of_it).map(|pod| &pod.labels).collect()
 }
 
 /// CronJobs of a namespace that has nothing else.

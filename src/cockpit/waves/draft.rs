@@ -49,7 +49,9 @@ impl Draft {
             .map(|cluster| (&cluster.name, names(world, cluster, &written).count()))
             .collect();
         let now = world.now();
-        let ends = world.shared().holds().filter_map(|kept| kept.value.expires);
+        let holds = world.shared().holds().filter_map(|kept| kept.value.expires);
+        let shared = world.shared();
+        let ends = holds.chain(shared.now(now).and_then(|now| shared.next_end(now)));
         Self {
             at: now,
             settings: world.plan().settings.clone(),

@@ -79,7 +79,7 @@ pub fn check(reading: &Reading) -> Check {
         let role = |needs: &[(&str, &str)]| all(needs.iter().map(|(verb, what)| allowed(verb, what)));
         let names = ROLES.iter().filter(|(_, needs)| role(needs) == wanted).map(|(name, _)| *name);
         names
-            .chain((reading.probes.is_some() && probes(rights) == wanted).then_some("probes"))
+            .chain((reading.said.probes.is_some() && probes(rights) == wanted).then_some("probes"))
             .collect::<Vec<_>>()
     };
     let (lacking, unsure) = (with(Some(false)), with(None));
@@ -120,7 +120,7 @@ pub fn check(reading: &Reading) -> Check {
         .seen(seen)
         .fixed("Try again.", &[]);
     }
-    let of_probes = match reading.probes {
+    let of_probes = match reading.said.probes {
         Some(_) => ", those of probes among them",
         None => "; probes are not on here (`probes:` in sluice.yaml), so theirs were not asked for",
     };
