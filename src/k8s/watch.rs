@@ -16,7 +16,12 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::PolicyKind,
-        preflight::{cni, reading::Said, report},
+        preflight::{
+            check::{Reach, Stops},
+            cni,
+            reading::Said,
+            report::{self, Report},
+        },
     },
 };
 
@@ -43,6 +48,10 @@ const LATE: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_secs(300);
 /// A pre-flight reads whole lists: seldom.
 const PREFLIGHT: Duration = Duration::from_secs(1800);
+/// While it keeps the whole cluster from being applied to, so that what was put right counts soon.
+const HURRIED: Duration = Duration::from_secs(60);
+/// Hurried pre-flights in a row; a cluster that stays as it is costs one every [`REFRESH`] after them.
+const HURRIES: u32 = 30;
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -227,21 +236,28 @@ async fn uid(server: &Server) -> Option<Text> {
 }
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
-    let mut looked: Option<Instant> = None;
+    let (mut review_at, mut look_at, mut hurries) = (Instant::now(), Instant::now(), 0);
     let mut said = wishes.said.clone();
     loop {
-        let (failed, (), kyverno) =
-            tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
-        out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        let is_changed = said.has_changed().unwrap_or(false);
-        if is_changed || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
-            looked = Some(Instant::now());
+        let reviewing = Instant::now() >= review_at;
+        if reviewing {
+            let (failed, (), kyverno) =
+                tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
+            out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
+            // What failed is tried again sooner than what has answered, and alone.
+            review_at = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        }
+        if said.has_changed().unwrap_or(false) || Instant::now() >= look_at {
+            if !reviewing {
+                find_cni(server, out).await;
+            }
             let wanted = said.borrow_and_update().clone();
             let report = report::run(&look::look(server, wanted).await);
+            hurries = if changes_by_itself(&report) { hurries + 1 } else { 0 };
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
+            look_at = Instant::now() + pause(hurries);
         }
-        // What failed is tried again sooner than what has answered, and alone.
-        let next = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        let next = review_at.min(look_at);
         while Instant::now() < next {
             let soon = Instant::now() + REFRESH / 10;
             sleep_until(if known.unasked().next().is_some() { soon.min(next) } else { next }).await;
@@ -250,6 +266,21 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
             }
         }
     }
+}
+
+/// Until the next pre-flight, after so many in a row that stopped the cluster.
+fn pause(hurries: u32) -> Duration {
+    match hurries {
+        0 => PREFLIGHT,
+        1..=HURRIES => HURRIED,
+        _ => REFRESH,
+    }
+}
+
+/// Something stops its rollout that may be put right at any time: no node is that only lacks an agent
+/// because no agent is made for it.
+fn changes_by_itself(report: &Report) -> bool {
+    report.open(Stops::Rollout).any(|check| !matches!(check.reach, Reach::Nodes(_)))
 }
 
 async fn review(server: &Server, out: &Out) -> bool {
