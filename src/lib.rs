@@ -140,6 +140,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod kept_clean;
     pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
@@ -263,17 +264,20 @@ pub mod k8s {
     pub mod connect;
     mod cronjobs;
     mod decode;
+    mod door;
     mod failure;
     mod follow;
     pub mod forward;
     pub mod goldmane;
     mod identity;
+    mod kubeconfig;
     mod kyverno;
     pub mod lease;
     mod listed;
     pub mod logs;
     pub mod owners;
     mod place;
+    mod plugin;
     /// What a pre-flight reads, from the API server or from manifest files.
     pub mod preflight {
         pub mod look;
@@ -282,6 +286,7 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
+    mod proxy;
     mod rollback;
     mod served;
     mod shadow;

@@ -189,7 +189,8 @@ async fn ready_pods(server: &Server, service: &Service) -> Result<Vec<Pod>, Trou
 async fn open(server: &Server, pod: &Pod, port: u16) -> Result<BoxStream, Trouble> {
     let ns = &pod.metadata.namespace;
     let object = format!("port-forward to pod {ns}/{}", pod.metadata.name);
-    let api: Api<core::Pod> = Api::namespaced(server.client().clone(), ns);
+    let client = server.client().await.map_err(|failure| failure.trouble(&object))?;
+    let api: Api<core::Pod> = Api::namespaced(client, ns);
     let ports = [port];
     let forward = timeout(DEADLINE, api.portforward(&pod.metadata.name, &ports)).await;
     let mut forward = match forward {

@@ -19,7 +19,7 @@ use sluice::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -142,9 +142,10 @@ async fn what_is_wrong_with_an_address_is_said() {
     let port = serve(Some(server(&ca, "elsewhere.example", Asks::Nothing))).await;
     let elsewhere = said(greeting(&to(port, &ca.pem())).await);
     assert!(elsewhere.contains("certificate not valid for name"), "{elsewhere}");
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let port = closed.local_addr().expect("an address").port();
-    drop(closed);
     let refused = said(greeting(&dial(port, None)).await);
     assert!(refused.starts_with("Connection refused"), "{refused}");
 }
