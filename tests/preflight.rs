@@ -9,7 +9,7 @@ use sluice::{
     domain::{
         names::{Text, is_hostile},
         preflight::{
-            check::{CheckId, Verdict},
+            check::{CheckId, Reach, Verdict},
             cni,
             corefile::{self, Around},
             reading::{CUSTOM, Known, Measured, Object, Probing, Reading, Right},
@@ -146,6 +146,18 @@ fn expect(report: &Report, directive: &str, name: &str, wrong: &mut Vec<String>)
             let fix = check.fix.as_ref().unwrap_or_else(|| panic!("{name}: {id} has no fix"));
             let all: Vec<&str> = std::iter::once(&fix.text).chain(&fix.commands).map(Text::as_str).collect();
             assert!(all.contains(&expected), "{name}: {id}: {all:#?}");
+        }
+        "reach" => {
+            let said = match &check.reach {
+                Reach::Cluster => "cluster".to_owned(),
+                Reach::Nodes(nodes) => {
+                    format!("nodes {}", nodes.iter().map(Text::as_str).collect::<Vec<_>>().join(", "))
+                }
+                Reach::Unready(agent) => format!("unready {agent}"),
+            };
+            if said != expected {
+                wrong.push(format!("{name}: {id} reaches {said}"));
+            }
         }
         other => panic!("{name}: {other} is no directive"),
     }

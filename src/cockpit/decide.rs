@@ -279,7 +279,7 @@ pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
             },
         });
     }
-    reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
+    reasons.extend(preflight::stops_row(world, cluster, &target.ns).map(|check| Reason::Preflight {
         cluster: target.cluster.clone(),
         check: check.id,
         verdict: check.verdict,

@@ -454,7 +454,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         Phase::Authored | Phase::Discovery | Phase::Excluded if applied.is_some() => {
             (RowState::Incident(Text::new("its policies were applied and are gone")), since)
         }
-        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(cluster, ns), None),
+        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(world, cluster, ns), None),
     }
 }
 
@@ -525,11 +525,11 @@ fn is_empty(world: &World, target: &Target) -> bool {
 }
 
 /// Can it be applied at all?
-fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
+fn not_applied(world: &World, cluster: &Cluster, ns: &Namespace) -> RowState {
     if cluster.enforcement().is_off() {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
     }
-    if let Some(check) = preflight::stops_rollout(cluster).next() {
+    if let Some(check) = preflight::stops_row(world, cluster, &ns.seen.name).next() {
         return RowState::Blocked(Text::from(format!("pre-flight: {}", check.why)));
     }
     if ns.seen.terminating {

@@ -16,7 +16,12 @@ use crate::{
         fleet::Part,
         names::{ClusterName, NsName, Text},
         policy::PolicyKind,
-        preflight::{cni, reading::Said, report},
+        preflight::{
+            check::{Reach, Stops},
+            cni,
+            reading::Said,
+            report::{self, Report},
+        },
     },
 };
 
@@ -43,6 +48,10 @@ const LATE: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_secs(300);
 /// A pre-flight reads whole lists: seldom.
 const PREFLIGHT: Duration = Duration::from_secs(1800);
+/// While it keeps the whole cluster from being applied to, so that what was put right counts soon.
+const HURRIED: Duration = Duration::from_secs(60);
+/// Hurried pre-flights in a row; a cluster that stays as it is costs one every [`REFRESH`] after them.
+const HURRIES: u32 = 30;
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -277,6 +286,21 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
             }
         }
     }
+}
+
+/// Until the next pre-flight, after so many in a row that stopped the cluster.
+fn pause(hurries: u32) -> Duration {
+    match hurries {
+        0 => PREFLIGHT,
+        1..=HURRIES => HURRIED,
+        _ => REFRESH,
+    }
+}
+
+/// Something stops its rollout that may be put right at any time: no node is that only lacks an agent
+/// because no agent is made for it.
+fn changes_by_itself(report: &Report) -> bool {
+    report.open(Stops::Rollout).any(|check| !matches!(check.reach, Reach::Nodes(_)))
 }
 
 async fn review(server: &Server, out: &Out, namespaces: &BTreeSet<NsName>) -> bool {

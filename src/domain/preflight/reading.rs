@@ -227,6 +227,8 @@ pub struct Node {
     pub version: String,
     pub provider: String,
     pub addresses: Vec<String>,
+    /// Keys of its taints.
+    pub taints: Vec<String>,
     pub pod_cidrs: Vec<String>,
 }
 
