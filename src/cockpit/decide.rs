@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::domain::{
-    fleet::{CniKind, Health},
+    fleet::Health,
     hold::HoldKind,
     manifest::Manifests,
     names::{ClusterName, NsName, Text},
@@ -129,6 +129,8 @@ pub enum Reason {
     NoShadow { cluster: ClusterName, why: Text },
     #[error("pre-flight of {cluster}, {} {}: {why} See `sluice preflight --cluster {cluster}`", .check.as_str(), .verdict.as_str())]
     Preflight { cluster: ClusterName, check: CheckId, verdict: Verdict, why: Text },
+    #[error("pre-flight of {cluster} is unknown: {since}; look with `sluice preflight --cluster {cluster}`")]
+    NoPreflight { cluster: ClusterName, since: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
     InFlight { order: OrderId, kind: &'static str, target: Target, since: String },
     #[error("{0} never soaked clean, so there is nothing to go back to: roll it back instead")]
@@ -259,26 +261,7 @@ fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
 pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = place_reasons(world, target);
     let Some(cluster) = world.cluster(&target.cluster) else { return reasons };
-    if let Some(cni) = cluster.cni.as_ref().filter(|cni| cni.enforcement.is_off()) {
-        reasons.push(Reason::NotEnforced {
-            cluster: target.cluster.clone(),
-            evidence: cni.evidence.clone(),
-            next: match cni.kind {
-                CniKind::Flannel | CniKind::Other => "migrate its CNI to Calico or Cilium first",
-                CniKind::Cilium
-                | CniKind::Calico
-                | CniKind::Antrea
-                | CniKind::NetworkPolicies
-                | CniKind::KubeRouter
-                | CniKind::K3s
-                | CniKind::Weave
-                | CniKind::Aws
-                | CniKind::AzureNpm
-                | CniKind::OvnKubernetes
-                | CniKind::Kindnet => "put that right first, as its pre-flight says",
-            },
-        });
-    }
+    reasons.extend(preflight::not_enforced(cluster));
     reasons.extend(preflight::stops_rollout(cluster).map(|check| Reason::Preflight {
         cluster: target.cluster.clone(),
         check: check.id,
@@ -432,6 +415,7 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
         Origin::LastClean => revert_reasons(world, target),
         Origin::Shadow => shadow::reasons(world, target),
     };
+    reasons.extend(preflight::untold(world, preview));
     reasons.extend(gate_reasons(world, preview));
     if preview.steps.is_empty() {
         reasons.push(Reason::NothingToDo);

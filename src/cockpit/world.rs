@@ -367,6 +367,7 @@ impl World {
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid.or(cluster.uid.take());
+                cluster.looked.since.get_or_insert(self.now);
                 cluster.version = Some(version);
                 cluster.kinds = kinds.into_iter().collect();
                 // A new session: what is missing of it will be told again.

@@ -218,6 +218,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoShadow { .. } => "no-shadow",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::Preflight { .. } => "preflight",
+        Reason::NoPreflight { .. } => "preflight-unknown",
         Reason::InFlight { .. } => "in-flight",
         Reason::NeverClean(_) => "never-clean",
         Reason::OtherCluster(_) => "other-cluster",

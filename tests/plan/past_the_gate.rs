@@ -9,6 +9,7 @@ use sluice::{
     cockpit::{
         decide::{Command, decide},
         orders::{OrderId, Preview, PreviewOrder},
+        plan::FleetFile,
         ports::{Change, ClusterFact, Effect, Fact, OrderFact},
         settings::Settings,
         shared::SharedFact,
@@ -33,7 +34,7 @@ use sluice::{
     manifest,
 };
 
-use super::fixture::{Fleet, at, ns, row, settings};
+use super::fixture::{Fleet, at, nothing_open, ns, row, settings};
 
 const TUNNEL: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
 
@@ -324,6 +325,25 @@ fn a_prediction_for_other_bytes_or_another_cluster_is_refused() {
     refused(&with(&|_| bound(PolicyDigest::of([]), Some("stg"))), stale);
     refused(&with(&|digest| bound(digest, Some("eu"))), stale);
     refused(&with(&|digest| bound(digest, None)), stale);
+}
+
+/// Unknown is no yes: who is faster than the first look at the cluster waits for it.
+#[test]
+fn an_apply_before_the_first_pre_flight_is_refused_as_unknown_with_its_age() {
+    let mut fleet = Fleet::new(settings());
+    let file = fleet.world.plan().clone();
+    let away: Vec<_> = file.clusters.iter().filter(|one| one.name != target().cluster).cloned().collect();
+    // Taken out of the fleet and in again: nothing is known of it.
+    fleet.tell(Fact::Fleet(FleetFile { clusters: away, ..file.clone() }));
+    fleet.tell(Fact::Fleet(file));
+    fleet.read_before_its_pre_flight("stg", &["job", "shop"]);
+    let id = preview(&mut fleet, None);
+    fleet.tell(Fact::Tick(at("2026-11-23T12:00:09Z")));
+    let said = "apply #1 refused: pre-flight of stg is unknown: no report in the 9s since the cluster first answered; \
+                look with `sluice preflight --cluster stg`";
+    assert_eq!(apply(&fleet, id), said);
+    fleet.cluster("stg", ClusterFact::Preflight(Box::new(nothing_open())));
+    assert_eq!(apply(&fleet, id), "applied");
 }
 
 /// An override covers soak, coverage and order (law 2), and a check that blocks is none of them.
