@@ -174,6 +174,13 @@ pub enum Reason {
     /// What is to be waived and is not there.
     #[error("{0}")]
     NothingToWaive(Text),
+    #[error(
+        "which cluster {0} is, is not known (the UID of its kube-system namespace): wait until it answers"
+    )]
+    NoUid(ClusterName),
+    /// It opens nothing, confirmed or not.
+    #[error("override {name} {why}")]
+    OtherOverride { name: Text, why: &'static str },
     #[error("{0} is confirmed already")]
     ConfirmedAlready(Text),
     #[error("you asked for it yourself, as {0}: a second person has to confirm it")]
@@ -525,7 +532,7 @@ fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
 
 fn waive(world: &World, waiving: &Waiving) -> Result<Orders, Refusal> {
     refuse_if("waive", &[&waiving.target], waiving::waive_reasons(world, waiving))?;
-    Ok(just(waiving::waive(world, waiving)))
+    Ok(Orders { started: Vec::new(), effects: waiving::waive(world, waiving).into_iter().collect() })
 }
 
 fn overrule(world: &World, overriding: &Overriding) -> Result<Orders, Refusal> {

@@ -366,6 +366,8 @@ impl World {
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
+                // What was waived for another cluster of this name counts no more.
+                self.discoveries.touch(name);
                 cluster.uid = uid.or(cluster.uid.take());
                 cluster.looked.since.get_or_insert(self.now);
                 cluster.version = Some(version);

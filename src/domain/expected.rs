@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::{
     flow::Direction,
     grant::{Decision, DecisionVerdict, Opening, Review},
-    hold::{DenialKey, Subject, Waiver},
+    hold::{DenialKey, Subject, Waiver, not_for},
     names::{NsName, Text},
     policy::Labels,
     rollout::Target,
@@ -31,7 +31,10 @@ impl<'a> Closings<'a> {
         now: Timestamp,
     ) -> Self {
         Self {
-            waivers: waivers.filter(|waiver| waiver.target == *target && now < waiver.expires).collect(),
+            waivers: waivers
+                .filter(|waiver| waiver.target == *target && now < waiver.expires)
+                .filter(|waiver| not_for(waiver.uid.as_ref(), Some(uid)).is_none())
+                .collect(),
             rejected: reviews
                 .filter(|review| is_rejected(review, (&target.ns, target.direction), uid, now))
                 .collect(),
@@ -166,6 +169,7 @@ mod tests {
     fn a_waiver_closes_exactly_what_it_names_until_it_expires() {
         let waiver = Waiver {
             target: target("shop"),
+            uid: Some(Text::new("uid-1")),
             subject: Subject::Denial(key("api.example", 443)),
             reason: Text::new("known"),
             stamp: stamp(0),
@@ -183,6 +187,16 @@ mod tests {
         assert!(!closes(&target("pay"), &key("api.example", 443), at(9)));
         let other = DenialKey { workload: None, ..key("api.example", 443) };
         assert!(!closes(&target("shop"), &other, at(9)), "another workload");
+        // Of the same name, and built anew; and one that says for none.
+        let key = key("api.example", 443);
+        for (made, there, counts) in
+            [(Some("uid-1"), "uid-1", true), (Some("uid-1"), "uid-2", false), (None, "uid-1", false)]
+        {
+            let waiver = Waiver { uid: made.map(Text::new), ..waiver.clone() };
+            let one = std::iter::once(&waiver);
+            let of = Closings::of(&target("shop"), &Text::new(there), one, std::iter::empty(), at(9));
+            assert_eq!(of.expects(&key, None), counts, "{made:?} {there}");
+        }
     }
 
     #[test]

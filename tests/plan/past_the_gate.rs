@@ -382,6 +382,7 @@ fn over_coverage(fleet: &mut Fleet) {
     let key = (target().cluster, target().ns, Direction::Egress);
     let over = Override {
         target: target(),
+        uid: Some(uid("stg")),
         digest: PolicyDigest::of(fleet.world.files().sets[&key].set.values()),
         covers: vec![Covers::Coverage],
         reason: Text::new("the release cannot wait"),
