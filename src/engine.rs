@@ -27,7 +27,13 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records, sources::goldmane_of};
+pub use self::{
+    clock::Clock,
+    notifier::Secrets,
+    observer::Soaks,
+    recorder::Records,
+    sources::{goldmane_of, relay_of},
+};
 use self::{
     collectors::Collectors,
     notifier::Notifier,
@@ -52,7 +58,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName, preflight::reading::Probing},
+    domain::{fleet::Cluster, names::ClusterName, preflight::reading::Said},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -114,7 +120,7 @@ struct Watches {
 /// The tasks that watch one cluster's API server.
 struct Watching {
     again: Arc<Notify>,
-    probes: watch::Sender<Option<Probing>>,
+    said: watch::Sender<Said>,
     task: AbortHandle,
 }
 
@@ -428,21 +434,19 @@ impl Engine {
         let plan = self.world.plan();
         self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
         for entry in &plan.clusters {
-            let probing = plan.probing(&entry.name);
+            let said = plan.said(entry);
             if let Some(watching) = self.watches.of.get(&entry.name) {
-                let is_new =
-                    |known: &mut Option<Probing>| std::mem::replace(known, probing.clone()) != probing;
-                watching.probes.send_if_modified(is_new);
+                watching.said.send_if_modified(|known| std::mem::replace(known, said.clone()) != said);
                 continue;
             }
             let again = Arc::new(Notify::new());
-            let (probes, asked) = watch::channel(probing);
+            let (said, asked) = watch::channel(said);
             let bodies = self.watches.bodies.clone();
-            let wishes = k8s::watch::Wishes { again: again.clone(), probes: asked, bodies };
+            let wishes = k8s::watch::Wishes { again: again.clone(), said: asked, bodies };
             let run = k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), wishes);
             let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
-            self.watches.of.insert(entry.name.clone(), Watching { again, probes, task });
+            self.watches.of.insert(entry.name.clone(), Watching { again, said, task });
         }
     }
 

@@ -125,8 +125,8 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        let (_, probes) = tokio::sync::watch::channel(None);
-        let wishes = watch::Wishes { again: again.clone(), probes, bodies: watch::SharedBodies::default() };
+        let (_, said) = tokio::sync::watch::channel(Default::default());
+        let wishes = watch::Wishes { again: again.clone(), said, bodies: watch::SharedBodies::default() };
         tokio::spawn(watch::run(name, access, sender, wishes));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }

@@ -294,6 +294,8 @@ impl World {
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
         self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
         self.policies.strangers.settle(&self.clusters);
+        // The plan says so before anybody acts on it.
+        self.soaks.take_turned().into_iter().for_each(|row| self.planning.concern(row));
         self.plan_anew();
     }
 
@@ -366,14 +368,12 @@ impl World {
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
-                // What was waived for another cluster of this name counts no more.
-                self.discoveries.touch(name);
                 cluster.uid = uid.or(cluster.uid.take());
                 cluster.looked.since.get_or_insert(self.now);
-                cluster.version = Some(version);
-                cluster.kinds = kinds.into_iter().collect();
-                // A new session: what is missing of it will be told again.
+                (cluster.version, cluster.kinds) = (Some(version), kinds.into_iter().collect());
+                // What is missing will be told again; what was waived for another of its name counts no more.
                 cluster.troubles.clear();
+                self.discoveries.touch(name);
                 answered(cluster, self.now);
             }
             ClusterFact::Identity(identity) => cluster.identity = Some(identity),

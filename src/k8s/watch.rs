@@ -16,7 +16,7 @@ use crate::{
         fleet::Part,
         names::{ClusterName, Text},
         policy::PolicyKind,
-        preflight::{cni, reading::Probing, report},
+        preflight::{cni, reading::Said, report},
     },
 };
 
@@ -50,8 +50,8 @@ const GOOD: Duration = Duration::from_secs(60);
 pub struct Wishes {
     /// Skips a waiting time.
     pub again: Arc<Notify>,
-    /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
-    pub probes: watch::Receiver<Option<Probing>>,
+    /// What sluice.yaml says by now that a pre-flight asks for.
+    pub said: watch::Receiver<Said>,
     /// Those of all clusters.
     pub bodies: SharedBodies,
 }
@@ -228,15 +228,15 @@ async fn uid(server: &Server) -> Option<Text> {
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
     let mut looked: Option<Instant> = None;
-    let mut probes = wishes.probes.clone();
+    let mut said = wishes.said.clone();
     loop {
         let (failed, (), kyverno) =
             tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
         out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        let is_changed = probes.has_changed().unwrap_or(false);
+        let is_changed = said.has_changed().unwrap_or(false);
         if is_changed || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
             looked = Some(Instant::now());
-            let wanted = probes.borrow_and_update().clone();
+            let wanted = said.borrow_and_update().clone();
             let report = report::run(&look::look(server, wanted).await);
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
         }

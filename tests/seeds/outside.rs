@@ -652,6 +652,11 @@ impl Cluster {
 
     // The truth.
 
+    /// All credit from before then is void, and somebody has published why.
+    pub fn void_before(&self, ns: usize, direction: Direction) -> i64 {
+        self.void_before[ns][direction as usize]
+    }
+
     /// Minutes that may count at most for these bytes: closed all through, not void, seen by somebody,
     /// and every node that ran a pod was heard whole by somebody.
     pub fn truth(
