@@ -380,6 +380,8 @@ pub struct Cluster {
 /// What was found by looking at a cluster now and then; `None` until it was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
+    /// When it first answered.
+    pub since: Option<Timestamp>,
     /// How its pods reach the DNS server.
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.

@@ -53,7 +53,7 @@ impl Performer {
         self.run(id, async move {
             match write::preview(&access, &order, &context).await {
                 Ok(mut preview) => {
-                    preview.prediction = foresight::predict(&access, &preview, past).await;
+                    foresight::predict(&access, &mut preview, past).await;
                     let _ = sender.send(Fact::Order(id, OrderFact::Previewed(Box::new(preview)))).await;
                 }
                 Err(trouble) => end(&sender, id, Outcome::Failed(trouble)).await,

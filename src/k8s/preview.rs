@@ -82,7 +82,8 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
         after,
         warnings,
         refusals,
-        prediction: Err(Text::new("before discovery")),
+        prediction: Err(Text::new("because nobody looked at the cluster")),
+        untold: None,
     })
 }
 

@@ -308,6 +308,7 @@ fn a_waiver_makes_a_denial_expected_until_it_expires() {
     };
     let waiver = Waiver {
         target: target(),
+        uid: Some(Text::new("uid-1")),
         subject: Subject::Denial(key),
         reason: Text::new("known"),
         stamp: Stamp { by: Text::new("lead"), at: at(0) },
