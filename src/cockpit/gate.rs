@@ -47,7 +47,7 @@ pub fn owner_gate(world: &World, target: &Target, set: &Set) -> Vec<Reason> {
         _ => (missing.as_str(), missing.reason(target)),
     });
     let openings = gate.openings.iter().filter(|one| one.cover != Cover::Unknown);
-    let openings = openings.filter_map(|one| Some((one.cover.as_str(), one.reason(target)?)));
+    let openings = openings.filter_map(|one| Some((one.cover.as_str(), one.reason(target, world.zone())?)));
     missing.chain(openings).map(|(code, said)| Reason::OwnerGate { code, said: Text::from(said) }).collect()
 }
 
@@ -128,7 +128,7 @@ pub fn incidents_of(world: &World, target: &Target) -> Vec<Incident> {
     let gate = live(world, target).unwrap_or_default();
     let told = gate.openings.into_iter().filter(is_told);
     told.filter_map(|opening| {
-        let said = Text::from(format!("{target} is live: {}", opening.reason(target)?));
+        let said = Text::from(format!("{target} is live: {}", opening.reason(target, world.zone())?));
         Some(Incident { target: target.clone(), opening, said })
     })
     .collect()

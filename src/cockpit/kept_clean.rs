@@ -2,7 +2,12 @@
 //! nothing voided the credit since: another digest, CNI or DNS mode, or a set that was not live. That
 //! credit lapses by age alone takes nothing from it. Cheap: nothing is judged for it.
 
-use crate::domain::{evidence::Restart, names::Text, rollout::Target, time::Timestamp};
+use crate::domain::{
+    evidence::Restart,
+    names::Text,
+    rollout::Target,
+    time::{Timestamp, minute},
+};
 
 use super::{waves::record, world::World};
 
@@ -18,7 +23,7 @@ pub fn lost(world: &World, target: &Target) -> Option<Text> {
     let Restart { at: then, cause, why } = void(world, target, at)?;
     Some(Text::from(format!(
         "it was clean, and soaks again since {}: {} ({why})",
-        then.format("%Y-%m-%d %H:%M UTC"),
+        minute(*then, world.zone()),
         cause.as_str(),
     )))
 }

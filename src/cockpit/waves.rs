@@ -21,7 +21,7 @@ use crate::domain::{
     rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
-    wave::{Pace, RowState, WavePlan},
+    wave::{Pace, RowState, Since, WavePlan},
 };
 
 use super::{
@@ -152,10 +152,16 @@ impl Waves {
         draft.finish()
     }
 
-    /// Since when this run has seen a row in this state, or since when it is known to be in it.
-    fn seen_since(&self, target: &Target, word: &str) -> Option<Timestamp> {
-        let (_, row) = self.plan(target.direction).row(target)?;
-        row.since.filter(|_| row.state.word() == word)
+    /// Since when a row is in a state of which nobody recorded when it began: what this run saw change it
+    /// knows, of all else only that it was so before.
+    fn seen_since(&self, target: &Target, state: &RowState, now: Timestamp) -> Since {
+        match self.plan(target.direction).row(target).map(|(_, row)| row) {
+            Some(row) if row.state.word() == state.word() && row.since != Since::Unknown => row.since,
+            Some(row) if !matches!(row.state, RowState::Unknown(_) | RowState::Unreachable(_)) => {
+                Since::At(now)
+            }
+            Some(_) | None => Since::Before(now),
+        }
     }
 }
 
@@ -168,16 +174,21 @@ pub fn calendar(world: &World) -> Calendar<'_> {
 /// How a row stands.
 pub(super) struct RowNow {
     pub state: RowState,
-    pub since: Option<Timestamp>,
+    pub since: Since,
     pub recorded: Option<u32>,
 }
 
 impl RowNow {
     pub(super) fn of(world: &World, target: &Target) -> Self {
         let (state, since) = row_state(world, target);
-        let since = since.or_else(|| world.waves().seen_since(target, state.word())).or(Some(world.now()));
+        let since = since_when(world, target, &state, since);
         Self { state, since, recorded: record(world, target).and_then(|kept| kept.value.wave) }
     }
+}
+
+/// By the record where there is one, else by what this run saw.
+fn since_when(world: &World, target: &Target, state: &RowState, known: Option<Timestamp>) -> Since {
+    known.map_or_else(|| world.waves().seen_since(target, state, world.now()), Since::At)
 }
 
 /// The rows that a fact is about and that must not wait for the next plan: those of an order, of a
@@ -443,7 +454,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         Phase::Authored | Phase::Discovery | Phase::Excluded if applied.is_some() => {
             (RowState::Incident(Text::new("its policies were applied and are gone")), since)
         }
-        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(cluster, ns), None),
+        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(world, cluster, ns), None),
     }
 }
 
@@ -495,7 +506,7 @@ fn live(
 /// It opens what nobody granted, or what was granted until a day that is over.
 fn ungranted(world: &World, target: &Target) -> Option<Text> {
     let first = gate::incidents_of(world, target).into_iter().next()?;
-    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
+    Some(Text::from(format!("incident: {}", first.opening.reason(target, world.zone())?)))
 }
 
 /// Pods are known to be there.
@@ -514,11 +525,11 @@ fn is_empty(world: &World, target: &Target) -> bool {
 }
 
 /// Can it be applied at all?
-fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
+fn not_applied(world: &World, cluster: &Cluster, ns: &Namespace) -> RowState {
     if cluster.enforcement().is_off() {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
     }
-    if let Some(check) = preflight::stops_rollout(cluster).next() {
+    if let Some(check) = preflight::stops_row(world, cluster, &ns.seen.name).next() {
         return RowState::Blocked(Text::from(format!("pre-flight: {}", check.why)));
     }
     if ns.seen.terminating {

@@ -253,10 +253,15 @@ impl Judged {
         covered.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
     }
 
-    /// `17h40m of 48h00m`.
+    /// `17h40m of 48h`.
     pub fn words(&self) -> String {
-        format!("{} of {}", hours(self.credited), hours(self.needed))
+        format!("{} of {}", hours(self.credited), length(self.needed))
     }
+}
+
+/// How long a soak takes, in minutes: `48h`.
+pub fn length(minutes: i64) -> String {
+    if minutes >= 60 && minutes % 60 == 0 { format!("{}h", minutes / 60) } else { hours(minutes) }
 }
 
 /// Minutes as hours and minutes, however many: `55h00m`.

@@ -1,7 +1,10 @@
 //! Requests to one API server, each with a deadline, and its answers as bytes or lines. Does not
 //! know what the objects mean. Nothing is retried here.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -12,15 +15,22 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::domain::{
-    names::{NsName, Text},
-    policy::PolicyKind,
-    time::Timestamp,
+use crate::{
+    cockpit::ports::Trouble,
+    domain::{
+        names::{NsName, Text},
+        policy::PolicyKind,
+        time::Timestamp,
+    },
 };
 
-use super::failure::Failure;
+use super::{
+    door::{Door, Ready},
+    failure::Failure,
+};
 
-/// Every request but a watch is answered within this, or counts as unanswered.
+/// Every request but a watch is answered within this, or counts as unanswered. Renewing credentials
+/// has a longer time of its own before it.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// A larger answer is not taken in.
 const ANSWER_LIMIT: usize = 64 << 20;
@@ -36,7 +46,43 @@ pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g
 /// One API server, as one person.
 #[derive(Clone)]
 pub struct Server {
+    link: Link,
+}
+
+#[derive(Clone)]
+enum Link {
+    /// For good.
+    Standing(kube::Client),
+    /// For as long as its credentials serve, then one with others.
+    Renewed(Arc<Renewed>),
+}
+
+struct Renewed {
+    door: Arc<Door>,
+    /// With the number of what it was made from.
+    client: Mutex<(u64, kube::Client)>,
+}
+
+/// What one request goes by.
+struct Way<'a> {
     client: kube::Client,
+    /// Who is told when the server does not accept its credentials, and of which.
+    door: Option<(&'a Door, u64)>,
+}
+
+impl Way<'_> {
+    async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        self.client.send(request).await.map_err(|error| Failure::of_client(&error))
+    }
+
+    fn heed<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if let (Err(failure), Some((door, number))) = (&answer, self.door)
+            && failure.code() == Some(401)
+        {
+            door.refuse(number);
+        }
+        answer
+    }
 }
 
 /// One request.
@@ -90,11 +136,33 @@ impl Call {
 
 impl Server {
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { link: Link::Standing(client) }
     }
 
-    pub fn client(&self) -> &kube::Client {
-        &self.client
+    /// Through this door, with a client of its own.
+    pub async fn enter(door: &Arc<Door>) -> Result<Self, Trouble> {
+        let ready = door.enter().await?;
+        let client = Mutex::new((ready.number, ready.client().await?));
+        Ok(Self { link: Link::Renewed(Arc::new(Renewed { door: door.clone(), client })) })
+    }
+
+    /// The client whose credentials serve now.
+    pub async fn client(&self) -> Result<kube::Client, Failure> {
+        self.way().await.map(|way| way.client)
+    }
+
+    async fn way(&self) -> Result<Way<'_>, Failure> {
+        let renewed = match &self.link {
+            Link::Standing(client) => return Ok(Way { client: client.clone(), door: None }),
+            Link::Renewed(renewed) => renewed,
+        };
+        let no_credentials = |trouble: Trouble| Failure::Unreached {
+            fact: trouble.fact,
+            next: "Sign in again, or run the context's exec plugin by hand to see its message.",
+        };
+        let ready = renewed.door.stay().await.map_err(no_credentials)?;
+        let client = renewed.client(&ready).await.map_err(no_credentials)?;
+        Ok(Way { client, door: Some((&renewed.door, ready.number)) })
     }
 
     /// Sends a request and decodes the answer.
@@ -106,37 +174,20 @@ impl Server {
 
     /// Sends a request; the answer's body, whole.
     pub async fn bytes(&self, call: Call) -> Result<Bytes, Failure> {
-        match timeout(DEADLINE, self.exchange(call)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::deadline(DEADLINE)),
-        }
+        self.answer(call).await.map(|answer| answer.body)
     }
 
-    async fn exchange(&self, call: Call) -> Result<Bytes, Failure> {
-        self.exchange_dated(call).await.map(|(body, _)| body)
-    }
-
-    async fn exchange_dated(&self, call: Call) -> Result<(Bytes, Option<Timestamp>), Failure> {
-        let response = self.send(call.request(false)?).await?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| {
-            let next = "The connection broke in the middle of the answer; try again.";
-            match error.downcast::<kube::Error>() {
-                Ok(error) => Failure::of_client(&error),
-                Err(_) => Failure::Silent { fact: Text::new("the answer is larger than 64 MiB"), next },
-            }
-        })?;
-        let body = body.to_bytes();
-        check(parts.status, &parts.headers, &body)?;
-        Ok((body, date(&parts.headers)))
+    /// The same, with what the server says beside.
+    pub async fn answer(&self, call: Call) -> Result<Answer, Failure> {
+        let request = call.request(false)?;
+        let mut way = self.way().await?;
+        let answer = timeout(DEADLINE, exchange(&mut way, request)).await;
+        way.heed(answer.unwrap_or_else(|_| Err(Failure::deadline(DEADLINE))))
     }
 
     /// The same, with the server's clock at that moment, from the `Date` header to the second.
     pub async fn dated(&self, call: Call) -> Result<(Bytes, Option<Timestamp>), Failure> {
-        match timeout(DEADLINE, self.exchange_dated(call)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::deadline(DEADLINE)),
-        }
+        self.answer(call).await.map(|answer| (answer.body, answer.date))
     }
 
     /// Opens a watch: the first answer has to come within the deadline, the lines take their time.
@@ -154,8 +205,10 @@ impl Server {
         deadline: Option<Duration>,
     ) -> Result<(Body, Option<Timestamp>), Failure> {
         let call = Call { accept, ..Call::get(path) };
+        let request = call.request(true)?;
+        let mut way = self.way().await?;
         let open = async {
-            let response = self.send(call.request(true)?).await?;
+            let response = way.send(request).await?;
             let (parts, body) = response.into_parts();
             if parts.status == StatusCode::OK && !is_foreign(&parts.headers) {
                 return Ok((body, date(&parts.headers)));
@@ -164,16 +217,51 @@ impl Server {
             check(parts.status, &parts.headers, &body)?;
             Err(Failure::Foreign(Text::new("the answer is not a stream")))
         };
-        let Some(deadline) = deadline else { return open.await };
-        match timeout(deadline, open).await {
-            Ok(opened) => opened,
-            Err(_) => Err(Failure::deadline(deadline)),
-        }
+        let opened = match deadline {
+            Some(deadline) => {
+                timeout(deadline, open).await.unwrap_or_else(|_| Err(Failure::deadline(deadline)))
+            }
+            None => open.await,
+        };
+        way.heed(opened)
     }
+}
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        self.client.send(request).await.map_err(|error| Failure::of_client(&error))
+impl Renewed {
+    async fn client(&self, ready: &Ready) -> Result<kube::Client, Trouble> {
+        let held = || self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let held = held();
+            if held.0 == ready.number {
+                return Ok(held.1.clone());
+            }
+        }
+        let client = ready.client().await?;
+        *held() = (ready.number, client.clone());
+        Ok(client)
     }
+}
+
+/// What a server answered.
+pub struct Answer {
+    pub body: Bytes,
+    /// The server's clock at that moment, to the second.
+    pub date: Option<Timestamp>,
+}
+
+async fn exchange(way: &mut Way<'_>, request: Request<Body>) -> Result<Answer, Failure> {
+    let response = way.send(request).await?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| {
+        let next = "The connection broke in the middle of the answer; try again.";
+        match error.downcast::<kube::Error>() {
+            Ok(error) => Failure::of_client(&error),
+            Err(_) => Failure::Silent { fact: Text::new("the answer is larger than 64 MiB"), next },
+        }
+    })?;
+    let body = body.to_bytes();
+    check(parts.status, &parts.headers, &body)?;
+    Ok(Answer { body, date: date(&parts.headers) })
 }
 
 /// The lines of a watch.

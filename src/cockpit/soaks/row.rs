@@ -8,14 +8,15 @@ use crate::{
     domain::{
         denial::{Denials, Peer},
         eval::verdict::Verdict::Denied,
-        evidence::{Cause, Evidence, Restart},
+        evidence::{Cause, Evidence, Restart, Verdicts},
         expected::{Asked, Closings},
         fleet::{Cluster, Pod},
+        flow::Protocol,
         journal::{Act, Entry},
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, Reason, judge, unproved},
+        soak::{Context, Judged, Reason, Verdict, judge, unproved},
         source::SourceKind,
         spans::minute_start,
         time::Timestamp,
@@ -38,8 +39,8 @@ pub struct SoakRow {
     pub bar: Text,
     /// What the credit rests on, in a sentence.
     pub rests: Text,
-    /// Whose evidence is joined with ours; `None`: nobody's.
-    pub joined: Option<Text>,
+    /// Whose evidence is joined with ours, and up to when; `None`: nobody's.
+    pub joined: Option<(Text, Timestamp)>,
     /// What voided earlier credit, oldest first.
     pub restarts: Vec<Restart>,
     pub allowed: u64,
@@ -75,6 +76,7 @@ pub struct CausedRow {
     /// Ours.
     pub workload: Option<Workload>,
     pub port: u16,
+    pub protocol: Protocol,
     pub count: u64,
     pub last: Timestamp,
 }
@@ -291,10 +293,9 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     })
 }
 
-fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<Text> {
+fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<(Text, Timestamp)> {
     let base = rollout.base.as_ref().filter(|base| base.is_of_same(evidence))?;
-    let until = minute_start(crate::domain::spans::minute_of(base.until));
-    Some(Text::from(format!("{} up to {}", base.observer, until.format("%Y-%m-%d %H:%M UTC"))))
+    Some((base.observer.clone(), minute_start(crate::domain::spans::minute_of(base.until))))
 }
 
 fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_>) -> Text {
@@ -319,10 +320,13 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_
         (0, false) => "not proved by a probe".to_owned(),
         (proved, _) => format!("proved by a probe on {proved}"),
     };
-    Text::from(format!(
-        "{signs}; in force on {} of {} nodes, {probed}; verdicts: {} allowed, {} denied",
-        judged.in_force, judged.nodes, evidence.verdicts.allowed, evidence.verdicts.denied
-    ))
+    let in_force = match (&judged.verdict, judged.nodes) {
+        (Verdict::Idle, 0) => "no node runs its pods now".to_owned(),
+        (_, 0) => "in force on ? nodes: which nodes run its pods is not known yet".to_owned(),
+        (_, nodes) => format!("in force on {} of {nodes} nodes", judged.in_force),
+    };
+    let Verdicts { allowed, denied, .. } = &evidence.verdicts;
+    Text::from(format!("{signs}; {in_force}, {probed}; verdicts: {allowed} allowed, {denied} denied"))
 }
 
 fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestamp) -> Vec<CausedRow> {
@@ -340,6 +344,7 @@ fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestam
                 Peer::Name(_) | Peer::Address(_) | Peer::Entity(_) | Peer::Unknown => None,
             },
             port: group.key.port,
+            protocol: group.key.protocol,
             count: group.count,
             last: group.last,
         })
