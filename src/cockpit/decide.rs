@@ -383,7 +383,7 @@ fn bytes<'w>(world: &'w World, target: &Target, origin: Origin) -> Option<(&'w S
 /// The gates of exactly these bytes (law 2): what the plan has against the row, less what an override
 /// for this digest opens, and flagged destinations without a grant. Going back to what soaked clean
 /// waits for no wave, day or evidence.
-fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+pub(super) fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
     let target = &preview.target;
     let gates = match preview.origin {
         Origin::Workspace => {

@@ -21,7 +21,7 @@ use super::{
     decide::{self, Reason},
     discovery::{Progress, collection_row},
     gate,
-    orders::Preview,
+    orders::{Origin, Preview},
     ports::Link,
     preflight, waiving,
     waves::{calendar, holds, record},
@@ -126,6 +126,18 @@ fn who_opens(code: &str) -> Who {
         "catalogue-unread" | "cluster-unknown" | "state-away" | "time-unknown" => Who::Time,
         _ => Who::Security,
     }
+}
+
+/// Every reason why a row that was confirmed, and waited for the one before it, must not be written any
+/// more: a hold, a grant that was revoked, a wave that is not done after all. That its own order runs is none.
+pub fn turn_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+    let mut reasons = match preview.origin {
+        Origin::Workspace | Origin::LastClean => decide::write_reasons(world, &preview.target),
+        Origin::Shadow => decide::stage_reasons(world, &preview.target),
+    };
+    reasons.retain(|reason| !matches!(reason, Reason::InFlight { .. }));
+    reasons.extend(decide::gate_reasons(world, preview));
+    reasons
 }
 
 /// What the plan has against an apply of this row now; empty: nothing.
