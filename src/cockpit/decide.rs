@@ -139,6 +139,10 @@ pub enum Reason {
         "{0} is another cluster than the one that was recorded (its kube-system namespace has another UID)"
     )]
     OtherCluster(ClusterName),
+    #[error(
+        "which cluster {0} is, is not known: its kube-system namespace could not be read, and is asked for again each half minute"
+    )]
+    Unidentified(ClusterName),
     #[error("nothing differs from what is live")]
     NothingToDo,
     #[error("the preview {0} is gone or was not finished: preview again")]
@@ -261,7 +265,17 @@ pub fn revert_reasons(world: &World, target: &Target) -> Vec<Reason> {
 fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
     let uid = world.cluster(&target.cluster)?.uid.as_ref();
     let known = &world.shared().record(target)?.value.uid;
-    (uid != Some(known)).then(|| Reason::OtherCluster(target.cluster.clone()))
+    match uid {
+        None => Some(Reason::Unidentified(target.cluster.clone())),
+        Some(uid) => (uid != known).then(|| Reason::OtherCluster(target.cluster.clone())),
+    }
+}
+
+/// Gates are bound to a cluster: while nobody knows which one answers, none of them is passed.
+fn unidentified(world: &World, target: &Target) -> Option<Reason> {
+    let cluster = world.cluster(&target.cluster)?;
+    let is_met = cluster.version.is_some();
+    (is_met && cluster.uid.is_none()).then(|| Reason::Unidentified(target.cluster.clone()))
 }
 
 /// Every reason why nothing can be written into this row now, whatever the bytes.
@@ -401,6 +415,7 @@ pub(super) fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
     let missing = gates.into_iter().filter(|gate| !is_open(gate));
     let mut reasons: Vec<_> = missing.map(|gate| Reason::Gate(Box::new(gate))).collect();
     reasons.extend(super::gate::owner_gate(world, target, &preview.set));
+    reasons.extend(unidentified(world, target));
     reasons
 }
 

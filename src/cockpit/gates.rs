@@ -113,7 +113,7 @@ fn who(reason: &Reason) -> Who {
         | Reason::NotEnforced { .. }
         | Reason::Preflight { .. } => Who::Admin,
         Reason::OwnerGate { code, .. } => who_opens(code),
-        Reason::InFlight { .. } | Reason::NoPreflight { .. } => Who::Time,
+        Reason::InFlight { .. } | Reason::NoPreflight { .. } | Reason::Unidentified(_) => Who::Time,
         Reason::Terminating(_) => Who::Nobody,
         _ => Who::Lead,
     }

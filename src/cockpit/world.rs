@@ -368,7 +368,7 @@ impl World {
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
-                cluster.uid = uid.or(cluster.uid.take());
+                cluster.uid = uid;
                 cluster.looked.since.get_or_insert(self.now);
                 (cluster.version, cluster.kinds) = (Some(version), kinds.into_iter().collect());
                 // What is missing will be told again; what was waived for another of its name counts no more.

@@ -222,6 +222,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::InFlight { .. } => "in-flight",
         Reason::NeverClean(_) => "never-clean",
         Reason::OtherCluster(_) => "other-cluster",
+        Reason::Unidentified(_) => "unidentified-cluster",
         Reason::NothingToDo => "nothing-to-do",
         Reason::NoPreview(_) => "no-preview",
         Reason::Stale(_) => "stale",

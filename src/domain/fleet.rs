@@ -357,7 +357,8 @@ pub struct Cluster {
     pub health: Health,
     /// Last time any answer came, in domain time.
     pub last_good: Option<Timestamp>,
-    /// UID of the kube-system namespace: tells clusters apart for good.
+    /// UID of the kube-system namespace: tells clusters apart for good. `None`: this session could not
+    /// read it, whatever an earlier one read.
     pub uid: Option<Text>,
     pub version: Option<Text>,
     pub identity: Option<Identity>,
@@ -408,6 +409,8 @@ pub enum Part {
     Namespaces,
     Policies(PolicyKind),
     Pods,
+    /// Which cluster it is.
+    Uid,
     /// Who am I and what may I do.
     Rights,
     Cni,

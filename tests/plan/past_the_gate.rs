@@ -268,6 +268,19 @@ fn a_grant_for_another_cluster_is_refused() {
     refused(&apply(&fleet, id), "review-1 grants it for other clusters only");
 }
 
+/// A session that could not read which cluster it talks to proves nothing by what an earlier one read.
+#[test]
+fn a_grant_counts_while_it_is_known_which_cluster_this_is() {
+    let mut fleet = fleet(settings());
+    review(&mut fleet, approved(grant()));
+    let id = preview(&mut fleet, None);
+    let met = |uid| ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() };
+    fleet.cluster("stg", met(None));
+    refused(&apply(&fleet, id), "which cluster stg is, is not known");
+    fleet.cluster("stg", met(Some(uid("stg"))));
+    assert_eq!(apply(&fleet, id), "applied");
+}
+
 #[test]
 fn evidence_that_is_not_read_any_more_is_refused() {
     let mut fleet = fleet(settings());
