@@ -275,7 +275,7 @@ fn not_clean_any_more(world: &World, target: &Target) -> Option<Condition> {
     let words = kept_clean::lost(world, target)?;
     let key =
         AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::new("not clean any more") };
-    Some(Condition { key, level: 0, words })
+    Some(Condition { key, level: 0, was: words.clone(), words })
 }
 
 fn paused(world: &World, target: &Target) -> Option<Condition> {
