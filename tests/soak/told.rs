@@ -221,7 +221,7 @@ fn a_quiet_row_becomes_clean_by_a_probe_and_only_by_one_that_was_denied() {
     assert_eq!(reasons(&scene), quiet);
     probe(&mut scene, 720, probe::Outcome::Unknown("Unschedulable: no room".into()));
     assert_eq!(reasons(&scene), quiet, "what did not run shows nothing");
-    let lines = scene.row().lines(at(720));
+    let lines = scene.row().lines(at(720), Utc.fix());
     assert!(lines.contains(&"the probe shows nothing on a: Unschedulable: no room".to_owned()), "{lines:?}");
     probe(&mut scene, 720, probe::Outcome::Denied);
     assert_eq!(reasons(&scene), [""; 0]);

@@ -83,8 +83,10 @@ pub fn check(reading: &Reading) -> Check {
             .collect::<Vec<_>>()
     };
     let (lacking, unsure) = (with(Some(false)), with(None));
-    // What is missing goes first: of many, the last ones are only counted.
-    let mut sorted: Vec<&Right> = rights.iter().collect();
+    // Logs are nobody's need where nobody prints. What is missing goes first: of many, the last are counted.
+    let has_printers = super::flows::printers(reading).next().is_some();
+    let mut sorted: Vec<&Right> =
+        rights.iter().filter(|right| has_printers || right.what != "pods/log").collect();
     sorted.sort_by_key(|right| match right.allowed {
         Some(false) => 0,
         None => 1,
@@ -103,7 +105,7 @@ pub fn check(reading: &Reading) -> Check {
             &commands,
         );
     }
-    if super::flows::printers(reading).next().is_some() && allowed("get", "pods/log") == Some(false) {
+    if has_printers && allowed("get", "pods/log") == Some(false) {
         let words = "You may not read the logs of the pods that print flow records.";
         return Check::fail(Id::Rights, words).seen(seen).fixed(
             "Ask the cluster's admin for get on pods/log there.",
