@@ -95,6 +95,7 @@ pub mod domain {
         mod identity;
         mod lookups;
         pub mod reading;
+        pub mod relay;
         pub mod report;
         pub mod rights;
         mod scrapers;
@@ -126,6 +127,7 @@ pub mod domain {
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
     pub mod alerts;
+    pub mod allowed;
     pub mod closed;
     pub mod commands;
     pub mod coverage;
@@ -139,6 +141,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod kept_clean;
     pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
@@ -196,6 +199,7 @@ pub mod flows {
     pub mod source;
     pub mod tail;
     mod thread;
+    pub mod tls;
 
     pub use outlet::Gathering;
 
@@ -336,6 +340,7 @@ pub mod workspace {
     pub mod manifests;
     mod outward_keys;
     pub mod policy_files;
+    pub mod relay_way;
     pub mod root;
     mod rules;
     mod rules_keys;

@@ -101,7 +101,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
             let all = PROBES.map(|(verb, _)| right(verb, "", everywhere));
             let single =
                 words.filter_map(|one| one.split_once('=')).map(|(ns, it)| right("create", ns, word(it)));
-            reading.probes = Some(Probing::default());
+            reading.said.probes = Some(Probing::default());
             let Known::Read(rights) = &mut reading.rights else { panic!("rights go first") };
             rights.extend(all.into_iter().chain(single));
         }
@@ -116,6 +116,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 only_denials: words.get(3) == Some(&"denials"),
             }));
         }
+        "relay" => reading.said.relay = Some(rest == "told"),
         "unmeasured" => reading.measured = Some(Known::Unknown(Text::new(rest))),
         _ => return false,
     }

@@ -16,7 +16,7 @@ use sluice::{
 };
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Notify, mpsc},
 };
 
@@ -79,9 +79,9 @@ contexts:
     let access = Contexts::read(vec![path], Proxies::default()).expect("a kubeconfig").access("one");
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
-    let (_probes, probes) = tokio::sync::watch::channel(None);
+    let (_asks, asks) = tokio::sync::watch::channel(watch::Asks::default());
     let wishes =
-        watch::Wishes { again: Arc::new(Notify::new()), probes, bodies: watch::SharedBodies::default() };
+        watch::Wishes { again: Arc::new(Notify::new()), asks, bodies: watch::SharedBodies::default() };
     let task = tokio::spawn(watch::run(name, access, sender, wishes));
     let fact = inbox.recv().await;
     task.abort();
@@ -96,7 +96,10 @@ async fn faults_below_http_are_told_apart() {
     let (ours, theirs) = (authority(), authority());
     let good = serve(&ours, "localhost", false).await;
     let expired = serve(&ours, "localhost", true).await;
-    let unused = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("one").port();
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let unused = closed.local_addr().expect("one").port();
     for (server, authority, said_of_it) in [
         (
             format!("https://localhost:{expired}"),

@@ -340,6 +340,6 @@ fn next_flow_file() -> String {
 
 /// `host:port` or `tls://host:port`.
 pub fn relay(raw: &str) -> Result<RelayAddress, String> {
-    crate::workspace::fleet_file::relay_address(raw, None)
+    crate::workspace::relay_way::relay_address(raw, None)
         .ok_or_else(|| "write host:port, or tls://host:port".to_owned())
 }

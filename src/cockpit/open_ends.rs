@@ -8,7 +8,7 @@ use crate::domain::{
     hold::{HoldKind, Scope},
     names::Text,
     rollout::{Record, RolledBack, Stamp, Target},
-    time::Timestamp,
+    time::{Timestamp, minute},
 };
 
 use super::{
@@ -149,7 +149,7 @@ pub fn taken_back(record: &Record) -> Option<&RolledBack> {
 fn rolled_back(world: &World, record: &Record) -> Option<OpenEnd> {
     let back = taken_back(record)?;
     let what = match back.recovered {
-        Some(at) => format!("recovered {}", at.format("%Y-%m-%d %H:%M UTC")),
+        Some(at) => format!("recovered {}", minute(at, world.zone())),
         None => NOT_RECOVERED.to_owned(),
     };
     let what = (Text::from(what), back.reason.clone());

@@ -16,6 +16,7 @@ use crate::domain::{
 };
 
 use super::{
+    kept_clean,
     orders::{OrderKind, OrderState},
     recovery::{Recovery, recovery},
     shared::Share,
@@ -99,7 +100,8 @@ fn closed(
     };
     let mut record = known.cloned().unwrap_or_else(blank);
     let again = record.applied.as_ref().and_then(|then| applied_again(world, target, then.stamp.at));
-    let is_new = record.rolled_back.take().is_some() || record.applied.is_none() || again.is_some();
+    let is_again = record.rolled_back.take().is_some() || again.is_some();
+    let is_new = is_again || record.applied.is_none();
     // Changed by other means than an apply of ours, or to other bytes than git has, it is an incident
     // and not a new apply.
     let ours = latest_apply(world, target, &digest);
@@ -115,15 +117,20 @@ fn closed(
     }
     // Bytes that nobody applied are nothing to go back to, however long they were there.
     let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
-    // Most rows are not: they need not be judged here.
+    let counts = record.clean_since().is_some_and(|at| kept_clean::void(world, target, at).is_none());
+    // Most rows are not: they need not be judged here. What was applied again must first be seen so.
     if is_applied
+        && !is_again
+        && !counts
         && world.soaks().is_clean(target)
-        && record.clean.as_ref().is_none_or(|clean| clean.digest != digest)
+        && let Some(applied) = &record.applied
         && let Some(judged) = world.soaks().judged_lately(target, world)
         && let Verdict::Clean { since } = judged.verdict
     {
         let manifests = live.iter().map(|(name, policy)| (*name, text(policy, target))).collect();
-        record.clean = Some(Clean { digest, at: since, set: live, manifests });
+        // Of a row that nobody could record while it soaked, the record begins later.
+        let at = since.max(applied.stamp.at);
+        record.clean = Some(Clean { digest, at, set: live, manifests });
     }
     record
 }

@@ -294,6 +294,8 @@ impl World {
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
         self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
         self.policies.strangers.settle(&self.clusters);
+        // The plan says so before anybody acts on it.
+        self.soaks.take_turned().into_iter().for_each(|row| self.planning.concern(row));
         self.plan_anew();
     }
 

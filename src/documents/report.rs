@@ -2,7 +2,7 @@
 //! denied, who decided, and what it does not prove. Both are made of [`report::SoakReport`]. Strings
 //! from outside stay text (law 9).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Offset, Utc};
 
 use super::markdown::{Rows, code, md};
 use crate::{
@@ -97,7 +97,7 @@ fn head(report: &SoakReport, out: &mut Page) {
     table.row(["Digest".to_owned(), digest]);
     table.row(["State".to_owned(), state(report)]);
     if let Some(shadow) = &report.shadow {
-        table.row(["Shadow".to_owned(), shadow.words(report.at)]);
+        table.row(["Shadow".to_owned(), shadow.words(report.at, Utc.fix())]);
     }
     match &report.record {
         None => table.row(["Recorded".to_owned(), "nothing is recorded of it, or it is not read".to_owned()]),
@@ -122,8 +122,10 @@ fn state(report: &SoakReport) -> String {
     match (report.standing, &report.soak) {
         (Standing::None, _) => "not live".to_owned(),
         (Standing::Accepted, None) => "accepted by the API server".to_owned(),
-        (Standing::InForce, None) => "accepted by the API server, and seen in force once".to_owned(),
-        (Standing::Accepted | Standing::InForce, Some(row)) => {
+        (Standing::InForce | Standing::OnSome(_), None) => {
+            "accepted by the API server, and seen in force on ? nodes".to_owned()
+        }
+        (Standing::Accepted | Standing::InForce | Standing::OnSome(_), Some(row)) => {
             let judged = &row.judged;
             format!(
                 "accepted by the API server; of {} nodes in force on {}, proved by a probe on {}",
@@ -136,7 +138,7 @@ fn state(report: &SoakReport) -> String {
 fn soak(row: &SoakRow, out: &mut Page) {
     let judged = &row.judged;
     out.para("## Soak");
-    out.para(&format!("**{}**", md(&row.headline())));
+    out.para(&format!("**{}**", md(&row.headline(Utc.fix()))));
     if !row.reasons().is_empty() {
         out.line("Not clean, because:");
         out.line("");
@@ -297,7 +299,7 @@ fn decisions(report: &SoakReport, out: &mut Page) {
     if !report.ungranted.is_empty() {
         out.para(&format!("### Open without a grant ({})", report.ungranted.len()));
         out.list(&report.ungranted, |one| {
-            let why = one.reason(&report.target).unwrap_or_default();
+            let why = one.reason(&report.target, Utc.fix()).unwrap_or_default();
             md(&why)
         });
     }
@@ -373,8 +375,8 @@ fn watched(report: &SoakReport, out: &mut Page) {
     let source =
         if watched.source.is_empty() { "none is known".to_owned() } else { md(watched.source.as_str()) };
     table.row(["Source of flows".to_owned(), source]);
-    let joined = report.soak.as_ref().and_then(|row| row.joined.as_ref());
-    let joined = joined.map_or("no other".to_owned(), |joined| md(joined.as_str()));
+    let joined = report.soak.as_ref().and_then(|row| row.joined_words(Utc.fix()));
+    let joined = joined.map_or("no other".to_owned(), |joined| md(&joined));
     table.row(["Joined with the evidence of".to_owned(), joined]);
     table.row(["Events lost, as far as counted".to_owned(), watched.lost.to_string()]);
     out.para(&table.out);

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         fleet::Isolation,
         hold::Override,
-        names::Text,
+        names::{Text, plural},
         rollout::{Kept, Stamp},
         time::Timestamp,
     },
@@ -102,9 +102,9 @@ pub struct SourceOut {
     pub history_from: Option<String>,
     pub lag_ms: Option<i64>,
     pub flows: u64,
-    /// Events lost, as far as the source counts them.
-    pub lost: u64,
-    pub gaps: usize,
+    /// Events lost, as far as the source counts them; `null`: nothing was ever read of it.
+    pub lost: Option<u64>,
+    pub gaps: Option<usize>,
     pub malformed: u64,
     pub repeats: u64,
     pub nodes_connected: Option<u32>,
@@ -143,7 +143,7 @@ pub fn source_line(row: &SourceRow, now: Timestamp, zone: chrono::FixedOffset) -
         (false, None) => format!("{} {}", row.name, row.link),
         (false, Some(reason)) => format!("{} {}: {reason}", row.name, row.link),
     }];
-    if row.flows + row.lost > 0 || row.link == "live" {
+    if let (Some(lost), Some(gaps)) = (row.lost, row.gaps) {
         let begins = row.history_from.map_or("unknown".to_owned(), |from| {
             let clock = from.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %:z");
             format!("{clock} ({} ago)", span(age(from, now)))
@@ -151,10 +151,10 @@ pub fn source_line(row: &SourceRow, now: Timestamp, zone: chrono::FixedOffset) -
         parts.push(format!("history from {begins}"));
         parts.push(row.lag_ms.map_or("lag unknown".to_owned(), |lag| format!("lag {lag} ms")));
         parts.push(format!("{} flows", row.flows));
-        parts.push(format!("{} lost in {} gaps", row.lost, row.gaps));
+        parts.push(format!("{lost} lost in {}", plural(gaps, "gap")));
     }
     if let Some(away) = row.nodes_unavailable.filter(|away| *away > 0) {
-        parts.push(format!("{away} nodes not heard"));
+        parts.push(format!("{} not heard", plural(away as usize, "node")));
     }
     if row.malformed > 0 {
         parts.push(format!("{} messages not understood", row.malformed));

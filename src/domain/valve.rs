@@ -70,9 +70,9 @@ pub fn live_set(ns: &Namespace, direction: Direction) -> Set {
 
 /// The steps from what is live to what is wanted. Empty when nothing differs.
 ///
-/// Behind a closed valve the set is updated in place: what widens goes before what narrows.
-/// Anything else is a first apply: open, allows, tighten. There, what creates an object creates it
-/// open; what may close carries the version it was meant for.
+/// Behind a closed valve a set of which nothing is missing is updated in place: what widens goes
+/// before what narrows. Anything else is a first apply: open, allows, tighten. There, what creates an
+/// object creates it open; what may close carries the version it was meant for.
 pub fn apply_steps(live: &Set, wanted: &Set, direction: Direction) -> Vec<Step> {
     if same(live, wanted) {
         return Vec::new();
@@ -153,10 +153,11 @@ fn is_closed(live: &Set, direction: Direction) -> bool {
 }
 
 /// In place only where each change is a change of rules of this direction: the same pods, and a
-/// spec that we understand on both sides.
+/// spec that we understand on both sides. What is missing is no change: creating it carries no version,
+/// so it could land after somebody took the valve away, and isolate on its own.
 fn can_update(live: &Set, wanted: &Set, direction: Direction) -> bool {
     wanted.iter().all(|(name, want)| match live.get(name) {
-        None => true,
+        None => false,
         Some(have) => have.canonical == want.canonical || only_rules_differ(have, want, direction),
     })
 }
@@ -195,9 +196,9 @@ fn update_parts(live: &Set, wanted: &Set, direction: Direction) -> (Vec<Step>, V
                     narrowing.push(Step::Put(pinned));
                 }
             },
-            (None, Some(_)) => widening.push(Step::Put(pinned)),
             (Some(_), None) => narrowing.push(Step::Delete(pinned)),
-            (None, None) => {}
+            // Nothing is missing where a set is updated in place.
+            (None, Some(_) | None) => {}
         }
     }
     (widening, narrowing)
@@ -220,24 +221,8 @@ pub fn widened(live: &Policy, wanted: &Policy, direction: Direction) -> Vec<Rule
     rules
 }
 
-/// What takes a direction back by hand in one go: the whole set, because any policy left of it keeps
-/// the pods isolated.
-pub fn rollback_commands(
-    context: &str,
-    ns: impl Display,
-    direction: Direction,
-    with_fqdn: bool,
-) -> Vec<String> {
-    let set = Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name);
-    let mut out = vec![deletion(context, &ns, PolicyKind::NetworkPolicy, set)];
-    if with_fqdn {
-        out.extend(fqdn_deletions(context, &ns, direction));
-    }
-    out
-}
-
-/// The runbook's commands, in the order of [`rollback_steps`]: open, then the allows, the valve last. So
-/// whatever stops them half-way, nothing is more closed than before.
+/// What takes a direction back by hand, in the order of [`rollback_steps`]: open, then the whole set, the
+/// valve last. So whatever stops them half-way, nothing is more closed than before.
 pub fn by_hand(context: &str, ns: impl Display, direction: Direction, with_fqdn: bool) -> Vec<String> {
     let mut out = vec![open_command(context, &ns, direction)];
     if with_fqdn {
@@ -379,8 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_valve_stays_closed_while_a_missing_allow_is_put_back() {
-        check("default-deny-egress:\negress-allowlist: a b", FULL, &["put egress-baseline-allow"]);
+    fn a_missing_allow_is_put_back_behind_an_open_valve() {
+        let repair = [
+            "open default-deny-egress",
+            "open egress-baseline-allow",
+            "put egress-baseline-allow",
+            "tighten default-deny-egress",
+        ];
+        check("default-deny-egress:\negress-allowlist: a b", FULL, &repair);
     }
 
     #[test]
@@ -400,6 +391,7 @@ mod tests {
         let wide = "default-deny-egress:\negress-baseline-allow: dns\negress-allowlist: a c b";
         assert_eq!(next(wide, swapped), ["put egress-allowlist"]);
         assert_eq!(next("egress-allowlist: a b", FULL), ["open default-deny-egress"]);
+        assert_eq!(next("default-deny-egress:\negress-allowlist: a b", FULL), ["open default-deny-egress"]);
     }
 
     #[test]
@@ -426,10 +418,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            rollback_commands("prod eu", &ns, Direction::Egress, true),
+            by_hand("prod eu", &ns, Direction::Ingress, false),
             [
-                "kubectl --context 'prod eu' delete networkpolicy default-deny-egress egress-baseline-allow egress-allowlist -n shop --ignore-not-found",
-                "kubectl --context 'prod eu' delete ciliumnetworkpolicy egress-allowlist-fqdn -n shop --ignore-not-found",
+                r#"kubectl --context 'prod eu' patch networkpolicy default-deny-ingress -n shop --type=merge -p '{"spec":{"ingress":[{}]}}'"#,
+                "kubectl --context 'prod eu' delete networkpolicy ingress-allowlist default-deny-ingress -n shop --ignore-not-found",
             ]
         );
     }

@@ -1,7 +1,7 @@
 //! One cluster, for ever: connect, who is it, who am I, what may I do, which CNI, then its lists.
 //! Whatever fails is a fact; the task itself never ends and never waits for another cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde::Deserialize;
@@ -14,9 +14,9 @@ use crate::{
     cockpit::ports::{ClusterFact, Fact, Trouble},
     domain::{
         fleet::Part,
-        names::{ClusterName, Text},
+        names::{ClusterName, NsName, Text},
         policy::PolicyKind,
-        preflight::{cni, reading::Probing, report},
+        preflight::{cni, reading::Said, report},
     },
 };
 
@@ -50,10 +50,19 @@ const GOOD: Duration = Duration::from_secs(60);
 pub struct Wishes {
     /// Skips a waiting time.
     pub again: Arc<Notify>,
-    /// Where probes run, as sluice.yaml has it by now: a pre-flight asks for their rights.
-    pub probes: watch::Receiver<Option<Probing>>,
+    pub asks: watch::Receiver<Asks>,
     /// Those of all clusters.
     pub bodies: SharedBodies,
+}
+
+/// What it asks the server for, as the workspace has it by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// What sluice.yaml says that a pre-flight asks for.
+    pub said: Said,
+    /// Where policies were written for: the rights there are asked for one by one where we have none to
+    /// all namespaces.
+    pub namespaces: BTreeSet<NsName>,
 }
 
 /// Follows a cluster until nobody listens to `inbox`.
@@ -227,24 +236,42 @@ async fn uid(server: &Server) -> Option<Text> {
 }
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
-    let mut looked: Option<Instant> = None;
-    let mut probes = wishes.probes.clone();
+    let (mut review_at, mut look_at, mut hurries) = (Instant::now(), Instant::now(), 0);
+    let (mut asks, mut said) = (wishes.asks.clone(), None);
     loop {
-        let (failed, (), kyverno) =
-            tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
-        out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        let is_changed = probes.has_changed().unwrap_or(false);
-        if is_changed || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
-            looked = Some(Instant::now());
-            let wanted = probes.borrow_and_update().clone();
-            let report = report::run(&look::look(server, wanted).await);
-            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+        let wanted = asks.borrow_and_update().clone();
+        let reviewing = Instant::now() >= review_at;
+        if reviewing {
+            let (failed, (), kyverno) = tokio::join!(
+                review(server, out, &wanted.namespaces),
+                find_cni(server, out),
+                kyverno::read(server)
+            );
+            out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
+            // What failed is tried again sooner than what has answered, and alone.
+            review_at = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
         }
-        // What failed is tried again sooner than what has answered, and alone.
-        let next = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        if said.as_ref() != Some(&wanted.said) || Instant::now() >= look_at {
+            if !reviewing {
+                find_cni(server, out).await;
+            }
+            let report = report::run(&look::look(server, wanted.said.clone()).await);
+            said = Some(wanted.said);
+            hurries = if changes_by_itself(&report) { hurries + 1 } else { 0 };
+            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+            look_at = Instant::now() + pause(hurries);
+        }
+        let next = review_at.min(look_at);
         while Instant::now() < next {
             let soon = Instant::now() + REFRESH / 10;
-            sleep_until(if known.unasked().next().is_some() { soon.min(next) } else { next }).await;
+            let soon = if known.unasked().next().is_some() { soon.min(next) } else { next };
+            tokio::select! {
+                () = sleep_until(soon) => {}
+                Ok(()) = asks.changed() => {
+                    review_at = Instant::now();
+                    break;
+                }
+            }
             if known.differs(&Served::by(server).await) {
                 return Over::Anew;
             }
@@ -252,8 +279,9 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
     }
 }
 
-async fn review(server: &Server, out: &Out) -> bool {
-    let (who, (rights, mut failure)) = tokio::join!(identity::who(server), identity::rights(server));
+async fn review(server: &Server, out: &Out, namespaces: &BTreeSet<NsName>) -> bool {
+    let (who, (rights, mut failure)) =
+        tokio::join!(identity::who(server), identity::rights(server, namespaces));
     match who {
         Ok(Some(identity)) => out.tell(ClusterFact::Identity(identity)).await,
         Ok(None) => {}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     cockpit::{
+        allowed,
         orders::{OrderId, Target},
         world::World,
     },
@@ -222,6 +223,17 @@ pub fn share(isolation: &Isolation) -> String {
     format!("{} of {} pods", isolation.isolated, isolation.pods)
 }
 
+/// `2 marked namespaces, 4 rows`.
+fn taken(marks: usize, rows: usize) -> String {
+    match rows {
+        rows if rows == marks => plural(marks, "marked row"),
+        rows if rows == 2 * marks => {
+            format!("{}, {}", plural(marks, "marked namespace"), plural(rows, "row"))
+        }
+        rows => format!("{marks} marked, {}", plural(rows, "row")),
+    }
+}
+
 fn rollback_body(
     world: &World,
     targets: &[Target],
@@ -233,7 +245,10 @@ fn rollback_body(
     if marks > 0 {
         out.push(body(
             Role::Marked,
-            format!("taken: {}, not the one under the cursor (u clears marks)", plural(marks, "marked row")),
+            format!(
+                "taken: {}, not the one under the cursor (u clears marks)",
+                taken(marks, targets.len() + running)
+            ),
         ));
     }
     if running > 0 {
@@ -246,6 +261,10 @@ fn rollback_body(
                 out.push(body(Role::Bad, format!("{} is down and is tried anyway: {why}", cluster.name)));
             }
             Health::Connecting | Health::Up | Health::Degraded(_) => {}
+        }
+        let mut here = targets.iter().filter(|target| target.cluster == cluster.name);
+        if let Some(warning) = here.find_map(|target| allowed::rollback_warning(world, target)) {
+            out.push(body(Role::Warn, warning.to_string()));
         }
         if !offer::is_listed(cluster) {
             let name = &cluster.name;

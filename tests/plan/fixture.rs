@@ -9,8 +9,9 @@ use sluice::{
     cockpit::{
         plan::{Authored, ClusterEntry, FleetFile, PolicyFiles},
         ports::{Change, ClusterFact, Fact, Link, SourceState, Trouble},
+        records,
         settings::{Settings, StatePlace},
-        shared::SharedFact,
+        shared::{Share, SharedFact},
         world::World,
     },
     domain::{
@@ -130,7 +131,8 @@ impl Fleet {
         let yes = Some(true);
         let uid = Some(Text::from(format!("uid-{on}")));
         self.cluster(on, ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });
-        let rights = Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes };
+        let rights =
+            Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
         self.cluster(on, ClusterFact::Rights(rights));
         self.enforce(on, Enforcement::Enforces);
         let seen = |name: &&str| NamespaceSeen {
@@ -243,6 +245,23 @@ impl Fleet {
             let stamp = stamp("2026-11-22T03:00:00Z");
             record.rolled_back = Some(RolledBack { stamp, reason: None, recovered: None });
         });
+    }
+
+    /// The same bytes are written once more, and whoever observes records what is due.
+    pub fn apply_again(&mut self, target: &Target) {
+        self.live.push((target.clone(), set(target)));
+        self.show(&target.cluster);
+        self.record_what_is_due(target);
+    }
+
+    pub fn record_what_is_due(&mut self, target: &Target) {
+        let on = self.world.cluster(&target.cluster).expect("it is there");
+        let due = records::due(&self.world, on, |_| None).into_iter().find_map(|share| match share {
+            Share::Record { record, .. } if record.target == *target => Some(*record),
+            _ => None,
+        });
+        let due = due.expect("something is to be recorded");
+        self.change(target, |record| record.clone_from(&due));
     }
 
     /// Its policies are gone, whoever did it.

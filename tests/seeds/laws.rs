@@ -1,7 +1,7 @@
 //! What must hold, judged by the model's own truth: the laws at each write and each decision, and at
 //! the end that everything has come to rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sluice::{
     cockpit::{
@@ -36,8 +36,9 @@ const LAPSES: i64 = 14 * DAY;
 /// What was found out so far.
 #[derive(Default)]
 pub struct Laws {
-    /// Our own bytes of which 48 hours were truly seen, beside whatever policies of others.
-    proved: HashSet<(Row, PolicyDigest)>,
+    /// Our own bytes of which 48 hours were truly seen, beside whatever policies of others, and when that
+    /// was known.
+    proved: HashMap<(Row, PolicyDigest), i64>,
     /// When the observer was last told that workloads of a row are denied this.
     denied: HashMap<(Row, u8), i64>,
     /// Applies that were decided, and when.
@@ -53,16 +54,17 @@ fn truth(story: &Story, row: Row, digest: PolicyDigest) -> i64 {
     bits.count(0, story.now / MINUTE)
 }
 
-/// Were 48 hours of these bytes ever seen? What soaks are all policies of the direction; ours are what
-/// a row is known by.
+/// Were 48 hours of these bytes seen, and nothing since that voids them: no rollback, no other digest, no
+/// other ground? What soaks are all policies of the direction; ours are what a row is known by.
 fn is_proved(story: &mut Story, row: Row, ours: PolicyDigest) -> bool {
     let is_live = story.clusters[row.cluster].digests(row.ns, row.direction).ours == ours;
     if let Some(all) = live_digest(story, row).filter(|_| is_live)
         && truth(story, row, all) >= NEEDED
     {
-        story.laws.proved.insert((row, ours));
+        story.laws.proved.insert((row, ours), story.now);
     }
-    story.laws.proved.contains(&(row, ours))
+    let void = story.clusters[row.cluster].void_before(row.ns, row.direction);
+    story.laws.proved.get(&(row, ours)).is_some_and(|at| *at >= void)
 }
 
 /// The observer was told what is denied in this cluster.

@@ -414,7 +414,8 @@ impl Cluster {
         let seen = &mut self.seen[who];
         (seen.api, seen.partial, seen.whole) = (Api::Up, false, now);
         let yes = Some(true);
-        let rights = Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes };
+        let rights =
+            Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
         let uid = Some(Text::from(format!("uid-{}-{}", self.number, self.uid)));
         vec![
             ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() },
@@ -647,6 +648,11 @@ impl Cluster {
     }
 
     // The truth.
+
+    /// All credit from before then is void, and somebody has published why.
+    pub fn void_before(&self, ns: usize, direction: Direction) -> i64 {
+        self.void_before[ns][direction as usize]
+    }
 
     /// Minutes that may count at most for these bytes: closed all through, not void, seen by somebody,
     /// and every node that ran a pod was heard whole by somebody.

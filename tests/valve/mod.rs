@@ -430,3 +430,77 @@ async fn an_apply_closes_nothing_once_somebody_else_took_its_valve_away() {
     assert!(trouble.fact.as_str().contains("taken away while this apply was under way"), "{trouble}");
     assert_eq!(allowed(&cluster), open);
 }
+
+/// A cluster on which the set is applied and closed, and the first of its allows was deleted by hand.
+async fn torn(direction: Direction) -> Cluster {
+    let cluster = applied(direction, 443).await;
+    let allow = Pinned::of(direction).find(|pinned| pinned.name != Pinned::valve(direction).name);
+    let name = allow.expect("a set has allows").name;
+    cluster.unseed("networking.k8s.io/v1", "NetworkPolicy", "shop", name);
+    cluster
+}
+
+/// A repair on its way, while somebody rolls the row back from another machine.
+#[tokio::test(start_paused = true)]
+async fn a_repair_that_lands_after_a_rollback_closes_nothing() {
+    for direction in Direction::ALL {
+        let open = allowed(&cluster());
+        let quiet = torn(direction).await;
+        let before = allowed(&quiet);
+        let shown = preview(&quiet, direction, 443).await;
+        let wire = Wire::new(&quiet, Person::Lead, None);
+        let outcome = apply(&wire, &shown).await;
+        assert!(matches!(outcome, Some(Outcome::Done { .. })), "{outcome:?}");
+        let repaired = allowed(&quiet);
+        assert!(repaired.is_superset(&before) && repaired.len() < open.len());
+        let mut late = 0;
+        for at in 1..=wire.requests() {
+            for fault in wire.faults(at) {
+                let case = format!("{direction}, request {at}, {fault:?}");
+                let cluster = torn(direction).await;
+                let shown = preview(&cluster, direction, 443).await;
+                let wire = Wire::new(&cluster, Person::Lead, Some((at, fault)));
+                apply(&wire, &shown).await;
+                for (request, now) in wire.history() {
+                    assert!(now.is_superset(&before), "{case}: {request} closed something");
+                }
+                late += usize::from(fault == Fault::Late);
+                check_taken_back(&cluster, &wire, direction, &open, &case).await;
+            }
+        }
+        // Open the valve, draft and put what is missing, tighten.
+        assert_eq!(late, 4, "{direction}");
+    }
+}
+
+/// The same with both at work at once: the other one deletes what it saw, and the draft is not among it.
+#[tokio::test(start_paused = true)]
+async fn a_repair_closes_nothing_once_somebody_else_took_its_valve_away() {
+    let open = allowed(&cluster());
+    let cluster = torn(Direction::Egress).await;
+    let shown = preview(&cluster, Direction::Egress, 443).await;
+    let wire = Wire::new(&cluster, Person::Lead, None);
+    let access = Access::Client(wire.client());
+    let order = ApplyOrder { id: OrderId(1), preview: Box::new(shown), after: None };
+    let (report, mut told) = mpsc::channel(1);
+    let (_go_on, abort) = watch::channel(false);
+    let applying = async {
+        let outcome = write::apply(&access, &order, "one", abort, &report).await;
+        drop(report);
+        outcome
+    };
+    let somebody = async {
+        while let Some(fact) = told.recv().await {
+            let Fact::Order(_, OrderFact::Wrote(receipt)) = fact else { continue };
+            if receipt.step.pinned().name == "egress-baseline-allow" {
+                for name in ["egress-allowlist", "default-deny-egress"] {
+                    cluster.unseed("networking.k8s.io/v1", "NetworkPolicy", "shop", name);
+                }
+            }
+        }
+    };
+    let (outcome, ()) = tokio::join!(applying, somebody);
+    let Outcome::Stopped { trouble, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(trouble.fact.as_str().contains("taken away while this apply was under way"), "{trouble}");
+    assert_eq!(allowed(&cluster), open);
+}

@@ -1,5 +1,6 @@
 //! The soak report as one JSON document. A field is added, never renamed; `null` means unknown.
 
+use chrono::{Offset, Utc};
 use serde::Serialize;
 
 use crate::{
@@ -131,7 +132,7 @@ pub fn json(report: &SoakReport) -> String {
             drift: words(&record.drift),
         }),
         grants: report.grants.iter().map(grant).collect(),
-        ungranted: report.ungranted.iter().filter_map(|one| one.reason(&report.target)).collect(),
+        ungranted: report.ungranted.iter().filter_map(|one| one.reason(&report.target, Utc.fix())).collect(),
         waivers: report.waivers.iter().map(waiver).collect(),
         overrides: report.overrides.iter().map(OverrideOut::from).collect(),
         watched: WatchedOut {

@@ -271,6 +271,15 @@ impl Probing {
     }
 }
 
+/// What `sluice.yaml` says of a cluster, as far as checks ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `None`: probes are off, so nobody asks for their rights.
+    pub probes: Option<Probing>,
+    /// It tells the way to Hubble Relay; `None`: there is no such file to ask.
+    pub relay: Option<bool>,
+}
+
 /// What a measured source is called that is sluice's own collector.
 pub const COLLECTOR: &str = "collector";
 
@@ -308,8 +317,7 @@ pub struct Reading {
     /// Custom resources by `plural.group`; absent: not served.
     pub custom: BTreeMap<&'static str, Known<Vec<Record>>>,
     pub rights: Known<Vec<Right>>,
-    /// `None`: probes are off, so nobody asked for their rights.
-    pub probes: Option<Probing>,
+    pub said: Said,
     /// `None`: nobody measured.
     pub measured: Option<Known<Measured>>,
 }
@@ -334,7 +342,7 @@ impl Reading {
             unread_hooks: None,
             custom: BTreeMap::new(),
             rights: no(why),
-            probes: None,
+            said: Said::default(),
             measured: None,
         }
     }

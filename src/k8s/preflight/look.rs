@@ -14,8 +14,7 @@ use crate::{
         preflight::{
             around,
             reading::{
-                CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Probing, Reading, Record, Right,
-                Workload,
+                CUSTOM, ConfigMaps, CustomKind, Hook, Known, Object, Reading, Record, Right, Said, Workload,
             },
             rights::{self, ASKED, PROBES, right_ns},
         },
@@ -34,11 +33,11 @@ use super::{
 };
 
 /// Looks at a cluster; an error only where no API server answers at all.
-pub async fn preflight(access: &Access, probes: Option<Probing>) -> Result<Reading, Trouble> {
+pub async fn preflight(access: &Access, said: Said) -> Result<Reading, Trouble> {
     let server = access.server().await?;
     match server.ask::<Version>(Call::get("/version")).await {
         Err(failure) if failure.code().is_none() => Err(failure.trouble("API server")),
-        Ok(_) | Err(_) => Ok(look(&server, probes).await),
+        Ok(_) | Err(_) => Ok(look(&server, said).await),
     }
 }
 
@@ -82,12 +81,12 @@ pub async fn surroundings(server: &Server) -> Reading {
 const CILIUM: &str = "cilium-config";
 
 /// Reads what the checks need, and no more. Rights of probes only where sluice.yaml has them on.
-pub async fn look(server: &Server, probes: Option<Probing>) -> Reading {
+pub async fn look(server: &Server, said: Said) -> Reading {
     let lists = join3(
         join3(
             get::<Version>(server, "/version"),
             get::<Groups>(server, "/apis"),
-            rights(server, probes.is_some()),
+            rights(server, said.probes.is_some()),
         ),
         join3(
             workloads(server, &["daemonsets"]),
@@ -120,7 +119,7 @@ pub async fn look(server: &Server, probes: Option<Probing>) -> Reading {
         unread_hooks,
         custom: BTreeMap::new(),
         rights: Known::Read(rights),
-        probes,
+        said,
         measured: None,
     };
     let served = match &groups {
@@ -303,7 +302,9 @@ const SINGLE: usize = 100;
 /// Where probes may not run everywhere: may they in each namespace of the rollout? Their role has all
 /// three verbs, so one stands for it.
 async fn rights_of_probes(server: &Server, reading: &Reading) -> Vec<Right> {
-    let (Some(probing), Known::Read(rights)) = (&reading.probes, &reading.rights) else { return Vec::new() };
+    let (Some(probing), Known::Read(rights)) = (&reading.said.probes, &reading.rights) else {
+        return Vec::new();
+    };
     if !rights::asks_namespaces(rights) {
         return Vec::new();
     }
