@@ -76,7 +76,7 @@ pub struct IsolationOut {
     /// Selected, but opened by a rule that allows everything.
     pub open: usize,
     pub by: Vec<String>,
-    /// Policies that cannot be evaluated and may isolate too.
+    /// Policies that cannot be evaluated or read and may isolate too.
     pub unknown: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl From<&Isolation> for IsolationOut {
             isolated: isolation.isolated,
             open: isolation.open_selected,
             by: isolation.by.iter().map(ToString::to_string).collect(),
-            unknown: isolation.unknown.iter().map(ToString::to_string).collect(),
+            unknown: isolation.unknowns(),
         }
     }
 }

@@ -319,8 +319,8 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         let (now, then) = (share(&preview.before), share(&preview.after));
         out.push(body(Role::Text, format!("isolated now {now}, afterwards {then}")));
     }
-    if !preview.after.unknown.is_empty() {
-        let kinds: Vec<_> = preview.after.unknown.iter().map(ToString::to_string).collect();
+    let kinds = preview.after.unknowns();
+    if !kinds.is_empty() {
         out.push(body(Role::Unknown, format!("not evaluated, may isolate too: {}", kinds.join(", "))));
     }
     out.extend(preview.warnings.iter().map(|warning| body(Role::Warn, format!("warning: {warning}"))));
