@@ -36,8 +36,8 @@ async fn a_token_renewed_in_the_file_is_taken_up() {
 
     let (sender, mut inbox) = mpsc::channel(64);
     let (again, name) = (Arc::new(Notify::new()), ClusterName::parse("east").expect("a name"));
-    let (_probes, probes) = tokio::sync::watch::channel(None);
-    let wishes = watch::Wishes { again: again.clone(), probes, bodies: watch::SharedBodies::default() };
+    let (_said, said) = tokio::sync::watch::channel(Default::default());
+    let wishes = watch::Wishes { again: again.clone(), said, bodies: watch::SharedBodies::default() };
     tokio::spawn(watch::run(name, contexts.access("east"), sender, wishes));
 
     let refused = away(&mut inbox).await;
