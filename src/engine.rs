@@ -58,7 +58,7 @@ use crate::{
         shared::{Share, ShareId, SharedFact},
         world::World,
     },
-    domain::{fleet::Cluster, names::ClusterName, preflight::reading::Said},
+    domain::{fleet::Cluster, names::ClusterName},
     k8s::{self, connect::Access},
     workspace::{self, root::Place},
 };
@@ -120,7 +120,7 @@ struct Watches {
 /// The tasks that watch one cluster's API server.
 struct Watching {
     again: Arc<Notify>,
-    said: watch::Sender<Said>,
+    asks: watch::Sender<k8s::watch::Asks>,
     task: AbortHandle,
 }
 
@@ -353,7 +353,7 @@ impl Engine {
 
     fn absorb_batch(&mut self) {
         self.tick();
-        let (mut replanned, mut wants_rules) = (false, false);
+        let (mut replanned, mut refiled, mut wants_rules) = (false, false, false);
         let began = Instant::now();
         let mut facts = std::mem::take(&mut self.batch).into_iter();
         while began.elapsed() < Self::BUDGET
@@ -366,6 +366,7 @@ impl Engine {
                     // The owner gate asks for them, with or without a collector.
                     wants_rules |= !self.desk.has_rules && plan.settings.state.is_some();
                 }
+                Fact::Files(_) => refiled = true,
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.desk.has_rules,
                 Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
                     if let Some(sources) = &mut self.sources {
@@ -397,8 +398,10 @@ impl Engine {
         }
         self.batch = facts.collect();
         self.record();
-        if replanned {
+        if replanned || refiled {
             self.watch_fleet();
+        }
+        if replanned {
             if let Some(sources) = &mut self.sources {
                 sources.touch_all();
             }
@@ -434,19 +437,20 @@ impl Engine {
         let plan = self.world.plan();
         self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
         for entry in &plan.clusters {
-            let said = plan.said(entry);
+            let namespaces = self.world.files().namespaces(&entry.name);
+            let asks = k8s::watch::Asks { said: plan.said(entry), namespaces };
             if let Some(watching) = self.watches.of.get(&entry.name) {
-                watching.said.send_if_modified(|known| std::mem::replace(known, said.clone()) != said);
+                watching.asks.send_if_modified(|known| std::mem::replace(known, asks.clone()) != asks);
                 continue;
             }
             let again = Arc::new(Notify::new());
-            let (said, asked) = watch::channel(said);
+            let (asks, asked) = watch::channel(asks);
             let bodies = self.watches.bodies.clone();
-            let wishes = k8s::watch::Wishes { again: again.clone(), said: asked, bodies };
+            let wishes = k8s::watch::Wishes { again: again.clone(), asks: asked, bodies };
             let run = k8s::watch::run(entry.name.clone(), (self.reach)(entry), self.sender.clone(), wishes);
             let last_words = ClusterFact::Away(own_fault(&entry.name, "its watch"));
             let task = guard(run, entry.name.clone(), last_words, self.sender.clone());
-            self.watches.of.insert(entry.name.clone(), Watching { again, said, task });
+            self.watches.of.insert(entry.name.clone(), Watching { again, asks, task });
         }
     }
 

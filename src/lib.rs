@@ -127,6 +127,7 @@ pub mod domain {
 /// The state of the cockpit and the two functions that rule it. Synchronous, no I/O.
 pub mod cockpit {
     pub mod alerts;
+    pub mod allowed;
     pub mod closed;
     pub mod commands;
     pub mod coverage;

@@ -1,17 +1,20 @@
 //! The rules of `decide` on worlds made of facts: law 6 over every combination of what may be
 //! broken, and the reasons that an apply names.
 
+use std::collections::BTreeMap;
+
 use chrono::{TimeZone, Utc};
 use sluice::{
     cockpit::{
-        decide::{Command, Reason, decide},
+        allowed::rollback_warning,
+        decide::{Command, Reason, apply_reasons, decide},
         orders::{OrderId, OrderKind, Target},
         plan::{ClusterEntry, FleetFile},
         ports::{Change, ClusterFact, Effect, Fact, OrderFact, Trouble},
         world::World,
     },
     domain::{
-        fleet::{Cni, CniKind, Enforcement, Environment, Identity, NamespaceSeen, Rights},
+        fleet::{Cni, CniKind, Enforcement, Environment, Identity, NamespaceSeen, Rights, Within},
         flow::Direction,
         names::{ClusterName, NsName, Text},
         policy::Labels,
@@ -122,17 +125,81 @@ fn a_rollback_is_started_in_every_state() {
 #[test]
 fn a_rollback_is_refused_only_for_what_cannot_be_sent() {
     let mut world = world(None);
-    tell(&mut world, ClusterFact::Identity(Identity { user: Text::new("vera"), groups: Vec::new() }));
-    let none = Rights { patch: Some(false), delete: Some(false), ..Rights::default() };
-    tell(&mut world, ClusterFact::Rights(none));
-    let refusal = decide(&world, &Command::RollBack(vec![target()])).expect_err("no right");
+    world.absorb(Fact::ReadOnly);
+    let elsewhere = Target { cluster: ClusterName::parse("gone").expect("a name"), ..target() };
+    let refusal = decide(&world, &Command::RollBack(vec![elsewhere])).expect_err("read-only");
     assert_eq!(
         refusal.to_string(),
-        "rollback prod-eu/shop egress refused: vera may not patch or delete network policies in prod-eu (RBAC); ask its admin for the right"
+        "rollback gone/shop egress refused: this run is read-only (--read-only); gone is not a cluster of this fleet"
     );
-    world.absorb(Fact::ReadOnly);
-    let refusal = decide(&world, &Command::RollBack(vec![target()])).expect_err("read-only");
-    assert_eq!(refusal.reasons.len(), 2, "every reason is named: {refusal}");
+}
+
+/// A row that cannot be sent keeps no other one back.
+#[test]
+fn of_several_rows_those_that_can_be_taken_back_are() {
+    let world = world(None);
+    let elsewhere = Target { cluster: ClusterName::parse("gone").expect("a name"), ..target() };
+    let orders = decide(&world, &Command::RollBack(vec![elsewhere, target()])).expect("one can be sent");
+    let [Effect::Rollback(order)] = orders.effects.as_slice() else { panic!("{:?}", orders.effects) };
+    assert_eq!((&order.target, order.id), (&target(), orders.started[0].0));
+}
+
+/// What our own reviews say on rights is only a warning, by which namespace they were asked for.
+#[test]
+fn a_rollback_without_a_known_right_is_sent_with_a_warning() {
+    let within = |patch, delete| {
+        let within = Within { create: Some(false), patch, delete };
+        BTreeMap::from([(NsName::parse("shop").expect("a name"), within)])
+    };
+    let (yes, no) = (Some(true), Some(false));
+    for (patch, delete, here, warning) in [
+        (yes, yes, None, None),
+        (no, yes, None, None),
+        (None, no, None, None),
+        (no, no, None, Some("the whole cluster")),
+        (no, no, Some(within(yes, yes)), None),
+        (no, no, Some(within(no, yes)), None),
+        (no, no, Some(within(None, no)), Some("the whole cluster")),
+        (no, no, Some(within(no, no)), Some("namespace shop")),
+    ] {
+        let case = format!("{patch:?} {delete:?} {here:?}");
+        let mut world = world(None);
+        tell(&mut world, ClusterFact::Identity(Identity { user: Text::new("vera"), groups: Vec::new() }));
+        let rights = Rights { patch, delete, within: here.unwrap_or_default(), ..Rights::default() };
+        tell(&mut world, ClusterFact::Rights(rights));
+        decide(&world, &Command::RollBack(vec![target()])).expect(&case);
+        let words = |by| {
+            format!(
+                "prod-eu: by a review of {by} vera may neither patch nor delete network policies; it is tried all the same"
+            )
+        };
+        let told = rollback_warning(&world, &target()).map(|warning| warning.to_string());
+        assert_eq!(told, warning.map(words), "{case}");
+    }
+}
+
+/// A no to the whole cluster is none to a namespace: only one that was asked for there is.
+#[test]
+fn an_apply_is_refused_by_the_rights_in_its_namespace() {
+    let (yes, no) = (Some(true), Some(false));
+    let within = |create, patch| {
+        BTreeMap::from([(NsName::parse("shop").expect("a name"), Within { create, patch, delete: no })])
+    };
+    let against = |within| {
+        let mut world = world(Some(Text::new("sluice.yaml")));
+        let rights = Rights { create: no, patch: no, delete: no, within, ..Rights::default() };
+        tell(&mut world, ClusterFact::Rights(rights));
+        let reasons = apply_reasons(&world, &target()).into_iter().map(|reason| reason.to_string());
+        reasons.filter(|reason| reason.contains("RBAC")).collect::<Vec<_>>()
+    };
+    let refused = |verb, place| {
+        format!("you may not {verb} network policies in {place} (RBAC); ask its admin for the right")
+    };
+    assert_eq!(against(BTreeMap::new()), [""; 0], "the server's dry run says it");
+    assert_eq!(against(within(yes, yes)), [""; 0]);
+    assert_eq!(against(within(None, None)), [""; 0]);
+    assert_eq!(against(within(no, yes)), [refused("create", "prod-eu/shop")]);
+    assert_eq!(against(within(no, no)), [refused("create", "prod-eu"), refused("patch", "prod-eu")]);
 }
 
 /// All reasons at once, each with its next step.

@@ -127,7 +127,7 @@ async fn who_may_not_write_is_foretold_without_a_dry_run_and_told_why() {
         let mut engine = engine_with_workspace(&fleet, person, workspace.path());
         run_until(&mut engine, "the cluster is seen, with its rights", 30 * SECOND, |world| {
             let east = world.cluster(&row.cluster);
-            east.is_some_and(|east| east.is_complete() && east.rights.may_apply().is_some())
+            east.is_some_and(|east| east.is_complete() && east.rights.everywhere().may_apply().is_some())
         })
         .await;
         let policies = || fleet.cluster("east").expect("in the fleet").server().policies().len();

@@ -25,8 +25,8 @@ async fn a_token_renewed_in_the_file_is_taken_up() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
     let fleet = support::fleet("two", 7);
-    let served = serve(&fleet, &ServeOptions { directory: folder.path().to_owned(), relay_address: None });
-    let served = served.await.expect("served");
+    let options = ServeOptions { directory: folder.path().to_owned(), relay_address: None };
+    let served = serve(&fleet, &options).await.expect("served");
     let good = std::fs::read_to_string(served.kubeconfig(Person::Lead).expect("a file")).expect("there");
     let token = fleet.cluster("east").expect("east").token(Person::Lead);
     assert!(good.contains(&token));
@@ -36,8 +36,8 @@ async fn a_token_renewed_in_the_file_is_taken_up() {
 
     let (sender, mut inbox) = mpsc::channel(64);
     let (again, name) = (Arc::new(Notify::new()), ClusterName::parse("east").expect("a name"));
-    let (_said, said) = tokio::sync::watch::channel(Default::default());
-    let wishes = watch::Wishes { again: again.clone(), said, bodies: watch::SharedBodies::default() };
+    let (_asks, asks) = tokio::sync::watch::channel(watch::Asks::default());
+    let wishes = watch::Wishes { again: again.clone(), asks, bodies: watch::SharedBodies::default() };
     tokio::spawn(watch::run(name, contexts.access("east"), sender, wishes));
 
     let refused = away(&mut inbox).await;

@@ -79,9 +79,9 @@ contexts:
     let access = Contexts::read(vec![path], Proxies::default()).expect("a kubeconfig").access("one");
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
-    let (_said, said) = tokio::sync::watch::channel(Default::default());
+    let (_asks, asks) = tokio::sync::watch::channel(watch::Asks::default());
     let wishes =
-        watch::Wishes { again: Arc::new(Notify::new()), said, bodies: watch::SharedBodies::default() };
+        watch::Wishes { again: Arc::new(Notify::new()), asks, bodies: watch::SharedBodies::default() };
     let task = tokio::spawn(watch::run(name, access, sender, wishes));
     let fact = inbox.recv().await;
     task.abort();

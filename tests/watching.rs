@@ -126,8 +126,8 @@ impl Followed {
         let again = Arc::new(Notify::new());
         let wire = Wire::default();
         let access = Access::Client(client(&cluster, &wire));
-        let (_, said) = tokio::sync::watch::channel(Default::default());
-        let wishes = watch::Wishes { again: again.clone(), said, bodies: watch::SharedBodies::default() };
+        let (_, asks) = tokio::sync::watch::channel(watch::Asks::default());
+        let wishes = watch::Wishes { again: again.clone(), asks, bodies: watch::SharedBodies::default() };
         tokio::spawn(watch::run(name, access, sender, wishes));
         Self { cluster, wire, world, inbox, again, began: Instant::now(), told: Vec::new(), met: 0 }
     }
@@ -251,7 +251,7 @@ async fn a_cluster_is_known_within_a_second() {
     assert!(row.is_complete() && row.uid.is_some());
     assert_eq!(row.version.as_ref().map(Text::as_str), Some("v1.36.2"));
     assert_eq!(row.identity.as_ref().map(|identity| identity.user.as_str()), Some("lead"));
-    assert_eq!(row.rights.may_apply(), Some(true));
+    assert_eq!(row.rights.everywhere().may_apply(), Some(true));
     assert_eq!(row.enforcement(), Enforcement::DoesNot);
     let ns = &row.namespaces[&NsName::parse("shop").expect("a name")];
     assert_eq!((ns.pods.len(), ns.isolation(Direction::Egress).isolated), (3, 3));

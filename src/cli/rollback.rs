@@ -1,6 +1,6 @@
 //! `sluice rollback`: takes our policies back. Needs the target's API server and nothing else; what
 //! it can find out quickly it uses to refuse a namespace that does not exist, and what it cannot it
-//! does not wait for.
+//! does not wait for. A row or a cluster that cannot be taken back keeps no other one back.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     cockpit::{
-        decide::{Command, Reason, Refusal},
+        allowed,
+        decide::{self, Command, Reason, Refusal},
         orders::Target,
         world::World,
     },
@@ -29,45 +30,44 @@ use crate::{
 
 const NAME: &str = "rollback";
 
-/// How long the lists of the cluster may take before it goes on without them.
+/// How long the lists of the clusters may take before it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same where they say what there is to take back, from the first cluster on that is listed.
+const LISTS: Duration = Duration::from_secs(10);
 
 pub async fn run(mut changing: Changing<'_, '_>, args: &Rollback) -> Exit {
     let clusters = match changing.clusters() {
         Ok(clusters) => clusters,
         Err(said) => return changing.usage(&said),
     };
-    let mut result = Result::default();
-    // A whole cluster needs to know what is live; a named namespace does not.
-    let needs_lists = args.all_namespaces || changing.change.dry_run;
-    let patience =
-        if needs_lists { changing.change.deadline } else { PATIENCE.min(changing.change.deadline) };
-    let waited = changing.session.until(patience, |world| are_listed(world, &clusters)).await;
-    if waited == Waited::Interrupted {
+    if listed(&mut changing, &clusters, args).await == Waited::Interrupted {
         return Exit::Failed;
     }
     let world = changing.session.world();
-    if args.all_namespaces
-        && !clusters.iter().all(|name| world.cluster(name).is_some_and(Cluster::is_complete))
-    {
-        result.troubles = wait::unread(world);
-        return changing.report(NAME, Exit::Failed, result);
+    let mut result = Result::default();
+    let (targets, strangers) = targets(world, &clusters, args);
+    if args.all_namespaces {
+        let unread = clusters.iter().filter_map(|name| world.cluster(name)).filter(|it| !it.is_complete());
+        result.troubles = unread.filter_map(wait::missing).collect();
     }
-    if let Some(refusal) = strangers(world, &clusters, args) {
-        result.refusals.push(refusal);
-        return changing.report(NAME, Exit::Refused, result);
-    }
-    let targets = targets(world, &clusters, args);
+    result.refusals.extend(strangers);
     result.rollbacks = targets.iter().map(|target| plan(world, target)).collect();
     if targets.is_empty() {
-        changing.printer.say("None of our policies is live there: nothing to take back.\n");
-        return changing.report(NAME, Exit::Done, result);
+        if is_whole(&result) {
+            changing.printer.say("None of our policies is live there: nothing to take back.\n");
+        }
+        let exit = exit(None, &result);
+        return changing.report(NAME, exit, result);
     }
     if changing.change.dry_run {
-        return changing.report(NAME, Exit::Done, result);
+        let exit = exit(Some(Exit::Done), &result);
+        return changing.report(NAME, exit, result);
     }
     if changing.asker.is_person() {
         let shown: String = result.rollbacks.iter().map(rollback_text).collect();
+        let left_out = result.refusals.iter().map(|refusal| format!("{refusal}\n"));
+        let left_out = left_out.chain(result.troubles.iter().map(|trouble| format!("{trouble}\n")));
+        let shown: String = std::iter::once(shown).chain(left_out).collect();
         changing.printer.say(&shown);
     }
     // One short word, whatever the environment: taking back must be easier than applying.
@@ -75,56 +75,104 @@ pub async fn run(mut changing: Changing<'_, '_>, args: &Rollback) -> Exit {
         changing.printer.say("Not confirmed: nothing was written.\n");
         return changing.report(NAME, Exit::Failed, result);
     }
+    send(changing, targets, result).await
+}
+
+/// What can be sent is sent; the rest is reported beside it.
+async fn send(mut changing: Changing<'_, '_>, targets: Vec<Target>, mut result: Result) -> Exit {
+    let world = changing.session.world();
+    let refused = |target: &Target| {
+        let reasons = decide::rollback_reasons(world, target);
+        let what = Text::from(format!("{NAME} {target}"));
+        (!reasons.is_empty()).then_some(Refusal { what, reasons })
+    };
+    let refusals: Vec<_> = targets.iter().filter_map(refused).collect();
     match changing.session.engine().command(&Command::RollBack(targets)) {
         Err(refusal) => {
             result.refusals.push(refusal);
-            changing.report(NAME, Exit::Refused, result)
+            let exit = exit(None, &result);
+            changing.report(NAME, exit, result)
         }
         Ok(orders) => {
+            result.refusals.extend(refusals);
             changing.drive(&orders).await;
-            let exit = changing.exit_of(&orders);
+            let exit = exit(Some(changing.exit_of(&orders)), &result);
             result.orders = orders;
             changing.report(NAME, exit, result)
         }
     }
 }
 
-/// Namespaces and policies, or a reason why they will not come.
-fn are_listed(world: &World, clusters: &[ClusterName]) -> bool {
-    clusters
-        .iter()
-        .all(|name| world.cluster(name).is_none_or(|cluster| cluster.is_complete() || wait::is_read(cluster)))
+fn is_whole(result: &Result) -> bool {
+    result.refusals.is_empty() && result.troubles.is_empty()
 }
 
-/// A mistyped namespace must not be reported as taken back.
-fn strangers(world: &World, clusters: &[ClusterName], args: &Rollback) -> Option<Refusal> {
-    let mut reasons = Vec::new();
-    for cluster in clusters.iter().filter_map(|name| world.cluster(name)) {
-        let is_listed = cluster.listed.contains(&Listed::Namespaces);
-        let unknown = args.namespaces.iter().filter(|ns| is_listed && !cluster.namespaces.contains_key(*ns));
-        reasons.extend(unknown.map(|ns| Reason::UnknownNamespace(cluster.name.clone(), ns.clone())));
+/// How the orders ended, with what was left out. `None`: there was none.
+fn exit(orders: Option<Exit>, result: &Result) -> Exit {
+    match orders {
+        Some(exit) if is_whole(result) => exit,
+        Some(Exit::Done | Exit::Partial) => Exit::Partial,
+        Some(Exit::Failed | Exit::Usage | Exit::Refused) => Exit::Failed,
+        None if is_whole(result) => Exit::Done,
+        None if result.troubles.is_empty() => Exit::Refused,
+        None => Exit::Failed,
     }
-    (!reasons.is_empty()).then(|| Refusal { what: Text::new(NAME), reasons })
 }
 
-fn targets(world: &World, clusters: &[ClusterName], args: &Rollback) -> Vec<Target> {
-    let directions = args.direction.map_or(Direction::ALL.to_vec(), |direction| vec![direction]);
-    let mut out = Vec::new();
-    for name in clusters {
-        let Some(cluster) = world.cluster(name) else { continue };
-        let namespaces = if args.all_namespaces { with_ours(cluster) } else { args.namespaces.clone() };
-        for ns in namespaces {
-            for direction in &directions {
-                let target = Target { cluster: name.clone(), ns: ns.clone(), direction: *direction };
-                let staged = world.namespace(name, &target.ns).is_some_and(|ns| ns.is_staged(*direction));
-                let may_be_live = || live(world, &target).is_none_or(|live| !live.is_empty());
-                if !args.all_namespaces || staged || may_be_live() {
-                    out.push(target);
-                }
+/// A whole cluster needs to know what is live; a named namespace does not. None waits long for another.
+async fn listed(changing: &mut Changing<'_, '_>, clusters: &[ClusterName], args: &Rollback) -> Waited {
+    let deadline = changing.change.deadline;
+    let all = |world: &World| clusters.iter().all(|name| is_listed(world, name));
+    if !args.all_namespaces && !changing.change.dry_run {
+        return changing.session.until(PATIENCE.min(deadline), all).await;
+    }
+    let is_complete = |world: &World, name| world.cluster(name).is_some_and(Cluster::is_complete);
+    let first = |world: &World| all(world) || clusters.iter().any(|name| is_complete(world, name));
+    match changing.session.until(deadline, first).await {
+        Waited::Reached => changing.session.until(LISTS.min(deadline), all).await,
+        waited => waited,
+    }
+}
+
+/// Namespaces and policies, or a reason why they will not come.
+fn is_listed(world: &World, name: &ClusterName) -> bool {
+    world.cluster(name).is_none_or(|cluster| cluster.is_complete() || wait::is_read(cluster))
+}
+
+/// The rows that are meant, and a refusal of namespaces that are not there: one that was mistyped must
+/// not be reported as taken back.
+fn targets(world: &World, clusters: &[ClusterName], args: &Rollback) -> (Vec<Target>, Option<Refusal>) {
+    let (mut targets, mut reasons) = (Vec::new(), Vec::new());
+    for cluster in clusters.iter().filter_map(|name| world.cluster(name)) {
+        if args.all_namespaces {
+            if cluster.is_complete() {
+                let both = with_ours(cluster).into_iter().flat_map(|ns| rows(cluster, &ns, args));
+                targets.extend(both.filter(|target| is_there(world, target)));
+            }
+            continue;
+        }
+        for ns in &args.namespaces {
+            if cluster.listed.contains(&Listed::Namespaces) && !cluster.namespaces.contains_key(ns) {
+                reasons.push(Reason::UnknownNamespace(cluster.name.clone(), ns.clone()));
+            } else {
+                targets.extend(rows(cluster, ns, args));
             }
         }
     }
-    out
+    (targets, (!reasons.is_empty()).then(|| Refusal { what: Text::new(NAME), reasons }))
+}
+
+fn rows(cluster: &Cluster, ns: &NsName, args: &Rollback) -> Vec<Target> {
+    let directions = args.direction.map_or(Direction::ALL.to_vec(), |direction| vec![direction]);
+    let row = |direction| Target { cluster: cluster.name.clone(), ns: ns.clone(), direction };
+    directions.into_iter().map(row).collect()
+}
+
+/// Something of ours is live or staged in it, or may be.
+fn is_there(world: &World, target: &Target) -> bool {
+    let staged =
+        world.namespace(&target.cluster, &target.ns).is_some_and(|ns| ns.is_staged(target.direction));
+    staged || live(world, target).is_none_or(|live| !live.is_empty())
 }
 
 fn with_ours(cluster: &Cluster) -> Vec<NsName> {
@@ -162,6 +210,7 @@ fn plan(world: &World, target: &Target) -> RollbackPlan {
         target: target.clone(),
         live: live(world, target),
         staged,
+        warning: allowed::rollback_warning(world, target),
         isolation: ns.filter(|_| are_pods_listed).map(|ns| ns.isolation(target.direction)),
         commands,
     }

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::{
-    foresights,
+    allowed, foresights,
     gates::{self, Gate},
     holding::{self, Wanted},
     monthly,
@@ -121,8 +121,8 @@ pub enum Reason {
     Terminating(NsName),
     #[error("cluster {cluster} cannot be reached: {why}")]
     Unreachable { cluster: ClusterName, why: Text },
-    #[error("{user} may not {verb} network policies in {cluster} (RBAC); ask its admin for the right")]
-    NoRight { user: Text, verb: &'static str, cluster: ClusterName },
+    #[error("{user} may not {verb} network policies in {place} (RBAC); ask its admin for the right")]
+    NoRight { user: Text, verb: &'static str, place: Text },
     #[error("{cluster} does not enforce NetworkPolicies ({evidence}): {next}")]
     NotEnforced { cluster: ClusterName, evidence: Text, next: &'static str },
     #[error("{cluster} has no shadow: {why}")]
@@ -315,13 +315,7 @@ fn place_reasons(world: &World, target: &Target) -> Vec<Reason> {
         Some(ns) if ns.seen.terminating => reasons.push(Reason::Terminating(target.ns.clone())),
         None | Some(_) => {}
     }
-    let user =
-        || cluster.identity.as_ref().map_or_else(|| Text::new("you"), |identity| identity.user.clone());
-    for (right, verb) in [(cluster.rights.create, "create"), (cluster.rights.patch, "patch")] {
-        if right == Some(false) {
-            reasons.push(Reason::NoRight { user: user(), verb, cluster: target.cluster.clone() });
-        }
-    }
+    reasons.extend(allowed::against_apply(cluster, target));
     reasons
 }
 
@@ -478,20 +472,15 @@ fn apply(world: &World, previews: &[OrderId]) -> Result<Orders, Refusal> {
     Ok(orders)
 }
 
-/// Law 6: refuses only what cannot be sent. No workspace, gate, source or other cluster is asked.
+/// Law 6: refuses only what cannot be sent. No workspace, gate, source or other cluster is asked, and
+/// no review of our rights either: the server says what we may do ([`allowed::rollback_warning`]).
 pub fn rollback_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if world.is_read_only() {
         reasons.push(Reason::ReadOnly);
     }
-    let Some(cluster) = world.cluster(&target.cluster) else {
+    if world.cluster(&target.cluster).is_none() {
         reasons.push(Reason::UnknownCluster(target.cluster.clone()));
-        return reasons;
-    };
-    if cluster.rights.may_roll_back() == Some(false) {
-        let user =
-            cluster.identity.as_ref().map_or_else(|| Text::new("you"), |identity| identity.user.clone());
-        reasons.push(Reason::NoRight { user, verb: "patch or delete", cluster: target.cluster.clone() });
     }
     // A rollback under way is not started a second time; a running apply is stopped instead.
     reasons
@@ -505,11 +494,17 @@ fn running<'w>(world: &'w World, target: &Target, is_kind: impl Fn(OrderKind) ->
     here.into_iter().find(|order| is_kind(order.kind) && order.target == *target)
 }
 
+/// A row that cannot be sent keeps no other one back: it is left out, and is refused only where no row
+/// is left. Whoever asks for several reads [`rollback_reasons`] of each.
 fn roll_back(world: &World, targets: &[Target]) -> Result<Orders, Refusal> {
-    let reasons: Vec<_> = targets.iter().flat_map(|target| rollback_reasons(world, target)).collect();
-    refuse_if("rollback", targets, reasons)?;
+    let (sent, refused): (Vec<&Target>, Vec<_>) =
+        targets.iter().partition(|target| rollback_reasons(world, target).is_empty());
+    if sent.is_empty() {
+        let reasons = refused.into_iter().flat_map(|target| rollback_reasons(world, target)).collect();
+        refuse_if("rollback", targets, reasons)?;
+    }
     let mut orders = Orders { started: Vec::new(), effects: Vec::new() };
-    for target in targets {
+    for target in sent {
         let aborts = running(world, target, OrderKind::applies).map(|order| order.id);
         let id = OrderId(world.orders().next_id().0 + orders.started.len() as u64);
         orders.started.push((id, OrderKind::Rollback, target.clone()));

@@ -169,6 +169,7 @@ fn not_asked(world: &World, target: &Target) -> Option<Text> {
     if let Some(reason) = against.next() {
         return Some(Text::from(reason.to_string()));
     }
-    let may = world.cluster(&target.cluster).and_then(|cluster| cluster.rights.may_apply());
+    let cluster = world.cluster(&target.cluster);
+    let may = cluster.and_then(|cluster| cluster.rights.within(&target.ns).may_apply());
     may.is_none().then(|| Text::new("whether you may write there is not known"))
 }

@@ -23,7 +23,7 @@ pub fn lost(world: &World, target: &Target) -> Option<Text> {
     let Restart { at: then, cause, why } = void(world, target, at)?;
     Some(Text::from(format!(
         "it was clean, and soaks again since {}: {} ({why})",
-        minute(then, world.zone()),
+        minute(*then, world.zone()),
         cause.as_str(),
     )))
 }

@@ -1,7 +1,7 @@
 //! What the fleet is meant to be: the contents of `sluice.yaml` and the policy files of the
 //! workspace, as values. `crate::workspace` reads them from disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -177,6 +177,13 @@ pub struct PolicyFiles {
     pub sets: BTreeMap<(ClusterName, NsName, Direction), Authored>,
     /// Read after the policies, because it needs the rules of meaning; `None`: not yet.
     pub flagged: Option<FlaggedFiles>,
+}
+
+impl PolicyFiles {
+    /// Where policies were written for in this cluster.
+    pub fn namespaces(&self, cluster: &ClusterName) -> BTreeSet<NsName> {
+        self.sets.keys().filter(|key| key.0 == *cluster).map(|key| key.1.clone()).collect()
+    }
 }
 
 /// Flagged destinations by the companions of the discovery documents. A namespace that is not here

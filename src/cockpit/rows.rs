@@ -284,16 +284,8 @@ fn cni_words(cluster: &Cluster) -> Text {
 }
 
 fn may(cluster: &Cluster) -> Vec<&'static str> {
-    let rights = &cluster.rights;
-    [
-        (rights.read, "read"),
-        (rights.may_apply(), "apply"),
-        (rights.may_roll_back(), "roll back"),
-        (rights.portforward, "watch flows"),
-    ]
-    .into_iter()
-    .filter_map(|(right, word)| (right == Some(true)).then_some(word))
-    .collect()
+    let words = cluster.rights.words().into_iter();
+    words.filter_map(|(right, word)| (right == Some(true)).then_some(word)).collect()
 }
 
 fn live(source: Option<&Source>) -> bool {

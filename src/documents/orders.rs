@@ -12,7 +12,7 @@ use crate::{
         rows, shadow,
         world::World,
     },
-    domain::{fleet::Isolation, predict::words},
+    domain::{fleet::Isolation, names::Text, predict::words},
 };
 
 /// What a command did, all of it.
@@ -39,6 +39,8 @@ pub struct RollbackPlan {
     /// Some of it is staged, which goes too.
     pub staged: bool,
     pub isolation: Option<Isolation>,
+    /// What speaks against it and does not hinder it.
+    pub warning: Option<Text>,
     pub commands: Vec<String>,
 }
 
@@ -89,6 +91,8 @@ struct RollbackOut {
     target: TargetOut,
     live: Option<Vec<&'static str>>,
     isolation: Option<IsolationOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
     commands: Vec<String>,
 }
 
@@ -172,6 +176,7 @@ fn rollback_out(plan: &RollbackPlan) -> RollbackOut {
         target: (&plan.target).into(),
         live: plan.live.clone(),
         isolation: plan.isolation.as_ref().map(Into::into),
+        warning: plan.warning.as_ref().map(ToString::to_string),
         commands: plan.commands.clone(),
     }
 }
@@ -307,6 +312,7 @@ pub fn rollback_text(plan: &RollbackPlan) -> String {
     if let Some(isolation) = &plan.isolation {
         out.push_str(&format!("  now: {}\n", isolation.words(plan.target.direction)));
     }
+    out.extend(plan.warning.iter().map(|warning| format!("  warning: {warning}\n")));
     out.push_str("  by hand, the whole set (the default-deny alone does not suffice):\n");
     out.extend(plan.commands.iter().map(|command| format!("    {command}\n")));
     out

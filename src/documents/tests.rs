@@ -152,7 +152,14 @@ fn well() -> Vec<ClusterFact> {
     vec![
         ClusterFact::Met { uid: Some(Text::new("uid-1")), version: Text::new("v1.33.1"), kinds: Vec::new() },
         ClusterFact::Identity(Identity { user: Text::new("lead@example.net"), groups: Vec::new() }),
-        ClusterFact::Rights(Rights { read: all, create: all, patch: all, delete: all, portforward: all }),
+        ClusterFact::Rights(Rights {
+            read: all,
+            create: all,
+            patch: all,
+            delete: all,
+            portforward: all,
+            ..Rights::default()
+        }),
         ClusterFact::Cni(Cni {
             kind: CniKind::Cilium,
             version: Some(Text::new("1.16.3")),

@@ -1,12 +1,15 @@
-//! Who the API server says we are, and what it says we may do: SelfSubjectReview and
-//! SelfSubjectAccessReview over all namespaces. Changes nothing.
+//! Who the API server says we are, and what it says we may do: SelfSubjectReview, and
+//! SelfSubjectAccessReview over all namespaces or, where that is a no, in single ones. Changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::domain::{
-    fleet::{Identity, Rights},
-    names::Text,
+    fleet::{Identity, Rights, Within},
+    names::{NsName, Text},
 };
 
 use super::{
@@ -31,10 +34,17 @@ pub async fn who(server: &Server) -> Result<Option<Identity>, Failure> {
 /// Where Hubble Relay runs unless its owner moved it (facts: cilium's chart).
 const RELAY_NAMESPACE: &str = "kube-system";
 
-/// What we may do: with policies in all namespaces, by port-forward where the relay runs. A review
-/// that fails leaves its right unknown; the first failure is told beside.
-pub async fn rights(server: &Server) -> (Rights, Option<Failure>) {
-    const POLICIES: (&str, &str, &str) = ("networking.k8s.io", "networkpolicies", "");
+const POLICIES: (&str, &str, &str) = ("networking.k8s.io", "networkpolicies", "");
+
+/// Namespaces that are asked one by one, at most. Of the others nothing is known then.
+const NAMESPACES: usize = 100;
+/// Of those, this many at a time.
+const AT_ONCE: usize = 8;
+
+/// What we may do: with policies, and by port-forward where the relay runs. What may not be done in all
+/// namespaces is asked for in each of these. A review that fails leaves its right unknown; the first
+/// failure is told beside.
+pub async fn rights(server: &Server, namespaces: &BTreeSet<NsName>) -> (Rights, Option<Failure>) {
     const FORWARD: (&str, &str, &str) = ("", "pods", "portforward");
     let answers = futures::future::join_all([
         may(server, "list", POLICIES),
@@ -47,14 +57,38 @@ pub async fn rights(server: &Server) -> (Rights, Option<Failure>) {
     ])
     .await;
     let known: Vec<Option<bool>> = answers.iter().map(|answer| answer.as_ref().ok().copied()).collect();
-    let failure = answers.into_iter().find_map(Result::err);
+    let mut failure = answers.into_iter().find_map(Result::err);
     let portforward = match (known[4], known[5]) {
         (Some(create), Some(get)) => Some(create && get),
         (Some(false), None) | (None, Some(false)) => Some(false),
         (Some(true), None) | (None, Some(true)) | (None, None) => None,
     };
-    let rights = Rights { read: known[0], create: known[1], patch: known[2], delete: known[3], portforward };
+    let (read, create, patch, delete) = (known[0], known[1], known[2], known[3]);
+    let mut rights = Rights { read, create, patch, delete, portforward, within: BTreeMap::new() };
+    let everywhere = rights.everywhere();
+    if [create, patch, delete].contains(&Some(false)) {
+        let each = namespaces.iter().take(NAMESPACES).cloned();
+        let each = each.map(|ns| within(server, ns, everywhere));
+        let each: Vec<_> = futures::stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+        for (ns, here, failed) in each {
+            rights.within.insert(ns, here);
+            failure = failure.or(failed);
+        }
+    }
     (rights, failure)
+}
+
+/// What we may do in one namespace, of what we may not do in all of them.
+async fn within(server: &Server, ns: NsName, all: Within) -> (NsName, Within, Option<Failure>) {
+    let ask = async |all: Option<bool>, verb: &str| match all {
+        Some(false) => may_in(server, ns.as_str(), verb, POLICIES).await.map(Some),
+        known => Ok(known),
+    };
+    let (create, patch, delete) =
+        tokio::join!(ask(all.create, "create"), ask(all.patch, "patch"), ask(all.delete, "delete"));
+    let known = |answer: &Result<Option<bool>, Failure>| answer.as_ref().ok().copied().flatten();
+    let here = Within { create: known(&create), patch: known(&patch), delete: known(&delete) };
+    (ns, here, [create, patch, delete].into_iter().find_map(Result::err))
 }
 
 async fn may(server: &Server, verb: &str, what: (&str, &str, &str)) -> Result<bool, Failure> {

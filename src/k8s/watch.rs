@@ -1,7 +1,7 @@
 //! One cluster, for ever: connect, who is it, who am I, what may I do, which CNI, then its lists.
 //! Whatever fails is a fact; the task itself never ends and never waits for another cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::{
     cockpit::ports::{ClusterFact, Fact, Trouble},
     domain::{
         fleet::Part,
-        names::{ClusterName, Text},
+        names::{ClusterName, NsName, Text},
         policy::PolicyKind,
         preflight::{
             check::{Reach, Stops},
@@ -59,10 +59,19 @@ const GOOD: Duration = Duration::from_secs(60);
 pub struct Wishes {
     /// Skips a waiting time.
     pub again: Arc<Notify>,
-    /// What sluice.yaml says by now that a pre-flight asks for.
-    pub said: watch::Receiver<Said>,
+    pub asks: watch::Receiver<Asks>,
     /// Those of all clusters.
     pub bodies: SharedBodies,
+}
+
+/// What it asks the server for, as the workspace has it by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// What sluice.yaml says that a pre-flight asks for.
+    pub said: Said,
+    /// Where policies were written for: the rights there are asked for one by one where we have none to
+    /// all namespaces.
+    pub namespaces: BTreeSet<NsName>,
 }
 
 /// Follows a cluster until nobody listens to `inbox`.
@@ -237,6 +246,7 @@ async fn uid(server: &Server) -> Option<Text> {
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
     let (mut review_at, mut look_at, mut hurries) = (Instant::now(), Instant::now(), 0);
+<<<<<<< HEAD
     let mut said = wishes.said.clone();
     loop {
         let reviewing = Instant::now() >= review_at;
@@ -257,10 +267,43 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
             look_at = Instant::now() + pause(hurries);
         }
+=======
+    let (mut asks, mut said) = (wishes.asks.clone(), None);
+    loop {
+        let wanted = asks.borrow_and_update().clone();
+        let reviewing = Instant::now() >= review_at;
+        if reviewing {
+            let (failed, (), kyverno) = tokio::join!(
+                review(server, out, &wanted.namespaces),
+                find_cni(server, out),
+                kyverno::read(server)
+            );
+            out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
+            // What failed is tried again sooner than what has answered, and alone.
+            review_at = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        }
+        if said.as_ref() != Some(&wanted.said) || Instant::now() >= look_at {
+            if !reviewing {
+                find_cni(server, out).await;
+            }
+            let report = report::run(&look::look(server, wanted.said.clone()).await);
+            said = Some(wanted.said);
+            hurries = if changes_by_itself(&report) { hurries + 1 } else { 0 };
+            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+            look_at = Instant::now() + pause(hurries);
+        }
+>>>>>>> main
         let next = review_at.min(look_at);
         while Instant::now() < next {
             let soon = Instant::now() + REFRESH / 10;
-            sleep_until(if known.unasked().next().is_some() { soon.min(next) } else { next }).await;
+            let soon = if known.unasked().next().is_some() { soon.min(next) } else { next };
+            tokio::select! {
+                () = sleep_until(soon) => {}
+                Ok(()) = asks.changed() => {
+                    review_at = Instant::now();
+                    break;
+                }
+            }
             if known.differs(&Served::by(server).await) {
                 return Over::Anew;
             }
@@ -268,6 +311,7 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
     }
 }
 
+<<<<<<< HEAD
 /// Until the next pre-flight, after so many in a row that stopped the cluster.
 fn pause(hurries: u32) -> Duration {
     match hurries {
@@ -285,6 +329,11 @@ fn changes_by_itself(report: &Report) -> bool {
 
 async fn review(server: &Server, out: &Out) -> bool {
     let (who, (rights, mut failure)) = tokio::join!(identity::who(server), identity::rights(server));
+=======
+async fn review(server: &Server, out: &Out, namespaces: &BTreeSet<NsName>) -> bool {
+    let (who, (rights, mut failure)) =
+        tokio::join!(identity::who(server), identity::rights(server, namespaces));
+>>>>>>> main
     match who {
         Ok(Some(identity)) => out.tell(ClusterFact::Identity(identity)).await,
         Ok(None) => {}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     cockpit::{
+        allowed,
         orders::{OrderId, Target},
         world::World,
     },
@@ -260,6 +261,10 @@ fn rollback_body(
                 out.push(body(Role::Bad, format!("{} is down and is tried anyway: {why}", cluster.name)));
             }
             Health::Connecting | Health::Up | Health::Degraded(_) => {}
+        }
+        let mut here = targets.iter().filter(|target| target.cluster == cluster.name);
+        if let Some(warning) = here.find_map(|target| allowed::rollback_warning(world, target)) {
+            out.push(body(Role::Warn, warning.to_string()));
         }
         if !offer::is_listed(cluster) {
             let name = &cluster.name;

@@ -208,7 +208,8 @@ fn meet(world: &mut World, name: &str, kind: CniKind, enforcement: Enforcement, 
     let groups = vec![Text::new("oncall")];
     fact(world, name, ClusterFact::Identity(Identity { user: Text::new("mara@example.org"), groups }));
     let yes = Some(true);
-    let rights = Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes };
+    let rights =
+        Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
     fact(world, name, ClusterFact::Rights(rights));
     let version = (kind == CniKind::Cilium).then(|| Text::new("1.16.3"));
     fact(world, name, ClusterFact::Cni(Cni { kind, version, enforcement, evidence: Text::new(evidence) }));

@@ -131,7 +131,8 @@ impl Fleet {
         let yes = Some(true);
         let uid = Some(Text::from(format!("uid-{on}")));
         self.cluster(on, ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });
-        let rights = Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes };
+        let rights =
+            Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
         self.cluster(on, ClusterFact::Rights(rights));
         self.enforce(on, Enforcement::Enforces);
         let seen = |name: &&str| NamespaceSeen {

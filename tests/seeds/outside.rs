@@ -414,7 +414,8 @@ impl Cluster {
         let seen = &mut self.seen[who];
         (seen.api, seen.partial, seen.whole) = (Api::Up, false, now);
         let yes = Some(true);
-        let rights = Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes };
+        let rights =
+            Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
         let uid = Some(Text::from(format!("uid-{}-{}", self.number, self.uid)));
         vec![
             ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() },

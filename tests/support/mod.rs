@@ -204,6 +204,7 @@ pub fn person(name: &str) -> Person {
         "security" => Person::Security,
         "viewer" => Person::Viewer,
         "admin" => Person::Admin,
+        "shop-on-call" => Person::ShopOnCall,
         other => panic!("{other:?} is nobody of the simulated fleet"),
     }
 }

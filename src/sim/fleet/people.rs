@@ -12,10 +12,13 @@ pub enum Person {
     Security,
     Viewer,
     Admin,
+    /// On call for the namespace shop alone, by a RoleBinding in it.
+    ShopOnCall,
 }
 
 impl Person {
-    pub const ALL: [Self; 5] = [Self::Lead, Self::OnCall, Self::Security, Self::Viewer, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Lead, Self::OnCall, Self::Security, Self::Viewer, Self::Admin, Self::ShopOnCall];
 
     /// The name they sign in with.
     pub fn name(self) -> &'static str {
@@ -25,13 +28,16 @@ impl Person {
             Self::Security => "security",
             Self::Viewer => "viewer",
             Self::Admin => "admin",
+            Self::ShopOnCall => "shop-oncall",
         }
     }
 
     pub fn groups(self) -> Vec<String> {
         match self {
             Self::Admin => vec!["system:masters".to_owned()],
-            Self::Lead | Self::OnCall | Self::Security | Self::Viewer => vec!["sluice:team".to_owned()],
+            Self::Lead | Self::OnCall | Self::Security | Self::Viewer | Self::ShopOnCall => {
+                vec!["sluice:team".to_owned()]
+            }
         }
     }
 
@@ -92,6 +98,23 @@ pub fn roles(plugin_namespaces: &[&str]) -> Vec<Value> {
         }));
     }
     objects
+}
+
+/// Of who is on call for one namespace.
+pub const BOUND: &str = "shop";
+
+/// What binds them there: the role that on-call has in all namespaces, in this one alone.
+pub fn bound() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "sluice-target-oncall", "namespace": BOUND },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sluice-target-oncall",
+        },
+        "subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": Person::ShopOnCall.name(),
+        }],
+    })
 }
 
 fn cluster_binding(role: &str, subject: &Value) -> Value {

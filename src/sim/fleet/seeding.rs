@@ -99,6 +99,9 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
             server.seed(kyverno.policy(direction, &live));
         }
     }
+    if plan.namespaces.iter().any(|ns| ns.name == people::BOUND) {
+        server.seed(people::bound());
+    }
 }
 
 /// An object of the scenario: merged into what is there of that name, else new.

@@ -44,7 +44,8 @@ fn ingress() -> Target {
 fn viewer() -> World {
     let mut world = world();
     let (yes, no) = (Some(true), Some(false));
-    let rights = Rights { read: yes, create: no, patch: no, delete: no, portforward: yes };
+    let rights =
+        Rights { read: yes, create: no, patch: no, delete: no, portforward: yes, ..Rights::default() };
     world.absorb(Fact::Cluster(cluster("prod-eu-1"), ClusterFact::Rights(rights)));
     world
 }

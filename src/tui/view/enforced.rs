@@ -5,13 +5,7 @@ use crate::domain::fleet::{Cluster, Enforcement};
 
 /// Each right, also those that are missing or not known.
 pub fn rights(cluster: &Cluster) -> String {
-    let rights = &cluster.rights;
-    let all = [
-        (rights.read, "read"),
-        (rights.may_apply(), "apply"),
-        (rights.may_roll_back(), "roll back"),
-        (rights.portforward, "watch flows"),
-    ];
+    let all = cluster.rights.words();
     let words = |want: Option<bool>| -> Vec<&str> {
         all.iter().filter(|(right, _)| *right == want).map(|(_, word)| *word).collect()
     };
