@@ -246,28 +246,6 @@ async fn uid(server: &Server) -> Option<Text> {
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
     let (mut review_at, mut look_at, mut hurries) = (Instant::now(), Instant::now(), 0);
-<<<<<<< HEAD
-    let mut said = wishes.said.clone();
-    loop {
-        let reviewing = Instant::now() >= review_at;
-        if reviewing {
-            let (failed, (), kyverno) =
-                tokio::join!(review(server, out), find_cni(server, out), kyverno::read(server));
-            out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-            // What failed is tried again sooner than what has answered, and alone.
-            review_at = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
-        }
-        if said.has_changed().unwrap_or(false) || Instant::now() >= look_at {
-            if !reviewing {
-                find_cni(server, out).await;
-            }
-            let wanted = said.borrow_and_update().clone();
-            let report = report::run(&look::look(server, wanted).await);
-            hurries = if changes_by_itself(&report) { hurries + 1 } else { 0 };
-            out.tell(ClusterFact::Preflight(Box::new(report))).await;
-            look_at = Instant::now() + pause(hurries);
-        }
-=======
     let (mut asks, mut said) = (wishes.asks.clone(), None);
     loop {
         let wanted = asks.borrow_and_update().clone();
@@ -292,7 +270,6 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
             out.tell(ClusterFact::Preflight(Box::new(report))).await;
             look_at = Instant::now() + pause(hurries);
         }
->>>>>>> main
         let next = review_at.min(look_at);
         while Instant::now() < next {
             let soon = Instant::now() + REFRESH / 10;
@@ -311,7 +288,6 @@ async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) ->
     }
 }
 
-<<<<<<< HEAD
 /// Until the next pre-flight, after so many in a row that stopped the cluster.
 fn pause(hurries: u32) -> Duration {
     match hurries {
@@ -327,13 +303,9 @@ fn changes_by_itself(report: &Report) -> bool {
     report.open(Stops::Rollout).any(|check| !matches!(check.reach, Reach::Nodes(_)))
 }
 
-async fn review(server: &Server, out: &Out) -> bool {
-    let (who, (rights, mut failure)) = tokio::join!(identity::who(server), identity::rights(server));
-=======
 async fn review(server: &Server, out: &Out, namespaces: &BTreeSet<NsName>) -> bool {
     let (who, (rights, mut failure)) =
         tokio::join!(identity::who(server), identity::rights(server, namespaces));
->>>>>>> main
     match who {
         Ok(Some(identity)) => out.tell(ClusterFact::Identity(identity)).await,
         Ok(None) => {}
