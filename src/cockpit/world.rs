@@ -26,6 +26,7 @@ use super::{
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+    preflight,
     shared::{Shared, SharedFact},
     soaks::{Around, Soaks},
     strangers::Strangers,
@@ -457,9 +458,7 @@ impl World {
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
         if let Some(cluster) = self.clusters.get_mut(name) {
-            cluster.looked.preflight = Some((report, self.now));
-            // With each pre-flight the source is asked anew: what it answered before is no word on now.
-            cluster.looked.week = None;
+            preflight::take(&mut cluster.looked, report, self.now);
         }
         self.denials.weigh_again(name);
     }

@@ -129,6 +129,9 @@ impl Sources {
     fn ask_week(&self, world: &World, (name, report): (&ClusterName, Report), reach: &Reach) {
         let entry = world.plan().clusters.iter().find(|entry| entry.name == *name);
         let Some(entry) = entry.filter(|entry| entry.collector.is_none()).cloned() else { return };
+        if world.cluster(name).is_some_and(|cluster| cluster.looked.week.is_some()) {
+            return;
+        }
         let (access, name, facts) = (reach(&entry), name.clone(), self.sender.clone());
         tokio::spawn(async move {
             if let Some(week) = week::source(&entry, &access, &report, PATIENCE).await {
