@@ -27,7 +27,13 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::{clock::Clock, notifier::Secrets, observer::Soaks, recorder::Records, sources::goldmane_of};
+pub use self::{
+    clock::Clock,
+    notifier::Secrets,
+    observer::Soaks,
+    recorder::Records,
+    sources::{goldmane_of, relay_of},
+};
 use self::{
     collectors::Collectors,
     notifier::Notifier,
@@ -432,7 +438,7 @@ impl Engine {
         self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
         for entry in &plan.clusters {
             let namespaces = self.world.files().namespaces(&entry.name);
-            let asks = k8s::watch::Asks { probes: plan.probing(&entry.name), namespaces };
+            let asks = k8s::watch::Asks { said: plan.said(entry), namespaces };
             if let Some(watching) = self.watches.of.get(&entry.name) {
                 watching.asks.send_if_modified(|known| std::mem::replace(known, asks.clone()) != asks);
                 continue;

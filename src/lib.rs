@@ -95,6 +95,7 @@ pub mod domain {
         mod identity;
         mod lookups;
         pub mod reading;
+        pub mod relay;
         pub mod report;
         pub mod rights;
         mod scrapers;
@@ -140,6 +141,7 @@ pub mod cockpit {
     pub mod handover;
     pub mod holding;
     pub mod incidents;
+    pub mod kept_clean;
     pub mod monthly;
     pub mod noticed;
     pub mod open_ends;
@@ -197,6 +199,7 @@ pub mod flows {
     pub mod source;
     pub mod tail;
     mod thread;
+    pub mod tls;
 
     pub use outlet::Gathering;
 
@@ -262,17 +265,20 @@ pub mod k8s {
     pub mod connect;
     mod cronjobs;
     mod decode;
+    mod door;
     mod failure;
     mod follow;
     pub mod forward;
     pub mod goldmane;
     mod identity;
+    mod kubeconfig;
     mod kyverno;
     pub mod lease;
     mod listed;
     pub mod logs;
     pub mod owners;
     mod place;
+    mod plugin;
     /// What a pre-flight reads, from the API server or from manifest files.
     pub mod preflight {
         pub mod look;
@@ -281,6 +287,7 @@ pub mod k8s {
     }
     mod preview;
     pub mod probe;
+    mod proxy;
     mod rollback;
     mod served;
     mod shadow;
@@ -333,6 +340,7 @@ pub mod workspace {
     pub mod manifests;
     mod outward_keys;
     pub mod policy_files;
+    pub mod relay_way;
     pub mod root;
     mod rules;
     mod rules_keys;

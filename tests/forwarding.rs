@@ -11,7 +11,9 @@ use sluice::{
 
 async fn said(member: &Member, person: Person) -> String {
     let access = Access::Client(support::client(member, person));
-    forward::relay(&access).await.map_or_else(|trouble| trouble.to_string(), |_| "open".to_owned())
+    forward::relay(&access, forward::Said::Nothing)
+        .await
+        .map_or_else(|trouble| trouble.to_string(), |_| "open".to_owned())
 }
 
 #[tokio::test(start_paused = true)]

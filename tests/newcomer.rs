@@ -5,12 +5,14 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
+
+use tokio::net::TcpSocket;
 
 /// One cluster, as somebody has it who has never heard of sluice.
 const CLUSTER: &str = r#"
@@ -111,6 +113,8 @@ struct Newcomer {
     folder: PathBuf,
     /// In place of the README's address, which another run may have.
     address: String,
+    /// Holds that address: the collector alone, which says so in words, gets it too.
+    _held: TcpSocket,
     running: Running,
 }
 
@@ -128,12 +132,15 @@ impl Newcomer {
         let said = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut said = said.map(|line| line.expect("text"));
         assert!(said.any(|line| line.starts_with("# interrupt")), "it is not served");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).expect("a free port");
+        let held = TcpSocket::new_v4().expect("a socket");
+        held.set_reuseaddr(true).expect("a flag");
+        held.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         Self {
             // Whoever sets up a cluster is its admin.
             kubeconfig: home.path().join("cluster/kubeconfig-admin.yaml"),
             folder: home.path().to_owned(),
-            address: free.to_string(),
+            address: held.local_addr().expect("bound").to_string(),
+            _held: held,
             running: Running(vec![child]),
             home,
         }

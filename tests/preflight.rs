@@ -9,7 +9,7 @@ use sluice::{
     domain::{
         names::{Text, is_hostile},
         preflight::{
-            check::{CheckId, Verdict},
+            check::{CheckId, Reach, Verdict},
             cni,
             corefile::{self, Around},
             reading::{CUSTOM, Known, Measured, Object, Probing, Reading, Right},
@@ -62,6 +62,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 "namespaces" => reading.namespaces = Known::Unknown(why),
                 "accounts" => reading.accounts = Known::Unknown(why),
                 "hooks" => reading.hooks = Known::Unknown(why),
+                "some hooks" => reading.unread_hooks = Some(why),
                 _ => match what.split_once('/') {
                     Some((ns, name)) => {
                         reading.config_maps.refused.push((Object::new("ConfigMap", ns, name), why));
@@ -100,7 +101,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
             let all = PROBES.map(|(verb, _)| right(verb, "", everywhere));
             let single =
                 words.filter_map(|one| one.split_once('=')).map(|(ns, it)| right("create", ns, word(it)));
-            reading.probes = Some(Probing::default());
+            reading.said.probes = Some(Probing::default());
             let Known::Read(rights) = &mut reading.rights else { panic!("rights go first") };
             rights.extend(all.into_iter().chain(single));
         }
@@ -115,6 +116,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 only_denials: words.get(3) == Some(&"denials"),
             }));
         }
+        "relay" => reading.said.relay = Some(rest == "told"),
         "unmeasured" => reading.measured = Some(Known::Unknown(Text::new(rest))),
         _ => return false,
     }
@@ -145,6 +147,18 @@ fn expect(report: &Report, directive: &str, name: &str, wrong: &mut Vec<String>)
             let fix = check.fix.as_ref().unwrap_or_else(|| panic!("{name}: {id} has no fix"));
             let all: Vec<&str> = std::iter::once(&fix.text).chain(&fix.commands).map(Text::as_str).collect();
             assert!(all.contains(&expected), "{name}: {id}: {all:#?}");
+        }
+        "reach" => {
+            let said = match &check.reach {
+                Reach::Cluster => "cluster".to_owned(),
+                Reach::Nodes(nodes) => {
+                    format!("nodes {}", nodes.iter().map(Text::as_str).collect::<Vec<_>>().join(", "))
+                }
+                Reach::Unready(agent) => format!("unready {agent}"),
+            };
+            if said != expected {
+                wrong.push(format!("{name}: {id} reaches {said}"));
+            }
         }
         other => panic!("{name}: {other} is no directive"),
     }

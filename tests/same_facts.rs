@@ -238,7 +238,14 @@ fn namespaces_on_the_screen_are_those_of_the_json() {
                 } else {
                     format!("{}/{}", isolation["isolated"], isolation["pods"])
                 };
-                let (phase, standing) = (text(&rollout["phase"]), text(&rollout["standing"]));
+                let phase = text(&rollout["phase"]);
+                let standing = match text(&rollout["standing"]) {
+                    "in force in part" => match (&rollout["soak"]["in_force"], &rollout["soak"]["nodes"]) {
+                        (_, nodes) if nodes.as_u64().unwrap_or(0) == 0 => "? nodes".to_owned(),
+                        (on, of) => format!("{on}/{of} nodes"),
+                    },
+                    standing => standing.to_owned(),
+                };
                 holds(&row, &format!("{phase} {live}/{} {standing} {isolated}", all.len()));
                 compared += 1;
             }

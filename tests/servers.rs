@@ -15,6 +15,7 @@ mod hubble;
 mod live;
 mod pb;
 mod probing;
+mod sign_in;
 mod sim_clients;
 mod sim_custom;
 mod sim_policies;

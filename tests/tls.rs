@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use kube::config::Kubeconfig;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use sluice::{
     cockpit::ports::{ClusterFact, Fact},
     domain::names::ClusterName,
-    k8s::{connect::Access, watch},
+    k8s::{
+        connect::{Contexts, Proxies},
+        watch,
+    },
 };
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Notify, mpsc},
 };
 
@@ -71,8 +73,10 @@ contexts:
 - {{name: one, context: {{cluster: c, user: u}}}}
 "
     );
-    let kubeconfig = Kubeconfig::from_yaml(&config).expect("a kubeconfig");
-    let access = Access::Context { kubeconfig: Arc::new(kubeconfig), context: "one".to_owned() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config");
+    std::fs::write(&path, config).expect("written");
+    let access = Contexts::read(vec![path], Proxies::default()).expect("a kubeconfig").access("one");
     let (sender, mut inbox) = mpsc::channel(8);
     let name = ClusterName::parse("one").expect("a name");
     let (_asks, asks) = tokio::sync::watch::channel(watch::Asks::default());
@@ -92,7 +96,10 @@ async fn faults_below_http_are_told_apart() {
     let (ours, theirs) = (authority(), authority());
     let good = serve(&ours, "localhost", false).await;
     let expired = serve(&ours, "localhost", true).await;
-    let unused = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("one").port();
+    // Bound and never listening: nobody else gets the port meanwhile.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let unused = closed.local_addr().expect("one").port();
     for (server, authority, said_of_it) in [
         (
             format!("https://localhost:{expired}"),

@@ -27,6 +27,7 @@ use sluice::{
         flow::Direction,
         names::{ClusterName, NsName, Text},
         policy::PolicyKind,
+        preflight::check::{CheckId, Verdict},
     },
     k8s::{connect::Access, watch},
     sim::api::{
@@ -535,4 +536,57 @@ async fn a_cache_on_the_nodes_is_told_with_its_evidence() {
     it.run(SECOND).await;
     let cache = "NodeCache { evidence: \"DaemonSet kube-system/node-local-dns: container node-cache, -localip=169.254.20.10\" }";
     assert_eq!(it.take_told(), [cache]);
+}
+
+/// Pre-flights that were told within this time.
+async fn looks(inbox: &mut mpsc::Receiver<Fact>, time: Duration) -> Vec<Verdict> {
+    let until = Instant::now() + time;
+    let mut all = Vec::new();
+    while let Ok(Some(fact)) = tokio::time::timeout_at(until, inbox.recv()).await {
+        if let Fact::Cluster(_, ClusterFact::Preflight(report)) = fact {
+            all.push(report.check(CheckId::Agents).expect("each check is told").verdict);
+        }
+    }
+    all
+}
+
+/// While an agent is not ready, it is looked for every minute, for half an hour; then every five. A node
+/// for which no agent is made hurries nobody.
+#[tokio::test(start_paused = true)]
+async fn what_stops_the_rollout_is_looked_at_again_soon() {
+    let cluster = cluster();
+    let agents = |cluster: &Cluster, ready: u32| {
+        cluster.seed(json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": { "name": "antrea-agent", "namespace": "kube-system" },
+            "spec": { "template": { "spec": { "containers": [
+                { "name": "antrea-agent", "image": "antrea/antrea-agent-ubuntu:v2.5.0" }] } } },
+            "status": { "desiredNumberScheduled": 2, "numberReady": ready },
+        }));
+    };
+    agents(&cluster, 1);
+    let node = |name: &str, labels: serde_json::Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels },
+        })
+    };
+    for name in ["a", "b"] {
+        cluster.seed(node(name, json!({})));
+    }
+    let mut followed = Followed::new(cluster);
+    let inbox = &mut followed.inbox;
+    assert_eq!(looks(inbox, Duration::from_secs(30)).await, [Verdict::Fail]);
+    assert_eq!(looks(inbox, Duration::from_secs(300)).await, [Verdict::Fail; 5], "one a minute");
+    agents(&followed.cluster, 2);
+    assert_eq!(looks(inbox, Duration::from_secs(60)).await, [Verdict::Pass], "within a minute");
+    assert_eq!(looks(inbox, Duration::from_secs(1_700)).await, [], "then seldom, as ever");
+    assert_eq!(looks(inbox, Duration::from_secs(200)).await, [Verdict::Pass]);
+    followed.cluster.seed(node("aci", json!({ "type": "virtual-kubelet" })));
+    assert_eq!(looks(inbox, Duration::from_secs(3_600)).await, [Verdict::Fail; 2]);
+    agents(&followed.cluster, 0);
+    let first = looks(inbox, Duration::from_secs(1_800)).await;
+    assert_eq!(first.first(), Some(&Verdict::Fail));
+    let later = looks(inbox, Duration::from_secs(3_600)).await;
+    assert!((12..=60).contains(&later.len()), "{}", later.len());
+    assert_eq!(looks(inbox, Duration::from_secs(3_000)).await, [Verdict::Fail; 10], "every five minutes");
 }

@@ -6,7 +6,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::args::duration;
-use crate::{cockpit::ports::RelayAddress, domain::sighting::Outcome, flows::records::Format as Records};
+use crate::{
+    cockpit::plan::{RelayAddress, ShownFiles, TlsFiles},
+    domain::{names::Text, sighting::Outcome},
+    flows::records::Format as Records,
+};
 
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = super::help::COLLECT)]
@@ -14,6 +18,15 @@ pub struct Collect {
     /// Where Hubble Relay listens (host:port or tls://host:port); left out: found in the cluster
     #[arg(long, value_name = "HOST:PORT", value_parser = super::collect::relay, conflicts_with = "no_hubble")]
     pub hubble: Option<RelayAddress>,
+    /// Speak TLS with Hubble Relay, at an address or by port-forward: PEM file of its authority
+    #[arg(long, value_name = "FILE", conflicts_with = "no_hubble")]
+    pub hubble_ca: Option<PathBuf>,
+    /// Client certificate for a relay that asks for one, as PEM
+    #[arg(long, value_name = "FILE", requires = "hubble_key", conflicts_with = "no_hubble")]
+    pub hubble_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "hubble_cert")]
+    pub hubble_key: Option<PathBuf>,
     /// Do not read Hubble
     #[arg(long)]
     pub no_hubble: bool,
@@ -55,6 +68,15 @@ impl Collect {
     /// Something else than Hubble is asked for by name: then Hubble is read only where it is, too.
     pub fn reads_another(&self) -> bool {
         self.antrea || self.goldmane.is_some() || !self.logs.is_empty()
+    }
+
+    /// Files of TLS with Hubble Relay; `None`: none is named.
+    pub fn hubble_tls(&self) -> Option<TlsFiles> {
+        let named = |path: &Option<PathBuf>| path.as_ref().map(|path| Text::new(&path.to_string_lossy()));
+        let shown = named(&self.hubble_cert).zip(named(&self.hubble_key));
+        let shown = shown.map(|(cert, key)| ShownFiles { cert, key });
+        let files = TlsFiles { ca: named(&self.hubble_ca), shown };
+        (files != TlsFiles::default()).then_some(files)
     }
 
     /// It can do without an API server.

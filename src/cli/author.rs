@@ -27,7 +27,7 @@ use crate::{
         flagged::{Flagged, flagged},
         flow::Direction,
         grant::Review,
-        names::{ClusterName, NsName, Text},
+        names::{ClusterName, NsName, Text, plural},
         rollout::{Kept, Target},
         time::Timestamp,
     },
@@ -186,8 +186,9 @@ fn print(args: &Author, rows: &[Row], printer: &mut Printer<'_>) {
                     Flip::NotLanded => "not landed",
                 };
                 printer.out(&format!(
-                    "With Harbor {word}, {changed} rollouts would be rewritten; each that is in soak or steady \
-                     would soak anew. Set author.harbor in sluice.yaml to do it.\n"
+                    "With Harbor {word}, {} would be rewritten; each that is in soak or steady would soak anew. Set \
+                     author.harbor in sluice.yaml to do it.\n",
+                    plural(changed, "rollout")
                 ));
             }
         }

@@ -177,14 +177,14 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
     if !asked && let Some(around) = connect::in_cluster() {
         return around.map(Some).map_err(failed);
     }
-    let kubeconfig = match session::kubeconfig(global.kubeconfig.as_deref()) {
-        Ok(kubeconfig) => kubeconfig,
+    let contexts = match session::contexts(global.kubeconfig.as_deref()) {
+        Ok(contexts) => contexts,
         Err(_) if !asked && args.has_address() => return Ok(None),
         Err(trouble) => return Err(failed(trouble)),
     };
     let context = match global.contexts.as_slice() {
         [one] => one.clone(),
-        [] => match &kubeconfig.current_context {
+        [] => match &contexts.kubeconfig().current_context {
             Some(current) => current.clone(),
             None if args.has_address() => return Ok(None),
             None => {
@@ -199,7 +199,7 @@ fn access(global: &Global, args: &Collect) -> Result<Option<Access>, NoStart> {
             ));
         }
     };
-    Ok(Some(Access::Context { kubeconfig: Arc::new(kubeconfig), context }))
+    Ok(Some(contexts.access(&context)))
 }
 
 /// Where the database stands: as told, else the service's folder if it can be written, else our own
@@ -340,6 +340,6 @@ fn next_flow_file() -> String {
 
 /// `host:port` or `tls://host:port`.
 pub fn relay(raw: &str) -> Result<RelayAddress, String> {
-    crate::workspace::fleet_file::relay_address(raw, None)
+    crate::workspace::relay_way::relay_address(raw, None)
         .ok_or_else(|| "write host:port, or tls://host:port".to_owned())
 }

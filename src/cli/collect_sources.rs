@@ -11,7 +11,10 @@ use tokio::{
 
 use super::args::{Collect, DnstapDoor, FlowFile};
 use crate::{
-    cockpit::ports::{Link, RelayAddress, SourceState, Trouble},
+    cockpit::{
+        plan::{RelayWay, TlsFiles},
+        ports::{Link, RelayAddress, SourceState, Trouble},
+    },
     domain::{
         names::{ClusterName, Text},
         source::SourceKind,
@@ -26,16 +29,19 @@ use crate::{
             store::{Id, Resume},
         },
         dnstap::listen::{Door, Ear, Limits as EarLimits, call},
-        goldmane::{self, tls::Pem},
+        goldmane::{
+            self,
+            tls::{Pem, Shown},
+        },
         hubble, logs,
         records::Format,
-        source::{BoxIo, Dial, dial_address},
+        source::{Dial, dial_address},
     },
-    k8s::{connect::Access, forward, owners},
+    k8s::{connect::Access, owners},
 };
 
-/// Hubble Relay's Service, as pods of the cluster reach it.
-const RELAY_SERVICE: (&str, u16) = ("hubble-relay.kube-system.svc", 80);
+/// Hubble Relay's Service, as pods of the cluster reach it: on 443 with TLS, else on 80.
+const RELAY_SERVICE: &str = "hubble-relay.kube-system.svc";
 
 /// The tasks that tell the gathering.
 pub(super) struct Sources<'a> {
@@ -54,12 +60,18 @@ impl Sources<'_> {
 
     pub fn hubble(&mut self, args: &Collect, access: Option<&Access>) {
         let source = Text::new("hubble");
+        let tls = args.hubble_tls();
         let dial = match (&args.hubble, access) {
             _ if args.no_hubble => return,
             (None, _) if args.reads_another() => return,
-            (Some(address), _) => dial_address(address.clone()),
-            (None, Some(Access::Client(_))) => dial_address(relay_service()),
-            (None, Some(access)) => through_port_forward(access.clone()),
+            (Some(address), _) => {
+                dial_address(RelayAddress { tls: tls.or(address.tls.clone()), ..address.clone() })
+            }
+            (None, Some(Access::Client(_))) => dial_address(relay_service(tls)),
+            (None, Some(access)) => {
+                let way = tls.map(|files| RelayWay::Forward(Some(files)));
+                engine::relay_of(way.as_ref(), access.clone())
+            }
             (None, None) => return,
         };
         let (position, known) = self.place(&source);
@@ -201,9 +213,9 @@ pub(super) async fn never(task: impl Future<Output = std::convert::Infallible>) 
     match task.await {}
 }
 
-fn relay_service() -> RelayAddress {
-    let (host, port) = RELAY_SERVICE;
-    RelayAddress { host: Text::new(host), port, tls: false, ca: None }
+fn relay_service(tls: Option<TlsFiles>) -> RelayAddress {
+    let port = if tls.is_some() { 443 } else { 80 };
+    RelayAddress { host: Text::new(RELAY_SERVICE), port, tls }
 }
 
 /// The dial's words for an address are those for a relay.
@@ -219,17 +231,10 @@ fn dial_dns(address: RelayAddress) -> Dial {
     })
 }
 
-fn through_port_forward(access: Access) -> Dial {
-    Arc::new(move || {
-        let access = access.clone();
-        Box::pin(async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) })
-    })
-}
-
 /// Goldmane where it listens, with the certificate of a folder as a Secret is mounted: ca.crt, tls.crt
 /// and tls.key, read at each attempt, so that renewed ones need no restart.
 pub(super) fn goldmane_at(address: RelayAddress, folder: PathBuf) -> Dial {
-    let dial = dial_address(RelayAddress { tls: false, ..address });
+    let dial = dial_address(RelayAddress { tls: None, ..address });
     let folder = Arc::new(folder);
     Arc::new(move || {
         let (dialled, folder) = (dial(), Arc::clone(&folder));
@@ -241,8 +246,9 @@ pub(super) fn goldmane_at(address: RelayAddress, folder: PathBuf) -> Dial {
                     Trouble::new(&path.to_string_lossy(), &error.to_string(), next)
                 })
             };
-            let authorities = read("ca.crt").await?;
-            let pem = Pem { authorities, certificate: read("tls.crt").await?, key: read("tls.key").await? };
+            let authorities = Some(read("ca.crt").await?);
+            let shown = Shown { certificate: read("tls.crt").await?, key: read("tls.key").await? };
+            let pem = Pem { authorities, shown: Some(shown) };
             goldmane::tls::speak(dialled.await?, &pem).await
         })
     })

@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use super::{args::Global, collect, preferences, session};
 use crate::{
     documents::table::Table,
-    k8s::connect,
     workspace::{policy_files, root::Place},
 };
 
@@ -33,14 +32,8 @@ pub fn records_folder(global: &Global, place: Option<&Place>) -> Option<PathBuf>
 pub fn text(global: &Global) -> String {
     let mut table = Table::new(&["WHAT", "PATH", "FOUND"]);
     let mut line = |what: &str, path: String, found: String| table.row([what.to_owned(), path, found]);
-    let read = match &global.kubeconfig {
-        Some(path) => connect::read_kubeconfig_at(path),
-        None => connect::read_kubeconfig(),
-    };
-    let found = read.map_or_else(
-        |trouble| trouble.to_string(),
-        |config| format!("{} contexts", connect::contexts(&config).len()),
-    );
+    let found = session::contexts(global.kubeconfig.as_deref())
+        .map_or_else(|trouble| trouble.to_string(), |contexts| format!("{} contexts", contexts.all().len()));
     line("kubeconfig", kubeconfig_path(global), found);
     match session::place(global) {
         Ok(Some(place)) => {

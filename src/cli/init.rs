@@ -8,17 +8,16 @@ use super::{
     print::Printer,
     session,
 };
-use crate::{k8s::connect, workspace::init};
+use crate::workspace::init;
 
 pub fn run(global: &Global, args: &Init, printer: &mut Printer<'_>) -> Exit {
-    let kubeconfig = match session::kubeconfig(global.kubeconfig.as_deref()) {
-        Ok(kubeconfig) => kubeconfig,
+    let contexts = match session::contexts(global.kubeconfig.as_deref()) {
+        Ok(contexts) => contexts.all(),
         Err(trouble) => {
             printer.say(&format!("{trouble}\n"));
             return Exit::Failed;
         }
     };
-    let contexts = connect::contexts(&kubeconfig);
     let wanted = |name: &&str| global.contexts.is_empty() || global.contexts.iter().any(|one| one == name);
     let names: Vec<&str> = contexts.iter().map(|context| context.name.as_str()).filter(wanted).collect();
     if names.is_empty() {

@@ -30,7 +30,7 @@ use crate::{
         names::Text,
         preflight::{
             check::Verdict,
-            reading::{Known, Probing, Reading},
+            reading::{Known, Reading, Said},
             report::{self, Report},
         },
     },
@@ -67,10 +67,10 @@ pub async fn run(
     printer: &mut Printer<'_>,
 ) -> Exit {
     let flights = join_all(fleet.clusters.iter().map(|entry| {
-        let (access, probes) = (reach(entry), fleet.probing(&entry.name));
+        let (access, said) = (reach(entry), fleet.said(entry));
         async move {
             let name = entry.name.as_str();
-            let looking = Box::pin(look(entry, &access, (probes, args.deadline / 2)));
+            let looking = Box::pin(look(entry, &access, (said, args.deadline / 2)));
             let result = match timeout(args.deadline, looking).await {
                 Ok(looked) => looked,
                 Err(_) => Err(late(name, args.deadline)),
@@ -86,10 +86,10 @@ pub async fn run(
 async fn look(
     entry: &ClusterEntry,
     access: &Access,
-    (probes, patience): (Option<Probing>, Duration),
+    (said, patience): (Said, Duration),
 ) -> Result<Report, Trouble> {
     let patience = patience.min(week::ANSWER);
-    let mut looking = pin!(look::preflight(access, probes));
+    let mut looking = pin!(look::preflight(access, said));
     let mut asking = pin!(week::collector(entry, access));
     let (reading, early) = tokio::select! {
         reading = &mut looking => (reading?, None),

@@ -203,7 +203,7 @@ fn plan(world: &World, target: &Target) -> RollbackPlan {
     });
     let ns = world.namespace(&target.cluster, &target.ns);
     let are_pods_listed = cluster.is_some_and(|cluster| cluster.listed.contains(&Listed::Pods));
-    let mut commands = valve::rollback_commands(context, &target.ns, target.direction, with_fqdn);
+    let mut commands = valve::by_hand(context, &target.ns, target.direction, with_fqdn);
     let staged = ns.is_some_and(|ns| ns.is_staged(target.direction));
     commands.extend(staged.then(|| shadow::removal_command(context, &target.ns, target.direction)));
     RollbackPlan {

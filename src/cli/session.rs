@@ -4,7 +4,6 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::{FixedOffset, Local, Offset as _};
-use kube::config::Kubeconfig;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{args::Global, exit::Exit};
@@ -12,7 +11,7 @@ use crate::{
     cockpit::{ports::Trouble, world::World},
     domain::names::Text,
     engine::{Clock, Engine, Records, Setup},
-    k8s::connect::{self, Access},
+    k8s::connect::{Contexts, Proxies},
     workspace::root::{self, Place, Workspace},
 };
 
@@ -43,8 +42,8 @@ impl NoStart {
 
 /// What is needed to start, from the flags that every command shares.
 pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, NoStart> {
-    let kubeconfig =
-        kubeconfig(global.kubeconfig.as_deref()).map_err(|trouble| NoStart::failed(vec![trouble]))?;
+    let contexts =
+        contexts(global.kubeconfig.as_deref()).map_err(|trouble| NoStart::failed(vec![trouble]))?;
     let place = place(global);
     let read = match &place {
         Ok(Some(place)) if need == Need::AtOnce => {
@@ -62,8 +61,8 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
         }
     };
     if workspace.fleet.path.is_none() {
-        let contexts = connect::contexts(&kubeconfig);
-        let stand_in = root::stand_in(contexts.iter().map(|context| context.name.as_str()));
+        let known = contexts.all();
+        let stand_in = root::stand_in(known.iter().map(|context| context.name.as_str()));
         workspace.fleet = stand_in.fleet;
         workspace.notices.extend(stand_in.notices);
         if let Err(unknown) = root::subset(&mut workspace.fleet, &global.contexts) {
@@ -74,15 +73,11 @@ pub fn setup(global: &Global, need: Need, follow_flows: bool) -> Result<Setup, N
     if workspace.fleet.clusters.is_empty() {
         return Err(NoStart::failed(vec![nothing_to_see()]));
     }
-    let kubeconfig = Arc::new(kubeconfig);
     Ok(Setup {
         fleet: workspace.fleet,
         files: workspace.files,
         notices: workspace.notices,
-        reach: Arc::new(move |entry| Access::Context {
-            kubeconfig: kubeconfig.clone(),
-            context: entry.context.to_string(),
-        }),
+        reach: Arc::new(move |entry| contexts.access(entry.context.as_str())),
         clock: Clock::system(),
         zone: zone(),
         read_only: global.read_only,
@@ -102,11 +97,23 @@ fn zone() -> FixedOffset {
     Local::now().offset().fix()
 }
 
-pub fn kubeconfig(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
-    match path {
-        None => connect::read_kubeconfig(),
-        Some(path) => connect::read_kubeconfig_at(path),
-    }
+/// The contexts of this kubeconfig, or of those that the environment names: `KUBECONFIG` with several
+/// paths, or `~/.kube/config`.
+#[expect(clippy::disallowed_methods, reason = "the command line reads the environment and passes it on")]
+pub fn contexts(path: Option<&Path>) -> Result<Contexts, Trouble> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let named: Vec<_> = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()).collect();
+    let paths = match (path, named.is_empty()) {
+        (Some(path), _) => vec![path.to_owned()],
+        (None, false) => named,
+        (None, true) => {
+            let home = std::env::home_dir().ok_or_else(|| {
+                Trouble::new("kubeconfig", "there is none", "Set KUBECONFIG, or try `sluice demo`.")
+            })?;
+            vec![home.join(".kube").join("config")]
+        }
+    };
+    Contexts::read(paths, Proxies::read(|name| std::env::var(name).ok()))
 }
 
 /// Where the workspace is, if there is one.

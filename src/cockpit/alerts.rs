@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{FixedOffset, TimeDelta};
 
-use crate::domain::{names::Text, time::Timestamp};
+use crate::domain::{
+    names::Text,
+    time::{Timestamp, zone_word},
+};
 
 use super::{spot::Spot, world::World};
 
@@ -94,6 +97,8 @@ struct Condition {
     /// Grows as it gets worse.
     level: u32,
     words: Text,
+    /// The same once it is over: no word in it is of the moment.
+    was: Text,
 }
 
 /// What changed about it.
@@ -127,7 +132,16 @@ pub struct Alert {
 impl Alert {
     /// Where and what, in a few words.
     pub fn title(&self) -> String {
-        let kind = match self.key.kind {
+        let state = match self.state {
+            AlertState::Raised => "",
+            AlertState::Worse => " (worse)",
+            AlertState::Recovered => " (over)",
+        };
+        format!("{}: {}{state}", self.key.spot, self.kind())
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.key.kind {
             AlertKind::Hurting => "denials hurt",
             AlertKind::Disagreement => "verdicts disagree",
             AlertKind::Incident => "incident",
@@ -135,18 +149,16 @@ impl Alert {
             AlertKind::NotRecovered => "rollback not recovered",
             AlertKind::GrantExpired => "grant expired",
             AlertKind::ObserverGone => "nobody observes",
-        };
-        let state = match self.state {
-            AlertState::Raised => "",
-            AlertState::Worse => " (worse)",
-            AlertState::Recovered => " (over)",
-        };
-        format!("{}: {kind}{state}", self.key.spot)
+        }
     }
 
     /// One line for a terminal.
     pub fn line(&self) -> String {
-        format!("{}: {}", self.title(), self.words)
+        match self.state {
+            // Its words begin with that it is over.
+            AlertState::Recovered => format!("{}: {}: {}", self.key.spot, self.kind(), self.words),
+            AlertState::Raised | AlertState::Worse => format!("{}: {}", self.title(), self.words),
+        }
     }
 
     /// The command that opens the row.
@@ -172,8 +184,8 @@ struct Thing {
     is_open: bool,
     /// Since when it is not so any more.
     absent: Option<Timestamp>,
-    /// As last told.
-    words: Text,
+    /// As it was when it was last seen, to be told when it is over.
+    was: Text,
 }
 
 impl Alerts {
@@ -204,7 +216,7 @@ impl Alerts {
             if watched::is_hidden(world, key) {
                 thing.absent = None;
             } else {
-                out.extend(is_gone(key, thing, now));
+                out.extend(is_gone(key, thing, now, world.zone()));
             }
         }
         let is_remembered = |thing: &Thing| {
@@ -225,8 +237,9 @@ impl Alerts {
             told: None,
             is_open: false,
             absent: None,
-            words: condition.words.clone(),
+            was: condition.was.clone(),
         });
+        thing.was.clone_from(&condition.was);
         if thing.absent.take().is_some() && !thing.is_open {
             thing.since = now;
         }
@@ -242,19 +255,19 @@ impl Alerts {
         // What was over is raised anew, however bad it was before.
         let state = if thing.is_open { state } else { AlertState::Raised };
         thing.told = Some((now, condition.level));
-        thing.words.clone_from(&condition.words);
         thing.is_open = true;
-        Some(Alert { key: key.clone(), state, at: now, since: thing.since, words: thing.words.clone() })
+        Some(Alert { key: key.clone(), state, at: now, since: thing.since, words: condition.words.clone() })
     }
 }
 
-fn is_gone(key: &AlertKey, thing: &mut Thing, now: Timestamp) -> Option<Alert> {
+fn is_gone(key: &AlertKey, thing: &mut Thing, now: Timestamp, zone: FixedOffset) -> Option<Alert> {
     let absent = *thing.absent.get_or_insert(now);
     if !thing.is_open || now - absent < Alerts::CALM {
         return None;
     }
     thing.is_open = false;
-    let words = Text::from(format!("it is over; it was: {}", thing.words));
+    let (since, zone) = (absent.with_timezone(&zone).format("%H:%M"), zone_word(zone));
+    let words = Text::from(format!("over since {since} {zone}. Before that: {}", thing.was));
     Some(Alert { key: key.clone(), state: AlertState::Recovered, at: now, since: thing.since, words })
 }
 

@@ -3,13 +3,13 @@
 
 use crate::domain::{
     denial::Group,
-    expected::Closings,
+    expected::{Asked, Closings},
     grant::Review,
-    hold::Waiver,
+    hold::{DenialKey, Waiver},
     rollout::{Kept, Target},
 };
 
-use super::world::World;
+use super::{soaks, world::World};
 
 /// One thing that makes a group expected.
 #[derive(Clone, Copy, Debug)]
@@ -18,25 +18,28 @@ pub enum ClosedBy<'w> {
     Review(&'w Kept<Review>),
 }
 
-/// Everything that closes a group now, waivers first. By the API server's clock; before that spoke,
-/// nothing does.
+/// Everything that closes a group now, waivers first.
 pub fn closed_by<'w>(world: &'w World, group: &Group) -> Vec<ClosedBy<'w>> {
     let key = &group.key;
     let target = Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
-    let cluster = world.cluster(&key.cluster);
+    closings_of(world, &target, &group.denial_key())
+}
+
+/// Everything that closes denials of exactly this in a rollout now. By the API server's clock; before
+/// that spoke, nothing does.
+pub fn closings_of<'w>(world: &'w World, target: &Target, denial: &DenialKey) -> Vec<ClosedBy<'w>> {
+    let cluster = world.cluster(&target.cluster);
     let uid = cluster.and_then(|cluster| cluster.uid.as_ref());
     let (Some(uid), Some(now)) = (uid, world.shared().now(world.now())) else { return Vec::new() };
-    let pods = world.namespace(&key.cluster, &key.ns).into_iter().flat_map(|ns| ns.pods.values());
-    let labels =
-        pods.filter(|pod| Some(&pod.workload) == key.workload.as_ref()).map(|pod| &pod.labels).next();
-    let denial = group.denial_key();
+    let labels = || soaks::labels(cluster, target, denial.workload.as_ref());
+    let asked = Asked { target, uid, people: &world.plan().settings.people, now };
     let waives = |kept: &&Kept<Waiver>| {
         let one = std::iter::once(&kept.value);
-        Closings::of(&target, uid, one, std::iter::empty(), now).expects(&denial, labels)
+        Closings::of(asked, one, std::iter::empty()).expects(denial, labels)
     };
     let rejects = |kept: &&Kept<Review>| {
         let one = std::iter::once(&kept.value);
-        Closings::of(&target, uid, std::iter::empty(), one, now).expects(&denial, labels)
+        Closings::of(asked, std::iter::empty(), one).expects(denial, labels)
     };
     let waivers = world.shared().waivers().filter(waives).map(ClosedBy::Waiver);
     waivers.chain(world.shared().reviews().filter(rejects).map(ClosedBy::Review)).collect()

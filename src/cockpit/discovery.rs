@@ -279,7 +279,7 @@ fn why(judged: Option<&Judged>, direction: Direction) -> Vec<Text> {
     match judged.map(|judged| judged.coverage.readiness(direction)) {
         Some(Readiness::Blocked { why }) => why.clone(),
         Some(Readiness::NotYet { left }) => {
-            vec![Text::from(format!("{} of proved time are missing, at least", span(*left)))]
+            vec![Text::from(format!("{} of proved time is missing, at least", span(*left)))]
         }
         Some(Readiness::Ready) | None => Vec::new(),
     }

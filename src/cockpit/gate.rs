@@ -9,16 +9,15 @@ use ipnet::IpNet;
 
 use crate::domain::{
     destination::Destination,
-    edge::{DnsName, Peer},
+    edge::Peer,
     flagged::Flagged,
     fleet::{Cluster, Listed, Presence},
     flow::Direction,
     gate::{self, Cover, Gate, Gated, Known, Missing},
     grant::{Grant, Opening, Review, Standing},
-    hold::DenialKey,
     names::{ClusterName, NsName, Text, Workload},
     opened::What,
-    policy::{Labels, Policy, Role},
+    policy::{Policy, Role},
     range,
     ranges::Ranges,
     rollout::{Kept, Target},
@@ -48,7 +47,7 @@ pub fn owner_gate(world: &World, target: &Target, set: &Set) -> Vec<Reason> {
         _ => (missing.as_str(), missing.reason(target)),
     });
     let openings = gate.openings.iter().filter(|one| one.cover != Cover::Unknown);
-    let openings = openings.filter_map(|one| Some((one.cover.as_str(), one.reason(target)?)));
+    let openings = openings.filter_map(|one| Some((one.cover.as_str(), one.reason(target, world.zone())?)));
     missing.chain(openings).map(|(code, said)| Reason::OwnerGate { code, said: Text::from(said) }).collect()
 }
 
@@ -129,7 +128,7 @@ pub fn incidents_of(world: &World, target: &Target) -> Vec<Incident> {
     let gate = live(world, target).unwrap_or_default();
     let told = gate.openings.into_iter().filter(is_told);
     told.filter_map(|opening| {
-        let said = Text::from(format!("{target} is live: {}", opening.reason(target)?));
+        let said = Text::from(format!("{target} is live: {}", opening.reason(target, world.zone())?));
         Some(Incident { target: target.clone(), opening, said })
     })
     .collect()
@@ -268,46 +267,6 @@ fn rollouts(world: &World, kept: &Kept<Review>) -> Vec<Target> {
     };
     let all = clusters(world, grant).map(target);
     all.filter(|target| needs(authored(world, target)) || needs(live(world, target))).collect()
-}
-
-/// The review that makes denials of exactly this expected: somebody else than who asked turned it
-/// down for this cluster. A pattern or a network was too wide a question to say that of its parts.
-pub fn rejected<'w>(world: &'w World, target: &Target, denial: &DenialKey) -> Option<&'w Kept<Review>> {
-    let cluster = world.cluster(&target.cluster)?;
-    let (uid, now) = (cluster.uid.as_ref()?, time(world));
-    let people = &world.plan().settings.people;
-    world.shared().reviews().find(|kept| {
-        let grant = &kept.value.grant;
-        grant.ns == target.ns
-            && grant.direction == target.direction
-            && is_exactly(&grant.destination, &denial.destination)
-            && grant.ports().hold(denial.protocol, denial.port)
-            && selects(cluster, grant, denial.workload.as_ref())
-            && kept.value.is_turned_down(uid, now, people)
-    })
-}
-
-fn is_exactly(opening: &Opening, said: &Text) -> bool {
-    match opening {
-        Opening::Name(name) => {
-            Wildcard::of(name).is_none() && DnsName::parse(said.as_str()).as_ref() == Some(name)
-        }
-        Opening::Networks(networks) => said.as_str().parse::<IpAddr>().is_ok_and(|address| {
-            let address = range::fold(address);
-            networks.contains(&IpNet::from(address))
-        }),
-    }
-}
-
-/// All running pods of the workload are meant, and there is at least one.
-fn selects(cluster: &Cluster, grant: &Grant, workload: Option<&Workload>) -> bool {
-    if grant.selector.is_everything() {
-        return true;
-    }
-    let pods = cluster.namespaces.get(&grant.ns).into_iter().flat_map(|ns| ns.pods.values());
-    let labels: Vec<&Labels> =
-        pods.filter(|pod| Some(&pod.workload) == workload).map(|pod| &pod.labels).collect();
-    !labels.is_empty() && labels.iter().all(|labels| grant.selector.matches(labels))
 }
 
 /// Reviews whose destination is meant by these words: a name, a part of one, an address, a network.

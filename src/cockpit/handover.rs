@@ -10,7 +10,7 @@ use crate::domain::{
     fleet::{Health, Presence},
     flow::Direction,
     journal::Entry,
-    names::{ClusterName, Text},
+    names::{ClusterName, Text, plural},
     rollout::Target,
     soak::Verdict,
     time::{Timestamp, age, span},
@@ -50,6 +50,8 @@ pub struct Handover {
     pub ends_soon: Vec<Ending>,
     /// What could not be seen, a sentence each.
     pub unknown: Vec<Text>,
+    /// Clusters whose denials are counted from a moment on only; `None`: from when is not known.
+    pub counted: Vec<(ClusterName, Option<Timestamp>)>,
     pub escalation: Vec<Text>,
     /// Discovery documents that need somebody; `None`: they were not read.
     pub documents: Option<Vec<DocumentRow>>,
@@ -92,6 +94,8 @@ pub struct Hurting {
     pub target: Target,
     pub words: Text,
     pub count: u64,
+    /// There may have been more before the history of its source begins.
+    pub at_least: bool,
     /// `None`: flows are not seen now.
     pub per_minute: Option<f64>,
     pub first: Timestamp,
@@ -132,9 +136,11 @@ pub fn handover(world: &World, span: TimeDelta) -> Handover {
         waiting: world.shared().waiting(),
         ends_soon: Vec::new(),
         unknown: unknown(world),
+        counted: Vec::new(),
         escalation: world.plan().settings.escalation.clone(),
         documents: monthly::due(world),
     };
+    out.counted = counted(world, &out.hurting);
     out.ends_soon = ends_soon(world, &out);
     out.todo = todo(world, &out);
     out
@@ -179,8 +185,9 @@ fn hurting_of(world: &World, group: &Group) -> Hurting {
     let (owner, contact) = ns.map_or((None, None), |ns| rows::owner(world, ns));
     Hurting {
         target: Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction },
-        words: Text::from(format!("{who} to {}:{}/{} ({})", key.peer, key.port, key.protocol, group.said)),
+        words: Text::from(format!("{who} to {} ({})", key.peer_words(), group.said)),
         count: group.count,
+        at_least: may_be_more(world, group),
         per_minute: rows::group_rate(world, group, world.now()),
         first: group.first,
         last: group.last,
@@ -190,6 +197,30 @@ fn hurting_of(world: &World, group: &Group) -> Hurting {
     }
 }
 
+/// Where its source's history begins after its row was applied, or one of the two is not known, what was
+/// denied before is not in the count.
+fn may_be_more(world: &World, group: &Group) -> bool {
+    let key = &group.key;
+    let target = Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
+    let record = world.shared().record(&target).map(|kept| &kept.value);
+    let applied = record.and_then(|record| record.applied.as_ref()).map(|applied| applied.stamp.at);
+    match (rows::source_row(world.source(&key.cluster)).history_from, applied) {
+        (Some(begins), Some(applied)) => begins > applied,
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// From when on the counts of these groups are.
+fn counted(world: &World, hurting: &[Hurting]) -> Vec<(ClusterName, Option<Timestamp>)> {
+    let mut out: Vec<(ClusterName, Option<Timestamp>)> = Vec::new();
+    for cluster in hurting.iter().filter(|group| group.at_least).map(|group| &group.target.cluster) {
+        if !out.iter().any(|(known, _)| known == cluster) {
+            out.push((cluster.clone(), rows::source_row(world.source(cluster)).history_from));
+        }
+    }
+    out
+}
+
 /// Drift, and what is open without a grant.
 fn all_incidents(world: &World) -> Vec<Wrong> {
     let mut rows: BTreeMap<Target, Vec<Text>> = BTreeMap::new();
@@ -197,7 +228,7 @@ fn all_incidents(world: &World) -> Vec<Wrong> {
         rows.entry(target.clone()).or_default().push(Text::from(incident.words()));
     }
     for incident in gate::incidents(world) {
-        let said = incident.opening.reason(&incident.target).map_or(incident.said, Text::from);
+        let said = incident.opening.reason(&incident.target, world.zone()).map_or(incident.said, Text::from);
         rows.entry(incident.target).or_default().push(said);
     }
     rows.into_iter().map(|(target, what)| Wrong { target, what }).collect()
@@ -245,7 +276,10 @@ fn unknown(world: &World) -> Vec<Text> {
     for cluster in world.clusters() {
         let name = &cluster.name;
         match &cluster.health {
-            Health::Down(why) => out.push(format!("{name} is down: {why}")),
+            Health::Down(why) => {
+                out.push(format!("{name} is down, and its denials are not seen: {why}"));
+                continue;
+            }
             Health::Connecting => out.push(format!("{name} has not answered yet")),
             Health::Degraded(why) => out.push(format!("{name} is read in part: {why}")),
             Health::Up => {}
@@ -311,10 +345,15 @@ fn todo(world: &World, handover: &Handover) -> Vec<Todo> {
         }
     }
     if handover.waiting > 0 {
-        let waiting = handover.waiting;
-        out.add(format!("{waiting} acts of this machine wait for the journal: leave sluice open"), None);
+        out.add(format!("{} for the journal: leave sluice open", waiting_words(handover.waiting)), None);
     }
     out.0
+}
+
+/// `1 act of this machine waits`.
+pub fn waiting_words(acts: usize) -> String {
+    let verb = if acts == 1 { "waits" } else { "wait" };
+    format!("{} of this machine {verb}", plural(acts, "act"))
 }
 
 #[derive(Default)]

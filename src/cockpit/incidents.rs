@@ -47,17 +47,22 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// What happened and what to do next, in one sentence.
-    pub fn words(&self) -> String {
+    /// What happened.
+    pub fn said(&self) -> String {
         let by =
             self.writer.as_ref().map_or_else(String::new, |writer| format!(", last written by {writer}"));
-        let said = match &self.drift {
+        match &self.drift {
             Drift::Missing(name) => format!("{name} is missing"),
             Drift::Renamed(name, to) => format!("{name} is gone, and {to} has its rules{by}"),
             Drift::Opened(name) => format!("{name} lets everything through{by}"),
             Drift::Changed => format!("the live set is not the one that was applied{by}"),
             Drift::Owned(name, owner) => format!("{name} belongs to {owner}{by}"),
-        };
+        }
+    }
+
+    /// What happened and what to do next, in one sentence.
+    pub fn words(&self) -> String {
+        let said = self.said();
         match &self.suspend {
             Some(suspend) => format!("{said}; before a rollback: `{suspend}`"),
             None => format!("{said}; apply again, or roll back"),

@@ -12,7 +12,7 @@ use crate::domain::{
     flow::Direction,
     manifest::Manifests,
     names::{ClusterName, NsName, Text, in_scope},
-    preflight::reading::Probing,
+    preflight::reading::{Probing, Said},
     source::Wanted,
     suspect::Entries,
     valve::Set,
@@ -73,10 +73,31 @@ pub struct ClusterEntry {
     pub environment: Environment,
     /// Which source its flows are read from.
     pub flows: Wanted,
-    /// Where its Hubble Relay listens; `None`: found in the cluster and reached by port-forward.
-    pub relay: Option<RelayAddress>,
+    /// The way to its Hubble Relay; `None`: found in the cluster, reached by port-forward, in the clear.
+    pub relay: Option<RelayWay>,
     /// Where its `sluice collect` listens; `None`: found by its label and reached by port-forward.
     pub collector: Option<RelayAddress>,
+}
+
+/// How a Hubble Relay is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayWay {
+    Address(RelayAddress),
+    /// Found in the cluster and reached by port-forward, with TLS inside of it or, as was said, without.
+    Forward(Option<TlsFiles>),
+}
+
+impl RelayWay {
+    /// The files of its TLS.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let files = match self {
+            Self::Address(RelayAddress { tls, .. }) | Self::Forward(tls) => tls.as_mut(),
+        };
+        files.into_iter().flat_map(|TlsFiles { ca, shown }| {
+            let shown = shown.iter_mut().flat_map(|ShownFiles { cert, key }| [cert, key]);
+            ca.iter_mut().chain(shown)
+        })
+    }
 }
 
 /// An address of a Hubble Relay, or of a collector, that is reached without the API server.
@@ -84,10 +105,24 @@ pub struct ClusterEntry {
 pub struct RelayAddress {
     pub host: Text,
     pub port: u16,
-    /// `tls://`, or a CA was named.
-    pub tls: bool,
-    /// File with the CA that signed its certificate; `None`: the system's.
+    /// `None`: in the clear.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Files of TLS, as PEM: they are read anew for each attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authority that signed the other side's certificate; `None`: the system's.
     pub ca: Option<Text>,
+    /// What is shown to whoever asks for a client certificate.
+    pub shown: Option<ShownFiles>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownFiles {
+    pub cert: Text,
+    pub key: Text,
 }
 
 /// Who answers for namespaces. The first entry that names the namespace wins.
@@ -114,10 +149,11 @@ impl FleetFile {
         !in_scope(&self.excluded, &self.included, ns.as_str())
     }
 
-    /// Where probes run of this cluster; `None`: they are off there.
-    pub fn probing(&self, cluster: &ClusterName) -> Option<Probing> {
-        let is_on = self.settings.probes.iter().any(|entry| entry.cluster == *cluster);
-        is_on.then(|| Probing { excluded: self.excluded.clone(), included: self.included.clone() })
+    /// What a cluster's pre-flight asks of the file.
+    pub fn said(&self, cluster: &ClusterEntry) -> Said {
+        let is_on = self.settings.probes.iter().any(|entry| entry.cluster == cluster.name);
+        let probing = || Probing { excluded: self.excluded.clone(), included: self.included.clone() };
+        Said { probes: is_on.then(probing), relay: Some(cluster.relay.is_some()) }
     }
 
     pub fn owner_of(&self, ns: &NsName) -> Option<&OwnerEntry> {

@@ -37,7 +37,7 @@ use super::{
     waves::Waves,
 };
 
-pub use super::plan::RelayAddress;
+pub use super::plan::{RelayAddress, TlsFiles};
 
 /// Everything that can happen.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use crate::domain::{
     opened::{Opened, Ports, What},
     policy::{Labels, Pinned, Role, Selector},
     sighting::Outcome,
+    time::minute,
 };
 
 use super::{gate, orders::Target, world::World};
@@ -379,7 +380,7 @@ fn denied(world: &World, group: &Group, far: &Far) -> Vec<Text> {
             "{who} with {}, {}, last {}, {}",
             one.key.peer,
             times(one.count),
-            one.last.format("%Y-%m-%d %H:%M UTC"),
+            minute(one.last, world.zone()),
             one.class.word()
         ))
     };
@@ -407,7 +408,7 @@ fn recorded(world: &World, key: &GroupKey, far: &Far) -> Option<Recorded> {
             continue;
         }
         if it.outcome == Outcome::Denied {
-            let last = edge.last.format("%Y-%m-%d %H:%M UTC");
+            let last = minute(edge.last, world.zone());
             let name = it.name.as_ref().map_or_else(String::new, |name| format!(" by the name {name}"));
             out.denied.push(Text::from(format!("{}{name}, {}, last {last}", it.workload, times(edge.flows))));
         } else {
@@ -443,7 +444,7 @@ fn owners(world: &World, target: &Target, group: &Group, far: &Far, opened: &Ope
     gate::with_known(world, target, |known| {
         for opened in &all {
             let found = owner_gate::judge_opening(policy, opened, known);
-            let refused = found.openings.iter().filter_map(|one| one.clause(target));
+            let refused = found.openings.iter().filter_map(|one| one.clause(target, world.zone()));
             refused.for_each(|said| add(&mut out.refuse, said));
             found.missing.iter().for_each(|missing| add(&mut out.unknown, missing.reason(target)));
         }

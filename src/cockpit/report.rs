@@ -9,7 +9,7 @@ use crate::domain::{
     grant::{Decision, Grant, Standing},
     hold::{Override, Waiver},
     journal::Entry,
-    names::Text,
+    names::{Text, plural},
     rollout::{Applied, Kept, Target},
     soak::{Judged, hours},
     time::Timestamp,
@@ -172,7 +172,7 @@ fn limits(world: &World, report: &SoakReport) -> Vec<Text> {
     }
     if !report.watched.gaps.is_empty() {
         let (gaps, lost) = (report.watched.gaps.len(), report.watched.lost);
-        let gaps = if gaps == 1 { "1 gap".to_owned() } else { format!("{gaps} gaps") };
+        let gaps = plural(gaps, "gap");
         out.push(format!(
             "The source told of {gaps} with at least {lost} lost events; what was in them is not known."
         ));
@@ -233,7 +233,7 @@ pub fn weekdays_missing(judged: &Judged) -> Vec<&'static str> {
     let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     names
         .into_iter()
-        .zip(judged.weekdays)
+        .zip(judged.weekdays())
         .filter(|(_, minutes)| *minutes == 0)
         .map(|(name, _)| name)
         .collect()

@@ -13,6 +13,8 @@ use crate::domain::{
 
 use super::{
     discovery::{self, CollectionRow, CollectorRow},
+    kept_clean,
+    open_ends::taken_back,
     orders::{OrderId, OrderKind, OrderState, Origin, Preview, Target},
     ports::{Link, Trouble},
     shadow::{self, Shadow},
@@ -69,9 +71,9 @@ pub struct SourceRow {
     pub history_from: Option<Timestamp>,
     pub lag_ms: Option<i64>,
     pub flows: u64,
-    /// Events lost as far as counted, and gaps noted.
-    pub lost: u64,
-    pub gaps: usize,
+    /// Events lost, as far as counted, and gaps noted; `None`: nothing was ever read of it.
+    pub lost: Option<u64>,
+    pub gaps: Option<usize>,
     pub malformed: u64,
     pub repeats: u64,
     pub nodes_connected: Option<u32>,
@@ -125,7 +127,7 @@ pub enum Phase {
     Soaking,
     /// These bytes soaked clean, and are kept. They are watched on.
     Steady,
-    /// Taken back in this run.
+    /// Taken back, in this run or by the team's record.
     RolledBack,
 }
 
@@ -149,8 +151,18 @@ impl Phase {
 pub enum Standing {
     None,
     Accepted,
-    /// The data plane was seen judging by it.
+    /// The data plane was seen judging by it, but not on every node that runs its pods.
+    OnSome(Nodes),
+    /// … on each of them.
     InForce,
+}
+
+/// Nodes on which a set was seen in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Nodes {
+    /// Which nodes run its pods is not known.
+    Unknown,
+    Of(usize, usize),
 }
 
 impl Standing {
@@ -158,7 +170,26 @@ impl Standing {
         match self {
             Self::None => "-",
             Self::Accepted => "accepted",
+            Self::OnSome(_) => "in force in part",
             Self::InForce => "in force",
+        }
+    }
+
+    /// The same with how many nodes it is about: `in force on 1 of 2 nodes`.
+    pub fn words(self) -> String {
+        match self {
+            Self::OnSome(Nodes::Unknown) => "in force on ? nodes".to_owned(),
+            Self::OnSome(Nodes::Of(on, of)) => format!("in force on {on} of {of} nodes"),
+            Self::None | Self::Accepted | Self::InForce => self.as_str().to_owned(),
+        }
+    }
+
+    /// For a narrow column: `1/2 nodes`.
+    pub fn short(self) -> String {
+        match self {
+            Self::OnSome(Nodes::Unknown) => "? nodes".to_owned(),
+            Self::OnSome(Nodes::Of(on, of)) => format!("{on}/{of} nodes"),
+            Self::None | Self::Accepted | Self::InForce => self.as_str().to_owned(),
         }
     }
 }
@@ -261,6 +292,11 @@ fn live(source: Option<&Source>) -> bool {
     source.is_some_and(Source::is_live)
 }
 
+/// It told something at some time: else that it lost nothing is not known.
+fn was_read(source: &Source) -> bool {
+    source.is_live() || source.flows > 0 || !source.gaps.is_empty() || !source.heard.is_empty()
+}
+
 /// A cluster's flow source as a row. That of a cluster which is down is not "none" without a word.
 pub fn source_of(world: &World, cluster: &Cluster) -> SourceRow {
     let source = world.source(&cluster.name);
@@ -282,6 +318,7 @@ pub fn source_row(source: Option<&Source>) -> SourceRow {
         Some(Link::Live) => ("live", None),
         Some(Link::Broken(trouble)) => ("broken", Some(Text::from(trouble.to_string()))),
     };
+    let read = source.filter(|source| was_read(source));
     SourceRow {
         name: state.map(|state| state.name.clone()).unwrap_or_default(),
         kind: state.filter(|state| !matches!(state.link, Link::None(_))).map(|state| state.kind),
@@ -291,8 +328,8 @@ pub fn source_row(source: Option<&Source>) -> SourceRow {
         history_from: state.and_then(|state| state.history_from),
         lag_ms: state.and_then(|state| state.lag).map(|lag| lag.num_milliseconds()),
         flows: source.map_or(0, |source| source.flows),
-        lost: source.map_or(0, |source| source.lost),
-        gaps: source.map_or(0, |source| source.gaps.len()),
+        lost: read.map(|source| source.lost),
+        gaps: read.map(|source| source.gaps.len()),
         malformed: state.map_or(0, |state| state.malformed),
         repeats: state.map_or(0, |state| state.repeats),
         nodes_connected: state.and_then(|state| state.nodes_connected),
@@ -335,9 +372,16 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
     let listed = cluster.listed.contains(&Listed::Pods) && cluster.listed.contains(&Listed::Policies);
     let minutes = world.denials().minutes(&cluster.name, &ns.seen.name, direction);
     let is_live = live(world.source(&cluster.name));
+    let soak = world.soaks().row(&target, world).map(Box::new);
+    // A verdict that names a policy shows that it is judged; where it is only audited, no more.
+    let is_off = cluster.enforcement().is_off();
     RolloutRow {
         phase: phase(world, cluster, &target, &presence),
-        standing: standing(ns, direction, &presence, cluster.enforcement().is_off()),
+        standing: match presence {
+            Presence::None | Presence::Partial { .. } | Presence::Open => Standing::None,
+            Presence::Tight if is_off => Standing::Accepted,
+            Presence::Tight => standing(ns.in_force.contains_key(&direction), soak.as_deref()),
+        },
         policies: Pinned::of(direction)
             .map(|pinned| (pinned, ns.pinned(pinned).is_some()))
             .filter(|(pinned, live)| pinned.is_required() || *live)
@@ -353,7 +397,7 @@ pub fn rollout_row(world: &World, cluster: &Cluster, ns: &Namespace, direction: 
         denials_per_minute: is_live.then(|| minutes.map_or(0.0, |minutes| minutes.per_minute(world.now()))),
         order: world.orders().in_flight(&cluster.name, &ns.seen.name).map(|order| order.id),
         drift: drift(world, cluster, ns, &target, &presence),
-        soak: world.soaks().row(&target, world).map(Box::new),
+        soak,
         shadow: shadow::of(world, &target),
         target,
     }
@@ -376,7 +420,7 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
         Presence::Partial { .. } | Presence::Open => Phase::Partial,
         Presence::Tight if is_steady(world, cluster, target) => Phase::Steady,
         Presence::Tight => Phase::Soaking,
-        Presence::None if rolled_back(world, target) => Phase::RolledBack,
+        Presence::None if rolled_back(world, cluster, target) => Phase::RolledBack,
         Presence::None if world.files().pending => Phase::Unknown,
         Presence::None => {
             let key = (target.cluster.clone(), target.ns.clone(), target.direction);
@@ -388,20 +432,21 @@ fn phase(world: &World, cluster: &Cluster, target: &Target, presence: &Presence)
 /// Clean by now, or recorded as clean: the very bytes that are live.
 fn is_steady(world: &World, cluster: &Cluster, target: &Target) -> bool {
     let recorded = || {
-        let record = &world.shared().record(target)?.value;
-        let clean = record.clean.as_ref().filter(|_| Some(&record.uid) == cluster.uid.as_ref())?;
-        let ns = cluster.namespaces.get(&target.ns)?;
+        kept_clean::since(world, target)?;
+        let clean = world.shared().record(target)?.value.clean.as_ref()?;
+        let ns = cluster.namespaces.get(&target.ns).filter(|_| cluster.uid.is_some())?;
         Some(clean.digest == ns.pinned_digest(target.direction))
     };
     world.soaks().is_clean(target) || recorded().unwrap_or(false)
 }
 
-fn standing(ns: &Namespace, direction: Direction, presence: &Presence, is_off: bool) -> Standing {
-    match presence {
-        Presence::None | Presence::Partial { .. } | Presence::Open => Standing::None,
-        // A verdict that names a policy shows that it is judged; where it is only audited, no more.
-        Presence::Tight if !is_off && ns.in_force.contains_key(&direction) => Standing::InForce,
-        Presence::Tight => Standing::Accepted,
+/// What was seen on each node; a verdict alone does not say that it was seen on all.
+fn standing(is_seen: bool, soak: Option<&SoakRow>) -> Standing {
+    match soak.map(|soak| (soak.judged.in_force, soak.judged.nodes)) {
+        None | Some((_, 0)) if is_seen => Standing::OnSome(Nodes::Unknown),
+        None | Some((0, _)) => Standing::Accepted,
+        Some((on, of)) if on == of => Standing::InForce,
+        Some((on, of)) => Standing::OnSome(Nodes::Of(on, of)),
     }
 }
 
@@ -415,7 +460,7 @@ fn drift(
     let mut out = Vec::new();
     match presence {
         Presence::None => {
-            out.extend(still_isolated(world, ns, target));
+            out.extend(still_isolated(world, cluster, ns, target));
             out.extend(steady::missing(world, cluster, target));
             return out;
         }
@@ -423,7 +468,7 @@ fn drift(
             out.extend(missing.iter().map(|name| Text::from(format!("{name} is missing"))));
         }
         Presence::Open => out.push(Text::new("the valve is open: nothing is denied")),
-        Presence::Tight => {}
+        Presence::Tight => out.extend(kept_clean::lost(world, target)),
     }
     let key = (target.cluster.clone(), target.ns.clone(), target.direction);
     if let Some(authored) = world.files().sets.get(&key) {
@@ -438,8 +483,8 @@ fn drift(
 }
 
 /// After a rollback: what isolates pods all the same, shown until nothing does.
-fn still_isolated(world: &World, ns: &Namespace, target: &Target) -> Vec<Text> {
-    if !rolled_back(world, target) {
+fn still_isolated(world: &World, cluster: &Cluster, ns: &Namespace, target: &Target) -> Vec<Text> {
+    if !rolled_back(world, cluster, target) {
         return Vec::new();
     }
     let isolation = ns.isolation(target.direction);
@@ -448,11 +493,15 @@ fn still_isolated(world: &World, ns: &Namespace, target: &Target) -> Vec<Text> {
     by.chain(maybe).map(Text::from).collect()
 }
 
-fn rolled_back(world: &World, target: &Target) -> bool {
-    world
-        .orders()
-        .latest(target)
-        .is_some_and(|order| order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_)))
+/// In this run, or by the team's record of this very cluster.
+fn rolled_back(world: &World, cluster: &Cluster, target: &Target) -> bool {
+    let here = world.orders().latest(target);
+    let here = here.is_some_and(|order| {
+        order.kind == OrderKind::Rollback && matches!(order.state, OrderState::Ended(_))
+    });
+    here || world.shared().record(target).is_some_and(|kept| {
+        Some(&kept.value.uid) == cluster.uid.as_ref() && taken_back(&kept.value).is_some()
+    })
 }
 
 /// What an apply does to pods, in one line: the headline of every preview.

@@ -3,13 +3,15 @@
 //! for which bytes, and what it would deny; the same words for screen, JSON and documents. It is no
 //! isolation: no soak is credited by it, and no gate passed.
 
+use chrono::FixedOffset;
+
 use crate::domain::{
     fleet::{Cluster, CniKind, Enforcement, Part},
     names::Text,
     policy::{Pinned, PolicyDigest},
     shadow,
     source::SourceKind,
-    time::{Timestamp, age, span},
+    time::{Timestamp, age, minute, span},
     valve::{self, shell_word},
 };
 
@@ -115,12 +117,12 @@ impl Shadow {
     }
 
     /// `shadow since 2026-03-02 09:00 UTC (2h00m), would deny 3 groups; …`.
-    pub fn words(&self, now: Timestamp) -> String {
+    pub fn words(&self, now: Timestamp, zone: FixedOffset) -> String {
         let since = match (self.how, self.since) {
             (How::Audited, _) => "by policy-audit-mode, in which Cilium only audits".to_owned(),
             (How::Staged, None) => "since an unknown time".to_owned(),
             (How::Staged, Some(since)) => {
-                format!("since {} ({})", since.format("%Y-%m-%d %H:%M UTC"), span(age(since, now)))
+                format!("since {} ({})", minute(since, zone), span(age(since, now)))
             }
         };
         let bytes = match self.of_workspace {

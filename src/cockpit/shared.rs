@@ -113,12 +113,16 @@ pub enum Share {
     },
     Waive {
         target: Target,
+        /// Of the cluster's kube-system namespace.
+        uid: Text,
         subject: Subject,
         reason: Text,
         expires: Timestamp,
     },
     Override {
         target: Target,
+        /// Of the cluster's kube-system namespace.
+        uid: Text,
         digest: PolicyDigest,
         covers: Vec<Covers>,
         reason: Text,
@@ -238,6 +242,17 @@ impl Shared {
     pub fn now(&self, ours: Timestamp) -> Option<Timestamp> {
         let (server, then) = self.clock?;
         Some(server + (ours - then).max(chrono::TimeDelta::zero()))
+    }
+
+    /// When the next waiver, grant or decision ends after this moment of the server's clock.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let waivers = self.waivers().map(|kept| kept.value.expires);
+        let of_review = |review: &Review| {
+            let decided = review.decisions.iter().filter_map(|decision| decision.expires);
+            decided.chain([review.grant.expires]).filter(|end| *end > now).min()
+        };
+        let reviews = self.reviews().filter_map(|kept| of_review(&kept.value));
+        waivers.chain(reviews).filter(|end| *end > now).min()
     }
 
     pub fn record(&self, target: &Target) -> Option<&Kept<Record>> {

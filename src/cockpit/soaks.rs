@@ -12,8 +12,7 @@ use indexmap::IndexMap;
 
 use crate::domain::{
     denial::{Denials, Group, GroupId, Peer},
-    evidence::Evidence,
-    expected::Closings,
+    evidence::{Evidence, Restart},
     fleet::{Cluster, Part},
     flow::{Direction, Flow},
     names::{ClusterName, NodeName, NsName, Text},
@@ -41,6 +40,7 @@ mod telemetry;
 mod words;
 
 pub use exercise::Unseen;
+pub(super) use row::labels;
 pub use row::{CausedRow, SoakRow};
 
 use live::Live;
@@ -76,6 +76,10 @@ pub struct Soaks {
     weeks: u64,
     /// Waivers or reviews changed.
     people: bool,
+    /// When the first thing that people closed is open again, by the API server's clock.
+    opens: Option<Timestamp>,
+    /// Namespaces of which a rollout was judged to stand otherwise than before.
+    turned: BTreeSet<(ClusterName, NsName)>,
     trimmed: Minute,
     expected: Minute,
 }
@@ -97,6 +101,8 @@ impl Soaks {
             passed: 0,
             weeks: 0,
             people: false,
+            opens: None,
+            turned: BTreeSet::new(),
             trimmed: minute_of(now),
             expected: 0,
         }
@@ -134,6 +140,21 @@ impl Soaks {
     pub fn judged_last(&self, target: &Target) -> Option<&Judged> {
         let rollout = self.rollout(target).filter(|rollout| rollout.judged > 0)?;
         rollout.last.as_deref()
+    }
+
+    /// What voided its credit last, as far as that is known without judging it anew.
+    pub fn restarted(&self, target: &Target) -> Option<&Restart> {
+        let place = self.places.get(&target.cluster)?;
+        let rollout = place.rollout(&target.ns, target.direction)?;
+        let is_same = |base: &&Evidence| place.uid.as_ref().is_none_or(|uid| *uid == base.uid);
+        let base = rollout.base.as_deref().filter(is_same).and_then(|base| base.restarts.last());
+        let judged = rollout.last.as_ref().and_then(|judged| judged.restart.as_ref());
+        rollout.restarts.last().into_iter().chain(judged).chain(base).max_by_key(|restart| restart.at)
+    }
+
+    /// Namespaces of which a rollout stands otherwise since this was asked last.
+    pub(super) fn take_turned(&mut self) -> BTreeSet<(ClusterName, NsName)> {
+        std::mem::take(&mut self.turned)
     }
 
     /// As of the last minute, without judging anew: for lists of many rows.
@@ -251,7 +272,12 @@ impl Soaks {
     /// After the cluster has taken the fact in.
     pub(super) fn look(&mut self, cluster: &Cluster, discoveries: &Discoveries, now: Timestamp) {
         if let Some(place) = self.places.get_mut(&cluster.name) {
-            self.due |= place.look(cluster, discoveries, now);
+            let is_anew = std::mem::take(&mut place.restarted);
+            self.due |= is_anew | place.look(cluster, discoveries, now);
+            if is_anew {
+                let all: Vec<_> = self.targets_of(&cluster.name).collect();
+                self.again.extend(all);
+            }
         }
     }
 
@@ -438,9 +464,13 @@ impl Soaks {
             let judged = row::judged(self, &target, around);
             let place = self.places.get_mut(&target.cluster);
             if let Some(rollout) = place.and_then(|place| place.rollout_mut(&target.ns, target.direction)) {
+                let before = rollout.last.as_deref().map(row::stands).unwrap_or_default();
                 rollout.clean = judged.as_ref().is_some_and(|judged| judged.verdict.is_clean());
                 rollout.last = judged.map(Box::new);
                 rollout.judged = minute;
+                if before != rollout.last.as_deref().map(row::stands).unwrap_or_default() {
+                    self.turned.insert((target.cluster, target.ns));
+                }
             }
         }
     }
@@ -469,7 +499,12 @@ impl Soaks {
     pub(super) fn expect(&mut self, denials: &mut Denials, around: &Around<'_>, changed: &BTreeSet<GroupId>) {
         let minute = minute_of(around.now);
         let someone = around.shared.waivers().len() + around.shared.reviews().len() > 0;
-        let changed_by_people = std::mem::take(&mut self.people);
+        let now = around.shared.now(around.now);
+        let is_over = self.opens.is_some_and(|opens| now.is_some_and(|now| opens <= now));
+        let changed_by_people = std::mem::take(&mut self.people) || is_over;
+        if changed_by_people || self.expected != minute {
+            self.opens = now.and_then(|now| around.shared.next_end(now));
+        }
         if changed_by_people {
             let places = self.places.values_mut();
             places
@@ -491,8 +526,9 @@ impl Soaks {
             }
             let target =
                 Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction };
-            closings(&target, around)
-                .expects(&group.denial_key(), row::labels(around, &target, key.workload.as_ref()))
+            let cluster = around.clusters.get(&target.cluster);
+            row::closings(&target, around)
+                .expects(&group.denial_key(), || labels(cluster, &target, key.workload.as_ref()))
         });
     }
 
@@ -500,15 +536,6 @@ impl Soaks {
     pub(super) fn retain(&mut self, clusters: &IndexMap<ClusterName, Cluster>) {
         self.places.retain(|name, _| clusters.contains_key(name));
     }
-}
-
-/// What people closed of a rollout, by the API server's clock; before that spoke, nothing is closed.
-fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
-    let Around { shared, clusters, now, .. } = *around;
-    let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
-    let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
-    let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
-    Closings::of(target, uid, waivers, reviews, now)
 }
 
 fn list(place: &mut Place, part: Part, is_whole: bool, now: Timestamp) {

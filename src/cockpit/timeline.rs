@@ -547,7 +547,7 @@ fn groups(world: &World, target: &Target, from: Timestamp, marks: &[Mark]) -> Ve
             GroupMark {
                 id: group.id,
                 class: group.class,
-                words: Text::from(format!("{who} to {}:{}/{}", key.peer, key.port, key.protocol)),
+                words: Text::from(format!("{who} to {}", key.peer_words())),
                 count: group.count,
                 first: group.first,
                 last: group.last,

@@ -16,15 +16,16 @@ use crate::domain::{
     forecast::Forecast,
     hold::{Hold, HoldKind},
     names::{ClusterName, NsName, Text},
+    resolver::DnsPath,
     risk::Risk,
     rollout::{Applied, Kept, Record, Target},
     soak::{Reason, Verdict},
     time::Timestamp,
-    wave::{Pace, RowState, WavePlan},
+    wave::{Pace, RowState, Since, WavePlan},
 };
 
 use super::{
-    gate,
+    gate, kept_clean,
     ports::{Change, ClusterFact, Fact, OrderFact},
     preflight,
     rows::{self, Phase},
@@ -151,10 +152,16 @@ impl Waves {
         draft.finish()
     }
 
-    /// Since when this run has seen a row in this state, or since when it is known to be in it.
-    fn seen_since(&self, target: &Target, word: &str) -> Option<Timestamp> {
-        let (_, row) = self.plan(target.direction).row(target)?;
-        row.since.filter(|_| row.state.word() == word)
+    /// Since when a row is in a state of which nobody recorded when it began: what this run saw change it
+    /// knows, of all else only that it was so before.
+    fn seen_since(&self, target: &Target, state: &RowState, now: Timestamp) -> Since {
+        match self.plan(target.direction).row(target).map(|(_, row)| row) {
+            Some(row) if row.state.word() == state.word() && row.since != Since::Unknown => row.since,
+            Some(row) if !matches!(row.state, RowState::Unknown(_) | RowState::Unreachable(_)) => {
+                Since::At(now)
+            }
+            Some(_) | None => Since::Before(now),
+        }
     }
 }
 
@@ -167,16 +174,21 @@ pub fn calendar(world: &World) -> Calendar<'_> {
 /// How a row stands.
 pub(super) struct RowNow {
     pub state: RowState,
-    pub since: Option<Timestamp>,
+    pub since: Since,
     pub recorded: Option<u32>,
 }
 
 impl RowNow {
     pub(super) fn of(world: &World, target: &Target) -> Self {
         let (state, since) = row_state(world, target);
-        let since = since.or_else(|| world.waves().seen_since(target, state.word())).or(Some(world.now()));
+        let since = since_when(world, target, &state, since);
         Self { state, since, recorded: record(world, target).and_then(|kept| kept.value.wave) }
     }
+}
+
+/// By the record where there is one, else by what this run saw.
+fn since_when(world: &World, target: &Target, state: &RowState, known: Option<Timestamp>) -> Since {
+    known.map_or_else(|| world.waves().seen_since(target, state, world.now()), Since::At)
 }
 
 /// The rows that a fact is about and that must not wait for the next plan: those of an order, of a
@@ -217,7 +229,7 @@ pub(super) enum Rests {
 #[derive(PartialEq)]
 pub(super) enum Shape {
     Answers(std::mem::Discriminant<Health>, bool, bool, usize),
-    Looked(Option<Cni>, Option<Text>),
+    Looked(Option<Cni>, Option<&'static str>, Option<Text>),
 }
 
 impl Rests {
@@ -233,12 +245,14 @@ impl Rests {
             | Fact::Document(_)
             | Fact::Notice(_) => Self::Never,
             Fact::Shared(fact) => match fact {
-                SharedFact::Records(_) | SharedFact::Holds(_) | SharedFact::Evidence(_) => Self::Always,
+                SharedFact::Records(_)
+                | SharedFact::Holds(_)
+                | SharedFact::Evidence(_)
+                | SharedFact::Reviews(_)
+                | SharedFact::Waivers(_) => Self::Always,
                 SharedFact::Link(_)
                 | SharedFact::Clock(_)
                 | SharedFact::Rights(_)
-                | SharedFact::Reviews(_)
-                | SharedFact::Waivers(_)
                 | SharedFact::Overrides(_)
                 | SharedFact::Journal(_)
                 | SharedFact::Observer(..)
@@ -248,7 +262,9 @@ impl Rests {
                 | SharedFact::Wrote { .. } => Self::Never,
             },
             Fact::Cluster(name, fact) => match fact {
-                ClusterFact::Cni(_) | ClusterFact::Preflight(_) => Self::Looked(name.clone()),
+                ClusterFact::Cni(_) | ClusterFact::Dns(_) | ClusterFact::Preflight(_) => {
+                    Self::Looked(name.clone())
+                }
                 ClusterFact::Met { .. }
                 | ClusterFact::Namespaces(_)
                 | ClusterFact::Policies(..)
@@ -264,7 +280,6 @@ impl Rests {
                 | ClusterFact::Gap(_)
                 | ClusterFact::Source(_)
                 | ClusterFact::CronJobs(_)
-                | ClusterFact::Dns(_)
                 | ClusterFact::Week(_)
                 | ClusterFact::Kyverno(_)
                 | ClusterFact::Staged(_)
@@ -283,7 +298,8 @@ impl Rests {
             Self::Shape(name) => world.cluster(name).map(shape),
             Self::Looked(name) => world.cluster(name).map(|cluster| {
                 let stop = preflight::stops_rollout(cluster).next().map(|check| check.why.clone());
-                Shape::Looked(cluster.cni.clone(), stop)
+                let dns = cluster.looked.dns.as_ref().and_then(DnsPath::mode);
+                Shape::Looked(cluster.cni.clone(), dns, stop)
             }),
             Self::Always | Self::Never => None,
         }
@@ -403,13 +419,10 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
     {
         return (RowState::RolledBack, Some(back.stamp.at));
     }
-    let clean = recorded.and_then(|record| record.clean.as_ref());
-    let is_clean = clean.filter(|clean| applied.is_some_and(|applied| applied.digest == clean.digest));
+    let clean = kept_clean::since(world, target);
     let ns = match (&cluster.health, cluster.namespaces.get(&target.ns)) {
         // What was clean has left its wave, whether or not its cluster answers now.
-        (Health::Down(_), _) | (_, None) if is_clean.is_some() => {
-            return (RowState::Clean, is_clean.map(|clean| clean.at));
-        }
+        (Health::Down(_), _) | (_, None) if clean.is_some() => return (RowState::Clean, clean),
         (Health::Down(why), _) => return (RowState::Unreachable(why.clone()), cluster.last_good),
         (Health::Connecting, _) => {
             return (RowState::Unknown(Text::new("its cluster has not answered yet")), cluster.last_good);
@@ -429,7 +442,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         Phase::Soaking | Phase::Steady if applied.is_some_and(is_other) => {
             (RowState::Withheld(Text::new("its policies are not those that were applied")), since)
         }
-        Phase::Soaking | Phase::Steady => live(world, target, (since, is_clean.map(|clean| clean.at))),
+        Phase::Soaking | Phase::Steady => live(world, target, (since, clean)),
         Phase::Partial if world.orders().in_flight(&target.cluster, &target.ns).is_some() => {
             (RowState::Waiting, None)
         }
@@ -441,7 +454,7 @@ pub fn row_state(world: &World, target: &Target) -> (RowState, Option<Timestamp>
         Phase::Authored | Phase::Discovery | Phase::Excluded if applied.is_some() => {
             (RowState::Incident(Text::new("its policies were applied and are gone")), since)
         }
-        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(cluster, ns), None),
+        Phase::Authored | Phase::Discovery | Phase::Excluded => (not_applied(world, cluster, ns), None),
     }
 }
 
@@ -455,7 +468,10 @@ fn live(
     let Some(judged) = world.soaks().judged_lately(target, world) else {
         return (RowState::Unknown(Text::new("its soak has not begun")), since);
     };
-    if let Some(at) = clean.filter(|_| !judged.verdict.reasons().iter().any(Reason::is_harm)) {
+    let hurts = judged.verdict.reasons().iter().any(Reason::is_harm);
+    // What voided it may be known since it was judged just now.
+    let voided = |at: &Timestamp| judged.restart.as_ref().is_some_and(|restart| restart.at > *at);
+    if let Some(at) = clean.filter(|at| !hurts && !voided(at)) {
         return (RowState::Clean, Some(at));
     }
     // Nothing live is touched by it, and other bytes may be applied; but it does not become clean.
@@ -466,7 +482,10 @@ fn live(
         Verdict::NotStarted => RowState::Unknown(Text::new("its soak has not begun")),
         // Its first pod came, and its first minute was not watched to the end yet.
         Verdict::Idle if !has_pods(world, target) => RowState::Idle,
-        Verdict::Soaking { .. } if judged.credited == 0 && is_empty(world, target) => RowState::Idle,
+        // That its pods are gone does not mend what was denied.
+        Verdict::Soaking { .. } if judged.credited == 0 && !hurts && is_empty(world, target) => {
+            RowState::Idle
+        }
         Verdict::Soaking { .. } | Verdict::Idle => {
             let (credited, wall) = judged.last_day();
             RowState::Soaking {
@@ -487,7 +506,7 @@ fn live(
 /// It opens what nobody granted, or what was granted until a day that is over.
 fn ungranted(world: &World, target: &Target) -> Option<Text> {
     let first = gate::incidents_of(world, target).into_iter().next()?;
-    Some(Text::from(format!("incident: {}", first.opening.reason(target)?)))
+    Some(Text::from(format!("incident: {}", first.opening.reason(target, world.zone())?)))
 }
 
 /// Pods are known to be there.
@@ -506,11 +525,11 @@ fn is_empty(world: &World, target: &Target) -> bool {
 }
 
 /// Can it be applied at all?
-fn not_applied(cluster: &Cluster, ns: &Namespace) -> RowState {
+fn not_applied(world: &World, cluster: &Cluster, ns: &Namespace) -> RowState {
     if cluster.enforcement().is_off() {
         return RowState::Blocked(Text::new("its cluster does not enforce NetworkPolicies"));
     }
-    if let Some(check) = preflight::stops_rollout(cluster).next() {
+    if let Some(check) = preflight::stops_row(world, cluster, &ns.seen.name).next() {
         return RowState::Blocked(Text::from(format!("pre-flight: {}", check.why)));
     }
     if ns.seen.terminating {

@@ -26,6 +26,7 @@ use super::{
     orders::{OrderId, OrderKind, Orders, Target},
     plan::{FleetFile, PolicyFiles},
     ports::{Change, ClusterFact, Fact, Gap, Link, OrderFact, SourceState, Trouble},
+    preflight,
     shared::{Shared, SharedFact},
     soaks::{Around, Soaks},
     strangers::Strangers,
@@ -294,6 +295,8 @@ impl World {
         let is_busy = |target: &Target| orders.in_flight(&target.cluster, &target.ns).is_some();
         self.incidents.settle(&self.clusters, &self.shared, is_busy, self.now);
         self.policies.strangers.settle(&self.clusters);
+        // The plan says so before anybody acts on it.
+        self.soaks.take_turned().into_iter().for_each(|row| self.planning.concern(row));
         self.plan_anew();
     }
 
@@ -367,10 +370,11 @@ impl World {
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
                 cluster.uid = uid;
-                cluster.version = Some(version);
-                cluster.kinds = kinds.into_iter().collect();
-                // A new session: what is missing of it will be told again.
+                cluster.looked.since.get_or_insert(self.now);
+                (cluster.version, cluster.kinds) = (Some(version), kinds.into_iter().collect());
+                // What is missing will be told again; what was waived for another of its name counts no more.
                 cluster.troubles.clear();
+                self.discoveries.touch(name);
                 answered(cluster, self.now);
             }
             ClusterFact::Identity(identity) => cluster.identity = Some(identity),
@@ -454,9 +458,7 @@ impl World {
 
     fn looked(&mut self, name: &ClusterName, report: Report) {
         if let Some(cluster) = self.clusters.get_mut(name) {
-            cluster.looked.preflight = Some((report, self.now));
-            // With each pre-flight the source is asked anew: what it answered before is no word on now.
-            cluster.looked.week = None;
+            preflight::take(&mut cluster.looked, report, self.now);
         }
         self.denials.weigh_again(name);
     }

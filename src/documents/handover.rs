@@ -1,7 +1,7 @@
 //! The shift handover as markdown, as text and as JSON: first what is to be done, then what it rests
 //! on. All three are made of [`handover::Handover`]. Strings from outside stay text (law 9).
 
-use chrono::FixedOffset;
+use chrono::{FixedOffset, Offset, Utc};
 
 use super::{
     journal,
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     cockpit::{
-        handover::{Handover, Hurting, Running},
+        handover::{Handover, Hurting, Running, waiting_words},
         monthly,
     },
     domain::{
         names::Text,
-        time::{Timestamp, age, span},
+        time::{Timestamp, age, second, span},
     },
 };
 
@@ -44,9 +44,10 @@ pub fn markdown(handover: &Handover) -> String {
         }
         out.line("");
     }
-    if !handover.unknown.is_empty() {
+    let unknown = unknown(handover, Utc.fix());
+    if !unknown.is_empty() {
         out.para("## Not known");
-        out.list(&handover.unknown, |what| md(what.as_str()));
+        out.list(&unknown, |what| md(what));
     }
     out.para(&format!("## What hurts ({})", handover.hurting.len() + handover.more_hurting));
     hurting(handover, &mut out);
@@ -83,6 +84,20 @@ pub fn markdown(handover: &Handover) -> String {
     out.text.trim_end().to_owned() + "\n"
 }
 
+/// What could not be seen, and from when on denials are counted.
+fn unknown(handover: &Handover, zone: FixedOffset) -> Vec<String> {
+    let counted = handover.counted.iter().map(|(cluster, from)| match from {
+        Some(from) => format!("denials of {cluster} are counted from {} on", second(*from, zone)),
+        None => format!("from when on denials of {cluster} are counted is not known"),
+    });
+    handover.unknown.iter().map(ToString::to_string).chain(counted).collect()
+}
+
+/// How often, as far as it is known.
+fn count_words(group: &Hurting) -> String {
+    if group.at_least { format!("{} or more", group.count) } else { group.count.to_string() }
+}
+
 /// No work of a night, so they stand by themselves and after it.
 fn documents(handover: &Handover) -> Vec<String> {
     const SHOWN: usize = 5;
@@ -108,7 +123,7 @@ fn hurting(handover: &Handover, out: &mut Page) {
         table.row([
             code(&group.target.to_string()) + live_word(group),
             md(group.words.as_str()),
-            group.count.to_string(),
+            count_words(group),
             rate_word(group.per_minute),
             moment(group.first),
             moment(group.last),
@@ -134,16 +149,16 @@ fn running(handover: &Handover, out: &mut Page) {
     for row in &handover.running {
         table.row([
             code(&row.target.to_string()),
-            row.standing.as_str().to_owned(),
-            md(&soak_words(row)),
+            row.standing.words(),
+            md(&soak_words(row, Utc.fix())),
             md(&owner(row.owner.as_ref(), row.contact.as_ref())),
         ]);
     }
     out.para(&table.out);
 }
 
-fn soak_words(row: &Running) -> String {
-    let soak = row.soak.as_ref().map_or("not complete and closed".to_owned(), |soak| soak.headline());
+fn soak_words(row: &Running, zone: FixedOffset) -> String {
+    let soak = row.soak.as_ref().map_or("not complete and closed".to_owned(), |soak| soak.headline(zone));
     if row.overridden { format!("{soak}; a gate was overridden") } else { soak }
 }
 
@@ -162,7 +177,7 @@ fn changes(handover: &Handover, out: &mut Page) {
         out.para("Older entries of this time are in the journal: `sluice report journal`.");
     }
     if handover.waiting > 0 {
-        out.para(&format!("{} acts of this machine wait for the journal.", handover.waiting));
+        out.para(&format!("{} for the journal.", waiting_words(handover.waiting)));
     }
 }
 
@@ -187,8 +202,7 @@ pub fn text(handover: &Handover, zone: FixedOffset) -> String {
     let todo = handover.todo.iter().enumerate();
     let todo = todo.map(|(n, todo)| format!("{}. {}\n     {}", n + 1, todo.what, todo.command));
     part("FIRST", list(todo.collect()), "nothing has to be done at once, as far as is known");
-    let unknown = handover.unknown.iter().map(ToString::to_string).collect();
-    part("NOT KNOWN", list(unknown), "everything was read");
+    part("NOT KNOWN", list(unknown(handover, zone)), "everything was read");
     part("HURTS", hurting_table(handover), "no denial that hurts is known");
     let incidents = handover.incidents.iter().map(|incident| {
         let what: Vec<_> = incident.what.iter().map(Text::as_str).collect();
@@ -199,8 +213,8 @@ pub fn text(handover: &Handover, zone: FixedOffset) -> String {
     for row in &handover.running {
         running.row([
             row.target.to_string(),
-            row.standing.as_str().to_owned(),
-            soak_words(row),
+            row.standing.words(),
+            soak_words(row, zone),
             owner(row.owner.as_ref(), row.contact.as_ref()),
         ]);
     }
@@ -221,7 +235,7 @@ pub fn text(handover: &Handover, zone: FixedOffset) -> String {
         changes.push_str("  older entries: sluice report journal\n");
     }
     if handover.waiting > 0 {
-        changes.push_str(&format!("  {} acts of this machine wait for the journal\n", handover.waiting));
+        changes.push_str(&format!("  {} for the journal\n", waiting_words(handover.waiting)));
     }
     part("CHANGED", changes, "nothing is in the journal, as far as it is read");
     if !handover.escalation.is_empty() {
@@ -237,7 +251,7 @@ fn hurting_table(handover: &Handover) -> String {
         table.row([
             format!("{}{}", group.target, live_word(group)),
             group.words.to_string(),
-            group.count.to_string(),
+            count_words(group),
             rate_word(group.per_minute),
             format!("{} ago", span(age(group.last, handover.at))),
             owner(group.owner.as_ref(), group.contact.as_ref()),
@@ -262,13 +276,13 @@ mod tests {
     use super::super::{
         fixture::{HOSTILE, team_world},
         handover, open_ends, report,
-        tests::{cluster, denial, now, ns, pod, target, world, world_with_orders},
+        tests::{cluster, denial, now, ns, pod, source, target, world, world_with_orders},
     };
     use crate::{
         cockpit::{
             handover::handover as shift,
             open_ends::open_ends as ends,
-            ports::{Change, ClusterFact, Effect, Fact},
+            ports::{Change, ClusterFact, Effect, Fact, Link, SourceState},
             recording,
             report::soak_report,
             shared::Share,
@@ -349,6 +363,20 @@ mod tests {
         insta::assert_snapshot!("handover.md", handover::markdown(&handed));
         insta::assert_snapshot!("handover.txt", handover::text(&handed, zone()));
         insta::assert_snapshot!("handover.json", handover::json(&handed));
+    }
+
+    /// The row was applied 30 hours before: a history of two hours does not reach back to it.
+    #[test]
+    fn a_count_is_the_least_where_the_history_begins_after_the_apply() {
+        let mut world = later();
+        let handed = shift(&world, TimeDelta::hours(12));
+        assert!(handed.hurting.iter().all(|group| group.at_least), "{:?}", handed.hurting);
+        assert_eq!(handed.counted, [(cluster("prod-eu"), Some(now() - TimeDelta::hours(2)))]);
+        let whole = SourceState { history_from: Some(now() - TimeDelta::hours(40)), ..source(Link::Live) };
+        world.absorb(Fact::Cluster(cluster("prod-eu"), ClusterFact::Source(whole)));
+        let handed = shift(&world, TimeDelta::hours(12));
+        assert!(!handed.hurting.is_empty() && handed.hurting.iter().all(|group| !group.at_least));
+        assert!(handed.counted.is_empty());
     }
 
     /// Without a state cluster, and with orders of this run that did not end well.
@@ -443,6 +471,7 @@ mod tests {
             Share::Release { hold: Text::new("hold-1"), version: Text::new("1") },
             Share::Waive {
                 target: target(),
+                uid: Text::new("uid-1"),
                 subject: Subject::Quiet,
                 reason: Text::new("nothing runs at night"),
                 expires: now(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::table::Table;
 use crate::{
     cockpit::{
+        decide::Reason,
         gates::Gate,
         planned::{Ask, PlanRow, plan_rows},
         waiving,
@@ -18,7 +19,8 @@ use crate::{
         flow::Direction,
         forecast::{ASSUMES, Forecast},
         names::ClusterName,
-        time::{Timestamp, age, span},
+        soak::length,
+        time::{Timestamp, span},
         wave::{Candidate, Left, RowState, Verdict, Wave, WavePlan},
     },
 };
@@ -50,6 +52,10 @@ impl Shown {
 /// The whole plan.
 pub fn text(world: &World, shown: &Shown) -> String {
     let mut out = format!("Plan of {}\n", moment(world, world.now()));
+    if world.plan().path.is_none() {
+        out.push_str(&format!("  nothing is planned: {}\n", Reason::NoWorkspace));
+        return out;
+    }
     let unread: Vec<_> = world.waves().unread.iter().map(ToString::to_string).collect();
     if !unread.is_empty() {
         out.push_str(&format!("  not read, rows may be missing: {}\n", unread.join(", ")));
@@ -95,7 +101,7 @@ fn direction_text(out: &mut String, world: &World, shown: &Shown, direction: Dir
     }
     excluded_text(out, world, plan, shown);
     for (row, shadow) in rows.iter().filter_map(|row| Some((row.row, row.shadow.as_ref()?))) {
-        out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now())));
+        out.push_str(&format!("  {}: {}\n", place(row), shadow.words(world.now(), world.zone())));
     }
     overridden_text(out, world, &rows);
     for group in &plan.cycles {
@@ -115,12 +121,12 @@ fn place(row: &Candidate) -> String {
 
 /// A state with what stands behind it, and for how long.
 pub fn state_words(row: &Candidate, now: Timestamp) -> String {
-    let since = row.since.map_or(String::new(), |since| format!(", for {}", span(age(since, now))));
+    let since = row.since.words(now).map_or(String::new(), |since| format!(", for {since}"));
     match &row.state {
         RowState::Soaking { credited, needed, .. } => {
             let credited =
                 credited.map_or("? credited".to_owned(), |credited| format!("{} credited", span(credited)));
-            format!("soaking: {credited} of {}{since}", span(*needed))
+            format!("soaking: {credited} of {}{since}", length(needed.num_minutes()))
         }
         state => match state.why() {
             Some(why) => format!("{}: {why}{since}", state.word()),

@@ -20,7 +20,7 @@ use crate::{
         names::Text,
         rollout::Target,
         time::Timestamp,
-        wave::{Left, RowState, Wave},
+        wave::{Left, RowState, Since, Wave},
     },
 };
 
@@ -88,6 +88,8 @@ struct StateOut {
     word: &'static str,
     why: Option<String>,
     since: Option<String>,
+    /// It was so when this run began to look, so `since` is only the latest that it can be.
+    since_at_least: bool,
     credited_hours: Option<f64>,
     needed_hours: Option<f64>,
 }
@@ -203,7 +205,11 @@ fn row_out(world: &World, plan: &PlanRow<'_>) -> RowOut {
         state: StateOut {
             word: row.state.word(),
             why: row.state.why().map(Text::to_string),
-            since: row.since.map(time),
+            since: match row.since {
+                Since::Unknown => None,
+                Since::At(at) | Since::Before(at) => Some(time(at)),
+            },
+            since_at_least: matches!(row.since, Since::Before(_)),
             credited_hours: credited,
             needed_hours: needed,
         },

@@ -39,7 +39,7 @@ pub fn doubts(part: &Part, direction: Direction) -> Vec<Text> {
     match part.evidence.readiness(direction) {
         Readiness::Ready => Vec::new(),
         Readiness::NotYet { left } => {
-            vec![Text::from(format!("the recording is too short: {} are missing", span(*left)))]
+            vec![Text::from(format!("the recording is too short: {} is missing", span(*left)))]
         }
         Readiness::Blocked { why } => why.clone(),
     }

@@ -2,7 +2,7 @@
 //! denied, who decided, and what it does not prove. Both are made of [`report::SoakReport`]. Strings
 //! from outside stay text (law 9).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Offset, Utc};
 
 use super::markdown::{Rows, code, md};
 use crate::{
@@ -12,7 +12,9 @@ use crate::{
         rows::Standing,
         soaks::SoakRow,
     },
-    domain::{evidence::OpenGroup, soak::hours, spans::minute_start, time::Timestamp},
+    domain::{
+        evidence::OpenGroup, hold::not_for, names::Text, soak::hours, spans::minute_start, time::Timestamp,
+    },
 };
 
 mod json;
@@ -97,7 +99,7 @@ fn head(report: &SoakReport, out: &mut Page) {
     table.row(["Digest".to_owned(), digest]);
     table.row(["State".to_owned(), state(report)]);
     if let Some(shadow) = &report.shadow {
-        table.row(["Shadow".to_owned(), shadow.words(report.at)]);
+        table.row(["Shadow".to_owned(), shadow.words(report.at, Utc.fix())]);
     }
     match &report.record {
         None => table.row(["Recorded".to_owned(), "nothing is recorded of it, or it is not read".to_owned()]),
@@ -122,8 +124,10 @@ fn state(report: &SoakReport) -> String {
     match (report.standing, &report.soak) {
         (Standing::None, _) => "not live".to_owned(),
         (Standing::Accepted, None) => "accepted by the API server".to_owned(),
-        (Standing::InForce, None) => "accepted by the API server, and seen in force once".to_owned(),
-        (Standing::Accepted | Standing::InForce, Some(row)) => {
+        (Standing::InForce | Standing::OnSome(_), None) => {
+            "accepted by the API server, and seen in force on ? nodes".to_owned()
+        }
+        (Standing::Accepted | Standing::InForce | Standing::OnSome(_), Some(row)) => {
             let judged = &row.judged;
             format!(
                 "accepted by the API server; of {} nodes in force on {}, proved by a probe on {}",
@@ -136,7 +140,7 @@ fn state(report: &SoakReport) -> String {
 fn soak(row: &SoakRow, out: &mut Page) {
     let judged = &row.judged;
     out.para("## Soak");
-    out.para(&format!("**{}**", md(&row.headline())));
+    out.para(&format!("**{}**", md(&row.headline(Utc.fix()))));
     if !row.reasons().is_empty() {
         out.line("Not clean, because:");
         out.line("");
@@ -297,7 +301,7 @@ fn decisions(report: &SoakReport, out: &mut Page) {
     if !report.ungranted.is_empty() {
         out.para(&format!("### Open without a grant ({})", report.ungranted.len()));
         out.list(&report.ungranted, |one| {
-            let why = one.reason(&report.target).unwrap_or_default();
+            let why = one.reason(&report.target, Utc.fix()).unwrap_or_default();
             md(&why)
         });
     }
@@ -308,8 +312,9 @@ fn decisions(report: &SoakReport, out: &mut Page) {
         out.list(&report.waivers, |kept| {
             let waiver = &kept.value;
             let over = if waiver.expires <= report.at { " (ran out)" } else { "" };
+            let aside = aside(report, waiver.uid.as_ref());
             format!(
-                "{}: {}. By {} at {}, until {}{over}",
+                "{}: {}. By {} at {}, until {}{over}{aside}",
                 md(&recording::subject_words(&waiver.subject)),
                 md(waiver.reason.as_str()),
                 md(waiver.stamp.by.as_str()),
@@ -326,8 +331,9 @@ fn decisions(report: &SoakReport, out: &mut Page) {
             let confirmed = over.confirmed.as_ref().map_or("not confirmed".to_owned(), |stamp| {
                 format!("confirmed by {} at {}", md(stamp.by.as_str()), moment(stamp.at))
             });
+            let aside = aside(report, over.uid.as_ref());
             format!(
-                "{} for {}: {}. By {} at {}, {confirmed}",
+                "{} for {}: {}. By {} at {}, {confirmed}{aside}",
                 covers.join(", "),
                 code(&over.digest.short()),
                 md(over.reason.as_str()),
@@ -336,6 +342,11 @@ fn decisions(report: &SoakReport, out: &mut Page) {
             )
         });
     }
+}
+
+/// What was made for another cluster counts here for nothing.
+fn aside(report: &SoakReport, made: Option<&Text>) -> String {
+    not_for(made, report.uid.as_ref()).map(|why| format!("; {why}")).unwrap_or_default()
 }
 
 fn grant_line(used: &GrantUsed) -> String {
@@ -373,8 +384,8 @@ fn watched(report: &SoakReport, out: &mut Page) {
     let source =
         if watched.source.is_empty() { "none is known".to_owned() } else { md(watched.source.as_str()) };
     table.row(["Source of flows".to_owned(), source]);
-    let joined = report.soak.as_ref().and_then(|row| row.joined.as_ref());
-    let joined = joined.map_or("no other".to_owned(), |joined| md(joined.as_str()));
+    let joined = report.soak.as_ref().and_then(|row| row.joined_words(Utc.fix()));
+    let joined = joined.map_or("no other".to_owned(), |joined| md(&joined));
     table.row(["Joined with the evidence of".to_owned(), joined]);
     table.row(["Events lost, as far as counted".to_owned(), watched.lost.to_string()]);
     out.para(&table.out);

@@ -18,6 +18,7 @@ use crate::{
         names::Text,
         owner::Owner,
         policy::{PINNED, Pinned, Role},
+        soak::length,
         time::{Timestamp, span},
         valve,
     },
@@ -219,7 +220,7 @@ impl Writer {
              destinations get a named decision, and the set is applied in a wave. Each wave soaks {} of observed time \
              without an open denial before the next may start. `sluice plan` says where everything stands.",
             span(settings.baseline),
-            span(settings.soak.needed),
+            length(settings.soak.needed.num_minutes()),
         ));
         let mut table = Rows::new(&["direction", "staging", "production", "at most at once"]);
         for (direction, sizes) in

@@ -1,5 +1,6 @@
 //! A row's shadow as JSON: the same that the screen shows. `null` means unknown, never zero.
 
+use chrono::{Offset, Utc};
 use serde::Serialize;
 
 use super::wire::time;
@@ -35,7 +36,7 @@ impl ShadowOut {
             of_workspace: shadow.of_workspace,
             would_deny,
             heard_since: heard.map(time),
-            words: shadow.words(now),
+            words: shadow.words(now, Utc.fix()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A soak clock as JSON: the same row that the screen shows. Minutes are whole numbers; `null` means
 //! unknown, never zero.
 
+use chrono::{Offset, Utc};
 use serde::Serialize;
 
 use super::wire::{TargetOut, time};
@@ -160,8 +161,8 @@ impl From<&SoakRow> for SoakOut {
             restarts: row.restarts.iter().map(restart_out).collect(),
             bar: row.bar.to_string(),
             rests_on: row.rests.to_string(),
-            joined_with: row.joined.as_ref().map(ToString::to_string),
-            weekdays: judged.weekdays,
+            joined_with: row.joined_words(Utc.fix()),
+            weekdays: judged.weekdays(),
             nodes: NodesOut {
                 running: judged.nodes,
                 in_force: judged.in_force,

@@ -1,6 +1,7 @@
 //! The fleet as `sluice status` prints it: JSON for scripts, text for people, both from the rows of
 //! the screen (law 10). Unknown is `null` in JSON and `?` in text, never zero.
 
+use chrono::FixedOffset;
 use serde::Serialize;
 
 use super::{
@@ -14,12 +15,13 @@ use crate::{
     cockpit::{
         discovery::{CollectionRow, CollectorRow, Progress, WANTED},
         monthly,
-        rows::{self, ClusterRow, NamespaceRow, RolloutRow},
+        rows::{self, ClusterRow, NamespaceRow, RolloutRow, Standing},
         world::World,
     },
     domain::{
         fleet::{Enforcement, Environment},
         flow::Direction,
+        names::plural,
         time::{Timestamp, age, span},
     },
 };
@@ -365,7 +367,7 @@ fn cluster_text(world: &World, row: &ClusterRow) -> String {
             cell(Direction::Ingress),
             rate(Direction::Ingress),
             ns.owner.as_ref().map_or("-".to_owned(), ToString::to_string),
-            note_cell(&ns, world.now()),
+            note_cell(&ns, world.now(), world.zone()),
         ]);
     }
     out.push_str(&table.text("  "));
@@ -381,8 +383,9 @@ fn collector_text(world: &World, row: &CollectorRow) -> String {
         parts.push(format!("told {} ago", span(age(at, world.now()))));
     }
     if let Some((ready, all)) = row.ready {
-        let words = row.progress.words();
-        parts.push(format!("{ready} of {all} namespaces ready, furthest behind {words}"));
+        let behind = format!(", furthest behind {}", row.progress.words());
+        let behind = if ready == all { "" } else { &behind };
+        parts.push(format!("{ready} of {} ready{behind}", plural(all, "namespace")));
     }
     parts.extend(row.sources.iter().chain(&row.troubles).map(ToString::to_string));
     parts.join(", ")
@@ -392,9 +395,9 @@ fn rollout_cell(row: &RolloutRow) -> String {
     let isolated = row.isolation.as_ref().filter(|isolation| isolation.isolated > 0);
     let isolated = isolated.map_or(String::new(), |i| format!(" {}/{} isolated", i.isolated, i.pods));
     let clock = row.soak.as_deref().map_or(String::new(), |soak| format!(" {}", soak.judged.words()));
-    match row.standing.as_str() {
-        "-" => format!("{}{isolated}", row.phase.as_str()),
-        standing => format!("{}{clock} ({standing}){isolated}", row.phase.as_str()),
+    match row.standing {
+        Standing::None => format!("{}{isolated}", row.phase.as_str()),
+        standing => format!("{}{clock} ({}){isolated}", row.phase.as_str(), standing.words()),
     }
 }
 
@@ -402,7 +405,7 @@ fn denied_cell(per_minute: Option<f64>) -> String {
     per_minute.map_or("?".to_owned(), |rate| if rate == 0.0 { "0".to_owned() } else { format!("{rate:.1}") })
 }
 
-fn note_cell(ns: &NamespaceRow, now: Timestamp) -> String {
+fn note_cell(ns: &NamespaceRow, now: Timestamp, zone: FixedOffset) -> String {
     let mut notes: Vec<String> = Vec::new();
     if ns.terminating {
         notes.push("being deleted".to_owned());
@@ -410,7 +413,7 @@ fn note_cell(ns: &NamespaceRow, now: Timestamp) -> String {
     for direction in Direction::ALL {
         let row = ns.rollout(direction);
         notes.extend(row.drift.iter().map(ToString::to_string));
-        notes.extend(row.shadow.iter().map(|shadow| format!("{direction} {}", shadow.words(now))));
+        notes.extend(row.shadow.iter().map(|shadow| format!("{direction} {}", shadow.words(now, zone))));
     }
     notes.join("; ")
 }

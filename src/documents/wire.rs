@@ -16,7 +16,7 @@ use crate::{
     domain::{
         fleet::Isolation,
         hold::Override,
-        names::Text,
+        names::{Text, plural},
         rollout::{Kept, Stamp},
         time::Timestamp,
     },
@@ -76,7 +76,7 @@ pub struct IsolationOut {
     /// Selected, but opened by a rule that allows everything.
     pub open: usize,
     pub by: Vec<String>,
-    /// Policies that cannot be evaluated and may isolate too.
+    /// Policies that cannot be evaluated or read and may isolate too.
     pub unknown: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl From<&Isolation> for IsolationOut {
             isolated: isolation.isolated,
             open: isolation.open_selected,
             by: isolation.by.iter().map(ToString::to_string).collect(),
-            unknown: isolation.unknown.iter().map(ToString::to_string).collect(),
+            unknown: isolation.unknowns(),
         }
     }
 }
@@ -102,9 +102,9 @@ pub struct SourceOut {
     pub history_from: Option<String>,
     pub lag_ms: Option<i64>,
     pub flows: u64,
-    /// Events lost, as far as the source counts them.
-    pub lost: u64,
-    pub gaps: usize,
+    /// Events lost, as far as the source counts them; `null`: nothing was ever read of it.
+    pub lost: Option<u64>,
+    pub gaps: Option<usize>,
     pub malformed: u64,
     pub repeats: u64,
     pub nodes_connected: Option<u32>,
@@ -143,7 +143,7 @@ pub fn source_line(row: &SourceRow, now: Timestamp, zone: chrono::FixedOffset) -
         (false, None) => format!("{} {}", row.name, row.link),
         (false, Some(reason)) => format!("{} {}: {reason}", row.name, row.link),
     }];
-    if row.flows + row.lost > 0 || row.link == "live" {
+    if let (Some(lost), Some(gaps)) = (row.lost, row.gaps) {
         let begins = row.history_from.map_or("unknown".to_owned(), |from| {
             let clock = from.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %:z");
             format!("{clock} ({} ago)", span(age(from, now)))
@@ -151,10 +151,10 @@ pub fn source_line(row: &SourceRow, now: Timestamp, zone: chrono::FixedOffset) -
         parts.push(format!("history from {begins}"));
         parts.push(row.lag_ms.map_or("lag unknown".to_owned(), |lag| format!("lag {lag} ms")));
         parts.push(format!("{} flows", row.flows));
-        parts.push(format!("{} lost in {} gaps", row.lost, row.gaps));
+        parts.push(format!("{lost} lost in {}", plural(gaps, "gap")));
     }
     if let Some(away) = row.nodes_unavailable.filter(|away| *away > 0) {
-        parts.push(format!("{away} nodes not heard"));
+        parts.push(format!("{} not heard", plural(away as usize, "node")));
     }
     if row.malformed > 0 {
         parts.push(format!("{} messages not understood", row.malformed));
@@ -218,6 +218,7 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoShadow { .. } => "no-shadow",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::Preflight { .. } => "preflight",
+        Reason::NoPreflight { .. } => "preflight-unknown",
         Reason::InFlight { .. } => "in-flight",
         Reason::NeverClean(_) => "never-clean",
         Reason::OtherCluster(_) => "other-cluster",
@@ -237,6 +238,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::UnknownOverride { .. } => "unknown-override",
         Reason::OtherBytes { .. } => "other-bytes",
         Reason::NothingToWaive(_) => "nothing-to-waive",
+        Reason::NoUid(_) => "cluster-unknown",
+        Reason::OtherOverride { .. } => "other-override",
         Reason::ConfirmedAlready(_) => "confirmed-already",
         Reason::OwnOverride(_) => "own-override",
         Reason::NoExpiry => "no-expiry",
@@ -269,6 +272,8 @@ impl From<&Stamp> for StampOut {
 pub struct OverrideOut {
     name: String,
     covers: Vec<&'static str>,
+    /// It counts for the cluster with this UID and for no other.
+    cluster_uid: Option<String>,
     digest: String,
     reason: String,
     #[serde(flatten)]
@@ -283,6 +288,7 @@ impl From<&Kept<Override>> for OverrideOut {
         Self {
             name: kept.name.to_string(),
             covers: over.covers.iter().map(|covers| covers.as_str()).collect(),
+            cluster_uid: over.uid.as_ref().map(ToString::to_string),
             digest: over.digest.to_string(),
             reason: over.reason.to_string(),
             stamp: (&over.stamp).into(),

@@ -84,6 +84,20 @@ pub struct GroupKey {
     pub protocol: Protocol,
 }
 
+impl GroupKey {
+    /// The other end with the port, as far as they were told: `api.stripe.com:443/TCP`.
+    pub fn peer_words(&self) -> String {
+        let Self { peer, port, protocol, .. } = self;
+        match protocol {
+            Protocol::Icmp => format!("{peer} ICMP"),
+            Protocol::Unknown if *port == 0 => format!("{peer}, port not told"),
+            Protocol::Tcp | Protocol::Udp | Protocol::Sctp | Protocol::Unknown => {
+                format!("{peer}:{port}/{protocol}")
+            }
+        }
+    }
+}
+
 /// A group's place for as long as it lives: a selection holds it and survives sorting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);

@@ -301,6 +301,8 @@ pub struct Isolation {
     pub by: BTreeSet<PolicyKey>,
     /// Policies of kinds that we cannot evaluate and that may isolate too.
     pub unknown: BTreeSet<PolicyKey>,
+    /// Kinds that the cluster serves and that may not be read: any of them may isolate too.
+    pub unread: BTreeSet<PolicyKind>,
 }
 
 impl Isolation {
@@ -342,10 +344,17 @@ impl Isolation {
             let (isolated, pods) = (self.isolated, self.pods);
             format!("{isolated} of {pods} pods are isolated in {direction} by {}", names(&self.by))
         };
-        if !self.unknown.is_empty() {
-            out.push_str(&format!("; perhaps by {} too", names(&self.unknown)));
+        let unknown = self.unknowns();
+        if !unknown.is_empty() {
+            out.push_str(&format!("; perhaps by {} too", unknown.join(", ")));
         }
         out
+    }
+
+    /// What may isolate too, in words.
+    pub fn unknowns(&self) -> Vec<String> {
+        let unread = self.unread.iter().map(|kind| format!("any {kind} (not readable)"));
+        self.unknown.iter().map(ToString::to_string).chain(unread).collect()
     }
 }
 
@@ -381,6 +390,8 @@ pub struct Cluster {
 /// What was found by looking at a cluster now and then; `None` until it was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
+    /// When it first answered.
+    pub since: Option<Timestamp>,
     /// How its pods reach the DNS server.
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.

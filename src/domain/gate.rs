@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{FixedOffset, Offset, Utc};
+
 use super::{
     destination::Finding,
     edge::DnsName,
@@ -15,7 +17,7 @@ use super::{
     policy::{Policy, Role},
     rollout::{Kept, Target},
     suspect::{self, Catalogue},
-    time::Timestamp,
+    time::{Timestamp, minute},
 };
 
 /// What must be known to judge the policies of one rollout. `None`: not known.
@@ -300,8 +302,8 @@ impl Gated {
     }
 
     /// The same without saying what is opened, for who has said that.
-    pub fn clause(&self, target: &Target) -> Option<String> {
-        let next = self.next(target)?;
+    pub fn clause(&self, target: &Target, zone: FixedOffset) -> Option<String> {
+        let next = self.next(target, zone)?;
         let flagged = self.findings.first();
         let flagged = flagged
             .map(|it| format!("flagged as {} ({}): ", it.class, it.severity.as_str()))
@@ -310,8 +312,8 @@ impl Gated {
     }
 
     /// Why it does not pass, with the next step; `None` where it does.
-    pub fn reason(&self, target: &Target) -> Option<String> {
-        let next = self.next(target)?;
+    pub fn reason(&self, target: &Target, zone: FixedOffset) -> Option<String> {
+        let next = self.next(target, zone)?;
         let more = match self.findings.len() {
             0 | 1 => String::new(),
             all => format!(" and {} more", all - 1),
@@ -322,7 +324,7 @@ impl Gated {
         Some(format!("{}{}: {next}", self.subject(), flagged.unwrap_or_default()))
     }
 
-    fn next(&self, target: &Target) -> Option<String> {
+    fn next(&self, target: &Target, zone: FixedOffset) -> Option<String> {
         let ask = self.ask(target);
         Some(match &self.cover {
             Cover::Covered { .. } => return None,
@@ -343,7 +345,7 @@ impl Gated {
             Cover::Expired { review, at } => {
                 format!(
                     "the grant of review {review} expired at {}; ask for a new one with `{ask}`",
-                    clock(*at)
+                    minute(*at, zone)
                 )
             }
             Cover::SelfApproved { review, by } => format!(
@@ -418,7 +420,7 @@ impl Missing {
     }
 }
 
-/// A time as reviews show it.
+/// A time as reviews show it to scripts and in files.
 pub fn clock(at: Timestamp) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
+    minute(at, Utc.fix())
 }

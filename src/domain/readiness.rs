@@ -103,9 +103,10 @@ impl CronFinding {
     /// Why it stands in the way, in one sentence with the next step; `None` where it does not.
     pub fn reason(&self, window: Window) -> Option<Text> {
         let CronJob { ns, name, schedule, longest_pause, suspended, .. } = &self.job;
-        let ran = last_run(&self.job);
+        let ran = last_run(&self.job, window);
         let why = match self.seen {
             CronSeen::Ran => return None,
+            CronSeen::NotInside if self.job.last_run.is_none() => ran,
             CronSeen::NotInside => format!("{ran}, not inside the window"),
             CronSeen::InHole => format!("{ran}, in a stretch that was not seen"),
             CronSeen::Rare => {
@@ -124,10 +125,18 @@ impl CronFinding {
     }
 }
 
-fn last_run(job: &CronJob) -> String {
-    job.last_run.map_or("it never ran".to_owned(), |at| {
-        format!("its last run was {}", at.format("%Y-%m-%d %H:%M UTC"))
-    })
+/// By the window's ends, which everybody reads in the same way.
+fn last_run(job: &CronJob, window: Window) -> String {
+    match job.last_run {
+        None => "no run of it is known".to_owned(),
+        Some(at) if at < window.from => {
+            format!("its last run was {} before the window begins", span(window.from - at))
+        }
+        Some(at) if at <= window.to => {
+            format!("its last run was {} before the window ends", span(window.to - at))
+        }
+        Some(at) => format!("its last run was {} after the window ends", span(at - window.to)),
+    }
 }
 
 /// Judges one namespace.
@@ -175,7 +184,7 @@ fn verdict(mut why: Vec<Text>, left: TimeDelta) -> Readiness {
         (true, false) => Readiness::NotYet { left },
         (false, true) => Readiness::Blocked { why },
         (false, false) => {
-            why.push(Text::from(format!("{} of credited time are missing.", span(left))));
+            why.push(Text::from(format!("{} of credited time is missing.", span(left))));
             Readiness::Blocked { why }
         }
     }
@@ -199,7 +208,7 @@ fn callers(window: Window, facts: &NamespaceFacts<'_>, rows: &[Row<'_>], is_full
         .collect();
     all.sort_by_key(|job| (&job.ns, &job.name));
     let more = all.len().saturating_sub(CALLERS);
-    let mut out: Vec<Text> = all.iter().take(CALLERS).map(|job| unseen_caller(job)).collect();
+    let mut out: Vec<Text> = all.iter().take(CALLERS).map(|job| unseen_caller(job, window)).collect();
     out.extend((more > 0).then(|| Text::from(format!("And {more} more CronJobs may call it so."))));
     out
 }
@@ -253,9 +262,9 @@ fn seen(job: &CronJob, window: Window, rows: &[Row<'_>]) -> CronSeen {
 }
 
 /// Why a job of another namespace stands in the way.
-fn unseen_caller(job: &CronJob) -> Text {
+fn unseen_caller(job: &CronJob, window: Window) -> Text {
     let CronJob { ns, name, schedule, .. } = job;
-    let ran = last_run(job);
+    let ran = last_run(job, window);
     Text::from(format!(
         "CronJob {ns}/{name} ({schedule}): {ran}, so whether it calls this namespace was not seen. Waive it \
          in {ns}, or take a longer window."
@@ -431,7 +440,7 @@ mod tests {
         let monthly = theirs("statements", Some(-1), false);
         let fine = [theirs("a", Some(20), false), theirs("b", None, true)];
         assert_eq!(of(&fine), (0, Readiness::Ready), "its one run was seen; a suspended one calls nobody");
-        let said = "CronJob billing/statements (0 3 1 * *): its last run was 2026-03-01 23:00 UTC, so whether it \
+        let said = "CronJob billing/statements (0 3 1 * *): its last run was 1h00m before the window begins, so whether it \
                     calls this namespace was not seen. Waive it in billing, or take a longer window.";
         assert_eq!(of(&[monthly]), (0, Readiness::Blocked { why: vec![said.into()] }));
         let many: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| theirs(name, None, false)).into();
@@ -448,15 +457,15 @@ mod tests {
         };
         assert_eq!(
             of(job(Some(-21), Some(744))),
-            "CronJob shop/report (0 3 1 * *): its last run was 2026-03-01 03:00 UTC, not inside the window. Waive it, or take a longer window."
+            "CronJob shop/report (0 3 1 * *): its last run was 21h00m before the window begins, not inside the window. Waive it, or take a longer window."
         );
         assert_eq!(
             of(CronJob { suspended: true, ..job(None, None) }),
-            "CronJob shop/report (0 3 1 * *): it never ran, not inside the window. It is suspended. Waive it, or take a longer window."
+            "CronJob shop/report (0 3 1 * *): no run of it is known. It is suspended. Waive it, or take a longer window."
         );
         assert_eq!(
             of(job(Some(3), Some(744))),
-            "CronJob shop/report (0 3 1 * *): its last run was 2026-03-02 03:00 UTC; it may pause 31d00h, and the window is 7d00h long. Waive it, or take a longer window."
+            "CronJob shop/report (0 3 1 * *): its last run was 6d21h before the window ends; it may pause 31d00h, and the window is 7d00h long. Waive it, or take a longer window."
         );
     }
 
@@ -467,7 +476,7 @@ mod tests {
         assert_eq!(daily.readiness, Readiness::NotYet { left: TimeDelta::days(6) });
         let monthly = judge(&seen, days(1), None, &[job(Some(-3), Some(744))], &[]);
         match monthly.readiness {
-            Readiness::Blocked { why } => assert_eq!(why[1].as_str(), "6d00h of credited time are missing."),
+            Readiness::Blocked { why } => assert_eq!(why[1].as_str(), "6d00h of credited time is missing."),
             other => panic!("{other:?}"),
         }
     }

@@ -62,6 +62,17 @@ pub struct Record {
     pub overridden: bool,
 }
 
+impl Record {
+    /// Since when the bytes that were applied last are recorded as clean. What soaked clean before that
+    /// apply does not count: it was taken back or replaced in between.
+    pub fn clean_since(&self) -> Option<Timestamp> {
+        let (applied, clean) = (self.applied.as_ref()?, self.clean.as_ref()?);
+        let is_back = self.rolled_back.as_ref().is_some_and(|back| back.stamp.at >= applied.stamp.at);
+        let counts = clean.digest == applied.digest && clean.at >= applied.stamp.at && !is_back;
+        counts.then_some(clean.at)
+    }
+}
+
 /// An apply that came to its end: the set was closed with this digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {

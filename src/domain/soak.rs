@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, TimeDelta};
 
 use super::{
-    evidence::{Cause, Evidence, OpenGroup, Pause, Verdicts},
+    evidence::{Cause, Evidence, OpenGroup, Pause, Restart, Verdicts},
     hold::DenialKey,
     merged::withholds,
     names::{NodeName, Text},
@@ -178,8 +178,8 @@ pub struct Judged {
     /// What did not count, a cause each, with one example in words.
     pub pauses: Vec<Pause>,
     pub needed: i64,
-    /// Credited minutes by weekday in UTC, Monday first.
-    pub weekdays: [i64; 7],
+    /// What voided credit last.
+    pub restart: Option<Restart>,
     /// Groups that are open, worst first, and those that people expect.
     pub open: Vec<OpenGroup>,
     pub expected: Vec<OpenGroup>,
@@ -241,17 +241,27 @@ impl Judged {
         (TimeDelta::minutes(credited), TimeDelta::minutes((day.end - day.start).max(0)))
     }
 
+    /// Credited minutes by weekday in UTC, Monday first.
+    pub fn weekdays(&self) -> [i64; 7] {
+        weekdays(&self.minutes[0])
+    }
+
     /// `Mon Tue`: days of which something was credited.
     pub fn weekday_words(&self) -> String {
         let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-        let covered = names.into_iter().zip(self.weekdays).filter(|(_, minutes)| *minutes > 0);
+        let covered = names.into_iter().zip(self.weekdays()).filter(|(_, minutes)| *minutes > 0);
         covered.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
     }
 
-    /// `17h40m of 48h00m`.
+    /// `17h40m of 48h`.
     pub fn words(&self) -> String {
-        format!("{} of {}", hours(self.credited), hours(self.needed))
+        format!("{} of {}", hours(self.credited), length(self.needed))
     }
+}
+
+/// How long a soak takes, in minutes: `48h`.
+pub fn length(minutes: i64) -> String {
+    if minutes >= 60 && minutes % 60 == 0 { format!("{}h", minutes / 60) } else { hours(minutes) }
 }
 
 /// Minutes as hours and minutes, however many: `55h00m`.
@@ -265,8 +275,8 @@ pub fn hours(minutes: i64) -> String {
 
 /// Judges evidence.
 pub fn judge(evidence: &Evidence, context: &Context<'_>) -> Judged {
-    let restart = evidence.restarts.iter().map(|restart| restart.at).max();
-    let begins = restart.map_or(evidence.since, |at| at.max(evidence.since));
+    let restart = evidence.restarts.iter().max_by_key(|restart| restart.at);
+    let begins = restart.map_or(evidence.since, |restart| restart.at.max(evidence.since));
     let from = first_whole(begins);
     let window = from..minute_of(context.now).max(from);
     let minutes = Minutes::sort_out(evidence, window.clone(), context);
@@ -290,7 +300,7 @@ pub fn judge(evidence: &Evidence, context: &Context<'_>) -> Judged {
         idle: minutes.idle.minutes(),
         pending: minutes.pending,
         needed,
-        weekdays: weekdays(&minutes.credit),
+        restart: restart.cloned(),
         open,
         expected,
         nodes: current.len(),

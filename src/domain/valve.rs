@@ -221,24 +221,8 @@ pub fn widened(live: &Policy, wanted: &Policy, direction: Direction) -> Vec<Rule
     rules
 }
 
-/// What takes a direction back by hand in one go: the whole set, because any policy left of it keeps
-/// the pods isolated.
-pub fn rollback_commands(
-    context: &str,
-    ns: impl Display,
-    direction: Direction,
-    with_fqdn: bool,
-) -> Vec<String> {
-    let set = Pinned::of(direction).filter(|p| p.kind == PolicyKind::NetworkPolicy).map(|p| p.name);
-    let mut out = vec![deletion(context, &ns, PolicyKind::NetworkPolicy, set)];
-    if with_fqdn {
-        out.extend(fqdn_deletions(context, &ns, direction));
-    }
-    out
-}
-
-/// The runbook's commands, in the order of [`rollback_steps`]: open, then the allows, the valve last. So
-/// whatever stops them half-way, nothing is more closed than before.
+/// What takes a direction back by hand, in the order of [`rollback_steps`]: open, then the whole set, the
+/// valve last. So whatever stops them half-way, nothing is more closed than before.
 pub fn by_hand(context: &str, ns: impl Display, direction: Direction, with_fqdn: bool) -> Vec<String> {
     let mut out = vec![open_command(context, &ns, direction)];
     if with_fqdn {
@@ -434,10 +418,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            rollback_commands("prod eu", &ns, Direction::Egress, true),
+            by_hand("prod eu", &ns, Direction::Ingress, false),
             [
-                "kubectl --context 'prod eu' delete networkpolicy default-deny-egress egress-baseline-allow egress-allowlist -n shop --ignore-not-found",
-                "kubectl --context 'prod eu' delete ciliumnetworkpolicy egress-allowlist-fqdn -n shop --ignore-not-found",
+                r#"kubectl --context 'prod eu' patch networkpolicy default-deny-ingress -n shop --type=merge -p '{"spec":{"ingress":[{}]}}'"#,
+                "kubectl --context 'prod eu' delete networkpolicy ingress-allowlist default-deny-ingress -n shop --ignore-not-found",
             ]
         );
     }

@@ -14,7 +14,7 @@ use super::{
     names::{NsName, Text},
     risk::Risk,
     rollout::Target,
-    time::Timestamp,
+    time::{Timestamp, age, span},
 };
 
 /// How one direction is cut into waves. Sizes count rows; the last size repeats.
@@ -149,10 +149,31 @@ pub struct Candidate {
     /// The wave that it was applied in, as recorded: it stays there.
     pub recorded: Option<u32>,
     pub state: RowState,
-    /// Since when `state` is so, where that is known.
-    pub since: Option<Timestamp>,
+    /// Since when `state` is so.
+    pub since: Since,
     /// The lead took it out of its wave.
     pub exclusion: Option<Box<Hold>>,
+}
+
+/// Since when a row is in its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Since {
+    #[default]
+    Unknown,
+    At(Timestamp),
+    /// It was so when this run began to look, and who knows for how long before.
+    Before(Timestamp),
+}
+
+impl Since {
+    /// For how long: `1m`, or `at least 1m (since this run began)`.
+    pub fn words(self, now: Timestamp) -> Option<String> {
+        match self {
+            Self::Unknown => None,
+            Self::At(at) => Some(span(age(at, now))),
+            Self::Before(at) => Some(format!("at least {} (since this run began)", span(age(at, now)))),
+        }
+    }
 }
 
 /// By what a row left its wave.
@@ -321,13 +342,7 @@ impl WavePlan {
     }
 
     /// Says anew how a row stands, and by that its wave. The row keeps its place.
-    pub fn restate(
-        &mut self,
-        target: &Target,
-        state: RowState,
-        since: Option<Timestamp>,
-        recorded: Option<u32>,
-    ) {
+    pub fn restate(&mut self, target: &Target, state: RowState, since: Since, recorded: Option<u32>) {
         let Some((at, nth)) = self.places.get(target).copied() else { return };
         let Some(wave) = self.waves.get_mut(at) else { return };
         let Some(row) = wave.rows.get_mut(nth) else { return };
@@ -517,5 +532,26 @@ impl<'s> Cut<'s> {
     fn size(&self, number: u32) -> Option<usize> {
         let number = if self.staging { number.min(self.sizes.staging.len() as u32) } else { number };
         size_of(self.sizes, self.total, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    /// A run that has just begun does not know for how long it has been so.
+    #[test]
+    fn since_a_run_began_is_only_the_least() {
+        let then = Timestamp::UNIX_EPOCH;
+        let now = then + TimeDelta::minutes(1);
+        for (since, words) in [
+            (Since::Unknown, None),
+            (Since::At(then), Some("1m")),
+            (Since::Before(then), Some("at least 1m (since this run began)")),
+        ] {
+            assert_eq!(since.words(now).as_deref(), words);
+        }
     }
 }

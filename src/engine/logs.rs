@@ -98,7 +98,7 @@ pub fn stream(access: Access) -> Dial {
         let access = access.clone();
         async move {
             let k8s::antrea::Opened { stream, authority } = k8s::antrea::open(&access).await?;
-            antrea::tls::speak(stream, &authority).await as Result<BoxIo, Trouble>
+            antrea::tls::speak(stream, authority).await as Result<BoxIo, Trouble>
         }
         .boxed()
     })

@@ -17,7 +17,7 @@ use tokio::{
 use super::{Reach, guard, logs::Reading, own_fault, week};
 use crate::{
     cockpit::{
-        plan::ClusterEntry,
+        plan::{ClusterEntry, RelayWay},
         ports::{ClusterFact, Fact, Link, SourceState, Trouble},
         sources::{Picked, pick},
         world::World,
@@ -30,11 +30,20 @@ use crate::{
         source::SourceKind,
     },
     flows::{
-        goldmane::{self, tls::Pem},
+        dial::{dial_address, dial_inside},
+        goldmane::{
+            self,
+            tls::{Pem, Shown},
+        },
         hubble,
-        source::{BoxIo, Dial, dial_address},
+        source::{BoxIo, Dial},
     },
-    k8s::{self, connect::Access, goldmane::Identity},
+    k8s::{
+        self,
+        connect::Access,
+        forward::{self, Said},
+        goldmane::Identity,
+    },
 };
 
 /// A week is asked for beside everything else that a cluster tells at its start.
@@ -120,6 +129,9 @@ impl Sources {
     fn ask_week(&self, world: &World, (name, report): (&ClusterName, Report), reach: &Reach) {
         let entry = world.plan().clusters.iter().find(|entry| entry.name == *name);
         let Some(entry) = entry.filter(|entry| entry.collector.is_none()).cloned() else { return };
+        if world.cluster(name).is_some_and(|cluster| cluster.looked.week.is_some()) {
+            return;
+        }
         let (access, name, facts) = (reach(&entry), name.clone(), self.sender.clone());
         tokio::spawn(async move {
             if let Some(week) = week::source(&entry, &access, &report, PATIENCE).await {
@@ -139,12 +151,7 @@ impl Sources {
         let (name, facts) = (entry.name.clone(), self.sender.clone());
         match kind {
             SourceKind::Hubble => {
-                let dial = match &entry.relay {
-                    Some(relay) => dial_address(relay.clone()),
-                    None => dial(reach(entry), |access| async move {
-                        k8s::forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo)
-                    }),
-                };
+                let dial = relay_of(entry.relay.as_ref(), reach(entry));
                 self.spawn(&entry.name, hubble::run(name, dial, wanted, facts))
             }
             SourceKind::Goldmane => {
@@ -214,12 +221,28 @@ where
     Arc::new(move || open(access.clone()).boxed())
 }
 
+/// Hubble Relay, as the plan tells the way; `None`: it tells nothing.
+pub fn relay_of(way: Option<&RelayWay>, access: Access) -> Dial {
+    let through = |access: Access, said: Said| {
+        dial(access, move |access| async move {
+            forward::relay(&access, said).await.map(|stream| Box::pin(stream) as BoxIo)
+        })
+    };
+    match way {
+        Some(RelayWay::Address(address)) => dial_address(address.clone()),
+        Some(RelayWay::Forward(Some(files))) => dial_inside(through(access, Said::Something), files.clone()),
+        Some(RelayWay::Forward(None)) => through(access, Said::Something),
+        None => through(access, Said::Nothing),
+    }
+}
+
 /// Goldmane, with a certificate out of the cluster.
 pub fn goldmane_of(access: Access) -> Dial {
     dial(access, |access| async move {
         let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
         let Identity { authorities, certificate, key } = identity;
-        goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+        let pem = Pem { authorities: Some(authorities), shown: Some(Shown { certificate, key }) };
+        goldmane::tls::speak(stream, &pem).await
     })
 }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
-use super::{goldmane_of, logs};
+use super::{goldmane_of, logs, relay_of};
 use crate::{
     cockpit::{
         plan::ClusterEntry,
@@ -128,14 +128,7 @@ fn known(asked: Result<Measured, Trouble>) -> Known<Measured> {
 
 /// The node that forgets first decides.
 async fn relay(entry: &ClusterEntry, access: &Access) -> Result<Measured, Trouble> {
-    let access = access.clone();
-    let dial: Dial = match &entry.relay {
-        Some(relay) => dial_address(relay.clone()),
-        None => Arc::new(move || {
-            let access = access.clone();
-            async move { forward::relay(&access).await.map(|stream| Box::pin(stream) as BoxIo) }.boxed()
-        }),
-    };
+    let dial = relay_of(entry.relay.as_ref(), access.clone());
     let nodes = hubble::reach(&entry.name, &dial).await?;
     let shortest = nodes.iter().min_by_key(|(_, from, to)| *to - *from);
     let (node, from, to) = shortest.ok_or_else(|| {

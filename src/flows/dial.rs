@@ -1,128 +1,142 @@
-//! The way to a relay that listens on an address of its own, in the clear or with TLS.
-//! The usual way, a port-forward, is handed in by the engine instead.
+//! The way to a relay: an address of its own, or a port-forward that the engine hands in; each in the
+//! clear or with TLS, whose files are read at each attempt, so that renewed ones need no restart.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use futures::FutureExt;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
+    io::AsyncReadExt as _,
     net::TcpStream,
     time::{Duration, timeout},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::cockpit::ports::{RelayAddress, Trouble};
+use crate::cockpit::ports::{RelayAddress, TlsFiles, Trouble};
 
-use super::source::{BoxIo, Dial};
+use super::{
+    source::{BoxIo, Dial},
+    tls::{self, Pem, Refused, Shown},
+};
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// No certificate is longer, nor a bundle of authorities.
+const FILE: u64 = 4 << 20;
 
-/// What Cilium's own certificates are made out to (`*.hubble-relay.cilium.io`). Believed only under
-/// a CA that was named for this relay.
-const CILIUM_NAME: &str = "relay.hubble-relay.cilium.io";
+/// What certificates of relays are made out to, and believed only under a CA that was named for this
+/// relay: Cilium's own (`*.hubble-relay.cilium.io`, or that one name of it), and GKE's.
+const NAMES: [&str; 2] =
+    ["ui.hubble-relay.cilium.io", "hubble-relay.gke-managed-dpv2-observability.svc.cluster.local"];
 
-/// A dial for an address out of `sluice.yaml`. The CA file is read at each attempt, so a renewed one
-/// needs no restart.
+/// A dial for an address out of `sluice.yaml`.
 pub fn dial_address(relay: RelayAddress) -> Dial {
-    let relay = Arc::new(relay);
-    Arc::new(move || {
-        let relay = Arc::clone(&relay);
-        async move {
-            if relay.tls {
-                Ok(Box::pin(connect_tls(&relay).await?) as BoxIo)
-            } else {
-                Ok(Box::pin(connect(&relay).await?) as BoxIo)
-            }
+    let at = format!("relay {}:{}", relay.host, relay.port);
+    let (host, port) = (Arc::new(relay.host), relay.port);
+    let open: Dial = {
+        let (host, at) = (Arc::clone(&host), at.clone());
+        Arc::new(move || {
+            let (host, at) = (Arc::clone(&host), at.clone());
+            async move { connect(host.as_str(), port, &at).await.map(|stream| Box::pin(stream) as BoxIo) }
+                .boxed()
+        })
+    };
+    match relay.tls {
+        None => open,
+        Some(files) => {
+            let cilium: &[&str] = if files.ca.is_some() { &NAMES } else { &[] };
+            let names = [host.as_str()].into_iter().chain(cilium.iter().copied()).map(str::to_owned);
+            with_tls(open, files, names.collect(), at)
         }
-        .boxed()
-    })
+    }
 }
 
-async fn connect(relay: &RelayAddress) -> Result<TcpStream, Trouble> {
-    let open = TcpStream::connect((relay.host.as_str(), relay.port));
-    match timeout(CONNECT, open).await {
+/// A dial with TLS inside of a port-forward.
+pub fn dial_inside(forward: Dial, files: TlsFiles) -> Dial {
+    with_tls(forward, files, NAMES.map(str::to_owned).to_vec(), "Hubble Relay by port-forward".to_owned())
+}
+
+async fn connect(host: &str, port: u16, at: &str) -> Result<TcpStream, Trouble> {
+    let silent = |fact: &str| {
+        Trouble::new(at, fact, "Check that the relay listens there and that the network lets us through.")
+    };
+    match timeout(CONNECT, TcpStream::connect((host, port))).await {
         Ok(Ok(stream)) => {
             // Small requests must not wait for more; a failure here only costs time.
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
-        Ok(Err(error)) => Err(silent(relay, &error.to_string())),
-        Err(_) => Err(silent(relay, "no connection within 5 s")),
+        Ok(Err(error)) => Err(silent(&error.to_string())),
+        Err(_) => Err(silent("no connection within 5 s")),
     }
 }
 
-async fn connect_tls(relay: &RelayAddress) -> Result<TlsStream<TcpStream>, Trouble> {
-    let connector = TlsConnector::from(Arc::new(config(relay)?));
-    let mut names = vec![relay.host.as_str()];
-    if relay.ca.is_some() {
-        names.push(CILIUM_NAME);
-    }
-    let mut refused = String::from("no name to check its certificate against");
-    for name in names {
-        let Ok(name) = ServerName::try_from(name.to_owned()) else { continue };
-        let stream = connect(relay).await?;
-        match timeout(CONNECT, connector.connect(name, stream)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) if is_other_name(&error) => refused = error.to_string(),
-            Ok(Err(error)) => return Err(untrusted(relay, &error.to_string())),
-            Err(_) => return Err(silent(relay, "the TLS handshake took longer than 5 s")),
+/// Each name is tried on a connection of its own, until the certificate is made out to one.
+fn with_tls(open: Dial, files: TlsFiles, names: Vec<String>, at: String) -> Dial {
+    let kept = Arc::new((files, names, at));
+    Arc::new(move || {
+        let (open, kept) = (Arc::clone(&open), Arc::clone(&kept));
+        async move {
+            let (files, names, at) = &*kept;
+            let config = tls::config(&pem(files, at).await?).map_err(|fact| unusable(files, at, &fact))?;
+            let config = Arc::new(config);
+            let mut refused = None;
+            for name in names {
+                match tls::speak(open().await?, Arc::clone(&config), name).await {
+                    Ok(stream) => return Ok(Box::pin(stream) as BoxIo),
+                    Err(other @ Refused::OtherName(_)) => refused = refused.or(Some(other)),
+                    Err(why) => return Err(untrusted(at, &why)),
+                }
+            }
+            let none = || Refused::OtherName("no name to check its certificate against".to_owned());
+            Err(untrusted(at, &refused.unwrap_or_else(none)))
         }
-    }
-    Err(untrusted(relay, &refused))
+        .boxed()
+    })
 }
 
-fn is_other_name(error: &io::Error) -> bool {
-    use rustls::{CertificateError, Error};
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    matches!(
-        inner,
-        Some(Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
-        ))
-    )
-}
-
-fn config(relay: &RelayAddress) -> Result<ClientConfig, Trouble> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let broken = |error: rustls::Error| {
-        wrong(relay, &error.to_string(), "Name the relay's certificate authority as `ca`.")
+async fn pem(files: &TlsFiles, at: &str) -> Result<Pem, Trouble> {
+    let authorities = match &files.ca {
+        Some(ca) => Some(read(ca.as_str(), "ca", at).await?),
+        None => None,
     };
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(broken)?;
-    let builder = match &relay.ca {
-        Some(file) => builder.with_root_certificates(roots(file.as_str()).map_err(|fact| {
-            wrong(relay, &fact, "Set `ca` to a readable PEM file with the relay's certificate authority.")
-        })?),
-        None => builder.with_platform_verifier().map_err(broken)?,
+    let shown = match &files.shown {
+        Some(shown) => Some(Shown {
+            certificate: read(shown.cert.as_str(), "cert", at).await?,
+            key: read(shown.key.as_str(), "key", at).await?,
+        }),
+        None => None,
     };
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    Ok(Pem { authorities, shown })
 }
 
-fn roots(file: &str) -> Result<RootCertStore, String> {
-    let unreadable = |error: &dyn std::fmt::Display| format!("the CA file {file} cannot be used: {error}");
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() { Err(unreadable(&"there is no certificate in it")) } else { Ok(roots) }
+/// A file that `sluice.yaml` names under this key. No error repeats what is in it.
+async fn read(file: &str, key: &str, at: &str) -> Result<Vec<u8>, Trouble> {
+    let unread = |fact: &str| {
+        let fact = format!("the file {file} cannot be read: {fact}");
+        Trouble::new(at, &fact, &format!("Set `{key}` of this relay to a readable PEM file."))
+    };
+    let opened = tokio::fs::File::open(file).await.map_err(|error| unread(&error.to_string()))?;
+    let mut bytes = Vec::new();
+    let taken = opened.take(FILE + 1).read_to_end(&mut bytes).await;
+    taken.map_err(|error| unread(&error.to_string()))?;
+    if bytes.len() as u64 > FILE { Err(unread("it is larger than 4 MiB")) } else { Ok(bytes) }
 }
 
-fn wrong(relay: &RelayAddress, fact: &str, next: &str) -> Trouble {
-    Trouble::new(&format!("relay {}:{}", relay.host, relay.port), fact, next)
+fn unusable(files: &TlsFiles, at: &str, fact: &str) -> Trouble {
+    let next = match (&files.ca, &files.shown) {
+        (None, None) => "Name the relay's certificate authority as `ca`.",
+        (_, None) => "Set `ca` to a PEM file with the relay's certificate authority.",
+        (_, Some(_)) => "Set `ca`, `cert` and `key` of this relay to PEM files; `key` is the one of `cert`.",
+    };
+    Trouble::new(at, fact, next)
 }
 
-fn silent(relay: &RelayAddress, fact: &str) -> Trouble {
-    wrong(relay, fact, "Check that the relay listens there and that the network lets us through.")
-}
-
-fn untrusted(relay: &RelayAddress, fact: &str) -> Trouble {
-    wrong(relay, &format!("TLS failed: {fact}"), "Check `ca` of this relay in sluice.yaml.")
+fn untrusted(at: &str, why: &Refused) -> Trouble {
+    let next = match why {
+        Refused::OtherName(_) | Refused::Failed(_) => "Check `ca` of this relay in sluice.yaml.",
+        Refused::WantsCertificate => {
+            "Set `cert` and `key` of this relay: a client certificate of Cilium's authority, such as that of Secret hubble-ui-client-certs."
+        }
+        Refused::NotTaken(_) => "Set `cert` and `key` of this relay to a client certificate that it takes.",
+        Refused::Late => "Check that the relay listens there with TLS, and that the network lets us through.",
+    };
+    Trouble::new(at, &why.to_string(), next)
 }

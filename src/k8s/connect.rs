@@ -1,28 +1,30 @@
-//! The kubeconfig and the way to one API server: contexts, credentials, deadlines. What kube offers
-//! (several files, tokens, client certificates, exec plugins, proxies) works; whatever fails is
-//! said without repeating a secret.
+//! How an API server is reached: by a context of the kubeconfig, from inside a cluster, or by a client
+//! that stands already. What kube offers (several files, tokens, client certificates, exec plugins,
+//! proxies) works.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use kube::config::{Config, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use tokio::time::timeout;
+use kube::config::{Config, Kubeconfig};
 
-use crate::{cockpit::ports::Trouble, domain::names::Text};
+use crate::cockpit::ports::Trouble;
 
-use super::wire::Server;
+use super::{
+    door::{Door, client_trouble},
+    kubeconfig::{Files, settled},
+    wire::Server,
+};
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// An exec plugin has to answer within this.
-const CREDENTIALS: Duration = Duration::from_secs(20);
+pub use super::proxy::Proxies;
 
 /// How to reach one API server.
 #[derive(Clone)]
 pub enum Access {
-    Context {
-        kubeconfig: Arc<Kubeconfig>,
-        context: String,
-    },
-    /// A client that stands already: tests in memory.
+    Context(Arc<Door>),
+    /// A client that stands already: the cluster around this pod, tests in memory.
     Client(kube::Client),
 }
 
@@ -35,15 +37,48 @@ pub struct ContextInfo {
     pub namespace: Option<String>,
 }
 
-/// The kubeconfig: `KUBECONFIG` with several paths, merged, or `~/.kube/config`.
-pub fn read_kubeconfig() -> Result<Kubeconfig, Trouble> {
-    Kubeconfig::read().map_err(|error| kubeconfig_trouble("kubeconfig", &error))
+/// The kubeconfig, and one door for each of its contexts.
+pub struct Contexts {
+    files: Arc<Files>,
+    doors: Mutex<BTreeMap<String, Arc<Door>>>,
 }
 
-/// The kubeconfig in this file.
-pub fn read_kubeconfig_at(path: &std::path::Path) -> Result<Kubeconfig, Trouble> {
-    Kubeconfig::read_from(path)
-        .map_err(|error| kubeconfig_trouble(&format!("kubeconfig {}", path.display()), &error))
+impl Contexts {
+    /// Reads these files, merged: the first one to name a thing wins.
+    pub fn read(paths: Vec<PathBuf>, proxies: Proxies) -> Result<Self, Trouble> {
+        let files = Arc::new(Files::read(paths, proxies)?);
+        Ok(Self { files, doors: Mutex::default() })
+    }
+
+    /// As it was read last.
+    pub fn kubeconfig(&self) -> Arc<Kubeconfig> {
+        self.files.held()
+    }
+
+    /// All contexts, in the order of the files.
+    pub fn all(&self) -> Vec<ContextInfo> {
+        let kubeconfig = self.kubeconfig();
+        let named = kubeconfig.contexts.iter();
+        named
+            .filter_map(|named| {
+                let context = named.context.as_ref()?;
+                Some(ContextInfo {
+                    name: named.name.clone(),
+                    cluster: context.cluster.clone(),
+                    user: context.user.clone(),
+                    namespace: context.namespace.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The way into a context, the same for all who ask.
+    pub fn access(&self, context: &str) -> Access {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let door = doors.entry(context.to_owned());
+        let door = door.or_insert_with(|| Arc::new(Door::new(self.files.clone(), context)));
+        Access::Context(door.clone())
+    }
 }
 
 /// The cluster that this program runs in, by the service account of its pod. `None`: it runs in none.
@@ -62,166 +97,35 @@ pub fn in_cluster() -> Option<Result<Access, Trouble>> {
     Some(client.map(Access::Client))
 }
 
-/// All contexts, in the order of the files.
-pub fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
-    let named = kubeconfig.contexts.iter();
-    named
-        .filter_map(|named| {
-            let context = named.context.as_ref()?;
-            Some(ContextInfo {
-                name: named.name.clone(),
-                cluster: context.cluster.clone(),
-                user: context.user.clone(),
-                namespace: context.namespace.clone(),
-            })
-        })
-        .collect()
-}
-
 impl Access {
-    /// A new client with its deadlines. Runs the context's exec plugin where it has one.
+    /// A client with its deadlines, by credentials that serve now.
     pub async fn client(&self) -> Result<kube::Client, Trouble> {
         match self {
             Self::Client(client) => Ok(client.clone()),
-            Self::Context { kubeconfig, context } => open(kubeconfig, context).await,
+            Self::Context(door) => door.enter().await?.client().await,
+        }
+    }
+
+    /// The server does not accept these credentials: the next client gets others.
+    pub(super) fn refuse(&self) {
+        match self {
+            Self::Client(_) => {}
+            Self::Context(door) => door.refuse_latest(),
         }
     }
 
     pub(super) async fn server(&self) -> Result<Server, Trouble> {
-        self.client().await.map(Server::new)
-    }
-}
-
-async fn open(kubeconfig: &Arc<Kubeconfig>, context: &str) -> Result<kube::Client, Trouble> {
-    let object = format!("context {}", Text::new(context));
-    if !kubeconfig.contexts.iter().any(|named| named.name == context) {
-        let known: Vec<_> = kubeconfig.contexts.iter().map(|named| named.name.as_str()).collect();
-        let next = if known.is_empty() {
-            "The kubeconfig has no contexts at all: set KUBECONFIG.".to_owned()
-        } else {
-            format!("Use one of: {}.", known.join(", "))
-        };
-        return Err(Trouble::new(&object, "it is not in the kubeconfig", &next));
-    }
-    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(Kubeconfig::clone(kubeconfig), &options)
-        .await
-        .map_err(|error| kubeconfig_trouble(&object, &error))?;
-    let config = settled(config, &object)?;
-    // Building runs the exec plugin, which blocks: it must not hold up the other clusters.
-    let runtime = tokio::runtime::Handle::current();
-    let build = tokio::task::spawn_blocking(move || {
-        let _inside = runtime.enter();
-        kube::Client::try_from(config)
-    });
-    match timeout(CREDENTIALS, build).await {
-        Ok(Ok(Ok(client))) => Ok(client),
-        Ok(Ok(Err(error))) => Err(client_trouble(&object, &error)),
-        Ok(Err(_)) => Err(Trouble::new(&object, "its client could not be made", "Look at the log file.")),
-        Err(_) => Err(Trouble::new(
-            &object,
-            &format!("its exec plugin did not answer within {} s", CREDENTIALS.as_secs()),
-            "Run the plugin by hand; it may wait for a login.",
-        )),
-    }
-}
-
-/// Our deadlines, no hidden retries, and no plugin that would read from the cockpit's terminal.
-fn settled(mut config: Config, object: &str) -> Result<Config, Trouble> {
-    config.connect_timeout = Some(CONNECT);
-    config.default_retry = false;
-    if let Some(exec) = &mut config.auth_info.exec {
-        if matches!(exec.interactive_mode, Some(ExecInteractiveMode::Always)) {
-            return Err(Trouble::new(
-                object,
-                "its exec plugin wants a terminal (interactiveMode: Always)",
-                "Sign in with kubectl first and use a plugin that caches its credentials.",
-            ));
-        }
-        exec.interactive_mode = Some(ExecInteractiveMode::Never);
-    }
-    Ok(config)
-}
-
-fn client_trouble(object: &str, error: &kube::Error) -> Trouble {
-    match error {
-        // The text may hold what the plugin printed.
-        kube::Error::Auth(_) => Trouble::new(
-            object,
-            "its credentials could not be obtained (exec plugin, token file or auth provider)",
-            "Run the plugin by hand, or sign in again.",
-        ),
-        kube::Error::RustlsTls(_) => Trouble::new(
-            object,
-            "its client certificate, key or CA is not valid PEM",
-            "Check certificate-authority, client-certificate and client-key of this context.",
-        ),
-        kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. } => {
-            Trouble::new(
-                object,
-                "its proxy-url is of a kind that is not supported",
-                "Use http:// or socks5://.",
-            )
-        }
-        kube::Error::InferKubeconfig(error) => kubeconfig_trouble(object, error),
-        _ => Trouble::new(object, "its client could not be made", "Check this context with kubectl."),
-    }
-}
-
-/// The parser's own text shows lines of the file, which may hold tokens: only the place is told.
-fn kubeconfig_trouble(object: &str, error: &KubeconfigError) -> Trouble {
-    match error {
-        KubeconfigError::ReadConfig(io, path) => Trouble::new(
-            &format!("kubeconfig {}", path.display()),
-            &format!("cannot be read: {}", io.kind()),
-            "Set KUBECONFIG to the right files, or pass --kubeconfig.",
-        ),
-        KubeconfigError::Parse(parse) => {
-            let place = parse
-                .location()
-                .map_or_else(String::new, |at| format!(" (line {}, column {})", at.line(), at.column()));
-            Trouble::new(object, &format!("is not valid YAML of a kubeconfig{place}"), "Correct the file.")
-        }
-        KubeconfigError::FindPath => {
-            Trouble::new(object, "there is none", "Set KUBECONFIG, or try `sluice demo`.")
-        }
-        KubeconfigError::LoadContext(name) => {
-            Trouble::new(object, &format!("has no context {}", Text::new(name)), "Name one of its contexts.")
-        }
-        KubeconfigError::LoadClusterOfContext(name) => Trouble::new(
-            object,
-            &format!("names the cluster {}, which is not in the kubeconfig", Text::new(name)),
-            "Add the cluster, or correct the context.",
-        ),
-        KubeconfigError::MissingClusterUrl | KubeconfigError::ParseClusterUrl(_) => Trouble::new(
-            object,
-            "its cluster has no valid server address",
-            "Correct `server` of the cluster.",
-        ),
-        KubeconfigError::ParseProxyUrl(_) => {
-            Trouble::new(object, "its proxy-url is not valid", "Correct `proxy-url` of the cluster.")
-        }
-        KubeconfigError::LoadCertificateAuthority(_) | KubeconfigError::ParseCertificates(_) => Trouble::new(
-            object,
-            "its certificate authority cannot be read",
-            "Check certificate-authority of the cluster.",
-        ),
-        KubeconfigError::LoadClientCertificate(_) | KubeconfigError::LoadClientKey(_) => Trouble::new(
-            object,
-            "its client certificate or key cannot be read",
-            "Check client-certificate and client-key of the user.",
-        ),
-        KubeconfigError::CurrentContextNotSet
-        | KubeconfigError::KindMismatch
-        | KubeconfigError::ApiVersionMismatch
-        | KubeconfigError::ParseNoProxy(_) => {
-            Trouble::new(object, "cannot be used", "Check it with `kubectl config view`.")
+        match self {
+            Self::Client(client) => Ok(Server::new(client.clone())),
+            Self::Context(door) => Server::enter(door).await,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const CONFIG: &str = "
@@ -243,9 +147,9 @@ contexts:
 ";
 
     async fn trouble(context: &str) -> String {
-        let kubeconfig = Kubeconfig::from_yaml(CONFIG).expect("the test's own YAML");
-        let access = Access::Context { kubeconfig: Arc::new(kubeconfig), context: context.to_owned() };
-        access.client().await.err().map(|trouble| trouble.to_string()).unwrap_or_default()
+        let folder = tempfile::tempdir().expect("a folder");
+        let client = contexts(folder.path(), CONFIG).access(context).client().await;
+        client.err().map(|trouble| trouble.to_string()).unwrap_or_default()
     }
 
     #[tokio::test]
@@ -262,7 +166,7 @@ contexts:
             ),
             (
                 "plugin",
-                "context plugin: its credentials could not be obtained (exec plugin, token file or auth provider). Run the plugin by hand, or sign in again.",
+                "context plugin: its exec plugin failed (exit status: 1). Run the plugin by hand, or sign in again.",
             ),
             (
                 "lost",
@@ -279,16 +183,123 @@ contexts:
 
     #[test]
     fn a_broken_file_is_placed_and_never_quoted() {
-        let error = Kubeconfig::from_yaml("users:\n- name: [a\n  token: sekrit").expect_err("not YAML");
-        let said = kubeconfig_trouble("kubeconfig", &error).to_string();
-        assert!(said.starts_with("kubeconfig: is not valid YAML of a kubeconfig (line "), "{said}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config");
+        std::fs::write(&path, "users:\n- name: [a\n  token: sekrit").expect("written");
+        let read = Contexts::read(vec![path], Proxies::default());
+        let said = read.err().map(|trouble| trouble.to_string()).expect("not YAML");
+        assert!(said.contains("config: is not valid YAML of a kubeconfig (line "), "{said}");
         assert!(!said.contains("sekrit"), "{said}");
     }
 
     #[test]
-    fn all_contexts_are_listed_in_order() {
-        let kubeconfig = Kubeconfig::from_yaml(CONFIG).expect("the test's own YAML");
-        let names: Vec<_> = contexts(&kubeconfig).into_iter().map(|context| context.name).collect();
-        assert_eq!(names, ["good", "tty", "plugin", "lost", "broken"]);
+    fn all_contexts_are_listed_in_order_and_the_first_file_wins() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let second = folder.path().join("second");
+        let more = "contexts: [{name: good, context: {cluster: two, user: me}}, {name: more, context: {cluster: two}}]";
+        std::fs::write(&second, more).expect("written");
+        let first = write(folder.path(), CONFIG);
+        let contexts = Contexts::read(vec![first, second], Proxies::default()).expect("a kubeconfig");
+        let names: Vec<_> =
+            contexts.all().into_iter().map(|one| format!("{} {}", one.name, one.cluster)).collect();
+        assert_eq!(names, ["good one", "tty one", "plugin one", "lost two", "broken broken", "more two"]);
+    }
+
+    fn write(folder: &Path, config: &str) -> PathBuf {
+        let path = folder.join("config");
+        std::fs::write(&path, config).expect("written");
+        path
+    }
+
+    fn contexts(folder: &Path, config: &str) -> Contexts {
+        Contexts::read(vec![write(folder, config)], Proxies::default()).expect("a kubeconfig")
+    }
+
+    /// A context `one` with a plugin that leaves a line in `runs` and goes on with this script.
+    fn plugin(folder: &Path, script: &str) -> Contexts {
+        let program = folder.join("plugin");
+        let runs = folder.join("runs");
+        let text =
+            format!("#!/bin/sh\ncd '{}'\necho run >> '{}'\n{script}\n", folder.display(), runs.display());
+        std::fs::write(&program, text).expect("written");
+        let config = format!(
+            "clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]
+users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['{}']}}}}}}]
+contexts: [{{name: one, context: {{cluster: c, user: u}}}}, {{name: other, context: {{cluster: c}}}}]
+",
+            program.display()
+        );
+        contexts(folder, &config)
+    }
+
+    fn runs(folder: &Path) -> usize {
+        std::fs::read_to_string(folder.join("runs")).unwrap_or_default().lines().count()
+    }
+
+    const TOKEN: &str = r#"echo '{"kind":"ExecCredential","status":{"token":"t"}}'"#;
+
+    async fn enter(contexts: &Contexts, context: &str) -> Result<u64, String> {
+        let Access::Context(door) = contexts.access(context) else { panic!("a context") };
+        door.enter().await.map(|ready| ready.number).map_err(|trouble| trouble.to_string())
+    }
+
+    #[tokio::test]
+    async fn ten_operations_run_a_plugin_once_and_a_refusal_once_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = plugin(folder.path(), TOKEN);
+        let ten = futures::future::join_all((0..10).map(|_| enter(&contexts, "one"))).await;
+        assert!(ten.iter().all(|number| *number == Ok(1)), "{ten:?}");
+        assert_eq!((enter(&contexts, "one").await, runs(folder.path())), (Ok(1), 1));
+        let Access::Context(door) = contexts.access("one") else { panic!("a context") };
+        // Said twice of the same ones, and once more when others serve already.
+        door.refuse(1);
+        door.refuse(1);
+        assert_eq!(enter(&contexts, "one").await, Ok(2));
+        door.refuse(1);
+        assert_eq!((enter(&contexts, "one").await, runs(folder.path())), (Ok(2), 2));
+    }
+
+    #[tokio::test]
+    async fn credentials_that_ended_are_asked_for_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ended = r#"echo '{"status":{"token":"t","expirationTimestamp":"2020-01-01T00:00:00Z"}}'"#;
+        let contexts = plugin(folder.path(), ended);
+        for wanted in [1, 2, 3] {
+            assert!(enter(&contexts, "one").await.is_ok());
+            assert_eq!(runs(folder.path()), wanted);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plugin_that_waits_for_a_person_is_started_once_and_holds_up_nobody_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wait = format!("while [ ! -f go ]; do sleep 0.02; done\n{TOKEN}");
+        let contexts = plugin(folder.path(), &wait);
+        for _ in 0..3 {
+            let wanted = "context one: its exec plugin did not answer within 20 s. Run the plugin by hand; it may wait for a login.";
+            assert_eq!(enter(&contexts, "one").await, Err(wanted.to_owned()));
+        }
+        assert_eq!(enter(&contexts, "other").await, Ok(1));
+        tokio::time::resume();
+        std::fs::write(folder.path().join("go"), "").expect("written");
+        assert_eq!((enter(&contexts, "one").await, runs(folder.path())), (Ok(1), 1));
+    }
+
+    #[tokio::test]
+    async fn files_are_read_again_when_they_changed_and_a_broken_one_costs_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = plugin(folder.path(), TOKEN);
+        let text = std::fs::read_to_string(folder.path().join("config")).expect("there");
+        assert_eq!(enter(&contexts, "one").await, Ok(1));
+        // Something else in it changed, and nothing of this context.
+        write(folder.path(), &format!("{text}current-context: other\n"));
+        assert_eq!(enter(&contexts, "one").await, Ok(1));
+        write(folder.path(), "contexts: [");
+        assert_eq!(enter(&contexts, "one").await, Ok(1));
+        std::fs::remove_file(folder.path().join("config")).expect("there");
+        assert_eq!(enter(&contexts, "one").await, Ok(1));
+        write(folder.path(), &text.replace("127.0.0.1:1", "127.0.0.1:2"));
+        assert_eq!(enter(&contexts, "one").await, Ok(2));
+        assert_eq!(runs(folder.path()), 2);
     }
 }

@@ -18,7 +18,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{cockpit::ports::Trouble, domain::names::Text};
+use crate::{
+    cockpit::ports::Trouble,
+    domain::{
+        names::Text,
+        preflight::relay::{TLS_NEXT, speaks_tls},
+    },
+};
 
 use super::{
     connect::Access,
@@ -36,10 +42,25 @@ pub type BoxStream = Box<dyn Io>;
 const NAME: &str = "hubble-relay";
 const PORT: u16 = 4245;
 
+/// Does sluice.yaml tell the way to a relay?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Nothing,
+    Something,
+}
+
 /// Opens a stream to the relay. Each call is a new port-forward: a broken one cannot be mended.
-pub async fn relay(access: &Access) -> Result<BoxStream, Trouble> {
+pub async fn relay(access: &Access, said: Said) -> Result<BoxStream, Trouble> {
     let server = access.server().await?;
     let service = find_service(&server).await?;
+    let mut ports = service.spec.ports.iter().flatten();
+    if said == Said::Nothing && ports.any(|port| speaks_tls(port.port, &port.name)) {
+        return Err(Trouble::new(
+            &service.object(),
+            "it is served with TLS, of which sluice.yaml says nothing",
+            TLS_NEXT,
+        ));
+    }
     let next = "Look at the relay's pods: `kubectl -n kube-system get pods -l k8s-app=hubble-relay`.";
     through(&server, &service, PORT, next).await
 }
@@ -168,7 +189,8 @@ async fn ready_pods(server: &Server, service: &Service) -> Result<Vec<Pod>, Trou
 async fn open(server: &Server, pod: &Pod, port: u16) -> Result<BoxStream, Trouble> {
     let ns = &pod.metadata.namespace;
     let object = format!("port-forward to pod {ns}/{}", pod.metadata.name);
-    let api: Api<core::Pod> = Api::namespaced(server.client().clone(), ns);
+    let client = server.client().await.map_err(|failure| failure.trouble(&object))?;
+    let api: Api<core::Pod> = Api::namespaced(client, ns);
     let ports = [port];
     let forward = timeout(DEADLINE, api.portforward(&pod.metadata.name, &ports)).await;
     let mut forward = match forward {
@@ -263,6 +285,7 @@ struct ServiceSpec {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ServicePort {
+    name: String,
     port: u16,
     /// A number, or the name of a container's port.
     target_port: Value,

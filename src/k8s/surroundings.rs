@@ -12,7 +12,7 @@ use crate::{
     cockpit::ports::Trouble,
     domain::{
         author::facts::{ApiServer, Callback, Facts, Resolver, ResolverPods},
-        names::{NsName, Text},
+        names::{NsName, Text, plural},
         policy::Labels,
         preflight::{
             cni, dns,
@@ -281,6 +281,6 @@ pub fn words(facts: &Facts) -> Text {
     let api = facts
         .api
         .as_ref()
-        .map_or("API server unknown".to_owned(), |api| format!("{} API endpoints", api.endpoints.len()));
+        .map_or("API server unknown".to_owned(), |api| plural(api.endpoints.len(), "API endpoint"));
     Text::from(format!("{cni}, {resolver}, {api}, {nodes}"))
 }

@@ -16,7 +16,12 @@ use crate::{
         fleet::Part,
         names::{ClusterName, NsName, Text},
         policy::PolicyKind,
-        preflight::{cni, reading::Probing, report},
+        preflight::{
+            check::{Reach, Stops},
+            cni,
+            reading::Said,
+            report::{self, Report},
+        },
     },
 };
 
@@ -43,6 +48,10 @@ const LATE: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_secs(300);
 /// A pre-flight reads whole lists: seldom.
 const PREFLIGHT: Duration = Duration::from_secs(1800);
+/// While it keeps the whole cluster from being applied to, so that what was put right counts soon.
+const HURRIED: Duration = Duration::from_secs(60);
+/// Hurried pre-flights in a row; a cluster that stays as it is costs one every [`REFRESH`] after them.
+const HURRIES: u32 = 30;
 /// A session that lived this long was a good one: waiting times start anew.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -58,8 +67,8 @@ pub struct Wishes {
 /// What it asks the server for, as the workspace has it by now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
-    /// Where probes run: a pre-flight asks for their rights.
-    pub probes: Option<Probing>,
+    /// What sluice.yaml says that a pre-flight asks for.
+    pub said: Said,
     /// Where policies were written for: the rights there are asked for one by one where we have none to
     /// all namespaces.
     pub namespaces: BTreeSet<NsName>,
@@ -259,37 +268,62 @@ async fn identified(server: &Server) {
 }
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {
-    let mut looked: Option<Instant> = None;
-    let mut probes = None;
-    let mut asks = wishes.asks.clone();
+    let (mut review_at, mut look_at, mut hurries) = (Instant::now(), Instant::now(), 0);
+    let (mut asks, mut said) = (wishes.asks.clone(), None);
     loop {
         let wanted = asks.borrow_and_update().clone();
-        let (failed, (), kyverno) = tokio::join!(
-            review(server, out, &wanted.namespaces),
-            find_cni(server, out),
-            kyverno::read(server)
-        );
-        out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
-        if probes != wanted.probes || looked.is_none_or(|at| at.elapsed() >= PREFLIGHT) {
-            looked = Some(Instant::now());
-            probes.clone_from(&wanted.probes);
-            let report = report::run(&look::look(server, wanted.probes).await);
-            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+        let reviewing = Instant::now() >= review_at;
+        if reviewing {
+            let (failed, (), kyverno) = tokio::join!(
+                review(server, out, &wanted.namespaces),
+                find_cni(server, out),
+                kyverno::read(server)
+            );
+            out.tell(ClusterFact::Kyverno(Box::new(kyverno))).await;
+            // What failed is tried again sooner than what has answered, and alone.
+            review_at = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
         }
-        // What failed is tried again sooner than what has answered, and alone.
-        let next = Instant::now() + if failed { REFRESH / 10 } else { REFRESH };
+        if said.as_ref() != Some(&wanted.said) || Instant::now() >= look_at {
+            if !reviewing {
+                find_cni(server, out).await;
+            }
+            let report = report::run(&look::look(server, wanted.said.clone()).await);
+            said = Some(wanted.said);
+            hurries = if changes_by_itself(&report) { hurries + 1 } else { 0 };
+            out.tell(ClusterFact::Preflight(Box::new(report))).await;
+            look_at = Instant::now() + pause(hurries);
+        }
+        let next = review_at.min(look_at);
         while Instant::now() < next {
             let soon = Instant::now() + REFRESH / 10;
             let soon = if known.unasked().next().is_some() { soon.min(next) } else { next };
             tokio::select! {
                 () = sleep_until(soon) => {}
-                Ok(()) = asks.changed() => break,
+                Ok(()) = asks.changed() => {
+                    review_at = Instant::now();
+                    break;
+                }
             }
             if known.differs(&Served::by(server).await) {
                 return Over::Anew;
             }
         }
     }
+}
+
+/// Until the next pre-flight, after so many in a row that stopped the cluster.
+fn pause(hurries: u32) -> Duration {
+    match hurries {
+        0 => PREFLIGHT,
+        1..=HURRIES => HURRIED,
+        _ => REFRESH,
+    }
+}
+
+/// Something stops its rollout that may be put right at any time: no node is that only lacks an agent
+/// because no agent is made for it.
+fn changes_by_itself(report: &Report) -> bool {
+    report.open(Stops::Rollout).any(|check| !matches!(check.reach, Reach::Nodes(_)))
 }
 
 async fn review(server: &Server, out: &Out, namespaces: &BTreeSet<NsName>) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     },
     domain::{
         denial::{Class, Group, GroupKey},
-        flow::{Direction, Protocol},
+        flow::Direction,
         names::ClusterName,
         policy::PolicyKind,
         shadow,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-use super::widgets::rate;
+use super::widgets::{plural, rate};
 
 /// The context of a cluster, as kubectl takes it.
 pub fn context(world: &World, cluster: &ClusterName) -> String {
@@ -28,12 +28,12 @@ pub fn context(world: &World, cluster: &ClusterName) -> String {
     entry.map_or_else(|| cluster.to_string(), |entry| entry.context.to_string())
 }
 
-/// What a person would type to take a row back.
+/// What a person would type to take a row back: the runbook's commands.
 pub fn rollback_commands(world: &World, target: &Target) -> Vec<String> {
     let fqdn =
         world.cluster(&target.cluster).is_some_and(|c| c.kinds.contains(&PolicyKind::CiliumNetworkPolicy));
     let context = context(world, &target.cluster);
-    let mut out = valve::rollback_commands(&context, &target.ns, target.direction, fqdn);
+    let mut out = valve::by_hand(&context, &target.ns, target.direction, fqdn);
     let ns = world.namespace(&target.cluster, &target.ns);
     let staged = ns.is_some_and(|ns| ns.is_staged(target.direction));
     out.extend(staged.then(|| shadow::removal_command(&context, &target.ns, target.direction)));
@@ -45,14 +45,9 @@ pub fn target_of(key: &GroupKey) -> Target {
     Target { cluster: key.cluster.clone(), ns: key.ns.clone(), direction: key.direction }
 }
 
-/// `api.stripe.com:443/TCP`, or without a port where the protocol has none.
+/// `api.stripe.com:443/TCP`, or without a port where there is none, or none was told.
 pub fn peer(key: &GroupKey) -> String {
-    match key.protocol {
-        Protocol::Icmp => format!("{} ICMP", key.peer),
-        Protocol::Tcp | Protocol::Udp | Protocol::Sctp | Protocol::Unknown => {
-            format!("{}:{}/{}", key.peer, key.port, key.protocol)
-        }
-    }
+    key.peer_words()
 }
 
 /// `checkout`, or what is known where no workload was named.
@@ -84,7 +79,7 @@ pub fn denial(world: &World, group: &Group) -> String {
     };
     let mut out = vec![
         format!("{begins}: {}", headline(group)),
-        format!("{}, {} times, {} a minute now", group.class.word(), group.count, rate(now)),
+        format!("{}, {}, {} a minute now", group.class.word(), times(group.count), rate(now)),
         format!("first {}, last {}", moment(group.first, zone), moment(group.last, zone)),
         format!("the data plane said {}{}{}", group.said, on_node(group), at_address(group)),
         format!("pods: {}", pods(group)),
@@ -99,11 +94,16 @@ pub fn denial(world: &World, group: &Group) -> String {
     }
     out.push(String::new());
     out.push(format!(
-        "To take the {} policies of {} back (all of them: each one isolates):",
+        "To take the {} policies of {} back (open first, then all of them: each one isolates):",
         target.direction, target.ns
     ));
     out.extend(rollback_commands(world, &target).into_iter().map(|command| format!("  {command}")));
     out.join("\n")
+}
+
+/// `1 time`, `40 times`.
+pub fn times(count: u64) -> String {
+    plural(usize::try_from(count).unwrap_or(usize::MAX), "time")
 }
 
 fn on_node(group: &Group) -> String {

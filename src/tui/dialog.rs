@@ -223,6 +223,17 @@ pub fn share(isolation: &Isolation) -> String {
     format!("{} of {} pods", isolation.isolated, isolation.pods)
 }
 
+/// `2 marked namespaces, 4 rows`.
+fn taken(marks: usize, rows: usize) -> String {
+    match rows {
+        rows if rows == marks => plural(marks, "marked row"),
+        rows if rows == 2 * marks => {
+            format!("{}, {}", plural(marks, "marked namespace"), plural(rows, "row"))
+        }
+        rows => format!("{marks} marked, {}", plural(rows, "row")),
+    }
+}
+
 fn rollback_body(
     world: &World,
     targets: &[Target],
@@ -234,7 +245,10 @@ fn rollback_body(
     if marks > 0 {
         out.push(body(
             Role::Marked,
-            format!("taken: {}, not the one under the cursor (u clears marks)", plural(marks, "marked row")),
+            format!(
+                "taken: {}, not the one under the cursor (u clears marks)",
+                taken(marks, targets.len() + running)
+            ),
         ));
     }
     if running > 0 {

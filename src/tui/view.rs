@@ -14,6 +14,7 @@ pub mod frame;
 pub mod live;
 mod messages;
 pub mod namespace;
+pub mod next;
 pub mod notices;
 pub mod open_ends;
 pub mod overlays;

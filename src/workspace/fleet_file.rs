@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    relay_way::relay_address,
     settings_keys::KEYS,
     yaml::{self, Node, Value},
 };
@@ -231,30 +232,10 @@ impl Reader<'_> {
         wanted
     }
 
-    fn relay(&mut self, node: Option<&Node>, ca: Option<&Node>, key: &str) -> Option<RelayAddress> {
-        let ca_text = self.text(ca, &format!("{key}.relayCA"));
-        let Some(raw) = self.text(node, &format!("{key}.relay")) else {
-            if let (Some(_), Some(ca)) = (ca_text, ca) {
-                self.error(
-                    ca.line,
-                    &format!("`{key}.relayCA` stands without `relay`"),
-                    "Write `relay: host:port` too.",
-                );
-            }
-            return None;
-        };
-        let address = relay_address(raw, ca_text);
-        if let (None, Some(node)) = (&address, node) {
-            let fact = format!("`{key}.relay` is {:?}", Text::new(raw));
-            self.error(node.line, &fact, "Write host:port, or tls://host:port.");
-        }
-        address
-    }
-
     fn collector(&mut self, node: Option<&Node>, key: &str) -> Option<RelayAddress> {
         let raw = self.text(node, &format!("{key}.collector"))?;
         // It speaks plain HTTP; whoever wants TLS puts it behind a tunnel.
-        let address = relay_address(raw, None).filter(|address| !address.tls);
+        let address = relay_address(raw, None).filter(|address| address.tls.is_none());
         if let (None, Some(node)) = (&address, node) {
             let fact = format!("`{key}.collector` is {:?}", Text::new(raw));
             self.error(node.line, &fact, "Write host:port.");
@@ -313,26 +294,13 @@ impl Reader<'_> {
     }
 }
 
-/// `host:port`, `[v6]:port`, `tls://host:port`. A CA asks for TLS by itself.
-pub fn relay_address(raw: &str, ca: Option<&str>) -> Option<RelayAddress> {
-    let (tls, rest) = raw.strip_prefix("tls://").map_or((false, raw), |rest| (true, rest));
-    let (host, port) = rest.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-    let is_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
-    let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    (!host.is_empty() && (is_name || is_v6)).then(|| RelayAddress {
-        host: Text::new(host),
-        port,
-        tls: tls || ca.is_some(),
-        ca: ca.map(Text::new),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::destination::{Category, Severity};
+    use crate::{
+        cockpit::plan::{RelayWay, ShownFiles, TlsFiles},
+        domain::destination::{Category, Severity},
+    };
 
     fn complaints(text: &str) -> String {
         let troubles = match parse("sluice.yaml", text) {
@@ -360,8 +328,24 @@ mod tests {
                 ("prod-us", "prod-us", Environment::Production),
             ]
         );
-        let relay = parsed.fleet.clusters[2].relay.clone().expect("it has one");
-        assert_eq!((relay.host.as_str(), relay.port, relay.tls), ("hubble-relay.example.net", 443, true));
+        let tls = |ca: &str, shown| Some(TlsFiles { ca: Some(Text::new(ca)), shown });
+        let own = ShownFiles {
+            cert: Text::new("certificates/hubble-client.pem"),
+            key: Text::new("certificates/hubble-client.key"),
+        };
+        let relays: Vec<_> = parsed.fleet.clusters.iter().map(|c| c.relay.clone()).collect();
+        assert_eq!(
+            relays,
+            [
+                Some(RelayWay::Forward(tls("certificates/staging-hubble-ca.pem", Some(own)))),
+                None,
+                Some(RelayWay::Address(RelayAddress {
+                    host: Text::new("hubble-relay.example.net"),
+                    port: 443,
+                    tls: tls("certificates/hubble-ca.pem", None),
+                })),
+            ]
+        );
         let flows: Vec<_> = parsed.fleet.clusters.iter().map(|c| c.flows).collect();
         assert_eq!(flows, [Wanted::Auto, Wanted::Goldmane, Wanted::Auto]);
         let collector = parsed.fleet.clusters[2].collector.clone().expect("it has one");
@@ -434,6 +418,70 @@ owners:
         sluice.yaml line 18: `owners[0].namespaces[1]` is a number. Write text (in quotes if it looks like something else) there.
         sluice.yaml line 18: owners[0] has no owner. Write `owner:` with the team's name.
         sluice.yaml line 20: `owners[1].owner` is empty. Write a value, or leave the key out.
+        "#);
+    }
+
+    fn way(relay: &str) -> Option<RelayWay> {
+        let text = format!("clusters:\n- name: a\n  environment: staging\n  relay: {relay}\n");
+        let parsed = parse("sluice.yaml", &text).expect("valid");
+        assert_eq!(parsed.notices, [], "{relay}");
+        parsed.fleet.clusters[0].relay.clone()
+    }
+
+    #[test]
+    fn a_relay_is_reached_in_each_way_that_can_be_written() {
+        let at = |tls| Some(RelayWay::Address(RelayAddress { host: Text::new("h"), port: 1, tls }));
+        let ca = TlsFiles { ca: Some(Text::new("c")), shown: None };
+        let shown = Some(ShownFiles { cert: Text::new("d"), key: Text::new("e") });
+        let both = TlsFiles { shown: shown.clone(), ..ca.clone() };
+        for (written, expected) in [
+            ("'h:1'", at(None)),
+            ("'tls://h:1'", at(Some(TlsFiles::default()))),
+            ("{address: 'h:1'}", at(None)),
+            ("{address: 'h:1', tls: false}", at(None)),
+            ("{address: 'h:1', tls: true}", at(Some(TlsFiles::default()))),
+            ("{address: 'tls://h:1'}", at(Some(TlsFiles::default()))),
+            ("{address: 'h:1', cert: d, key: e}", at(Some(TlsFiles { ca: None, shown }))),
+            ("{address: 'h:1', ca: c, cert: d, key: e}", at(Some(both.clone()))),
+            ("{tls: true, ca: c}", Some(RelayWay::Forward(Some(ca.clone())))),
+            ("{ca: c}", Some(RelayWay::Forward(Some(ca)))),
+            ("{tls: true, ca: c, cert: d, key: e}", Some(RelayWay::Forward(Some(both)))),
+            ("{tls: false}", Some(RelayWay::Forward(None))),
+        ] {
+            assert_eq!(way(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_relay_that_cannot_be_reached_as_written_is_told() {
+        let said: String = [
+            "{}",
+            "{tls: true}",
+            "{cert: d, key: e}",
+            "{address: nowhere, ca: c}",
+            "{ca: c, cert: d}",
+            "{address: 'h:1', key: e}",
+            "{tls: false, ca: c}",
+            "{tls: false, address: 'tls://h:1'}",
+            "{tls: perhaps, ca: c}",
+            "{ca: c}\n  relayCA: c",
+            "[h]",
+        ]
+        .iter()
+        .map(|relay| complaints(&format!("clusters:\n- name: a\n  environment: staging\n  relay: {relay}\n")))
+        .collect();
+        insta::assert_snapshot!(said, @r#"
+        sluice.yaml line 4: `clusters[0].relay` says nothing. Write `address`, or `tls: true` and `ca`.
+        sluice.yaml line 4: `clusters[0].relay` asks for TLS over the port-forward without `ca`. Write `ca`: no public authority vouches for a relay's own name.
+        sluice.yaml line 4: `clusters[0].relay` asks for TLS over the port-forward without `ca`. Write `ca`: no public authority vouches for a relay's own name.
+        sluice.yaml line 4: `clusters[0].relay.address` is "nowhere". Write host:port, or tls://host:port.
+        sluice.yaml line 4: `clusters[0].relay` has one of `cert` and `key`. Write both, or neither.
+        sluice.yaml line 4: `clusters[0].relay` has one of `cert` and `key`. Write both, or neither.
+        sluice.yaml line 4: `clusters[0].relay.tls` is false, and the rest of `clusters[0].relay` asks for it. Write `tls: true`, or keep `address: host:port` alone.
+        sluice.yaml line 4: `clusters[0].relay.tls` is false, and the rest of `clusters[0].relay` asks for it. Write `tls: true`, or keep `address: host:port` alone.
+        sluice.yaml line 4: `clusters[0].relay.tls` is "perhaps". Write true or false.
+        sluice.yaml line 5: `clusters[0].relayCA` stands beside a table `clusters[0].relay`. Write it as `ca` into the table.
+        sluice.yaml line 4: `clusters[0].relay` is a list. Write text (in quotes if it looks like something else) there.
         "#);
     }
 

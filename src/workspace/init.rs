@@ -82,7 +82,7 @@ fn rest(state: Option<&String>) -> String {
     let state = state.map_or("<one of the clusters>".to_owned(), |name| quoted(name));
     format!(
         "\n# Namespaces that no policy is ever applied to. Add those of your platform.\n\
-         namespaces:\n  exclude: [kube-system, kube-public, kube-node-lease, sluice]\n\n\
+         namespaces:\n  exclude: [kube-system, kube-public, kube-node-lease, sluice, sluice-printers]\n\n\
          # Where the team's running state is kept. Nothing can be applied without it: choose a cluster\n\
          # that the whole team reaches, take the comments away, then run `sluice install`.\n\
          # state:\n#   cluster: {state}\n#   namespace: sluice\n\n\

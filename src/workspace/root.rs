@@ -75,7 +75,9 @@ pub fn read_fleet_of(place: &Place) -> Result<Workspace, Vec<Trouble>> {
     let root = place.root.as_path();
     let Parsed { mut fleet, notices } = read_fleet(root)?;
     for relay in fleet.clusters.iter_mut().filter_map(|entry| entry.relay.as_mut()) {
-        relay.ca = relay.ca.take().map(|ca| Text::new(&root.join(ca.as_str()).to_string_lossy()));
+        for file in relay.files_mut() {
+            *file = Text::new(&root.join(file.as_str()).to_string_lossy());
+        }
     }
     subset(&mut fleet, &place.only).map_err(|unknown| vec![unknown])?;
     let files = PolicyFiles { pending: true, ..PolicyFiles::default() };

@@ -12,6 +12,7 @@ const FLEET: &str = "\
 clusters:
 - {name: a, environment: staging}
 - {name: b, environment: production, relay: 'localhost:1', relayCA: ca.pem}
+- {name: d, environment: production, relay: {ca: ca.pem, cert: own/cert.pem, key: /run/key.pem}}
 namespaces: {exclude: [kube-system]}
 ";
 
@@ -86,8 +87,13 @@ fn a_set_is_read_per_direction_and_sent_without_what_a_server_wrote() {
     );
     let sent = &read.files.sets.values().next().expect("two").manifests["default-deny-egress"];
     insta::assert_snapshot!(sent, @r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"labels":{"team":"shop"},"name":"default-deny-egress","namespace":"shop"},"spec":{"podSelector":{},"policyTypes":["Egress"]}}"#);
-    let ca = read.fleet.clusters[1].relay.clone().and_then(|relay| relay.ca).expect("it has one");
-    assert_eq!(Path::new(ca.as_str()), folder.path().join("ca.pem"));
+    let files = |index: usize| {
+        let mut relay = read.fleet.clusters[index].relay.clone().expect("it has one");
+        relay.files_mut().map(|file| Path::new(file.as_str()).to_owned()).collect::<Vec<_>>()
+    };
+    let at = |file: &str| folder.path().join(file);
+    assert_eq!(files(1), [at("ca.pem")]);
+    assert_eq!(files(2), [at("ca.pem"), at("own/cert.pem"), at("/run/key.pem")], "relative to sluice.yaml");
 }
 
 #[test]

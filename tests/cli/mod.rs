@@ -213,7 +213,7 @@ fn a_broken_workspace_stops_an_apply_and_no_look() {
     let answer = machine.said(&["apply", "-n", "shop", "--yes"]);
     insta::assert_snapshot!("broken-workspace", answer);
     // The contexts stand in, both are down, and what is wrong with the file is told.
-    let answer = machine.said(&["status", "--context", "one"]);
+    let answer = machine.said(&["status", "--context", "one", "--deadline", "2m"]);
     assert!(answer.starts_with("exit 1\none  environment unknown  down"), "{answer}");
     assert!(answer.contains("note: HOME/sluice.yaml line 4"), "{answer}");
     let answer = machine.said(&["denials", "--for", "100ms"]);
@@ -228,7 +228,7 @@ fn a_first_sluice_yaml_is_written_once() {
     fs::create_dir(machine.path().join("work")).expect("a folder");
     let first = machine.said(&["init", "work"]);
     let again = machine.said(&["init", "work"]);
-    let read = machine.said(&["status", "--workspace", "work", "--deadline", "1s"]);
+    let read = machine.said(&["status", "--workspace", "work", "--deadline", "2m"]);
     assert!(read.contains("one  environment unknown  down"), "{read}");
     let none = machine.said(&["init", "--context", "three"]);
     insta::assert_snapshot!("init-output", format!("{first}{again}{none}"));
@@ -242,11 +242,11 @@ fn a_plan_of_clusters_that_are_down_is_refused() {
     machine.put("sluice.yaml", "clusters:\n- {name: a, context: one, environment: staging}\n");
     let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: default-deny-egress, namespace: shop}\nspec: {podSelector: {}, policyTypes: [Egress]}\n";
     machine.put("network-policies/a/shop/default-deny-egress.yaml", policy);
-    let said = machine.said(&["plan", "--deadline", "5s", "--direction", "egress"]);
+    let said = machine.said(&["plan", "--deadline", "2m", "--direction", "egress"]);
     assert!(said.starts_with("exit 3\nPlan of "), "{said}");
     assert!(said.contains("egress: 0 may go now, 1 wait"), "{said}");
     assert!(said.contains("- no state cluster is named"), "{said}");
-    let said = machine.said(&["hold", "--fleet", "--reason", "x", "--deadline", "5s"]);
+    let said = machine.said(&["hold", "--fleet", "--reason", "x", "--deadline", "2m"]);
     assert_eq!(
         said,
         "exit 3\nhold the fleet is refused:\n  - no state cluster is named: write `state:` into sluice.yaml, then run `sluice install`\n"

@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sluice::{
     cli::collect,
+    domain::preflight::rights::right_ns,
     flows::baseline::{serve, store},
 };
 
 const MANIFEST: &str = include_str!("../../assets/collect/sluice-collect.yaml");
+const PRINTERS: &str = include_str!("../../assets/printers/sluice-printers.yaml");
+const RIGHTS: &str = include_str!("../../assets/collect/sluice-collect-rights.yaml");
+const WATCH: &str = include_str!("../../assets/watch/sluice-watch-cluster.yaml");
 const UNIT: &str = include_str!("../../assets/collect/sluice-collect.service");
 
 fn objects() -> BTreeMap<String, Value> {
@@ -94,6 +98,35 @@ fn the_manifest_gives_the_least_rights() {
         objects["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
         "restricted"
     );
+}
+
+/// Whoever applies one of these files again must not shut out what another has started: pods that read
+/// their hosts stand where that is allowed, and nothing else does.
+#[test]
+fn no_file_takes_back_what_another_says_of_a_namespace() {
+    let mut levels: Vec<(String, String)> = Vec::new();
+    for text in [MANIFEST, WATCH, PRINTERS, MANIFEST] {
+        let all: Vec<Value> = serde_yaml::from_multiple(text).expect("YAML");
+        for ns in all.iter().filter(|object| object["kind"] == "Namespace") {
+            let level = &ns["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
+            let text = |value: &Value| value.as_str().expect("it says").to_owned();
+            levels.push((text(&ns["metadata"]["name"]), text(level)));
+        }
+        let pods = all.iter().filter(|object| object["kind"] == "DaemonSet");
+        for pod in pods {
+            assert_eq!(pod["metadata"]["namespace"], right_ns("pods/log"));
+            assert!(pod["spec"]["template"]["spec"]["volumes"][0]["hostPath"].is_object());
+        }
+    }
+    levels.dedup();
+    let pair = |(ns, level): (&str, &str)| (ns.to_owned(), level.to_owned());
+    let (ours, printers) = (("sluice", "restricted"), ("sluice-printers", "privileged"));
+    assert_eq!(levels, [ours, printers, ours].map(pair));
+    // Who reads the logs may do so there and nowhere else.
+    let rights: Vec<Value> = serde_yaml::from_multiple(RIGHTS).expect("YAML");
+    let logs = rights.iter().filter(|one| one["metadata"]["labels"]["sluice.dev/reads"] == "logs");
+    let places: Vec<_> = logs.map(|one| (&one["kind"], &one["metadata"]["namespace"])).collect();
+    assert_eq!(json!(places), json!([["Role", "sluice-printers"], ["RoleBinding", "sluice-printers"]]));
 }
 
 #[test]

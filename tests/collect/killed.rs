@@ -56,7 +56,8 @@ struct Plant {
 
 impl Plant {
     fn new() -> Self {
-        let home = tempfile::tempdir().expect("a folder");
+        // A socket's path has 108 bytes at most.
+        let home = tempfile::tempdir_in("/tmp").expect("a folder");
         let flows = OpenOptions::new().create(true).append(true).open(home.path().join("events.log"));
         Self { home, flows: flows.expect("a file"), written: BTreeMap::new() }
     }
@@ -80,6 +81,11 @@ impl Plant {
         writeln!(self.flows, "{line}").expect("written");
         *self.written.entry(address(n)).or_default() += 1;
     }
+}
+
+fn has_heard(state: &str) -> bool {
+    let state = wire::from_json(state.as_bytes()).expect("a state");
+    state.sources.iter().any(|source| source.name.as_str().starts_with("dnstap") && source.lag.is_some())
 }
 
 /// CoreDNS with `dnstap … full`, as far as a collector sees it.
@@ -132,8 +138,9 @@ fn a_dns_server_that_listens_is_called_and_heard() {
     let address = listener.local_addr().expect("bound");
     let collector = plant.collector_with(&format!("call:{address}"));
     let (stream, _) = listener.accept().expect("it calls");
-    collector.until("it reads flows", "/v1/state", |state| state.contains("lagMillis"));
+    // It waits five seconds for a greeting.
     let mut dns = CoreDns::greet(stream);
+    collector.until("it reads flows", "/v1/state", |state| state.contains("lagMillis"));
     dns.answer(1);
     plant.flow(1);
     collector.until("the name is served", EDGES, |answer| names_all(answer, &[1]));
@@ -155,10 +162,10 @@ fn being_killed_neither_loses_nor_counts_twice_what_was_served() {
         collector.until("it reads flows", "/v1/state", |state| state.contains("lagMillis"));
         let mut dns = CoreDns::connect(&plant.socket());
         let new: Vec<u8> = (1..=5).map(|n| 100 * round + n).collect();
-        for n in &new {
-            dns.answer(*n);
-            plant.flow(*n);
-        }
+        // Flows wait five seconds for their names: these are there before.
+        new.iter().for_each(|n| dns.answer(*n));
+        collector.until("answers are heard", "/v1/state", has_heard);
+        new.iter().for_each(|n| plant.flow(*n));
         collector.until("new names are served", EDGES, |answer| names_all(answer, &new));
         served.extend(new);
         // Of these it is killed before it served any, then as soon as it served one.

@@ -20,7 +20,7 @@ use sluice::{
         names::Text,
     },
     engine::{Clock, Engine, Setup},
-    k8s::connect::Access,
+    k8s::connect::{Contexts, Proxies},
     workspace::{self, root::Place},
 };
 
@@ -141,15 +141,12 @@ async fn the_engine_reads_rules_and_evidence_where_there_is_a_state_cluster() {
         settings: Settings { state: Some(state), ..Settings::default() },
         ..FleetFile::default()
     };
-    let kubeconfig = Arc::new(kube::config::Kubeconfig::default());
+    let contexts = Contexts::read(Vec::new(), Proxies::default()).expect("nothing to read");
     let mut engine = Engine::start(Setup {
         fleet,
         files: PolicyFiles::default(),
         notices: Vec::new(),
-        reach: Arc::new(move |entry: &ClusterEntry| Access::Context {
-            kubeconfig: kubeconfig.clone(),
-            context: entry.context.to_string(),
-        }),
+        reach: Arc::new(move |entry: &ClusterEntry| contexts.access(entry.context.as_str())),
         clock: Clock::simulated(at("2026-03-02"), 1.0),
         zone: FixedOffset::east_opt(0).expect("in range"),
         read_only: false,

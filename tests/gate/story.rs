@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, sync::Arc};
 use chrono::{DateTime, TimeDelta};
 use sluice::{
     cockpit::{
+        closed::{ClosedBy, closings_of},
         gate,
         orders::Target,
         plan::{Authored, ClusterEntry, FleetFile, PolicyFiles},
@@ -321,12 +322,12 @@ impl Story {
             protocol: span.protocol,
         };
         let world = self.world();
-        let found = gate::rejected(&world, &target("east", Direction::Egress), &key);
-        let _ = writeln!(
-            out,
-            "=> {}",
-            found.map_or("not expected".to_owned(), |kept| format!("expected by {}", kept.name))
-        );
+        let found = closings_of(&world, &target("east", Direction::Egress), &key);
+        let by = found.first().map_or("not expected".to_owned(), |closed| match closed {
+            ClosedBy::Review(kept) => format!("expected by {}", kept.name),
+            ClosedBy::Waiver(kept) => format!("waived by {}", kept.name),
+        });
+        let _ = writeln!(out, "=> {by}");
     }
 }
 

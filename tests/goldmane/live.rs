@@ -16,7 +16,10 @@ use sluice::{
         source::SourceKind,
     },
     flows::{
-        goldmane::{self, tls::Pem},
+        goldmane::{
+            self,
+            tls::{Pem, Shown},
+        },
         source::Dial,
     },
     k8s::{self, connect::Access, goldmane::Identity},
@@ -51,7 +54,11 @@ fn dial(fleet: &Fleet, person: Person) -> Dial {
         async move {
             let k8s::goldmane::Opened { stream, identity } = k8s::goldmane::open(&access).await?;
             let Identity { authorities, certificate, key } = identity;
-            goldmane::tls::speak(stream, &Pem { authorities, certificate, key }).await
+            goldmane::tls::speak(
+                stream,
+                &Pem { authorities: Some(authorities), shown: Some(Shown { certificate, key }) },
+            )
+            .await
         }
         .boxed()
     })

@@ -33,7 +33,7 @@ fn dial(fleet: &Fleet) -> Dial {
     let access = Access::Client(client::kube_client(fleet, "east", Person::Lead));
     Arc::new(move || {
         let access = access.clone();
-        async move { Ok(Box::pin(forward::relay(&access).await?) as BoxIo) }.boxed()
+        async move { Ok(Box::pin(forward::relay(&access, forward::Said::Nothing).await?) as BoxIo) }.boxed()
     })
 }
 

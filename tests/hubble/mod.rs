@@ -3,6 +3,7 @@
 
 mod dial;
 mod fleet;
+mod inside;
 mod relay;
 
 use std::sync::{Arc, Mutex};

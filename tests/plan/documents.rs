@@ -1,7 +1,11 @@
 //! Goldens of `sluice plan`, text and JSON, on a fleet in the middle of its rollout.
 
 use sluice::{
-    cockpit::settings::{RiskEntry, Settings},
+    cockpit::{
+        plan::FleetFile,
+        ports::Fact,
+        settings::{RiskEntry, Settings},
+    },
     documents::{
         plan::{self, Shown},
         plan_json,
@@ -43,4 +47,15 @@ fn the_plan_as_text_and_as_json() {
 fn a_fleet_without_state_says_what_to_do() {
     let fleet = Fleet::unshared(Settings { state: None, ..settings() });
     insta::assert_snapshot!("plan-no-state.txt", plan::text(&fleet.world, &Shown::default()));
+}
+
+/// Waves of clusters whose environments nobody named would be made up.
+#[test]
+fn without_a_workspace_nothing_is_planned_and_it_says_so() {
+    let mut fleet = middle();
+    fleet.world.absorb(Fact::Fleet(FleetFile { path: None, ..fleet.world.plan().clone() }));
+    insta::assert_snapshot!(plan::text(&fleet.world, &Shown::default()), @r"
+    Plan of Mon 2026-11-23 12:00 +00:00
+      nothing is planned: there is no sluice.yaml: start sluice in a workspace, or see `sluice init`
+    ");
 }

@@ -9,8 +9,9 @@ use sluice::{
     cockpit::{
         plan::{Authored, ClusterEntry, FleetFile, PolicyFiles},
         ports::{Change, ClusterFact, Fact, Link, SourceState, Trouble},
+        records,
         settings::{Settings, StatePlace},
-        shared::SharedFact,
+        shared::{Share, SharedFact},
         world::World,
     },
     domain::{
@@ -20,6 +21,7 @@ use sluice::{
         hold::{Hold, HoldKind, Scope},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKind},
+        preflight::report::Report,
         rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
         source::SourceKind,
         time::Timestamp,
@@ -67,6 +69,11 @@ pub struct Fleet {
     live: Vec<(Target, Vec<Policy>)>,
     records: Vec<Kept<Record>>,
     holds: Vec<Kept<Hold>>,
+}
+
+/// A pre-flight that stops nothing.
+pub fn nothing_open() -> Report {
+    Report { checks: Vec::new(), engine: None, dns_mode: None, offers: Vec::new(), printing: None }
 }
 
 impl Fleet {
@@ -127,6 +134,11 @@ impl Fleet {
     }
 
     fn read(&mut self, on: &str, names: &[&str]) {
+        self.read_before_its_pre_flight(on, names);
+        self.cluster(on, ClusterFact::Preflight(Box::new(nothing_open())));
+    }
+
+    pub fn read_before_its_pre_flight(&mut self, on: &str, names: &[&str]) {
         let yes = Some(true);
         let uid = Some(Text::from(format!("uid-{on}")));
         self.cluster(on, ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });
@@ -244,6 +256,23 @@ impl Fleet {
             let stamp = stamp("2026-11-22T03:00:00Z");
             record.rolled_back = Some(RolledBack { stamp, reason: None, recovered: None });
         });
+    }
+
+    /// The same bytes are written once more, and whoever observes records what is due.
+    pub fn apply_again(&mut self, target: &Target) {
+        self.live.push((target.clone(), set(target)));
+        self.show(&target.cluster);
+        self.record_what_is_due(target);
+    }
+
+    pub fn record_what_is_due(&mut self, target: &Target) {
+        let on = self.world.cluster(&target.cluster).expect("it is there");
+        let due = records::due(&self.world, on, |_| None).into_iter().find_map(|share| match share {
+            Share::Record { record, .. } if record.target == *target => Some(*record),
+            _ => None,
+        });
+        let due = due.expect("something is to be recorded");
+        self.change(target, |record| record.clone_from(&due));
     }
 
     /// Its policies are gone, whoever did it.

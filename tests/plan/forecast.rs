@@ -9,7 +9,7 @@ use sluice::domain::{
     names::Text,
     risk::Risk,
     rollout::Target,
-    wave::{Candidate, Pace, RowState, WavePlan, WaveSettings, WaveSize},
+    wave::{Candidate, Pace, RowState, Since, WavePlan, WaveSettings, WaveSize},
     zone::Zone,
 };
 
@@ -30,7 +30,7 @@ fn candidate(name: &str, risk: u8, recorded: Option<u32>, state: RowState) -> Ca
         after: Vec::new(),
         recorded,
         state,
-        since: None,
+        since: Since::Unknown,
         exclusion: None,
     }
 }

@@ -7,6 +7,7 @@ mod fixture;
 mod forecast;
 mod gates;
 mod holds;
+mod kept_clean;
 mod past_the_gate;
 mod scope;
 mod waves;

@@ -14,7 +14,7 @@ use sluice::{
         names::{ClusterName, NsName, Text},
         risk::Risk,
         rollout::{Stamp, Target},
-        wave::{Candidate, RowState, Wave, WavePlan, WaveSettings, WaveSize},
+        wave::{Candidate, RowState, Since, Wave, WavePlan, WaveSettings, WaveSize},
     },
 };
 
@@ -139,7 +139,7 @@ fn bare(target: Target) -> Candidate {
         after: Vec::new(),
         recorded: None,
         state: RowState::Waiting,
-        since: None,
+        since: Since::Unknown,
         exclusion: None,
     }
 }

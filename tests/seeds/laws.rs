@@ -1,7 +1,7 @@
 //! What must hold, judged by the model's own truth: the laws at each write and each decision, and at
 //! the end that everything has come to rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sluice::{
     cockpit::{
@@ -36,8 +36,9 @@ const LAPSES: i64 = 14 * DAY;
 /// What was found out so far.
 #[derive(Default)]
 pub struct Laws {
-    /// Our own bytes of which 48 hours were truly seen, beside whatever policies of others.
-    proved: HashSet<(Row, PolicyDigest)>,
+    /// Our own bytes of which 48 hours were truly seen, beside whatever policies of others, and when that
+    /// was known.
+    proved: HashMap<(Row, PolicyDigest), i64>,
     /// When the observer was last told that workloads of a row are denied this.
     denied: HashMap<(Row, u8), i64>,
     /// Applies that were decided, and when.
@@ -53,16 +54,17 @@ fn truth(story: &Story, row: Row, digest: PolicyDigest) -> i64 {
     bits.count(0, story.now / MINUTE)
 }
 
-/// Were 48 hours of these bytes ever seen? What soaks are all policies of the direction; ours are what
-/// a row is known by.
+/// Were 48 hours of these bytes seen, and nothing since that voids them: no rollback, no other digest, no
+/// other ground? What soaks are all policies of the direction; ours are what a row is known by.
 fn is_proved(story: &mut Story, row: Row, ours: PolicyDigest) -> bool {
     let is_live = story.clusters[row.cluster].digests(row.ns, row.direction).ours == ours;
     if let Some(all) = live_digest(story, row).filter(|_| is_live)
         && truth(story, row, all) >= NEEDED
     {
-        story.laws.proved.insert((row, ours));
+        story.laws.proved.insert((row, ours), story.now);
     }
-    story.laws.proved.contains(&(row, ours))
+    let void = story.clusters[row.cluster].void_before(row.ns, row.direction);
+    story.laws.proved.get(&(row, ours)).is_some_and(|at| *at >= void)
 }
 
 /// The observer was told what is denied in this cluster.
@@ -99,10 +101,10 @@ pub fn will_write(story: &mut Story, who: usize, share: &Share) {
     let may = story.clusters[row.cluster].may(row.ns, row.direction);
     let since =
         story.clusters[row.cluster].closed[row.ns][row.direction as usize].last().map_or(0, |it| it.0);
-    let lacks = story.needs[&row] & !may;
+    let (lacks, uid) = (story.needs[&row] & !may, story.clusters[row.cluster].uid);
     for bit in [VENDOR_A, VENDOR_B, FLAGGED].into_iter().filter(|bit| lacks & bit != 0) {
         let told = story.laws.denied.get(&(row, bit)).is_some_and(|at| *at >= since);
-        if told && !story.state.waives(row, place_name(bit), story.latest(who)) {
+        if told && !story.state.waives((row, uid), place_name(bit), story.latest(who)) {
             story.break_law("2: clean without an open hurting group", format!("{row}: {}", place_name(bit)));
         }
     }
@@ -163,8 +165,9 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
 /// Wave order by the plain words of the product: one of staging, all of staging, one of production;
 /// then never more at once than the cap, and no wave before the one ahead of it.
 fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
+    let here = (row, story.clusters[row.cluster].uid);
     let over = [Covers::Soak, Covers::Order]
-        .map(|gate| story.state.is_overridden(row, digest, gate, story.latest(who)));
+        .map(|gate| story.state.is_overridden(here, digest, gate, story.latest(who)));
     let number = |row: Row| {
         let plan = story.sluices[who].world.waves().plan(row.direction);
         plan.row(&row.target()).map(|(wave, _)| wave.number)
@@ -206,7 +209,8 @@ fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
 /// Ingress of a namespace that is not live starts after its egress, unless the order was overridden.
 fn egress_first(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
     let is_live = story.clusters[row.cluster].tight(row.ns, row.direction).is_some();
-    let is_over = story.state.is_overridden(row, digest, Covers::Order, story.latest(who));
+    let here = (row, story.clusters[row.cluster].uid);
+    let is_over = story.state.is_overridden(here, digest, Covers::Order, story.latest(who));
     if row.direction == Direction::Egress || is_live || is_over {
         return;
     }

@@ -18,7 +18,7 @@ use sluice::{
         names::{NsName, Text},
         policy::Selector,
         rollout::Target,
-        wave::{RowState, Verdict},
+        wave::{RowState, Since, Verdict},
     },
 };
 
@@ -172,7 +172,10 @@ fn drive(story: &mut Story, who: usize, direction: Direction) {
         .collect();
     let now = world.now();
     for (row, state, since, _) in rows {
-        let since = since.map_or(0, |since| (now - since).num_seconds());
+        let since = match since {
+            Since::Unknown => 0,
+            Since::At(at) | Since::Before(at) => (now - at).num_seconds(),
+        };
         match state {
             RowState::Waiting | RowState::RolledBack => preview(story, who, row),
             RowState::Withheld(_) | RowState::Soaking { .. } => withheld(story, who, row),

@@ -1,7 +1,7 @@
 //! What single facts do to one rollout: restarts, pauses, heartbeats, denials that people close, what
 //! others wrote, and what its page shows.
 
-use chrono::TimeDelta;
+use chrono::{Offset, TimeDelta, Utc};
 use sluice::{
     cockpit::{
         plan::{ClusterEntry, FleetFile},
@@ -250,7 +250,7 @@ fn a_quiet_row_becomes_clean_by_a_probe_and_only_by_one_that_was_denied() {
     assert_eq!(reasons(&scene), quiet);
     probe(&mut scene, 720, probe::Outcome::Unknown("Unschedulable: no room".into()));
     assert_eq!(reasons(&scene), quiet, "what did not run shows nothing");
-    let lines = scene.row().lines(at(720));
+    let lines = scene.row().lines(at(720), Utc.fix());
     assert!(lines.contains(&"the probe shows nothing on a: Unschedulable: no room".to_owned()), "{lines:?}");
     probe(&mut scene, 720, probe::Outcome::Denied);
     assert_eq!(reasons(&scene), [""; 0]);
@@ -337,6 +337,7 @@ fn a_waiver_makes_a_denial_expected_until_it_expires() {
     };
     let waiver = Waiver {
         target: target(),
+        uid: Some(Text::new("uid-1")),
         subject: Subject::Denial(key),
         reason: Text::new("known"),
         stamp: Stamp { by: Text::new("lead"), at: at(0) },
@@ -466,7 +467,7 @@ fn what_we_published_ourselves_is_not_joined_with_what_it_was_made_from() {
     let theirs = Evidence { observer: Text::new("watch"), ..published };
     shared(&mut scene, SharedFact::Evidence(Change::Put(kept("e", theirs))));
     assert_eq!(judged(&scene), (10, 10));
-    assert_eq!(scene.row().joined.expect("joined").as_str(), "watch up to 2026-03-02 00:10 UTC");
+    assert_eq!(scene.row().joined_words(Utc.fix()).expect("joined"), "watch up to 2026-03-02 00:10 UTC");
 }
 
 #[test]
@@ -486,6 +487,9 @@ fn the_other_end_of_a_denial_says_by_whom_it_was_caused() {
         .map(|row| (&row.by, row.workload.as_ref().map(ToString::to_string), row.count))
         .collect();
     assert_eq!(said, [(&by, Some("cart".to_owned()), 2)]);
+    let words = "cart: 2 denied at the other end on 443/TCP, caused by east/pay ingress";
+    let lines = scene.row().lines(scene.world.now(), Utc.fix());
+    assert!(lines.iter().any(|line| line == words), "{lines:?}");
     assert!(scene.row().judged.open.is_empty(), "the row that drops is the one that is held");
 }
 
@@ -591,8 +595,8 @@ fn what_a_page_says_of_a_soak() {
         flow(2_001, "b", "db.example", false),
     ]));
     let row = scene.row();
-    let mut said = row.headline();
-    for line in row.lines(scene.world.now()) {
+    let mut said = row.headline(Utc.fix());
+    for line in row.lines(scene.world.now(), Utc.fix()) {
         said.push('\n');
         said.push_str(&line);
     }

@@ -30,10 +30,10 @@ async fn logs_are_cut_and_refused_as_a_kubelet_does() {
     }));
     tokio::time::sleep(Duration::from_secs(30)).await;
     let plan = east.plan().clone();
-    let printer = plan.workload("sluice", "sluice-printer").expect("it prints");
+    let printer = plan.workload("sluice-printers", "sluice-printer").expect("it prints");
     let pod =
         plan.workloads[printer].pods.iter().find(|pod| plan.pods[**pod].node == 1).expect("on the worker");
-    let log = format!("/api/v1/namespaces/sluice/pods/{}/log", plan.pods[*pod].name);
+    let log = format!("/api/v1/namespaces/sluice-printers/pods/{}/log", plan.pods[*pod].name);
 
     let whole = get(&fleet, &log).await;
     let lines: Vec<&str> = whole.lines().collect();
@@ -56,7 +56,7 @@ async fn logs_are_cut_and_refused_as_a_kubelet_does() {
         (format!("{log}?limitBytes=0"), "422: PodLogOptions \"sluice-printer-"),
         (format!("{log}?tailLines=-1"), "422: PodLogOptions \"sluice-printer-"),
         (format!("{log}?tailLines=x"), "400: strconv.ParseInt"),
-        ("/api/v1/namespaces/sluice/pods/nobody/log".to_owned(), "404: pods \"nobody\" not found"),
+        ("/api/v1/namespaces/sluice-printers/pods/nobody/log".to_owned(), "404: pods \"nobody\" not found"),
     ] {
         let answer = get(&fleet, &path).await;
         assert!(answer.starts_with(said), "{path}: {answer}");

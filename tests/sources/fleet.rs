@@ -128,7 +128,7 @@ async fn np_log_is_followed_through_a_kubelet_that_goes_and_a_log_that_is_rotate
     sleep(20 * SECOND).await;
     let state = told.state();
     let plan = east(&fleet).plan().clone();
-    let printer = plan.workload("sluice", "sluice-printer").expect("it prints");
+    let printer = plan.workload("sluice-printers", "sluice-printer").expect("it prints");
     let others = plan.workloads[printer].pods.len() as u32 - 1;
     let seen = (state.nodes_connected, state.nodes_unavailable, state.link);
     assert_eq!(seen, (Some(others), Some(1), Link::Live));
@@ -236,9 +236,9 @@ async fn a_forbidden_log_says_which_right_is_missing() {
     sleep(5 * SECOND).await;
     let Link::Broken(trouble) = told.state().link else { panic!("{:?}", told.state()) };
     let said = trouble.to_string();
-    assert!(said.starts_with("log of pod sluice/sluice-printer-"), "{said}");
+    assert!(said.starts_with("log of pod sluice-printers/sluice-printer-"), "{said}");
     assert!(said.contains("HTTP 403") && said.contains("pods/log"), "{said}");
-    assert!(said.contains("kubectl -n sluice create rolebinding"), "{said}");
+    assert!(said.contains("kubectl -n sluice-printers create rolebinding"), "{said}");
 }
 
 /// Antrea without a stream and without printers: nothing is read, and what is needed is said.

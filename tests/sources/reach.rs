@@ -82,7 +82,7 @@ async fn the_node_that_forgets_first_decides_how_far_back_printed_records_reach(
     let said = week(&fleet).await;
     assert!(
         said.starts_with(
-            "unknown: How far back records reach could not be measured: log of pod sluice/sluice-printer-"
+            "unknown: How far back records reach could not be measured: log of pod sluice-printers/sluice-printer-"
         ),
         "{said}"
     );
@@ -106,11 +106,11 @@ async fn a_node_without_a_record_leaves_the_week_unknown() {
     assert!(week(&fleet).await.starts_with("fail: Records reach back 0 minutes."));
     let east = fleet.cluster("east").expect("it is there");
     let plan = east.plan().clone();
-    let printer = plan.workload("sluice", "sluice-printer").expect("it prints");
+    let printer = plan.workload("sluice-printers", "sluice-printer").expect("it prints");
     let pod =
         plan.workloads[printer].pods.iter().find(|pod| plan.nodes[plan.pods[**pod].node].name == "worker-2");
     let name = &plan.pods[*pod.expect("one a node")].name;
-    east.server().unseed("v1", "Pod", "sluice", name);
+    east.server().unseed("v1", "Pod", "sluice-printers", name);
     let said = week(&fleet).await;
     assert!(
         said.starts_with("unknown: ") && said.contains("node worker-2: no pod has printed a record of it"),

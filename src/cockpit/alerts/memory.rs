@@ -81,13 +81,13 @@ fn line(key: &AlertKey, thing: &Thing) -> Option<String> {
         if thing.is_open { "open" } else { "over" },
         key.spot,
         key.detail,
-        thing.words,
+        thing.was,
     ))
 }
 
 fn read(line: &str, cluster: &ClusterName) -> Option<(AlertKey, Thing)> {
     let fields: Vec<_> = line.split('\t').collect();
-    let [kind, level, at, since, open, spot, detail, words] = fields.as_slice() else { return None };
+    let [kind, level, at, since, open, spot, detail, was] = fields.as_slice() else { return None };
     let time = |raw: &str| Timestamp::from_timestamp(raw.parse().ok()?, 0);
     let key = AlertKey {
         kind: AlertKind::ALL.into_iter().find(|one| one.as_str() == *kind)?,
@@ -99,7 +99,7 @@ fn read(line: &str, cluster: &ClusterName) -> Option<(AlertKey, Thing)> {
         told: Some((time(at)?, level.parse().ok()?)),
         is_open: *open == "open",
         absent: None,
-        words: Text::new(words),
+        was: Text::new(was),
     };
     Some((key, thing))
 }
@@ -119,7 +119,7 @@ mod tests {
             told: Some((now() - TimeDelta::minutes(minutes), 2)),
             is_open,
             absent: None,
-            words: Text::new("web is denied db on 5432/TCP"),
+            was: Text::new("web was denied db on 5432/TCP"),
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     fn a_fleet_that_broke_at_once_fits() {
         let mut alerts = Alerts::default();
         for n in 0..1_000 {
-            let long = Thing { words: Text::from("x".repeat(500)), ..thing(true, n) };
+            let long = Thing { was: Text::from("x".repeat(500)), ..thing(true, n) };
             alerts.things.insert(key(&format!("{n} {}", "y".repeat(400))), long);
         }
         let memory = alerts.memory(&cluster("prod-eu"), now());

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{AlertKey, AlertKind, Condition};
 use crate::{
     cockpit::{
-        gate,
+        gate, kept_clean,
         open_ends::taken_back,
         recovery::{Recovery, recovery},
         spot::Spot,
@@ -23,7 +23,7 @@ use crate::{
         rollout::Target,
         soak::{Judged, Reason, Verdict},
         spans::{Spans, minute_of, minute_start},
-        time::{age, span},
+        time::{age, minute, span},
     },
 };
 
@@ -49,6 +49,7 @@ pub(super) fn conditions(world: &World) -> Vec<Condition> {
 pub(super) fn slow(world: &World) -> Vec<Condition> {
     let mut out: Vec<_> = world.soaks().targets().filter_map(|target| paused(world, &target)).collect();
     out.extend(world.soaks().targets().filter_map(|target| leaks(world, &target)));
+    out.extend(world.soaks().targets().filter_map(|target| not_clean_any_more(world, &target)));
     out.extend(grant_expired(world));
     out.extend(world.soaks().targets().filter_map(|target| ungranted(world, &target)));
     out
@@ -99,10 +100,18 @@ fn hurting(world: &World) -> Vec<Condition> {
                     group.count,
                     span(age(group.first, now)),
                 );
+                let within = age(group.first, group.last);
+                let within =
+                    if within.is_zero() { String::new() } else { format!(" in {}", span(within)) };
+                let was = format!(
+                    "{who} was denied {} on {}/{}, {} {attempts}{within}",
+                    key.peer, key.port, key.protocol, group.count,
+                );
                 Condition {
                     key: AlertKey { kind: AlertKind::Hurting, spot: (&target).into(), detail: what },
                     level: level(rate),
                     words: Text::from(words),
+                    was: Text::from(was),
                 }
             })
         })
@@ -133,6 +142,14 @@ fn disagreement(world: &World) -> Vec<Condition> {
                 ours.opinion.verdict.as_str(),
                 ours.opinion.why,
             )),
+            was: Text::from(format!(
+                "{who} was denied {} on {}/{}, and by the live policies it was {} ({})",
+                key.peer,
+                key.port,
+                key.protocol,
+                ours.opinion.verdict.as_str(),
+                ours.opinion.why,
+            )),
         })
     };
     world.denials().groups().filter(goes_on).filter_map(condition).collect()
@@ -145,15 +162,16 @@ fn level(per_minute: f64) -> u32 {
 }
 
 fn incident(world: &World) -> Vec<Condition> {
-    let mut rows: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
+    let mut rows: BTreeMap<&Target, Vec<(String, String)>> = BTreeMap::new();
     for (target, incident) in world.incidents().iter() {
-        rows.entry(target).or_default().push(incident.words());
+        rows.entry(target).or_default().push((incident.words(), incident.said()));
     }
-    let condition = |(target, what): (&Target, Vec<String>)| Condition {
+    let condition = |(target, what): (&Target, Vec<(String, String)>)| Condition {
         key: AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::default() },
         // Something was added to it: that is worse.
         level: u32::try_from(what.len()).unwrap_or(u32::MAX),
-        words: Text::from(what.join("; ")),
+        words: Text::from(what.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join("; ")),
+        was: Text::from(what.iter().map(|(_, said)| said.as_str()).collect::<Vec<_>>().join("; ")),
     };
     rows.into_iter().map(condition).collect()
 }
@@ -185,6 +203,11 @@ fn not_recovered(world: &World) -> Vec<Condition> {
                     },
                     level: 0,
                     words: Text::from(format!("rolled back {ago} ago by {}: {how}", back.stamp.by)),
+                    was: Text::from(format!(
+                        "rolled back at {} by {}, and not recovered",
+                        minute(back.stamp.at, world.zone()),
+                        back.stamp.by
+                    )),
                 }
             })
         })
@@ -207,12 +230,18 @@ fn observer_gone(world: &World) -> Vec<Condition> {
         .clusters()
         .filter(|cluster| has_live_row(cluster))
         .filter_map(|cluster| {
-            let words = match shared.observer(&cluster.name) {
-                None => "nobody writes its evidence: soaks stand still".to_owned(),
-                Some(observer) if now - observer.renewed > LEASE => format!(
-                    "{} has not renewed its Lease for {}: soaks stand still",
-                    observer.holder,
-                    span(age(observer.renewed, now))
+            let (words, was) = match shared.observer(&cluster.name) {
+                None => (
+                    "nobody writes its evidence: soaks stand still".to_owned(),
+                    "nobody wrote its evidence, and soaks stood still".to_owned(),
+                ),
+                Some(observer) if now - observer.renewed > LEASE => (
+                    format!(
+                        "{} has not renewed its Lease for {}: soaks stand still",
+                        observer.holder,
+                        span(age(observer.renewed, now))
+                    ),
+                    format!("{} did not renew its Lease, and soaks stood still", observer.holder),
                 ),
                 Some(_) => return None,
             };
@@ -221,6 +250,7 @@ fn observer_gone(world: &World) -> Vec<Condition> {
                 key: AlertKey { kind: AlertKind::ObserverGone, spot, detail: Text::default() },
                 level: 0,
                 words: Text::from(words),
+                was: Text::from(was),
             })
         })
         .collect()
@@ -236,7 +266,16 @@ fn leaks(world: &World, target: &Target) -> Option<Condition> {
         spot: target.into(),
         detail: Text::new("the probe got through"),
     };
-    Some(Condition { key, level: 0, words: Text::from(leak.to_string()) })
+    let words = Text::from(leak.to_string());
+    Some(Condition { key, level: 0, was: words.clone(), words })
+}
+
+/// What it was clean by is void: it soaks again, and its wave with it.
+fn not_clean_any_more(world: &World, target: &Target) -> Option<Condition> {
+    let words = kept_clean::lost(world, target)?;
+    let key =
+        AlertKey { kind: AlertKind::Incident, spot: target.into(), detail: Text::new("not clean any more") };
+    Some(Condition { key, level: 0, was: words.clone(), words })
 }
 
 fn paused(world: &World, target: &Target) -> Option<Condition> {
@@ -257,15 +296,12 @@ fn paused(world: &World, target: &Target) -> Option<Condition> {
     }
     let cause = judged.pauses.iter().find(|pause| pause.spans.contains(last.end - 1));
     let why = cause.map_or_else(String::new, |pause| format!(": {} ({})", pause.cause.as_str(), pause.why));
-    let since = minute_start(last.start);
+    let since = minute(minute_start(last.start), world.zone());
     Some(Condition {
         key: AlertKey { kind: AlertKind::Paused, spot: target.into(), detail: Text::default() },
         level: 0,
-        words: Text::from(format!(
-            "nothing is credited since {}{why}; {} so far",
-            since.format("%Y-%m-%d %H:%M UTC"),
-            judged.words()
-        )),
+        words: Text::from(format!("nothing is credited since {since}{why}; {} so far", judged.words())),
+        was: Text::from(format!("nothing was credited from {since} on{why}")),
     })
 }
 
@@ -283,7 +319,12 @@ fn grant_expired(world: &World) -> Vec<Condition> {
             words: Text::from(format!(
                 "the grant of review {} ended {} and the policy still opens it",
                 due.review,
-                due.until.format("%Y-%m-%d %H:%M UTC")
+                minute(due.until, world.zone())
+            )),
+            was: Text::from(format!(
+                "the grant of review {} had ended {} and the policy still opened it",
+                due.review,
+                minute(due.until, world.zone())
             )),
         })
         .collect::<Vec<_>>()
@@ -297,7 +338,7 @@ fn ungranted(world: &World, target: &Target) -> Option<Condition> {
     // An expired grant is a thing of its own.
     incidents.retain(|incident| !matches!(incident.opening.cover, Cover::Expired { .. }));
     let first = incidents.first()?;
-    let said = first.opening.reason(target)?;
+    let said = first.opening.reason(target, world.zone())?;
     let more = incidents.len() - 1;
     let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
     Some(Condition {
@@ -308,5 +349,6 @@ fn ungranted(world: &World, target: &Target) -> Option<Condition> {
         },
         level: u32::try_from(incidents.len()).unwrap_or(u32::MAX),
         words: Text::from(format!("{said}{more}")),
+        was: Text::from(format!("{} without a grant{more}", first.opening.subject())),
     })
 }

@@ -133,7 +133,8 @@ pub struct Place {
     known: Option<Timestamp>,
     pub policies: Touched,
     pub pods: Touched,
-    restarted: bool,
+    /// Something restarted all its rollouts.
+    pub restarted: bool,
 }
 
 impl Place {
@@ -216,7 +217,7 @@ impl Place {
 
     /// Looks again at the namespaces that the last fact concerned; whether there were any.
     pub fn look(&mut self, cluster: &Cluster, discoveries: &Discoveries, now: Timestamp) -> bool {
-        let mut looked = std::mem::take(&mut self.restarted);
+        let mut looked = false;
         if self.uid.is_some() && self.sight.knows_policies() {
             let (seen, rollouts) = (&cluster.namespaces, &self.rollouts);
             for ns in self.policies.take(|| seen.keys().chain(rollouts.keys()).cloned().collect()) {

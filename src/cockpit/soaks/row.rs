@@ -8,12 +8,15 @@ use crate::{
     domain::{
         denial::{Denials, Peer},
         eval::verdict::Verdict::Denied,
-        evidence::{Cause, Evidence, Restart},
+        evidence::{Cause, Evidence, Restart, Verdicts},
+        expected::{Asked, Closings},
+        fleet::{Cluster, Pod},
+        flow::Protocol,
         journal::{Act, Entry},
         names::{NodeName, Text, Workload},
         policy::Labels,
         rollout::Target,
-        soak::{Context, Judged, judge, unproved},
+        soak::{Context, Judged, Reason, Verdict, judge, unproved},
         source::SourceKind,
         spans::minute_start,
         time::Timestamp,
@@ -21,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    Around, Soaks, Unseen, closings,
+    Around, Soaks, Unseen,
     live::{Live, Telling},
     place::{Place, Rollout, is_cron_only},
 };
@@ -36,8 +39,8 @@ pub struct SoakRow {
     pub bar: Text,
     /// What the credit rests on, in a sentence.
     pub rests: Text,
-    /// Whose evidence is joined with ours; `None`: nobody's.
-    pub joined: Option<Text>,
+    /// Whose evidence is joined with ours, and up to when; `None`: nobody's.
+    pub joined: Option<(Text, Timestamp)>,
     /// What voided earlier credit, oldest first.
     pub restarts: Vec<Restart>,
     pub allowed: u64,
@@ -73,6 +76,7 @@ pub struct CausedRow {
     /// Ours.
     pub workload: Option<Workload>,
     pub port: u16,
+    pub protocol: Protocol,
     pub count: u64,
     pub last: Timestamp,
 }
@@ -193,7 +197,8 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     let target = &evidence.target;
     let closings = closings(target, around);
     let expected = |key: &crate::domain::hold::DenialKey| {
-        !closings.is_empty() && closings.expects(key, labels(around, target, key.workload.as_ref()))
+        let cluster = around.clusters.get(&target.cluster);
+        closings.expects(key, || labels(cluster, target, key.workload.as_ref()))
     };
     let settings = &around.plan.settings.soak;
     let jobs = jobs(around, target)
@@ -215,11 +220,31 @@ fn judge_here(soaks: &Soaks, evidence: &Evidence, around: &Around<'_>) -> Judged
     )
 }
 
-/// Labels of a workload's pods, as those that run now have them.
-pub fn labels<'w>(around: &Around<'w>, target: &Target, workload: Option<&Workload>) -> Option<&'w Labels> {
-    let ns = around.clusters.get(&target.cluster)?.namespaces.get(&target.ns)?;
-    let workload = workload?;
-    ns.pods.values().find(|pod| pod.workload == *workload).map(|pod| &pod.labels)
+/// Is it clean, is something against it that hurts, is it idle: what the plan must hear of at once.
+pub fn stands(judged: &Judged) -> (bool, bool, bool) {
+    let hurts = judged.verdict.reasons().iter().any(Reason::is_harm);
+    (judged.verdict.is_clean(), hurts, judged.verdict == crate::domain::soak::Verdict::Idle)
+}
+
+/// What people closed of a rollout, by the API server's clock; before that spoke, nothing is closed.
+pub fn closings<'w>(target: &Target, around: &Around<'w>) -> Closings<'w> {
+    let Around { shared, clusters, now, .. } = *around;
+    let uid = clusters.get(&target.cluster).and_then(|cluster| cluster.uid.as_ref());
+    let (Some(uid), Some(now)) = (uid, shared.now(now)) else { return Closings::default() };
+    let (waivers, reviews) = (shared.waivers().map(|one| &one.value), shared.reviews().map(|one| &one.value));
+    let people = &around.plan.settings.people;
+    Closings::of(Asked { target, uid, people, now }, waivers, reviews)
+}
+
+/// Labels of each of a workload's pods that are there now.
+pub fn labels<'c>(
+    cluster: Option<&'c Cluster>,
+    target: &Target,
+    workload: Option<&Workload>,
+) -> Vec<&'c Labels> {
+    let pods = cluster.and_then(|cluster| cluster.namespaces.get(&target.ns)).map(|ns| ns.pods.values());
+    let is_of_it = |pod: &&Pod| Some(&pod.workload) == workload;
+    pods.into_iter().flatten().filter(is_of_it).map(|pod| &pod.labels).collect()
 }
 
 /// CronJobs of a namespace that has nothing else.
@@ -268,10 +293,9 @@ pub fn row(soaks: &Soaks, target: &Target, around: &Around<'_>, denials: &Denial
     })
 }
 
-fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<Text> {
+fn joined(rollout: &Rollout, evidence: &Evidence) -> Option<(Text, Timestamp)> {
     let base = rollout.base.as_ref().filter(|base| base.is_of_same(evidence))?;
-    let until = minute_start(crate::domain::spans::minute_of(base.until));
-    Some(Text::from(format!("{} up to {}", base.observer, until.format("%Y-%m-%d %H:%M UTC"))))
+    Some((base.observer.clone(), minute_start(crate::domain::spans::minute_of(base.until))))
 }
 
 fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_>) -> Text {
@@ -296,10 +320,13 @@ fn rests(soaks: &Soaks, evidence: &Evidence, judged: &Judged, around: &Around<'_
         (0, false) => "not proved by a probe".to_owned(),
         (proved, _) => format!("proved by a probe on {proved}"),
     };
-    Text::from(format!(
-        "{signs}; in force on {} of {} nodes, {probed}; verdicts: {} allowed, {} denied",
-        judged.in_force, judged.nodes, evidence.verdicts.allowed, evidence.verdicts.denied
-    ))
+    let in_force = match (&judged.verdict, judged.nodes) {
+        (Verdict::Idle, 0) => "no node runs its pods now".to_owned(),
+        (_, 0) => "in force on ? nodes: which nodes run its pods is not known yet".to_owned(),
+        (_, nodes) => format!("in force on {} of {nodes} nodes", judged.in_force),
+    };
+    let Verdicts { allowed, denied, .. } = &evidence.verdicts;
+    Text::from(format!("{signs}; {in_force}, {probed}; verdicts: {allowed} allowed, {denied} denied"))
 }
 
 fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestamp) -> Vec<CausedRow> {
@@ -317,6 +344,7 @@ fn caused(rollout: &Rollout, target: &Target, denials: &Denials, began: Timestam
                 Peer::Name(_) | Peer::Address(_) | Peer::Entity(_) | Peer::Unknown => None,
             },
             port: group.key.port,
+            protocol: group.key.protocol,
             count: group.count,
             last: group.last,
         })

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use chrono::FixedOffset;
+
 use crate::domain::{
     evidence::{Pause, Restart},
     soak::{Verdict, hours},
-    time::{Timestamp, age, span},
+    time::{Timestamp, age, minute, span},
 };
 
 use super::SoakRow;
 
 impl SoakRow {
     /// The verdict in a line: `soaking: 17h40m of 48h00m credited in 20h00m, 30h20m left`.
-    pub fn headline(&self) -> String {
+    pub fn headline(&self, zone: FixedOffset) -> String {
         let judged = &self.judged;
         let credited = format!("{} credited in {}", judged.words(), hours(judged.wall));
         match &judged.verdict {
@@ -21,7 +23,7 @@ impl SoakRow {
                 format!("soaking: {credited}, {} left", hours(left.num_minutes()))
             }
             Verdict::Clean { since } => {
-                format!("clean since {}: {credited}", since.format("%Y-%m-%d %H:%M UTC"))
+                format!("clean since {}: {credited}", minute(*since, zone))
             }
             Verdict::Idle => format!("idle, no pods: {credited}; it does not hold its wave"),
             Verdict::Withheld { .. } | Verdict::NotStarted => {
@@ -56,6 +58,12 @@ impl SoakRow {
         }
     }
 
+    /// Whose evidence is joined with ours: `sluice watch on ops-1 up to 2026-11-23 13:02 UTC`.
+    pub fn joined_words(&self, zone: FixedOffset) -> Option<String> {
+        let (observer, until) = self.joined.as_ref()?;
+        Some(format!("{observer} up to {}", minute(*until, zone)))
+    }
+
     /// What the newest probes could not show: nodes with the same reason in one line.
     fn unproved_words(&self) -> Vec<String> {
         let mut by_why: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -72,7 +80,7 @@ impl SoakRow {
     }
 
     /// Everything beside the headline, a line each.
-    pub fn lines(&self, now: Timestamp) -> Vec<String> {
+    pub fn lines(&self, now: Timestamp, zone: FixedOffset) -> Vec<String> {
         let mut out = Vec::new();
         if self.judged.wall > 0 {
             out.push(format!("since it began {} (full: credited)", self.bar));
@@ -92,13 +100,13 @@ impl SoakRow {
             Some((again, of)) => format!("exercised {again} of {of} destinations of the week"),
             None => "exercised ?: the week's destinations are not read here".to_owned(),
         });
-        out.extend(self.restarts.last().map(|last| restart_words(last, self.restarts.len())));
-        out.extend(self.joined.iter().map(|joined| format!("joined with the evidence of {joined}")));
+        out.extend(self.restarts.last().map(|last| restart_words(last, self.restarts.len(), zone)));
+        out.extend(self.joined_words(zone).map(|joined| format!("joined with the evidence of {joined}")));
         for caused in self.caused.iter().take(3) {
             let ours = caused.workload.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
             out.push(format!(
-                "{ours}: {} denied at the other end on {}, caused by {}",
-                caused.count, caused.port, caused.by
+                "{ours}: {} denied at the other end on {}/{}, caused by {}",
+                caused.count, caused.port, caused.protocol, caused.by
             ));
         }
         if let Some(first) = self.unseen.first() {
@@ -119,8 +127,8 @@ pub fn pause_words(pause: &Pause) -> String {
     format!("{} {}{why}", pause.cause.as_str(), hours(pause.spans.minutes()))
 }
 
-fn restart_words(last: &Restart, count: usize) -> String {
+fn restart_words(last: &Restart, count: usize, zone: FixedOffset) -> String {
     let more = if count > 1 { format!(", {count} restarts in all") } else { String::new() };
-    let at = last.at.format("%Y-%m-%d %H:%M UTC");
+    let at = minute(last.at, zone);
     format!("restarted {at}: {} ({}){more}", last.cause.as_str(), last.why)
 }

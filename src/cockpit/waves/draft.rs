@@ -19,7 +19,7 @@ use crate::domain::{
     wave::{Candidate, WavePlan},
 };
 
-use super::{Waves, after, exclusion, largest, record, risk, row_state, running};
+use super::{Waves, after, exclusion, largest, record, risk, row_state, running, since_when};
 use crate::cockpit::{settings::Settings, world::World};
 
 /// Rows gathered so far, and what else the plan is made of.
@@ -49,7 +49,9 @@ impl Draft {
             .map(|cluster| (&cluster.name, names(world, cluster, &written).count()))
             .collect();
         let now = world.now();
-        let ends = world.shared().holds().filter_map(|kept| kept.value.expires);
+        let holds = world.shared().holds().filter_map(|kept| kept.value.expires);
+        let shared = world.shared();
+        let ends = holds.chain(shared.now(now).and_then(|now| shared.next_end(now)));
         Self {
             at: now,
             settings: world.plan().settings.clone(),
@@ -98,8 +100,6 @@ impl Draft {
         for direction in Direction::ALL {
             let target = Target { cluster: cluster.name.clone(), ns: ns.clone(), direction };
             let (state, since) = row_state(world, &target);
-            // This run has seen it so since then.
-            let before = world.waves().seen_since(&target, state.word()).unwrap_or(self.at);
             self.rows.push(Candidate {
                 environment: cluster.environment,
                 risk: Risk { inward: direction == Direction::Ingress, ..risk.clone() },
@@ -108,8 +108,8 @@ impl Draft {
                 largest: self.largest.iter().flatten().any(|name| *name == cluster.name),
                 after: after(world, ns),
                 recorded: record(world, &target).and_then(|kept| kept.value.wave),
+                since: since_when(world, &target, &state, since),
                 state,
-                since: since.or(Some(before)),
                 exclusion: exclusion(&self.exclusions, &target).cloned().map(Box::new),
                 target,
             });

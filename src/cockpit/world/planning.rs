@@ -96,8 +96,8 @@ impl World {
             Drafting::No
                 if namespaces <= Waves::AT_ONCE && self.policies.files.sets.len() <= 2 * Waves::AT_ONCE =>
             {
-                self.planning.concerned.clear();
                 if self.planning.waves.is_due(self.now) {
+                    self.planning.concerned.clear();
                     self.planning.waves = Waves::of(self);
                 }
             }

@@ -278,7 +278,7 @@ pub fn readiness(readiness: &Readiness) -> (&'static str, Vec<String>) {
     match readiness {
         Readiness::Ready => ("ready", Vec::new()),
         Readiness::NotYet { left } => {
-            ("not yet", vec![format!("{} of credited time are missing", crate::domain::time::span(*left))])
+            ("not yet", vec![format!("{} of credited time is missing", crate::domain::time::span(*left))])
         }
         Readiness::Blocked { why } => ("blocked", why.iter().map(ToString::to_string).collect()),
     }

@@ -1,5 +1,6 @@
 //! The handover as one JSON document. A field is added, never renamed; `null` means unknown.
 
+use chrono::{Offset, Utc};
 use serde::Serialize;
 
 use crate::{
@@ -50,6 +51,8 @@ struct HurtingOut {
     target: TargetOut,
     text: String,
     count: u64,
+    /// There may have been more, before what is counted.
+    at_least: bool,
     per_minute: Option<f64>,
     first: String,
     last: String,
@@ -101,7 +104,7 @@ pub fn json(handover: &Handover) -> String {
             .iter()
             .map(|todo| TodoOut { what: todo.what.to_string(), command: todo.command.clone() })
             .collect(),
-        unknown: words(&handover.unknown),
+        unknown: super::unknown(handover, Utc.fix()),
         hurting: handover.hurting.iter().map(hurting).collect(),
         more_hurting: handover.more_hurting,
         incidents: handover
@@ -133,6 +136,7 @@ fn hurting(group: &Hurting) -> HurtingOut {
         target: (&group.target).into(),
         text: group.words.to_string(),
         count: group.count,
+        at_least: group.at_least,
         per_minute: group.per_minute.map(rate),
         first: time(group.first),
         last: time(group.last),

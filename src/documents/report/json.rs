@@ -1,5 +1,6 @@
 //! The soak report as one JSON document. A field is added, never renamed; `null` means unknown.
 
+use chrono::{Offset, Utc};
 use serde::Serialize;
 
 use crate::{
@@ -75,6 +76,8 @@ struct DecisionOut {
 #[derive(Debug, Serialize)]
 struct WaiverOut {
     waives: String,
+    /// It counts for the cluster with this UID and for no other.
+    cluster_uid: Option<String>,
     reason: String,
     #[serde(flatten)]
     stamp: StampOut,
@@ -131,7 +134,7 @@ pub fn json(report: &SoakReport) -> String {
             drift: words(&record.drift),
         }),
         grants: report.grants.iter().map(grant).collect(),
-        ungranted: report.ungranted.iter().filter_map(|one| one.reason(&report.target)).collect(),
+        ungranted: report.ungranted.iter().filter_map(|one| one.reason(&report.target, Utc.fix())).collect(),
         waivers: report.waivers.iter().map(waiver).collect(),
         overrides: report.overrides.iter().map(OverrideOut::from).collect(),
         watched: WatchedOut {
@@ -170,6 +173,7 @@ fn waiver(kept: &Kept<Waiver>) -> WaiverOut {
     let waiver = &kept.value;
     WaiverOut {
         waives: recording::subject_words(&waiver.subject),
+        cluster_uid: waiver.uid.as_ref().map(ToString::to_string),
         reason: waiver.reason.to_string(),
         stamp: StampOut::from(&waiver.stamp),
         expires: time(waiver.expires),

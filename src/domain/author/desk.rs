@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
 };
 
+use chrono::{Offset, Utc};
 use ipnet::IpNet;
 
 use super::{
@@ -213,7 +214,7 @@ fn what(peer: &Peer) -> What {
 /// Every reason, with the next step.
 pub(super) fn refusal(gate: &Gate, input: &Input<'_>) -> Text {
     let target = input.known.target;
-    let openings = gate.openings.iter().filter_map(|one| one.clause(target));
+    let openings = gate.openings.iter().filter_map(|one| one.clause(target, Utc.fix()));
     let missing = gate.missing.iter().map(|missing| missing.reason(target));
     Text::from(openings.chain(missing).collect::<Vec<_>>().join("; "))
 }

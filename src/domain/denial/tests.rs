@@ -135,3 +135,23 @@ proptest! {
         prop_assert_eq!(ids, denials.ids().into_iter().collect::<BTreeSet<_>>());
     }
 }
+
+#[test]
+fn a_port_that_was_not_told_is_not_port_0() {
+    let key = |protocol, port| GroupKey {
+        cluster: cluster("east"),
+        ns: NsName::parse("shop").expect("a name"),
+        workload: None,
+        direction: Direction::Egress,
+        peer: Peer::Address([192, 0, 2, 9].into()),
+        port,
+        protocol,
+    };
+    for (protocol, port, words) in [
+        (Protocol::Tcp, 443, "192.0.2.9:443/TCP"),
+        (Protocol::Icmp, 0, "192.0.2.9 ICMP"),
+        (Protocol::Unknown, 0, "192.0.2.9, port not told"),
+    ] {
+        assert_eq!(key(protocol, port).peer_words(), words);
+    }
+}

@@ -118,6 +118,18 @@ impl std::fmt::Display for Evidence {
     }
 }
 
+/// Which rows of its cluster a check stops that does not pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them.
+    #[default]
+    Cluster,
+    /// Those with pods on these nodes, for which no agent is made.
+    Nodes(Vec<Text>),
+    /// Those with pods on a node where no pod of this DaemonSet is ready.
+    Unready(Object),
+}
+
 /// What would put it right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fix {
@@ -135,6 +147,7 @@ pub struct Check {
     pub evidence: Vec<Evidence>,
     /// Only of a check that does not pass.
     pub fix: Option<Fix>,
+    pub reach: Reach,
 }
 
 /// Evidence beyond this many is counted, not listed.
@@ -142,7 +155,14 @@ const EVIDENCE_LIMIT: usize = 12;
 
 impl Check {
     pub fn new(id: CheckId, verdict: Verdict, why: impl Into<String>) -> Self {
-        Self { id, verdict, why: Text::from(why.into()), evidence: Vec::new(), fix: None }
+        Self {
+            id,
+            verdict,
+            why: Text::from(why.into()),
+            evidence: Vec::new(),
+            fix: None,
+            reach: Reach::Cluster,
+        }
     }
 
     pub fn pass(id: CheckId, why: impl Into<String>) -> Self {
@@ -187,6 +207,11 @@ impl Check {
     pub fn fixed(mut self, text: impl Into<String>, commands: &[String]) -> Self {
         let commands = commands.iter().map(|command| Text::new(command)).collect();
         self.fix = Some(Fix { text: Text::from(text.into()), commands });
+        self
+    }
+
+    pub fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 

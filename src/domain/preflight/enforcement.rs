@@ -7,7 +7,7 @@ use crate::domain::{
 };
 
 use super::{
-    check::{ASK_CLUSTER, Check, CheckId as Id, Evidence},
+    check::{ASK_CLUSTER, Check, CheckId as Id, Evidence, Reach},
     engines::{Connection, Engine, EngineKind, FLANNEL, Found},
     gaps,
     reading::{Known, Node, Object, Reading},
@@ -262,22 +262,11 @@ fn agents(reading: &Reading, found: &Found) -> Check {
     if found.engines.is_empty() {
         return nothing_enforces(reading, Id::Agents);
     }
-    let nodes = reading.nodes.list();
-    let outside: Vec<&Node> = nodes.iter().filter(|node| is_outside(node)).collect();
-    if !outside.is_empty() {
-        let seen = outside.iter().map(|node| {
-            let (key, value) = outside_mark(node).unwrap_or(("", ""));
-            Evidence::new(&Object::new("Node", "", &node.name), key, value)
-        });
-        return Check::fail(
-            Id::Agents,
-            format!("On {} of {} nodes nothing enforces: Windows or Fargate.", outside.len(), nodes.len()),
-        )
-        .seen(seen)
-        .fixed("Keep workloads in scope off those nodes, or leave their namespaces out.", &[]);
-    }
     let bound = found.engines.iter().filter(|engine| engine.kind != EngineKind::K3s);
     if let Some(check) = bound.filter_map(|engine| not_everywhere(reading, engine)).next() {
+        return check;
+    }
+    if let Some(check) = outside(reading) {
         return check;
     }
     let seen = found.engines.iter().filter_map(|engine| {
@@ -293,7 +282,30 @@ fn agents(reading: &Reading, found: &Found) -> Check {
     Check::pass(Id::Agents, words).seen(seen)
 }
 
-/// What keeps one engine from being on every node; `None`: nothing that is known.
+/// Nodes for which no agent is made: rows with pods there are not protected, the others are.
+fn outside(reading: &Reading) -> Option<Check> {
+    let nodes = reading.nodes.list();
+    let outside = || nodes.iter().filter_map(|node| Some((node, outside_mark(node)?)));
+    let reach: Vec<Text> = outside().map(|(node, _)| Text::new(&node.name)).collect();
+    if reach.is_empty() {
+        return None;
+    }
+    let seen =
+        outside().map(|(node, (key, value))| Evidence::new(&Object::new("Node", "", &node.name), key, value));
+    let words = format!(
+        "On {} of {} nodes no agent runs (Fargate, Windows or virtual): rows with pods there are not applied.",
+        reach.len(),
+        nodes.len()
+    );
+    Some(
+        Check::fail(Id::Agents, words)
+            .seen(seen)
+            .fixed("Keep workloads in scope off those nodes, or leave their namespaces out.", &[])
+            .reaching(Reach::Nodes(reach)),
+    )
+}
+
+/// What keeps one engine from being on every node that it is made for; `None`: nothing that is known.
 fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
     let nodes = reading.nodes.list();
     let (Some(desired), Some(ready)) = (engine.desired, engine.ready) else {
@@ -310,6 +322,10 @@ fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
         Evidence::new(&engine.object, "status.desiredNumberScheduled", &desired.to_string()),
     ];
     let (ns, name) = (&engine.object.ns, &engine.object.name);
+    let elsewhere = || match ready {
+        0 => Reach::Cluster,
+        _ => Reach::Unready(engine.object.clone()),
+    };
     if ready < desired || desired == 0 {
         return Some(
             Check::fail(
@@ -326,13 +342,14 @@ fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
                     format!("kubectl get pods -n {ns} -o wide --field-selector status.phase!=Running"),
                     format!("kubectl rollout status daemonset/{name} -n {ns}"),
                 ],
-            ),
+            )
+            .reaching(elsewhere()),
         );
     }
     if let Known::Unknown(_) = reading.nodes {
         return Some(Check::unread(Id::Agents, "nodes", &reading.nodes).seen(status));
     }
-    let all = nodes.len();
+    let all = nodes.iter().filter(|node| outside_mark(node).is_none()).count();
     if (desired as usize) < all {
         let set = reading.workload(ns.as_str(), name.as_str());
         let chosen = set.map(selector_words).unwrap_or_default();
@@ -341,7 +358,8 @@ fn not_everywhere(reading: &Reading, engine: &Engine) -> Option<Check> {
             .seen(chosen)
             .fixed("Let it run everywhere: compare its node selector and tolerations with the nodes' labels and taints.", &[
                 format!("kubectl get daemonset {name} -n {ns} -o jsonpath='{{.spec.template.spec.nodeSelector}} {{.spec.template.spec.tolerations}}'"),
-            ]));
+            ])
+            .reaching(elsewhere()));
     }
     None
 }
@@ -352,14 +370,18 @@ fn selector_words(set: &super::reading::Workload) -> Vec<Evidence> {
     set.node_selector.iter().map(pair).collect()
 }
 
-fn is_outside(node: &Node) -> bool {
-    outside_mark(node).is_some()
-}
-
-fn outside_mark(node: &Node) -> Option<(&'static str, &'static str)> {
-    [("kubernetes.io/os", "windows"), ("eks.amazonaws.com/compute-type", "fargate")]
-        .into_iter()
-        .find(|(key, value)| node.labels.get(*key).is_some_and(|label| label == value))
+/// What tells of a node that no agent is made for: EKS Fargate, Windows, and a virtual kubelet, which may
+/// be labelled or only tainted.
+fn outside_mark(node: &Node) -> Option<(&'static str, &str)> {
+    const LABELS: [(&str, &str); 3] = [
+        ("kubernetes.io/os", "windows"),
+        ("eks.amazonaws.com/compute-type", "fargate"),
+        ("type", "virtual-kubelet"),
+    ];
+    const TAINT: &str = "virtual-kubelet.io/provider";
+    let labelled =
+        LABELS.into_iter().find(|(key, value)| node.labels.get(*key).is_some_and(|it| it == value));
+    labelled.or_else(|| node.taints.iter().any(|key| key == TAINT).then_some(("taint", TAINT)))
 }
 
 fn deviations(reading: &Reading, found: &Found) -> Check {

@@ -6,6 +6,7 @@ use super::{
     enforcement::named,
     engines::{Engine, EngineKind, Found},
     reading::{COLLECTOR, Known, Measured, Object, Reading, Record, Workload},
+    relay,
 };
 use crate::domain::{
     names::{Text, plural},
@@ -163,6 +164,8 @@ fn cilium(reading: &Reading, engine: &Engine) -> Vec<Check> {
         )
         .seen([seen("enable-hubble")])
         .fixed("Give the reader of this cluster list on Deployments.", &[])
+    } else if let Some(check) = relay::unsaid_tls(reading) {
+        check
     } else {
         Check::pass(Id::Flows, "Hubble is on, and its relay runs.")
             .seen([seen("enable-hubble"), seen("hubble-listen-address")])

@@ -227,6 +227,8 @@ pub struct Node {
     pub version: String,
     pub provider: String,
     pub addresses: Vec<String>,
+    /// Keys of its taints.
+    pub taints: Vec<String>,
     pub pod_cidrs: Vec<String>,
 }
 
@@ -271,6 +273,15 @@ impl Probing {
     }
 }
 
+/// What `sluice.yaml` says of a cluster, as far as checks ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `None`: probes are off, so nobody asks for their rights.
+    pub probes: Option<Probing>,
+    /// It tells the way to Hubble Relay; `None`: there is no such file to ask.
+    pub relay: Option<bool>,
+}
+
 /// What a measured source is called that is sluice's own collector.
 pub const COLLECTOR: &str = "collector";
 
@@ -303,11 +314,12 @@ pub struct Reading {
     /// ServiceAccounts and their marks.
     pub accounts: Known<Vec<Record>>,
     pub hooks: Known<Vec<Hook>>,
+    /// Why some kinds of them could not be read, where others could.
+    pub unread_hooks: Option<Text>,
     /// Custom resources by `plural.group`; absent: not served.
     pub custom: BTreeMap<&'static str, Known<Vec<Record>>>,
     pub rights: Known<Vec<Right>>,
-    /// `None`: probes are off, so nobody asked for their rights.
-    pub probes: Option<Probing>,
+    pub said: Said,
     /// `None`: nobody measured.
     pub measured: Option<Known<Measured>>,
 }
@@ -329,9 +341,10 @@ impl Reading {
             namespaces: no(why),
             accounts: no(why),
             hooks: no(why),
+            unread_hooks: None,
             custom: BTreeMap::new(),
             rights: no(why),
-            probes: None,
+            said: Said::default(),
             measured: None,
         }
     }

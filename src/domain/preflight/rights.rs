@@ -14,6 +14,9 @@ const ROLES: [(&str, &[(&str, &str)]); 4] = [
     ("collector", &[("list", "pods"), ("create", "pods/portforward")]),
 ];
 
+/// Where the pods stand that print flow records: `assets/printers`.
+const PRINTERS: &str = "sluice-printers";
+
 const NP: &str = "networkpolicies.networking.k8s.io";
 
 /// Everything that is asked for in every cluster: verb and `plural.group`.
@@ -35,8 +38,8 @@ pub const PROBES: [(&str, &str); 3] = [("get", "pods"), ("create", "pods"), ("de
 /// Where a right is asked for; empty: in all namespaces. Relays and agents run in kube-system.
 pub fn right_ns(what: &str) -> &'static str {
     match what {
-        // Pods that print records stand beside the collector.
-        "pods/log" => "sluice",
+        // Pods that print records read folders of their hosts, which the collector's namespace forbids.
+        "pods/log" => PRINTERS,
         _ if what.starts_with("pods/") => "kube-system",
         _ => "",
     }
@@ -76,12 +79,14 @@ pub fn check(reading: &Reading) -> Check {
         let role = |needs: &[(&str, &str)]| all(needs.iter().map(|(verb, what)| allowed(verb, what)));
         let names = ROLES.iter().filter(|(_, needs)| role(needs) == wanted).map(|(name, _)| *name);
         names
-            .chain((reading.probes.is_some() && probes(rights) == wanted).then_some("probes"))
+            .chain((reading.said.probes.is_some() && probes(rights) == wanted).then_some("probes"))
             .collect::<Vec<_>>()
     };
     let (lacking, unsure) = (with(Some(false)), with(None));
-    // What is missing goes first: of many, the last ones are only counted.
-    let mut sorted: Vec<&Right> = rights.iter().collect();
+    // Logs are nobody's need where nobody prints. What is missing goes first: of many, the last are counted.
+    let has_printers = super::flows::printers(reading).next().is_some();
+    let mut sorted: Vec<&Right> =
+        rights.iter().filter(|right| has_printers || right.what != "pods/log").collect();
     sorted.sort_by_key(|right| match right.allowed {
         Some(false) => 0,
         None => 1,
@@ -100,11 +105,11 @@ pub fn check(reading: &Reading) -> Check {
             &commands,
         );
     }
-    if super::flows::printers(reading).next().is_some() && allowed("get", "pods/log") == Some(false) {
+    if has_printers && allowed("get", "pods/log") == Some(false) {
         let words = "You may not read the logs of the pods that print flow records.";
         return Check::fail(Id::Rights, words).seen(seen).fixed(
             "Ask the cluster's admin for get on pods/log there.",
-            &[bind("sluice", "sluice-target-watch")],
+            &[bind(PRINTERS, "sluice-target-watch")],
         );
     }
     if !unsure.is_empty() {
@@ -115,7 +120,7 @@ pub fn check(reading: &Reading) -> Check {
         .seen(seen)
         .fixed("Try again.", &[]);
     }
-    let of_probes = match reading.probes {
+    let of_probes = match reading.said.probes {
         Some(_) => ", those of probes among them",
         None => "; probes are not on here (`probes:` in sluice.yaml), so theirs were not asked for",
     };

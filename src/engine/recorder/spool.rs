@@ -18,8 +18,8 @@ use crate::{
     domain::names::Text,
 };
 
-/// How long the end of the program waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the end of the program waits for the disk; a test, for as long as its disk takes.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 600 } else { 2 });
 /// Names tried for a file of our own.
 const TRIES: u32 = 1_000;
 /// Largest file of another process that is read, in bytes.
@@ -105,7 +105,7 @@ impl Drop for Spool {
 
 fn run(folder: &Path, asked: &Receiver<Ask>, tell: &Sender<News>) {
     let mut found = take_over(folder, tell);
-    let mut own: Option<Own> = None;
+    let mut own: Option<Locked> = None;
     let mut is_broken = false;
     while let Ok(ask) = asked.recv() {
         match ask {
@@ -132,19 +132,25 @@ fn run(folder: &Path, asked: &Receiver<Ask>, tell: &Sender<News>) {
     }
 }
 
-struct Own {
-    file: File,
+/// A file that this process has locked. It is unlocked by itself: closing leaves the lock with any process
+/// that is just being started and has not let go of our files.
+struct Locked(File);
+
+impl Locked {
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(line.as_bytes())?;
+        self.0.sync_data()
+    }
 }
 
-impl Own {
-    fn write(&mut self, line: &str) -> io::Result<()> {
-        self.file.write_all(line.as_bytes())?;
-        self.file.sync_data()
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
 /// A file that nobody else has, locked for as long as this process lives.
-fn open_own(folder: &Path) -> io::Result<Own> {
+fn open_own(folder: &Path) -> io::Result<Locked> {
     fs::create_dir_all(folder)?;
     for n in 0..TRIES {
         let path = folder.join(format!("acts-{}-{n}.jsonl", std::process::id()));
@@ -159,14 +165,14 @@ fn open_own(folder: &Path) -> io::Result<Own> {
                 .is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino()));
         if is_ours {
             File::open(folder)?.sync_all()?;
-            return Ok(Own { file });
+            return Ok(Locked(file));
         }
     }
     Err(io::Error::other("no free name for a file"))
 }
 
 /// Reads what processes that are no more left behind, and holds their files.
-fn take_over(folder: &Path, tell: &Sender<News>) -> Vec<(PathBuf, File)> {
+fn take_over(folder: &Path, tell: &Sender<News>) -> Vec<(PathBuf, Locked)> {
     let mut held = Vec::new();
     let (mut drafts, mut odd) = (Vec::new(), 0);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -210,14 +216,14 @@ fn take_over(folder: &Path, tell: &Sender<News>) -> Vec<(PathBuf, File)> {
 }
 
 /// `None`: it is another process's.
-fn read(path: &Path) -> io::Result<Option<(File, String)>> {
+fn read(path: &Path) -> io::Result<Option<(Locked, String)>> {
     let file = File::open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
+    let file = match file.try_lock() {
+        Ok(()) => Locked(file),
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
-    }
-    if file.metadata()?.len() > LARGEST {
+    };
+    if file.0.metadata()?.len() > LARGEST {
         return Err(io::Error::other("it is larger than 64 MiB"));
     }
     let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();

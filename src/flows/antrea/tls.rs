@@ -3,46 +3,22 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio::time::{Duration, timeout};
-use tokio_rustls::TlsConnector;
-
 use crate::{
     cockpit::ports::Trouble,
-    flows::source::{BoxIo, Io},
+    flows::{
+        source::{BoxIo, Io},
+        tls::{self, Pem},
+    },
 };
 
-const HANDSHAKE: Duration = Duration::from_secs(5);
 const NAME: &str = "flow-aggregator.flow-aggregator.svc";
 
 /// `authority`: as PEM.
-pub async fn speak(stream: impl Io + Unpin + 'static, authority: &[u8]) -> Result<BoxIo, Trouble> {
-    let connector = TlsConnector::from(Arc::new(config(authority)?));
-    let name = ServerName::try_from(NAME).map_err(|_| trouble("its name is not one of a server"))?;
-    match timeout(HANDSHAKE, connector.connect(name, stream)).await {
-        Ok(Ok(stream)) => Ok(Box::pin(stream)),
-        Ok(Err(error)) => Err(trouble(&format!("TLS failed: {error}"))),
-        Err(_) => Err(trouble("the TLS handshake took longer than 5 s")),
-    }
-}
-
-fn config(authority: &[u8]) -> Result<ClientConfig, Trouble> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority) {
-        let certificate = certificate.map_err(|_| trouble("its authority is not PEM"))?;
-        roots.add(certificate).map_err(|_| trouble("its authority is no certificate"))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| trouble("no version of TLS is at hand"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+pub async fn speak(stream: impl Io + Unpin + 'static, authority: Vec<u8>) -> Result<BoxIo, Trouble> {
+    let pem = Pem { authorities: Some(authority), shown: None };
+    let config = Arc::new(tls::config(&pem).map_err(|fact| trouble(&fact))?);
+    let spoken = tls::speak(stream, config, NAME).await;
+    spoken.map(|stream| Box::pin(stream) as BoxIo).map_err(|why| trouble(&why.to_string()))
 }
 
 fn trouble(fact: &str) -> Trouble {

@@ -174,6 +174,7 @@ pub fn node(value: &Value) -> Node {
         version: text(&status["nodeInfo"]["kubeletVersion"]),
         provider: text(&spec["providerID"]),
         addresses: list(&status["addresses"]).map(|one| text(&one["address"])).collect(),
+        taints: list(&spec["taints"]).map(|one| text(&one["key"])).collect(),
         pod_cidrs: cidrs,
     }
 }

@@ -7,11 +7,7 @@ use serde_json::Value;
 use crate::{
     cockpit::ports::Trouble,
     domain::{journal::Entry, names::NsName},
-    k8s::{
-        connect::Access,
-        follow::escaped,
-        wire::{Call, Server},
-    },
+    k8s::{connect::Access, follow::escaped, wire::Call},
 };
 
 use super::{journal, kind::JOURNAL};
@@ -35,7 +31,7 @@ struct Meta {
 
 /// By number. An object that is no entry ends it: the chain cannot be whole.
 pub async fn read(access: &Access, ns: &NsName) -> Result<Vec<Entry>, Trouble> {
-    let server = Server::new(access.client().await?);
+    let server = access.server().await?;
     let mut entries = Vec::new();
     let mut token = String::new();
     loop {

@@ -77,7 +77,7 @@ impl Printer {
         let workload = match self.0.prints {
             Records::HubbleStdout => plan.workload("kube-system", "cilium")?,
             Records::AntreaLog | Records::KernelLog | Records::CalicoJson => {
-                plan.workload(system::COLLECTOR_NAMESPACE, system::PRINTER)?
+                plan.workload(system::PRINTER_NAMESPACE, system::PRINTER)?
             }
             Records::FlowStream => return None,
         };

@@ -14,6 +14,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
     sync::watch,
@@ -34,6 +35,7 @@ use crate::{
         api::clock::Clock,
         fleet::{
             agents::{Agents, RING},
+            door,
             event::{Place, What},
             flows,
             reader::{Reader, Turn},
@@ -95,6 +97,11 @@ impl Relay {
         let (near, far) = tokio::io::duplex(256 * 1024);
         tokio::spawn(self.clone().serve(far));
         Some(near)
+    }
+
+    /// The same with TLS, as these certificates have it.
+    pub fn connect_tls(&self, config: Arc<ServerConfig>) -> Option<DuplexStream> {
+        door::connect(ObserverServer::new(self.clone()), config, &self.0.away)
     }
 
     /// Serves one connection until it ends or the relay goes away.

@@ -64,10 +64,8 @@ pub fn seed_objects(server: &Cluster, plan: &Plan, (spec, past): (&ClusterSpec, 
         .into_iter()
         .filter(|ns| !matches!(*ns, "default" | "kube-node-lease" | "kube-public"))
         // The team reads collectors through their pods' ports.
-        .chain(
-            (spec.collector.is_some() || spec.agent.records.and_then(Records::printed).is_some())
-                .then_some("sluice"),
-        )
+        .chain(spec.collector.is_some().then_some(system::COLLECTOR_NAMESPACE))
+        .chain(spec.agent.records.and_then(Records::printed).map(|_| system::PRINTER_NAMESPACE))
         .chain((spec.agent.records == Some(Records::FlowStream)).then_some(aggregator::NAMESPACE))
         .collect();
     for object in people::roles(&plugin) {

@@ -15,7 +15,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +32,8 @@ use crate::sim::{
 
 /// A client that has not shaken hands by then is let go.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 /// In every so many clusters people sign in by certificate instead of token.
 const CERTIFICATE_EVERY: usize = 5;
 
@@ -63,11 +65,9 @@ pub async fn serve(fleet: &Fleet, options: &ServeOptions) -> io::Result<Served> 
     let (mut servers, mut authorities) = (Vec::new(), Vec::new());
     for member in fleet.clusters() {
         let authority = Arc::new(Authority::new(member.name())?);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        // Nothing holds the port of a dead cluster, not even for a moment.
-        let listener = Some(listener).filter(|_| *member.reachable().borrow() != Reachable::Dead);
-        tasks.spawn(keep_listening(member.clone(), authority.clone(), address, listener));
+        let socket = hold((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = socket.local_addr()?;
+        tasks.spawn(keep_listening(member.clone(), authority.clone(), address, socket));
         servers.push((member.name().to_owned(), address));
         authorities.push(authority);
     }
@@ -86,34 +86,35 @@ pub async fn serve(fleet: &Fleet, options: &ServeOptions) -> io::Result<Served> 
     Ok(Served { kubeconfigs, servers, relays, _tasks: tasks })
 }
 
-/// Listens while the cluster is not dead; while it is, nothing holds its port.
+/// Bound and not listening yet: whoever calls is refused, and nobody else gets the port.
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Listens while the cluster is not dead; while it is, its port is held and refuses.
 async fn keep_listening(
     member: Member,
     authority: Arc<Authority>,
     address: SocketAddr,
-    mut listener: Option<TcpListener>,
+    mut socket: TcpSocket,
 ) {
     let mut reach = member.reachable();
     loop {
-        if *reach.borrow_and_update() == Reachable::Dead {
-            listener = None;
-            if reach.wait_for(|reach| *reach != Reachable::Dead).await.is_err() {
-                return;
-            }
+        if reach.wait_for(|reach| *reach != Reachable::Dead).await.is_err() {
+            return;
         }
-        let open = match listener.take() {
-            Some(open) => open,
-            None => match TcpListener::bind(address).await {
-                Ok(open) => open,
-                // Somebody else has the port now: the cluster stays away.
-                Err(_) => return,
-            },
-        };
+        let Ok(open) = socket.listen(BACKLOG) else { return };
         tokio::select! {
             () = accept(&open, &member, &authority) => return,
-            changed = reach.changed() => if changed.is_err() { return },
+            dead = reach.wait_for(|reach| *reach == Reachable::Dead) => if dead.is_err() { return },
         }
-        listener = Some(open);
+        drop(open);
+        // Somebody else has the port now: the cluster stays away.
+        let Ok(held) = hold(address) else { return };
+        socket = held;
     }
 }
 

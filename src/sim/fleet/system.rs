@@ -180,6 +180,7 @@ pub fn collector(spec: &CollectorSpec) -> Vec<NewWorkload> {
     all
 }
 
+pub const PRINTER_NAMESPACE: &str = "sluice-printers";
 pub const PRINTER: &str = "sluice-printer";
 
 /// Prints a file of its node to its own log.
@@ -187,7 +188,7 @@ pub fn printer(prints: &'static str) -> NewWorkload {
     let labels =
         [("app.kubernetes.io/name", PRINTER), ("sluice.dev/logged", "denied"), ("sluice.dev/prints", prints)];
     let containers = [("print", "registry.corp.example/library/busybox:1.37")];
-    let mut printer = host(Kind::DaemonSet, COLLECTOR_NAMESPACE, PRINTER, &labels, &containers);
+    let mut printer = host(Kind::DaemonSet, PRINTER_NAMESPACE, PRINTER, &labels, &containers);
     printer.host_network = false;
     printer
 }

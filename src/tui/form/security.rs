@@ -12,10 +12,9 @@ use crate::{
     domain::{
         fleet::Environment,
         flow::Direction,
-        gate::clock,
         grant::DecisionVerdict,
         names::{ClusterName, Text},
-        time::{age, span},
+        time::{age, minute, span},
     },
 };
 
@@ -170,7 +169,12 @@ fn review_lines(world: &World, verdict: DecisionVerdict, row: &ReviewRow, out: &
     let (by, old) = (&row.requested_by, span(age(row.created, now(world))));
     out.push(body(
         Role::Text,
-        format!("  for {}; {}; until {}", row.grant.selector, desk::clusters(row), clock(row.grant.expires)),
+        format!(
+            "  for {}; {}; until {}",
+            row.grant.selector,
+            desk::clusters(row),
+            minute(row.grant.expires, world.zone())
+        ),
     ));
     out.push(body(Role::Text, format!("  asked by {by} {old} ago: {}", desk::purpose(row))));
     out.extend(

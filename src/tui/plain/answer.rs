@@ -301,7 +301,16 @@ impl Plain {
             _ => Wants::Changes,
         };
         // The plain key goes back first, the word leaves.
-        if id == CommandId::Quit && word.len() == 1 { self.press(world, word) } else { self.run(world, id) }
+        let asks = if id == CommandId::Quit && word.len() == 1 {
+            self.press(world, word)
+        } else {
+            self.run(world, id)
+        };
+        if asks.iter().any(|ask| matches!(ask, Ask::Quit)) {
+            // Who leaves is not told that nothing changed: much may have.
+            self.wants = Wants::Nothing;
+        }
+        asks
     }
 
     fn puzzled(&mut self, typed: &str) -> Vec<Ask> {

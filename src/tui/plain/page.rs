@@ -107,6 +107,11 @@ fn draw(world: &World, model: &Model, rows: &Rows) -> Paper {
         rows: Vec::new(),
         panes: Vec::new(),
     };
+    if let View::Namespace(..) = model.view() {
+        // The last cell ends in a mark too, as it does in heads that are drawn.
+        let head = ["class", "workload", "", "peer", "count", "/min", "last", ""];
+        paper.heads.push(head.map(str::to_owned).to_vec());
+    }
     let is_pane = |y: u16| panes.iter().any(|pane| (pane.area.y..pane.area.bottom()).contains(&y));
     let list = first_row(model, &areas);
     for y in areas.body.y..areas.body.bottom() {

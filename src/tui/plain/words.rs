@@ -4,10 +4,18 @@
 use super::super::widgets::is_bar;
 use crate::domain::names::is_hostile;
 
-/// A line as it may be said. Spaces in front stay: they are the shape of YAML.
+/// A line as it may be said. Spaces in front stay, also those behind the mark of a diff: they are the
+/// shape of YAML.
 pub fn say(text: &str, ascii: bool) -> String {
-    let lead = text.chars().take_while(|c| *c == ' ').count();
-    let mut out = " ".repeat(lead);
+    let blanks = |text: &str| text.chars().take_while(|c| *c == ' ').count();
+    let mut lead = blanks(text);
+    if let Some(rest) = text[lead..].strip_prefix(['+', '-'])
+        && blanks(rest) > 0
+    {
+        lead += 1 + blanks(rest);
+    }
+    let mut out = text[..lead].to_owned();
+    let text = &text[lead..];
     for word in text.split_whitespace() {
         if word.chars().any(is_bar) && word.chars().all(|c| is_bar(c) || c == '?') {
             continue;
@@ -69,6 +77,9 @@ mod tests {
             ("denied ▁▂··?█ 3.1/min", "denied 3.1/min"),
             ("fleet › east → 10.0.0.1", "fleet > east to 10.0.0.1"),
             ("    - port: 443", "    - port: 443"),
+            ("  +     - port: 443", "  +     - port: 443"),
+            ("  -   cidr:  10.0.0.0/8", "  -   cidr: 10.0.0.0/8"),
+            ("  +", "  +"),
             ("payme…", "payme..."),
             ("⠋ waits \u{1b}[31mred\u{202e}", "waits [31mred"),
             ("is it? yes", "is it? yes"),

@@ -5,14 +5,16 @@ use chrono::TimeDelta;
 
 use crate::{
     cockpit::{
+        orders::Target,
         ports::{ClusterFact, Fact, Link, SourceState, Trouble},
-        rows::{self, Phase, Standing},
+        rows::{self, Nodes, Phase, Standing},
+        world::World,
     },
     domain::{flow::Direction, names::Text, source::SourceKind},
     tui::{
         Theme,
-        fixture::{self, Player, now, world},
-        view::detail,
+        fixture::{self, Player, lead, now, reviews, world},
+        view::next,
         widgets::Pen,
     },
 };
@@ -87,6 +89,51 @@ fn what_cannot_be_seen_is_not_called_quiet() {
         (Phase::Steady, None, "what is denied cannot be seen now: 5 shows why"),
     ] {
         (row.phase, row.denials_per_minute) = (phase, rate);
-        assert_eq!(detail::next(&world, &pen, &row).1, said);
+        assert_eq!(next::next(&world, &pen, &row).1, said);
     }
+}
+
+fn next_of(world: &World, target: &Target) -> String {
+    let (theme, player) = (Theme::load("mono").expect("a theme"), Player::new(fixture::world(), (80, 24)));
+    let pen = Pen::new(&theme, world, &player.model.settings);
+    let cluster = world.cluster(&target.cluster).expect("it is there");
+    let row = rows::rollout_row(world, cluster, &cluster.namespaces[&target.ns], target.direction);
+    next::next(world, &pen, &row).1
+}
+
+/// Nobody is told to watch a row that is wrong.
+#[test]
+fn what_is_wrong_comes_before_everything_else_that_could_be_done() {
+    let row = fixture::target("prod-eu-1", "payments", Direction::Egress);
+    assert_eq!(
+        next_of(&reviews::reviewed(), &row),
+        "incident: the grant of rv-05 ended 2d00h ago: e asks for a new one, ctrl-r takes it back"
+    );
+    assert_eq!(next_of(&lead::leaking(), &row), "not enforced on node-1: a probe got through; F says why");
+    assert!(!next_of(&lead::proved(), &row).contains("node-1"));
+}
+
+/// Seen on each node that runs its pods, or said of how many.
+#[test]
+fn in_force_is_said_of_nodes() {
+    for (standing, words, short, code) in [
+        (Standing::InForce, "in force", "in force", "in force"),
+        (Standing::OnSome(Nodes::Of(1, 2)), "in force on 1 of 2 nodes", "1/2 nodes", "in force in part"),
+        (Standing::OnSome(Nodes::Unknown), "in force on ? nodes", "? nodes", "in force in part"),
+        (Standing::Accepted, "accepted", "accepted", "accepted"),
+    ] {
+        assert_eq!(
+            (standing.words().as_str(), standing.short().as_str(), standing.as_str()),
+            (words, short, code)
+        );
+    }
+    let row = fixture::target("prod-eu-1", "payments", Direction::Egress);
+    let standing = |world: &World| {
+        let cluster = world.cluster(&row.cluster).expect("it is there");
+        rows::rollout_row(world, cluster, &cluster.namespaces[&row.ns], row.direction).standing
+    };
+    // One verdict was seen, and which nodes run its pods nobody has told.
+    assert_eq!(standing(&world()), Standing::OnSome(Nodes::Unknown));
+    // The team's observer saw it on the only one.
+    assert_eq!(standing(&lead::world()), Standing::InForce);
 }

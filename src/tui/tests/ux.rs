@@ -85,7 +85,7 @@ fn screens_name_the_users_own_keys_and_obey_them() {
         ("enter j j j", "ctrl-r", "ctrl-b rollback"),
         ("j", "ctrl-r", "ctrl-b rolls back all the same"),
         ("2 enter", "ctrl-r", "to take it back: ctrl-b"),
-        ("enter j j j enter", "ctrl-r", "a, ctrl-b: both directions"),
+        ("enter j j j enter", "ctrl-r", "a and ctrl-b mean both directions"),
         ("4", "ctrl-r", "rollbacks (ctrl-b)"),
         ("/ \"nothing_of_it\" enter", "ctrl-u", "f2 shows all rows"),
         ("enter j j j ctrl-b", "ctrl-r", "ctrl-b again"),

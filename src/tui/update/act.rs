@@ -204,7 +204,9 @@ fn message(model: &Model, world: &World) -> Option<String> {
         View::Coverage(cluster, ns) => coverage::message(world, &model.settings, (cluster, ns)),
         View::Main(Main::Reviews) => review(model, world, model.team.reviews.list.chosen()),
         View::Review(name) => review(model, world, Some(name)),
-        View::Main(Main::OpenEnds) => model.team.ends.chosen().map(open_ends::message),
+        View::Main(Main::OpenEnds) => {
+            model.team.ends.chosen().map(|end| open_ends::message(end, world.zone()))
+        }
         View::Main(Main::Fleet | Main::Sources) | View::Namespace(..) => match model.page.denials.chosen() {
             Some(id) if in_denials_pane(model) => denial(model, world, Some(*id)),
             Some(_) | None => offer::subject(world, model).map(|key| row(world, &key)),

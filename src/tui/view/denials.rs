@@ -19,7 +19,7 @@ use super::{
         masks::Shown,
         model::{Main, Model},
         theme::Role,
-        widgets::{Cells, Pen, count, highlight, put, rate, sparkline},
+        widgets::{Cells, Pen, count, highlight, plural, put, rate, sparkline},
     },
     detail,
     frame::{About, Areas, band, note},
@@ -77,19 +77,22 @@ pub fn sources_line(world: &World, pen: &Pen<'_>, area: Rect, buf: &mut Buffer) 
     let lag = all.iter().filter(|row| row.link == "live").filter_map(|row| row.lag_ms).max();
     let lag = lag.map_or_else(|| "unknown".to_owned(), lag_words);
     spans.push(pen.span(format!("  lag {lag}"), Role::Text));
-    let lost: u64 = all.iter().map(|row| row.lost).sum();
-    let gaps: usize = all.iter().map(|row| row.gaps).sum();
+    // Of those that were ever read; of the others it is not known.
+    let read = all.iter().filter(|row| row.link != "none").filter_map(|row| row.lost.zip(row.gaps));
+    let (lost, gaps) = read.clone().fold((0, 0), |(lost, gaps), (l, g)| (lost + l, gaps + g));
     let role = if lost > 0 || gaps > 0 { Role::Bad } else { Role::Text };
-    let told = all.iter().any(|row| row.at.is_some() && row.link != "none");
-    let lost = if told { format!("{} in {gaps} gaps", count(lost)) } else { "unknown".to_owned() };
+    let lost = match read.count() {
+        0 => "unknown".to_owned(),
+        _ => format!("{} in {}", count(lost), plural(gaps, "gap")),
+    };
     spans.push(pen.span(format!("  lost {lost}"), role));
     // The youngest beginning: from there on every live source can tell.
     // One whose beginning is not known leaves it unknown.
     let live_ones = all.iter().filter(|row| row.link == "live");
     let history: Option<Vec<_>> = live_ones.map(|row| row.history_from).collect();
     let history = history.and_then(|all| all.into_iter().max());
-    let history = history.map_or_else(|| "unknown".to_owned(), |from| pen.minute(from));
-    spans.push(pen.span(format!("  from {history}"), Role::Dim));
+    let history = history.map_or_else(|| "?".to_owned(), |from| pen.minute(from));
+    spans.push(pen.span(format!("  history from {history}"), Role::Dim));
     put(buf, Rect { height: area.height.min(1), ..area }, &Line::from(spans));
 }
 
@@ -115,8 +118,9 @@ pub fn empty(world: &World, model: &Model, main: Main, pen: &Pen<'_>, areas: &Ar
         )
     } else if live < all {
         format!(
-            "No denial was seen by the {live} live sources; {} clusters are not watched ({sources} shows why).",
-            all - live
+            "No denial was seen by the {}; {} not watched ({sources} shows why).",
+            plural(live, "live source"),
+            if all - live == 1 { "1 cluster is".to_owned() } else { format!("{} clusters are", all - live) }
         )
     } else {
         "No denial was seen. It fills as soon as a policy denies a flow.".to_owned()

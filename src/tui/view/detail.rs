@@ -7,9 +7,9 @@ use crate::{
     cockpit::{
         commands::CommandId,
         discovery::{self, CollectionRow, CollectorRow, Progress},
-        gate, gates,
+        gate,
         orders::Target,
-        rows::{self, ClusterRow, Phase, RolloutRow, Standing},
+        rows::{self, ClusterRow, RolloutRow, Standing},
         world::World,
     },
     domain::{
@@ -17,16 +17,16 @@ use crate::{
         eval::verdict::Verdict,
         fleet::{Cluster, Enforcement, Environment, Health, Isolation, Namespace},
         flow::Direction,
-        time::{age, span},
+        time::age,
     },
 };
 
 use super::{
     super::{
-        copy, desk,
+        copy::{self, times},
+        desk,
         dialog::{outcome_words, share},
         model::{Model, RowKey, Zoom},
-        offer,
         theme::Role,
         widgets::{Pen, by_minute, plural, put, rate, sparkline},
     },
@@ -34,6 +34,7 @@ use super::{
     enforced::{enforcement, rights},
     fleet::{COLLECTOR_STALE_SECS, STALE_SECS, standing_role},
     frame::{About, Areas, Pane, band},
+    next::next,
 };
 
 type Text = Vec<(Role, String)>;
@@ -141,7 +142,8 @@ fn collector_line(pen: &Pen<'_>, row: &CollectorRow) -> (Role, String) {
     let far = match (row.progress, row.ready) {
         (Progress::Unknown | Progress::NoCollector, _) | (_, None) => String::new(),
         (progress, Some((ready, all))) => {
-            format!("; {ready} of {} ready, furthest behind {}", plural(all, "namespace"), progress.words())
+            let ready_of = format!("; {ready} of {} ready", plural(all, "namespace"));
+            if ready == all { ready_of } else { format!("{ready_of}, furthest behind {}", progress.words()) }
         }
     };
     let trouble = row.troubles.first().map_or_else(String::new, |trouble| format!("; {trouble}"));
@@ -280,9 +282,9 @@ fn rollout_text(world: &World, pen: &Pen<'_>, cluster: &Cluster, ns: &Namespace,
     let (role, next) = next(world, pen, &row);
     out.push((role, format!("{}. next: {next}", state(&row))));
     out.extend(super::soak::urgent(world, pen, target));
-    out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline())));
+    out.extend(row.soak.iter().map(|soak| (Role::Text, soak.headline(pen.zone))));
     out.push((Role::Text, isolation_words(row.isolation.as_ref())));
-    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now, pen.zone))));
     out.push(collection_line(pen, &discovery::collection_row(world, &target.cluster, &target.ns)));
     out.extend(row.drift.iter().map(|drift| (Role::Warn, format!("drift: {drift}"))));
     out.extend(incident_lines(world, target));
@@ -358,8 +360,8 @@ pub fn order_words(pen: &Pen<'_>, order: &crate::cockpit::orders::Order) -> Stri
 fn state(row: &RolloutRow) -> String {
     match row.standing {
         Standing::None => row.phase.as_str().to_owned(),
-        Standing::Accepted | Standing::InForce => {
-            format!("{}, {}", row.phase.as_str(), row.standing.as_str())
+        Standing::Accepted | Standing::OnSome(_) | Standing::InForce => {
+            format!("{}, {}", row.phase.as_str(), row.standing.words())
         }
     }
 }
@@ -378,88 +380,11 @@ pub fn isolation_words(isolation: Option<&Isolation>) -> String {
     if isolation.open_selected > 0 {
         out.push_str(&format!("; {} selected but open", isolation.open_selected));
     }
-    if !isolation.unknown.is_empty() {
-        let kinds: Vec<_> = isolation.unknown.iter().map(ToString::to_string).collect();
+    let kinds = isolation.unknowns();
+    if !kinds.is_empty() {
         out.push_str(&format!("; not evaluated, may isolate too: {}", kinds.join(", ")));
     }
     out
-}
-
-/// The next thing to do with a row.
-pub fn next(world: &World, pen: &Pen<'_>, row: &RolloutRow) -> (Role, String) {
-    if let Some(order) = row.order.and_then(|id| world.orders().get(id)) {
-        let running = span(age(order.since, pen.now));
-        let (kind, id) = (order.kind.as_str(), order.id);
-        return (
-            Role::Warn,
-            format!(
-                "{kind} {id} runs since {running}: wait; {} shows it, {} stops an apply",
-                pen.key(CommandId::Activity),
-                pen.key(CommandId::Abort)
-            ),
-        );
-    }
-    let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
-    let sources = pen.key(CommandId::Sources);
-    let target = std::slice::from_ref(&row.target);
-    let apply = |words: &str| match offer::apply_reasons(world, target).first() {
-        None => words.to_owned(),
-        Some(reason) => format!("apply is off: {reason}"),
-    };
-    let is_busy = row.denials_per_minute.is_some_and(|rate| rate >= 0.05);
-    let denied = is_busy && is_denied(world, &row.target);
-    match (row.phase, row.standing) {
-        (Phase::Unknown, _) => (Role::Unknown, "wait until the cluster's lists are read".into()),
-        (Phase::Excluded, _) => (Role::Dim, "nothing: sluice.yaml leaves it out".into()),
-        (Phase::Discovery, _) => {
-            let words = format!("write its policy files, then {}", pen.key(CommandId::Reload));
-            (Role::Text, apply(&words))
-        }
-        (Phase::Authored, _) => {
-            let words = gates::egress_first(world, &row.target).map(|gate| gate.reason.to_string());
-            (Role::Text, apply(&words.unwrap_or_else(|| format!("{a} previews the apply"))))
-        }
-        (Phase::Partial, _) => (Role::Warn, apply(&format!("{a} completes the set, {back} takes it back"))),
-        (Phase::RolledBack, _) => match &row.isolation {
-            Some(isolation) if isolation.isolated > 0 => {
-                (Role::Warn, "pods are still isolated by policies that are not ours: see the page".into())
-            }
-            Some(_) => {
-                (Role::Text, format!("check that it works again; {}", apply(&format!("{a} applies anew"))))
-            }
-            None => (Role::Unknown, "whether pods are still isolated is unknown".into()),
-        },
-        (Phase::Soaking | Phase::Steady, _) if !row.drift.is_empty() => (
-            Role::Warn,
-            format!("the live set is not the reviewed one: find out who changed it, {a} puts it right"),
-        ),
-        (Phase::Soaking | Phase::Steady, _) if denied => {
-            let denials = pen.key(CommandId::Denials);
-            (Role::Denied, format!("flows are denied: enter or {denials} shows which; {back} takes it back"))
-        }
-        (Phase::Steady, _) | (Phase::Soaking, Standing::InForce) if row.denials_per_minute.is_none() => {
-            (Role::Warn, format!("what is denied cannot be seen now: {sources} shows why"))
-        }
-        (Phase::Steady, _) => (Role::Good, "it soaked clean, and is watched on".into()),
-        (Phase::Soaking, Standing::InForce) if is_busy => {
-            (Role::Good, "watch it; what is denied is expected: probes, what was waived or rejected".into())
-        }
-        (Phase::Soaking, Standing::InForce) => (Role::Good, "watch it; nothing is denied now".into()),
-        (Phase::Soaking, Standing::Accepted | Standing::None) => match row.denials_per_minute {
-            None => (Role::Warn, "no flow source: that it is in force cannot be seen here".into()),
-            Some(_) => (Role::Warn, "accepted, not yet seen in force: wait for a verdict".into()),
-        },
-    }
-}
-
-/// Is anything denied that somebody should look at? Where no group tells, it is.
-fn is_denied(world: &World, target: &Target) -> bool {
-    let is_ours = |group: &&Group| {
-        let key = &group.key;
-        (&key.cluster, &key.ns, key.direction) == (&target.cluster, &target.ns, target.direction)
-    };
-    let mut ours = world.denials().groups().filter(is_ours).peekable();
-    ours.peek().is_none() || ours.any(|group| group.class != Class::Expected)
 }
 
 /// The page of one group of denials.
@@ -511,15 +436,15 @@ pub fn group_pane(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
     let mut out = vec![(
         class_role(group),
         format!(
-            "{}; {} times, {} a minute now; first {}, last {}",
+            "{}; {}, {} a minute now; first {}, last {}",
             group.class.word(),
-            group.count,
+            times(group.count),
             rate(rows::group_rate(world, group, now)),
             pen.ago(Some(group.first)),
             pen.ago(Some(group.last)),
         ),
     )];
-    let ours = ours_line(group, &format!("the data plane: {}; sluice", group.said));
+    let ours = ours_line(group, &format!("{}: {}; sluice", pen.own("the data plane"), group.said));
     // What may be wrong altogether comes before whose it is; else that is what is needed first.
     let (first, later) = if group.disagrees() { (Some(ours), None) } else { (None, Some(ours)) };
     out.extend(first);
@@ -558,7 +483,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         }
     };
     let mut out = vec![
-        (class_role(group), format!("{class}; {} times, {per} a minute now", group.count)),
+        (class_role(group), format!("{class}; {}, {per} a minute now", times(group.count))),
         (Role::Text, format!("first {}, last {}", pen.both(group.first), pen.both(group.last))),
     ];
     out.extend(closed_lines(world, group));
@@ -574,7 +499,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         out.push((standing_role(row.standing), format!("{place} is {}", state(&row))));
         out.push((Role::Text, isolation_words(row.isolation.as_ref())));
     }
-    out.push((Role::Title, "what the data plane said".to_owned()));
+    out.push((Role::Title, pen.own("what the data plane said")));
     let node = group.node.as_ref().map_or("unknown", |node| node.as_str());
     out.push((Role::Text, format!("{} on node {node}", group.said)));
     out.push(match group.address {
@@ -582,7 +507,7 @@ pub fn group_text(world: &World, model: &Model, pen: &Pen<'_>, group: &Group) ->
         None => (Role::Text, format!("peer {}, address not named by the source", group.key.peer)),
     });
     out.push((Role::Text, format!("pods {}", copy::pods(group))));
-    out.push((Role::Title, "what sluice says of the newest".to_owned()));
+    out.push((Role::Title, pen.own("what sluice says of the newest")));
     out.push(ours_line(group, "by the policies"));
     out.push((Role::Title, format!("by the minute, the last {} (each step doubles)", Minutes::LEN)));
     out.push((Role::Denied, sparkline(Some(&group.minutes.at(now)), Minutes::LEN)));

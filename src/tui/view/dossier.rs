@@ -127,7 +127,7 @@ pub fn text(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -
     out.push(addresses(one));
     out.extend(churn(one));
     out.push((Role::Title, "how often".to_owned()));
-    out.push((Role::Text, counted(world, place, one)));
+    out.push((Role::Text, counted(world, pen, place, one)));
     out.push((Role::Text, format!("first {}", pen.both(one.seen.first))));
     out.push((Role::Text, format!("last  {}", pen.both(one.seen.last))));
     out.extend(hours(pen, one, &Watched::of(world, place)));
@@ -241,15 +241,15 @@ fn churn(one: &Destination) -> Option<(Role, String)> {
 
 fn often(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> String {
     let (first, last) = (pen.ago(Some(one.seen.first)), pen.ago(Some(one.seen.last)));
-    format!("{}; first {first}, last {last}", counted(world, place, one))
+    format!("{}; first {first}, last {last}", counted(world, pen, place, one))
 }
 
-fn counted(world: &World, place: Place<'_>, one: &Destination) -> String {
+fn counted(world: &World, pen: &Pen<'_>, place: Place<'_>, one: &Destination) -> String {
     let hours = Watched::of(world, place).newest().map_or_else(
         || "? hours".to_owned(),
         |week| {
             let (seen, all) = dossier::hours_in(one, week);
-            format!("{seen} of the last {all} hours")
+            format!("in {seen} of the {all} hours recorded up to {}", pen.minute(week.to))
         },
     );
     format!("{} flows, {hours}", count(one.seen.flows))

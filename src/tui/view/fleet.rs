@@ -104,11 +104,11 @@ impl Widths {
             0..118 => narrow,
             118..140 => {
                 let wide = Self { name: 24, cni: 15, source: 16, collected: 12, ..narrow };
-                Self { ns: 20, standing: 8, spark: 6, rate: 0, week: 6, ..wide }
+                Self { ns: 18, standing: 9, spark: 6, rate: 0, week: 6, ..wide }
             }
             _ => {
                 let wide = Self { name: 30, cni: 26, source: 22, collected: 12, ..narrow };
-                Self { ns: 28, standing: 8, spark: 10, rate: 4, week: 12, ..wide }
+                Self { ns: 26, standing: 9, spark: 10, rate: 4, week: 12, ..wide }
             }
         }
     }
@@ -360,7 +360,7 @@ fn namespace(
         );
         if wide.standing > 0 {
             cells = cells.left(
-                rollout.standing.as_str(),
+                pen.own(&rollout.standing.short()),
                 wide.standing,
                 look.role(standing_role(rollout.standing)),
             );
@@ -427,7 +427,7 @@ fn is_counted(progress: Progress) -> bool {
 pub fn standing_role(standing: Standing) -> Role {
     match standing {
         Standing::None => Role::Dim,
-        Standing::Accepted => Role::Warn,
+        Standing::Accepted | Standing::OnSome(_) => Role::Warn,
         Standing::InForce => Role::Good,
     }
 }
@@ -436,19 +436,19 @@ fn rollout(world: &World, pen: &Pen<'_>, row: &RolloutRow, look: Look, width: u1
     let mark = if look.marked { "* " } else { "  " };
     let role = if look.marked { Role::Marked } else { look.role(Role::Text) };
     let (phase, phase_role) = phase(world, row);
-    let standing = if row.standing == Standing::None { "" } else { row.standing.as_str() };
+    let standing = if row.standing == Standing::None { String::new() } else { row.standing.short() };
     let isolated = row.isolation.as_ref().map_or_else(
         || "isolated: unknown".to_owned(),
         |isolation| format!("{}/{} pods isolated", isolation.isolated, isolation.pods),
     );
-    let spark = if width < 100 { 6 } else { 20 };
+    let (isolation_width, spark) = if width < 100 { (20, 6) } else { (21, 20) };
     let mut cells = Cells::new(pen, width)
         .tight("      ", 6, Role::Text)
         .left(pen.own(&format!("{mark}{}", row.target.direction)), 9, role)
         .left(pen.own(&phase), 11, look.role(phase_role))
         .left(pen.own(&format!("{} live", set(row))), 8, look.role(Role::Text))
-        .left(standing, 8, look.role(standing_role(row.standing)))
-        .left(pen.own(&isolated), 21, look.role(Role::Text));
+        .left(pen.own(&standing), 9, look.role(standing_role(row.standing)))
+        .left(pen.own(&isolated), isolation_width, look.role(Role::Text));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     cells = cells.left(sparkline(minutes, spark), spark, look.role(Role::Denied));
     let per = rate(row.denials_per_minute);

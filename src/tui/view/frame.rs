@@ -534,6 +534,9 @@ pub struct Pane {
     pub scrolls: bool,
 }
 
+/// Below the last line of what had to be scrolled.
+const END: &str = "── end ──";
+
 impl Pane {
     fn rows(&self) -> usize {
         usize::from(self.area.height.saturating_sub(1))
@@ -545,7 +548,11 @@ impl Pane {
             let role = *role;
             wrap(text, width).into_iter().map(move |line| (role, line))
         };
-        self.text.iter().flat_map(lines).collect()
+        let mut all: Vec<_> = self.text.iter().flat_map(lines).collect();
+        if self.scrolls && all.len() > self.rows() {
+            all.push((Role::Dim, END.to_owned()));
+        }
+        all
     }
 
     /// The furthest it can be scrolled.
@@ -557,13 +564,17 @@ impl Pane {
         if self.area.height == 0 {
             return;
         }
-        put(buf, Rect { height: 1, ..self.area }, &heading(pen, &self.title, self.area.width));
         let (all, rows) = (self.wrapped(), self.rows());
         let from = if self.scrolls { from.min(all.len().saturating_sub(rows)) } else { 0 };
-        let more = all.len().saturating_sub(from + rows);
+        let above =
+            if from > 0 { pen.own(&format!(" ({} above)", plural(from, "line"))) } else { String::new() };
+        let title = format!("{}{above}", self.title);
+        put(buf, Rect { height: 1, ..self.area }, &heading(pen, &title, self.area.width));
+        // The mark of the end is no line that is missed.
+        let more = all.len().saturating_sub(from + rows + usize::from(self.scrolls));
         let seen = all.iter().skip(from).take(rows);
         let mut drawn: Vec<_> = seen.map(|(role, text)| pen.line(format!(" {text}"), *role)).collect();
-        if more > 0
+        if all.len() > from + rows
             && let Some(last) = drawn.last_mut()
         {
             let key = if self.scrolls {
@@ -571,7 +582,7 @@ impl Pane {
             } else {
                 format!("{}: all", pen.key(CommandId::Zoom))
             };
-            *last = pen.line(format!(" … {} more lines ({key})", more + 1), Role::Dim);
+            *last = pen.line(format!(" … {} ({key})", plural(more + 1, "more line")), Role::Dim);
         }
         let below = Rect { y: self.area.y + 1, height: self.area.height - 1, ..self.area };
         lines(buf, below, &drawn);

@@ -24,14 +24,14 @@ use super::{
         copy,
         model::{Focus, Model, Zoom},
         theme::Role,
-        widgets::{Cells, Pen, count, heading, highlight, known, plural, put, rate, sparkline},
+        widgets::{Cells, Pen, count, heading, highlight, plural, put, rate, sparkline},
     },
     denials::arrow,
     destinations::readiness,
     detail,
     fleet::{phase_role, set, standing_role},
     frame::{Areas, Pane, band},
-    prediction, soak,
+    next, prediction, soak,
 };
 
 /// Lines above the panes.
@@ -72,12 +72,22 @@ fn top(
         Focus::Denials => "the denial's direction",
     };
     let (a, back) = (pen.key(CommandId::Apply), pen.key(CommandId::RollBack));
-    let line = format!(" {word}  {} / {}   {a}, {back}: {meant} (tab)", cluster.name, ns.seen.name);
+    let tab = match model.page.focus {
+        Focus::Both => " (tab: one)",
+        Focus::One(Direction::Egress) => " (tab: the other)",
+        Focus::One(Direction::Ingress) => " (tab: another)",
+        Focus::Denials => "",
+    };
+    let place = format!("{} / {}", cluster.name, ns.seen.name);
+    let line = format!(" {word}  {place}   {a} and {back} mean {meant}{tab}");
     put(buf, Rect { height: 1, ..areas.body }, &pen.line(format!("{line:width$}"), role));
     let pods = cluster.listed.contains(&crate::domain::fleet::Listed::Pods).then(|| ns.subjects().count());
     let mut facts = vec![
         pen.span(format!(" {}", detail::owner_words(world, ns)), Role::Text),
-        pen.span(format!("  {} pods", known(pods)), Role::Text),
+        pen.span(
+            pods.map_or_else(|| "  ? pods".to_owned(), |pods| format!("  {}", plural(pods, "pod"))),
+            Role::Text,
+        ),
         pen.span(format!("  read {}", pen.ago(cluster.last_good)), Role::Dim),
     ];
     let collection = discovery::collection_row(world, &cluster.name, &ns.seen.name);
@@ -157,22 +167,24 @@ fn direction_text(
 ) -> Vec<(Role, String)> {
     let target = Target { cluster: cluster.name.clone(), ns: ns.seen.name.clone(), direction };
     let row = rows::rollout_row(world, cluster, ns, direction);
-    let (role, next) = detail::next(world, pen, &row);
+    let (role, next) = next::next(world, pen, &row);
     let live = match (row.standing, ns.in_force.get(&direction)) {
         (Standing::None, _) => String::new(),
-        (standing, Some(seen)) => format!(", {}, seen {}", standing.as_str(), pen.ago(Some(*seen))),
-        (standing, None) => format!(", {}", standing.as_str()),
+        (standing @ (Standing::OnSome(_) | Standing::InForce), Some(seen)) => {
+            format!(", {}, seen {}", standing.words(), pen.ago(Some(*seen)))
+        }
+        (standing, _) => format!(", {}", standing.words()),
     };
     let phase = row.phase.as_str();
     let mut out = vec![(phase_role(row.phase), format!("{phase}, {} of the set live{live}", set(&row)))];
     out.push((role, format!("next: {next}")));
-    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now))));
-    out.extend(prediction::brief(world, &target, pen));
+    out.extend(detail::incident_lines(world, &target));
     out.extend(soak::urgent(world, pen, &target));
+    out.extend(row.shadow.iter().map(|shadow| (Role::Warn, shadow.words(pen.now, pen.zone))));
+    out.extend(prediction::brief(world, &target, pen));
     if let Some(row) = &row.soak {
         out.extend(soak::text(world, pen, &target, row));
     }
-    out.extend(detail::incident_lines(world, &target));
     let minutes = row.minutes.as_ref().map(<[u32; 30]>::as_slice);
     let per = rate(row.denials_per_minute);
     let denied =
@@ -186,7 +198,6 @@ fn direction_text(
     }
     out.push((Role::Dim, "by hand, to take it back:".to_owned()));
     out.extend(copy::rollback_commands(world, &target).into_iter().map(|command| (Role::Dim, command)));
-    out.extend(row.soak.iter().flat_map(|soak| soak.lines(pen.now)).map(|line| (Role::Text, line)));
     out
 }
 
@@ -251,7 +262,7 @@ fn denials(world: &World, model: &Model, pen: &Pen<'_>, area: Rect, buf: &mut Bu
     put(
         buf,
         Rect { height: 1, ..area },
-        &heading(pen, format!("{mark}denied here: {rows} groups"), area.width),
+        &heading(pen, format!("{mark}denied here: {}", plural(rows, "group")), area.width),
     );
     let now = model.denials_now(world);
     let list = Rect { y: area.y + 1, height: area.height - 1, ..area };

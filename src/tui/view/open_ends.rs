@@ -2,12 +2,12 @@
 //! or overridden, grants that end, and default denies that must be there by now and are not, each with
 //! who answers for it and until when.
 
-use chrono::TimeDelta;
+use chrono::{FixedOffset, TimeDelta};
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
     cockpit::{commands::CommandId, monthly::Standing, open_ends::EndKind, world::World},
-    domain::time::{Timestamp, span},
+    domain::time::{Timestamp, minute, span},
 };
 
 use super::{
@@ -213,7 +213,7 @@ fn row(pen: &Pen<'_>, end: &End, wide: Widths, width: u16) -> Line<'static> {
 }
 
 /// The row as a line.
-pub fn message(end: &End) -> String {
+pub fn message(end: &End, zone: FixedOffset) -> String {
     let owner = end.owner().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let due = end.due().map_or_else(
         || {
@@ -225,13 +225,7 @@ pub fn message(end: &End) -> String {
             }
             .to_owned()
         },
-        |due| {
-            format!(
-                "{} {}",
-                if end.is_overdue() { "ended" } else { "ends" },
-                due.format("%Y-%m-%d %H:%M UTC")
-            )
-        },
+        |due| format!("{} {}", if end.is_overdue() { "ended" } else { "ends" }, minute(due, zone)),
     );
     format!("{} {} (owner {owner}; {due}): {}", end.kind(), end.scope(), end.what())
 }

@@ -16,7 +16,7 @@ use crate::{
         hold::HoldKind,
         rollout::Target,
         time::{Timestamp, span},
-        wave::{Left, RowState, Verdict, Wave},
+        wave::{Left, RowState, Since, Verdict, Wave},
     },
 };
 
@@ -39,7 +39,8 @@ pub const HEAD: u16 = 3;
 
 pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mut Buffer) {
     for (direction, y) in Direction::ALL.into_iter().zip(areas.head.y..areas.head.bottom()) {
-        put(buf, Rect { y, height: 1, ..areas.head }, &summary(world, model, pen, direction));
+        let line = summary(world, model, pen, direction, areas.head.width);
+        put(buf, Rect { y, height: 1, ..areas.head }, &line);
     }
     if areas.head.height >= HEAD {
         let cells = columns(pen, areas.head.width);
@@ -66,7 +67,7 @@ pub fn draw(world: &World, model: &Model, pen: &Pen<'_>, areas: &Areas, buf: &mu
     }
 }
 
-fn summary(world: &World, model: &Model, pen: &Pen<'_>, direction: Direction) -> Line<'static> {
+fn summary(world: &World, model: &Model, pen: &Pen<'_>, direction: Direction, width: u16) -> Line<'static> {
     let rows = model.plan.of(direction);
     let count = |ask: Ask| rows.iter().filter(|row| row.ask == ask).count();
     let is_here = model.plan.direction == direction;
@@ -79,16 +80,21 @@ fn summary(world: &World, model: &Model, pen: &Pen<'_>, direction: Direction) ->
         pen.span(format!(" {go} may go"), if go > 0 { Role::Good } else { Role::Dim }),
         pen.span(
             format!(
-                ", {} wait, {} at work, {} left",
+                ", {} wait, {} at work, {} through or excluded",
                 count(Ask::Waits),
                 count(Ask::AtWork),
                 count(Ask::Left)
             ),
             Role::Text,
         ),
-        pen.span(format!("  ends {}", day(pen, forecast.end)), Role::Dim),
     ];
     let unread = world.waves().unread.len();
+    let (is_narrow, end) = (width < 100, forecast.end);
+    // Where there is room for one of the two, that rows may be missing is said.
+    if !is_narrow || unread == 0 {
+        let end = if is_narrow { date(pen, end) } else { day(pen, end) };
+        out.push(pen.span(format!("  ends {end}"), Role::Dim));
+    }
     if unread > 0 {
         out.push(pen.span(format!("  {} unread", plural(unread, "cluster")), Role::Warn));
     }
@@ -114,6 +120,11 @@ fn day(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
     at.map_or_else(|| "?".to_owned(), |at| at.with_timezone(&pen.zone).format("%a %m-%d %H:%M").to_string())
 }
 
+/// Where there is little room.
+fn date(pen: &Pen<'_>, at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "?".to_owned(), |at| at.with_timezone(&pen.zone).format("%m-%d").to_string())
+}
+
 fn verdict_role(verdict: Verdict) -> Role {
     match verdict {
         Verdict::Ahead => Role::Dim,
@@ -134,8 +145,25 @@ fn wave_line(world: &World, model: &Model, pen: &Pen<'_>, number: u32, width: u1
         .left(format!("{mark} wave {number}"), 9, Role::Title)
         .left(word, 10, role)
         .left(wave.verdict.as_str(), 5, verdict_role(wave.verdict))
-        .rest(format!("{}{}", counts(wave), dates(world, pen, wave, model.plan.direction)), Role::Dim)
+        .rest(
+            wave_words(world, pen, wave, model.plan.direction, usize::from(width).saturating_sub(27)),
+            Role::Dim,
+        )
         .line()
+}
+
+/// Its rows and dates. Where there is no room for all of it the end stays, and stays whole.
+fn wave_words(world: &World, pen: &Pen<'_>, wave: &Wave, direction: Direction, room: usize) -> String {
+    let (rows, both) = (counts(wave), dates(world, pen, wave, direction));
+    if rows.chars().count() + both.chars().count() <= room {
+        return rows + &both;
+    }
+    let end = both.rfind("ends ").map_or("", |at| &both[at..]);
+    let left = room.saturating_sub(end.len() + 2);
+    if rows.chars().count() <= left {
+        return format!("{rows}; {end}");
+    }
+    format!("{}…; {end}", rows.chars().take(left.saturating_sub(1)).collect::<String>())
 }
 
 /// `4 rows: 1 clean, 2 soaking, 1 rolled back`.
@@ -196,9 +224,18 @@ fn row_line(world: &World, pen: &Pen<'_>, target: &Target, width: u16) -> Line<'
         .left(row.wave.to_string(), 4, Role::Dim)
         .left(format!("{}/{}", target.cluster, target.ns), name_width(width), Role::Text)
         .left(&state, 12, if held { Role::Warn } else { state_role(&row.row.state) })
-        .right(pen.when(row.row.since), 6, Role::Dim)
+        .right(since_cell(pen, row.row.since), 6, Role::Dim)
         .rest(&waits, role)
         .line()
+}
+
+/// `1m`; `>1m` where it was so before this run began. As a clock time, it was so before that.
+fn since_cell(pen: &Pen<'_>, since: Since) -> String {
+    match since {
+        Since::Unknown => "?".to_owned(),
+        Since::At(at) => pen.when(Some(at)),
+        Since::Before(at) => format!("{}{}", if pen.clock { '<' } else { '>' }, pen.when(Some(at))),
+    }
 }
 
 fn waits_for(pen: &Pen<'_>, row: &PlanRow<'_>) -> (String, Role) {
@@ -251,7 +288,11 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
     let Some(row) = plan_row_of(world, target) else {
         return vec![(Role::Warn, "it is not in the plan any more".to_owned())];
     };
-    let (state, since) = (&row.row.state, pen.when(row.row.since));
+    let state = &row.row.state;
+    let since = match row.row.since {
+        Since::At(at) => pen.when(Some(at)),
+        since => since.words(pen.now).unwrap_or_else(|| "?".to_owned()),
+    };
     let why = state.why().map_or_else(String::new, |why| format!(": {why}"));
     let mut out = vec![(state_role(state), format!("wave {}, {} for {since}{why}", row.wave, state.word()))];
     match row.ask {
@@ -278,7 +319,7 @@ fn row_text(world: &World, pen: &Pen<'_>, target: &Target) -> Text {
         Ask::AtWork => {}
     }
     out.extend(soak::urgent(world, pen, target));
-    out.extend(shadow::of(world, target).map(|shadow| (Role::Warn, shadow.words(pen.now))));
+    out.extend(shadow::of(world, target).map(|shadow| (Role::Warn, shadow.words(pen.now, pen.zone))));
     out.extend(waiving::marks(world, target).map(|kept| {
         let words = waiving::override_words(world, kept);
         let said = match &kept.value.confirmed {

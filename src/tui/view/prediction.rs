@@ -324,7 +324,8 @@ fn rests(world: &World, told: &Foretold, at: Timestamp, pen: &Pen<'_>) -> Vec<St
             let window = bound.map(|bound| bound.window);
             let span = window.map_or_else(String::new, |window| {
                 let to = pen.ago(Some(window.to));
-                format!(", recorded {} to {} ({to})", pen.clock(window.from), pen.clock(window.to))
+                let day = |at: Timestamp| at.with_timezone(&pen.zone).format("%m-%d %H:%M");
+                format!(", recorded {} to {} ({to})", day(window.from), day(window.to))
             });
             match teller {
                 Teller::Collector { at } => {

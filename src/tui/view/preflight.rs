@@ -35,7 +35,7 @@ pub fn draw(world: &World, cluster: &ClusterName, pen: &Pen<'_>, areas: &Areas, 
     let (word, role) = band(found.environment);
     let width = usize::from(areas.body.width);
     let told = match preflight::report(world, cluster) {
-        Some((report, at)) => format!("{}, looked at {}", summary(&report), pen.ago(Some(at))),
+        Some((report, at)) => format!("looked at {}; {}", pen.ago(Some(at)), summary(&report)),
         None => "not looked at yet".to_owned(),
     };
     let line = format!(" {word}  {cluster}: {told}");
@@ -45,12 +45,7 @@ pub fn draw(world: &World, cluster: &ClusterName, pen: &Pen<'_>, areas: &Areas, 
 pub fn pane(world: &World, cluster: &ClusterName, areas: &Areas) -> Pane {
     let area = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
     let text = text(preflight::report(world, cluster).as_ref());
-    Pane {
-        title: "what failed first, then what is not known, then the rest".to_owned(),
-        text,
-        area,
-        scrolls: true,
-    }
+    Pane { title: "failed, then unknown, then the rest".to_owned(), text, area, scrolls: true }
 }
 
 /// The page as a message.

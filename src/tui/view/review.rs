@@ -104,22 +104,24 @@ pub fn asked(world: &World, pen: &Pen<'_>, row: &ReviewRow) -> Lines {
     }
     out.push((
         Role::Text,
-        format!(
-            "{} for {}, until {}",
-            headline(&row.grant),
-            row.grant.selector,
-            pen.both_ways(row.grant.expires)
-        ),
+        format!("{} for {}, {}", headline(&row.grant), row.grant.selector, asked_until(pen, row)),
     ));
     out.push((
         Role::Text,
         format!("asked by {} {}: {}", row.requested_by, pen.ago(Some(row.created)), reviews::purpose(row)),
     ));
-    out.extend(standings(world, row));
+    out.extend(standings(world, pen, row));
     out
 }
 
-fn standings(world: &World, row: &ReviewRow) -> Lines {
+/// Until when it was asked for. What was decided may end earlier, and is said where it stands.
+fn asked_until(pen: &Pen<'_>, row: &ReviewRow) -> String {
+    let is_open = row.clusters.iter().all(|one| one.standing == Standing::Open);
+    let word = if is_open { "until" } else { "asked until" };
+    format!("{word} {}", pen.both_ways(row.grant.expires))
+}
+
+fn standings(world: &World, pen: &Pen<'_>, row: &ReviewRow) -> Lines {
     let now = super::super::form::now(world);
     let role = |standing: &Standing| match standing {
         Standing::Open => Role::Warn,
@@ -133,10 +135,11 @@ fn standings(world: &World, row: &ReviewRow) -> Lines {
     row.clusters
         .iter()
         .map(|one| {
-            (
-                role(&one.standing),
-                format!("{}: {}", reviews::name(one), reviews::standing(&one.standing, now)),
-            )
+            let stands = match &one.standing {
+                Standing::Approved { until } => format!("approved until {}", pen.both_ways(*until)),
+                other => reviews::standing(other, now),
+            };
+            (role(&one.standing), format!("{}: {stands}", reviews::name(one)))
         })
         .collect()
 }
@@ -151,11 +154,11 @@ fn what(world: &World, pen: &Pen<'_>, dossier: &Dossier) -> Lines {
     }
     out.push((Role::Title, "what is asked for".to_owned()));
     out.push((Role::Text, headline(&row.grant)));
-    out.push((Role::Text, format!("for {}, until {}", row.grant.selector, pen.both_ways(row.grant.expires))));
+    out.push((Role::Text, format!("for {}, {}", row.grant.selector, asked_until(pen, row))));
     out.push((Role::Text, format!("purpose: {}", reviews::purpose(row))));
     out.push((Role::Text, format!("asked by {} {}", row.requested_by, pen.both(row.created))));
     out.push((Role::Title, "where it stands".to_owned()));
-    out.extend(standings(world, row));
+    out.extend(standings(world, pen, row));
     out.push((Role::Title, "decisions".to_owned()));
     out.extend(dossier.decisions.iter().map(|one| decision(world, pen, one)));
     if dossier.decisions.is_empty() {

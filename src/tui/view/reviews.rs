@@ -140,9 +140,10 @@ const ENDS: usize = 5;
 
 impl Widths {
     fn of(width: u16) -> Self {
-        let narrow = Self { state: 8, cluster: 9, ns: 8, destination: 0, ports: 7, by: 5, flagged: 7 };
+        // What a few letters cannot say is left to the pane below.
+        let narrow = Self { state: 8, cluster: 12, ns: 8, destination: 0, ports: 7, by: 5, flagged: 0 };
         let out = match width {
-            0..76 => Self { cluster: 0, flagged: 0, ..narrow },
+            0..76 => Self { cluster: 0, ..narrow },
             76..110 => narrow,
             110..150 => Self { state: 9, cluster: 14, ns: 12, ports: 12, by: 12, flagged: 16, ..narrow },
             _ => Self { state: 13, cluster: 18, ns: 16, ports: 16, by: 20, flagged: 36, ..narrow },
@@ -183,6 +184,16 @@ pub fn role(row: &ReviewRow) -> Role {
     }
 }
 
+/// How many more clusters there are stays whole, whatever the first one is called.
+fn cluster(row: &ReviewRow, width: usize) -> String {
+    let all = reviews::cluster(row);
+    let Some((name, more)) = all.rsplit_once(" +").filter(|_| all.chars().count() > width) else {
+        return all;
+    };
+    let room = width.saturating_sub(more.chars().count() + 3);
+    format!("{}… +{more}", name.chars().take(room).collect::<String>())
+}
+
 fn row(pen: &Pen<'_>, row: &ReviewRow, marked: bool, wide: Widths, width: u16) -> Line<'static> {
     let plain = match (marked, row.queue) {
         (true, _) => Role::Marked,
@@ -212,7 +223,7 @@ fn row(pen: &Pen<'_>, row: &ReviewRow, marked: bool, wide: Widths, width: u16) -
         [
             (format!("{mark}{old}").into(), if marked { Role::Marked } else { Role::Dim }),
             (reviews::state(row).into(), role(row)),
-            (reviews::cluster(row).into(), plain),
+            (cluster(row, wide.cluster).into(), plain),
             (Shown::value(row.grant.ns.as_str()), plain),
             (row.grant.destination.to_string().into(), plain),
             (row.grant.ports().to_string().into(), plain),

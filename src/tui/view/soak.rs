@@ -80,9 +80,9 @@ fn role(verdict: &Verdict) -> Role {
 
 /// The whole soak.
 pub fn text(world: &World, pen: &Pen<'_>, target: &Target, row: &SoakRow) -> Text {
-    let mut out = vec![(role(&row.judged.verdict), row.headline())];
+    let mut out = vec![(role(&row.judged.verdict), row.headline(pen.zone))];
     let reasons = row.reasons().len();
-    out.extend(row.lines(pen.now).into_iter().enumerate().map(|(nth, line)| {
+    out.extend(row.lines(pen.now, pen.zone).into_iter().enumerate().map(|(nth, line)| {
         let role = match nth {
             0 => Role::Text,
             nth if nth <= reasons => Role::Warn,
@@ -90,8 +90,8 @@ pub fn text(world: &World, pen: &Pen<'_>, target: &Target, row: &SoakRow) -> Tex
         };
         (role, line)
     }));
-    out.push(observer(world, pen, target));
     out.extend(unseen(pen, row));
+    out.push(observer(world, pen, target));
     out
 }
 

@@ -73,8 +73,10 @@ fn draw_row(pen: &Pen<'_>, cluster: &ClusterName, row: &SourceRow, name: usize, 
     let (word, role) = link(row);
     // Without a source its counters are not zero, they are unknown.
     let is_told = row.at.is_some() && row.link != "none";
-    let counted = |n: u64| if is_told { count(n) } else { "?".to_owned() };
-    let bad = |n: u64| if is_told && n > 0 { Role::Bad } else { Role::Dim };
+    let told = |n: Option<u64>| n.filter(|_| is_told);
+    let counted = |n: Option<u64>| told(n).map_or_else(|| "?".to_owned(), count);
+    let bad = |n: Option<u64>| if told(n).is_some_and(|n| n > 0) { Role::Bad } else { Role::Dim };
+    let gaps = row.gaps.map(|gaps| gaps as u64);
     let nodes = match (row.nodes_connected, row.nodes_unavailable) {
         (None, None) => "?".to_owned(),
         (connected, Some(away)) if away > 0 => {
@@ -90,8 +92,8 @@ fn draw_row(pen: &Pen<'_>, cluster: &ClusterName, row: &SourceRow, name: usize, 
         .right(row.lag_ms.map_or_else(|| "?".to_owned(), lag_words), 7, Role::Text)
         .right(&history, 8, Role::Text)
         .right(counted(row.lost), 6, bad(row.lost))
-        .right(counted(row.gaps as u64), 4, bad(row.gaps as u64))
-        .right(counted(row.malformed), 4, bad(row.malformed))
+        .right(counted(gaps), 4, bad(gaps))
+        .right(counted(Some(row.malformed)), 4, bad(Some(row.malformed)))
         .right(&nodes, 6, if away { Role::Bad } else { Role::Text })
         .right(row.at.map_or_else(|| "?".to_owned(), |at| pen.when(Some(at))), 5, Role::Dim)
         .line()
@@ -114,6 +116,9 @@ fn detail(world: &World, pen: &Pen<'_>, cluster: &ClusterName) -> Vec<(Role, Str
     out.extend(row.kind.into_iter().flat_map(limits));
     let Some(source) = source else { return out };
     out.extend(gaps(source).map(|gap| gap_line(pen, gap)));
+    if row.lost.is_none() && row.link != "none" {
+        out.push((Role::Unknown, "nothing was ever read of it, so what it lost is not known".to_owned()));
+    }
     out.push((
         Role::Text,
         format!(
