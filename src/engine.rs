@@ -594,9 +594,7 @@ fn guard(
 }
 
 fn own_fault(cluster: &ClusterName, what: &str) -> Trouble {
-    Trouble::new(
-        cluster.as_str(),
-        &format!("{what} stopped on a fault of sluice"),
-        "Rollback still works; restart sluice to see this again, and report the log file.",
-    )
+    let fact = format!("{what} stopped on a fault of sluice");
+    let next = "Rollback still works; restart sluice to see this again, and report the log file.";
+    Trouble::new(cluster.as_str(), &fact, next)
 }

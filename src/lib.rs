@@ -115,6 +115,7 @@ pub mod domain {
     pub mod soak;
     pub mod source;
     pub mod spans;
+    mod standing;
     pub mod steady;
     pub mod suspect;
     pub mod time;
