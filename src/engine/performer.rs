@@ -256,6 +256,7 @@ mod tests {
             rollout::{Kept, Stamp},
             time::Timestamp,
         },
+        k8s::connect::{Contexts, Proxies},
     };
 
     fn target(ns: &str) -> Target {
@@ -282,6 +283,7 @@ mod tests {
             warnings: Vec::new(),
             refusals: Vec::new(),
             prediction: Err(Text::new("before discovery")),
+            untold: None,
         };
         ApplyOrder { id: OrderId(id), preview: Box::new(preview), after }
     }
@@ -301,7 +303,8 @@ mod tests {
         world.absorb(Fact::Fleet(FleetFile { clusters: vec![entry], ..FleetFile::default() }));
         world.absorb(Fact::Shared(SharedFact::Link(Link::Live)));
         let (sender, mut facts) = mpsc::channel(8);
-        let nowhere = Access::Context { kubeconfig: Arc::default(), context: "east".to_owned() };
+        let contexts = Contexts::read(Vec::new(), Proxies::default()).expect("nothing to read");
+        let nowhere = contexts.access("east");
         let mut performer = Performer::new(sender, Arc::new(move |_: &ClusterEntry| nowhere.clone()));
         let (first, ended) = watch::channel(None);
         performer.running.insert(OrderId(1), Running { abort: watch::channel(false).0, ended });

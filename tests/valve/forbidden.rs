@@ -24,22 +24,16 @@ const CILIUM: [(&str, &str); 2] = [
 /// Somebody with the rights of the built-in ClusterRole `edit`, as far as they matter here.
 fn editor(cluster: &Cluster) -> Access {
     let rule = |group: &str, resource: &str| json!({ "apiGroups": [group], "resources": [resource], "verbs": ["*"] });
-    put(
-        cluster,
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "edit" },
-            "rules": [rule("networking.k8s.io", "networkpolicies"), rule("", "pods")],
-        }),
-    );
-    put(
-        cluster,
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": { "name": "editors" },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit" },
-            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ed" }],
-        }),
-    );
+    cluster.seed(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "edit" },
+        "rules": [rule("networking.k8s.io", "networkpolicies"), rule("", "pods")],
+    }));
+    cluster.seed(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": "editors" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ed" }],
+    }));
     let cluster = cluster.clone();
     Access::Client(support::client_with(String::new(), move || {
         let (near, far) = tokio::io::duplex(1 << 16);
