@@ -151,8 +151,8 @@ mod tests {
         },
         domain::{
             coverage::CronJob,
-            fleet::{NamespaceSeen, Workload},
-            names::PodName,
+            fleet::NamespaceSeen,
+            names::{PodName, Workload},
             preflight::check::Verdict,
             source::SourceKind,
         },
