@@ -182,9 +182,8 @@ fn a_rollback_without_a_known_right_is_sent_with_a_warning() {
 #[test]
 fn an_apply_is_refused_by_the_rights_in_its_namespace() {
     let (yes, no) = (Some(true), Some(false));
-    let within = |create, patch| {
-        BTreeMap::from([(NsName::parse("shop").expect("a name"), Within { create, patch, delete: no })])
-    };
+    let named = |name| NsName::parse(name).expect("a name");
+    let within = |create, patch| BTreeMap::from([(named("shop"), Within { create, patch, delete: no })]);
     let against = |within| {
         let mut world = world(Some(Text::new("sluice.yaml")));
         let rights = Rights { create: no, patch: no, delete: no, within, ..Rights::default() };
@@ -198,8 +197,11 @@ fn an_apply_is_refused_by_the_rights_in_its_namespace() {
     assert_eq!(against(BTreeMap::new()), [""; 0], "the server's dry run says it");
     assert_eq!(against(within(yes, yes)), [""; 0]);
     assert_eq!(against(within(None, None)), [""; 0]);
-    assert_eq!(against(within(no, yes)), [refused("create", "prod-eu/shop")]);
+    assert_eq!(against(within(no, yes)), [refused("create", "prod-eu")]);
     assert_eq!(against(within(no, no)), [refused("create", "prod-eu"), refused("patch", "prod-eu")]);
+    let mut one = within(no, no);
+    one.insert(named("pay"), Within { create: no, patch: yes, delete: no });
+    assert_eq!(against(one), [refused("create", "prod-eu"), refused("patch", "prod-eu/shop")]);
 }
 
 /// All reasons at once, each with its next step.

@@ -149,6 +149,35 @@ async fn a_namespace_is_applied_seen_and_taken_back() {
     assert_eq!(back.json()["orders"][0]["outcome"]["isolation"]["isolated"], 0);
 }
 
+/// No collector, no week asked for, and applied once: an update that forgets the resolver is stopped by name.
+#[tokio::test(start_paused = true)]
+async fn an_update_without_a_rule_for_dns_is_refused_where_nothing_was_recorded() {
+    let fleet = support::fleet("two", 1);
+    let mut read = authored(&fleet);
+    let cluster = first_of(&fleet, "staging");
+    let words = format!("apply --cluster {cluster} -n shop --direction egress --yes -o json");
+    let applied = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(applied.exit, Exit::Done, "{}{}", applied.out, applied.said);
+    let found = read.files.sets.iter_mut().find(|((on, ns, direction), _)| {
+        (on.as_str(), ns.as_str(), direction.as_str()) == (&*cluster, "shop", "egress")
+    });
+    let (_, shop) = found.expect("it is authored");
+    let manifest = shop.manifests.get_mut("egress-baseline-allow").expect("it has one");
+    let mut forgetful: serde_json::Value = serde_json::from_str(&manifest.to_string()).expect("JSON");
+    let rules = forgetful["spec"]["egress"].as_array_mut().expect("a list");
+    let before = rules.len();
+    // Pods among themselves would let lookups pass too: only the time is left.
+    rules.retain(|rule| rule["ports"][0]["port"] == 123);
+    assert!(rules.len() == 1 && before > 1, "{forgetful}");
+    *manifest = forgetful.to_string().into();
+    let policy = sluice::manifest::policy(&forgetful).expect("a policy");
+    shop.set.insert("egress-baseline-allow", policy);
+    let again = sluice(only(&fleet, &read, &cluster), &words, &[]).await;
+    assert_eq!(again.exit, Exit::Refused, "{}{}", again.out, again.said);
+    let reasons = again.json()["refusals"].to_string();
+    assert!(reasons.contains("shop egress: dns-reachable: "), "{reasons}");
+}
+
 /// The typed word: `yes` in staging, the namespace's name in production, and nothing on anything else.
 #[tokio::test(start_paused = true)]
 async fn production_takes_the_namespaces_name() {

@@ -62,6 +62,7 @@ fn arrange(reading: &mut Reading, directive: &str) -> bool {
                 "namespaces" => reading.namespaces = Known::Unknown(why),
                 "accounts" => reading.accounts = Known::Unknown(why),
                 "hooks" => reading.hooks = Known::Unknown(why),
+                "some hooks" => reading.unread_hooks = Some(why),
                 _ => match what.split_once('/') {
                     Some((ns, name)) => {
                         reading.config_maps.refused.push((Object::new("ConfigMap", ns, name), why));

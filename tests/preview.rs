@@ -161,3 +161,31 @@ async fn what_the_server_would_refuse() {
     deny["spec"]["policyTypes"] = json!(["Ingress", "Egress"]);
     insta::assert_snapshot!(text(&preview(&cluster(), &files).await));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_warns_of_is_said_once() {
+    let cluster = cluster();
+    cluster.seed(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": { "name": "owners" },
+        "spec": {
+            "matchConstraints": { "resourceRules": [{ "apiGroups": ["networking.k8s.io"],
+                "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["networkpolicies"] }] },
+            "validations": [{ "expression": "has(object.metadata.labels)", "message": "say who owns it" }],
+        },
+    }));
+    cluster.seed(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": "all" }, "spec": { "policyName": "owners", "validationActions": ["Warn"] },
+    }));
+    let preview = preview(&cluster, &files()).await;
+    let told = preview.warnings.iter().map(ToString::to_string);
+    let said: Vec<_> = told.filter(|one| one.contains("warns")).collect();
+    assert_eq!(
+        said,
+        [
+            "the API server warns: Validation failed for ValidatingAdmissionPolicy 'owners' with binding 'all': say who owns it"
+        ]
+    );
+    assert_eq!(preview.refusals, []);
+}

@@ -323,6 +323,21 @@ async fn a_refused_list_is_one_missing_part_and_the_rest_goes_on() {
     assert_eq!((it.health().as_str(), it.pods()), ("up: ", 3));
 }
 
+/// One failure at the start of a session is not for as long as it lasts.
+#[tokio::test(start_paused = true)]
+async fn which_cluster_it_is_is_asked_for_until_it_is_known() {
+    let mut it = Followed::new(cluster());
+    it.refuse(Some(("/api/v1/namespaces/kube-system", 503)));
+    it.run(SECOND).await;
+    assert_eq!(it.row().uid, None);
+    let why = "degraded: namespace kube-system of one: ";
+    assert!(it.health().starts_with(why), "{}", it.health());
+    it.refuse(None);
+    it.run(Duration::from_secs(35)).await;
+    assert!(it.row().uid.is_some() && it.row().is_complete());
+    assert_eq!((it.health().as_str(), it.met), ("up: ", 2));
+}
+
 /// What is served decides what is followed, so an answer that does not come is not one that says nothing.
 #[tokio::test(start_paused = true)]
 async fn kinds_that_could_not_be_asked_for_are_unknown_and_not_absent() {

@@ -150,7 +150,8 @@ async fn previewed(
         Err(refusal) => return refused(&mut changing, wish, result, refusal),
     };
     result.previews.clone_from(&previews);
-    changing.session.until(changing.change.deadline, |w| wait::have_ended(w, &previews)).await;
+    let is_told = |world: &World| wait::have_ended(world, &previews) && wait::are_looked_at(world, &previews);
+    changing.session.until(changing.change.deadline, is_told).await;
     let world = changing.session.world();
     result.troubles = failures(world, &previews);
     let made: Vec<_> = previews.into_iter().filter(|id| world.orders().preview(*id).is_some()).collect();

@@ -36,6 +36,14 @@ pub fn have_ended(world: &World, orders: &[OrderId]) -> bool {
     orders.iter().all(|id| world.orders().get(*id).is_none_or(|order| !order.is_running()))
 }
 
+/// Did the cluster of every order have its first pre-flight, or is it down?
+pub fn are_looked_at(world: &World, orders: &[OrderId]) -> bool {
+    let clusters = orders.iter().filter_map(|id| world.cluster(&world.orders().get(*id)?.target.cluster));
+    let is_told =
+        |cluster: &Cluster| cluster.looked.preflight.is_some() || matches!(cluster.health, Health::Down(_));
+    clusters.into_iter().all(is_told)
+}
+
 /// Clusters that are not fully read, each with what is missing and what it last said.
 pub fn unread(world: &World) -> Vec<Trouble> {
     world.clusters().filter_map(missing).collect()

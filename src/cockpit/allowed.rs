@@ -11,11 +11,21 @@ use super::{decide::Reason, orders::Target, world::World};
 /// Every right that an apply of this row needs and that we are known to lack. What is not known is
 /// left to the server's dry run.
 pub(super) fn against_apply(cluster: &Cluster, target: &Target) -> Vec<Reason> {
-    let here = cluster.rights.within(&target.ns);
-    [(here.create, "create"), (here.patch, "patch")]
+    let rights = &cluster.rights;
+    let here = rights.within(&target.ns);
+    let may = |has: fn(&Within) -> Option<bool>| rights.within.values().any(|one| has(one) == Some(true));
+    [(here.create, "create", may(|one| one.create)), (here.patch, "patch", may(|one| one.patch))]
         .into_iter()
-        .filter(|(right, _)| *right == Some(false))
-        .map(|(_, verb)| Reason::NoRight { user: user(cluster), verb, place: place(cluster, target) })
+        .filter(|(right, ..)| *right == Some(false))
+        .map(|(_, verb, elsewhere)| {
+            // Where somebody may do it in some namespaces, the no is of this one.
+            let place = if elsewhere {
+                Text::from(format!("{}/{}", target.cluster, target.ns))
+            } else {
+                Text::new(target.cluster.as_str())
+            };
+            Reason::NoRight { user: user(cluster), verb, place }
+        })
         .collect()
 }
 
@@ -36,14 +46,4 @@ pub fn rollback_warning(world: &World, target: &Target) -> Option<Text> {
 
 fn user(cluster: &Cluster) -> Text {
     cluster.identity.as_ref().map_or_else(|| Text::new("you"), |identity| identity.user.clone())
-}
-
-/// Where somebody may write in some namespaces, the no is of this one.
-fn place(cluster: &Cluster, target: &Target) -> Text {
-    let may = |one: &Within| [one.create, one.patch, one.delete].contains(&Some(true));
-    if cluster.rights.within.values().any(may) {
-        Text::from(format!("{}/{}", target.cluster, target.ns))
-    } else {
-        Text::new(target.cluster.as_str())
-    }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::domain::{
-    fleet::{CniKind, Health},
+    fleet::Health,
     hold::HoldKind,
     manifest::Manifests,
     names::{ClusterName, NsName, Text},
@@ -129,6 +129,8 @@ pub enum Reason {
     NoShadow { cluster: ClusterName, why: Text },
     #[error("pre-flight of {cluster}, {} {}: {why} See `sluice preflight --cluster {cluster}`", .check.as_str(), .verdict.as_str())]
     Preflight { cluster: ClusterName, check: CheckId, verdict: Verdict, why: Text },
+    #[error("pre-flight of {cluster} is unknown: {since}; look with `sluice preflight --cluster {cluster}`")]
+    NoPreflight { cluster: ClusterName, since: Text },
     #[error("order {order} ({kind} {target}) has been running for {since}: wait for it or abort it")]
     InFlight { order: OrderId, kind: &'static str, target: Target, since: String },
     #[error("{0} never soaked clean, so there is nothing to go back to: roll it back instead")]
@@ -137,6 +139,10 @@ pub enum Reason {
         "{0} is another cluster than the one that was recorded (its kube-system namespace has another UID)"
     )]
     OtherCluster(ClusterName),
+    #[error(
+        "which cluster {0} is, is not known: its kube-system namespace could not be read, and is asked for again each half minute"
+    )]
+    Unidentified(ClusterName),
     #[error("nothing differs from what is live")]
     NothingToDo,
     #[error("the preview {0} is gone or was not finished: preview again")]
@@ -172,6 +178,13 @@ pub enum Reason {
     /// What is to be waived and is not there.
     #[error("{0}")]
     NothingToWaive(Text),
+    #[error(
+        "which cluster {0} is, is not known (the UID of its kube-system namespace): wait until it answers"
+    )]
+    NoUid(ClusterName),
+    /// It opens nothing, confirmed or not.
+    #[error("override {name} {why}")]
+    OtherOverride { name: Text, why: &'static str },
     #[error("{0} is confirmed already")]
     ConfirmedAlready(Text),
     #[error("you asked for it yourself, as {0}: a second person has to confirm it")]
@@ -252,33 +265,24 @@ pub fn revert_reasons(world: &World, target: &Target) -> Vec<Reason> {
 fn other_cluster(world: &World, target: &Target) -> Option<Reason> {
     let uid = world.cluster(&target.cluster)?.uid.as_ref();
     let known = &world.shared().record(target)?.value.uid;
-    (uid != Some(known)).then(|| Reason::OtherCluster(target.cluster.clone()))
+    match uid {
+        None => Some(Reason::Unidentified(target.cluster.clone())),
+        Some(uid) => (uid != known).then(|| Reason::OtherCluster(target.cluster.clone())),
+    }
+}
+
+/// Gates are bound to a cluster: while nobody knows which one answers, none of them is passed.
+fn unidentified(world: &World, target: &Target) -> Option<Reason> {
+    let cluster = world.cluster(&target.cluster)?;
+    let is_met = cluster.version.is_some();
+    (is_met && cluster.uid.is_none()).then(|| Reason::Unidentified(target.cluster.clone()))
 }
 
 /// Every reason why nothing can be written into this row now, whatever the bytes.
 pub(super) fn write_reasons(world: &World, target: &Target) -> Vec<Reason> {
     let mut reasons = place_reasons(world, target);
     let Some(cluster) = world.cluster(&target.cluster) else { return reasons };
-    if let Some(cni) = cluster.cni.as_ref().filter(|cni| cni.enforcement.is_off()) {
-        reasons.push(Reason::NotEnforced {
-            cluster: target.cluster.clone(),
-            evidence: cni.evidence.clone(),
-            next: match cni.kind {
-                CniKind::Flannel | CniKind::Other => "migrate its CNI to Calico or Cilium first",
-                CniKind::Cilium
-                | CniKind::Calico
-                | CniKind::Antrea
-                | CniKind::NetworkPolicies
-                | CniKind::KubeRouter
-                | CniKind::K3s
-                | CniKind::Weave
-                | CniKind::Aws
-                | CniKind::AzureNpm
-                | CniKind::OvnKubernetes
-                | CniKind::Kindnet => "put that right first, as its pre-flight says",
-            },
-        });
-    }
+    reasons.extend(preflight::not_enforced(cluster));
     reasons.extend(preflight::stops_row(world, cluster, &target.ns).map(|check| Reason::Preflight {
         cluster: target.cluster.clone(),
         check: check.id,
@@ -393,7 +397,7 @@ fn bytes<'w>(world: &'w World, target: &Target, origin: Origin) -> Option<(&'w S
 /// The gates of exactly these bytes (law 2): what the plan has against the row, less what an override
 /// for this digest opens, and flagged destinations without a grant. Going back to what soaked clean
 /// waits for no wave, day or evidence.
-fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+pub(super) fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
     let target = &preview.target;
     let gates = match preview.origin {
         Origin::Workspace => {
@@ -411,6 +415,7 @@ fn gate_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
     let missing = gates.into_iter().filter(|gate| !is_open(gate));
     let mut reasons: Vec<_> = missing.map(|gate| Reason::Gate(Box::new(gate))).collect();
     reasons.extend(super::gate::owner_gate(world, target, &preview.set));
+    reasons.extend(unidentified(world, target));
     reasons
 }
 
@@ -426,6 +431,7 @@ pub fn confirm_reasons(world: &World, id: OrderId) -> Vec<Reason> {
         Origin::LastClean => revert_reasons(world, target),
         Origin::Shadow => shadow::reasons(world, target),
     };
+    reasons.extend(preflight::untold(world, preview));
     reasons.extend(gate_reasons(world, preview));
     if preview.steps.is_empty() {
         reasons.push(Reason::NothingToDo);
@@ -536,7 +542,7 @@ fn hold(world: &World, wanted: &Wanted) -> Result<Orders, Refusal> {
 
 fn waive(world: &World, waiving: &Waiving) -> Result<Orders, Refusal> {
     refuse_if("waive", &[&waiving.target], waiving::waive_reasons(world, waiving))?;
-    Ok(just(waiving::waive(world, waiving)))
+    Ok(Orders { started: Vec::new(), effects: waiving::waive(world, waiving).into_iter().collect() })
 }
 
 fn overrule(world: &World, overriding: &Overriding) -> Result<Orders, Refusal> {

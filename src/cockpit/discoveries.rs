@@ -15,7 +15,7 @@ use crate::domain::{
     discovery::{Everywhere, Rules, assemble},
     flagged::{Flagged, flagged},
     fleet::Cluster,
-    hold::{Subject, Waiver},
+    hold::{Subject, Waiver, not_for},
     names::{ClusterName, NsName, Text},
     time::{Timestamp, age},
 };
@@ -343,7 +343,7 @@ impl Discoveries {
             let Some(cluster) = clusters.get(&name) else { continue };
             let crons: Vec<CronJob> =
                 self.crons.get(&name).into_iter().flat_map(BTreeMap::values).cloned().collect();
-            let jobs = discovery::Jobs { all: &crons, waived: &waived_jobs(shared, &name, now) };
+            let jobs = discovery::Jobs { all: &crons, waived: &waived_jobs(shared, cluster, now) };
             let judged = cluster
                 .namespaces
                 .values()
@@ -354,7 +354,7 @@ impl Discoveries {
                             self,
                             cluster,
                             ns,
-                            &waived(shared, &name, &ns.seen.name, now),
+                            &waived(shared, cluster, &ns.seen.name, now),
                             &jobs,
                         )?,
                     ))
@@ -366,14 +366,11 @@ impl Discoveries {
 }
 
 /// What somebody takes upon himself of a namespace, by the state cluster's clock.
-pub fn waived(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestamp) -> discovery::Waived {
+pub fn waived(shared: &Shared, cluster: &Cluster, ns: &NsName, now: Timestamp) -> discovery::Waived {
     let mut out = discovery::Waived::default();
     let Some(now) = shared.now(now) else { return out };
-    let ours = |waiver: &Waiver| {
-        waiver.target.cluster == *cluster && waiver.target.ns == *ns && waiver.expires > now
-    };
-    let waivers = shared.waivers().map(|kept| &kept.value).filter(|waiver| ours(waiver));
-    for waiver in waivers {
+    let waivers = shared.waivers().map(|kept| &kept.value).filter(|waiver| waiver.target.ns == *ns);
+    for waiver in waivers.filter(|waiver| counts(waiver, cluster, now)) {
         match &waiver.subject {
             Subject::CronJob(name) => out.jobs.push(name.clone()),
             Subject::NoEvidence(workload) => out.workloads.push(workload.clone()),
@@ -383,11 +380,18 @@ pub fn waived(shared: &Shared, cluster: &ClusterName, ns: &NsName, now: Timestam
     out
 }
 
+/// Of this very cluster, and not run out.
+fn counts(waiver: &Waiver, cluster: &Cluster, now: Timestamp) -> bool {
+    waiver.target.cluster == cluster.name
+        && waiver.expires > now
+        && not_for(waiver.uid.as_ref(), cluster.uid.as_ref()).is_none()
+}
+
 /// CronJobs of a cluster that somebody takes upon himself, whatever namespace they are of.
-fn waived_jobs(shared: &Shared, cluster: &ClusterName, now: Timestamp) -> Vec<(NsName, Text)> {
+fn waived_jobs(shared: &Shared, cluster: &Cluster, now: Timestamp) -> Vec<(NsName, Text)> {
     let Some(now) = shared.now(now) else { return Vec::new() };
     let waivers = shared.waivers().map(|kept| &kept.value);
-    let ours = waivers.filter(|waiver| waiver.target.cluster == *cluster && waiver.expires > now);
+    let ours = waivers.filter(|waiver| counts(waiver, cluster, now));
     ours.filter_map(|waiver| match &waiver.subject {
         Subject::CronJob(name) => Some((waiver.target.ns.clone(), name.clone())),
         Subject::NoEvidence(_) | Subject::Denial(_) | Subject::Quiet => None,

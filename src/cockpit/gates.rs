@@ -11,7 +11,7 @@ use crate::domain::{
     hold::{Covers, HoldKind},
     names::{NsName, Text},
     policy::PolicyDigest,
-    predict::{stories::Weight, words},
+    predict::{prediction::Prediction, stories::Weight, words},
     rollout::Target,
     time::span,
     wave::{Candidate, RowState, Wave, WavePlan},
@@ -21,7 +21,7 @@ use super::{
     decide::{self, Reason},
     discovery::{Progress, collection_row},
     gate,
-    orders::Preview,
+    orders::{Origin, Preview},
     ports::Link,
     preflight, waiving,
     waves::{calendar, holds, record},
@@ -113,7 +113,7 @@ fn who(reason: &Reason) -> Who {
         | Reason::NotEnforced { .. }
         | Reason::Preflight { .. } => Who::Admin,
         Reason::OwnerGate { code, .. } => who_opens(code),
-        Reason::InFlight { .. } => Who::Time,
+        Reason::InFlight { .. } | Reason::NoPreflight { .. } | Reason::Unidentified(_) => Who::Time,
         Reason::Terminating(_) => Who::Nobody,
         _ => Who::Lead,
     }
@@ -126,6 +126,18 @@ fn who_opens(code: &str) -> Who {
         "catalogue-unread" | "cluster-unknown" | "state-away" | "time-unknown" => Who::Time,
         _ => Who::Security,
     }
+}
+
+/// Every reason why a row that was confirmed, and waited for the one before it, must not be written any
+/// more: a hold, a grant that was revoked, a wave that is not done after all. That its own order runs is none.
+pub fn turn_reasons(world: &World, preview: &Preview) -> Vec<Reason> {
+    let mut reasons = match preview.origin {
+        Origin::Workspace | Origin::LastClean => decide::write_reasons(world, &preview.target),
+        Origin::Shadow => decide::stage_reasons(world, &preview.target),
+    };
+    reasons.retain(|reason| !matches!(reason, Reason::InFlight { .. }));
+    reasons.extend(decide::gate_reasons(world, preview));
+    reasons
 }
 
 /// What the plan has against an apply of this row now; empty: nothing.
@@ -288,38 +300,51 @@ fn closed(world: &World) -> Vec<Gate> {
         .collect()
 }
 
-/// Against exactly the bytes of a preview. Where evidence is wanted: what passed in the recorded week and
-/// would be denied, and what is unknown of it. A prediction for other bytes or another cluster does
-/// not count, so it stands against them too, and so does none where a collector could tell: unknown
-/// never passes. Without a recording [`Why::Evidence`] stands there. Checks that block, by name,
-/// stand against them whether evidence is wanted or not.
+/// Against exactly the bytes of a preview. Checks that block, by name, stand against them whatever was
+/// recorded, and no override opens them; neither one for other bytes or another cluster, nor none at
+/// all: unknown never passes. What the recorded week says is of coverage.
 pub fn predicted(world: &World, preview: &Preview) -> Vec<Gate> {
-    let is_wanted = world.plan().settings.baseline > TimeDelta::zero();
-    // An apply may be of several rows.
-    let gate = |what: &str| {
-        let said = Text::from(format!("{}: {what}", preview.target));
-        Gate::new(Why::Predicted(said), Who::Lead, Some(Covers::Coverage))
-    };
     let prediction = match &preview.prediction {
         Ok(prediction) => prediction,
-        Err(_) if !is_wanted || evidence(world, &preview.target).is_some() => return Vec::new(),
+        // What the server refuses stands against itself.
+        Err(_) if !preview.refusals.is_empty() => return Vec::new(),
         Err(why) => {
-            let collected = world.discoveries().collected(&preview.target.cluster);
-            let could_tell = collected.is_some_and(|it| !matches!(it.state.link, Link::None(_)));
-            return could_tell.then(|| gate(&format!("unknown {why}"))).into_iter().collect();
+            let why = why.as_str().trim_end_matches('.');
+            let what = format!("unknown {why}. Preview again once sluice can look at the cluster");
+            return vec![foretold(preview, &what, None)];
         }
     };
     let uid = world.cluster(&preview.target.cluster).and_then(|cluster| cluster.uid.as_ref());
     let is_other = uid.is_some_and(|uid| prediction.bound.cluster.as_ref() != Some(uid));
     if is_other || prediction.bound.digest != preview.digest {
-        let other = gate("it was made for other bytes or another cluster; preview again");
-        return is_wanted.then_some(other).into_iter().collect();
+        let what = "it was made for other bytes or another cluster; preview again";
+        return vec![foretold(preview, what, None)];
     }
-    let told = words::summary(prediction, world.now()).into_iter();
-    let told = told.filter(|(verdict, _)| is_wanted && *verdict != Verdict::Allowed);
-    let told = told.map(|(_, what)| gate(&what));
+    let mut out = week(world, preview, prediction);
     let checks = words::against(prediction).into_iter().filter(|(weight, ..)| *weight == Weight::Blocks);
-    told.chain(checks.map(|(.., what)| gate(&what))).collect()
+    out.extend(checks.map(|(.., what)| foretold(preview, &what, None)));
+    out
+}
+
+/// An apply may be of several rows: each names its own.
+fn foretold(preview: &Preview, what: &str, covers: Option<Covers>) -> Gate {
+    let said = Text::from(format!("{}: {what}", preview.target));
+    Gate::new(Why::Predicted(said), Who::Lead, covers)
+}
+
+/// Where evidence is wanted: what passed in the recorded week and would be denied, what is unknown of it,
+/// and that nobody told it where a collector could. Without a recording [`Why::Evidence`] stands there.
+fn week(world: &World, preview: &Preview, prediction: &Prediction) -> Vec<Gate> {
+    if world.plan().settings.baseline <= TimeDelta::zero() {
+        return Vec::new();
+    }
+    let gate = |what: &str| foretold(preview, what, Some(Covers::Coverage));
+    let told = words::summary(prediction, world.now()).into_iter();
+    let told = told.filter(|(verdict, _)| *verdict != Verdict::Allowed).map(|(_, what)| gate(&what));
+    let collected = world.discoveries().collected(&preview.target.cluster);
+    let could_tell = collected.is_some_and(|it| !matches!(it.state.link, Link::None(_)));
+    let untold = preview.untold.as_ref().filter(|_| could_tell && evidence(world, &preview.target).is_none());
+    told.chain(untold.map(|why| gate(&format!("unknown {why}")))).collect()
 }
 
 /// Asked for before the first apply.

@@ -172,7 +172,7 @@ fn find(cluster: &Cluster, record: &Record) -> Vec<Incident> {
         return Vec::new();
     };
     // A rebuilt cluster never had it: its row begins anew.
-    if cluster.uid.as_ref() != Some(&record.uid) {
+    if cluster.uid.as_ref().is_some_and(|uid| *uid != record.uid) {
         return Vec::new();
     }
     let target = &record.target;

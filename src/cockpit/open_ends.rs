@@ -15,6 +15,7 @@ use super::{
     recording, rows,
     spot::Spot,
     steady::{self, Check},
+    waiving,
     world::World,
 };
 
@@ -101,7 +102,9 @@ pub fn open_ends(world: &World) -> Option<Vec<OpenEnd>> {
     }
     for kept in shared.waivers() {
         let waiver = &kept.value;
-        let what = (Text::from(recording::subject_words(&waiver.subject)), Some(waiver.reason.clone()));
+        let aside = waiving::aside(world, &waiver.target, waiver.uid.as_ref());
+        let words = Text::from(recording::subject_words(&waiver.subject) + &aside);
+        let what = (words, Some(waiver.reason.clone()));
         let scope = Scope::Rollout(waiver.target.clone());
         out.push(end(world, EndKind::Waived, scope, what, Some(&waiver.stamp), Some(waiver.expires)));
     }
@@ -112,8 +115,9 @@ pub fn open_ends(world: &World) -> Option<Vec<OpenEnd>> {
             Some(stamp) => format!("confirmed by {}", stamp.by),
             None => "not confirmed, so not in effect".to_owned(),
         };
+        let aside = waiving::aside(world, &over.target, over.uid.as_ref());
         let what = (
-            Text::from(format!("{} for {}; {confirmed}", covers.join(", "), over.digest.short())),
+            Text::from(format!("{} for {}; {confirmed}{aside}", covers.join(", "), over.digest.short())),
             Some(over.reason.clone()),
         );
         let scope = Scope::Rollout(over.target.clone());

@@ -76,8 +76,11 @@ pub struct Preview {
     pub warnings: Vec<Text>,
     /// Why the server would refuse it. Not empty: it cannot be applied.
     pub refusals: Vec<Trouble>,
-    /// What it would have denied in the recorded week, or why that is not known.
+    /// What one look at the cluster and, unless that is `untold`, the recorded week say of it. The error:
+    /// why nobody looked.
     pub prediction: Result<Box<Prediction>, Text>,
+    /// Why nobody told the recorded week: then the prediction speaks of the cluster as it is, no more.
+    pub untold: Option<Text>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use crate::domain::{
     edge::Hours,
-    fleet::{Cluster, Listed, Looked, Pod},
+    fleet::{Cluster, CniKind, Health, Listed, Looked, Pod},
     flow::Direction,
     names::{ClusterName, NodeName, NsName, Text},
     preflight::{
@@ -16,13 +16,18 @@ use crate::domain::{
         report::Report,
     },
     readiness::{NEEDED, credited},
-    time::Timestamp,
+    time::{Timestamp, age, span},
 };
 
-use super::{ports::CollectorState, world::World};
+use super::{
+    decide::Reason,
+    orders::{Origin, Preview},
+    ports::CollectorState,
+    world::World,
+};
 
-/// Checks that keep rows from being applied, all or some. None before the first pre-flight: until then what
-/// was recognised of the CNI decides alone.
+/// Checks that keep rows from being applied, all or some, by the last report; before the first see
+/// [`untold`].
 pub fn stops_rollout(cluster: &Cluster) -> impl Iterator<Item = &Check> {
     cluster.looked.preflight.iter().flat_map(|(report, _)| report.open(Stops::Rollout))
 }
@@ -70,6 +75,41 @@ fn ready_nodes<'w>(cluster: &'w Cluster, agent: &Object) -> BTreeSet<&'w NodeNam
             && !pod.finished
     };
     pods.filter(is_agent).filter_map(|pod| pod.node.as_ref()).collect()
+}
+
+/// What was recognised of the CNI says that policies do nothing there.
+pub fn not_enforced(cluster: &Cluster) -> Option<Reason> {
+    let cni = cluster.cni.as_ref().filter(|cni| cni.enforcement.is_off())?;
+    let next = match cni.kind {
+        CniKind::Flannel | CniKind::Other => "migrate its CNI to Calico or Cilium first",
+        CniKind::Cilium
+        | CniKind::Calico
+        | CniKind::Antrea
+        | CniKind::NetworkPolicies
+        | CniKind::KubeRouter
+        | CniKind::K3s
+        | CniKind::Weave
+        | CniKind::Aws
+        | CniKind::AzureNpm
+        | CniKind::OvnKubernetes
+        | CniKind::Kindnet => "put that right first, as its pre-flight says",
+    };
+    Some(Reason::NotEnforced { cluster: cluster.name.clone(), evidence: cni.evidence.clone(), next })
+}
+
+/// Unknown is no yes: before the first report of a cluster nothing that was previewed is enforced there.
+/// One that is down says so already.
+pub fn untold(world: &World, preview: &Preview) -> Option<Reason> {
+    let cluster = world.cluster(&preview.target.cluster)?;
+    let is_told = cluster.looked.preflight.is_some() || matches!(cluster.health, Health::Down(_));
+    if is_told || preview.origin == Origin::Shadow {
+        return None;
+    }
+    let since = cluster.looked.since.map(|at| span(age(at, world.now())));
+    let since = since.map_or("the cluster has not answered yet".to_owned(), |since| {
+        format!("no report in the {since} since the cluster first answered")
+    });
+    Some(Reason::NoPreflight { cluster: cluster.name.clone(), since: Text::from(since) })
 }
 
 /// Why evidence of a direction is not ready, by the pre-flight. Once the collector has a week, its own

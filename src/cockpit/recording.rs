@@ -203,13 +203,13 @@ pub fn shared(world: &World, share: &Share) -> Option<Draft> {
             (Act::Hold, scope.to_string(), facts)
         }
         Share::Release { hold, .. } => released(world, hold),
-        Share::Waive { target, subject, reason, expires } => {
+        Share::Waive { target, subject, reason, expires, .. } => {
             let mut facts = said("waives", &subject_words(subject));
             facts.extend(said("reason", reason.as_str()));
             facts.push(until(*expires));
             (Act::Waiver, target.to_string(), facts)
         }
-        Share::Override { target, digest, covers, reason, expires } => {
+        Share::Override { target, digest, covers, reason, expires, .. } => {
             let covers: Vec<_> = covers.iter().map(|covers| covers.as_str()).collect();
             let mut facts = said("overrides", &covers.join(", "));
             facts.push(Text::from(format!("digest: {digest}")));

@@ -20,6 +20,7 @@ use super::{
     orders::{OrderKind, OrderState},
     recovery::{Recovery, recovery},
     shared::Share,
+    waiving,
     world::World,
 };
 
@@ -115,6 +116,8 @@ fn closed(
         record.applied = Some(Applied { digest, stamp });
         record.wave = record.wave.or_else(|| wave(target));
     }
+    let by_override = |then: &Applied| waiving::was_overridden(world, target, uid, then);
+    record.overridden |= record.applied.as_ref().is_some_and(by_override);
     // Bytes that nobody applied are nothing to go back to, however long they were there.
     let is_applied = record.applied.as_ref().is_some_and(|then| then.digest == digest);
     let counts = record.clean_since().is_some_and(|at| kept_clean::void(world, target, at).is_none());
@@ -246,6 +249,7 @@ mod tests {
             tests::{cluster, now, ns, target},
         },
         domain::{
+            hold::{Covers, Override},
             journal::{Chain, Entry},
             policy::PolicyKind,
         },
@@ -313,6 +317,62 @@ mod tests {
             |share: &&Share| matches!(share, Share::Record { record, .. } if record.target == target());
         assert_eq!(moved.iter().find(of_shop), None);
         assert_eq!(unplaced(&world, |_| None), [], "nobody knows it yet");
+    }
+
+    /// Law 2: for good, so also once the override has run out and its object is gone.
+    #[test]
+    fn an_apply_under_a_confirmed_override_marks_its_row_for_good() {
+        let (confirmed, another) = (Some(by("second@example.net", 31)), PolicyDigest::of([]));
+        let marked = |change: &dyn Fn(&mut Override)| {
+            let mut world = team_world();
+            let live = record(&world);
+            let mut over = Override {
+                target: target(),
+                uid: Some(Text::new("uid-1")),
+                digest: live.applied.clone().expect("applied").digest,
+                covers: vec![Covers::Order],
+                reason: Text::new("the release cannot wait"),
+                stamp: by("lead@example.net", 32),
+                confirmed: confirmed.clone(),
+                expires: now() - TimeDelta::hours(20),
+            };
+            change(&mut over);
+            tell(&mut world, SharedFact::Records(Change::Reset(vec![kept("shop", 30, live)])));
+            tell(&mut world, SharedFact::Overrides(Change::Reset(vec![kept("over", 32, over)])));
+            let mut due =
+                due(&world, world.cluster(&cluster("prod-eu")).expect("there"), |_| None).into_iter();
+            let record = due.find_map(|share| match share {
+                Share::Record { record, .. } if record.target == target() => Some(*record),
+                _ => None,
+            });
+            (world, record)
+        };
+        let (mut world, first) = marked(&|_| {});
+        let first = first.expect("to be written");
+        assert!(first.overridden);
+        tell(&mut world, SharedFact::Records(Change::Put(kept("shop", 30, first))));
+        tell(&mut world, SharedFact::Overrides(Change::Reset(Vec::new())));
+        let report = crate::cockpit::report::soak_report(&world, &target()).expect("there");
+        let said: Vec<_> = report.limits.iter().map(Text::as_str).collect();
+        assert!(
+            said.contains(&"A gate was overridden for this rollout once; the journal says which."),
+            "{said:?}"
+        );
+        let due = due(&world, world.cluster(&cluster("prod-eu")).expect("there"), |_| None);
+        let unmarks =
+            |share: &Share| matches!(share, Share::Record { record, .. } if record.target == target());
+        assert!(!due.iter().any(unmarks), "it stays");
+        for change in [
+            (&|over: &mut Override| over.confirmed = None) as &dyn Fn(&mut Override),
+            &|over| over.confirmed = Some(over.stamp.clone()),
+            &|over| over.confirmed = Some(by("second@example.net", 29)),
+            &|over| over.expires = now() - TimeDelta::hours(31),
+            &|over| over.digest = another,
+            &|over| over.uid = Some(Text::new("uid-of-the-one-before")),
+            &|over| over.target.ns = ns("billing"),
+        ] {
+            assert_eq!(marked(change).1, None);
+        }
     }
 
     /// `sluice watch` observes, and orders nothing itself.

@@ -113,12 +113,16 @@ pub enum Share {
     },
     Waive {
         target: Target,
+        /// Of the cluster's kube-system namespace.
+        uid: Text,
         subject: Subject,
         reason: Text,
         expires: Timestamp,
     },
     Override {
         target: Target,
+        /// Of the cluster's kube-system namespace.
+        uid: Text,
         digest: PolicyDigest,
         covers: Vec<Covers>,
         reason: Text,

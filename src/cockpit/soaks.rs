@@ -209,6 +209,9 @@ impl Soaks {
             ClusterFact::Met { uid, kinds, .. } => {
                 place.met(uid.as_ref(), now);
                 place.sight.met(kinds, now);
+                // Of the same cluster it goes on once that is known again; until then nothing counts.
+                let unknown = uid.is_none().then(|| Text::new("which cluster this is was not known"));
+                place.sight.trouble(Part::Uid, unknown, now);
             }
             ClusterFact::Answered => place.sight.answered(now),
             ClusterFact::Away(trouble) => place.sight.away(&Text::from(trouble.to_string()), now),

@@ -73,6 +73,8 @@ fn world() -> World {
     let fleet = FleetFile { clusters: vec![entry("eu"), entry("us")], ..FleetFile::default() };
     world.absorb(Fact::Fleet(fleet));
     for name in ["eu", "us"] {
+        let uid = Some(Text::from(format!("uid-{name}")));
+        tell(&mut world, name, ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });
         let seen = NamespaceSeen {
             name: ns(),
             labels: Labels::default(),
@@ -238,6 +240,7 @@ fn a_job_that_the_window_has_not_seen_stands_in_the_way() {
     // Somebody takes one of them upon himself, until an hour from now by the state cluster's clock.
     let waiver = Waiver {
         target: Target { cluster: cluster("eu"), ns: ns(), direction: Direction::Egress },
+        uid: Some(Text::new("uid-eu")),
         subject: Subject::CronJob(Text::new("b-monthly")),
         reason: Text::new("it only writes to the cluster's own database"),
         stamp: Stamp { by: Text::new("lead"), at: now() },
@@ -249,6 +252,15 @@ fn a_job_that_the_window_has_not_seen_stands_in_the_way() {
     }
     world.settle();
     assert_eq!(row(&world).why.len(), 2, "the others stand in the way as before");
+    // Built anew under the same name: nobody took anything of that one upon himself.
+    let met = |uid: &str| {
+        let uid = Some(Text::new(uid));
+        ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() }
+    };
+    tell(&mut world, "eu", met("uid-of-the-next"));
+    assert_eq!(row(&world).why.len(), 3);
+    tell(&mut world, "eu", met("uid-eu"));
+    assert_eq!(row(&world).why.len(), 2);
     world.absorb(Fact::Tick(now() + TimeDelta::hours(2)));
     tell(&mut world, "eu", collector(&[("a", 168), ("b", 168)]));
     assert_eq!(row(&world).why.len(), 3, "it ran out");

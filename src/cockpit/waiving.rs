@@ -2,11 +2,13 @@
 //! against, or the write to the state cluster. An override covers soak, coverage and order only (law 2),
 //! is for exactly the bytes of one preview, and counts only once a second person confirmed it.
 
+use chrono::TimeDelta;
+
 use crate::domain::{
-    hold::{Covers, Override, Scope, Subject},
-    names::Text,
+    hold::{Covers, Override, Scope, Subject, not_for},
+    names::{ClusterName, Text},
     policy::PolicyDigest,
-    rollout::{Kept, Target},
+    rollout::{Applied, Kept, Target},
     time::{Timestamp, age, span},
 };
 
@@ -48,7 +50,9 @@ pub fn may_waive(world: &World) -> Vec<Reason> {
 pub fn waive_reasons(world: &World, waiving: &Waiving) -> Vec<Reason> {
     let mut reasons = may_waive(world);
     reasons.extend(words(world, &waiving.reason, waiving.expires));
-    reasons.extend(scope_reasons(world, &Scope::Rollout(waiving.target.clone())));
+    let of_place = scope_reasons(world, &Scope::Rollout(waiving.target.clone()));
+    reasons.extend(of_place.is_none().then(|| no_uid(world, &waiving.target.cluster)).flatten());
+    reasons.extend(of_place);
     reasons.extend(nothing_to_waive(world, waiving));
     reasons
 }
@@ -72,9 +76,20 @@ fn nothing_to_waive(world: &World, waiving: &Waiving) -> Option<Reason> {
     (!is_there).then(|| Reason::NothingToWaive(Text::from(format!("{cluster}/{ns} has no {what}"))))
 }
 
-pub(super) fn waive(world: &World, waiving: &Waiving) -> Effect {
+pub(super) fn waive(world: &World, waiving: &Waiving) -> Option<Effect> {
     let Waiving { target, subject, reason, expires } = waiving.clone();
-    Effect::Share(world.shared().next_id(), Share::Waive { target, subject, reason, expires })
+    let uid = uid(world, &target.cluster)?.clone();
+    Some(Effect::Share(world.shared().next_id(), Share::Waive { target, uid, subject, reason, expires }))
+}
+
+/// UID of what has this name now.
+fn uid<'w>(world: &'w World, cluster: &ClusterName) -> Option<&'w Text> {
+    world.cluster(cluster)?.uid.as_ref()
+}
+
+/// Nothing is waived or overridden for a cluster of which nobody knows which one it is.
+fn no_uid(world: &World, cluster: &ClusterName) -> Option<Reason> {
+    uid(world, cluster).is_none().then(|| Reason::NoUid(cluster.clone()))
 }
 
 /// Every reason why this cannot be overridden now.
@@ -84,8 +99,9 @@ pub fn override_reasons(world: &World, overriding: &Overriding) -> Vec<Reason> {
     if overriding.covers.is_empty() {
         reasons.push(Reason::NothingCovered);
     }
-    if world.orders().preview(overriding.preview).is_none() {
-        reasons.push(Reason::NoPreview(overriding.preview));
+    match world.orders().preview(overriding.preview) {
+        None => reasons.push(Reason::NoPreview(overriding.preview)),
+        Some(preview) => reasons.extend(no_uid(world, &preview.target.cluster)),
     }
     reasons
 }
@@ -94,6 +110,7 @@ pub(super) fn overrule(world: &World, overriding: &Overriding) -> Option<Effect>
     let preview = world.orders().preview(overriding.preview)?;
     let share = Share::Override {
         target: preview.target.clone(),
+        uid: uid(world, &preview.target.cluster)?.clone(),
         digest: preview.digest,
         covers: overriding.covers.clone(),
         reason: overriding.reason.clone(),
@@ -130,6 +147,9 @@ pub fn confirm_reasons(world: &World, name: &Text) -> Vec<Reason> {
                 reasons.push(Reason::OwnOverride(by.clone()));
             }
             reasons.extend(past(world, kept.value.expires));
+            let Override { target, uid: made, .. } = &kept.value;
+            let why = not_for(made.as_ref(), uid(world, &target.cluster));
+            reasons.extend(why.map(|why| Reason::OtherOverride { name: name.clone(), why }));
         }
     }
     reasons
@@ -141,18 +161,38 @@ pub(super) fn confirm(world: &World, name: &Text) -> Option<Effect> {
     Some(Effect::Share(world.shared().next_id(), share))
 }
 
-/// Does a confirmed override that has not run out open this gate, for these bytes? Confirmed by the
-/// same person under another name it does not count.
+/// Does a confirmed override that has not run out open this gate, for these bytes in this very cluster?
+/// Confirmed by the same person under another name it does not count.
 pub fn is_overridden(world: &World, target: &Target, digest: PolicyDigest, gate: Covers) -> bool {
     let Some(now) = world.shared().now(world.now()) else { return false };
     let counts = |over: &Override| {
         over.target == *target
+            && not_for(over.uid.as_ref(), uid(world, &target.cluster)).is_none()
             && over.digest == digest
             && over.covers.contains(&gate)
             && over.expires > now
             && over.confirmed.as_ref().is_some_and(|other| !is_same_person(world, &other.by, &over.stamp.by))
     };
     world.shared().overrides().any(|kept| counts(&kept.value))
+}
+
+/// The clocks of the state cluster and of whoever records an apply may differ by so much.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// Was what is recorded as applied in this very cluster applied under a confirmed override? That marks
+/// the row for good (law 2).
+pub fn was_overridden(world: &World, target: &Target, uid: &Text, applied: &Applied) -> bool {
+    let at = applied.stamp.at;
+    let counted = |over: &Override| {
+        over.target == *target
+            && over.uid.as_ref() == Some(uid)
+            && over.digest == applied.digest
+            && at - SKEW < over.expires
+            && over.confirmed.as_ref().is_some_and(|other| {
+                other.at <= at + SKEW && !is_same_person(world, &other.by, &over.stamp.by)
+            })
+    };
+    world.shared().overrides().any(|kept| counted(&kept.value))
 }
 
 /// Overrides of a row: a confirmed one marks it for good, one that waits is shown until it ends.
@@ -186,7 +226,12 @@ pub fn override_words(world: &World, kept: &Kept<Override>) -> String {
         span(age(over.stamp.at, world.now())),
         over.expires.with_timezone(&world.zone()).format("%Y-%m-%d %H:%M"),
         over.reason
-    )
+    ) + &aside(world, &over.target, over.uid.as_ref())
+}
+
+/// `; does not count: …` after what was made for another cluster; else nothing.
+pub fn aside(world: &World, target: &Target, made: Option<&Text>) -> String {
+    not_for(made, uid(world, &target.cluster)).map(|why| format!("; {why}")).unwrap_or_default()
 }
 
 /// One person may have several user names: `people` of `sluice.yaml` says which.

@@ -369,11 +369,12 @@ impl World {
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
-                cluster.uid = uid.or(cluster.uid.take());
-                cluster.version = Some(version);
-                cluster.kinds = kinds.into_iter().collect();
-                // A new session: what is missing of it will be told again.
+                cluster.uid = uid;
+                cluster.looked.since.get_or_insert(self.now);
+                (cluster.version, cluster.kinds) = (Some(version), kinds.into_iter().collect());
+                // What is missing will be told again; what was waived for another of its name counts no more.
                 cluster.troubles.clear();
+                self.discoveries.touch(name);
                 answered(cluster, self.now);
             }
             ClusterFact::Identity(identity) => cluster.identity = Some(identity),

@@ -107,6 +107,7 @@ fn waivers() -> Vec<Kept<Waiver>> {
     };
     let waiver = |subject, reason: &str, expires| Waiver {
         target: target(),
+        uid: Some(Text::new("uid-1")),
         subject,
         reason: Text::new(reason),
         stamp: by("security@example.net", 10),
@@ -147,6 +148,7 @@ pub(crate) fn review() -> Review {
 fn over() -> Override {
     Override {
         target: other(),
+        uid: Some(Text::new("uid-1")),
         digest: PolicyDigest::of([]),
         covers: vec![Covers::Soak, Covers::Order],
         reason: Text::new("a fix for an outage"),

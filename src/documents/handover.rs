@@ -471,6 +471,7 @@ mod tests {
             Share::Release { hold: Text::new("hold-1"), version: Text::new("1") },
             Share::Waive {
                 target: target(),
+                uid: Text::new("uid-1"),
                 subject: Subject::Quiet,
                 reason: Text::new("nothing runs at night"),
                 expires: now(),

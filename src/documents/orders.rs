@@ -289,10 +289,14 @@ pub fn preview_text(world: &World, preview: &Preview) -> String {
 
 /// What it would have denied in the recorded week; of an apply `sluice predict` says more.
 fn foreseen(world: &World, preview: &Preview) -> Vec<String> {
-    match (&preview.prediction, preview.origin) {
-        (_, Origin::Workspace | Origin::LastClean) => Vec::new(),
-        (Err(why), Origin::Shadow) => vec![format!("  what it would have denied: unknown {why}\n")],
-        (Ok(prediction), Origin::Shadow) => {
+    if preview.origin != Origin::Shadow {
+        return Vec::new();
+    }
+    match (&preview.prediction, &preview.untold) {
+        (Err(why), _) | (Ok(_), Some(why)) => {
+            vec![format!("  what it would have denied: unknown {why}\n")]
+        }
+        (Ok(prediction), None) => {
             let said = words::summary(prediction, world.now());
             said.into_iter().map(|(_, text)| format!("  of the recorded week it {text}\n")).collect()
         }

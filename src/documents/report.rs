@@ -12,7 +12,9 @@ use crate::{
         rows::Standing,
         soaks::SoakRow,
     },
-    domain::{evidence::OpenGroup, soak::hours, spans::minute_start, time::Timestamp},
+    domain::{
+        evidence::OpenGroup, hold::not_for, names::Text, soak::hours, spans::minute_start, time::Timestamp,
+    },
 };
 
 mod json;
@@ -310,8 +312,9 @@ fn decisions(report: &SoakReport, out: &mut Page) {
         out.list(&report.waivers, |kept| {
             let waiver = &kept.value;
             let over = if waiver.expires <= report.at { " (ran out)" } else { "" };
+            let aside = aside(report, waiver.uid.as_ref());
             format!(
-                "{}: {}. By {} at {}, until {}{over}",
+                "{}: {}. By {} at {}, until {}{over}{aside}",
                 md(&recording::subject_words(&waiver.subject)),
                 md(waiver.reason.as_str()),
                 md(waiver.stamp.by.as_str()),
@@ -328,8 +331,9 @@ fn decisions(report: &SoakReport, out: &mut Page) {
             let confirmed = over.confirmed.as_ref().map_or("not confirmed".to_owned(), |stamp| {
                 format!("confirmed by {} at {}", md(stamp.by.as_str()), moment(stamp.at))
             });
+            let aside = aside(report, over.uid.as_ref());
             format!(
-                "{} for {}: {}. By {} at {}, {confirmed}",
+                "{} for {}: {}. By {} at {}, {confirmed}{aside}",
                 covers.join(", "),
                 code(&over.digest.short()),
                 md(over.reason.as_str()),
@@ -338,6 +342,11 @@ fn decisions(report: &SoakReport, out: &mut Page) {
             )
         });
     }
+}
+
+/// What was made for another cluster counts here for nothing.
+fn aside(report: &SoakReport, made: Option<&Text>) -> String {
+    not_for(made, report.uid.as_ref()).map(|why| format!("; {why}")).unwrap_or_default()
 }
 
 fn grant_line(used: &GrantUsed) -> String {

@@ -269,7 +269,8 @@ pub(crate) fn preview() -> Preview {
         commands: vec!["kubectl --context ctx-prod-eu apply --server-side -f -".to_owned()],
         warnings: vec![Text::new("Argo CD application shop owns default-deny-egress and may undo this")],
         refusals: vec![Trouble::new("NetworkPolicy x", "conflict with kubectl", "Ask its owner.")],
-        prediction: Err(Text::new("before discovery")),
+        prediction: Err(Text::new("for what the server refuses")),
+        untold: None,
     }
 }
 

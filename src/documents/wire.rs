@@ -76,7 +76,7 @@ pub struct IsolationOut {
     /// Selected, but opened by a rule that allows everything.
     pub open: usize,
     pub by: Vec<String>,
-    /// Policies that cannot be evaluated and may isolate too.
+    /// Policies that cannot be evaluated or read and may isolate too.
     pub unknown: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl From<&Isolation> for IsolationOut {
             isolated: isolation.isolated,
             open: isolation.open_selected,
             by: isolation.by.iter().map(ToString::to_string).collect(),
-            unknown: isolation.unknown.iter().map(ToString::to_string).collect(),
+            unknown: isolation.unknowns(),
         }
     }
 }
@@ -218,9 +218,11 @@ fn code(reason: &Reason) -> &'static str {
         Reason::NoShadow { .. } => "no-shadow",
         Reason::NotEnforced { .. } => "not-enforced",
         Reason::Preflight { .. } => "preflight",
+        Reason::NoPreflight { .. } => "preflight-unknown",
         Reason::InFlight { .. } => "in-flight",
         Reason::NeverClean(_) => "never-clean",
         Reason::OtherCluster(_) => "other-cluster",
+        Reason::Unidentified(_) => "unidentified-cluster",
         Reason::NothingToDo => "nothing-to-do",
         Reason::NoPreview(_) => "no-preview",
         Reason::Stale(_) => "stale",
@@ -236,6 +238,8 @@ fn code(reason: &Reason) -> &'static str {
         Reason::UnknownOverride { .. } => "unknown-override",
         Reason::OtherBytes { .. } => "other-bytes",
         Reason::NothingToWaive(_) => "nothing-to-waive",
+        Reason::NoUid(_) => "cluster-unknown",
+        Reason::OtherOverride { .. } => "other-override",
         Reason::ConfirmedAlready(_) => "confirmed-already",
         Reason::OwnOverride(_) => "own-override",
         Reason::NoExpiry => "no-expiry",
@@ -268,6 +272,8 @@ impl From<&Stamp> for StampOut {
 pub struct OverrideOut {
     name: String,
     covers: Vec<&'static str>,
+    /// It counts for the cluster with this UID and for no other.
+    cluster_uid: Option<String>,
     digest: String,
     reason: String,
     #[serde(flatten)]
@@ -282,6 +288,7 @@ impl From<&Kept<Override>> for OverrideOut {
         Self {
             name: kept.name.to_string(),
             covers: over.covers.iter().map(|covers| covers.as_str()).collect(),
+            cluster_uid: over.uid.as_ref().map(ToString::to_string),
             digest: over.digest.to_string(),
             reason: over.reason.to_string(),
             stamp: (&over.stamp).into(),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::{
     edge::DnsName,
     grant::{Opening, PortSpan, Review},
-    hold::{DenialKey, Subject, Waiver},
+    hold::{DenialKey, Subject, Waiver, not_for},
     names::Text,
     policy::Labels,
     range,
@@ -51,7 +51,10 @@ impl<'a> Closings<'a> {
                 && review.is_turned_down(uid, Some(now), people)
         };
         Self {
-            waivers: waivers.filter(|waiver| waiver.target == *target && now < waiver.expires).collect(),
+            waivers: waivers
+                .filter(|waiver| waiver.target == *target && now < waiver.expires)
+                .filter(|waiver| not_for(waiver.uid.as_ref(), Some(uid)).is_none())
+                .collect(),
             rejected: reviews.filter(is_rejected).collect(),
         }
     }
@@ -174,6 +177,7 @@ mod tests {
     fn a_waiver_closes_exactly_what_it_names_until_it_expires() {
         let waiver = Waiver {
             target: target("shop"),
+            uid: Some(Text::new("uid-1")),
             subject: Subject::Denial(key("api.example", 443)),
             reason: Text::new("known"),
             stamp: stamp(0),
@@ -190,6 +194,17 @@ mod tests {
         assert!(!closes(&target("pay"), &key("api.example", 443), at(9)));
         let other = DenialKey { workload: None, ..key("api.example", 443) };
         assert!(!closes(&target("shop"), &other, at(9)), "another workload");
+        // Of the same name, and built anew; and one that says for none.
+        let key = key("api.example", 443);
+        for (made, there, counts) in
+            [(Some("uid-1"), "uid-1", true), (Some("uid-1"), "uid-2", false), (None, "uid-1", false)]
+        {
+            let waiver = Waiver { uid: made.map(Text::new), ..waiver.clone() };
+            let one = std::iter::once(&waiver);
+            let (target, uid) = (target("shop"), Text::new(there));
+            let of = Closings::of(Asked { uid: &uid, ..asked(&target, at(9)) }, one, std::iter::empty());
+            assert_eq!(of.expects(&key, Vec::new), counts, "{made:?} {there}");
+        }
     }
 
     #[test]

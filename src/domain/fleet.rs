@@ -301,6 +301,8 @@ pub struct Isolation {
     pub by: BTreeSet<PolicyKey>,
     /// Policies of kinds that we cannot evaluate and that may isolate too.
     pub unknown: BTreeSet<PolicyKey>,
+    /// Kinds that the cluster serves and that may not be read: any of them may isolate too.
+    pub unread: BTreeSet<PolicyKind>,
 }
 
 impl Isolation {
@@ -342,10 +344,17 @@ impl Isolation {
             let (isolated, pods) = (self.isolated, self.pods);
             format!("{isolated} of {pods} pods are isolated in {direction} by {}", names(&self.by))
         };
-        if !self.unknown.is_empty() {
-            out.push_str(&format!("; perhaps by {} too", names(&self.unknown)));
+        let unknown = self.unknowns();
+        if !unknown.is_empty() {
+            out.push_str(&format!("; perhaps by {} too", unknown.join(", ")));
         }
         out
+    }
+
+    /// What may isolate too, in words.
+    pub fn unknowns(&self) -> Vec<String> {
+        let unread = self.unread.iter().map(|kind| format!("any {kind} (not readable)"));
+        self.unknown.iter().map(ToString::to_string).chain(unread).collect()
     }
 }
 
@@ -357,7 +366,8 @@ pub struct Cluster {
     pub health: Health,
     /// Last time any answer came, in domain time.
     pub last_good: Option<Timestamp>,
-    /// UID of the kube-system namespace: tells clusters apart for good.
+    /// UID of the kube-system namespace: tells clusters apart for good. `None`: this session could not
+    /// read it, whatever an earlier one read.
     pub uid: Option<Text>,
     pub version: Option<Text>,
     pub identity: Option<Identity>,
@@ -380,6 +390,8 @@ pub struct Cluster {
 /// What was found by looking at a cluster now and then; `None` until it was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Looked {
+    /// When it first answered.
+    pub since: Option<Timestamp>,
     /// How its pods reach the DNS server.
     pub dns: Option<DnsPath>,
     /// Its last pre-flight, and when that was.
@@ -406,6 +418,8 @@ pub enum Part {
     Namespaces,
     Policies(PolicyKind),
     Pods,
+    /// Which cluster it is.
+    Uid,
     /// Who am I and what may I do.
     Rights,
     Cni,

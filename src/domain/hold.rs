@@ -74,11 +74,25 @@ impl HoldKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
     pub target: Target,
+    /// UID of the cluster's kube-system namespace when it was asked for; `None`: nobody wrote it down, and
+    /// then it counts nowhere.
+    pub uid: Option<Text>,
     pub subject: Subject,
     pub reason: Text,
     /// By admission policy the user who created it; the time is the object's creation.
     pub stamp: Stamp,
     pub expires: Timestamp,
+}
+
+/// Why what was made for one cluster does not count for the one that has its name now; `None`: it does.
+/// Both are UIDs: what a cluster that was built anew inherits is nothing.
+pub fn not_for(made: Option<&Text>, there: Option<&Text>) -> Option<&'static str> {
+    match (made, there) {
+        (Some(made), Some(there)) if made == there => None,
+        (_, None) => Some("whether it counts is not known: the cluster has not told its UID"),
+        (None, Some(_)) => Some("does not count: it does not say for which cluster (clusterUid); ask anew"),
+        (Some(_), Some(_)) => Some("does not count: it is for another cluster that had this name; ask anew"),
+    }
 }
 
 /// What is waived.
@@ -110,6 +124,8 @@ pub struct DenialKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     pub target: Target,
+    /// As of a waiver.
+    pub uid: Option<Text>,
     /// For these bytes only: those to be applied, as the preview showed them.
     pub digest: PolicyDigest,
     pub covers: Vec<Covers>,

@@ -148,19 +148,24 @@ fn uncovered(known: &Discoveries, target: &Target, judged: &Judged) -> Vec<Text>
     })
 }
 
-/// The prediction for exactly what the preview shows, or why there is none. Waits for the past.
+/// The prediction for exactly what the preview shows, or why there is none. Waits for the past, and looks
+/// at the cluster also where nobody tells it: checks that block are asked for whatever was recorded.
 pub(super) async fn predict(
     access: &Access,
-    preview: &Preview,
+    preview: &mut Preview,
     past: oneshot::Receiver<Result<Past, Text>>,
-) -> Result<Box<Prediction>, Text> {
+) {
     if !preview.refusals.is_empty() {
-        return Err(Text::new("for what the server refuses"));
+        preview.prediction = Err(Text::new("for what the server refuses"));
+        return;
     }
-    let past = wait(past).await?;
-    let seen = look(access, &preview.target).await?;
-    let (_, told) = weigh(seen, preview.target.clone(), preview.set.clone(), Some(past)).await?;
-    Ok(told)
+    let past = wait(past).await;
+    preview.untold = past.as_ref().err().cloned();
+    preview.prediction = match look(access, &preview.target).await {
+        Ok(seen) => weigh(seen, preview.target.clone(), preview.set.clone(), past.ok()).await,
+        Err(why) => Err(why),
+    }
+    .map(|(_, told)| told);
 }
 
 async fn wait(past: oneshot::Receiver<Result<Past, Text>>) -> Result<Past, Text> {
@@ -277,7 +282,7 @@ mod tests {
         },
         documents::fixture::{kept, record},
         documents::tests::{cluster, now, preview, target, world},
-        domain::{eval::plugin::Plugin, names::NsName, policy::PolicyDigest},
+        domain::{eval::plugin::Plugin, hold::Covers, names::NsName, policy::PolicyDigest},
         flows::baseline::read::bare,
         manifest::cluster::Gathering,
     };
@@ -345,19 +350,42 @@ mod tests {
     #[test]
     fn what_a_collector_could_have_told_stands_against_an_apply() {
         let mut world = world();
-        let gates = |world: &World, why: &str| {
-            let preview = Preview { prediction: Err(Text::new(why)), ..preview() };
-            gates::predicted(world, &preview).iter().map(ToString::to_string).collect::<Vec<_>>()
+        let gates = |world: &World, prediction: Result<Box<Prediction>, Text>, untold: &str| {
+            let (refusals, untold) = (Vec::new(), Some(Text::new(untold)));
+            let digest = prediction.as_ref().map_or(preview().digest, |it| it.bound.digest);
+            let preview = Preview { prediction, digest, refusals, untold, ..preview() };
+            let told = gates::predicted(world, &preview);
+            told.iter().map(|gate| (gate.to_string(), gate.covers)).collect::<Vec<_>>()
+        };
+        let looked = |world: &World| {
+            let (mut cluster, _) = Gathering::new(Plugin::Calico.traits()).done();
+            cluster.uid = world.cluster(&target().cluster).and_then(|one| one.uid.clone());
+            let (set, window) = (preview().set, Window { from: now(), to: now() });
+            let wanted = Wanted { ns: &target().ns, direction: target().direction, set: &set };
+            let mut it =
+                replay::predict(&cluster, wanted, Recorded { window, edges: &[], doubts: Vec::new() });
+            it.checks.retain(|one| one.name == "dns-reachable");
+            Ok(Box::new(it))
         };
         collector(&mut world, Link::Live);
         let kept = kept("shop", 1, record(&world));
         world.absorb(Fact::Shared(SharedFact::Records(Change::Reset(vec![kept]))));
-        assert_eq!(
-            gates(&world, UNTOLD),
-            [format!("the prediction for prod-eu/shop egress: unknown {UNTOLD}")]
-        );
+        let untold =
+            (format!("the prediction for prod-eu/shop egress: unknown {UNTOLD}"), Some(Covers::Coverage));
+        let dns = "the prediction for prod-eu/shop egress: dns-reachable: unknown: the cluster's resolver: no Service \
+                   was read that serves lookups in kube-system or openshift-dns. Let sluice list Services, or hand the \
+                   resolver's Service and pods in with --manifests.";
+        let dns = (dns.to_owned(), None);
+        assert_eq!(gates(&world, looked(&world), UNTOLD), [untold, dns.clone()]);
+        // Nobody could have told a week: what blocks is asked all the same.
         collector(&mut world, Link::None(Text::new("none runs there")));
-        assert_eq!(gates(&world, "before discovery"), Vec::<String>::new());
+        assert_eq!(gates(&world, looked(&world), "before discovery"), [dns]);
+        // No look at the cluster: no override covers that.
+        let away = "because of this: Pods of prod-eu: HTTP 403. Let sluice list pods.";
+        let unseen = "the prediction for prod-eu/shop egress: unknown because of this: Pods of prod-eu: HTTP 403. Let \
+                      sluice list pods. Preview again once sluice can look at the cluster";
+        let told = gates(&world, Err(Text::new(away)), "before discovery");
+        assert_eq!(told, [(unseen.to_owned(), None)]);
     }
 
     #[test]

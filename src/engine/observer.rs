@@ -88,6 +88,8 @@ impl Observer {
     /// there is none to be had, whoever sees the cluster may observe it: what is live and what probes
     /// show is recorded all the same.
     pub(super) fn wanted(world: &World) -> BTreeSet<ClusterName> {
+        // Evidence is of a cluster, by its UID.
+        let known = world.clusters().filter(|cluster| cluster.uid.is_some());
         let wants = |cluster: &&Cluster| {
             let source = world.source(&cluster.name);
             let has_none = source
@@ -96,7 +98,7 @@ impl Observer {
             let is_seen = cluster.is_complete() && !matches!(cluster.health, Health::Down(_));
             source.is_some_and(|source| source.is_live()) || (has_none && is_seen)
         };
-        world.clusters().filter(wants).map(|cluster| cluster.name.clone()).collect()
+        known.filter(wants).map(|cluster| cluster.name.clone()).collect()
     }
 
     /// What has to be written now. `last`: the program ends, so everything new is.

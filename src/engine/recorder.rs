@@ -305,7 +305,8 @@ mod tests {
             commands: Vec::new(),
             warnings: Vec::new(),
             refusals: Vec::new(),
-            prediction: Err(Text::new("before discovery")),
+            prediction: Err(Text::new("because nobody looked at the cluster")),
+            untold: None,
         };
         Effect::Apply(ApplyOrder { id: OrderId(id), preview: Box::new(preview), after: None })
     }

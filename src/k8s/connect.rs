@@ -106,6 +106,14 @@ impl Access {
         }
     }
 
+    /// The server does not accept these credentials: the next client gets others.
+    pub(super) fn refuse(&self) {
+        match self {
+            Self::Client(_) => {}
+            Self::Context(door) => door.refuse_latest(),
+        }
+    }
+
     pub(super) async fn server(&self) -> Result<Server, Trouble> {
         match self {
             Self::Client(client) => Ok(Server::new(client.clone())),

@@ -101,6 +101,11 @@ impl Door {
         state.refused = state.refused.max(Some(number));
     }
 
+    pub(super) fn refuse_latest(&self) {
+        let mut state = self.state();
+        state.refused = state.ready.as_ref().map(|ready| ready.number).max(state.refused);
+    }
+
     /// For a new connection: by the files as they are now, and never what the server refused.
     pub(super) async fn enter(self: &Arc<Self>) -> Result<Ready, Trouble> {
         let kubeconfig = self.files.now().await;

@@ -36,8 +36,10 @@ const PAGE: usize = 500;
 const UNREADABLE: usize = 100;
 /// The server ends a watch after this; we open the next.
 const WATCH_SECS: u64 = 290;
-/// A watch without a line for this long is dead: bookmarks come every minute.
-const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_SECS + 30);
+/// A watch without a line for this long is dead, as when a network broke and nobody closed the
+/// connection: bookmarks come every minute. A server that sends none is only asked anew, from the
+/// version before.
+const WATCH_SILENCE: Duration = Duration::from_secs(130);
 
 /// Where what is told of one cluster goes: facts to the world, or something else to who asked for it.
 pub struct Out<F = Fact> {
@@ -498,6 +500,12 @@ pub fn escaped(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+    use kube::client::Body;
+
     use super::*;
 
     #[test]
@@ -519,6 +527,37 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next().as_secs_f64() <= 1.0);
+    }
+
+    /// Answers lists with nothing and watches with a body that never says a word.
+    fn half_open(watches: &Arc<AtomicUsize>) -> Server {
+        let watches = watches.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=1"));
+            let body = if is_watch {
+                watches.fetch_add(1, Ordering::Relaxed);
+                StreamBody::new(futures::stream::pending::<Result<_, std::io::Error>>()).boxed_unsync()
+            } else {
+                let list = Bytes::from_static(br#"{"metadata":{"resourceVersion":"7"},"items":[]}"#);
+                Full::new(list).map_err(|never| match never {}).boxed_unsync()
+            };
+            std::future::ready(Ok::<_, std::io::Error>(http::Response::new(body)))
+        });
+        Server::new(kube::Client::new(service, "default"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_says_nothing_is_given_up_after_two_bookmarks_were_due() {
+        let (watches, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let (inbox, mut told) = mpsc::channel(64);
+        let out = Out { cluster: ClusterName::parse("one").expect("a name"), inbox };
+        tokio::spawn(follow(Namespaces, half_open(&watches), out));
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        // By hand: 130 s and 260 s after the start.
+        for (until, opened) in [(1, 1), (129, 1), (131, 2), (259, 2), (261, 3)] {
+            tokio::time::sleep_until(began + Duration::from_secs(until)).await;
+            assert_eq!(watches.load(Ordering::Relaxed), opened, "after {until} s");
+        }
     }
 
     #[test]

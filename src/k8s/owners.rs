@@ -10,7 +10,10 @@ use kube::{
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use crate::{
     cockpit::ports::Trouble,
@@ -48,22 +51,29 @@ pub async fn run(access: Access, to: mpsc::Sender<Said>) {
 }
 
 async fn for_ever(access: &Access, to: &mpsc::Sender<Said>) {
-    let client = loop {
+    loop {
+        let began = Instant::now();
         match access.client().await {
-            Ok(client) => break client,
+            Ok(client) => {
+                let _ = to.send(Said::Trouble("API server", None)).await;
+                tokio::select! {
+                    () = follow::<core::Pod>("pods", Api::all(client.clone()), to, of_pod) => {}
+                    () = follow::<core::Node>("nodes", Api::all(client), to, of_node) => {}
+                }
+                access.refuse();
+            }
             Err(trouble) => {
                 let _ = to.send(Said::Trouble("API server", Some(trouble))).await;
-                tokio::time::sleep(AGAIN).await;
             }
         }
-    };
-    let _ = to.send(Said::Trouble("API server", None)).await;
-    tokio::join!(
-        follow::<core::Pod>("pods", Api::all(client.clone()), to, of_pod),
-        follow::<core::Node>("nodes", Api::all(client), to, of_node),
-    );
+        // Credentials that have ended by now are got anew at once.
+        if began.elapsed() < AGAIN {
+            sleep(AGAIN).await;
+        }
+    }
 }
 
+/// Until the credentials are not accepted any more, or nobody listens.
 async fn follow<K>(name: &'static str, api: Api<K>, to: &mpsc::Sender<Said>, read: fn(&K) -> Vec<Said>)
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
@@ -72,6 +82,7 @@ where
     let mut events = watcher(api, config).default_backoff().into_stream().boxed();
     let mut troubled = false;
     while let Some(event) = events.next().await {
+        let is_refused = event.as_ref().is_err_and(|error| failure(error).code() == Some(401));
         let said = match event {
             Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => read(&object),
             Ok(Event::Init) => Vec::new(),
@@ -90,6 +101,18 @@ where
                 return;
             }
         }
+        if is_refused {
+            return;
+        }
+    }
+}
+
+fn failure(error: &watcher::Error) -> Failure {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => Failure::of_client(error),
+        other => Failure::Foreign(Text::new(&other.to_string())),
     }
 }
 

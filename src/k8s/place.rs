@@ -1,7 +1,7 @@
 //! One namespace on one API server, to read and write its policies: the requests behind previews,
 //! applies and rollbacks, each with its equivalent kubectl command. Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use crate::{
 use super::{
     decode::{self, PodWire},
     failure::{Failure, Refused},
+    served,
     wire::{self, APPLY, Call, JSON, Server},
 };
 
@@ -40,7 +41,12 @@ pub struct Place {
 pub struct Live {
     pub policy: Policy,
     pub uid: String,
+    /// What the server warned of as it answered a write.
+    pub warnings: Vec<Text>,
 }
+
+/// Kinds that are there and may not be read.
+pub type Unread = BTreeSet<PolicyKind>;
 
 /// Whether a write is for real, and whether it may take fields over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +84,20 @@ impl Place {
     pub async fn get(&self, pinned: &Pinned) -> Result<Option<Live>, Failure> {
         match self.server.ask::<Value>(Call::get(self.path(pinned))).await {
             Ok(value) => read(pinned.kind, &value).map(Some),
-            // The object or its kind is not there.
-            Err(failure) if failure.code() == Some(404) => Ok(None),
+            Err(failure) if self.is_absent(pinned.kind, &failure).await => Ok(None),
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// The object or its kind is not there. Cilium's kinds are forbidden to most where there are none;
+    /// one that is there and forbidden is not absent but unknown.
+    async fn is_absent(&self, kind: PolicyKind, failure: &Failure) -> bool {
+        match failure.code() {
+            Some(404) => true,
+            Some(403) if kind != PolicyKind::NetworkPolicy => {
+                served::of_cilium(&self.server).await.is_ok_and(|served| !served.contains(&kind))
+            }
+            Some(_) | None => false,
         }
     }
 
@@ -92,9 +109,9 @@ impl Place {
         Ok(named.filter_map(|(name, live)| Some((name, live?))).collect())
     }
 
-    /// Every policy that may concern the namespace. Cilium's kinds count as absent where they are
-    /// not served or may not be listed.
-    pub async fn policies(&self) -> Result<Vec<Policy>, Failure> {
+    /// Every policy that may concern the namespace, and which of Cilium's kinds are served and may not
+    /// be listed.
+    pub async fn policies(&self) -> Result<(Vec<Policy>, Unread), Failure> {
         let ns = Some(self.ns());
         let (network, cilium, wide) = tokio::join!(
             self.list(wire::policies_path(PolicyKind::NetworkPolicy, ns), PolicyKind::NetworkPolicy),
@@ -107,15 +124,20 @@ impl Place {
                 PolicyKind::CiliumClusterwideNetworkPolicy
             ),
         );
-        let mut all = network?;
-        for more in [cilium, wide] {
+        let (mut all, mut unread) = (network?, Unread::new());
+        for (kind, more) in
+            [(PolicyKind::CiliumNetworkPolicy, cilium), (PolicyKind::CiliumClusterwideNetworkPolicy, wide)]
+        {
             match more {
                 Ok(more) => all.extend(more),
-                Err(failure) if matches!(failure.code(), Some(403 | 404)) => {}
+                Err(failure) if self.is_absent(kind, &failure).await => {}
+                Err(failure) if failure.code() == Some(403) => {
+                    unread.insert(kind);
+                }
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(all)
+        Ok((all, unread))
     }
 
     async fn list(&self, path: String, kind: PolicyKind) -> Result<Vec<Policy>, Failure> {
@@ -135,12 +157,12 @@ impl Place {
     /// would isolate any.
     pub async fn isolation(&self) -> Result<(Isolation, Vec<Policy>), Failure> {
         let (policies, pods) = tokio::join!(self.policies(), self.pods());
-        let policies = policies?;
+        let (policies, unread) = policies?;
         let isolation = match pods {
             Ok(pods) => isolation(&pods, policies.iter(), self.target.direction),
             Err(_) => by_policies_alone(&policies, self.target.direction),
         };
-        Ok((isolation, policies))
+        Ok((Isolation { unread, ..isolation }, policies))
     }
 
     /// Server-side apply. The answer is the object as it is, or would be.
@@ -156,8 +178,9 @@ impl Place {
             accept: JSON,
             body: Some((APPLY, manifest.to_string().into())),
         };
-        let value = self.server.ask::<Value>(call).await?;
-        read(pinned.kind, &value)
+        let answer = self.server.answer(call).await?;
+        let live = read(pinned.kind, &wire::json(&answer.body)?)?;
+        Ok(Live { warnings: answer.warnings, ..live })
     }
 
     pub async fn delete(&self, pinned: &Pinned, only: Only<'_>) -> Result<(), Failure> {
@@ -255,7 +278,7 @@ fn read(kind: PolicyKind, value: &Value) -> Result<Live, Failure> {
     let policy = decode::policy(kind, value)
         .map_err(|why| Failure::Foreign(Text::from(format!("the answer cannot be read: {why}"))))?;
     let uid = value.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Live { policy, uid })
+    Ok(Live { policy, uid, warnings: Vec::new() })
 }
 
 /// The pods that policies can act on, judged by these policies.

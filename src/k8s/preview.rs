@@ -27,7 +27,7 @@ use super::{
     connect::Access,
     decode::Meta,
     failure::Failure,
-    place::{Mode, Place, isolation, opened, pinned_set, sendable},
+    place::{Mode, Place, Unread, isolation, opened, pinned_set, sendable},
     preflight::look,
     shadow, staged,
     wire::Call,
@@ -48,15 +48,16 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
         Err(failure) if failure.code() == Some(403) => None,
         Err(failure) => return Err(failure.trouble(&format!("namespace {}", place.ns()))),
     };
-    let policies =
+    let (policies, unread) =
         policies.map_err(|failure| failure.trouble(&format!("network policies of {}", place.ns())))?;
     let direction = order.target.direction;
     if order.origin == Origin::Shadow {
         let now = isolation(pods.as_deref().unwrap_or_default(), policies.iter(), direction);
-        return shadow::preview(&place, order, now).await;
+        return shadow::preview(&place, order, Isolation { unread, ..now }).await;
     }
     let live = pinned_set(&policies, direction);
-    let (set, mut refusals) = dry_run(&place, order).await;
+    let (set, mut refusals, said) = dry_run_told(&place, order).await;
+    refusals.extend(hidden(&place, &unread));
     // Steps of an incomplete answer are only to look at: it cannot be applied.
     let wanted = if refusals.is_empty() { &set } else { &order.wanted };
     let mut steps = valve::apply_steps(&live, wanted, direction);
@@ -66,8 +67,11 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
     refusals.extend(dry_run_opening(&place, order, &steps).await);
     refusals.extend(wanted.values().filter_map(|policy| other_direction(&place, policy)));
     let (before, after) = change(&policies, pods.as_deref().unwrap_or_default(), wanted, direction);
+    let before = Isolation { unread: unread.clone(), ..before };
+    let after = Isolation { unread, ..after };
     let notes = Notes { place: &place, policies: &policies, live: &live, before: &before, steps: &steps };
-    let warnings = notes.all(namespace.as_ref(), &pods, &cni, wanted);
+    let mut warnings = notes.all(namespace.as_ref(), &pods, &cni, wanted);
+    warnings.extend(said.iter().map(|said| Text::from(format!("the API server warns: {said}"))));
     Ok(Preview {
         target: order.target.clone(),
         origin: order.origin,
@@ -82,7 +86,8 @@ pub async fn preview(access: &Access, order: &PreviewOrder, context: &str) -> Re
         after,
         warnings,
         refusals,
-        prediction: Err(Text::new("before discovery")),
+        prediction: Err(Text::new("because nobody looked at the cluster")),
+        untold: None,
     })
 }
 
@@ -104,6 +109,12 @@ async fn find_cni(place: &Place) -> Cni {
 
 /// The wanted set as the server would have it, and every reason why it would refuse.
 pub(super) async fn dry_run(place: &Place, order: &PreviewOrder) -> (Set, Vec<Trouble>) {
+    let (set, refusals, _) = dry_run_told(place, order).await;
+    (set, refusals)
+}
+
+/// The same, with what the server warns of, each once.
+async fn dry_run_told(place: &Place, order: &PreviewOrder) -> (Set, Vec<Trouble>, Vec<Text>) {
     let wanted = Pinned::of(order.target.direction).filter(|pinned| order.wanted.contains_key(pinned.name));
     let answers = futures::future::join_all(wanted.map(async |pinned| {
         let Some(manifest) = order.manifests.get(pinned.name).and_then(parse) else {
@@ -114,17 +125,20 @@ pub(super) async fn dry_run(place: &Place, order: &PreviewOrder) -> (Set, Vec<Tr
         (pinned, answer.map_err(|failure| refusal(place, pinned, &failure)))
     }))
     .await;
-    let (mut set, mut refusals) = (Set::new(), Vec::new());
+    let (mut set, mut refusals, mut warnings) = (Set::new(), Vec::new(), Vec::new());
     for (pinned, answer) in answers {
         match answer {
             Ok(live) => {
+                let new = live.warnings.into_iter().filter(|one| !warnings.contains(one));
+                let new: Vec<_> = new.collect();
+                warnings.extend(new);
                 set.insert(pinned.name, live.policy);
             }
             Err(trouble) => refusals.push(trouble),
         }
     }
     refusals.sort_by(|a, b| a.object.cmp(&b.object));
-    (set, refusals)
+    (set, refusals, warnings)
 }
 
 fn refusal(place: &Place, pinned: &Pinned, failure: &Failure) -> Trouble {
@@ -136,6 +150,14 @@ fn refusal(place: &Place, pinned: &Pinned, failure: &Failure) -> Trouble {
         );
     }
     place.trouble(pinned, failure)
+}
+
+/// One of ours that may be there and may not be read: what an apply would have to do about it is not
+/// known, so that it would stop at it.
+fn hidden(place: &Place, unread: &Unread) -> Option<Trouble> {
+    let pinned = Pinned::of(place.target.direction).find(|pinned| unread.contains(&pinned.kind))?;
+    let next = "Ask the cluster's admin for get and list on its kind.";
+    Some(Trouble::new(&place.object(pinned), "whether it is there may not be read", next))
 }
 
 /// A rule that allows everything may be what an admission policy refuses: better known before.
@@ -280,6 +302,9 @@ impl Notes<'_> {
                 out.push("the namespace has no pods now; those to come will be isolated".to_owned());
             }
             Ok(_) => {}
+        }
+        for kind in &self.before.unread {
+            out.push(format!("{kind} may not be read: whether one isolates too is unknown"));
         }
         if self.opens_for_a_moment() {
             out.push(format!(

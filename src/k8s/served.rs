@@ -24,13 +24,8 @@ pub struct Served {
 
 impl Served {
     pub async fn by(server: &Server) -> Self {
-        const CILIUM: [PolicyKind; 2] =
-            [PolicyKind::CiliumNetworkPolicy, PolicyKind::CiliumClusterwideNetworkPolicy];
-        let (cilium, calico) = tokio::join!(kinds(server, "cilium.io/v2"), kinds(server, API_VERSION));
-        let of_cilium = |kinds: Vec<String>| {
-            CILIUM.into_iter().filter(|kind| kinds.iter().any(|one| one == kind.as_str())).collect()
-        };
-        Self { kinds: cilium.map(of_cilium), stages: calico.map(|kinds| kinds.iter().any(|one| one == KIND)) }
+        let (kinds, calico) = tokio::join!(of_cilium(server), kinds(server, API_VERSION));
+        Self { kinds, stages: calico.map(|kinds| kinds.iter().any(|one| one == KIND)) }
     }
 
     /// Each part that could not be asked for, with what people call it.
@@ -49,6 +44,15 @@ impl Served {
         let stages = now.stages.as_ref().is_ok_and(|stages| self.stages.as_ref() != Ok(stages));
         kinds || stages
     }
+}
+
+/// Cilium's kinds of policy that are served. Open to all who are signed in, so that it tells what is not
+/// there from what may not be read: a right is asked for before whether there is such a kind.
+pub async fn of_cilium(server: &Server) -> Result<Vec<PolicyKind>, Failure> {
+    const CILIUM: [PolicyKind; 2] =
+        [PolicyKind::CiliumNetworkPolicy, PolicyKind::CiliumClusterwideNetworkPolicy];
+    let served = kinds(server, "cilium.io/v2").await?;
+    Ok(CILIUM.into_iter().filter(|kind| served.iter().any(|one| one == kind.as_str())).collect())
 }
 
 /// Kinds of one version of a group; none where there is no such group.

@@ -65,7 +65,8 @@ pub async fn preview(place: &Place, order: &PreviewOrder, isolation: Isolation) 
             "nothing of it is enforced: it isolates nobody, counts for no soak and opens no gate",
         )],
         refusals,
-        prediction: Err(Text::new("before discovery")),
+        prediction: Err(Text::new("because nobody looked at the cluster")),
+        untold: None,
     })
 }
 

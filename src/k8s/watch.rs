@@ -124,12 +124,21 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
     let took = began.elapsed();
     let (uid, served) = tokio::join!(uid(&server), Served::by(&server));
     let kinds = served.kinds.as_ref().map_or(&[][..], Vec::as_slice);
+    let (uid, unknown) = match uid {
+        Ok(uid) => (Some(uid), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let is_known = uid.is_some();
     let met = ClusterFact::Met {
         uid,
         version: version.clone().unwrap_or_else(|| Text::new("unknown")),
         kinds: kinds.to_vec(),
     };
     out.tell(met).await;
+    if let Some(failure) = unknown {
+        let trouble = failure.trouble(&format!("namespace kube-system of {}", out.cluster));
+        out.part(Part::Uid, Some(trouble)).await;
+    }
     for (what, called, failure) in served.unasked() {
         let trouble = Some(failure.trouble(&format!("{called} of {}", out.cluster)));
         out.tell(ClusterFact::Partial { what, trouble }).await;
@@ -159,6 +168,7 @@ async fn session(out: &Out, access: &Access, wishes: &Wishes) -> Over {
     tokio::select! {
         over = alive.watch(took, &wishes.again) => over,
         over = refresh(&server, out, &served, wishes) => over,
+        () = identified(&server), if !is_known => Over::Anew,
         _ = futures::future::join_all(all) => Over::Anew,
     }
 }
@@ -238,10 +248,23 @@ async fn version(server: &Server) -> Result<Option<Text>, Failure> {
     }
 }
 
-/// UID of kube-system, which tells clusters apart for good; `None` where we may not look.
-async fn uid(server: &Server) -> Option<Text> {
-    let meta: MetaOnly = server.ask(Call::metadata("/api/v1/namespaces/kube-system")).await.ok()?;
-    (!meta.metadata.uid.is_empty()).then(|| Text::new(&meta.metadata.uid))
+/// UID of kube-system, which tells clusters apart for good.
+async fn uid(server: &Server) -> Result<Text, Failure> {
+    let meta: MetaOnly = server.ask(Call::metadata("/api/v1/namespaces/kube-system")).await?;
+    if meta.metadata.uid.is_empty() {
+        return Err(Failure::Foreign(Text::new("kube-system has no UID")));
+    }
+    Ok(Text::new(&meta.metadata.uid))
+}
+
+/// Until the server says which cluster it is; a session that did not know begins anew then.
+async fn identified(server: &Server) {
+    loop {
+        sleep(REFRESH / 10).await;
+        if uid(server).await.is_ok() {
+            return;
+        }
+    }
 }
 
 async fn refresh(server: &Server, out: &Out, known: &Served, wishes: &Wishes) -> Over {

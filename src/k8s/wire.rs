@@ -34,6 +34,8 @@ use super::{
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// A larger answer is not taken in.
 const ANSWER_LIMIT: usize = 64 << 20;
+/// More warnings of one answer are not taken in.
+const WARNINGS: usize = 16;
 /// A longer line of a watch is not taken in.
 const LINE_LIMIT: usize = 8 << 20;
 
@@ -167,9 +169,7 @@ impl Server {
 
     /// Sends a request and decodes the answer.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failure> {
-        let body = self.bytes(call).await?;
-        serde_json::from_slice(&body)
-            .map_err(|_| Failure::Foreign(Text::new("the answer is not the JSON that Kubernetes sends")))
+        json(&self.bytes(call).await?)
     }
 
     /// Sends a request; the answer's body, whole.
@@ -247,6 +247,8 @@ pub struct Answer {
     pub body: Bytes,
     /// The server's clock at that moment, to the second.
     pub date: Option<Timestamp>,
+    /// What it warns of: a deprecated version, a policy whose action is to warn.
+    pub warnings: Vec<Text>,
 }
 
 async fn exchange(way: &mut Way<'_>, request: Request<Body>) -> Result<Answer, Failure> {
@@ -261,7 +263,7 @@ async fn exchange(way: &mut Way<'_>, request: Request<Body>) -> Result<Answer, F
     })?;
     let body = body.to_bytes();
     check(parts.status, &parts.headers, &body)?;
-    Ok(Answer { body, date: date(&parts.headers) })
+    Ok(Answer { body, date: date(&parts.headers), warnings: warnings(&parts.headers) })
 }
 
 /// The lines of a watch.
@@ -298,6 +300,11 @@ impl Lines {
     }
 }
 
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let foreign = |_| Failure::Foreign(Text::new("the answer is not the JSON that Kubernetes sends"));
+    serde_json::from_slice(body).map_err(foreign)
+}
+
 fn check(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Result<(), Failure> {
     if status.is_success() && !is_foreign(headers) {
         return Ok(());
@@ -310,6 +317,38 @@ fn check(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Result<(
 fn date(headers: &http::HeaderMap) -> Option<Timestamp> {
     let raw = headers.get(header::DATE)?.to_str().ok()?;
     Some(DateTime::parse_from_rfc2822(raw).ok()?.with_timezone(&Utc))
+}
+
+/// The texts of `Warning: 299 - "text"` (RFC 7234, which Kubernetes goes by), at most [`WARNINGS`].
+fn warnings(headers: &http::HeaderMap) -> Vec<Text> {
+    let values = headers.get_all(header::WARNING).iter();
+    values.flat_map(|value| warned(&String::from_utf8_lossy(value.as_bytes()))).take(WARNINGS).collect()
+}
+
+/// One header may have several, each `299 agent "text"`, perhaps with a date in quotes behind it.
+fn warned(raw: &str) -> Vec<Text> {
+    let (mut out, mut rest) = (Vec::new(), raw);
+    while let Some((head, tail)) = rest.split_once('"') {
+        let (mut text, mut end, mut is_escaped) = (String::new(), tail.len(), false);
+        for (at, letter) in tail.char_indices() {
+            match letter {
+                '\\' if !is_escaped => is_escaped = true,
+                '"' if !is_escaped => {
+                    end = at + 1;
+                    break;
+                }
+                letter => {
+                    text.push(letter);
+                    is_escaped = false;
+                }
+            }
+        }
+        if head.trim_start_matches([',', ' ']).starts_with("299 ") && !text.is_empty() {
+            out.push(Text::new(&text));
+        }
+        rest = &tail[end..];
+    }
+    out
 }
 
 fn is_foreign(headers: &http::HeaderMap) -> bool {
@@ -327,5 +366,34 @@ pub fn policies_path(kind: PolicyKind, ns: Option<&NsName>) -> String {
     match ns {
         Some(ns) => format!("/apis/{group}/namespaces/{ns}/{plural}"),
         None => format!("/apis/{group}/{plural}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_read_as_servers_write_them() {
+        for (raw, told) in [
+            (r#"299 - "policy is deprecated""#, &["policy is deprecated"][..]),
+            (r#"299 - "one", 299 apiserver "two, \"quoted\"""#, &["one", "two, \"quoted\""]),
+            (r#"299 - "dated" "Sat, 25 Aug 2012 23:34:45 GMT", 299 - "next""#, &["dated", "next"]),
+            (r#"110 - "stale", 299 - "ours""#, &["ours"]),
+            (r#"299 - "unfinished"#, &["unfinished"]),
+            (r#"299 - """#, &[]),
+            ("299 -", &[]),
+            ("", &[]),
+        ] {
+            let texts: Vec<_> = warned(raw).iter().map(ToString::to_string).collect();
+            assert_eq!(texts, told, "{raw}");
+        }
+        let mut headers = http::HeaderMap::new();
+        for number in 0..40 {
+            let value = format!("299 - \"number {number}\"");
+            headers.append(header::WARNING, value.parse().expect("a header"));
+        }
+        let texts = warnings(&headers);
+        assert_eq!((texts.len(), texts[15].as_str()), (16, "number 15"));
     }
 }

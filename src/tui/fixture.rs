@@ -21,6 +21,7 @@ use crate::{
         world::World,
     },
     domain::{
+        edge::Window,
         fleet::{
             Cni, CniKind, Enforcement, Environment, Identity, Isolation, NamespaceSeen, Part, Pod, Rights,
         },
@@ -30,6 +31,7 @@ use crate::{
         policy::{
             Body, Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec,
         },
+        predict::prediction::{Bound, Prediction},
         time::Timestamp,
         valve::{self, Set, Step},
     },
@@ -411,9 +413,31 @@ pub fn preview(world: &World, target: &Target) -> Preview {
         commands: commands.collect(),
         warnings: vec![Text::new("Argo CD owns team-ingress and may undo changes to it")],
         refusals: Vec::new(),
-        prediction: Err(Text::new("before discovery")),
+        prediction: Ok(Box::new(clear(world, target, &authored.set))),
+        untold: Some(Text::new("before discovery")),
         live,
         steps,
+    }
+}
+
+/// No check has anything against it.
+fn clear(world: &World, target: &Target, set: &Set) -> Prediction {
+    let window = Window { from: world.now(), to: world.now() };
+    let cluster = world.cluster(&target.cluster).and_then(|cluster| cluster.uid.clone());
+    let bound = Bound { digest: PolicyDigest::of(set.values()), cluster, window };
+    Prediction {
+        ns: target.ns.clone(),
+        direction: target.direction,
+        bound,
+        edges: 0,
+        icmp: 0,
+        denied: Vec::new(),
+        unknown: Vec::new(),
+        doubts: Vec::new(),
+        unused: Vec::new(),
+        turned: Vec::new(),
+        changes: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ use sluice::{
         hold::{Hold, HoldKind, Scope},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKind},
+        preflight::report::Report,
         rollout::{Applied, Clean, Kept, Record, RolledBack, Stamp, Target},
         source::SourceKind,
         time::Timestamp,
@@ -68,6 +69,11 @@ pub struct Fleet {
     live: Vec<(Target, Vec<Policy>)>,
     records: Vec<Kept<Record>>,
     holds: Vec<Kept<Hold>>,
+}
+
+/// A pre-flight that stops nothing.
+pub fn nothing_open() -> Report {
+    Report { checks: Vec::new(), engine: None, dns_mode: None, offers: Vec::new(), printing: None }
 }
 
 impl Fleet {
@@ -128,6 +134,11 @@ impl Fleet {
     }
 
     fn read(&mut self, on: &str, names: &[&str]) {
+        self.read_before_its_pre_flight(on, names);
+        self.cluster(on, ClusterFact::Preflight(Box::new(nothing_open())));
+    }
+
+    pub fn read_before_its_pre_flight(&mut self, on: &str, names: &[&str]) {
         let yes = Some(true);
         let uid = Some(Text::from(format!("uid-{on}")));
         self.cluster(on, ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() });

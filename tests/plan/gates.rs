@@ -297,6 +297,7 @@ fn an_override_of_the_order_lets_ingress_go_first_and_one_of_the_soak_does_not()
         let mut fleet = Fleet::new(settings());
         let over = Override {
             target: ingress("stg/job"),
+            uid: Some(Text::new("uid-stg")),
             digest: digest(&ingress("stg/job")),
             covers: vec![covers],
             reason: Text::new("the release cannot wait"),
@@ -448,6 +449,7 @@ fn a_confirmed_override_for_the_bytes_of_the_workspace_opens_its_gates_in_the_pl
         let mut fleet = Fleet::new(settings());
         let over = Override {
             target: row("stg/shop"),
+            uid: Some(Text::new("uid-stg")),
             digest: digest(bytes),
             covers: vec![covers],
             reason: Text::new("the release cannot wait"),
@@ -466,6 +468,37 @@ fn a_confirmed_override_for_the_bytes_of_the_workspace_opens_its_gates_in_the_pl
     assert_eq!(over("oncall", Covers::Order, &row("stg/shop"), "2026-11-23T11:59:00Z"), waits);
     assert_eq!(over("ann@example.net", Covers::Order, &row("stg/shop"), tomorrow), waits, "by himself");
     assert_eq!(over("oncall", Covers::Order, &ingress("stg/shop"), tomorrow), waits, "other bytes");
+}
+
+/// What two people answered for was one cluster; what has its name now may be another.
+#[test]
+fn an_override_for_another_cluster_of_the_same_name_opens_nothing_and_says_so() {
+    let over = |uid: Option<&str>| {
+        let mut fleet = Fleet::new(settings());
+        let over = Override {
+            target: row("stg/shop"),
+            uid: uid.map(Text::new),
+            digest: digest(&row("stg/shop")),
+            covers: vec![Covers::Order],
+            reason: Text::new("the release cannot wait"),
+            stamp: stamp("2026-11-23T09:00:00Z"),
+            confirmed: Some(Stamp { by: Text::new("oncall"), at: at("2026-11-23T10:00:00Z") }),
+            expires: at("2026-11-24T12:00:00Z"),
+        };
+        let kept = Kept { name: "o1".into(), version: "1".into(), created: now(), value: over };
+        let words = sluice::cockpit::waiving::override_words(&fleet.world, &kept);
+        fleet.share(SharedFact::Overrides(Change::Reset(vec![kept])));
+        let aside = words.split_once("cannot wait").expect("its reason").1.to_owned();
+        (lines(&missing(&fleet.world, &row("stg/shop"))), aside)
+    };
+    let waits = ["wave 1 is not done: stg/job waiting; clear them, or `sluice exclude` them [lead; order]"];
+    assert_eq!(over(Some("uid-stg")), (Vec::new(), String::new()));
+    let (missing, said) = over(Some("uid-of-the-one-before"));
+    assert_eq!(missing, waits);
+    assert_eq!(said, "; does not count: it is for another cluster that had this name; ask anew");
+    let (missing, said) = over(None);
+    assert_eq!(missing, waits);
+    assert_eq!(said, "; does not count: it does not say for which cluster (clusterUid); ask anew");
 }
 
 /// Who wrote no document sees it in the plan already, not only in a preview.
@@ -505,6 +538,7 @@ fn a_soak_that_nobody_can_look_at_is_not_over() {
     fleet.apply(&row("stg/job"), 1);
     let over = Override {
         target: row("eu/api"),
+        uid: Some(Text::new("uid-eu")),
         digest: digest(&row("eu/api")),
         covers: vec![Covers::Order],
         reason: Text::new("the release cannot wait"),

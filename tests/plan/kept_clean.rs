@@ -209,6 +209,7 @@ fn a_denial_that_is_waived_no_longer_lets_the_wave_wait_at_once() {
     };
     let waiver = Waiver {
         target: job(),
+        uid: Some(Text::new("uid-stg")),
         subject: Subject::Denial(key),
         reason: Text::new("known"),
         stamp: stamp("2026-11-23T11:00:00Z"),

@@ -9,6 +9,7 @@ use sluice::{
     cockpit::{
         decide::{Command, decide},
         orders::{OrderId, Preview, PreviewOrder},
+        plan::FleetFile,
         ports::{Change, ClusterFact, Effect, Fact, OrderFact},
         settings::Settings,
         shared::SharedFact,
@@ -20,16 +21,20 @@ use sluice::{
         fleet::Isolation,
         flow::{Direction, Protocol},
         grant::{Decision, DecisionVerdict, Grant, Opening, PortSpan, Review},
+        hold::{Covers, Override},
         names::{Text, Workload},
         policy::{PolicyDigest, Requirement, Selector},
-        predict::prediction::{Bound, Prediction},
+        predict::{
+            prediction::{Bound, Prediction},
+            stories::{Checked, Mark, Said, Weight},
+        },
         rollout::{Kept, Stamp, Target},
         valve,
     },
     manifest,
 };
 
-use super::fixture::{Fleet, at, ns, row, settings};
+use super::fixture::{Fleet, at, nothing_open, ns, row, settings};
 
 const TUNNEL: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66));
 
@@ -116,17 +121,26 @@ fn review(fleet: &mut Fleet, review: Kept<Review>) {
     fleet.share(SharedFact::Reviews(Change::Put(review)));
 }
 
-/// Asks for a preview, which the API server takes as it is. `bound`: what its prediction was made for.
+/// Asks for a preview, which the API server takes as it is. `bound`: what its prediction was made for;
+/// `None`: for this, and nobody told a week.
 fn preview(fleet: &mut Fleet, bound: Option<Bound>) -> OrderId {
+    let untold = bound.is_none().then(|| Text::new("before discovery"));
+    previewed(fleet, bound, untold, Vec::new())
+}
+
+fn previewed(fleet: &mut Fleet, bound: Option<Bound>, untold: Option<Text>, checks: Vec<Checked>) -> OrderId {
     let asked = decide(&fleet.world, &Command::Preview(vec![target()])).expect("a preview may be asked for");
     let [(id, kind, _)] = asked.started.as_slice() else { panic!("{:?}", asked.started) };
     let [Effect::Preview(order)] = asked.effects.as_slice() else { panic!("{:?}", asked.effects) };
     fleet.tell(Fact::Order(*id, OrderFact::Started { kind: *kind, target: target() }));
     let PreviewOrder { id, target, origin, wanted, manifests } = order.clone();
-    let prediction = bound.map(|bound| Prediction {
+    let uid = fleet.world.cluster(&target.cluster).and_then(|cluster| cluster.uid.clone());
+    let window = Window { from: at("2026-11-16T12:00:00Z"), to: at("2026-11-23T12:00:00Z") };
+    let here = Bound { digest: PolicyDigest::of(wanted.values()), cluster: uid, window };
+    let prediction = Prediction {
         ns: target.ns.clone(),
         direction: target.direction,
-        bound,
+        bound: bound.unwrap_or(here),
         edges: 3,
         icmp: 0,
         denied: Vec::new(),
@@ -135,8 +149,8 @@ fn preview(fleet: &mut Fleet, bound: Option<Bound>) -> OrderId {
         unused: Vec::new(),
         turned: Vec::new(),
         changes: Vec::new(),
-        checks: Vec::new(),
-    });
+        checks,
+    };
     let found = fleet.world.namespace(&target.cluster, &target.ns).expect("it is there");
     let live = valve::live_set(found, target.direction);
     let previewed = Preview {
@@ -153,7 +167,8 @@ fn preview(fleet: &mut Fleet, bound: Option<Bound>) -> OrderId {
         commands: Vec::new(),
         warnings: Vec::new(),
         refusals: Vec::new(),
-        prediction: prediction.map(Box::new).ok_or_else(|| Text::new("before discovery")),
+        prediction: Ok(Box::new(prediction)),
+        untold,
     };
     fleet.tell(Fact::Order(id, OrderFact::Previewed(Box::new(previewed))));
     id
@@ -253,6 +268,19 @@ fn a_grant_for_another_cluster_is_refused() {
     refused(&apply(&fleet, id), "review-1 grants it for other clusters only");
 }
 
+/// A session that could not read which cluster it talks to proves nothing by what an earlier one read.
+#[test]
+fn a_grant_counts_while_it_is_known_which_cluster_this_is() {
+    let mut fleet = fleet(settings());
+    review(&mut fleet, approved(grant()));
+    let id = preview(&mut fleet, None);
+    let met = |uid| ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() };
+    fleet.cluster("stg", met(None));
+    refused(&apply(&fleet, id), "which cluster stg is, is not known");
+    fleet.cluster("stg", met(Some(uid("stg"))));
+    assert_eq!(apply(&fleet, id), "applied");
+}
+
 #[test]
 fn evidence_that_is_not_read_any_more_is_refused() {
     let mut fleet = fleet(settings());
@@ -310,4 +338,72 @@ fn a_prediction_for_other_bytes_or_another_cluster_is_refused() {
     refused(&with(&|_| bound(PolicyDigest::of([]), Some("stg"))), stale);
     refused(&with(&|digest| bound(digest, Some("eu"))), stale);
     refused(&with(&|digest| bound(digest, None)), stale);
+}
+
+/// Unknown is no yes: who is faster than the first look at the cluster waits for it.
+#[test]
+fn an_apply_before_the_first_pre_flight_is_refused_as_unknown_with_its_age() {
+    let mut fleet = Fleet::new(settings());
+    let file = fleet.world.plan().clone();
+    let away: Vec<_> = file.clusters.iter().filter(|one| one.name != target().cluster).cloned().collect();
+    // Taken out of the fleet and in again: nothing is known of it.
+    fleet.tell(Fact::Fleet(FleetFile { clusters: away, ..file.clone() }));
+    fleet.tell(Fact::Fleet(file));
+    fleet.read_before_its_pre_flight("stg", &["job", "shop"]);
+    let id = preview(&mut fleet, None);
+    fleet.tell(Fact::Tick(at("2026-11-23T12:00:09Z")));
+    let said = "apply #1 refused: pre-flight of stg is unknown: no report in the 9s since the cluster first answered; \
+                look with `sluice preflight --cluster stg`";
+    assert_eq!(apply(&fleet, id), said);
+    fleet.cluster("stg", ClusterFact::Preflight(Box::new(nothing_open())));
+    assert_eq!(apply(&fleet, id), "applied");
+}
+
+/// An override covers soak, coverage and order (law 2), and a check that blocks is none of them.
+#[test]
+fn a_check_that_blocks_is_asked_without_a_recording_and_no_override_of_coverage_opens_it() {
+    let dns = || {
+        let said = Said {
+            object: Text::new("web of job"),
+            fact: Text::new("lookups by UDP to kube-system/kube-dns (10.96.0.10:53) would be denied"),
+            next: Text::new("Allow it in egress-baseline-allow."),
+        };
+        let (name, weight, mark) = ("dns-reachable", Weight::Blocks, Mark::Fail);
+        vec![Checked { name, number: 1, weight, mark, said: vec![said], more: 0 }]
+    };
+    let why = "stg/job egress: dns-reachable: web of job: lookups by UDP to kube-system/kube-dns";
+    for baseline in [chrono::TimeDelta::zero(), chrono::TimeDelta::days(7)] {
+        // No collector tells a week: the first apply, and one of other bytes after it.
+        for was_applied in [false, true] {
+            let mut fleet = fleet(Settings { baseline, ..settings() });
+            review(&mut fleet, approved(grant()));
+            if was_applied {
+                fleet.apply(&target(), 1);
+            }
+            let id = previewed(&mut fleet, None, Some(Text::new("before discovery")), dns());
+            refused(&apply(&fleet, id), why);
+            over_coverage(&mut fleet);
+            let told = apply(&fleet, id);
+            refused(&told, why);
+            assert!(!told.contains("evidence is not ready"), "which it covers: {told}");
+        }
+    }
+}
+
+/// Confirmed by a second person, for exactly the workspace's bytes.
+fn over_coverage(fleet: &mut Fleet) {
+    let key = (target().cluster, target().ns, Direction::Egress);
+    let over = Override {
+        target: target(),
+        uid: Some(uid("stg")),
+        digest: PolicyDigest::of(fleet.world.files().sets[&key].set.values()),
+        covers: vec![Covers::Coverage],
+        reason: Text::new("the release cannot wait"),
+        stamp: Stamp { by: Text::new("lead"), at: at("2026-11-23T09:00:00Z") },
+        confirmed: Some(Stamp { by: Text::new("oncall"), at: at("2026-11-23T10:00:00Z") }),
+        expires: at("2026-11-24T12:00:00Z"),
+    };
+    let created = at("2026-11-23T09:00:00Z");
+    let kept = Kept { name: Text::new("o1"), version: Text::new("1"), created, value: over };
+    fleet.share(SharedFact::Overrides(Change::Reset(vec![kept])));
 }

@@ -101,10 +101,10 @@ pub fn will_write(story: &mut Story, who: usize, share: &Share) {
     let may = story.clusters[row.cluster].may(row.ns, row.direction);
     let since =
         story.clusters[row.cluster].closed[row.ns][row.direction as usize].last().map_or(0, |it| it.0);
-    let lacks = story.needs[&row] & !may;
+    let (lacks, uid) = (story.needs[&row] & !may, story.clusters[row.cluster].uid);
     for bit in [VENDOR_A, VENDOR_B, FLAGGED].into_iter().filter(|bit| lacks & bit != 0) {
         let told = story.laws.denied.get(&(row, bit)).is_some_and(|at| *at >= since);
-        if told && !story.state.waives(row, place_name(bit), story.latest(who)) {
+        if told && !story.state.waives((row, uid), place_name(bit), story.latest(who)) {
             story.break_law("2: clean without an open hurting group", format!("{row}: {}", place_name(bit)));
         }
     }
@@ -165,8 +165,9 @@ pub fn advances(story: &mut Story, who: usize, preview: &Preview) {
 /// Wave order by the plain words of the product: one of staging, all of staging, one of production;
 /// then never more at once than the cap, and no wave before the one ahead of it.
 fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
+    let here = (row, story.clusters[row.cluster].uid);
     let over = [Covers::Soak, Covers::Order]
-        .map(|gate| story.state.is_overridden(row, digest, gate, story.latest(who)));
+        .map(|gate| story.state.is_overridden(here, digest, gate, story.latest(who)));
     let number = |row: Row| {
         let plan = story.sluices[who].world.waves().plan(row.direction);
         plan.row(&row.target()).map(|(wave, _)| wave.number)
@@ -208,7 +209,8 @@ fn waves_before(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
 /// Ingress of a namespace that is not live starts after its egress, unless the order was overridden.
 fn egress_first(story: &mut Story, who: usize, row: Row, digest: PolicyDigest) {
     let is_live = story.clusters[row.cluster].tight(row.ns, row.direction).is_some();
-    let is_over = story.state.is_overridden(row, digest, Covers::Order, story.latest(who));
+    let here = (row, story.clusters[row.cluster].uid);
+    let is_over = story.state.is_overridden(here, digest, Covers::Order, story.latest(who));
     if row.direction == Direction::Egress || is_live || is_over {
         return;
     }

@@ -19,10 +19,12 @@ use sluice::{
         world::World,
     },
     domain::{
+        edge::Window,
         fleet::Isolation,
         flow::Direction,
         names::Text,
         policy::{Pinned, PolicyDigest, Role},
+        predict::prediction::{Bound, Prediction},
         valve::{self, Step},
     },
 };
@@ -464,6 +466,23 @@ fn preview(world: &World, order: PreviewOrder) -> Fact {
     let ns = world.namespace(&target.cluster, &target.ns);
     let live = ns.map(|ns| valve::live_set(ns, target.direction)).unwrap_or_default();
     let steps = valve::apply_steps(&live, &wanted, target.direction);
+    let uid = world.cluster(&target.cluster).and_then(|cluster| cluster.uid.clone());
+    let window = Window { from: world.now(), to: world.now() };
+    let bound = Bound { digest: PolicyDigest::of(wanted.values()), cluster: uid, window };
+    let prediction = Prediction {
+        ns: target.ns.clone(),
+        direction: target.direction,
+        bound,
+        edges: 0,
+        icmp: 0,
+        denied: Vec::new(),
+        unknown: Vec::new(),
+        doubts: Vec::new(),
+        unused: Vec::new(),
+        turned: Vec::new(),
+        changes: Vec::new(),
+        checks: Vec::new(),
+    };
     let preview = Preview {
         digest: PolicyDigest::of(wanted.values()),
         set: wanted,
@@ -478,7 +497,8 @@ fn preview(world: &World, order: PreviewOrder) -> Fact {
         commands: Vec::new(),
         warnings: Vec::new(),
         refusals: Vec::new(),
-        prediction: Err(Text::new("before discovery")),
+        prediction: Ok(Box::new(prediction)),
+        untold: Some(Text::new("before discovery")),
     };
     Fact::Order(id, OrderFact::Previewed(Box::new(preview)))
 }

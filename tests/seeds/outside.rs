@@ -14,6 +14,7 @@ use sluice::{
         flow::{Direction, End, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{PodName, PolicyName, Text, Workload},
         policy::{Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind},
+        preflight::report::Report,
         resolver::DnsPath,
         source::SourceKind,
     },
@@ -417,8 +418,11 @@ impl Cluster {
         let rights =
             Rights { read: yes, create: yes, patch: yes, delete: yes, portforward: yes, ..Rights::default() };
         let uid = Some(Text::from(format!("uid-{}-{}", self.number, self.uid)));
+        let nothing_open =
+            Report { checks: Vec::new(), engine: None, dns_mode: None, offers: Vec::new(), printing: None };
         vec![
             ClusterFact::Met { uid, version: Text::new("v1.33.1"), kinds: Vec::new() },
+            ClusterFact::Preflight(Box::new(nothing_open)),
             ClusterFact::Identity(Identity { user: Text::new(user), groups: Vec::new() }),
             ClusterFact::Rights(rights),
             self.cni_fact(),

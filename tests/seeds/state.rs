@@ -104,16 +104,18 @@ impl State {
                 self.changes.push(SharedFact::Holds(Change::Gone(hold)));
                 Ok(())
             }
-            Share::Waive { target, subject, reason, expires } => {
+            Share::Waive { target, uid, subject, reason, expires } => {
                 let name = format!("waiver-{:06}", self.version);
-                let kept = self.kept(name, Waiver { target, subject, reason, stamp, expires }, now);
+                let uid = Some(uid);
+                let kept = self.kept(name, Waiver { target, uid, subject, reason, stamp, expires }, now);
                 self.waivers.insert(kept.name.clone(), kept.clone());
                 self.changes.push(SharedFact::Waivers(Change::Put(kept)));
                 Ok(())
             }
-            Share::Override { target, digest, covers, reason, expires } => {
+            Share::Override { target, uid, digest, covers, reason, expires } => {
                 let name = format!("override-{:06}", self.version);
-                let over = Override { target, digest, covers, reason, stamp, confirmed: None, expires };
+                let uid = Some(uid);
+                let over = Override { target, uid, digest, covers, reason, stamp, confirmed: None, expires };
                 let kept = self.kept(name, over, now);
                 self.overrides.insert(kept.name.clone(), kept.clone());
                 self.changes.push(SharedFact::Overrides(Change::Put(kept)));
@@ -277,12 +279,19 @@ impl State {
         })
     }
 
-    /// Did a second person confirm that this gate is open for these bytes?
-    pub fn is_overridden(&self, row: Row, digest: PolicyDigest, gate: Covers, latest: i64) -> bool {
-        let target = row.target();
+    /// Did a second person confirm that this gate is open for these bytes in this very cluster?
+    pub fn is_overridden(
+        &self,
+        (row, uid): (Row, u32),
+        digest: PolicyDigest,
+        gate: Covers,
+        latest: i64,
+    ) -> bool {
+        let (target, uid) = (row.target(), Text::from(format!("uid-{}-{uid}", row.cluster)));
         self.overrides.values().map(|kept| &kept.value).any(|over| {
             let second = over.confirmed.as_ref().filter(|second| second.by != over.stamp.by);
             over.target == target
+                && over.uid.as_ref() == Some(&uid)
                 && over.digest == digest
                 && over.covers.contains(&gate)
                 && over.expires > at(latest)
@@ -299,11 +308,12 @@ impl State {
     }
 
     /// Is a denial to this place waived in this row?
-    pub fn waives(&self, row: Row, place: &str, latest: i64) -> bool {
-        let target = row.target();
+    pub fn waives(&self, (row, uid): (Row, u32), place: &str, latest: i64) -> bool {
+        let (target, uid) = (row.target(), Text::from(format!("uid-{}-{uid}", row.cluster)));
         self.waivers.values().map(|kept| &kept.value).any(|waiver| {
             let Subject::Denial(key) = &waiver.subject else { return false };
-            waiver.target == target && key.destination.as_str() == place && waiver.expires > at(latest)
+            let is_here = waiver.target == target && waiver.uid.as_ref() == Some(&uid);
+            is_here && key.destination.as_str() == place && waiver.expires > at(latest)
         })
     }
 

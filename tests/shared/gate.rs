@@ -237,6 +237,7 @@ async fn an_override_is_confirmed_by_somebody_else_once() {
     let (mut ann, mut tom) = (live(&cluster, "ann", LEAD).await, live(&cluster, "tom", ONCALL).await);
     let over = Share::Override {
         target: target(),
+        uid: "uid-1".into(),
         digest: PolicyDigest::of([]),
         covers: vec![Covers::Soak, Covers::Order],
         reason: "the CAB said so".into(),
@@ -246,6 +247,7 @@ async fn an_override_is_confirmed_by_somebody_else_once() {
     super::run_for(&mut tom, std::time::Duration::from_secs(1)).await;
     let kept = tom.world().shared().overrides().next().expect("it").clone();
     assert_eq!((kept.value.confirmed.clone(), kept.value.covers.len()), (None, 2));
+    assert_eq!(kept.value.uid.as_ref().map(|uid| uid.as_str()), Some("uid-1"));
     let path =
         format!("/apis/sluice.dev/v1alpha1/namespaces/sluice/overrides/{}/status?fieldManager=x", kept.name);
     let confirmed = |by: &str| {

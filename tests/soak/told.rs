@@ -104,6 +104,35 @@ fn each_cause_of_the_table_restarts() {
     assert_eq!(scene.row().restarts.last().expect("one").why.as_str(), "the set was gone for 4m");
 }
 
+/// While nobody knows which cluster answers nothing is credited; the same one goes on where it stood, and
+/// another one begins anew.
+#[test]
+fn a_cluster_that_does_not_say_which_one_it_is_pauses_and_goes_on() {
+    for (next, credited, restarts) in [("uid-1", 15, vec![]), ("uid-2", 5, vec!["another cluster"])] {
+        let mut scene = Scene::new(SourceKind::Hubble, &["a"]);
+        lives(&mut scene, &["a"], 0..10);
+        let met = |uid: Option<&str>| ClusterFact::Met {
+            uid: uid.map(Text::new),
+            version: Text::new("1"),
+            kinds: Vec::new(),
+        };
+        let lists = |scene: &mut Scene| {
+            let policies = Change::Reset(super::scene::policies());
+            scene.tell(ClusterFact::Policies(PolicyKind::NetworkPolicy, policies));
+            scene.runs(&["a"]);
+        };
+        scene.tell(met(None));
+        lists(&mut scene);
+        lives(&mut scene, &["a"], 10..15);
+        assert_eq!((judged(&scene).0, causes(&scene)), (10, vec![]));
+        scene.tell(met(Some(next)));
+        lists(&mut scene);
+        assert_eq!(causes(&scene), restarts);
+        lives(&mut scene, &["a"], 15..20);
+        assert_eq!(judged(&scene).0, credited, "{next}");
+    }
+}
+
 /// Egress of the row goes on whatever is changed for ingress beside it, or in a policy that says something of
 /// both; a rule of its own in that policy restarts it.
 #[test]
@@ -308,6 +337,7 @@ fn a_waiver_makes_a_denial_expected_until_it_expires() {
     };
     let waiver = Waiver {
         target: target(),
+        uid: Some(Text::new("uid-1")),
         subject: Subject::Denial(key),
         reason: Text::new("known"),
         stamp: Stamp { by: Text::new("lead"), at: at(0) },

@@ -1,6 +1,7 @@
 //! Law 1: whatever happens after any single request of an apply or a rollback, the namespace is
 //! never more closed than it was, save by the last, single tightening write.
 
+mod forbidden;
 mod naive;
 mod wire;
 
@@ -25,16 +26,21 @@ use sluice::{
     sim::api::{
         clock::Clock,
         cluster::{Cluster, ClusterSetup},
+        resources::Resource,
     },
 };
 use tokio::sync::{mpsc, watch};
 use wire::{Fault, Person, Wire};
 
 fn cluster() -> Cluster {
+    cluster_serving(Vec::new())
+}
+
+fn cluster_serving(extra_resources: Vec<Resource>) -> Cluster {
     let start = Utc.with_ymd_and_hms(2026, 3, 2, 9, 0, 0).single().expect("a valid time");
     let cluster = Cluster::new(ClusterSetup {
         accounts: Vec::new(),
-        extra_resources: Vec::new(),
+        extra_resources,
         controllers: true,
         clock: Clock::new(start, 1.0),
         seed: 7,

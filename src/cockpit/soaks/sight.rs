@@ -84,7 +84,7 @@ impl Sight {
     }
 
     pub fn trouble(&mut self, part: Part, trouble: Option<Text>, now: Timestamp) {
-        if !matches!(part, Part::Pods | Part::Policies(_)) {
+        if !matches!(part, Part::Pods | Part::Policies(_) | Part::Uid) {
             return;
         }
         let why = trouble.clone().unwrap_or_default();

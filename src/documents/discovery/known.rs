@@ -52,17 +52,17 @@ pub fn of_cluster(
         generated: world.now(),
         coverage,
         crons: crons(world, cluster, seen),
-        waived: waived(world, cluster, seen),
+        waived: waived(world, seen),
         workloads: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(workloads),
         nodes: seen.filter(|seen| seen.listed.contains(&Listed::Pods)).map(nodes),
         remarks: early.into_iter().chain(without_waivers(world)).collect(),
     })
 }
 
-fn waived(world: &World, cluster: &ClusterName, seen: Option<&Cluster>) -> BTreeMap<NsName, Waived> {
-    let all = seen.into_iter().flat_map(|seen| seen.namespaces.keys());
-    let of = |ns: &NsName| discoveries::waived(world.shared(), cluster, ns, world.now());
-    all.map(|ns| (ns.clone(), of(ns))).collect()
+fn waived(world: &World, seen: Option<&Cluster>) -> BTreeMap<NsName, Waived> {
+    let all = seen.into_iter().flat_map(|seen| seen.namespaces.keys().map(move |ns| (seen, ns)));
+    let of = |seen: &Cluster, ns: &NsName| discoveries::waived(world.shared(), seen, ns, world.now());
+    all.map(|(seen, ns)| (ns.clone(), of(seen, ns))).collect()
 }
 
 /// CronJobs of all namespaces; `None` where the cluster did not tell them.

@@ -76,6 +76,8 @@ struct DecisionOut {
 #[derive(Debug, Serialize)]
 struct WaiverOut {
     waives: String,
+    /// It counts for the cluster with this UID and for no other.
+    cluster_uid: Option<String>,
     reason: String,
     #[serde(flatten)]
     stamp: StampOut,
@@ -171,6 +173,7 @@ fn waiver(kept: &Kept<Waiver>) -> WaiverOut {
     let waiver = &kept.value;
     WaiverOut {
         waives: recording::subject_words(&waiver.subject),
+        cluster_uid: waiver.uid.as_ref().map(ToString::to_string),
         reason: waiver.reason.to_string(),
         stamp: StampOut::from(&waiver.stamp),
         expires: time(waiver.expires),

@@ -11,11 +11,17 @@ use ipnet::IpNet;
 use super::{
     scene::{Scene, Way, place},
     stories::{Answer, Mark},
+    story_pods::rules,
 };
 use crate::domain::{
     author::METADATA,
     edge::Peer,
-    eval::{around::Mesh, cluster::Pod, plugin::Plugin},
+    eval::{
+        around::Mesh,
+        cluster::Pod,
+        plugin::Plugin,
+        rule::{Peer as Named, PortMatch},
+    },
     flow::{Direction, Entity, Protocol},
     names::{NsName, Workload},
     range,
@@ -261,6 +267,18 @@ fn callers(scene: &Scene<'_>) -> Vec<(Peer, String)> {
         .collect()
 }
 
+/// Is there a rule for exactly this TCP port to addresses, or to everybody?
+fn opens_outside(scene: &Scene<'_>, port: u16) -> bool {
+    let is_outside = |peer: &Named| matches!(peer, Named::Block { .. });
+    let is_port = |one: &PortMatch| match one {
+        PortMatch::Span(span) => (span.protocol, span.from, span.to) == (Protocol::Tcp, port, port),
+        PortMatch::Protocol(_) | PortMatch::Named { .. } => false,
+    };
+    rules(scene).any(|(.., rule)| {
+        rule.ports.iter().any(is_port) && (rule.peers.is_empty() || rule.peers.iter().any(is_outside))
+    })
+}
+
 /// Sidecars asked for at the most where a control plane's own namespace is looked at.
 const SIDECARS: usize = 20;
 
@@ -297,10 +315,17 @@ fn to_control(scene: &Scene<'_>, mesh: Mesh, answer: &mut Answer) {
         let pod = scene.cluster.pods.iter().find(is_control);
         let Some((pod, workload)) = pod.and_then(|pod| Some((pod, pod.workload.clone()?))) else {
             is_found = false;
+            if ports.iter().all(|port| opens_outside(scene, *port)) {
+                let fact = format!(
+                    "no pod with {key}={value} was found; a rule opens its ports outside the cluster"
+                );
+                answer.pass(&scene.named(&who), fact);
+                continue;
+            }
             answer.unknown(
                 &scene.named(&who),
                 format!("{} puts sidecars here, and no pod with {key}={value} was found", mesh.as_str()),
-                "A control plane outside the cluster needs a rule of yours; look where it is.",
+                "A control plane outside the cluster needs a rule of yours for exactly its ports; look where it is.",
             );
             continue;
         };

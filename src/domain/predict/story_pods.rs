@@ -153,6 +153,51 @@ pub(super) fn isolation(scene: &Scene<'_>, answer: &mut Answer) {
     }
 }
 
+/// Labels of the pods that fetch what git wants and bring it into the cluster, as the projects' own
+/// manifests write them. Flux's shards have a name after a dash.
+const DELIVERS: [(&str, &str, &str); 4] = [
+    ("app.kubernetes.io/name", "argocd-application-controller", "Argo CD"),
+    ("app.kubernetes.io/name", "argocd-repo-server", "Argo CD"),
+    ("app", "source-controller", "Flux"),
+    ("app", "kustomize-controller", "Flux"),
+];
+
+/// What is cut off there can no longer be mended from git.
+pub(super) fn delivery(scene: &Scene<'_>, answer: &mut Answer) {
+    let whose = |pod: &Pod| {
+        let is_it = |(label, value, _): &&(&str, &str, &str)| {
+            let rest = pod.labels.get(label).and_then(|own| own.strip_prefix(value));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        DELIVERS.iter().find(is_it).map(|(.., whose)| *whose)
+    };
+    let turned = scene.turned.iter().filter(|one| one.direction == scene.wanted.direction);
+    for one in turned {
+        let mut pods = scene.own.iter().flat_map(|(_, pods)| pods);
+        let Some(whose) = pods.find(|pod| pod.name == one.pod).and_then(|pod| whose(pod)) else { continue };
+        let object = format!("{} of {}", one.pod, scene.wanted.ns);
+        let next = "Leave its namespace out (excluded: in sluice.yaml): its own chart has policies for it, and whoever \
+                    puts them in force needs a way in that is not git.";
+        // What is isolated there already may be corrected.
+        match (one.before, one.after) {
+            (Some(Isolation::Open), Some(Isolation::Isolated)) => {
+                let fact = format!(
+                    "it is {whose}'s and would be isolated: what its policies forget could no longer be mended from git"
+                );
+                answer.fail(&object, fact, next);
+            }
+            (Some(Isolation::Unknown), Some(Isolation::Isolated)) | (_, Some(Isolation::Unknown)) => {
+                let fact = format!("it is {whose}'s, and whether it goes from open to isolated is not known");
+                answer.unknown(&object, fact, next);
+            }
+            _ => {}
+        }
+    }
+    if answer.is_empty() {
+        answer.pass(scene.wanted.ns.as_str(), "no controller of Argo CD or Flux becomes isolated here");
+    }
+}
+
 pub(super) fn host_network(scene: &Scene<'_>, answer: &mut Answer) {
     let next = nodes(scene);
     for (policy, at, rule) in rules(scene) {

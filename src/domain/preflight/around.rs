@@ -39,8 +39,11 @@ fn hooks(reading: &Reading) -> Check {
         }
         Known::Read(hooks) => hooks,
     };
+    let some = reading.unread_hooks.clone().map(Known::<()>::Unknown);
+    let unread = some.map(|why| Check::unread(Id::Hooks, "some webhooks and aggregated APIs", &why));
     if hooks.is_empty() {
-        return Check::pass(Id::Hooks, "The API server calls nothing inside the cluster.");
+        return unread
+            .unwrap_or_else(|| Check::pass(Id::Hooks, "The API server calls nothing inside the cluster."));
     }
     let (hosted, cut): (Vec<&Hook>, Vec<&Hook>) =
         hooks.iter().partition(|hook| server(reading, hook).is_some_and(|one| one.host_network));
@@ -56,11 +59,11 @@ fn hooks(reading: &Reading) -> Check {
         )
     };
     if cut.is_empty() {
-        return Check::pass(
-            Id::Hooks,
-            "What the API server calls runs on the host's network, which policies do not reach.",
-        )
-        .seen(hosted.iter().map(line));
+        let passed = || {
+            let fact = "What the API server calls runs on the host's network, which policies do not reach.";
+            Check::pass(Id::Hooks, fact)
+        };
+        return unread.unwrap_or_else(passed).seen(hosted.iter().map(line));
     }
     let mut namespaces: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for hook in &cut {
@@ -74,8 +77,9 @@ fn hooks(reading: &Reading) -> Check {
         cut.iter().filter(|hook| hook.policy.as_ref().is_none_or(|policy| policy.as_str() == "Fail")).count();
     let mut seen: Vec<Evidence> = cut.iter().map(line).collect();
     seen.sort();
+    let more = reading.unread_hooks.as_ref().map_or_else(String::new, |why| format!(" Not read: {why}."));
     Check::fail(Id::Hooks, format!(
-        "A default deny for ingress cuts off {} of them, and {stuck} fail closed: {}.",
+        "A default deny for ingress cuts off {} of them, and {stuck} fail closed: {}.{more}",
         plural(cut.len(), "callback"),
         named.join(", ")
     ))

@@ -314,6 +314,8 @@ pub struct Reading {
     /// ServiceAccounts and their marks.
     pub accounts: Known<Vec<Record>>,
     pub hooks: Known<Vec<Hook>>,
+    /// Why some kinds of them could not be read, where others could.
+    pub unread_hooks: Option<Text>,
     /// Custom resources by `plural.group`; absent: not served.
     pub custom: BTreeMap<&'static str, Known<Vec<Record>>>,
     pub rights: Known<Vec<Right>>,
@@ -339,6 +341,7 @@ impl Reading {
             namespaces: no(why),
             accounts: no(why),
             hooks: no(why),
+            unread_hooks: None,
             custom: BTreeMap::new(),
             rights: no(why),
             said: Said::default(),

@@ -25,6 +25,7 @@ use super::{
     super::{
         connect::Access,
         failure::Failure,
+        follow::escaped,
         identity, listed,
         wire::{Call, METADATA_LIST, Server},
     },
@@ -99,8 +100,11 @@ pub async fn look(server: &Server, said: Said) -> Reading {
             marks(server, "/api/v1/serviceaccounts", |one| objects::marks("ServiceAccount", one)),
         ),
     );
-    let ((version, groups, rights), (daemonsets, workloads, hooks), (services, nodes, namespaces, accounts)) =
-        lists.await;
+    let (
+        (version, groups, rights),
+        (daemonsets, workloads, (hooks, unread_hooks)),
+        (services, nodes, namespaces, accounts),
+    ) = lists.await;
     let mut reading = Reading {
         version: version.map(|version| version.git_version),
         groups: groups.as_ref().map(|groups| groups.groups.iter().map(|one| one.name.clone()).collect()),
@@ -112,6 +116,7 @@ pub async fn look(server: &Server, said: Said) -> Reading {
         namespaces,
         accounts,
         hooks,
+        unread_hooks,
         custom: BTreeMap::new(),
         rights: Known::Read(rights),
         said,
@@ -219,7 +224,34 @@ fn joined<T>(lists: Vec<Known<Vec<T>>>) -> Known<Vec<T>> {
     Known::Read(all)
 }
 
-async fn hooks(server: &Server) -> Known<Vec<Hook>> {
+/// Objects of a page: definitions have up to a mebibyte each.
+const PAGE: usize = 50;
+/// Pages read of one list.
+const PAGES: usize = 200;
+
+/// The same as [`items`], page by page, each with its own deadline and bound.
+async fn paged<T>(server: &Server, path: &str, keep: impl Fn(&Value) -> T) -> Known<Vec<T>> {
+    let (mut all, mut next) = (Vec::new(), String::new());
+    for _ in 0..PAGES {
+        let body = match server.bytes(Call::get(format!("{path}?limit={PAGE}{next}"))).await {
+            Ok(body) => body,
+            Err(failure) => return Known::Unknown(said(&failure)),
+        };
+        let (metadata, items) = match listed::each(&body, |one: Value| keep(&one)) {
+            Ok(page) => page,
+            Err(failure) => return Known::Unknown(said(&failure)),
+        };
+        all.extend(items);
+        if metadata.r#continue.is_empty() {
+            return Known::Read(all);
+        }
+        next = format!("&continue={}", escaped(&metadata.r#continue));
+    }
+    Known::Unknown(Text::from(format!("more than {} of them", PAGE * PAGES)))
+}
+
+/// What the API server calls, and why some of it could not be read. Unknown only where none could.
+async fn hooks(server: &Server) -> (Known<Vec<Hook>>, Option<Text>) {
     const KINDS: [(&str, &str); 4] = [
         (
             "ValidatingWebhookConfiguration",
@@ -233,12 +265,22 @@ async fn hooks(server: &Server) -> Known<Vec<Hook>> {
         ("CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
     ];
     let lists = KINDS.iter().map(|(kind, path)| async move {
-        match items(server, path, |one| objects::hooks(kind, one)).await {
-            Known::Read(all) => Known::Read(all.into_iter().flatten().collect()),
-            Known::Unknown(why) => Known::Unknown(Text::from(format!("{kind}: {why}"))),
+        match paged(server, path, |one| objects::hooks(kind, one)).await {
+            Known::Read(all) => Ok(all.into_iter().flatten()),
+            Known::Unknown(why) => Err(Text::from(format!("{kind}: {why}"))),
         }
     });
-    joined(join_all(lists).await)
+    let (mut read, mut unread) = (None, None);
+    for list in join_all(lists).await {
+        match list {
+            Ok(all) => read.get_or_insert_with(Vec::new).extend(all),
+            Err(why) => unread = unread.or(Some(why)),
+        }
+    }
+    match (read, unread) {
+        (Some(all), unread) => (Known::Read(all), unread),
+        (None, why) => (Known::Unknown(why.unwrap_or_default()), None),
+    }
 }
 
 async fn rights(server: &Server, probes: bool) -> Vec<Right> {
@@ -353,4 +395,46 @@ async fn config_maps(server: &Server, wanted: BTreeSet<(String, String)>) -> Con
         }
     }
     maps
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+
+    use super::*;
+
+    /// Definitions in two pages, no APIServices for us, and nothing else.
+    fn server() -> Server {
+        let service = tower::service_fn(|request: http::Request<Body>| {
+            let crd = |name: &str| {
+                format!(
+                    r#"{{"metadata":{{"name":"{name}"}},"spec":{{"conversion":{{"webhook":{{"clientConfig":
+                       {{"service":{{"namespace":"{name}","name":"hook"}}}}}}}}}}}}"#
+                )
+            };
+            let list = |next: &str, item: &str| {
+                (200, format!(r#"{{"metadata":{{"continue":"{next}"}},"items":[{item}]}}"#))
+            };
+            let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+            let path = path.rsplit('/').next().unwrap_or_default();
+            let (code, body) = match path {
+                "customresourcedefinitions?limit=50" => list("a+b", &crd("one")),
+                "customresourcedefinitions?limit=50&continue=a%2Bb" => list("", &crd("two")),
+                "apiservices?limit=50" => (403, r#"{"message":"no"}"#.to_owned()),
+                _ => list("", ""),
+            };
+            let answer = http::Response::builder().status(code).body(Body::from(body.into_bytes()));
+            std::future::ready(answer)
+        });
+        Server::new(kube::Client::new(service, "default"))
+    }
+
+    #[tokio::test]
+    async fn definitions_come_in_pages_and_a_refused_list_costs_only_itself() {
+        let (hooks, unread) = hooks(&server()).await;
+        let Known::Read(hooks) = hooks else { panic!("read") };
+        let namespaces: Vec<_> = hooks.iter().map(|hook| hook.ns.as_str()).collect();
+        assert_eq!(namespaces, ["one", "two"]);
+        assert_eq!(unread.as_ref().map(Text::as_str), Some("APIService: forbidden (HTTP 403)"));
+    }
 }

@@ -68,6 +68,7 @@ fn gather(all: &[Value]) -> Reading {
         namespaces: Known::Read(Vec::new()),
         accounts: Known::Read(Vec::new()),
         hooks: Known::Read(Vec::new()),
+        unread_hooks: None,
         groups: Known::Read(BTreeSet::new()),
         nodes: Known::Unknown(told("Node")),
         ..Reading::unknown(&told("rights or version"))

@@ -25,6 +25,9 @@ pub struct SpecWire {
     expires: String,
     #[serde(flatten)]
     target: TargetWire,
+    /// Older objects have none.
+    #[serde(rename = "clusterUid", default, skip_serializing_if = "Option::is_none")]
+    cluster_uid: Option<String>,
     digest: String,
     covers: Vec<String>,
 }
@@ -44,6 +47,7 @@ struct ConfirmedWire {
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
     pub target: &'a Target,
+    pub uid: &'a Text,
     pub digest: &'a PolicyDigest,
     pub covers: &'a [Covers],
     pub reason: &'a Text,
@@ -56,6 +60,7 @@ pub fn spec(by: &str, asked: &Asked<'_>) -> SpecWire {
         reason: asked.reason.to_string(),
         expires: stamp(asked.expires),
         target: TargetWire::of(asked.target),
+        cluster_uid: Some(asked.uid.to_string()),
         digest: asked.digest.to_string(),
         covers: asked.covers.iter().map(|covers| covers.as_str().to_owned()).collect(),
     }
@@ -84,6 +89,7 @@ fn read(seen: &Seen<'_>, spec: &SpecWire, confirmed: Option<ConfirmedWire>) -> R
     });
     Ok(Override {
         target: spec.target.read()?,
+        uid: spec.cluster_uid.as_deref().filter(|uid| !uid.is_empty()).map(Text::new),
         digest: digest(&spec.digest)?,
         covers: covers.collect::<Result<_, _>>()?,
         reason: Text::new(&spec.reason),

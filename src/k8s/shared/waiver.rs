@@ -23,6 +23,9 @@ pub struct SpecWire {
     expires: String,
     #[serde(flatten)]
     target: TargetWire,
+    /// Older objects have none.
+    #[serde(rename = "clusterUid", default, skip_serializing_if = "Option::is_none")]
+    cluster_uid: Option<String>,
     subject: SubjectWire,
 }
 
@@ -41,13 +44,24 @@ struct SubjectWire {
     no_evidence: Option<WorkloadWire>,
 }
 
-pub fn spec(by: &str, target: &Target, subject: &Subject, reason: &Text, expires: Timestamp) -> SpecWire {
+/// What is waived.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    pub target: &'a Target,
+    pub uid: &'a Text,
+    pub subject: &'a Subject,
+    pub reason: &'a Text,
+    pub expires: Timestamp,
+}
+
+pub fn spec(by: &str, asked: &Asked<'_>) -> SpecWire {
     SpecWire {
         by: by.to_owned(),
-        reason: reason.to_string(),
-        expires: stamp(expires),
-        target: TargetWire::of(target),
-        subject: match subject {
+        reason: asked.reason.to_string(),
+        expires: stamp(asked.expires),
+        target: TargetWire::of(asked.target),
+        cluster_uid: Some(asked.uid.to_string()),
+        subject: match asked.subject {
             Subject::Denial(key) => SubjectWire { denial: Some(DenialWire::of(key)), ..Default::default() },
             Subject::CronJob(name) => SubjectWire { cron_job: Some(name.to_string()), ..Default::default() },
             Subject::Quiet => SubjectWire { quiet: Some(true), ..Default::default() },
@@ -75,6 +89,7 @@ fn read(seen: &Seen<'_>, spec: SpecWire) -> Result<Waiver, String> {
     };
     Ok(Waiver {
         target: spec.target.read()?,
+        uid: spec.cluster_uid.as_deref().filter(|uid| !uid.is_empty()).map(Text::new),
         subject,
         reason: Text::new(&spec.reason),
         stamp: Stamp { by: Text::new(&spec.by), at: seen.created },

@@ -63,12 +63,13 @@ impl Desk<'_> {
                 self.add(hold::kind(*kind), kind.as_str(), &spec).await
             }
             Share::Release { hold, version } => self.release(hold, version).await,
-            Share::Waive { target, subject, reason, expires } => {
-                let spec = waiver::spec(self.user, target, subject, reason, *expires);
+            Share::Waive { target, uid, subject, reason, expires } => {
+                let asked = waiver::Asked { target, uid, subject, reason, expires: *expires };
+                let spec = waiver::spec(self.user, &asked);
                 self.add(&kind::WAIVER, "waiver", &spec).await
             }
-            Share::Override { target, digest, covers, reason, expires } => {
-                let asked = overrides::Asked { target, digest, covers, reason, expires: *expires };
+            Share::Override { target, uid, digest, covers, reason, expires } => {
+                let asked = overrides::Asked { target, uid, digest, covers, reason, expires: *expires };
                 self.add(&kind::OVERRIDE, "override", &overrides::spec(self.user, &asked)).await
             }
             Share::Confirm { over, version } => {

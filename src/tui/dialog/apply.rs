@@ -19,6 +19,7 @@ use crate::{
         fleet::{Cluster, Enforcement, Environment, Health, Namespace},
         names::Text,
         predict::{
+            prediction::Prediction,
             stories::{Mark, Weight},
             words,
         },
@@ -318,8 +319,8 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
         let (now, then) = (share(&preview.before), share(&preview.after));
         out.push(body(Role::Text, format!("isolated now {now}, afterwards {then}")));
     }
-    if !preview.after.unknown.is_empty() {
-        let kinds: Vec<_> = preview.after.unknown.iter().map(ToString::to_string).collect();
+    let kinds = preview.after.unknowns();
+    if !kinds.is_empty() {
         out.push(body(Role::Unknown, format!("not evaluated, may isolate too: {}", kinds.join(", "))));
     }
     out.extend(preview.warnings.iter().map(|warning| body(Role::Warn, format!("warning: {warning}"))));
@@ -358,15 +359,24 @@ fn one_apply(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
     }));
 }
 
-/// What it would have denied in the recorded week.
+/// What it would have denied in the recorded week, and what it means for the cluster as it is.
 fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
-    let prediction = match &preview.prediction {
-        Ok(prediction) => prediction,
-        Err(why) => {
-            let text = format!("what it would have denied: unknown {why}; watch the denials afterwards");
-            return out.push(body(Role::Dim, text));
-        }
+    let unknown = |why: &Text| {
+        body(Role::Dim, format!("what it would have denied: unknown {why}; watch the denials afterwards"))
     };
+    match (&preview.prediction, &preview.untold) {
+        (Err(why), _) => out.push(unknown(why)),
+        (Ok(prediction), untold) => {
+            match untold {
+                Some(why) => out.push(unknown(why)),
+                None => of_the_week(world, preview, prediction, out),
+            }
+            of_the_cluster(prediction, out);
+        }
+    }
+}
+
+fn of_the_week(world: &World, preview: &Preview, prediction: &Prediction, out: &mut Vec<BodyLine>) {
     let opened = world.discoveries().opened(&preview.target.cluster, &preview.target.ns);
     if let Some(document) = opened.and_then(|opened| opened.answer.as_ref()?.document.as_ref()) {
         out.push(body(Role::Warn, format!("by {}", document.words(world.now()))));
@@ -380,6 +390,10 @@ fn foreseen(world: &World, preview: &Preview, out: &mut Vec<BodyLine>) {
             Verdict::Allowed => out.push(body(Role::Text, format!("{of} {text}"))),
         }
     }
+}
+
+/// What the checks have against it, and what it opens and closes.
+fn of_the_cluster(prediction: &Prediction, out: &mut Vec<BodyLine>) {
     for (weight, mark, text) in words::against(prediction) {
         let role = match (weight, mark) {
             (_, Mark::Unknown) => Role::Unknown,

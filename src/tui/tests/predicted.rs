@@ -106,8 +106,10 @@ fn the_confirmation_says_what_would_have_been_denied() {
             let window = Window { from: end - TimeDelta::days(7), to: end };
             let wanted = Wanted { ns: &target.ns, direction: target.direction, set: &shown.set };
             let doubts = vec![Text::new("the recording is too short")];
-            let it = predict(&cluster(), wanted, Recorded { window, edges: &edges, doubts });
-            shown.prediction = Ok(Box::new(it));
+            let uid = player.world.cluster(&target.cluster).and_then(|one| one.uid.clone());
+            let looked = Cluster { uid, ..cluster() };
+            let it = predict(&looked, wanted, Recorded { window, edges: &edges, doubts });
+            (shown.prediction, shown.untold) = (Ok(Box::new(it)), None);
             player.world.absorb(Fact::Order(id, OrderFact::Previewed(Box::new(shown))));
         }
         player.settle();

@@ -380,8 +380,8 @@ pub fn isolation_words(isolation: Option<&Isolation>) -> String {
     if isolation.open_selected > 0 {
         out.push_str(&format!("; {} selected but open", isolation.open_selected));
     }
-    if !isolation.unknown.is_empty() {
-        let kinds: Vec<_> = isolation.unknown.iter().map(ToString::to_string).collect();
+    let kinds = isolation.unknowns();
+    if !kinds.is_empty() {
         out.push_str(&format!("; not evaluated, may isolate too: {}", kinds.join(", ")));
     }
     out
