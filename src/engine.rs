@@ -368,15 +368,12 @@ impl Engine {
                 }
                 Fact::Files(_) => refiled = true,
                 Fact::Cluster(_, ClusterFact::Collector(_)) => wants_rules |= !self.desk.has_rules,
-                Fact::Cluster(name, ClusterFact::Cni(_) | ClusterFact::Policies(..)) => {
+                Fact::Cluster(
+                    name,
+                    fact @ (ClusterFact::Cni(_) | ClusterFact::Policies(..) | ClusterFact::Preflight(_)),
+                ) => {
                     if let Some(sources) = &mut self.sources {
-                        sources.touch(name);
-                    }
-                }
-                Fact::Cluster(name, ClusterFact::Preflight(report)) => {
-                    if let Some(sources) = &mut self.sources {
-                        sources.touch(name);
-                        sources.measure(name, report);
+                        sources.note(name, fact);
                     }
                 }
                 Fact::Cluster(name, ClusterFact::Pods(change)) => {

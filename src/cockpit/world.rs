@@ -361,17 +361,17 @@ impl World {
         }
     }
 
+    /// A cluster that left the plan may still have answers under way.
     fn absorb_cluster(&mut self, name: &ClusterName, fact: ClusterFact) {
-        // A cluster that left the plan may still have answers under way.
         let Some(cluster) = self.clusters.get_mut(name) else { return };
         cluster.revision += 1;
         self.timelines.note(cluster, &fact, self.now);
         self.soaks.hear(name, &fact, self.now);
         match fact {
             ClusterFact::Met { uid, version, kinds } => {
-                cluster.uid = uid;
+                (cluster.uid, cluster.version, cluster.kinds) =
+                    (uid, Some(version), kinds.into_iter().collect());
                 cluster.looked.since.get_or_insert(self.now);
-                (cluster.version, cluster.kinds) = (Some(version), kinds.into_iter().collect());
                 // What is missing will be told again; what was waived for another of its name counts no more.
                 cluster.troubles.clear();
                 self.discoveries.touch(name);

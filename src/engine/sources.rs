@@ -80,12 +80,12 @@ impl Sources {
         Self { sender, following: BTreeMap::new(), touched: BTreeSet::new(), unmeasured: Vec::new() }
     }
 
-    pub(super) fn touch(&mut self, cluster: &ClusterName) {
+    /// Something was told by which a cluster's source is chosen.
+    pub(super) fn note(&mut self, cluster: &ClusterName, fact: &ClusterFact) {
         self.touched.insert(cluster.clone());
-    }
-
-    pub(super) fn measure(&mut self, cluster: &ClusterName, report: &Report) {
-        self.unmeasured.push((cluster.clone(), report.clone()));
+        if let ClusterFact::Preflight(report) = fact {
+            self.unmeasured.push((cluster.clone(), report.as_ref().clone()));
+        }
     }
 
     /// sluice.yaml was read anew: what it says of any cluster may have changed.

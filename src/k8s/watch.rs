@@ -87,7 +87,7 @@ async fn for_ever(out: &Out, access: &Access, wishes: &Wishes) {
     let mut backoff = Backoff::new(out.cluster.as_str());
     loop {
         let began = Instant::now();
-        let over = session(out, access, wishes).await;
+        let over = Box::pin(session(out, access, wishes)).await;
         if began.elapsed() > GOOD {
             backoff.reset();
         }

@@ -1,6 +1,7 @@
 //! A small fleet in every state, built by absorbing facts, and a player that types keys at it.
 
 pub mod lead;
+mod preview;
 pub mod reviews;
 pub mod team;
 pub mod week;
@@ -14,32 +15,28 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use crate::{
     cockpit::{
         decide,
-        orders::{Answer, DiffLine, OrderId, OrderKind, Origin, Outcome, Preview, Receipt, Sign, Target},
+        orders::{Answer, OrderId, OrderKind, Outcome, Receipt, Target},
         plan::{Authored, ClusterEntry, FleetFile, OwnerEntry, PolicyFiles},
         ports::{Change, ClusterFact, Effect, Fact, Gap, Link, OrderFact, SourceState, Trouble},
         settings::{Settings, StatePlace},
         world::World,
     },
     domain::{
-        edge::Window,
-        fleet::{
-            Cni, CniKind, Enforcement, Environment, Identity, Isolation, NamespaceSeen, Part, Pod, Rights,
-        },
+        fleet::{Cni, CniKind, Enforcement, Environment, Identity, NamespaceSeen, Part, Pod, Rights},
         flow::{Direction, End, Entity, Flow, FlowId, PolicyRef, Protocol, Verdict},
         names::{ClusterName, NodeName, NsName, PodName, PolicyName, Text, Workload},
         owner::{Marks, Owner},
-        policy::{
-            Body, Labels, Pinned, Policy, PolicyDigest, PolicyKey, PolicyKind, Role, Rule, Selector, Spec,
-        },
-        predict::prediction::{Bound, Prediction},
+        policy::{Body, Labels, Pinned, Policy, PolicyKey, PolicyKind, Role, Rule, Selector, Spec},
         time::Timestamp,
-        valve::{self, Set, Step},
+        valve::{Set, Step},
     },
 };
 
 use super::{
     Ask, Input, Model, Options, Theme, draw, note_refusal, note_started, settle, update, update::note_asked,
 };
+
+pub use preview::preview;
 
 pub fn now() -> Timestamp {
     Utc.with_ymd_and_hms(2026, 11, 23, 13, 2, 30).single().expect("a moment")
@@ -372,72 +369,6 @@ fn a_flow() -> Flow {
         port: 1,
         reply: None,
         closing: false,
-    }
-}
-
-/// What a dry run of the workspace's set answers.
-pub fn preview(world: &World, target: &Target) -> Preview {
-    let key = (target.cluster.clone(), target.ns.clone(), target.direction);
-    let authored = &world.files().sets[&key];
-    let live = world
-        .namespace(&target.cluster, &target.ns)
-        .map_or_else(Set::new, |ns| valve::live_set(ns, target.direction));
-    let isolated = |isolated| Isolation { pods: 3, isolated, ..Isolation::default() };
-    let line = |sign, text: &str| DiffLine { sign, text: Text::new(text) };
-    let steps = valve::apply_steps(&live, &authored.set, target.direction);
-    let commands = steps.iter().map(|step| {
-        let context = format!("ctx-{}", target.cluster);
-        format!(
-            "kubectl --context {context} apply --server-side --field-manager sluice -f {}",
-            step.pinned().file_name()
-        )
-    });
-    Preview {
-        origin: Origin::Workspace,
-        target: target.clone(),
-        digest: PolicyDigest::of(authored.set.values()),
-        set: authored.set.clone(),
-        manifests: authored.manifests.clone(),
-        before: isolated(if live.is_empty() { 0 } else { 3 }),
-        after: isolated(3),
-        diff: vec![
-            line(
-                Sign::Object,
-                &format!("NetworkPolicy {}/{}", target.ns, steps.first().map_or("none", |s| s.pinned().name)),
-            ),
-            line(Sign::Same, "podSelector: {}"),
-            line(Sign::Removed, "egress:"),
-            line(Sign::Removed, "- {}"),
-            line(Sign::Added, "egress: []"),
-        ],
-        commands: commands.collect(),
-        warnings: vec![Text::new("Argo CD owns team-ingress and may undo changes to it")],
-        refusals: Vec::new(),
-        prediction: Ok(Box::new(clear(world, target, &authored.set))),
-        untold: Some(Text::new("before discovery")),
-        live,
-        steps,
-    }
-}
-
-/// No check has anything against it.
-fn clear(world: &World, target: &Target, set: &Set) -> Prediction {
-    let window = Window { from: world.now(), to: world.now() };
-    let cluster = world.cluster(&target.cluster).and_then(|cluster| cluster.uid.clone());
-    let bound = Bound { digest: PolicyDigest::of(set.values()), cluster, window };
-    Prediction {
-        ns: target.ns.clone(),
-        direction: target.direction,
-        bound,
-        edges: 0,
-        icmp: 0,
-        denied: Vec::new(),
-        unknown: Vec::new(),
-        doubts: Vec::new(),
-        unused: Vec::new(),
-        turned: Vec::new(),
-        changes: Vec::new(),
-        checks: Vec::new(),
     }
 }
 
