@@ -433,8 +433,9 @@ impl Engine {
     fn watch_fleet(&mut self) {
         let plan = self.world.plan();
         self.watches.of.retain(|name, _| plan.clusters.iter().any(|entry| entry.name == *name));
+        let mut authored = self.world.files().namespaces(k8s::watch::Asks::NAMESPACES);
         for entry in &plan.clusters {
-            let namespaces = self.world.files().namespaces(&entry.name);
+            let namespaces = authored.remove(&entry.name).unwrap_or_default();
             let asks = k8s::watch::Asks { said: plan.said(entry), namespaces };
             if let Some(watching) = self.watches.of.get(&entry.name) {
                 watching.asks.send_if_modified(|known| std::mem::replace(known, asks.clone()) != asks);

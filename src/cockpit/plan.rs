@@ -180,9 +180,19 @@ pub struct PolicyFiles {
 }
 
 impl PolicyFiles {
-    /// Where policies were written for in this cluster.
-    pub fn namespaces(&self, cluster: &ClusterName) -> BTreeSet<NsName> {
-        self.sets.keys().filter(|key| key.0 == *cluster).map(|key| key.1.clone()).collect()
+    /// Where policies were written for, by cluster; of each the first so many. One pass, for a fleet may
+    /// have a hundred thousand of them.
+    pub fn namespaces(&self, most: usize) -> BTreeMap<ClusterName, BTreeSet<NsName>> {
+        let mut out: Vec<(&ClusterName, BTreeSet<NsName>)> = Vec::new();
+        for (cluster, ns, _) in self.sets.keys() {
+            if out.last().is_none_or(|(last, _)| *last != cluster) {
+                out.push((cluster, BTreeSet::new()));
+            }
+            if let Some((_, all)) = out.last_mut().filter(|(_, all)| all.len() < most) {
+                all.insert(ns.clone());
+            }
+        }
+        out.into_iter().map(|(cluster, all)| (cluster.clone(), all)).collect()
     }
 }
 

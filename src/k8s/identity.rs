@@ -36,9 +36,7 @@ const RELAY_NAMESPACE: &str = "kube-system";
 
 const POLICIES: (&str, &str, &str) = ("networking.k8s.io", "networkpolicies", "");
 
-/// Namespaces that are asked one by one, at most. Of the others nothing is known then.
-const NAMESPACES: usize = 100;
-/// Of those, this many at a time.
+/// Namespaces that are asked at a time.
 const AT_ONCE: usize = 8;
 
 /// What we may do: with policies, and by port-forward where the relay runs. What may not be done in all
@@ -67,7 +65,7 @@ pub async fn rights(server: &Server, namespaces: &BTreeSet<NsName>) -> (Rights, 
     let mut rights = Rights { read, create, patch, delete, portforward, within: BTreeMap::new() };
     let everywhere = rights.everywhere();
     if [create, patch, delete].contains(&Some(false)) {
-        let each = namespaces.iter().take(NAMESPACES).cloned();
+        let each = namespaces.iter().cloned();
         let each = each.map(|ns| within(server, ns, everywhere));
         let each: Vec<_> = futures::stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
         for (ns, here, failed) in each {

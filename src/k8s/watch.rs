@@ -74,6 +74,11 @@ pub struct Asks {
     pub namespaces: BTreeSet<NsName>,
 }
 
+impl Asks {
+    /// Namespaces that are asked one by one, at most. Of the others nothing is known then.
+    pub const NAMESPACES: usize = 100;
+}
+
 /// Follows a cluster until nobody listens to `inbox`.
 pub async fn run(cluster: ClusterName, access: Access, inbox: mpsc::Sender<Fact>, wishes: Wishes) {
     let out = Out { cluster, inbox: inbox.clone() };
